@@ -1,0 +1,193 @@
+// The plain public face of the kernels: what a segment is, what computing its
+// blocks yields, and how the blocks become one answer.
+//
+// A segment is one request's arithmetic: tensors that lie somewhere in memory, in
+// pieces, and where the gradient goes. It is computed in blocks of kBlockElements
+// elements counted from its own first element, in any order, by any number of
+// threads and by any backend; Combine() then adds the blocks up in their order.
+// Hence the bits of the answer depend on the segment alone.
+//
+// Nothing here allocates, locks, or knows of a request's transport. All functions
+// are thread-safe as long as two calls do not compute the same block of a segment.
+#ifndef LOSSD_KERNELS_SIGMOID_LOSS_H_
+#define LOSSD_KERNELS_SIGMOID_LOSS_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <span>
+#include <string_view>
+
+namespace lossd::kernels {
+
+// How one element is stored; multi-byte elements are little-endian.
+enum class ElementType : uint8_t {
+  kFloat32,
+  kFloat64,
+  kBFloat16,
+  kFloat16,
+  kUint8,
+  kBool,
+  kBit,  // packed: element i is bit i % 8 of byte i / 8
+  kInt32,
+  kInt64,
+};
+
+// Bytes that `count` elements take, rounded up to whole bytes.
+// `count` is at most 2^60.
+uint64_t ByteSize(ElementType type, uint64_t count);
+
+// "float32", "bit", ...: for messages, labels and logs.
+std::string_view Name(ElementType type);
+
+enum class LossKind : uint8_t { kSigmoidCrossEntropy, kSigmoidFocal, kAsymmetric };
+std::string_view Name(LossKind kind);  // "sigmoid_cross_entropy", ...
+
+enum class Reduction : uint8_t { kMean, kSum, kNone };
+
+// What kMean divides by; see NormalizerOf().
+enum class Normalizer : uint8_t {
+  kElements,
+  kValid,
+  kBatch,
+  kNonzeroWeights,
+  kWeightSum,
+  kCaller,
+};
+
+// Which loss, and how it is reduced. Checked by whoever fills it in: the ranges
+// are those of LossSpec in proto/lossd/v1/loss_spec.proto.
+struct LossOptions {
+  LossKind kind = LossKind::kSigmoidCrossEntropy;
+  Reduction reduction = Reduction::kMean;
+  Normalizer normalizer = Normalizer::kElements;
+  double normalizer_value = 1;  // of kCaller
+  double loss_weight = 1;
+  std::optional<double> ignore_target;
+  double label_smoothing = 0;
+  double focal_gamma = 0;
+  std::optional<double> focal_alpha;
+  double asymmetric_gamma_positive = 0;
+  double asymmetric_gamma_negative = 0;
+  double asymmetric_margin = 0;
+  bool reject_nan_logits = true;
+  bool targets_in_unit_interval = true;
+};
+
+// Bytes where they lie, in order; a piece may end inside an element.
+using Piece = std::span<const std::byte>;
+
+// Elements of one type over pieces. `pieces` is borrowed. No pieces: absent.
+struct Tensor {
+  ElementType type = ElementType::kFloat32;
+  std::span<const Piece> pieces;
+  bool present() const { return !pieces.empty(); }
+};
+
+inline constexpr int kMaxRank = 8;
+
+// Dimensions, outermost first. Higher ranks than kMaxRank are folded by whoever
+// builds the shape, or refused.
+struct Shape {
+  int rank = 0;
+  std::array<uint64_t, kMaxRank> dims{};
+};
+
+// A tensor read through broadcasting: element (i0, i1, ...) of the logits' shape
+// reads the element at the sum of ik * strides[k]. A broadcast dimension has
+// stride 0.
+struct Operand {
+  Tensor tensor;
+  std::array<uint64_t, kMaxRank> strides{};  // in elements, as many as Segment::shape.rank
+  bool present() const { return tensor.present(); }
+};
+
+// One request's arithmetic. All memory is borrowed and outlives the computation.
+struct Segment {
+  LossOptions options;
+  Shape shape;                 // of the logits
+  uint64_t element_count = 0;  // the product of shape.dims
+  Tensor logits;               // kFloat32, kFloat64 (kBFloat16, kFloat16 later)
+  Tensor targets;              // any type; element_count elements
+  Operand weights;             // optional: float32 or float64
+  Operand pos_weight;          // optional: float32 or float64
+  // Scalar upstream gradient; `upstream` is for Reduction::kNone, per element.
+  double upstream_scalar = 1;
+  Operand upstream;  // optional: float32 or float64
+  // Where element_count gradient elements go; null: no gradient is computed.
+  // Aligned to 64 bytes.
+  std::byte* gradient = nullptr;
+  ElementType gradient_type = ElementType::kFloat32;  // the logits' type
+  // With Reduction::kNone: where element_count losses of the logits' type go.
+  std::byte* losses = nullptr;
+};
+
+// Elements of a block. The last block of a segment may be shorter.
+inline constexpr uint64_t kBlockElements = 2048;
+// Within a block, element i is added to lane i % kBlockLanes, lanes in order of i,
+// and the lanes are then added as a binary tree of distance 64, 32, ..., 1. Lanes
+// are float64. This is the order of every backend, whatever its vector width; on a
+// GPU a warp holds four lanes per thread.
+inline constexpr uint64_t kBlockLanes = 128;
+
+inline uint64_t BlockCount(const Segment& segment) {
+  return (segment.element_count + kBlockElements - 1) / kBlockElements;
+}
+
+inline constexpr uint64_t kNoIndex = std::numeric_limits<uint64_t>::max();
+
+// What one block contributes. Trivially copyable: it also travels from a GPU.
+struct BlockPartial {
+  double loss_sum = 0;    // unscaled: before loss_weight and the normalizer
+  double weight_sum = 0;  // of valid elements
+  uint32_t valid_count = 0;
+  uint32_t nonzero_weight_count = 0;
+  uint32_t nan_count = 0;  // NaN logits among valid elements
+  // Index in the segment of the first NaN logit and the first target that is NaN
+  // or outside the allowed range, among valid elements; kNoIndex: none.
+  uint64_t first_nan = kNoIndex;
+  uint64_t first_bad_target = kNoIndex;
+};
+
+// A segment's partials, added in order.
+struct Totals {
+  double loss_sum = 0;
+  double weight_sum = 0;
+  uint64_t valid_count = 0;
+  uint64_t nonzero_weight_count = 0;
+  uint64_t nan_count = 0;
+  uint64_t first_nan = kNoIndex;
+  uint64_t first_bad_target = kNoIndex;
+};
+
+// Adds partials in their order; both backends call it.
+Totals Combine(std::span<const BlockPartial> partials);
+
+// True if the normalizer is known only after CountBlocks() over the whole segment:
+// the gradient's scale depends on it.
+bool NeedsCounts(const LossOptions& options);
+
+// What the loss is divided by: of kMean the chosen normalizer, else 1. Counts are
+// at least 1. The weight sum is what it is, and 0 where it is 0 or nothing is valid:
+// callers use Scale(), which never divides by 0. Reads only the totals that
+// NeedsCounts() announces.
+double NormalizerOf(const Segment& segment, const Totals& totals);
+
+// loss_weight / normalizer, or 0 where the normalizer is 0.
+double LossScale(const LossOptions& options, double normalizer);
+
+// The factor of every gradient element: LossScale() times upstream_scalar.
+double GradientScale(const Segment& segment, double normalizer);
+
+// The reduced loss: loss_sum times LossScale(); 0 with Reduction::kNone and for a
+// segment of which nothing is valid.
+double LossOf(const Segment& segment, const Totals& totals, double normalizer);
+
+// The value of element `index` of a tensor, as float64: for messages.
+double ElementAt(const Tensor& tensor, uint64_t index);
+
+}  // namespace lossd::kernels
+
+#endif  // LOSSD_KERNELS_SIGMOID_LOSS_H_

@@ -1,0 +1,80 @@
+// Admission: how much work may be inside the server at once.
+#ifndef LOSSD_SERVER_ADMISSION_ADMISSION_H_
+#define LOSSD_SERVER_ADMISSION_ADMISSION_H_
+
+#include <atomic>
+#include <cstdint>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+
+namespace lossd::admission {
+
+class AdmissionController;
+
+// The right to be inside: bytes and one place, given back exactly once, when it is
+// destroyed. Move-only.
+class Permit {
+ public:
+  Permit() = default;
+  Permit(Permit&& other) noexcept { *this = std::move(other); }
+  Permit& operator=(Permit&& other) noexcept {
+    std::swap(controller_, other.controller_);
+    std::swap(bytes_, other.bytes_);
+    return *this;
+  }
+  ~Permit();
+
+  bool held() const { return controller_ != nullptr; }
+
+ private:
+  friend class AdmissionController;
+  AdmissionController* controller_ = nullptr;
+  int64_t bytes_ = 0;
+};
+
+// Why a request was refused; the label of lossd_rejected_total.
+enum class Refusal { kBytes, kRequests, kDeadline, kDraining };
+
+struct AdmissionOptions {
+  int64_t max_inflight_bytes = int64_t{1} << 30;  // request and reply tensors
+  int64_t max_inflight_requests = 4096;
+};
+
+// Thread-safe; no lock is taken: two counters, and the one that fails is undone.
+class AdmissionController {
+ public:
+  explicit AdmissionController(const AdmissionOptions& options);
+  ~AdmissionController();  // every permit has come back by then
+
+  // A permit for `bytes`, or
+  //   RESOURCE_EXHAUSTED  the budget of bytes or requests is full (the message names
+  //                       which, and both numbers); also a request that is larger
+  //                       than the whole budget: that one can never be retried
+  //   DEADLINE_EXCEEDED   now >= deadline, or now + expected_wait >= deadline
+  //   UNAVAILABLE         StopAdmitting() was called
+  // `refusal` says which when the status is not OK.
+  absl::StatusOr<Permit> Admit(int64_t bytes, absl::Time deadline, absl::Time now,
+                               absl::Duration expected_wait, Refusal* refusal);
+
+  // From here on everything is refused as UNAVAILABLE.
+  void StopAdmitting();
+
+  int64_t inflight_bytes() const;
+  int64_t inflight_requests() const;
+
+ private:
+  friend class Permit;
+  void Return(int64_t bytes);
+
+  const AdmissionOptions options_;
+  std::atomic<int64_t> bytes_{0};
+  std::atomic<int64_t> requests_{0};
+  std::atomic<bool> stopped_{false};
+};
+
+}  // namespace lossd::admission
+
+#endif  // LOSSD_SERVER_ADMISSION_ADMISSION_H_

@@ -1,0 +1,62 @@
+// One admitted request as the batcher and the executors see it.
+#ifndef LOSSD_SERVER_BATCHING_TASK_H_
+#define LOSSD_SERVER_BATCHING_TASK_H_
+
+#include <atomic>
+#include <cstdint>
+#include <string_view>
+
+#include "absl/container/inlined_vector.h"
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "kernels/sigmoid_loss.h"
+
+namespace lossd::batching {
+
+// What became of a task whose blocks were computed.
+struct Computed {
+  kernels::Totals totals;
+  double normalizer = 1;
+  std::string_view backend;  // a string that lives as long as the server
+  int64_t batch_requests = 0;
+  int64_t batch_elements = 0;
+  absl::Time started;   // when its first batch was taken
+  absl::Time finished;  // when its last block was computed
+};
+
+// A task is owned by its RPC and borrowed by the batcher and the executors from
+// Batcher::Enqueue() until exactly one of OnComputed() and OnDropped() is called,
+// exactly once, on any thread. After that call nobody else touches the task: the
+// call may destroy it.
+class Task {
+ public:
+  virtual ~Task() = default;
+
+  // All blocks are computed; the gradient is in segment.gradient.
+  virtual void OnComputed(const Computed& computed) = 0;
+
+  // It was never computed: DEADLINE_EXCEEDED, CANCELLED, UNAVAILABLE or INTERNAL.
+  virtual void OnDropped(const absl::Status& why) = 0;
+
+  // --- set by the owner before Enqueue(), constant after it ---
+  kernels::Segment segment;
+  absl::Time deadline = absl::InfiniteFuture();
+
+  // --- owned by the batcher, guarded by its mutex ---
+  absl::Time enqueued;      // Enqueue() sets it
+  uint64_t next_block = 0;  // the first block that no executor has been given
+
+  // --- owned by the executors ---
+  // One per block; each is written by the executor that was given the block.
+  absl::InlinedVector<kernels::BlockPartial, 1> partials;
+  // Blocks not computed yet; whoever brings it to 0 finishes the task.
+  std::atomic<uint64_t> blocks_left{0};
+  // The batch that was given its first block.
+  absl::Time started;
+  int64_t batch_requests = 0;
+  int64_t batch_elements = 0;
+};
+
+}  // namespace lossd::batching
+
+#endif  // LOSSD_SERVER_BATCHING_TASK_H_

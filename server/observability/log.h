@@ -1,0 +1,28 @@
+// The log: spdlog to standard error, as text or as one JSON object a line.
+#ifndef LOSSD_SERVER_OBSERVABILITY_LOG_H_
+#define LOSSD_SERVER_OBSERVABILITY_LOG_H_
+
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+
+namespace lossd::observability {
+
+enum class LogFormat { kText, kJson };
+
+// Sets up the process's log. `level`: trace, debug, info, warning, error, off.
+// INVALID_ARGUMENT for another level. Call once, before threads start.
+absl::Status StartLog(std::string_view level, LogFormat format);
+
+// Thread-safe. `request_id` may be empty.
+void LogInfo(std::string_view message, std::string_view request_id = {});
+void LogWarning(std::string_view message, std::string_view request_id = {});
+void LogError(std::string_view message, std::string_view request_id = {});
+// Per-request lines (debug level); check before building the message.
+bool LogsRequests();
+void LogRequest(std::string_view message, std::string_view request_id);
+
+}  // namespace lossd::observability
+
+#endif  // LOSSD_SERVER_OBSERVABILITY_LOG_H_

@@ -1,4 +1,5 @@
-// Large byte buffers that are used again instead of being returned to the system.
+// Large byte buffers that are used again instead of being returned to the
+// system.
 #ifndef LOSSD_SERVER_BASE_BUFFER_POOL_H_
 #define LOSSD_SERVER_BASE_BUFFER_POOL_H_
 
@@ -15,8 +16,8 @@ namespace lossd {
 
 class BufferPool;
 
-// Owns one buffer; gives it back to its pool when destroyed. Move-only. The memory
-// is aligned to 64 bytes and not initialised.
+// Owns one buffer; gives it back to its pool when destroyed. Move-only. The
+// memory is aligned to 64 bytes and not initialised.
 class Buffer {
  public:
   Buffer() = default;
@@ -41,9 +42,9 @@ class Buffer {
   size_t capacity_ = 0;
 };
 
-// Keeps up to `max_pooled_bytes` of returned buffers, by size class. A gradient of
-// 4 MB taken fresh from the system costs a page fault per 4 KiB; one that is used
-// again costs none. Thread-safe. Outlives its buffers.
+// Keeps up to `max_pooled_bytes` of returned buffers, by size class. A gradient
+// of 4 MB taken fresh from the system costs a page fault per 4 KiB; one that is
+// used again costs none. Thread-safe. Outlives its buffers.
 class BufferPool {
  public:
   explicit BufferPool(size_t max_pooled_bytes);
@@ -51,16 +52,20 @@ class BufferPool {
   BufferPool(const BufferPool&) = delete;
   BufferPool& operator=(const BufferPool&) = delete;
 
-  // A buffer of `size` bytes; with size 0 an empty one.
+  // A buffer of `size` bytes; with size 0 an empty one. Also an empty one, with
+  // a null data(), if the system has no such memory left.
   Buffer Take(size_t size);
 
   size_t pooled_bytes() const;
 
  private:
   friend class Buffer;
+  // Null if none of that capacity is pooled.
+  std::byte* TakePooled(size_t capacity);
   void Return(std::byte* data, size_t capacity);
 
-  static constexpr int kClasses = 64;  // of capacity 2^k
+  static constexpr size_t kMaxBufferBytes = size_t{1} << 62;
+  static constexpr int kClasses = 63;  // of capacity 2^k
   const size_t max_pooled_bytes_;
   mutable absl::Mutex mu_;
   size_t pooled_bytes_ ABSL_GUARDED_BY(mu_) = 0;

@@ -14,8 +14,8 @@ namespace lossd::admission {
 
 class AdmissionController;
 
-// The right to be inside: bytes and one place, given back exactly once, when it is
-// destroyed. Move-only.
+// The right to be inside: bytes and one place, given back exactly once, when it
+// is destroyed. Move-only.
 class Permit {
  public:
   Permit() = default;
@@ -43,23 +43,35 @@ struct AdmissionOptions {
   int64_t max_inflight_requests = 4096;
 };
 
-// Thread-safe; no lock is taken: two counters, and the one that fails is undone.
+// Thread-safe; no lock is taken: two counters. The place is taken first and
+// undone if the bytes do not fit, so that a large request that is refused never
+// makes a small one beside it be refused.
 class AdmissionController {
  public:
   explicit AdmissionController(const AdmissionOptions& options);
   ~AdmissionController();  // every permit has come back by then
 
   // A permit for `bytes`, or
-  //   RESOURCE_EXHAUSTED  the budget of bytes or requests is full (the message names
-  //                       which, and both numbers); also a request that is larger
-  //                       than the whole budget: that one can never be retried
+  //   RESOURCE_EXHAUSTED  the budget of bytes or requests is full (the message
+  //   names
+  //                       which, and both numbers); also a request that is
+  //                       larger than the whole budget: that one can never be
+  //                       retried
   //   DEADLINE_EXCEEDED   now >= deadline, or now + expected_wait >= deadline
   //   UNAVAILABLE         StopAdmitting() was called
-  // `refusal` says which when the status is not OK.
-  absl::StatusOr<Permit> Admit(int64_t bytes, absl::Time deadline, absl::Time now,
-                               absl::Duration expected_wait, Refusal* refusal);
+  // `refusal` says which when the status is not OK; `bytes` is not negative.
+  absl::StatusOr<Permit> Admit(int64_t bytes, absl::Time deadline,
+                               absl::Time now, absl::Duration expected_wait,
+                               Refusal* refusal);
 
-  // From here on everything is refused as UNAVAILABLE.
+  // True for a request that is larger than the whole budget: telling its client
+  // when to try again would be a lie.
+  bool NeverFits(int64_t bytes) const {
+    return bytes > options_.max_inflight_bytes;
+  }
+
+  // From here on everything is refused as UNAVAILABLE: once this has returned,
+  // no permit is given that inflight_requests() does not count yet.
   void StopAdmitting();
 
   int64_t inflight_bytes() const;
@@ -67,6 +79,7 @@ class AdmissionController {
 
  private:
   friend class Permit;
+  absl::Status TakePlace(int64_t bytes, Refusal* refusal);
   void Return(int64_t bytes);
 
   const AdmissionOptions options_;

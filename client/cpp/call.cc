@@ -1,0 +1,59 @@
+#include "client/cpp/call.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "client/cpp/call_status.h"
+#include "client/cpp/reply_reader.h"
+#include "grpcpp/generic/generic_stub.h"
+
+namespace lossd::client {
+
+Call::Call(const CallOptions& options, const std::string& token)
+    : context_(std::make_unique<grpc::ClientContext>()) {
+  if (options.deadline != absl::InfiniteFuture()) {
+    context_->set_deadline(absl::ToChronoTime(options.deadline));
+  }
+  context_->set_wait_for_ready(options.wait_for_ready);
+  if (!token.empty()) {
+    context_->AddMetadata("authorization", absl::StrCat("Bearer ", token));
+  }
+}
+
+void Call::Start(const std::shared_ptr<grpc::Channel>& channel,
+                 const std::string& method, const grpc::ByteBuffer& request,
+                 grpc::CompletionQueue& queue, void* tag) {
+  grpc::GenericStub stub(channel);
+  reader_ = stub.PrepareUnaryCall(context_.get(), method, request, &queue);
+  reader_->StartCall();
+  reader_->Finish(&reply_, &status_, tag);
+}
+
+absl::StatusOr<grpc::ByteBuffer> Call::Take() {
+  const absl::Status status = CallStatus(status_, *context_);
+  reader_.reset();
+  context_.reset();
+  if (!status.ok()) return status;
+  grpc::ByteBuffer reply;
+  reply.Swap(&reply_);
+  return reply;
+}
+
+absl::StatusOr<LossResult> ResultOf(
+    const absl::StatusOr<grpc::ByteBuffer>& reply, const CallOptions& options) {
+  if (!reply.ok()) return reply.status();
+  absl::StatusOr<LossResult> result = ReadReply(*reply);
+  if (!result.ok() || options.gradient_destination.empty()) return result;
+  if (!result->gradient.has_value()) {
+    return absl::InvalidArgumentError(
+        "gradient_destination: the reply has no gradient");
+  }
+  absl::Status copied = result->gradient->CopyTo(options.gradient_destination);
+  if (!copied.ok()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("gradient_destination: ", copied.message()));
+  }
+  return result;
+}
+
+}  // namespace lossd::client

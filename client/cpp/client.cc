@@ -1,0 +1,128 @@
+#include "client/cpp/client.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "client/cpp/request_writer.h"
+#include "client/cpp/wire_fields.h"
+#include "grpcpp/completion_queue.h"
+#include "grpcpp/support/slice.h"
+
+namespace lossd::client {
+namespace {
+
+constexpr char kComputeLoss[] = "/lossd.v1.LossService/ComputeLoss";
+constexpr char kGetServerInfo[] = "/lossd.v1.LossService/GetServerInfo";
+constexpr char kHealthCheck[] = "/grpc.health.v1.Health/Check";
+
+grpc::ByteBuffer BufferOf(const std::string& bytes) {
+  const grpc::Slice slice(bytes);
+  return grpc::ByteBuffer(&slice, 1);
+}
+
+absl::StatusOr<std::string> StringOf(const grpc::ByteBuffer& buffer) {
+  grpc::Slice slice;
+  if (!buffer.DumpToSingleSlice(&slice).ok()) {
+    return absl::InternalError("the reply cannot be read");
+  }
+  return std::string(reinterpret_cast<const char*>(slice.begin()),
+                     slice.size());
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Client>> Client::Create(ClientOptions options) {
+  absl::StatusOr<Connections> connections = Connections::Open(options);
+  if (!connections.ok()) return connections.status();
+  return std::unique_ptr<Client>(
+      new Client(*std::move(connections), std::move(options.token)));
+}
+
+Client::Client(Connections connections, std::string token)
+    : token_(std::move(token)), connections_(std::move(connections)) {}
+
+absl::StatusOr<grpc::ByteBuffer> Client::Unary(const std::string& method,
+                                               const grpc::ByteBuffer& request,
+                                               const CallOptions& options) {
+  grpc::CompletionQueue queue;
+  Call call(options, token_);
+  call.Start(connections_.Take(), method, request, queue, &call);
+  void* tag = nullptr;
+  bool ok = false;
+  queue.Next(&tag, &ok);
+  absl::StatusOr<grpc::ByteBuffer> reply = call.Take();
+  queue.Shutdown();
+  queue.Next(&tag, &ok);  // a queue is drained before it goes
+  return reply;
+}
+
+absl::StatusOr<LossResult> Client::ComputeLoss(const LossRequest& request,
+                                               const CallOptions& options) {
+  const std::shared_ptr<Loan> loan = Loan::Make();
+  absl::StatusOr<grpc::ByteBuffer> reply = Unary(
+      kComputeLoss, WriteRequest(request, options.request_id, *loan), options);
+  loan->AwaitReturn();
+  return ResultOf(reply, options);
+}
+
+absl::StatusOr<LossResult> Client::ComputeLoss(
+    const v1::ComputeLossRequest& request, const CallOptions& options) {
+  return ResultOf(
+      Unary(kComputeLoss, BufferOf(request.SerializeAsString()), options),
+      options);
+}
+
+CallHandle Client::ComputeLossAsync(const LossRequest& request,
+                                    const CallOptions& options,
+                                    LossCallback done) {
+  std::shared_ptr<Loan> loan = Loan::Make();
+  const grpc::ByteBuffer message =
+      WriteRequest(request, options.request_id, *loan);
+  return Async().Start(connections_.Take(), kComputeLoss, message,
+                       std::move(loan), options, token_, std::move(done));
+}
+
+AsyncCalls& Client::Async() {
+  absl::MutexLock lock(&mu_);
+  if (async_ == nullptr) async_ = std::make_unique<AsyncCalls>();
+  return *async_;
+}
+
+absl::StatusOr<v1::GetServerInfoResponse> Client::GetServerInfo(
+    const CallOptions& options) {
+  const absl::StatusOr<grpc::ByteBuffer> reply =
+      Unary(kGetServerInfo,
+            BufferOf(v1::GetServerInfoRequest().SerializeAsString()), options);
+  if (!reply.ok()) return reply.status();
+  const absl::StatusOr<std::string> bytes = StringOf(*reply);
+  if (!bytes.ok()) return bytes.status();
+  v1::GetServerInfoResponse info;
+  if (!info.ParseFromString(*bytes)) {
+    return absl::InternalError("the reply is not a GetServerInfoResponse");
+  }
+  return info;
+}
+
+absl::Status Client::CheckHealth(const std::string& service,
+                                 const CallOptions& options) {
+  constexpr int kServiceField = 1;  // HealthCheckRequest.service
+  constexpr int kStatusField = 1;   // HealthCheckResponse.status
+  constexpr uint64_t kServing = 1;
+  const absl::StatusOr<grpc::ByteBuffer> reply =
+      Unary(kHealthCheck,
+            BufferOf(WireFields::OneString(kServiceField, service)), options);
+  if (!reply.ok()) return reply.status();
+  const absl::StatusOr<std::string> bytes = StringOf(*reply);
+  if (!bytes.ok()) return bytes.status();
+  const auto response = WireFields::Parse(*bytes);
+  if (!response.has_value()) {
+    return absl::InternalError("the reply is not a HealthCheckResponse");
+  }
+  if (response->Varint(kStatusField) != kServing) {
+    return absl::UnavailableError(
+        absl::StrCat("\"", service, "\" is not serving"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace lossd::client

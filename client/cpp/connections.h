@@ -1,0 +1,69 @@
+#ifndef LOSSD_CLIENT_CPP_CONNECTIONS_H_
+#define LOSSD_CLIENT_CPP_CONNECTIONS_H_
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "grpcpp/channel.h"
+
+namespace lossd::client {
+
+struct TlsOptions {
+  // PEM. Empty: the system's roots.
+  std::string root_certificates;
+  // PEM; both or none. The client's own, for servers that want one.
+  std::string certificate_chain;
+  std::string private_key;
+};
+
+struct ClientOptions {
+  // host:port, or unix:/path.
+  std::string target = "localhost:50051";
+  // Connections, each of its own; calls take turns. One connection carries
+  // about one core's worth of bytes.
+  int channels = 1;
+  // Absent: plaintext.
+  std::optional<TlsOptions> tls;
+  // Sent as `authorization: Bearer TOKEN`; empty: none.
+  std::string token;
+  // Comes first in the user agent.
+  std::string user_agent = "lossd-cpp";
+  // A connection with calls on it, silent for that long, is probed, and closed
+  // if no answer comes in 20 s: it bounds how long a dead peer can hold the
+  // tensors of a failed call. Far below a minute servers take it for abuse.
+  absl::Duration keepalive = absl::Minutes(1);
+};
+
+// Channels to one server, with one TCP connection each. Messages have no size
+// limit on this side; gRPC's own retries are off: a retry is the caller's to
+// make, with the server's delay, and the retry layer would keep references to
+// the tensors. Thread-safe.
+class Connections {
+ public:
+  // INVALID_ARGUMENT for options that make no sense; does not connect yet.
+  static absl::StatusOr<Connections> Open(const ClientOptions& options);
+
+  Connections(Connections&& other) noexcept
+      : channels_(std::move(other.channels_)) {}
+
+  // The next channel in turn.
+  const std::shared_ptr<grpc::Channel>& Take() {
+    return channels_[next_.fetch_add(1, std::memory_order_relaxed) %
+                     channels_.size()];
+  }
+
+ private:
+  Connections() = default;
+
+  std::vector<std::shared_ptr<grpc::Channel>> channels_;
+  std::atomic<size_t> next_ = 0;
+};
+
+}  // namespace lossd::client
+
+#endif  // LOSSD_CLIENT_CPP_CONNECTIONS_H_

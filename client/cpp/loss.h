@@ -1,0 +1,44 @@
+#ifndef LOSSD_CLIENT_CPP_LOSS_H_
+#define LOSSD_CLIENT_CPP_LOSS_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "client/cpp/received_tensor.h"
+#include "client/cpp/tensor_view.h"
+#include "lossd/v1/loss_service.pb.h"
+#include "lossd/v1/loss_spec.pb.h"
+
+namespace lossd::client {
+
+// One loss to compute. The tensors are borrowed: they must not move or change
+// until the call that sends them has returned (or called back).
+struct LossRequest {
+  v1::LossSpec spec;
+  TensorView logits;
+  TensorView targets;
+  std::optional<TensorView> weights;
+  std::optional<TensorView> pos_weight;
+  std::optional<TensorView> upstream_gradient;
+};
+
+// The answer; owns what it shows.
+struct LossResult {
+  double loss = 0;
+  // What the sum was divided by.
+  double normalizer = 0;
+  // The elements that were not ignored.
+  int64_t valid_count = 0;
+  int64_t nan_count = 0;
+  std::string request_id;
+  v1::Execution execution;
+  // With REDUCTION_NONE.
+  std::optional<ReceivedTensor> losses;
+  // Absent with GRADIENT_MODE_OMIT.
+  std::optional<ReceivedTensor> gradient;
+};
+
+}  // namespace lossd::client
+
+#endif  // LOSSD_CLIENT_CPP_LOSS_H_

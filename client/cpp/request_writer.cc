@@ -1,0 +1,110 @@
+#include "client/cpp/request_writer.h"
+
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "google/protobuf/wire_format_lite.h"
+
+namespace lossd::client {
+namespace {
+
+using v1::ComputeLossRequest;
+
+// Collects small pieces in one string and large ones as lent slices, in order.
+class MessageAssembly {
+ public:
+  explicit MessageAssembly(Loan& loan) : loan_(loan) {}
+
+  std::string& small() { return small_; }
+
+  // Tag and length of a length-delimited field; its bytes follow.
+  void OpenField(int number, size_t length) {
+    using google::protobuf::internal::WireFormatLite;
+    PutVarint(WireFormatLite::MakeTag(
+        number, WireFormatLite::WIRETYPE_LENGTH_DELIMITED));
+    PutVarint(length);
+  }
+
+  void PutPayload(std::span<const std::byte> bytes) {
+    if (bytes.size() > kLargestCopiedPayload) {
+      CloseSmall();
+      slices_.push_back(loan_.Lend(bytes));
+    } else if (!bytes.empty()) {
+      small_.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    }
+  }
+
+  grpc::ByteBuffer Finish() {
+    CloseSmall();
+    return grpc::ByteBuffer(slices_.data(), slices_.size());
+  }
+
+ private:
+  void PutVarint(uint64_t value) {
+    for (; value >= 0x80; value >>= 7) {
+      small_.push_back(static_cast<char>(value | 0x80));
+    }
+    small_.push_back(static_cast<char>(value));
+  }
+
+  void CloseSmall() {
+    if (small_.empty()) return;
+    slices_.emplace_back(small_);
+    small_.clear();
+  }
+
+  Loan& loan_;
+  std::string small_;
+  std::vector<grpc::Slice> slices_;
+};
+
+size_t VarintSize(uint64_t value) {
+  size_t size = 1;
+  for (; value >= 0x80; value >>= 7) ++size;
+  return size;
+}
+
+void PutTensor(int number, const TensorView& view, MessageAssembly& message) {
+  v1::Tensor header;
+  header.set_dtype(view.dtype);
+  header.mutable_shape()->Add(view.shape.begin(), view.shape.end());
+  const std::string head = header.SerializeAsString();
+  // All tags of these messages are one byte: their numbers are below 16.
+  const size_t payload = view.bytes.size();
+  message.OpenField(number, head.size() + 1 + VarintSize(payload) + payload);
+  message.small() += head;
+  message.OpenField(v1::Tensor::kDataFieldNumber, payload);
+  message.PutPayload(view.bytes);
+}
+
+void PutOptionalTensor(int number, const std::optional<TensorView>& view,
+                       MessageAssembly& message) {
+  if (view.has_value()) PutTensor(number, *view, message);
+}
+
+}  // namespace
+
+grpc::ByteBuffer WriteRequest(const LossRequest& request,
+                              const std::string& request_id, Loan& loan) {
+  MessageAssembly message(loan);
+  message.OpenField(ComputeLossRequest::kSpecFieldNumber,
+                    request.spec.ByteSizeLong());
+  request.spec.AppendToString(&message.small());
+  PutTensor(ComputeLossRequest::kLogitsFieldNumber, request.logits, message);
+  PutTensor(ComputeLossRequest::kTargetsFieldNumber, request.targets, message);
+  PutOptionalTensor(ComputeLossRequest::kWeightsFieldNumber, request.weights,
+                    message);
+  PutOptionalTensor(ComputeLossRequest::kPosWeightFieldNumber,
+                    request.pos_weight, message);
+  PutOptionalTensor(ComputeLossRequest::kUpstreamGradientFieldNumber,
+                    request.upstream_gradient, message);
+  if (!request_id.empty()) {
+    message.OpenField(ComputeLossRequest::kRequestIdFieldNumber,
+                      request_id.size());
+    message.small() += request_id;
+  }
+  return message.Finish();
+}
+
+}  // namespace lossd::client

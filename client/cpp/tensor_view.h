@@ -1,0 +1,58 @@
+#ifndef LOSSD_CLIENT_CPP_TENSOR_VIEW_H_
+#define LOSSD_CLIENT_CPP_TENSOR_VIEW_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <utility>
+
+#include "absl/container/inlined_vector.h"
+#include "lossd/v1/tensor.pb.h"
+
+namespace lossd::client {
+
+using Shape = absl::InlinedVector<int64_t, 4>;
+
+// The wire's name for a C++ element type.
+template <typename T>
+inline constexpr v1::DataType kDataTypeOf = v1::DATA_TYPE_UNSPECIFIED;
+template <>
+inline constexpr v1::DataType kDataTypeOf<float> = v1::DATA_TYPE_FLOAT32;
+template <>
+inline constexpr v1::DataType kDataTypeOf<double> = v1::DATA_TYPE_FLOAT64;
+template <>
+inline constexpr v1::DataType kDataTypeOf<uint8_t> = v1::DATA_TYPE_UINT8;
+template <>
+inline constexpr v1::DataType kDataTypeOf<bool> = v1::DATA_TYPE_BOOL;
+template <>
+inline constexpr v1::DataType kDataTypeOf<int32_t> = v1::DATA_TYPE_INT32;
+template <>
+inline constexpr v1::DataType kDataTypeOf<int64_t> = v1::DATA_TYPE_INT64;
+
+// A dense row-major tensor that somebody else owns: what a request borrows.
+//
+// The bytes are little-endian, as many as dtype and shape ask for; the server
+// says so if they are not. Half and packed types have no C++ element type here:
+// fill the members.
+struct TensorView {
+  v1::DataType dtype = v1::DATA_TYPE_FLOAT32;
+  Shape shape;
+  std::span<const std::byte> bytes;
+
+  // One dimension.
+  template <typename T>
+  static TensorView Of(std::span<const T> elements) {
+    return Of(elements, {static_cast<int64_t>(elements.size())});
+  }
+
+  template <typename T>
+  static TensorView Of(std::span<const T> elements, Shape shape) {
+    static_assert(kDataTypeOf<T> != v1::DATA_TYPE_UNSPECIFIED,
+                  "no wire type has such elements");
+    return {kDataTypeOf<T>, std::move(shape), std::as_bytes(elements)};
+  }
+};
+
+}  // namespace lossd::client
+
+#endif  // LOSSD_CLIENT_CPP_TENSOR_VIEW_H_

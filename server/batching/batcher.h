@@ -38,8 +38,9 @@ class Batch {
   Batch& operator=(Batch&&) = delete;
   ~Batch();
 
-  // Puts a task whose blocks are all counted (Task::Phase) at the head of the
-  // queue again: its blocks are given out once more, for computing.
+  // Puts a task whose blocks are all counted (Task::Phase), and which no batch
+  // holds whole, at the head of the queue again: its blocks are given out once
+  // more, for computing.
   void PutBack(Task* task);
 
   absl::InlinedVector<Portion, 8> portions;
@@ -137,8 +138,7 @@ class Batcher {
   const BatcherOptions options_;
   const Clock* const clock_;
 
-  // --- guarded by mu_; no call of a task or runner is made while it is held
-  // ---
+  // --- guarded by mu_, under which no task and no runner is called ---
   mutable absl::Mutex mu_;
   absl::CondVar work_;  // on which threads in Take() wait
   TaskQueue queue_ ABSL_GUARDED_BY(mu_);

@@ -15,6 +15,7 @@ struct BatcherOptions {
   int64_t max_batch_elements = int64_t{1} << 18;
   absl::Duration max_queue_delay = absl::ZeroDuration();
   // How many batches may be out at once: the executors, inline ones included.
+  // At least so many threads call Take().
   int executors = 1;
   // What waits is shared among the executors, in batches that shrink as the
   // queue does, so that they end at about the same time; but not below this,

@@ -5,8 +5,16 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
+
+#include "absl/strings/string_view.h"
 
 namespace lossd::rpc {
+
+// Abseil's string_view is a type of its own where Abseil was built as C++14.
+inline absl::string_view View(std::string_view text) {
+  return absl::string_view(text.data(), text.size());
+}
 
 // The shortest text that reads back as `value`; "NaN", "inf", "-inf".
 std::string NumberText(double value);

@@ -8,12 +8,12 @@
 namespace lossd::rpc {
 namespace {
 
-absl::Status UnknownNumber(std::string_view path, int number) {
+absl::Status UnknownNumber(absl::string_view path, int number) {
   return absl::InvalidArgumentError(
       absl::StrCat(path, ": ", number, " is not a value of this enum"));
 }
 
-absl::Status BadValue(std::string_view path, double value, std::string_view rule) {
+absl::Status BadValue(absl::string_view path, double value, absl::string_view rule) {
   return absl::InvalidArgumentError(
       absl::StrCat(path, ": ", NumberText(value), " is not ", rule));
 }

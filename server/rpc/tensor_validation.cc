@@ -30,7 +30,7 @@ bool IsFloat(ElementType type) {
          type == ElementType::kBFloat16 || type == ElementType::kFloat16;
 }
 
-absl::Status NotInThisBuild(std::string_view path, ElementType type) {
+absl::Status NotInThisBuild(absl::string_view path, ElementType type) {
   return absl::UnimplementedError(absl::StrCat(
       path, ".dtype: ", v1::DataType_Name(ToProto(type)), " is not in this build"));
 }
@@ -62,7 +62,7 @@ std::optional<ElementType> FromProto(v1::DataType dtype) {
 }
 
 // A 0 anywhere makes the tensor empty, however large the other dimensions are.
-absl::Status ReadShape(std::string_view path, const v1::Tensor& tensor,
+absl::Status ReadShape(absl::string_view path, const v1::Tensor& tensor,
                        CheckedTensor* checked) {
   for (int i = 0; i < tensor.shape_size(); ++i) {
     if (tensor.shape(i) < 0) {
@@ -86,7 +86,7 @@ absl::Status ReadShape(std::string_view path, const v1::Tensor& tensor,
   return absl::OkStatus();
 }
 
-absl::Status ReadValues(std::string_view path, const v1::Tensor& tensor,
+absl::Status ReadValues(absl::string_view path, const v1::Tensor& tensor,
                         CheckedTensor* checked) {
   checked->as_values = true;
   const uint64_t given = static_cast<uint64_t>(tensor.values_size());
@@ -109,14 +109,14 @@ absl::Status ReadValues(std::string_view path, const v1::Tensor& tensor,
   return absl::OkStatus();
 }
 
-absl::Status ReadData(std::string_view path, std::span<const kernels::Piece> data,
+absl::Status ReadData(absl::string_view path, std::span<const kernels::Piece> data,
                       CheckedTensor* checked) {
   uint64_t given = 0;
   for (const kernels::Piece& piece : data) given += piece.size();
   const uint64_t needed = kernels::ByteSize(checked->tensor.type, checked->count);
   if (given != needed) {
     return absl::InvalidArgumentError(absl::StrCat(
-        path, ".data: ", given, " bytes, but ", kernels::Name(checked->tensor.type),
+        path, ".data: ", given, " bytes, but ", View(kernels::Name(checked->tensor.type)),
         " of shape ", ShapeText(checked->dims), " takes ", needed));
   }
   if (checked->count > 0) checked->tensor.pieces = data;
@@ -177,7 +177,7 @@ absl::Status CheckOperandType(Field field, ElementType type) {
 
 absl::Status ReadTensor(Field field, const v1::Tensor& tensor,
                         std::span<const kernels::Piece> data, CheckedTensor* checked) {
-  const std::string_view path = Name(field);
+  const absl::string_view path = Name(field);
   const bool has_storage = tensor.storage_case() != v1::Tensor::STORAGE_NOT_SET;
   checked->present = has_storage || tensor.values_size() > 0 || tensor.shape_size() > 0;
   checked->as_values = false;

@@ -27,15 +27,15 @@ bool Holds(double value) {
   }
 }
 
-absl::Status DoesNotFit(std::string_view path, int index, double value,
+absl::Status DoesNotFit(absl::string_view path, int index, double value,
                         kernels::ElementType type) {
   return absl::InvalidArgumentError(
       absl::StrCat(path, ".values[", index, "]: ", NumberText(value), " is not a ",
-                   kernels::Name(type)));
+                   View(kernels::Name(type))));
 }
 
 template <typename T>
-absl::Status Store(std::string_view path, const Values& values, kernels::ElementType type,
+absl::Status Store(absl::string_view path, const Values& values, kernels::ElementType type,
                    std::vector<std::byte>* out) {
   for (int i = 0; i < values.size(); ++i) {
     if (!Holds<T>(values[i])) return DoesNotFit(path, i, values[i], type);
@@ -46,7 +46,7 @@ absl::Status Store(std::string_view path, const Values& values, kernels::Element
 }
 
 // bool: a byte each; bit: packed.
-absl::Status StoreTruths(std::string_view path, const Values& values,
+absl::Status StoreTruths(absl::string_view path, const Values& values,
                          kernels::ElementType type, std::vector<std::byte>* out) {
   for (int i = 0; i < values.size(); ++i) {
     if (values[i] != 0 && values[i] != 1) return DoesNotFit(path, i, values[i], type);
@@ -63,7 +63,7 @@ absl::Status StoreTruths(std::string_view path, const Values& values,
 
 }  // namespace
 
-absl::Status StoreValues(std::string_view path, const Values& values,
+absl::Status StoreValues(absl::string_view path, const Values& values,
                          kernels::ElementType type, std::vector<std::byte>* out) {
   using kernels::ElementType;
   out->assign(kernels::ByteSize(type, static_cast<uint64_t>(values.size())),
@@ -84,7 +84,7 @@ absl::Status StoreValues(std::string_view path, const Values& values,
       return StoreTruths(path, values, type, out);
     case ElementType::kBFloat16:
     case ElementType::kFloat16:
-      return absl::UnimplementedError(absl::StrCat(path, ".dtype: ", kernels::Name(type),
+      return absl::UnimplementedError(absl::StrCat(path, ".dtype: ", View(kernels::Name(type)),
                                                    " is not in this build"));
   }
   return absl::InternalError("an element type that StoreValues does not know");

@@ -105,8 +105,8 @@ const v1::Tensor& TensorOf(const v1::ComputeLossRequest& request, Field field) {
   return v1::Tensor::default_instance();
 }
 
-std::string_view Name(Field field) {
-  constexpr std::array<std::string_view, kFieldCount> kNames = {
+absl::string_view Name(Field field) {
+  constexpr std::array<absl::string_view, kFieldCount> kNames = {
       "logits", "targets", "weights", "pos_weight", "upstream_gradient"};
   return kNames[static_cast<size_t>(field)];
 }

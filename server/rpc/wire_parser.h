@@ -10,7 +10,7 @@
 #include <cstddef>
 #include <span>
 #include <string>
-#include <string_view>
+#include "absl/strings/string_view.h"
 #include <vector>
 
 #include "absl/status/status.h"
@@ -72,7 +72,7 @@ class WireParser {
 const v1::Tensor& TensorOf(const v1::ComputeLossRequest& request, Field field);
 
 // "logits", ...: the field's path in messages.
-std::string_view Name(Field field);
+absl::string_view Name(Field field);
 
 }  // namespace lossd::rpc
 

@@ -25,9 +25,9 @@ struct Computed {
 };
 
 // A task is owned by its RPC and borrowed by the batcher and the executors from
-// Batcher::Enqueue() until exactly one of OnComputed() and OnDropped() is called,
-// exactly once, on any thread. After that call nobody else touches the task: the
-// call may destroy it.
+// Batcher::Enqueue() until exactly one of OnComputed() and OnDropped() is
+// called, exactly once, on any thread. After that call nobody else touches the
+// task: the call may destroy it.
 class Task {
  public:
   virtual ~Task() = default;
@@ -35,7 +35,8 @@ class Task {
   // All blocks are computed; the gradient is in segment.gradient.
   virtual void OnComputed(const Computed& computed) = 0;
 
-  // It was never computed: DEADLINE_EXCEEDED, CANCELLED, UNAVAILABLE or INTERNAL.
+  // It was never computed: DEADLINE_EXCEEDED, CANCELLED, UNAVAILABLE or
+  // INTERNAL.
   virtual void OnDropped(const absl::Status& why) = 0;
 
   // --- set by the owner before Enqueue(), constant after it ---
@@ -45,17 +46,41 @@ class Task {
   // --- owned by the batcher, guarded by its mutex ---
   absl::Time enqueued;      // Enqueue() sets it
   uint64_t next_block = 0;  // the first block that no executor has been given
+  // Its place in the queue (queue.h).
+  struct Place {
+    uint64_t arrival = 0;
+    bool untouched = false;  // in the queue, and no block of it was given out
+    Task* older = nullptr;   // neighbours by arrival among the untouched
+    Task* newer = nullptr;
+  } place;
 
   // --- owned by the executors ---
+  // A gradient whose scale depends on counts takes two rounds over its blocks.
+  // The second begins when the last block of the first is done; no block is out
+  // then.
+  enum class Phase : uint8_t { kCounting, kComputing };
+  Phase phase = Phase::kComputing;
+  double gradient_scale = 0;  // in phase kComputing
   // One per block; each is written by the executor that was given the block.
   absl::InlinedVector<kernels::BlockPartial, 1> partials;
-  // Blocks not computed yet; whoever brings it to 0 finishes the task.
+  // Blocks of this phase that are not done yet; whoever brings it to 0 ends the
+  // phase.
   std::atomic<uint64_t> blocks_left{0};
-  // The batch that was given its first block.
+  // The batch that was given its first block; the batcher sets them.
   absl::Time started;
   int64_t batch_requests = 0;
   int64_t batch_elements = 0;
 };
+
+// Makes a task whose owner has set it up ready for its first block. Enqueue()
+// does it.
+void Prepare(Task& task);
+
+// What the partials of a prepared task add up to. Also the answer to a task
+// that has no blocks and so never meets the batcher: a normalizer, and zeros.
+// The fields about its execution are copied from the task; `backend` and
+// `finished` are left alone.
+Computed AnswerOf(const Task& task);
 
 }  // namespace lossd::batching
 

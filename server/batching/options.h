@@ -1,0 +1,36 @@
+// How batches are made: what the decisions (decision.h) and the batcher go by.
+#ifndef LOSSD_SERVER_BATCHING_OPTIONS_H_
+#define LOSSD_SERVER_BATCHING_OPTIONS_H_
+
+#include <cstdint>
+
+#include "absl/time/time.h"
+
+namespace lossd::batching {
+
+// All counts are at least 1 where not said otherwise; whoever fills this in
+// checks.
+struct BatcherOptions {
+  int64_t max_batch_requests = 256;
+  int64_t max_batch_elements = int64_t{1} << 18;
+  absl::Duration max_queue_delay = absl::ZeroDuration();
+  // How many batches may be out at once: the executors, inline ones included.
+  // At least so many threads call Take().
+  int executors = 1;
+  // What waits is shared among the executors, in batches that shrink as the
+  // queue does, so that they end at about the same time; but not below this,
+  // where waking an executor costs more than it saves. Only with split_tasks.
+  int64_t min_portion_elements = int64_t{1} << 15;
+  // True: the blocks of one task may go to several batches, so that one huge
+  // request uses every core. False: a task goes whole into one batch, alone if
+  // it is over max_batch_elements.
+  bool split_tasks = true;
+  // Batches of at most so many elements may run on the thread that enqueued
+  // them (RunInline); 0: never. Waking another thread costs more than such a
+  // batch.
+  int64_t max_inline_elements = 0;
+};
+
+}  // namespace lossd::batching
+
+#endif  // LOSSD_SERVER_BATCHING_OPTIONS_H_

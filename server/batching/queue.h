@@ -1,0 +1,87 @@
+// Where tasks wait, in the order in which they are taken.
+#ifndef LOSSD_SERVER_BATCHING_QUEUE_H_
+#define LOSSD_SERVER_BATCHING_QUEUE_H_
+
+#include <cstdint>
+#include <deque>
+#include <tuple>
+
+#include "absl/container/btree_set.h"
+#include "absl/time/time.h"
+#include "server/batching/task.h"
+
+namespace lossd::batching {
+
+// A range of blocks of one task.
+struct Portion {
+  Task* task;
+  uint64_t first_block;
+  uint64_t block_count;
+};
+
+// First the tasks that were begun, in the order in which they came to be so: at
+// most one that is partly given out, and those put back for computing. They
+// neither leave nor expire. Then the untouched ones by deadline, then by
+// arrival.
+//
+// Insert, Remove and the head's advance are O(log n); nothing is O(n). Not
+// thread-safe. Tasks are borrowed.
+class TaskQueue {
+ public:
+  // A task of at least one block, prepared and with `enqueued` set.
+  void Insert(Task* task);
+
+  // Takes an untouched task out. False: it is begun, or is not here.
+  bool Remove(Task* task);
+
+  // A begun task of which all blocks are to be given out again; it becomes the
+  // head.
+  void PutBack(Task* task);
+
+  bool empty() const { return begun_.empty() && untouched_.empty(); }
+  bool has_begun() const { return !begun_.empty(); }
+  int64_t requests() const;
+  int64_t elements() const { return elements_; }  // not given out
+
+  // Whose blocks go out next; the queue is not empty.
+  Task* head() const;
+  // Gives out the next `blocks` blocks of the head, which leaves with its last
+  // one.
+  Portion GiveOut(uint64_t blocks);
+
+  // The untouched task with the earliest deadline, or null; and without it.
+  Task* first_untouched() const;
+  void PopFirstUntouched();
+
+  // When the longest-waiting untouched task came; infinite future: there is
+  // none.
+  absl::Time oldest() const;
+
+ private:
+  struct Key {
+    absl::Time deadline;
+    uint64_t arrival;
+    Task* task;
+    bool operator<(const Key& other) const {
+      return std::tie(deadline, arrival) <
+             std::tie(other.deadline, other.arrival);
+    }
+  };
+  static Key KeyOf(Task* task) {
+    return {task->deadline, task->place.arrival, task};
+  }
+  // Out of the untouched, without touching the counts.
+  void Unlink(Task* task);
+
+  uint64_t arrivals_ = 0;
+  int64_t elements_ = 0;
+  std::deque<Task*> begun_;
+  absl::btree_set<Key> untouched_;
+  // The untouched by arrival, linked through Task::place.
+  Task* oldest_ = nullptr;
+  Task* newest_ = nullptr;
+};
+
+}  // namespace lossd::batching
+
+#endif  // LOSSD_SERVER_BATCHING_QUEUE_H_

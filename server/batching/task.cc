@@ -1,0 +1,39 @@
+#include "server/batching/task.h"
+
+namespace lossd::batching {
+
+void Prepare(Task& task) {
+  const kernels::Segment& segment = task.segment;
+  const uint64_t blocks = kernels::BlockCount(segment);
+  task.partials.resize(blocks);
+  task.next_block = 0;
+  task.started = absl::Time();
+  task.batch_requests = 0;
+  task.batch_elements = 0;
+  task.blocks_left.store(blocks, std::memory_order_relaxed);
+  const bool has_gradient = segment.gradient != nullptr;
+  if (has_gradient && kernels::NeedsCounts(segment.options)) {
+    task.phase = Task::Phase::kCounting;
+    task.gradient_scale = 0;
+    return;
+  }
+  // Without a gradient nothing is scaled before the end, and the end knows all
+  // counts.
+  task.phase = Task::Phase::kComputing;
+  task.gradient_scale =
+      has_gradient
+          ? kernels::GradientScale(segment, kernels::NormalizerOf(segment, {}))
+          : 0;
+}
+
+Computed AnswerOf(const Task& task) {
+  Computed computed;
+  computed.totals = kernels::Combine(task.partials);
+  computed.normalizer = kernels::NormalizerOf(task.segment, computed.totals);
+  computed.batch_requests = task.batch_requests;
+  computed.batch_elements = task.batch_elements;
+  computed.started = task.started;
+  return computed;
+}
+
+}  // namespace lossd::batching

@@ -1,0 +1,455 @@
+#include "server/batching/batcher.h"
+
+#include <deque>
+#include <memory>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/server/batching/completing_runner.h"
+#include "tests/server/batching/recording_task.h"
+#include "tests/server/fake_clock.h"
+
+namespace lossd::batching {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr int64_t kBlock = kernels::kBlockElements;
+constexpr BatcherOptions kOptions = {.max_batch_requests = 4,
+                                     .max_batch_elements = 8 * kBlock,
+                                     .executors = 1,
+                                     .min_portion_elements = 2 * kBlock};
+
+// A batcher whose executors are threads that a test starts, or the test itself.
+class BatcherTest : public ::testing::Test {
+ protected:
+  // A task that lives as long as the batcher.
+  RecordingTask& NewTask(uint64_t elements,
+                         absl::Time deadline = absl::InfiniteFuture()) {
+    return tasks_.emplace_back(elements, deadline);
+  }
+  void Build(const BatcherOptions& options) {
+    batcher_ = std::make_unique<Batcher>(options, &clock_);
+  }
+  // A thread that takes one batch, and keeps it out until the test ends it.
+  void TakeOnThread() {
+    threads_.emplace_back([this] {
+      std::optional<Batch> batch = batcher_->Take();
+      absl::MutexLock lock(&mu_);
+      if (batch) taken_.push_back(*std::move(batch));
+      ++returned_;
+    });
+  }
+  // Waits until `count` of the threads have come back from Take().
+  void AwaitReturned(int count) {
+    absl::MutexLock lock(&mu_);
+    auto there = [&] { return returned_ == count; };
+    mu_.Await(absl::Condition(&there));
+  }
+  // Starts threads that run whatever comes, until the batcher is closed.
+  void RunOnThreads(int count) {
+    for (int i = 0; i < count; ++i) {
+      threads_.emplace_back([this] {
+        while (std::optional<Batch> batch = batcher_->Take()) {
+          runner_.Run(*std::move(batch));
+        }
+      });
+    }
+  }
+  // Ends everything: what is out is completed, what waits is computed.
+  void TearDown() override {
+    batcher_->Close();
+    for (std::thread& thread : threads_) thread.join();
+    while (!taken_.empty()) {
+      runner_.Run(std::move(taken_.front()));
+      taken_.pop_front();
+    }
+    while (std::optional<Batch> batch = batcher_->Take()) {
+      runner_.Run(*std::move(batch));
+    }
+    EXPECT_EQ(batcher_->busy_executors(), 0);
+    EXPECT_EQ(batcher_->queued_elements(), 0);
+  }
+
+  FakeClock clock_;
+  std::deque<RecordingTask> tasks_;
+  CompletingRunner runner_;
+  std::unique_ptr<Batcher> batcher_;
+  std::vector<std::thread> threads_;
+  absl::Mutex mu_;
+  std::deque<Batch> taken_;
+  int returned_ = 0;
+};
+
+TEST_F(BatcherTest, SmallTasksShareABatch) {
+  Build(kOptions);
+  RecordingTask& a = NewTask(64);
+  RecordingTask& b = NewTask(100);
+  RecordingTask& c = NewTask(1);
+  for (Task* task : {&a, &b, &c}) batcher_->Enqueue(task);
+  EXPECT_EQ(batcher_->queued_requests(), 3);
+  {
+    std::optional<Batch> batch = batcher_->Take();
+    ASSERT_EQ(batch->portions.size(), 3u);
+    EXPECT_EQ(batch->elements, 165);
+    EXPECT_EQ(batch->taken, clock_.Now());
+    EXPECT_EQ(batcher_->busy_executors(), 1);
+    EXPECT_EQ(batcher_->queued_requests(), 0);
+    runner_.Run(*std::move(batch));
+  }
+  EXPECT_EQ(batcher_->busy_executors(), 0);
+  EXPECT_EQ(c.answer.batch_requests, 3);
+  EXPECT_EQ(c.answer.batch_elements, 165);
+  EXPECT_EQ(c.answer.started, clock_.Now());
+}
+
+TEST_F(BatcherTest, AHugeTaskIsCarvedIntoPortionsThatCoverItOnce) {
+  Build(kOptions);
+  RecordingTask& huge = NewTask(19 * kBlock + 5);
+  batcher_->Enqueue(&huge);
+  uint64_t next = 0;
+  while (!huge.finished.HasBeenNotified()) {
+    std::optional<Batch> batch = batcher_->Take();
+    ASSERT_EQ(batch->portions.size(), 1u);
+    EXPECT_EQ(batch->portions[0].first_block, next);
+    EXPECT_LE(batch->elements, 8 * kBlock);
+    next += batch->portions[0].block_count;
+    runner_.Run(*std::move(batch));
+  }
+  EXPECT_EQ(next, 20u);
+  EXPECT_EQ(huge.answer.batch_requests, 1);
+  EXPECT_EQ(huge.answer.batch_elements, 8 * kBlock);
+}
+
+TEST_F(BatcherTest, ALoneHugeTaskWakesEveryIdleExecutor) {
+  BatcherOptions options = kOptions;
+  options.executors = 2;
+  Build(options);
+  TakeOnThread();
+  TakeOnThread();
+  clock_.AwaitWaiters(2);
+  RecordingTask& huge = NewTask(8 * kBlock);
+  batcher_->Enqueue(&huge);
+  AwaitReturned(2);  // hangs if only one is woken
+  EXPECT_EQ(taken_[0].portions[0].task, &huge);
+  EXPECT_EQ(taken_[1].portions[0].task, &huge);
+  EXPECT_EQ(taken_[0].elements + taken_[1].elements, 6 * kBlock);
+}
+
+TEST_F(BatcherTest, ASmallTaskWakesOnlyOneExecutor) {
+  BatcherOptions options = kOptions;
+  options.executors = 3;
+  Build(options);
+  for (int i = 0; i < 3; ++i) TakeOnThread();
+  clock_.AwaitWaiters(3);
+  RecordingTask& small = NewTask(64);
+  batcher_->Enqueue(&small);
+  AwaitReturned(1);
+  clock_.AwaitWaiters(2);  // the other two are where they were
+}
+
+TEST_F(BatcherTest, NoMoreBatchesAreOutThanThereAreExecutors) {
+  Build(kOptions);
+  TakeOnThread();
+  TakeOnThread();
+  clock_.AwaitWaiters(2);
+  RecordingTask& huge = NewTask(100 * kBlock);
+  batcher_->Enqueue(&huge);
+  AwaitReturned(1);
+  clock_.AwaitWaiters(1);
+  EXPECT_EQ(batcher_->busy_executors(), 1);
+  // Giving the batch back is what lets the other one in.
+  Batch first = std::move(taken_.front());
+  taken_.pop_front();
+  runner_.Run(std::move(first));
+  AwaitReturned(2);
+  EXPECT_EQ(batcher_->busy_executors(), 1);
+}
+
+TEST_F(BatcherTest, WhatWaitsWhileAllAreBusyCoalesces) {
+  Build(kOptions);
+  RecordingTask& first = NewTask(1);
+  RecordingTask& a = NewTask(1);
+  RecordingTask& b = NewTask(1);
+  RecordingTask& c = NewTask(1);
+  batcher_->Enqueue(&first);
+  std::optional<Batch> batch = batcher_->Take();
+  for (Task* task : {&a, &b, &c}) batcher_->Enqueue(task);
+  runner_.Run(*std::move(batch));
+  std::optional<Batch> next = batcher_->Take();
+  EXPECT_EQ(next->portions.size(), 3u);
+  runner_.Run(*std::move(next));
+}
+
+TEST_F(BatcherTest, ARemovedTaskIsTheCallersAgainAndIsNeverFinished) {
+  Build(kOptions);
+  RecordingTask& a = NewTask(64);
+  RecordingTask& b = NewTask(64);
+  batcher_->Enqueue(&a);
+  batcher_->Enqueue(&b);
+  EXPECT_TRUE(batcher_->Remove(&a));
+  std::optional<Batch> batch = batcher_->Take();
+  ASSERT_EQ(batch->portions.size(), 1u);
+  EXPECT_EQ(batch->portions[0].task, &b);
+  EXPECT_FALSE(batcher_->Remove(&b));
+  runner_.Run(*std::move(batch));
+  EXPECT_FALSE(a.finished.HasBeenNotified());
+  EXPECT_TRUE(b.was_computed);
+}
+
+TEST_F(BatcherTest, ATaskThatExpiresWhileAllAreBusyIsDroppedAtTheNextTake) {
+  Build(kOptions);
+  RecordingTask& first = NewTask(1);
+  RecordingTask& urgent = NewTask(1, clock_.Now() + absl::Milliseconds(5));
+  RecordingTask& patient = NewTask(1);
+  batcher_->Enqueue(&first);
+  std::optional<Batch> batch = batcher_->Take();
+  batcher_->Enqueue(&urgent);
+  batcher_->Enqueue(&patient);
+  clock_.Advance(absl::Milliseconds(5));
+  runner_.Run(*std::move(batch));
+  std::optional<Batch> next = batcher_->Take();
+  ASSERT_TRUE(urgent.was_dropped());
+  EXPECT_EQ(urgent.dropped.code(), absl::StatusCode::kDeadlineExceeded);
+  ASSERT_EQ(next->portions.size(), 1u);
+  EXPECT_EQ(next->portions[0].task, &patient);
+  runner_.Run(*std::move(next));
+}
+
+TEST_F(BatcherTest, ATaskThatComesTooLateIsDroppedByAnIdleExecutor) {
+  Build(kOptions);
+  RunOnThreads(1);
+  clock_.AwaitWaiters(1);
+  RecordingTask& late = NewTask(1, clock_.Now() - absl::Seconds(1));
+  batcher_->Enqueue(&late);
+  late.finished.WaitForNotification();
+  EXPECT_EQ(late.dropped.code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(runner_.batches, 0);
+}
+
+TEST_F(BatcherTest, ThousandsOfExpiredTasksAreDroppedBeforeAnythingIsTaken) {
+  Build(kOptions);
+  std::vector<RecordingTask*> late;
+  for (int i = 0; i < 3000; ++i) late.push_back(&NewTask(1, clock_.Now()));
+  RecordingTask& patient = NewTask(1);
+  batcher_->Enqueue(&patient);
+  for (RecordingTask* task : late) batcher_->Enqueue(task);
+  std::optional<Batch> batch = batcher_->Take();
+  for (const RecordingTask* task : late) ASSERT_TRUE(task->was_dropped());
+  ASSERT_EQ(batch->portions.size(), 1u);
+  EXPECT_EQ(batch->portions[0].task, &patient);
+  runner_.Run(*std::move(batch));
+}
+
+TEST_F(BatcherTest, ABegunTaskIsFinishedWhateverItsDeadline) {
+  Build(kOptions);
+  RecordingTask& huge =
+      NewTask(10 * kBlock, clock_.Now() + absl::Milliseconds(5));
+  batcher_->Enqueue(&huge);
+  runner_.Run(*batcher_->Take());
+  clock_.Advance(absl::Seconds(1));
+  runner_.Run(*batcher_->Take());
+  EXPECT_TRUE(huge.was_computed);
+}
+
+TEST_F(BatcherTest, ADeadlineLetsATaskOvertake) {
+  Build(kOptions);
+  RecordingTask& patient = NewTask(8 * kBlock);
+  RecordingTask& urgent = NewTask(8 * kBlock, clock_.Now() + absl::Seconds(1));
+  batcher_->Enqueue(&patient);
+  batcher_->Enqueue(&urgent);
+  runner_.Run(*batcher_->Take());
+  EXPECT_TRUE(urgent.was_computed);
+  EXPECT_FALSE(patient.finished.HasBeenNotified());
+}
+
+TEST_F(BatcherTest, AHeldBatchIsTakenWhenTheOldestHasWaitedLongEnough) {
+  BatcherOptions options = kOptions;
+  options.max_queue_delay = absl::Milliseconds(5);
+  options.executors = 2;
+  Build(options);
+  TakeOnThread();
+  TakeOnThread();
+  clock_.AwaitWaiters(2);
+  const absl::Time start = clock_.Now();
+  RecordingTask& a = NewTask(1);
+  RecordingTask& b = NewTask(1);
+  batcher_->Enqueue(&a);
+  clock_.AwaitWaiterUntil(start + absl::Milliseconds(5));
+  clock_.Advance(absl::Milliseconds(3));
+  batcher_->Enqueue(&b);
+  EXPECT_EQ(batcher_->queued_requests(), 2);
+  clock_.Advance(absl::Milliseconds(2));
+  AwaitReturned(1);
+  EXPECT_EQ(taken_.front().portions.size(), 2u);
+}
+
+TEST_F(BatcherTest, AHeldBatchIsTakenAtOnceWhenItIsFull) {
+  BatcherOptions options = kOptions;
+  options.max_queue_delay = absl::Hours(1);
+  Build(options);
+  TakeOnThread();
+  clock_.AwaitWaiters(1);
+  std::vector<RecordingTask*> tasks;
+  for (int i = 0; i < 4; ++i) tasks.push_back(&NewTask(1));
+  for (RecordingTask* task : tasks) batcher_->Enqueue(task);
+  AwaitReturned(1);
+  EXPECT_EQ(taken_.front().portions.size(), 4u);
+}
+
+TEST_F(BatcherTest, AHeldTaskIsTakenBeforeItsDeadlineAndNotDropped) {
+  BatcherOptions options = kOptions;
+  options.max_queue_delay = absl::Hours(1);
+  Build(options);
+  RunOnThreads(1);
+  clock_.AwaitWaiters(1);
+  const absl::Time deadline = clock_.Now() + absl::Milliseconds(50);
+  RecordingTask& task = NewTask(1, deadline);
+  batcher_->Enqueue(&task);
+  const absl::Time last_call =
+      deadline - CostModel().Estimate(1, 1) - absl::Milliseconds(1);
+  clock_.AwaitWaiterUntil(last_call);
+  clock_.Set(last_call);
+  task.finished.WaitForNotification();
+  EXPECT_TRUE(task.was_computed);
+}
+
+TEST_F(BatcherTest, AHoldEndsWithTheClose) {
+  BatcherOptions options = kOptions;
+  options.max_queue_delay = absl::Hours(1);
+  Build(options);
+  RunOnThreads(2);
+  clock_.AwaitWaiters(2);
+  RecordingTask& task = NewTask(1);
+  batcher_->Enqueue(&task);
+  clock_.AwaitWaiterUntil(clock_.Now() + absl::Hours(1));
+  batcher_->Close();
+  task.finished.WaitForNotification();
+  EXPECT_TRUE(task.was_computed);
+}
+
+TEST_F(BatcherTest, AHoldOutlivesTheThreadThatWatchedOverIt) {
+  BatcherOptions options = kOptions;
+  options.max_queue_delay = absl::Milliseconds(5);
+  options.executors = 2;
+  Build(options);
+  TakeOnThread();
+  TakeOnThread();
+  clock_.AwaitWaiters(2);
+  RecordingTask& first = NewTask(1);
+  std::vector<RecordingTask*> full;
+  for (int i = 0; i < 4; ++i) full.push_back(&NewTask(1));
+  batcher_->Enqueue(full[0]);
+  clock_.AwaitWaiterUntil(clock_.Now() + absl::Milliseconds(5));
+  for (int i = 1; i < 4; ++i) batcher_->Enqueue(full[i]);
+  AwaitReturned(1);
+  // Somebody has gone with the full batch; the next one is watched over all the
+  // same.
+  batcher_->Enqueue(&first);
+  clock_.AwaitWaiterUntil(clock_.Now() + absl::Milliseconds(5));
+  clock_.Advance(absl::Milliseconds(5));
+  AwaitReturned(2);
+}
+
+TEST_F(BatcherTest, AClockThatGoesBackDoesNotHoldATaskForever) {
+  BatcherOptions options = kOptions;
+  options.max_queue_delay = absl::Milliseconds(5);
+  Build(options);
+  RecordingTask& a = NewTask(1);
+  batcher_->Enqueue(&a);
+  clock_.Advance(absl::Hours(-1));
+  std::optional<Batch> batch = batcher_->Take();
+  ASSERT_TRUE(batch.has_value());
+  runner_.Run(*std::move(batch));
+}
+
+TEST_F(BatcherTest, AfterTheCloseWhatWaitsIsTakenAndWhatComesIsDropped) {
+  Build(kOptions);
+  RecordingTask& before = NewTask(1);
+  RecordingTask& after = NewTask(1);
+  batcher_->Enqueue(&before);
+  batcher_->Close();
+  batcher_->Enqueue(&after);
+  ASSERT_TRUE(after.was_dropped());
+  EXPECT_EQ(after.dropped.code(), absl::StatusCode::kUnavailable);
+  runner_.Run(*batcher_->Take());
+  EXPECT_TRUE(before.was_computed);
+  EXPECT_FALSE(batcher_->Take().has_value());
+}
+
+TEST_F(BatcherTest, TheCloseSendsWaitingExecutorsHome) {
+  Build(kOptions);
+  for (int i = 0; i < 3; ++i) TakeOnThread();
+  clock_.AwaitWaiters(3);
+  batcher_->Close();
+  AwaitReturned(3);
+  EXPECT_TRUE(taken_.empty());
+}
+
+TEST_F(BatcherTest, NoExecutorGoesHomeWhileATaskIsBeingCounted) {
+  BatcherOptions options = kOptions;
+  options.executors = 2;
+  Build(options);
+  RecordingTask& huge = NewTask(4 * kBlock);
+  huge.NeedCounts();
+  batcher_->Enqueue(&huge);
+  std::optional<Batch> half = batcher_->Take();
+  std::optional<Batch> other_half = batcher_->Take();
+  ASSERT_EQ(batcher_->queued_requests(), 0);
+  batcher_->Close();
+  RunOnThreads(2);
+  clock_.AwaitWaiters(2);  // they wait although the queue is empty and closed
+  runner_.Run(*std::move(half));
+  runner_.Run(*std::move(other_half));
+  huge.finished.WaitForNotification();
+  EXPECT_TRUE(huge.was_computed);
+}
+
+TEST_F(BatcherTest, DropQueuedDropsWhatWasNotBegun) {
+  Build(kOptions);
+  RecordingTask& huge = NewTask(12 * kBlock);
+  RecordingTask& a = NewTask(1);
+  RecordingTask& b = NewTask(1);
+  batcher_->Enqueue(&huge);
+  runner_.Run(*batcher_->Take());
+  batcher_->Enqueue(&a);
+  batcher_->Enqueue(&b);
+  batcher_->Close();
+  batcher_->DropQueued(absl::UnavailableError("the drain ran out of time"));
+  EXPECT_THAT(a.dropped.message(), HasSubstr("out of time"));
+  EXPECT_TRUE(b.was_dropped());
+  runner_.Run(*batcher_->Take());
+  EXPECT_TRUE(huge.was_computed);
+  EXPECT_FALSE(batcher_->Take().has_value());
+}
+
+TEST_F(BatcherTest, TheWaitIsNothingWhileAnExecutorIsIdleAndGrowsWithTheQueue) {
+  Build(kOptions);
+  EXPECT_EQ(batcher_->ExpectedWait(), absl::ZeroDuration());
+  EXPECT_EQ(batcher_->RetryAfter(), absl::Milliseconds(10));
+  RecordingTask& out = NewTask(8 * kBlock);
+  RecordingTask& huge = NewTask(16 * kBlock);
+  for (int i = 0; i < 100; ++i) {
+    RecordingTask& task = NewTask(8 * kBlock);
+    batcher_->Enqueue(&task);
+    std::optional<Batch> batch = batcher_->Take();
+    clock_.Advance(absl::Seconds(1));
+    runner_.Run(*std::move(batch));
+  }
+  batcher_->Enqueue(&out);
+  std::optional<Batch> batch = batcher_->Take();
+  EXPECT_NEAR(absl::ToDoubleSeconds(batcher_->ExpectedWait()), 1.0, 0.01);
+  batcher_->Enqueue(&huge);
+  EXPECT_NEAR(absl::ToDoubleSeconds(batcher_->ExpectedWait()), 3.0, 0.03);
+  EXPECT_EQ(batcher_->RetryAfter(), batcher_->ExpectedWait());
+  RecordingTask& more = NewTask(1 << 20);
+  batcher_->Enqueue(&more);
+  EXPECT_EQ(batcher_->RetryAfter(), absl::Seconds(10));
+  runner_.Run(*std::move(batch));
+}
+
+}  // namespace
+}  // namespace lossd::batching

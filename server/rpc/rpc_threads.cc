@@ -13,11 +13,22 @@ RpcThread::RpcThread(const RpcThreadOptions& options, const Services* services,
       queue_(std::move(queue)) {}
 
 void RpcThread::Start() {
+  started_ = true;
   thread_ = std::thread([this] { Run(); });
 }
 
 void RpcThread::Join() {
   if (thread_.joinable()) thread_.join();
+}
+
+RpcThread::~RpcThread() {
+  Join();
+  if (started_) return;
+  queue_->Shutdown();  // a queue that was never served must be emptied all the same
+  void* tag;
+  bool ok;
+  while (queue_->Next(&tag, &ok)) {
+  }
 }
 
 void RpcThread::Run() {

@@ -33,6 +33,8 @@ class RpcThread {
   RpcThread(const RpcThreadOptions& options, const Services* services,
             LossService* service, std::unique_ptr<grpc::ServerCompletionQueue> queue);
 
+  ~RpcThread();  // joins
+
   // The grpc::Server is running.
   void Start();
 
@@ -50,6 +52,7 @@ class RpcThread {
   LossService* const service_;
   const std::unique_ptr<grpc::ServerCompletionQueue> queue_;
 
+  bool started_ = false;
   int calls_ = 0;  // listening or busy; those own themselves, through their tags
   int listening_ = 0;
   std::vector<std::unique_ptr<ComputeLossCall>> spare_;

@@ -8,7 +8,8 @@
 
 namespace lossd::execution {
 
-// Run() computes a batch on the calling thread (used inline and by its own threads).
+// Run() computes a batch on the calling thread (used inline and by its own
+// threads).
 class Executor : public batching::BatchRunner {
  public:
   // "cpu/AVX3_DL", "cuda/0"; lives as long as the executor.

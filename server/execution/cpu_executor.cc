@@ -1,0 +1,81 @@
+#include "server/execution/cpu_executor.h"
+
+#include <cassert>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <utility>
+
+#include "absl/container/inlined_vector.h"
+#include "absl/time/time.h"
+#include "server/execution/finish.h"
+
+namespace lossd::execution {
+
+using batching::Batch;
+using batching::Portion;
+using batching::Task;
+
+CpuExecutor::CpuExecutor(const CpuExecutorOptions& options,
+                         observability::Metrics* metrics, const Clock* clock)
+    : options_(options),
+      kernel_(options.instruction_set != nullptr
+                  ? *options.instruction_set
+                  : kernels::cpu::BestInstructionSet()),
+      backend_("cpu/" + std::string(kernel_.name)),
+      metrics_(metrics),
+      clock_(clock) {}
+
+CpuExecutor::~CpuExecutor() { assert(threads_.empty()); }
+
+void CpuExecutor::Start(batching::Batcher& batcher) {
+  for (int i = 0; i < options_.threads; ++i) {
+    threads_.emplace_back([this, &batcher] {
+      while (std::optional<Batch> batch = batcher.Take()) {
+        Run(*std::move(batch));
+      }
+    });
+  }
+}
+
+void CpuExecutor::Join() {
+  for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
+}
+
+void CpuExecutor::Run(Batch batch) {
+  metrics_->BatchTaken(static_cast<int64_t>(batch.portions.size()),
+                       batch.elements);
+  const absl::Time started = clock_->Now();
+  // Computed first, answered after: an answer may write megabytes to a socket
+  // on this thread, and the arithmetic of the others would wait for it.
+  absl::InlinedVector<Task*, 8> computed;
+  for (const Portion& portion : batch.portions) {
+    if (RunPortion(portion, batch)) computed.push_back(portion.task);
+  }
+  const absl::Time finished = clock_->Now();
+  metrics_->Compute(backend_, finished - started);
+  for (Task* task : computed) Finish(*task, backend_, finished, *metrics_);
+}
+
+bool CpuExecutor::RunPortion(const Portion& portion, Batch& batch) {
+  Task& task = *portion.task;
+  const uint64_t first = portion.first_block;
+  const uint64_t count = portion.block_count;
+  const std::span<kernels::BlockPartial> partials =
+      std::span(task.partials).subspan(first, count);
+  if (task.phase == Task::Phase::kCounting) {
+    kernel_.count_blocks(task.segment, first, partials);
+    const bool whole = count == task.partials.size();
+    if (!BlocksDone(task, count)) return false;
+    BeginComputing(task);
+    if (!whole) {
+      batch.PutBack(&task);
+      return false;
+    }
+  }
+  kernel_.compute_blocks(task.segment, task.gradient_scale, first, partials);
+  return BlocksDone(task, count);
+}
+
+}  // namespace lossd::execution

@@ -1,14 +1,20 @@
 #include "server/observability/exposer.h"
 
+#include <netdb.h>
 #include <prometheus/exposer.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <exception>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
+#include "absl/time/time.h"
 
 namespace lossd::observability {
 namespace {
@@ -27,16 +33,53 @@ bool Split(const std::string& address, std::string* host, int* port) {
          absl::SimpleAtoi(digits, port) && *port <= 65535;
 }
 
+// Connects to `address` and hangs up; on this machine either happens at once.
+void Knock(const std::string& host, const std::string& port) {
+  const bool bracketed = host.front() == '[';
+  const std::string name = bracketed ? host.substr(1, host.size() - 2) : host;
+  addrinfo hints = {};
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  if (getaddrinfo(name.c_str(), port.c_str(), &hints, &found) != 0) return;
+  const int fd =
+      socket(found->ai_family, found->ai_socktype | SOCK_NONBLOCK, 0);
+  if (fd >= 0) {
+    connect(fd, found->ai_addr, found->ai_addrlen);
+    close(fd);
+  }
+  freeaddrinfo(found);
+}
+
 class HttpExposer final : public Exposer {
  public:
-  HttpExposer(std::unique_ptr<prometheus::Exposer> server, std::string address)
-      : server_(std::move(server)), address_(std::move(address)) {}
+  HttpExposer(std::unique_ptr<prometheus::Exposer> server, std::string host,
+              int port)
+      : server_(std::move(server)),
+        host_(std::move(host)),
+        port_(absl::StrCat(port)) {}
 
-  std::string address() const override { return address_; }
+  // The HTTP server looks whether it is to stop after each connection, and
+  // otherwise only every two seconds, by which a drain would be longer.
+  ~HttpExposer() override {
+    absl::Notification stopped;
+    std::thread knocks([&] {
+      while (!stopped.WaitForNotificationWithTimeout(absl::Milliseconds(5))) {
+        Knock(host_, port_);
+      }
+    });
+    server_.reset();
+    stopped.Notify();
+    knocks.join();
+  }
+
+  std::string address() const override {
+    return absl::StrCat(host_, ":", port_);
+  }
 
  private:
-  const std::unique_ptr<prometheus::Exposer> server_;
-  const std::string address_;
+  std::unique_ptr<prometheus::Exposer> server_;
+  const std::string host_;
+  const std::string port_;
 };
 
 }  // namespace
@@ -61,8 +104,8 @@ absl::StatusOr<std::unique_ptr<Exposer>> Exposer::Start(
       return absl::UnavailableError(
           absl::StrCat("metrics address ", address, " cannot be bound"));
     }
-    return std::make_unique<HttpExposer>(
-        std::move(server), absl::StrCat(host, ":", ports.front()));
+    return std::make_unique<HttpExposer>(std::move(server), host,
+                                         ports.front());
   } catch (const std::exception& error) {
     return absl::UnavailableError(absl::StrCat(
         "metrics address ", address, " cannot be bound; is the port in use? (",

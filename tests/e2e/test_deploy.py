@@ -28,7 +28,8 @@ def seconds(text: str) -> float:
 
 def config_mount(service: str) -> str:
     """Where the service finds deploy/config; it must not be able to write there."""
-    mounts = [volume.split(":") for volume in COMPOSE["services"][service]["volumes"]]
+    volumes: list[str] = COMPOSE["services"][service]["volumes"]
+    mounts = [volume.split(":") for volume in volumes]
     [(source, target, mode)] = [m for m in mounts if m[0].startswith("./")]
     assert (DEPLOY / source).resolve() == DEPLOY / "config"
     assert mode == "ro"
@@ -78,8 +79,10 @@ def test_image_runs_as_a_numbered_user_and_is_probed_over_grpc() -> None:
     last_stage = DOCKERFILE.split("\nFROM ")[-1]
     [user] = re.findall(r"^USER (\d+):\d+$", last_stage, re.MULTILINE)
     assert int(user) != 0
-    assert re.search(r"^HEALTHCHECK .*\\\n\s*CMD lossctl health", last_stage, re.M)
-    assert re.search(r"^STOPSIGNAL SIGTERM$", last_stage, re.M)
+    assert re.search(
+        r"^HEALTHCHECK .*\\\n\s*CMD lossctl health", last_stage, re.MULTILINE
+    )
+    assert re.search(r"^STOPSIGNAL SIGTERM$", last_stage, re.MULTILINE)
 
 
 def test_every_flag_in_the_file_is_one_of_the_server() -> None:
@@ -102,7 +105,8 @@ def compose_command() -> list[str] | None:
     for command in (["docker", "compose"], ["docker-compose"]):
         if shutil.which(command[0]) is None:
             continue
-        if subprocess.run([*command, "version"], capture_output=True).returncode == 0:
+        asked = subprocess.run([*command, "version"], check=False, capture_output=True)
+        if asked.returncode == 0:
             return command
     return None
 

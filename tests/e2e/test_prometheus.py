@@ -185,9 +185,7 @@ TOTALS = {
     "ok": 'sum(lossd_requests_total{code="OK"})',
     "cancelled": 'sum(lossd_requests_total{code="CANCELLED"})',
     "expired": 'sum(lossd_requests_total{code="DEADLINE_EXCEEDED"})',
-    "errors": (
-        'sum(lossd_requests_total{code!~"OK|CANCELLED|DEADLINE_EXCEEDED"})'
-    ),
+    "errors": ('sum(lossd_requests_total{code!~"OK|CANCELLED|DEADLINE_EXCEEDED"})'),
     "invalid": 'sum(lossd_requests_total{code="INVALID_ARGUMENT"})',
     "unknown": 'sum(lossd_requests_total{code="UNKNOWN"})',
     "timed": "sum(lossd_request_seconds_count)",

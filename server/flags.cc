@@ -58,7 +58,7 @@ namespace {
 absl::Status Set(absl::string_view name, absl::string_view value,
                  absl::string_view origin) {
   absl::CommandLineFlag* flag = absl::FindCommandLineFlag(name);
-  if (flag == nullptr) {
+  if (flag == nullptr) {  // such as --nochannelz=1
     return absl::InvalidArgumentError(absl::StrCat(origin, ": unknown flag --", name));
   }
   std::string error;
@@ -109,6 +109,15 @@ bool IsBool(absl::string_view name) {
   return flag != nullptr && flag->IsOfType<bool>();
 }
 
+bool IsFlag(absl::string_view name) {
+  return name == "flagfile" || absl::FindCommandLineFlag(name) != nullptr;
+}
+
+// --nochannelz is --channelz=false.
+bool IsNegatedBool(absl::string_view name) {
+  return absl::StartsWith(name, "no") && IsBool(name.substr(2));
+}
+
 absl::Status ReadArguments(const std::vector<std::string>& arguments,
                            absl::string_view origin, int depth, CommandLine* line) {
   for (size_t i = 0; i < arguments.size(); ++i) {
@@ -128,8 +137,12 @@ absl::Status ReadArguments(const std::vector<std::string>& arguments,
       line->print = name == "help" ? Help() : absl::StrCat("lossd ", kVersion, "\n");
       continue;
     }
+    if (!IsFlag(name) && !IsNegatedBool(name)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(origin, ": unknown flag --", name, "; see lossd --help"));
+    }
     if (!value && IsBool(name)) value = "true";
-    if (!value && absl::StartsWith(name, "no") && IsBool(name.substr(2))) {
+    if (!value && IsNegatedBool(name)) {
       name = name.substr(2);
       value = "false";
     }

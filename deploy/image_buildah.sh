@@ -1,0 +1,107 @@
+# shellcheck shell=bash disable=SC2016
+# Part of image.sh: where no container engine runs. buildah builds in a chroot, from a
+# base image made with debootstrap; what it built is started in a chroot too, with the
+# user, environment and entry point that the image names.
+
+readonly BASE=debian:bookworm-slim
+SERVER_PID=
+WORKING=
+
+buildah() {
+  command buildah --root "$WORK/storage" --runroot "$WORK/run" --storage-driver vfs "$@"
+}
+
+# The mirrors of this machine, as apt knows them: "URI SUITE COMPONENT" lines.
+mirrors() {
+  apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' \
+    'Created-By: Packages' | grep -E ' bookworm(-updates|-security)? main$' | sort -u
+}
+
+build_base() {
+  if buildah inspect --type image "localhost/$BASE" > /dev/null 2>&1; then return; fi
+  local root=$WORK/base mirror container
+  mirror=$(mirrors | awk '$2 == "bookworm" { print $1; exit }')
+  rm -rf "$root"
+  say "image: making $BASE with debootstrap"
+  debootstrap --variant=minbase bookworm "$root" ${mirror:+"$mirror"} \
+    > "$WORK/debootstrap.log" || fail "debootstrap failed: $WORK/debootstrap.log"
+  if [[ -n $mirror ]]; then
+    mirrors | sed 's/^/deb /' > "$root/etc/apt/sources.list"
+  fi
+  rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*
+  tar -C "$root" --exclude=./dev -cf "$WORK/base.tar" .
+  container=$(buildah from scratch)
+  buildah add -q "$container" "$WORK/base.tar" / > /dev/null
+  buildah config --cmd bash --env \
+    PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$container"
+  buildah commit -q --rm "$container" "localhost/$BASE" > /dev/null
+  rm -rf "$root" "$WORK/base.tar"
+}
+
+build_image() {
+  install_packages buildah debootstrap
+  build_base
+  local arguments
+  mapfile -t arguments < <(build_arguments)
+  # Docker's format, because the other has no health check.
+  buildah bud --isolation chroot --format docker \
+    --build-context "$BASE=container-image://localhost/$BASE" \
+    "${arguments[@]}" -t "$IMAGE" .
+}
+
+# A field of the image's configuration, one item a line.
+image_list() {
+  buildah inspect --type image --format "{{range .OCIv1.Config.$1}}{{println .}}{{end}}" \
+    "$IMAGE" | sed '/^$/d'
+}
+
+# Runs a command as the image's user in the image's file system and environment. The
+# caller's process becomes the command: its id is the command's.
+exec_inside() {
+  local user environment
+  user=$(buildah inspect --type image --format '{{.OCIv1.Config.User}}' "$IMAGE")
+  mapfile -t environment < <(image_list Env)
+  # A mount namespace of its own: /proc and /dev vanish with the process.
+  exec unshare --mount --propagation private bash -c '
+    mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" && exec "$@"' "$ROOT" \
+    env -i "${environment[@]}" "${SETTINGS[@]}" \
+    "$(command -v chroot)" --userspec="$user" --groups= "$ROOT" "$@"
+}
+
+# shellcheck disable=SC2034  # image_tools.sh uses the addresses
+start_image() {
+  local entrypoint
+  mapfile -t entrypoint < <(image_list Entrypoint)
+  WORKING=$(buildah from "$IMAGE")
+  ROOT=$(buildah mount "$WORKING")
+  # No network namespace: loopback, and ports that the kernel chooses.
+  SETTINGS=(LOSSD_LISTEN=127.0.0.1:0 LOSSD_METRICS_LISTEN=127.0.0.1:0
+    LOSSD_DRAIN_TIMEOUT="$DRAIN_TIMEOUT")
+  (exec_inside "${entrypoint[@]}") > "$WORK/server.log" 2>&1 &
+  SERVER_PID=$!
+  until_succeeds grep -q '^lossd listening on ' "$WORK/server.log" \
+    || fail "it does not start: $(cat "$WORK/server.log")"
+  read -r GRPC_ADDRESS METRICS_ADDRESS < <(
+    sed -n 's/^lossd listening on \([^ ]*\) metrics on \([^ ]*\).*/\1 \2/p' \
+      "$WORK/server.log")
+}
+
+probe_health() { (exec_inside lossctl health --target="$GRPC_ADDRESS"); }
+
+container_uid() { awk '/^Uid:/ { print $2 }' "/proc/$SERVER_PID/status"; }
+
+terminate() {
+  local result=0
+  kill -TERM "$SERVER_PID"
+  wait "$SERVER_PID" || result=$?
+  SERVER_PID=
+  stop_image
+  return "$result"
+}
+
+stop_image() {
+  if [[ -n $SERVER_PID ]]; then kill -KILL "$SERVER_PID" || true; fi
+  SERVER_PID=
+  if [[ -n $WORKING ]]; then buildah rm "$WORKING" > /dev/null || true; fi
+  WORKING=
+}

@@ -1,0 +1,99 @@
+// lossd: flags, log, server, signals.
+#include <google/protobuf/stubs/logging.h>
+#include <grpc/support/log.h>
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "server/flags.h"
+#include "server/observability/log.h"
+#include "server/server.h"
+
+namespace {
+
+constexpr int kExitFailed = 1;  // the server could not start or drain
+constexpr int kExitUsage = 2;   // the flags make no sense
+
+int Fail(int code, const absl::Status& status) {
+  std::fprintf(stderr, "lossd: %s\n", std::string(status.message()).c_str());
+  return code;
+}
+
+// gRPC and protobuf have logs of their own; a client could fill them with garbage.
+void JoinLibraryLogs() {
+  gpr_set_log_function([](gpr_log_func_args* args) {
+    if (lossd::observability::LogsRequests()) {
+      lossd::observability::LogRequest(absl::StrCat("grpc: ", args->message), {});
+    }
+  });
+  google::protobuf::SetLogHandler(nullptr);
+}
+
+// Every thread inherits the mask, so that the signals wait for sigwait() here.
+sigset_t BlockSignals() {
+  signal(SIGPIPE, SIG_IGN);
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  return signals;
+}
+
+int WaitForSignal(const sigset_t& signals) {
+  int signal_number = 0;
+  while (sigwait(&signals, &signal_number) != 0) {
+  }
+  return signal_number;
+}
+
+int Serve(const lossd::Config& config) {
+  const sigset_t signals = BlockSignals();
+  auto server = lossd::Server::Create(config);
+  if (!server.ok()) {
+    const bool usage = absl::IsInvalidArgument(server.status());
+    return Fail(usage ? kExitUsage : kExitFailed, server.status());
+  }
+  std::printf("lossd listening on %s metrics on %s\n", (*server)->address().c_str(),
+              (*server)->metrics_address().c_str());
+  std::fflush(stdout);
+  lossd::observability::LogInfo(absl::StrCat("serving with ", (*server)->backend()));
+
+  const int first = WaitForSignal(signals);
+  lossd::observability::LogInfo(absl::StrCat("draining after ", strsignal(first)));
+  // A second signal does not wait for the drain.
+  std::thread([&signals] { _exit(128 + WaitForSignal(signals)); }).detach();
+  const bool drained = (*server)->Shutdown(config.drain_timeout);
+  lossd::observability::LogInfo(drained ? "drained" : "the drain ran out of time");
+  // The thread above may still wait on this stack's set: end before it goes.
+  server->reset();
+  std::fflush(nullptr);
+  _exit(drained ? EXIT_SUCCESS : kExitFailed);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const auto line = lossd::ReadCommandLine({argv + 1, argv + argc},
+                                           [](const char* name) { return getenv(name); });
+  if (!line.ok()) return Fail(kExitUsage, line.status());
+  if (line->print.has_value()) {
+    std::fputs(line->print->c_str(), stdout);
+    return EXIT_SUCCESS;
+  }
+  const absl::Status log =
+      lossd::observability::StartLog(line->config.log_level, line->config.log_format);
+  if (!log.ok()) {
+    return Fail(kExitUsage, absl::InvalidArgumentError(absl::StrCat(
+                                "--log_level=", line->config.log_level, ": ", log.message())));
+  }
+  JoinLibraryLogs();
+  return Serve(line->config);
+}

@@ -1,0 +1,109 @@
+// What one thread counts with: cells that one thread writes and any thread
+// reads.
+#ifndef LOSSD_SERVER_OBSERVABILITY_CELLS_H_
+#define LOSSD_SERVER_OBSERVABILITY_CELLS_H_
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace lossd::observability {
+
+// A count that only its own thread adds to: a load and a store, no locked
+// instruction. The store releases, so that a reader who sees a call's end sees
+// its beginning as well, if it reads the ends first.
+class Cell {
+ public:
+  void Add(int64_t n) {
+    value_.store(value_.load(std::memory_order_relaxed) + n,
+                 std::memory_order_release);
+  }
+  int64_t Read() const { return value_.load(std::memory_order_acquire); }
+
+ private:
+  std::atomic<int64_t> value_{0};
+};
+
+// Buckets whose upper bounds double: unit, 2 unit, 4 unit, ...; the last is
+// open. Everything is an integer, so that sums over threads are exact.
+struct Doubling {
+  int64_t unit;
+  size_t bounds;  // how many finite upper bounds
+
+  // The first bucket whose bound is not below `value`; `bounds` for the open
+  // one.
+  constexpr size_t Bucket(int64_t value) const {
+    if (value <= unit) return 0;
+    const auto units = static_cast<uint64_t>((value - 1) / unit);  // >= 1
+    return std::min(bounds, static_cast<size_t>(std::bit_width(units)));
+  }
+  constexpr int64_t Bound(size_t bucket) const { return unit << bucket; }
+};
+
+// In nanoseconds: 50 us, 100 us, ..., 13.1 s.
+inline constexpr Doubling kSeconds{50'000, 19};
+// 1, 2, ..., 4096 requests in a batch.
+inline constexpr Doubling kBatchRequests{1, 13};
+// 64, 128, ..., 16 Mi elements in a batch.
+inline constexpr Doubling kBatchElements{64, 19};
+
+template <Doubling kScale>
+class Histogram {
+ public:
+  static constexpr Doubling scale() { return kScale; }
+
+  // A negative value, from a clock that went back, counts as 0.
+  void Observe(int64_t value) {
+    value = std::max<int64_t>(value, 0);
+    sum.Add(value);
+    buckets[kScale.Bucket(value)].Add(1);
+  }
+
+  std::array<Cell, kScale.bounds + 1> buckets;
+  Cell sum;
+};
+
+// Cells by a label that is known only when it is first used, such as a
+// backend's name. Label number kMost and all that come later share one entry,
+// "other": labels come from our own literals, and a defect must not fill the
+// memory.
+template <typename Value, size_t kMost = 16>
+class ByLabel {
+ public:
+  // For the writing thread.
+  Value& At(std::string_view label) {
+    const size_t size = size_.load(std::memory_order_relaxed);
+    for (size_t i = 0; i < size; ++i) {
+      if (entries_[i].label == label) return entries_[i].value;
+    }
+    if (size == kMost) return entries_[kMost - 1].value;
+    entries_[size].label = size + 1 == kMost ? "other" : std::string(label);
+    size_.store(size + 1, std::memory_order_release);
+    return entries_[size].value;
+  }
+
+  // Calls visit(label, value) for each; for any thread.
+  template <typename Visit>
+  void ForEach(Visit visit) const {
+    const size_t size = size_.load(std::memory_order_acquire);
+    for (size_t i = 0; i < size; ++i)
+      visit(entries_[i].label, entries_[i].value);
+  }
+
+ private:
+  struct Entry {
+    std::string label;  // constant once size_ covers it
+    Value value;
+  };
+  std::atomic<size_t> size_{0};
+  std::array<Entry, kMost> entries_;
+};
+
+}  // namespace lossd::observability
+
+#endif  // LOSSD_SERVER_OBSERVABILITY_CELLS_H_

@@ -1,0 +1,78 @@
+#include "server/observability/log.h"
+
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <memory>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "server/observability/log_line.h"
+
+namespace lossd::observability {
+namespace {
+
+struct Log {
+  spdlog::logger logger{"lossd",
+                        std::make_shared<spdlog::sinks::stderr_sink_mt>()};
+  LogFormat format = LogFormat::kText;
+};
+
+// Never destroyed: threads of libraries may log while the process ends.
+Log& TheLog() {
+  static Log* const log = [] {
+    auto* made = new Log;
+    made->logger.set_pattern("%v");  // lines come finished: log_line.h
+    return made;
+  }();
+  return *log;
+}
+
+void Write(spdlog::level::level_enum level, std::string_view message,
+           std::string_view request_id) {
+  Log& log = TheLog();
+  if (!log.logger.should_log(level)) return;
+  const spdlog::string_view_t name = spdlog::level::to_string_view(level);
+  const LogEntry entry{
+      absl::Now(), {name.data(), name.size()}, message, request_id};
+  log.logger.log(level, log.format == LogFormat::kJson ? JsonLine(entry)
+                                                       : TextLine(entry));
+}
+
+}  // namespace
+
+absl::Status StartLog(std::string_view level, LogFormat format) {
+  for (const auto known :
+       {spdlog::level::trace, spdlog::level::debug, spdlog::level::info,
+        spdlog::level::warn, spdlog::level::err, spdlog::level::off}) {
+    const spdlog::string_view_t name = spdlog::level::to_string_view(known);
+    if (level != std::string_view(name.data(), name.size())) continue;
+    TheLog().logger.set_level(known);
+    TheLog().format = format;
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("log level '", std::string(level),
+                   "' is not one of trace, debug, info, warning, error, off"));
+}
+
+void LogInfo(std::string_view message, std::string_view request_id) {
+  Write(spdlog::level::info, message, request_id);
+}
+
+void LogWarning(std::string_view message, std::string_view request_id) {
+  Write(spdlog::level::warn, message, request_id);
+}
+
+void LogError(std::string_view message, std::string_view request_id) {
+  Write(spdlog::level::err, message, request_id);
+}
+
+bool LogsRequests() { return TheLog().logger.should_log(spdlog::level::debug); }
+
+void LogRequest(std::string_view message, std::string_view request_id) {
+  Write(spdlog::level::debug, message, request_id);
+}
+
+}  // namespace lossd::observability

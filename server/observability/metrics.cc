@@ -1,0 +1,155 @@
+#include "server/observability/metrics.h"
+
+#include <prometheus/collectable.h>
+#include <prometheus/metric_family.h>
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "server/observability/families.h"
+#include "server/observability/per_thread.h"
+#include "server/observability/process_metrics.h"
+#include "server/observability/saturation.h"
+#include "server/observability/server_families.h"
+#include "server/observability/shard.h"
+
+namespace lossd::observability {
+namespace {
+
+size_t Index(Method method) { return static_cast<size_t>(method); }
+
+// A code beyond the known ones is a defect of whoever made it: INTERNAL.
+size_t Index(absl::StatusCode code) {
+  const auto index = static_cast<size_t>(code);
+  return index < kStatusCodes
+             ? index
+             : static_cast<size_t>(absl::StatusCode::kInternal);
+}
+
+}  // namespace
+
+// What is recorded, and the scrape of it.
+class Metrics::Ledger final : public prometheus::Collectable {
+ public:
+  Ledger(std::string version, std::string backend)
+      : version_(std::move(version)), backend_(std::move(backend)) {}
+
+  Shard& Local() { return shards_.Local(); }
+
+  void AddGauge(std::string name, std::string help,
+                std::function<double()> read) {
+    absl::MutexLock lock(&mu_);
+    gauges_.push_back({std::move(name), std::move(help), std::move(read)});
+  }
+
+  std::vector<prometheus::MetricFamily> Collect() const override {
+    ServerFamilies server = CollectServer(shards_, backend_);
+    std::vector<prometheus::MetricFamily> families = std::move(server.families);
+    absl::MutexLock lock(&mu_);
+    families.push_back(
+        GaugeFamily("lossd_saturation",
+                    "Seconds that tasks waited per second that executors "
+                    "computed, over the last "
+                    "scrapes; 0 when nothing was computed.",
+                    saturation_.AtScrape(server.queue_nanoseconds,
+                                         server.compute_nanoseconds)));
+    for (const Gauge& gauge : gauges_) {
+      families.push_back(GaugeFamily(gauge.name, gauge.help, gauge.read()));
+    }
+    auto build = EmptyGaugeFamily("lossd_build_info",
+                                  "Always 1; the labels say what is running.");
+    AddGaugeSample(build, {{"version", version_}, {"backend", backend_}}, 1);
+    families.push_back(std::move(build));
+    std::ranges::move(ProcessFamilies(), std::back_inserter(families));
+    return families;
+  }
+
+ private:
+  struct Gauge {
+    std::string name;
+    std::string help;
+    std::function<double()> read;
+  };
+
+  const std::string version_;
+  const std::string backend_;
+  PerThread<Shard> shards_;  // has its own synchronisation
+  mutable absl::Mutex mu_;   // of scrapes; no recording takes it
+  std::vector<Gauge> gauges_ ABSL_GUARDED_BY(mu_);
+  mutable Saturation saturation_ ABSL_GUARDED_BY(mu_);
+};
+
+Metrics::Metrics(std::string version, std::string backend)
+    : ledger_(
+          std::make_shared<Ledger>(std::move(version), std::move(backend))) {}
+
+Metrics::~Metrics() = default;
+
+void Metrics::CallAccepted(Method method) {
+  ledger_->Local().accepted[Index(method)].Add(1);
+}
+
+void Metrics::CallFinished(Method method, absl::StatusCode code,
+                           absl::Duration latency) {
+  Shard& shard = ledger_->Local();
+  shard.finished[Index(method)][Index(code)].Add(1);
+  shard.request_seconds[Index(method)].Observe(
+      absl::ToInt64Nanoseconds(latency));
+}
+
+void Metrics::Rejected(std::string_view reason) {
+  ledger_->Local().rejected.At(reason).Add(1);
+}
+
+void Metrics::BytesReceived(int64_t bytes) {
+  ledger_->Local().received_bytes.Add(bytes);
+}
+
+void Metrics::BytesSent(int64_t bytes) {
+  ledger_->Local().sent_bytes.Add(bytes);
+}
+
+void Metrics::ElementsComputed(kernels::LossKind loss,
+                               kernels::ElementType logits, int64_t elements) {
+  ledger_->Local()
+      .elements[static_cast<size_t>(loss)][static_cast<size_t>(logits)]
+      .Add(elements);
+}
+
+void Metrics::NanLogits(int64_t count) {
+  ledger_->Local().nan_logits.Add(count);
+}
+
+void Metrics::BatchTaken(int64_t requests, int64_t elements) {
+  Shard& shard = ledger_->Local();
+  shard.batch_requests.Observe(requests);
+  shard.batch_elements.Observe(elements);
+}
+
+void Metrics::QueueWait(absl::Duration wait) {
+  ledger_->Local().queue_seconds.Observe(absl::ToInt64Nanoseconds(wait));
+}
+
+void Metrics::Compute(std::string_view backend, absl::Duration spent) {
+  ledger_->Local().compute_seconds.At(backend).Observe(
+      absl::ToInt64Nanoseconds(spent));
+}
+
+void Metrics::DeviceError(std::string_view device) {
+  ledger_->Local().device_errors.At(device).Add(1);
+}
+
+void Metrics::AddGauge(std::string name, std::string help,
+                       std::function<double()> read) {
+  ledger_->AddGauge(std::move(name), std::move(help), std::move(read));
+}
+
+std::shared_ptr<prometheus::Collectable> Metrics::collectable() const {
+  return ledger_;
+}
+
+}  // namespace lossd::observability

@@ -1,0 +1,39 @@
+// What one thread counts.
+#ifndef LOSSD_SERVER_OBSERVABILITY_SHARD_H_
+#define LOSSD_SERVER_OBSERVABILITY_SHARD_H_
+
+#include <array>
+#include <cstddef>
+
+#include "server/observability/cells.h"
+
+namespace lossd::observability {
+
+inline constexpr size_t kMethods = 3;       // of enum Method
+inline constexpr size_t kStatusCodes = 17;  // OK to UNAUTHENTICATED
+inline constexpr size_t kLossKinds = 3;     // of kernels::LossKind
+inline constexpr size_t kElementTypes = 9;  // of kernels::ElementType
+
+// One thread's counts. Allocated by itself, and aligned, so that no two threads
+// write to one cache line.
+struct alignas(64) Shard {
+  std::array<Cell, kMethods> accepted;
+  std::array<std::array<Cell, kStatusCodes>, kMethods> finished;
+  std::array<Histogram<kSeconds>, kMethods> request_seconds;
+  ByLabel<Cell> rejected;
+
+  Cell received_bytes;
+  Cell sent_bytes;
+  std::array<std::array<Cell, kElementTypes>, kLossKinds> elements;
+  Cell nan_logits;
+
+  Histogram<kBatchRequests> batch_requests;
+  Histogram<kBatchElements> batch_elements;
+  Histogram<kSeconds> queue_seconds;
+  ByLabel<Histogram<kSeconds>> compute_seconds;
+  ByLabel<Cell> device_errors;
+};
+
+}  // namespace lossd::observability
+
+#endif  // LOSSD_SERVER_OBSERVABILITY_SHARD_H_

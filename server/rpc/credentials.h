@@ -1,0 +1,25 @@
+// What the server proves, and what it asks of clients.
+#ifndef LOSSD_SERVER_RPC_CREDENTIALS_H_
+#define LOSSD_SERVER_RPC_CREDENTIALS_H_
+
+#include <grpcpp/security/server_credentials.h>
+
+#include <memory>
+#include <string>
+
+namespace lossd::rpc {
+
+// PEM files; all empty: no TLS.
+struct TlsFiles {
+  std::string certificate;
+  std::string key;
+  std::string client_authorities;  // not empty: clients need a certificate of these
+};
+
+// The files are read again every few seconds, so that certificates can be renewed while
+// the server runs.
+std::shared_ptr<grpc::ServerCredentials> MakeCredentials(const TlsFiles& files);
+
+}  // namespace lossd::rpc
+
+#endif  // LOSSD_SERVER_RPC_CREDENTIALS_H_

@@ -1,0 +1,34 @@
+// ComputeLossResponse as slices: a few header bytes, and the results where they lie.
+#ifndef LOSSD_SERVER_RPC_REPLY_WRITER_H_
+#define LOSSD_SERVER_RPC_REPLY_WRITER_H_
+
+#include <grpcpp/support/byte_buffer.h>
+
+#include <memory>
+
+#include "absl/strings/string_view.h"
+#include "server/base/buffer_pool.h"
+#include "server/batching/task.h"
+#include "server/rpc/tensor_validation.h"
+#include "server/rpc/validation.h"
+
+namespace lossd::rpc {
+
+// What a reply is written from.
+struct Reply {
+  double loss = 0;
+  const batching::Computed& computed;
+  absl::Duration queue_time;
+  absl::string_view request_id;
+  const ValidRequest& request;
+  Buffer losses;    // with ValidRequest::wants_losses()
+  Buffer gradient;  // with ValidRequest::wants_gradient()
+};
+
+// Takes the buffers. Large ones become slices and go back to `pool` when gRPC has let go
+// of them, which may be after the server is gone: hence the shared pointer.
+grpc::ByteBuffer WriteReply(Reply reply, const std::shared_ptr<BufferPool>& pool);
+
+}  // namespace lossd::rpc
+
+#endif  // LOSSD_SERVER_RPC_REPLY_WRITER_H_

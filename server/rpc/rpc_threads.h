@@ -1,0 +1,66 @@
+// The threads that take RPCs off the wire.
+#ifndef LOSSD_SERVER_RPC_RPC_THREADS_H_
+#define LOSSD_SERVER_RPC_RPC_THREADS_H_
+
+#include <grpcpp/completion_queue.h>
+#include <grpcpp/server_builder.h>
+
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "server/rpc/compute_loss_call.h"
+#include "server/rpc/loss_service.h"
+#include "server/rpc/services.h"
+
+namespace lossd::rpc {
+
+struct RpcThreadOptions {
+  // Calls that wait for an RPC on each queue; one that arrives while none waits is held
+  // back by gRPC until the next round.
+  int listening_calls = 64;
+  // Events handled before the batcher is told: what arrives together is enqueued together.
+  int max_events_at_once = 64;
+  // Calls that have ended and wait to be used again; more are freed.
+  int max_spare_calls = 256;
+};
+
+// One completion queue and the thread that serves it. All but Start() and Join() happens
+// on that thread.
+class RpcThread {
+ public:
+  // Borrows `services` and `service`.
+  RpcThread(const RpcThreadOptions& options, const Services* services,
+            LossService* service, std::unique_ptr<grpc::ServerCompletionQueue> queue);
+
+  ~RpcThread();  // joins
+
+  // The grpc::Server is running.
+  void Start();
+
+  // grpc::Server::Shutdown() was called. Waits until every call has ended.
+  void Join();
+
+ private:
+  void Run();
+  void Handle(void* tag, bool ok);
+  void KeepListening();
+  void Retire(ComputeLossCall* call);
+
+  const RpcThreadOptions options_;
+  const Services* const services_;
+  LossService* const service_;
+  const std::unique_ptr<grpc::ServerCompletionQueue> queue_;
+
+  bool started_ = false;
+  int calls_ = 0;  // listening or busy; those own themselves, through their tags
+  int listening_ = 0;
+  std::vector<std::unique_ptr<ComputeLossCall>> spare_;
+  bool enqueued_ = false;  // the batcher was given something in this round
+  bool stopping_ = false;  // gRPC takes no more RPCs
+  std::thread thread_;     // last: it uses all of the above
+};
+
+}  // namespace lossd::rpc
+
+#endif  // LOSSD_SERVER_RPC_RPC_THREADS_H_

@@ -1,0 +1,33 @@
+// The parts of the server that calls work with.
+#ifndef LOSSD_SERVER_RPC_SERVICES_H_
+#define LOSSD_SERVER_RPC_SERVICES_H_
+
+#include <memory>
+#include <string_view>
+
+#include "server/admission/admission.h"
+#include "server/base/buffer_pool.h"
+#include "server/base/clock.h"
+#include "server/batching/batcher.h"
+#include "server/observability/metrics.h"
+#include "server/rpc/authenticator.h"
+
+namespace lossd::rpc {
+
+// Borrowed, all thread-safe, and longer-lived than every call. Built by the composition
+// root.
+struct Services {
+  const Clock* clock;
+  admission::AdmissionController* admission;
+  batching::Batcher* batcher;
+  batching::BatchRunner* runner;  // for batches that run on the RPC thread
+  std::string_view backend;       // the runner's name
+  observability::Metrics* metrics;
+  const Authenticator* authenticator;
+  std::shared_ptr<BufferPool> buffers;  // shared with the slices inside gRPC
+  int64_t max_inflight_bytes;           // a larger request can never be admitted
+};
+
+}  // namespace lossd::rpc
+
+#endif  // LOSSD_SERVER_RPC_SERVICES_H_

@@ -1,0 +1,51 @@
+// A place in a list of slices, moving forward.
+#ifndef LOSSD_SERVER_RPC_SLICE_CURSOR_H_
+#define LOSSD_SERVER_RPC_SLICE_CURSOR_H_
+
+#include <grpcpp/support/slice.h>
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "kernels/sigmoid_loss.h"
+
+namespace lossd::rpc {
+
+// Reads bytes in order, wherever slices end. The slices are borrowed and do not move.
+class SliceCursor {
+ public:
+  explicit SliceCursor(std::span<const grpc::Slice> slices);
+
+  // Bytes that are left.
+  uint64_t left() const { return left_; }
+
+  // A varint of at most ten bytes in its shortest form: what every writer writes. False
+  // for anything else, also for an end within it; the cursor is then of no more use.
+  bool ReadVarint(uint64_t* value);
+
+  // Appends `count` bytes, at most left(), to `out`.
+  void Copy(uint64_t count, std::string* out);
+
+  // Appends where `count` bytes, at most left(), lie; no empty pieces.
+  void Locate(uint64_t count, std::vector<kernels::Piece>* out);
+
+ private:
+  // The bytes of the current slice that are left, at most `limit`; not empty unless
+  // left() or `limit` is 0.
+  std::span<const uint8_t> Chunk(uint64_t limit);
+  void Advance(size_t count);
+
+  std::span<const grpc::Slice> slices_;
+  size_t slice_ = 0;
+  size_t offset_ = 0;
+  uint64_t left_ = 0;
+};
+
+// Appends a varint.
+void AppendVarint(uint64_t value, std::string* out);
+
+}  // namespace lossd::rpc
+
+#endif  // LOSSD_SERVER_RPC_SLICE_CURSOR_H_

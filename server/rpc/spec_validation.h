@@ -1,0 +1,21 @@
+// LossSpec -> kernels::LossOptions.
+#ifndef LOSSD_SERVER_RPC_SPEC_VALIDATION_H_
+#define LOSSD_SERVER_RPC_SPEC_VALIDATION_H_
+
+#include "absl/status/status.h"
+#include "kernels/sigmoid_loss.h"
+#include "lossd/v1/loss_spec.pb.h"
+
+namespace lossd::rpc {
+
+// Fills in the options. INVALID_ARGUMENT or UNIMPLEMENTED, with a message that begins with
+// the field's path (`spec.kind: ...`). Fields that the chosen kind, reduction and
+// normalizer do not read are not looked at.
+absl::Status ReadSpec(const v1::LossSpec& spec, kernels::LossOptions* options);
+
+// What GetServerInfo tells.
+inline constexpr v1::LossKind kLossKinds[] = {v1::LOSS_KIND_SIGMOID_CROSS_ENTROPY};
+
+}  // namespace lossd::rpc
+
+#endif  // LOSSD_SERVER_RPC_SPEC_VALIDATION_H_

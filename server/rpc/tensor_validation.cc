@@ -1,0 +1,210 @@
+#include "server/rpc/tensor_validation.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "absl/strings/str_cat.h"
+#include "server/rpc/message_text.h"
+#include "server/rpc/typed_values.h"
+
+namespace lossd::rpc {
+namespace {
+
+using kernels::ElementType;
+
+// More elements than any machine holds; a product below it does not overflow.
+constexpr uint64_t kMaxElements = uint64_t{1} << 60;
+
+constexpr ElementType kLogitsTypes[] = {ElementType::kFloat32, ElementType::kFloat64};
+constexpr ElementType kTargetsTypes[] = {
+    ElementType::kFloat32, ElementType::kFloat64, ElementType::kUint8,
+    ElementType::kBool,    ElementType::kBit,     ElementType::kInt32,
+    ElementType::kInt64};
+
+bool Contains(std::span<const ElementType> types, ElementType type) {
+  return std::find(types.begin(), types.end(), type) != types.end();
+}
+
+bool IsFloat(ElementType type) {
+  return type == ElementType::kFloat32 || type == ElementType::kFloat64 ||
+         type == ElementType::kBFloat16 || type == ElementType::kFloat16;
+}
+
+absl::Status NotInThisBuild(absl::string_view path, ElementType type) {
+  return absl::UnimplementedError(absl::StrCat(
+      path, ".dtype: ", v1::DataType_Name(ToProto(type)), " is not in this build"));
+}
+
+std::optional<ElementType> FromProto(v1::DataType dtype) {
+  switch (dtype) {
+    case v1::DATA_TYPE_UNSPECIFIED:
+    case v1::DATA_TYPE_FLOAT32:
+      return ElementType::kFloat32;
+    case v1::DATA_TYPE_FLOAT64:
+      return ElementType::kFloat64;
+    case v1::DATA_TYPE_BFLOAT16:
+      return ElementType::kBFloat16;
+    case v1::DATA_TYPE_FLOAT16:
+      return ElementType::kFloat16;
+    case v1::DATA_TYPE_UINT8:
+      return ElementType::kUint8;
+    case v1::DATA_TYPE_BOOL:
+      return ElementType::kBool;
+    case v1::DATA_TYPE_BIT:
+      return ElementType::kBit;
+    case v1::DATA_TYPE_INT32:
+      return ElementType::kInt32;
+    case v1::DATA_TYPE_INT64:
+      return ElementType::kInt64;
+    default:
+      return std::nullopt;
+  }
+}
+
+// A 0 anywhere makes the tensor empty, however large the other dimensions are.
+absl::Status ReadShape(absl::string_view path, const v1::Tensor& tensor,
+                       CheckedTensor* checked) {
+  for (int i = 0; i < tensor.shape_size(); ++i) {
+    if (tensor.shape(i) < 0) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          path, ".shape: dimension ", i, " is ", tensor.shape(i), ", below 0"));
+    }
+    checked->dims.push_back(static_cast<uint64_t>(tensor.shape(i)));
+  }
+  if (std::find(checked->dims.begin(), checked->dims.end(), 0U) != checked->dims.end()) {
+    checked->count = 0;
+    return absl::OkStatus();
+  }
+  checked->count = 1;
+  for (const uint64_t dim : checked->dims) {
+    if (dim > kMaxElements / checked->count) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          path, ".shape: ", ShapeText(checked->dims), " is more than 2^60 elements"));
+    }
+    checked->count *= dim;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadValues(absl::string_view path, const v1::Tensor& tensor,
+                        CheckedTensor* checked) {
+  checked->as_values = true;
+  const uint64_t given = static_cast<uint64_t>(tensor.values_size());
+  if (tensor.shape_size() == 0) {
+    checked->dims.push_back(given);
+    checked->count = given;
+  }
+  if (given != checked->count) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ".values: ", given, " values, but the shape ",
+                     ShapeText(checked->dims), " has ", checked->count, " elements"));
+  }
+  if (absl::Status status = StoreValues(path, tensor.values(), checked->tensor.type,
+                                        &checked->converted);
+      !status.ok()) {
+    return status;
+  }
+  checked->piece = checked->converted;
+  checked->tensor.pieces = std::span(&checked->piece, 1);
+  return absl::OkStatus();
+}
+
+absl::Status ReadData(absl::string_view path, std::span<const kernels::Piece> data,
+                      CheckedTensor* checked) {
+  uint64_t given = 0;
+  for (const kernels::Piece& piece : data) given += piece.size();
+  const uint64_t needed = kernels::ByteSize(checked->tensor.type, checked->count);
+  if (given != needed) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        path, ".data: ", given, " bytes, but ", View(kernels::Name(checked->tensor.type)),
+        " of shape ", ShapeText(checked->dims), " takes ", needed));
+  }
+  if (checked->count > 0) checked->tensor.pieces = data;
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+v1::DataType ToProto(ElementType type) {
+  switch (type) {
+    case ElementType::kFloat32:
+      return v1::DATA_TYPE_FLOAT32;
+    case ElementType::kFloat64:
+      return v1::DATA_TYPE_FLOAT64;
+    case ElementType::kBFloat16:
+      return v1::DATA_TYPE_BFLOAT16;
+    case ElementType::kFloat16:
+      return v1::DATA_TYPE_FLOAT16;
+    case ElementType::kUint8:
+      return v1::DATA_TYPE_UINT8;
+    case ElementType::kBool:
+      return v1::DATA_TYPE_BOOL;
+    case ElementType::kBit:
+      return v1::DATA_TYPE_BIT;
+    case ElementType::kInt32:
+      return v1::DATA_TYPE_INT32;
+    case ElementType::kInt64:
+      return v1::DATA_TYPE_INT64;
+  }
+  return v1::DATA_TYPE_UNSPECIFIED;
+}
+
+std::span<const ElementType> LogitsTypes() { return kLogitsTypes; }
+std::span<const ElementType> TargetsTypes() { return kTargetsTypes; }
+
+absl::Status CheckLogitsType(ElementType type) {
+  if (Contains(kLogitsTypes, type)) return absl::OkStatus();
+  if (IsFloat(type)) return NotInThisBuild("logits", type);
+  return absl::InvalidArgumentError(
+      absl::StrCat("logits.dtype: ", v1::DataType_Name(ToProto(type)),
+                   " is not a floating-point type, as logits are"));
+}
+
+absl::Status CheckTargetsType(ElementType type) {
+  if (Contains(kTargetsTypes, type)) return absl::OkStatus();
+  return NotInThisBuild("targets", type);
+}
+
+absl::Status CheckOperandType(Field field, ElementType type) {
+  if (type == ElementType::kFloat32 || type == ElementType::kFloat64) {
+    return absl::OkStatus();
+  }
+  if (IsFloat(type)) return NotInThisBuild(Name(field), type);
+  return absl::InvalidArgumentError(
+      absl::StrCat(Name(field), ".dtype: ", v1::DataType_Name(ToProto(type)),
+                   " is neither DATA_TYPE_FLOAT32 nor DATA_TYPE_FLOAT64"));
+}
+
+absl::Status ReadTensor(Field field, const v1::Tensor& tensor,
+                        std::span<const kernels::Piece> data, CheckedTensor* checked) {
+  const absl::string_view path = Name(field);
+  const bool has_storage = tensor.storage_case() != v1::Tensor::STORAGE_NOT_SET;
+  checked->present = has_storage || tensor.values_size() > 0 || tensor.shape_size() > 0;
+  checked->as_values = false;
+  checked->dims.clear();
+  checked->count = 0;
+  checked->tensor = kernels::Tensor();
+  const std::optional<ElementType> type = FromProto(tensor.dtype());
+  if (!type.has_value()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ".dtype: ", static_cast<int>(tensor.dtype()),
+                     " is not a value of DataType"));
+  }
+  checked->tensor.type = *type;
+  if (!checked->present) return absl::OkStatus();
+  if (tensor.has_shared_memory() || tensor.has_ones()) {
+    return absl::UnimplementedError(
+        absl::StrCat(path, tensor.has_ones() ? ".ones" : ".shared_memory",
+                     ": this storage is not in this build; send data"));
+  }
+  if (has_storage && tensor.values_size() > 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ".values: ", tensor.values_size(),
+                     " values beside data; send one of the two"));
+  }
+  if (absl::Status status = ReadShape(path, tensor, checked); !status.ok()) return status;
+  if (tensor.values_size() > 0) return ReadValues(path, tensor, checked);
+  return ReadData(path, data, checked);
+}
+
+}  // namespace lossd::rpc

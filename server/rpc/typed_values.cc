@@ -1,0 +1,93 @@
+#include "server/rpc/typed_values.h"
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <type_traits>
+
+#include "absl/strings/str_cat.h"
+#include "server/rpc/message_text.h"
+
+namespace lossd::rpc {
+namespace {
+
+using Values = google::protobuf::RepeatedField<double>;
+
+// Whether T holds `value`: exactly for integers, within the range for floats.
+template <typename T>
+bool Holds(double value) {
+  if constexpr (std::is_floating_point_v<T>) {
+    return !std::isfinite(value) || std::isfinite(static_cast<T>(value));
+  } else {
+    // 2^(digits) is exact in float64, max() of int64 is not.
+    const double limit = std::ldexp(1.0, std::numeric_limits<T>::digits);
+    const double least = std::is_signed_v<T> ? -limit : 0;
+    return value >= least && value < limit && std::trunc(value) == value;
+  }
+}
+
+absl::Status DoesNotFit(absl::string_view path, int index, double value,
+                        kernels::ElementType type) {
+  return absl::InvalidArgumentError(
+      absl::StrCat(path, ".values[", index, "]: ", NumberText(value), " is not a ",
+                   View(kernels::Name(type))));
+}
+
+template <typename T>
+absl::Status Store(absl::string_view path, const Values& values, kernels::ElementType type,
+                   std::vector<std::byte>* out) {
+  for (int i = 0; i < values.size(); ++i) {
+    if (!Holds<T>(values[i])) return DoesNotFit(path, i, values[i], type);
+    const T element = static_cast<T>(values[i]);
+    std::memcpy(out->data() + static_cast<size_t>(i) * sizeof(T), &element, sizeof(T));
+  }
+  return absl::OkStatus();
+}
+
+// bool: a byte each; bit: packed.
+absl::Status StoreTruths(absl::string_view path, const Values& values,
+                         kernels::ElementType type, std::vector<std::byte>* out) {
+  for (int i = 0; i < values.size(); ++i) {
+    if (values[i] != 0 && values[i] != 1) return DoesNotFit(path, i, values[i], type);
+    if (values[i] == 0) continue;
+    const size_t index = static_cast<size_t>(i);
+    if (type == kernels::ElementType::kBool) {
+      (*out)[index] = std::byte{1};
+    } else {
+      (*out)[index / 8] |= std::byte{1} << (index % 8);
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status StoreValues(absl::string_view path, const Values& values,
+                         kernels::ElementType type, std::vector<std::byte>* out) {
+  using kernels::ElementType;
+  out->assign(kernels::ByteSize(type, static_cast<uint64_t>(values.size())),
+              std::byte{0});
+  switch (type) {
+    case ElementType::kFloat32:
+      return Store<float>(path, values, type, out);
+    case ElementType::kFloat64:
+      return Store<double>(path, values, type, out);
+    case ElementType::kUint8:
+      return Store<uint8_t>(path, values, type, out);
+    case ElementType::kInt32:
+      return Store<int32_t>(path, values, type, out);
+    case ElementType::kInt64:
+      return Store<int64_t>(path, values, type, out);
+    case ElementType::kBool:
+    case ElementType::kBit:
+      return StoreTruths(path, values, type, out);
+    case ElementType::kBFloat16:
+    case ElementType::kFloat16:
+      return absl::UnimplementedError(absl::StrCat(path, ".dtype: ", View(kernels::Name(type)),
+                                                   " is not in this build"));
+  }
+  return absl::InternalError("an element type that StoreValues does not know");
+}
+
+}  // namespace lossd::rpc

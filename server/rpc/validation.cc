@@ -1,0 +1,126 @@
+#include "server/rpc/validation.h"
+
+#include "absl/strings/str_cat.h"
+#include "server/rpc/broadcasting.h"
+#include "server/rpc/message_text.h"
+#include "server/rpc/spec_validation.h"
+
+namespace lossd::rpc {
+
+absl::Status ValidRequest::Read(const WireParser& parser) {
+  const v1::ComputeLossRequest& request = parser.request();
+  segment_ = kernels::Segment();
+  if (absl::Status status = ReadSpec(request.spec(), &segment_.options); !status.ok()) {
+    return status;
+  }
+  for (int i = 0; i < kFieldCount; ++i) {
+    const Field field = static_cast<Field>(i);
+    if (absl::Status status = ReadTensor(field, TensorOf(request, field),
+                                         parser.data(field), &tensors_[i]);
+        !status.ok()) {
+      return status;
+    }
+  }
+  if (absl::Status status = CheckLogitsAndTargets(); !status.ok()) return status;
+  segment_.logits = of(Field::kLogits).tensor;
+  segment_.targets = of(Field::kTargets).tensor;
+  segment_.element_count = of(Field::kLogits).count;
+  segment_.gradient_type = segment_.logits.type;
+  if (absl::Status status = CheckGradient(request); !status.ok()) return status;
+  if (absl::Status status = CheckUpstream(); !status.ok()) return status;
+  return ReadOperands();
+}
+
+absl::Status ValidRequest::CheckLogitsAndTargets() const {
+  const CheckedTensor& logits = of(Field::kLogits);
+  const CheckedTensor& targets = of(Field::kTargets);
+  if (!logits.present) return absl::InvalidArgumentError("logits: absent");
+  if (!targets.present) return absl::InvalidArgumentError("targets: absent");
+  if (absl::Status status = CheckLogitsType(logits.tensor.type); !status.ok()) {
+    return status;
+  }
+  if (absl::Status status = CheckTargetsType(targets.tensor.type); !status.ok()) {
+    return status;
+  }
+  if (targets.count != logits.count) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "targets.shape: ", ShapeText(targets.dims), " has ", targets.count,
+        " elements, the logits' shape ", ShapeText(logits.dims), " has ", logits.count));
+  }
+  // A rank-0 tensor has no first dimension that could differ.
+  if (!logits.dims.empty() && !targets.dims.empty() &&
+      logits.dims[0] != targets.dims[0]) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "targets.shape: ", ShapeText(targets.dims), " has the first dimension ",
+        targets.dims[0], ", the logits' shape ", ShapeText(logits.dims), " has ",
+        logits.dims[0]));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ValidRequest::CheckGradient(const v1::ComputeLossRequest& request) {
+  wants_gradient_ = request.spec().gradient() != v1::GRADIENT_MODE_OMIT;
+  if (request.has_gradient_destination()) {
+    return absl::UnimplementedError(
+        "gradient_destination: shared memory is not in this build");
+  }
+  const v1::DataType dtype = request.spec().gradient_dtype();
+  switch (dtype) {
+    case v1::DATA_TYPE_UNSPECIFIED:
+      return absl::OkStatus();
+    case v1::DATA_TYPE_FLOAT32:
+    case v1::DATA_TYPE_FLOAT64:
+    case v1::DATA_TYPE_BFLOAT16:
+    case v1::DATA_TYPE_FLOAT16:
+      if (dtype == ToProto(segment_.logits.type)) return absl::OkStatus();
+      return absl::UnimplementedError(absl::StrCat(
+          "spec.gradient_dtype: ", v1::DataType_Name(dtype), " for logits of ",
+          v1::DataType_Name(ToProto(segment_.logits.type)), " is not in this build"));
+    default:
+      return absl::InvalidArgumentError(
+          absl::StrCat("spec.gradient_dtype: ", v1::DataType_Name(dtype),
+                       " is not a floating-point type"));
+  }
+}
+
+// One element, or, with REDUCTION_NONE, the logits' shape.
+absl::Status ValidRequest::CheckUpstream() const {
+  const CheckedTensor& upstream = of(Field::kUpstreamGradient);
+  if (!upstream.present || upstream.count == 1) return absl::OkStatus();
+  if (!wants_losses()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("upstream_gradient.shape: ", ShapeText(upstream.dims), " has ",
+                     upstream.count, " elements, and a reduced loss takes 1"));
+  }
+  if (upstream.dims == dims()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "upstream_gradient.shape: ", ShapeText(upstream.dims),
+      " is neither one element nor the logits' shape ", ShapeText(dims())));
+}
+
+absl::Status ValidRequest::ReadOperands() {
+  absl::InlinedVector<FoldedOperand, 3> operands;
+  const auto add = [&](Field field, kernels::Operand* operand) -> absl::Status {
+    const CheckedTensor& checked = of(field);
+    if (!checked.present) return absl::OkStatus();
+    absl::Status status = CheckOperandType(field, checked.tensor.type);
+    if (!status.ok()) return status;
+    if (field == Field::kUpstreamGradient && checked.count == 1) {
+      segment_.upstream_scalar = kernels::ElementAt(checked.tensor, 0);
+      return absl::OkStatus();
+    }
+    absl::StatusOr<Dims> strides = BroadcastStrides(field, checked.dims, dims());
+    if (!strides.ok()) return strides.status();
+    operand->tensor = checked.tensor;
+    operands.push_back({*std::move(strides), operand});
+    return absl::OkStatus();
+  };
+  if (absl::Status s = add(Field::kWeights, &segment_.weights); !s.ok()) return s;
+  if (absl::Status s = add(Field::kPosWeight, &segment_.pos_weight); !s.ok()) return s;
+  if (absl::Status s = add(Field::kUpstreamGradient, &segment_.upstream); !s.ok()) {
+    return s;
+  }
+  return FoldShape(dims(), std::span(operands.data(), operands.size()), &segment_.shape);
+}
+
+}  // namespace lossd::rpc

@@ -1,0 +1,198 @@
+#include "server/rpc/wire_parser.h"
+
+#include <cstdint>
+#include <limits>
+
+#include "server/rpc/slice_cursor.h"
+
+namespace lossd::rpc {
+namespace {
+
+// Wire types of protobuf's encoding.
+enum WireType : uint32_t { kVarint = 0, kFixed64 = 1, kLength = 2, kFixed32 = 5 };
+
+constexpr uint32_t kFirstTensorField = 2;
+constexpr uint32_t kDataField = v1::Tensor::kDataFieldNumber;
+
+struct Tag {
+  uint32_t number;
+  uint32_t type;
+};
+
+// Field numbers take 29 bits; 0 is none.
+bool ReadTag(SliceCursor& cursor, Tag* tag) {
+  uint64_t value;
+  if (!cursor.ReadVarint(&value)) return false;
+  if (value > std::numeric_limits<uint32_t>::max() || value < 8) return false;
+  *tag = {static_cast<uint32_t>(value >> 3), static_cast<uint32_t>(value & 7)};
+  return true;
+}
+
+void AppendTag(Tag tag, std::string* out) {
+  AppendVarint(uint64_t{tag.number} << 3 | tag.type, out);
+}
+
+// A length that stays within the cursor and within `end`, bytes left at the end of the
+// enclosing message. The upper bound is that of the generated parser.
+bool ReadLength(SliceCursor& cursor, uint64_t end, uint64_t* length) {
+  return cursor.ReadVarint(length) && cursor.left() >= end &&
+         *length <= cursor.left() - end &&
+         *length <= std::numeric_limits<int32_t>::max() - 16;
+}
+
+// Copies a field as it is. False for what the walk does not know: groups, truncation.
+bool CopyField(SliceCursor& cursor, Tag tag, uint64_t end, std::string* out) {
+  AppendTag(tag, out);
+  uint64_t value;
+  switch (tag.type) {
+    case kVarint:
+      if (!cursor.ReadVarint(&value)) return false;
+      AppendVarint(value, out);
+      return cursor.left() >= end;
+    case kFixed64:
+    case kFixed32: {
+      const uint64_t size = tag.type == kFixed64 ? 8 : 4;
+      if (cursor.left() < end + size) return false;
+      cursor.Copy(size, out);
+      return true;
+    }
+    case kLength:
+      if (!ReadLength(cursor, end, &value)) return false;
+      AppendVarint(value, out);
+      cursor.Copy(value, out);
+      return true;
+    default:
+      return false;
+  }
+}
+
+// Walks a tensor that ends where `end` bytes are left. Of repeated `data` the last one
+// counts, as everywhere in protobuf, also across repeated tensors.
+bool WalkTensor(SliceCursor& cursor, uint64_t end, std::string* skeleton,
+                std::vector<kernels::Piece>* pieces) {
+  while (cursor.left() > end) {
+    Tag tag;
+    if (!ReadTag(cursor, &tag)) return false;
+    if (tag.number != kDataField || tag.type != kLength) {
+      if (!CopyField(cursor, tag, end, skeleton)) return false;
+      continue;
+    }
+    uint64_t length;
+    if (!ReadLength(cursor, end, &length)) return false;
+    AppendTag(tag, skeleton);
+    AppendVarint(0, skeleton);
+    pieces->clear();
+    cursor.Locate(length, pieces);
+  }
+  return cursor.left() == end;
+}
+
+}  // namespace
+
+const v1::Tensor& TensorOf(const v1::ComputeLossRequest& request, Field field) {
+  switch (field) {
+    case Field::kLogits:
+      return request.logits();
+    case Field::kTargets:
+      return request.targets();
+    case Field::kWeights:
+      return request.weights();
+    case Field::kPosWeight:
+      return request.pos_weight();
+    case Field::kUpstreamGradient:
+      return request.upstream_gradient();
+  }
+  return v1::Tensor::default_instance();
+}
+
+absl::string_view Name(Field field) {
+  constexpr std::array<absl::string_view, kFieldCount> kNames = {
+      "logits", "targets", "weights", "pos_weight", "upstream_gradient"};
+  return kNames[static_cast<size_t>(field)];
+}
+
+WireParser::WireParser()
+    : first_block_(kFirstBlockBytes), arena_([this] {
+        google::protobuf::ArenaOptions options;
+        options.initial_block = first_block_.data();
+        options.initial_block_size = first_block_.size();
+        return options;
+      }()) {
+  Clear();
+}
+
+void WireParser::Clear() {
+  arena_.Reset();
+  request_ = google::protobuf::Arena::CreateMessage<v1::ComputeLossRequest>(&arena_);
+  slices_.clear();
+  for (auto& pieces : pieces_) pieces.clear();
+}
+
+absl::Status WireParser::Parse(const grpc::ByteBuffer& buffer) {
+  Clear();
+  if (buffer.Valid() && !buffer.Dump(&slices_).ok()) {
+    return absl::InvalidArgumentError("request: the message cannot be decompressed");
+  }
+  if ((Walk() && request_->ParseFromString(skeleton_)) || ParseFlat()) {
+    ForgetReplacedData();
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      "request: not a lossd.v1.ComputeLossRequest (truncated or garbage protobuf)");
+}
+
+bool WireParser::Walk() {
+  SliceCursor cursor(slices_);
+  if (cursor.left() > std::numeric_limits<int32_t>::max()) return false;
+  skeleton_.clear();
+  while (cursor.left() > 0) {
+    Tag tag;
+    if (!ReadTag(cursor, &tag)) return false;
+    const bool tensor = tag.number >= kFirstTensorField &&
+                        tag.number < kFirstTensorField + kFieldCount;
+    if (!tensor || tag.type != kLength) {
+      if (!CopyField(cursor, tag, 0, &skeleton_)) return false;
+      continue;
+    }
+    uint64_t length;
+    if (!ReadLength(cursor, 0, &length)) return false;
+    tensor_skeleton_.clear();
+    if (!WalkTensor(cursor, cursor.left() - length, &tensor_skeleton_,
+                    &pieces_[tag.number - kFirstTensorField])) {
+      return false;
+    }
+    AppendTag(tag, &skeleton_);
+    AppendVarint(tensor_skeleton_.size(), &skeleton_);
+    skeleton_ += tensor_skeleton_;
+  }
+  return true;
+}
+
+bool WireParser::ParseFlat() {
+  uint64_t size = 0;
+  for (const grpc::Slice& slice : slices_) size += slice.size();
+  if (size > std::numeric_limits<int32_t>::max()) return false;
+  std::string flat;
+  flat.reserve(size);
+  SliceCursor(slices_).Copy(size, &flat);
+  request_->Clear();
+  if (!request_->ParseFromString(flat)) return false;
+  for (int i = 0; i < kFieldCount; ++i) {
+    const v1::Tensor& tensor = TensorOf(*request_, static_cast<Field>(i));
+    pieces_[i].clear();
+    if (!tensor.data().empty()) {
+      pieces_[i].push_back(std::as_bytes(std::span(tensor.data())));
+    }
+  }
+  return true;
+}
+
+// A later shared_memory or ones takes the place of an earlier data.
+void WireParser::ForgetReplacedData() {
+  for (int i = 0; i < kFieldCount; ++i) {
+    const v1::Tensor& tensor = TensorOf(*request_, static_cast<Field>(i));
+    if (!tensor.has_data()) pieces_[i].clear();
+  }
+}
+
+}  // namespace lossd::rpc

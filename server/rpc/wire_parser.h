@@ -1,0 +1,79 @@
+// Reads a ComputeLossRequest off the wire without touching the tensors' bytes.
+#ifndef LOSSD_SERVER_RPC_WIRE_PARSER_H_
+#define LOSSD_SERVER_RPC_WIRE_PARSER_H_
+
+#include <google/protobuf/arena.h>
+#include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/slice.h>
+
+#include <array>
+#include <cstddef>
+#include <span>
+#include <string>
+#include "absl/strings/string_view.h"
+#include <vector>
+
+#include "absl/status/status.h"
+#include "kernels/sigmoid_loss.h"
+#include "lossd/v1/loss_service.pb.h"
+
+namespace lossd::rpc {
+
+// The tensors of a request, in the order of their field numbers (2 to 6).
+enum class Field { kLogits, kTargets, kWeights, kPosWeight, kUpstreamGradient };
+inline constexpr int kFieldCount = 5;
+
+// Parses one request at a time and keeps its memory for the next one.
+//
+// A walk over the wire format notes where each tensor's `data` lies and copies all the
+// rest, with empty `data` in its place, into a skeleton that the generated parser reads.
+// Merging, oneofs, unknown fields and UTF-8 are therefore the generated parser's business.
+// What the walk does not expect is flattened and given to the generated parser whole.
+// Hence exactly what the generated parser accepts is accepted. Not thread-safe.
+class WireParser {
+ public:
+  WireParser();
+  WireParser(const WireParser&) = delete;
+  WireParser& operator=(const WireParser&) = delete;
+
+  // INVALID_ARGUMENT if the generated parser would not accept the buffer. What Parse()
+  // yields is valid until the next Parse() or Clear(), the buffer itself is not needed.
+  absl::Status Parse(const grpc::ByteBuffer& buffer);
+
+  // Lets go of the slices and of the message.
+  void Clear();
+
+  // The request; its tensors' `data` may be empty: see data().
+  const v1::ComputeLossRequest& request() const { return *request_; }
+
+  // The bytes of a tensor's `data`; empty if it has none.
+  std::span<const kernels::Piece> data(Field field) const {
+    return pieces_[static_cast<size_t>(field)];
+  }
+
+ private:
+  bool Walk();
+  bool ParseFlat();
+  void ForgetReplacedData();
+
+  // Holds the message; most requests fit the first block and allocate nothing.
+  static constexpr size_t kFirstBlockBytes = 4096;
+  std::vector<char> first_block_;
+  google::protobuf::Arena arena_;
+  v1::ComputeLossRequest* request_ = nullptr;
+
+  std::vector<grpc::Slice> slices_;
+  std::string skeleton_;
+  std::string tensor_skeleton_;
+  std::array<std::vector<kernels::Piece>, kFieldCount> pieces_;
+};
+
+// The tensor of a request, present or not.
+const v1::Tensor& TensorOf(const v1::ComputeLossRequest& request, Field field);
+
+// "logits", ...: the field's path in messages.
+absl::string_view Name(Field field);
+
+}  // namespace lossd::rpc
+
+#endif  // LOSSD_SERVER_RPC_WIRE_PARSER_H_

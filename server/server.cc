@@ -1,0 +1,211 @@
+#include "server/server.h"
+
+#include <grpcpp/ext/channelz_service_plugin.h>
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/server_builder.h>
+
+#include <algorithm>
+#include <fstream>
+#include <iterator>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "server/backend.h"
+#include "server/observability/log.h"
+#include "server/rpc/credentials.h"
+#include "server/version.h"
+
+namespace lossd {
+namespace {
+
+// Returned buffers kept for the next requests.
+constexpr int64_t kMaxPooledBytes = int64_t{256} << 20;
+
+// How often a drain looks whether it is over. Nothing on the way of a request tells it,
+// because that would cost every request.
+constexpr absl::Duration kDrainPoll = absl::Milliseconds(2);
+
+// For calls that a drain does not wait for: health watches and reflection streams.
+constexpr absl::Duration kCloseStreams = absl::Milliseconds(100);
+
+int RpcThreads(const Config& config) {
+  if (config.rpc_threads > 0) return config.rpc_threads;
+  return std::min(2, CpuThreads(Config()));
+}
+
+batching::BatcherOptions BatcherOptionsOf(const Config& config) {
+  batching::BatcherOptions options;
+  options.max_batch_requests = config.max_batch_requests;
+  options.max_batch_elements = config.max_batch_elements;
+  options.max_queue_delay = config.max_queue_delay;
+  options.max_inline_elements = config.max_inline_elements;
+  options.executors = CpuThreads(config);
+  return options;
+}
+
+absl::StatusOr<std::vector<std::string>> LoadTokens(const std::string& path) {
+  if (path.empty()) return std::vector<std::string>();
+  std::ifstream file(path);
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  std::vector<std::string> tokens = rpc::ReadTokens(text);
+  // An empty list would let everyone in.
+  if (!file.good() || tokens.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--token_file=", path, ": must have at least one token"));
+  }
+  return tokens;
+}
+
+// What gRPC's plugins add to every server that is built after this.
+void InstallPlugins(const Config& config) {
+  grpc::EnableDefaultHealthCheckService(true);
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  if (config.channelz) grpc::channelz::experimental::InitChannelzService();
+}
+
+v1::GetServerInfoResponse InfoOf(const Config& config, std::string_view backend) {
+  v1::GetServerInfoResponse info;
+  info.set_version(kVersion);
+  info.add_backends(std::string(backend));
+  info.set_max_message_bytes(config.max_message_bytes);
+  info.set_max_inflight_bytes(config.max_inflight_bytes);
+  info.set_max_inflight_requests(config.max_inflight_requests);
+  info.set_max_batch_requests(config.max_batch_requests);
+  info.set_max_batch_elements(config.max_batch_elements);
+  rpc::DescribeBuild(&info);
+  return info;
+}
+
+}  // namespace
+
+Server::Server(const Config& config) : config_(config) {}
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Create(const Config& config) {
+  if (absl::Status s = ValidateConfig(config); !s.ok()) return s;
+  std::unique_ptr<Server> server(new Server(config));
+  if (absl::Status s = server->BuildParts(); !s.ok()) return s;
+  if (absl::Status s = server->Listen(); !s.ok()) return s;
+  server->StartThreads();
+  return server;
+}
+
+absl::Status Server::BuildParts() {
+  absl::StatusOr<std::vector<std::string>> tokens = LoadTokens(config_.token_file);
+  if (!tokens.ok()) return tokens.status();
+  absl::StatusOr<std::string> backend = ChooseBackend(config_);
+  if (!backend.ok()) return backend.status();
+  buffers_ = std::make_shared<BufferPool>(static_cast<size_t>(
+      std::min(config_.max_inflight_bytes, kMaxPooledBytes)));
+  metrics_ = std::make_unique<observability::Metrics>(kVersion, *backend);
+  admission::AdmissionOptions budgets;
+  budgets.max_inflight_bytes = config_.max_inflight_bytes;
+  budgets.max_inflight_requests = config_.max_inflight_requests;
+  admission_ = std::make_unique<admission::AdmissionController>(budgets);
+  batcher_ = std::make_unique<batching::Batcher>(BatcherOptionsOf(config_), &clock_);
+  auto executor = MakeExecutor(config_, metrics_.get(), &clock_);
+  if (!executor.ok()) return executor.status();
+  executor_ = *std::move(executor);
+  AddGauges();
+  auto exposer = observability::Exposer::Start(config_.metrics_listen, *metrics_);
+  if (!exposer.ok()) return exposer.status();
+  exposer_ = *std::move(exposer);
+  authenticator_ = std::make_unique<rpc::Authenticator>(*std::move(tokens));
+  services_ = {.clock = &clock_,
+               .admission = admission_.get(),
+               .batcher = batcher_.get(),
+               .runner = executor_.get(),
+               .backend = executor_->backend(),
+               .metrics = metrics_.get(),
+               .authenticator = authenticator_.get(),
+               .buffers = buffers_,
+               .max_inflight_bytes = config_.max_inflight_bytes};
+  loss_service_ =
+      std::make_unique<rpc::LossService>(&services_, InfoOf(config_, services_.backend));
+  return absl::OkStatus();
+}
+
+void Server::AddGauges() {
+  const auto add = [this](const char* name, const char* help, auto read) {
+    metrics_->AddGauge(name, help, [read] { return static_cast<double>(read()); });
+  };
+  add("lossd_inflight_requests", "Requests admitted and not yet answered.",
+      [this] { return admission_->inflight_requests(); });
+  add("lossd_inflight_bytes", "Tensor bytes of the requests in flight.",
+      [this] { return admission_->inflight_bytes(); });
+  add("lossd_queue_depth", "Requests that wait for an executor.",
+      [this] { return batcher_->queued_requests(); });
+  add("lossd_executors_busy", "Executors that compute a batch now.",
+      [this] { return batcher_->busy_executors(); });
+  add("lossd_executors", "Batches that can be computed at once.",
+      [this] { return CpuThreads(config_); });
+}
+
+absl::Status Server::Listen() {
+  InstallPlugins(config_);
+  const auto credentials = rpc::MakeCredentials(
+      {config_.tls_cert, config_.tls_key, config_.tls_client_ca});
+  grpc::ServerBuilder builder;
+  int port = 0;
+  builder.AddListeningPort(config_.listen, credentials, &port);
+  if (!config_.unix_socket.empty()) {
+    builder.AddListeningPort(absl::StrCat("unix:", config_.unix_socket), credentials);
+  }
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.SetMaxReceiveMessageSize(static_cast<int>(config_.max_message_bytes));
+  builder.RegisterService(loss_service_.get());
+  for (int i = 0; i < RpcThreads(config_); ++i) {
+    rpc_threads_.push_back(std::make_unique<rpc::RpcThread>(
+        rpc::RpcThreadOptions(), &services_, loss_service_.get(),
+        builder.AddCompletionQueue()));
+  }
+  grpc_server_ = builder.BuildAndStart();
+  if (grpc_server_ == nullptr) {
+    return absl::UnavailableError(absl::StrCat(
+        "cannot listen on ", config_.listen,
+        config_.unix_socket.empty() ? "" : absl::StrCat(" and ", config_.unix_socket),
+        ": in use, or not an address of this machine"));
+  }
+  address_ = absl::StrCat(config_.listen.substr(0, config_.listen.rfind(':')), ":", port);
+  return absl::OkStatus();
+}
+
+void Server::StartThreads() {
+  executor_->Start(*batcher_);
+  for (auto& thread : rpc_threads_) thread->Start();
+  running_ = true;
+  auto* health = grpc_server_->GetHealthCheckService();
+  health->SetServingStatus(v1::LossService::service_full_name(), true);
+  health->SetServingStatus(true);
+}
+
+bool Server::WaitForAccepted(absl::Time until) const {
+  while (admission_->inflight_requests() > 0) {
+    if (absl::Now() >= until) return false;
+    absl::SleepFor(kDrainPoll);
+  }
+  return true;
+}
+
+bool Server::Shutdown(absl::Duration drain_timeout) {
+  if (!std::exchange(running_, false)) return true;
+  grpc_server_->GetHealthCheckService()->SetServingStatus(false);
+  admission_->StopAdmitting();
+  const bool drained = WaitForAccepted(absl::Now() + drain_timeout);
+  if (!drained) {
+    batcher_->DropQueued(absl::UnavailableError("the server is shutting down"));
+  }
+  grpc_server_->Shutdown(absl::ToChronoTime(absl::Now() + kCloseStreams));
+  for (auto& thread : rpc_threads_) thread->Join();
+  batcher_->Close();
+  executor_->Join();
+  return drained;
+}
+
+Server::~Server() {
+  Shutdown(absl::ZeroDuration());
+  // The threads' queues first: gRPC's server must not outlive them unserved.
+  rpc_threads_.clear();
+}
+
+}  // namespace lossd

@@ -1,0 +1,86 @@
+// The composition root: builds the parts in order, tears them down in reverse.
+#ifndef LOSSD_SERVER_SERVER_H_
+#define LOSSD_SERVER_SERVER_H_
+
+#include <grpcpp/server.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "server/admission/admission.h"
+#include "server/base/buffer_pool.h"
+#include "server/base/clock.h"
+#include "server/batching/batcher.h"
+#include "server/config.h"
+#include "server/execution/executor.h"
+#include "server/observability/exposer.h"
+#include "server/observability/metrics.h"
+#include "server/rpc/authenticator.h"
+#include "server/rpc/loss_service.h"
+#include "server/rpc/rpc_threads.h"
+#include "server/rpc/services.h"
+
+namespace lossd {
+
+// A running server. Several may live in one process, as tests have them. Shutdown() is
+// called by one thread.
+class Server {
+ public:
+  // A server that answers, or
+  //   INVALID_ARGUMENT  the config makes no sense
+  //   UNAVAILABLE       an address cannot be bound: a port in use
+  //   others            the backend that was asked for is not there
+  static absl::StatusOr<std::unique_ptr<Server>> Create(const Config& config);
+
+  // Shuts down at once if nobody did before.
+  ~Server();
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  // HOST:PORT as bound.
+  const std::string& address() const { return address_; }
+  std::string metrics_address() const { return exposer_->address(); }
+  std::string backend() const { return std::string(services_.backend); }
+
+  // Drains: health turns NOT_SERVING, new requests are UNAVAILABLE, and what was accepted
+  // is computed and sent, for at most `drain_timeout`; then what still waits in the queue
+  // is answered UNAVAILABLE. Returns when every call has ended. True if none was dropped.
+  bool Shutdown(absl::Duration drain_timeout);
+
+  int64_t inflight_requests() const { return admission_->inflight_requests(); }
+  int64_t inflight_bytes() const { return admission_->inflight_bytes(); }
+  const observability::Metrics& metrics() const { return *metrics_; }
+
+ private:
+  explicit Server(const Config& config);
+  absl::Status BuildParts();
+  absl::Status Listen();
+  void StartThreads();
+  void AddGauges();
+  bool WaitForAccepted(absl::Time until) const;
+
+  const Config config_;
+  // In the order of construction. Each borrows from those above it.
+  SystemClock clock_;
+  std::shared_ptr<BufferPool> buffers_;
+  std::unique_ptr<observability::Metrics> metrics_;
+  std::unique_ptr<admission::AdmissionController> admission_;
+  std::unique_ptr<batching::Batcher> batcher_;
+  std::unique_ptr<execution::Executor> executor_;
+  std::unique_ptr<observability::Exposer> exposer_;
+  std::unique_ptr<rpc::Authenticator> authenticator_;
+  rpc::Services services_{};
+  std::unique_ptr<rpc::LossService> loss_service_;
+  std::unique_ptr<grpc::Server> grpc_server_;
+  std::vector<std::unique_ptr<rpc::RpcThread>> rpc_threads_;
+  std::string address_;
+  bool running_ = false;
+};
+
+}  // namespace lossd
+
+#endif  // LOSSD_SERVER_SERVER_H_

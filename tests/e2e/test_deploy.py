@@ -1,0 +1,119 @@
+"""What is in deploy/ fits together, and fits the Dockerfile."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+DEPLOY = ROOT / "deploy"
+COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+FLAGS = dict(
+    line.removeprefix("--").split("=", 1)
+    for line in (DEPLOY / "config" / "lossd.flags").read_text().splitlines()
+    if line.startswith("--")
+)
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+
+
+def seconds(text: str) -> float:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m)", text)
+    assert match, text
+    return float(match[1]) * {"ms": 0.001, "s": 1, "m": 60}[match[2]]
+
+
+def config_mount(service: str) -> str:
+    """Where the service finds deploy/config; it must not be able to write there."""
+    volumes: list[str] = COMPOSE["services"][service]["volumes"]
+    mounts = [volume.split(":") for volume in volumes]
+    [(source, target, mode)] = [m for m in mounts if m[0].startswith("./")]
+    assert (DEPLOY / source).resolve() == DEPLOY / "config"
+    assert mode == "ro"
+    return target
+
+
+def test_both_services_mount_the_one_configuration_and_read_files_that_exist() -> None:
+    for service, option in (("lossd", "--flagfile"), ("prometheus", "--config.file")):
+        mount = config_mount(service)
+        command = COMPOSE["services"][service]["command"]
+        [path] = [c.split("=", 1)[1] for c in command if c.startswith(option + "=")]
+        relative = Path(path).relative_to(mount)
+        assert (DEPLOY / "config" / relative).is_file()
+
+
+def test_named_volumes_are_declared_and_used() -> None:
+    used = {
+        volume.split(":")[0]
+        for service in COMPOSE["services"].values()
+        for volume in service["volumes"]
+        if not volume.startswith("./")
+    }
+    assert used == set(COMPOSE["volumes"])
+
+
+def test_ports_agree_between_flags_image_compose_and_prometheus() -> None:
+    [exposed] = re.findall(r"^EXPOSE (.*)$", DOCKERFILE, re.MULTILINE)
+    ports = {FLAGS["listen"].split(":")[-1], FLAGS["metrics_listen"].split(":")[-1]}
+    assert ports == set(exposed.split())
+    published = [p.split(":") for p in COMPOSE["services"]["lossd"]["ports"]]
+    assert all(host == "127.0.0.1" for host, _, _ in published)
+    assert {inside for _, _, inside in published} <= ports
+    scrape = yaml.safe_load((DEPLOY / "config" / "prometheus.yml").read_text())
+    [job] = scrape["scrape_configs"]
+    [target] = job["static_configs"][0]["targets"]
+    host, port = target.split(":")
+    assert host in COMPOSE["services"]
+    assert port == FLAGS["metrics_listen"].split(":")[-1]
+
+
+def test_a_stopped_server_has_time_to_drain() -> None:
+    grace = seconds(COMPOSE["services"]["lossd"]["stop_grace_period"])
+    assert grace > seconds(FLAGS["drain_timeout"])
+
+
+def test_image_runs_as_a_numbered_user_and_is_probed_over_grpc() -> None:
+    last_stage = DOCKERFILE.split("\nFROM ")[-1]
+    [user] = re.findall(r"^USER (\d+):\d+$", last_stage, re.MULTILINE)
+    assert int(user) != 0
+    assert re.search(
+        r"^HEALTHCHECK .*\\\n\s*CMD lossctl health", last_stage, re.MULTILINE
+    )
+    assert re.search(r"^STOPSIGNAL SIGTERM$", last_stage, re.MULTILINE)
+
+
+def test_every_flag_in_the_file_is_one_of_the_server() -> None:
+    server = Path(os.environ.get("LOSSD_BINARY_DIR", "build/dev")) / "server" / "lossd"
+    told = subprocess.run(
+        [str(server), "--helpfull"], capture_output=True, text=True, check=False
+    )
+    known = set(re.findall(r"--(\w+)", told.stdout + told.stderr))
+    assert set(FLAGS) <= known, set(FLAGS) - known
+
+
+def test_prometheus_accepts_its_configuration() -> None:
+    subprocess.run(
+        ["promtool", "check", "config", str(DEPLOY / "config" / "prometheus.yml")],
+        check=True,
+    )
+
+
+def compose_command() -> list[str] | None:
+    for command in (["docker", "compose"], ["docker-compose"]):
+        if shutil.which(command[0]) is None:
+            continue
+        asked = subprocess.run([*command, "version"], check=False, capture_output=True)
+        if asked.returncode == 0:
+            return command
+    return None
+
+
+def test_compose_accepts_the_file() -> None:
+    command = compose_command()
+    if command is None:
+        pytest.skip("compose is not installed; the checks above stand alone")
+    file = str(DEPLOY / "compose.yaml")
+    subprocess.run([*command, "-f", file, "config", "--quiet"], check=True)

@@ -1,0 +1,24 @@
+#include "server/rpc/authenticator.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace lossd::rpc {
+namespace {
+
+TEST(Authenticator, AcceptsItsTokensAndNothingElse) {
+  const Authenticator authenticator({"alpha", "beta"});
+  EXPECT_TRUE(authenticator.Accepts("alpha"));
+  EXPECT_TRUE(authenticator.Accepts("beta"));
+  for (const char* other : {"", "alph", "alphaa", "Alpha", "gamma"}) {
+    EXPECT_FALSE(authenticator.Accepts(other)) << other;
+  }
+}
+
+TEST(ReadTokens, LeavesOutEmptyLinesAndComments) {
+  EXPECT_THAT(ReadTokens("one\n\n# not this\n  two \r\n"), testing::ElementsAre("one", "two"));
+  EXPECT_TRUE(ReadTokens("").empty());
+}
+
+}  // namespace
+}  // namespace lossd::rpc

@@ -1,0 +1,138 @@
+#include "server/rpc/reply_writer.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "lossd/v1/loss_service.pb.h"
+
+namespace lossd::rpc {
+namespace {
+
+// A request for the gradient of `count` logits, read.
+struct Asked {
+  Asked(size_t count, bool as_values, v1::Reduction reduction) {
+    v1::ComputeLossRequest request;
+    request.mutable_spec()->set_reduction(reduction);
+    for (v1::Tensor* tensor : {request.mutable_logits(), request.mutable_targets()}) {
+      tensor->add_shape(static_cast<int64_t>(count));
+      if (as_values) {
+        for (size_t i = 0; i < count; ++i) tensor->add_values(0);
+      } else {
+        tensor->set_data(std::string(count * sizeof(float), '\0'));
+      }
+    }
+    const grpc::Slice slice(request.SerializeAsString());
+    EXPECT_TRUE(parser.Parse(grpc::ByteBuffer(&slice, 1)).ok());
+    EXPECT_TRUE(valid.Read(parser).ok());
+  }
+  WireParser parser;
+  ValidRequest valid;
+};
+
+Buffer Counting(BufferPool& pool, size_t count, float first) {
+  Buffer buffer = pool.Take(count * sizeof(float));
+  for (size_t i = 0; i < count; ++i) {
+    const float value = first + static_cast<float>(i);
+    std::memcpy(buffer.data() + i * sizeof(float), &value, sizeof(float));
+  }
+  return buffer;
+}
+
+v1::ComputeLossResponse Parse(const grpc::ByteBuffer& bytes) {
+  grpc::Slice flat;
+  EXPECT_TRUE(bytes.DumpToSingleSlice(&flat).ok());
+  v1::ComputeLossResponse response;
+  EXPECT_TRUE(response.ParseFromArray(flat.begin(), static_cast<int>(flat.size())));
+  return response;
+}
+
+grpc::ByteBuffer Write(const Asked& asked, size_t count,
+                       const std::shared_ptr<BufferPool>& pool) {
+  batching::Computed computed;
+  computed.normalizer = 4;
+  computed.backend = "cpu/TEST";
+  computed.batch_requests = 3;
+  computed.totals.valid_count = 7;
+  Reply reply{.loss = 0.5,
+              .computed = computed,
+              .queue_time = absl::Milliseconds(1500),
+              .request_id = "r-1",
+              .request = asked.valid,
+              .losses = {},
+              .gradient = Counting(*pool, count, 0)};
+  if (asked.valid.wants_losses()) reply.losses = Counting(*pool, count, 100);
+  return WriteReply(std::move(reply), pool);
+}
+
+class ReplySize : public testing::TestWithParam<size_t> {};
+
+TEST_P(ReplySize, ReadsBackWithGeneratedCode) {
+  const size_t count = GetParam();
+  const auto pool = std::make_shared<BufferPool>(1 << 20);
+  const Asked asked(count, false, v1::REDUCTION_NONE);
+  const v1::ComputeLossResponse response = Parse(Write(asked, count, pool));
+  EXPECT_EQ(response.loss(), 0.5);
+  EXPECT_EQ(response.normalizer(), 4);
+  EXPECT_EQ(response.valid_count(), 7);
+  EXPECT_EQ(response.request_id(), "r-1");
+  EXPECT_EQ(response.execution().backend(), "cpu/TEST");
+  EXPECT_EQ(response.execution().batch_requests(), 3);
+  EXPECT_EQ(response.execution().queue_time().seconds(), 1);
+  EXPECT_EQ(response.execution().queue_time().nanos(), 500000000);
+  EXPECT_EQ(response.gradient().dtype(), v1::DATA_TYPE_FLOAT32);
+  ASSERT_EQ(response.gradient().shape_size(), 1);
+  EXPECT_EQ(response.gradient().shape(0), static_cast<int64_t>(count));
+  ASSERT_EQ(response.gradient().data().size(), count * sizeof(float));
+  ASSERT_EQ(response.losses().data().size(), count * sizeof(float));
+  for (size_t i = 0; i < count; ++i) {
+    float gradient;
+    float loss;
+    std::memcpy(&gradient, response.gradient().data().data() + i * sizeof(float), 4);
+    std::memcpy(&loss, response.losses().data().data() + i * sizeof(float), 4);
+    ASSERT_EQ(gradient, static_cast<float>(i));
+    ASSERT_EQ(loss, 100 + static_cast<float>(i));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(ReplyWriter, ReplySize, testing::Values(0, 1, 64, 512, 513, 5000));
+
+TEST(ReplyWriter, SendsALargeGradientWhereItLies) {
+  const auto pool = std::make_shared<BufferPool>(1 << 20);
+  const Asked asked(5000, false, v1::REDUCTION_MEAN);
+  const std::byte* place = nullptr;
+  {
+    // The pool hands out the buffer that came back last, so its place is known.
+    const Buffer buffer = pool->Take(5000 * sizeof(float));
+    place = buffer.data();
+  }
+  const grpc::ByteBuffer bytes = Write(asked, 5000, pool);
+  std::vector<grpc::Slice> slices;
+  ASSERT_TRUE(bytes.Dump(&slices).ok());
+  ASSERT_EQ(slices.size(), 2U);
+  EXPECT_EQ(static_cast<const void*>(slices[1].begin()), place);
+}
+
+TEST(ReplyWriter, ReturnsTheBufferWhenGrpcLetsGo) {
+  const auto pool = std::make_shared<BufferPool>(1 << 20);
+  const Asked asked(5000, false, v1::REDUCTION_MEAN);
+  {
+    const grpc::ByteBuffer bytes = Write(asked, 5000, pool);
+    EXPECT_EQ(pool->pooled_bytes(), 0U);
+  }
+  EXPECT_GE(pool->pooled_bytes(), 5000 * sizeof(float));
+}
+
+TEST(ReplyWriter, AnswersValuesWithValues) {
+  const auto pool = std::make_shared<BufferPool>(1 << 20);
+  const Asked asked(3, true, v1::REDUCTION_MEAN);
+  const v1::ComputeLossResponse response = Parse(Write(asked, 3, pool));
+  ASSERT_EQ(response.gradient().values_size(), 3);
+  EXPECT_EQ(response.gradient().values(2), 2);
+  EXPECT_FALSE(response.gradient().has_data());
+}
+
+}  // namespace
+}  // namespace lossd::rpc

@@ -48,7 +48,7 @@ def describe_machine() -> dict[str, object]:
     return {
         "cpu": models[0] if models else "unknown",
         "cores": os.cpu_count() or 1,
-        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "pytorch": pytorch_peer.version(),
     }
 

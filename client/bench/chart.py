@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import matplotlib
+import matplotlib.pyplot as plt
 
-matplotlib.use("Agg")  # no screen is needed
-
-import matplotlib.pyplot as plt  # noqa: E402
-from measurements import MEASUREMENTS, Result, meets_floor  # noqa: E402
+from measurements import MEASUREMENTS, Result, meets_floor
 
 REACHED = "#3b7dd8"
 MISSED = "#d8573b"
@@ -25,11 +22,8 @@ def save_chart(results: Sequence[Result], machine: Mapping[str, object], path: P
         axes.barh(row, max(result.ratio, 0.0), color=color)
         floor = MEASUREMENTS[result.name].floor
         axes.plot([floor, floor], [row - 0.4, row + 0.4], color="black", linewidth=2)
-        axes.annotate(
-            f"{result.ratio:.2f}", (max(result.ratio, 0.0), row), xytext=(4, -4),
-            textcoords="offset points",
-        )
-    axes.set_yticks(range(len(results)), [result.name for result in results])
+    labels = [f"{result.name}   {result.ratio:.2f}" for result in results]
+    axes.set_yticks(range(len(results)), labels)
     axes.invert_yaxis()
     axes.axvline(1.0, color="grey", linestyle=":")
     axes.set_xlabel("ours / peer (black: the goal; memory should stay below it)")

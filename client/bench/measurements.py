@@ -78,13 +78,13 @@ def unary(elements: int, concurrency: int) -> Callable[[str, Programs, Effort], 
             "warmup": f"{effort.seconds / 4}s",
         }
         with programs.lossd() as lossd:
-            sizes = programs.load(lossd, elements=elements, requests=10, warmup="0s")
+            sizes = programs.load(lossd, {"elements": elements, "requests": 10, "warmup": "0s"})
             reply = sizes["reply_bytes"]
             with programs.echo(reply) as echo:
                 ours, peer = _alternate(
                     effort.rounds,
-                    lambda: float(programs.load(lossd, **load)["requests_per_second"]),
-                    lambda: float(programs.load(echo, echo=True, **load)["requests_per_second"]),
+                    lambda: float(programs.load(lossd, load)["requests_per_second"]),
+                    lambda: float(programs.load(echo, load, echo=True)["requests_per_second"]),
                 )
         what = (
             f"ComputeLoss of {elements} float32 elements at concurrency {concurrency} over TCP; "
@@ -101,9 +101,9 @@ def resident_growth(name: str, programs: Programs, effort: Effort) -> Result:
     del effort  # the number of requests is what is promised
     small = {"elements": 64, "concurrency": 64, "threads": 2, "warmup": "0s"}
     with programs.lossd() as lossd:
-        programs.load(lossd, requests=100_000, duration="120s", **small)
+        programs.load(lossd, {**small, "requests": 100_000, "duration": "120s"})
         before = lossd.resident_bytes()
-        report = programs.load(lossd, requests=1_000_000, duration="300s", **small)
+        report = programs.load(lossd, {**small, "requests": 1_000_000, "duration": "300s"})
         growth = (lossd.resident_bytes() - before) / MEBI
     what = (
         f"growth of lossd's resident memory over {report['requests']} requests of 64 elements, "

@@ -6,7 +6,7 @@ import contextlib
 import json
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,7 +79,9 @@ class Programs:
                 process.kill()
                 process.wait()
 
-    def load(self, server: Server, *, echo: bool = False, **flags: object) -> dict[str, Any]:
+    def load(
+        self, server: Server, flags: Mapping[str, object], *, echo: bool = False
+    ) -> dict[str, Any]:
         """One run of lossbench, which must see no errors."""
         command = [
             str(self.build_dir / "client" / "lossbench"),

@@ -15,10 +15,10 @@ namespace lossd::client {
 
 struct TlsOptions {
   // PEM. Empty: the system's roots.
-  std::string root_certificates;
+  std::string root_certificates = {};
   // PEM; both or none. The client's own, for servers that want one.
-  std::string certificate_chain;
-  std::string private_key;
+  std::string certificate_chain = {};
+  std::string private_key = {};
 };
 
 struct ClientOptions {
@@ -28,9 +28,9 @@ struct ClientOptions {
   // about one core's worth of bytes.
   int channels = 1;
   // Absent: plaintext.
-  std::optional<TlsOptions> tls;
+  std::optional<TlsOptions> tls = {};
   // Sent as `authorization: Bearer TOKEN`; empty: none.
-  std::string token;
+  std::string token = {};
   // Comes first in the user agent.
   std::string user_agent = "lossd-cpp";
   // A connection with calls on it, silent for that long, is probed, and closed

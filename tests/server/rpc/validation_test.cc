@@ -226,7 +226,7 @@ TEST_P(BadRequest, NamesTheFieldAndTheValues) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Validation, BadRequest, testing::ValuesIn(kBadCases),
-                         [](const auto& info) { return std::string(info.param.name); });
+                         [](const auto& bad) { return std::string(bad.param.name); });
 
 TEST(Validation, FillsTheSegmentOfAPlainRequest) {
   const Reading reading(TwoByThree());

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/flags/flag.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "client/cli/flag_parser.h"
 #include "grpcpp/completion_queue.h"
@@ -134,7 +135,12 @@ int Run() {
   for (const auto& queue : queues) {
     threads.emplace_back([&] { Serve(service, *queue); });
   }
-  std::printf("echo_server listening on 127.0.0.1:%d\n", port);
+  // A Unix socket has no port: its address is its path.
+  const std::string address =
+      absl::StartsWith(listen, "unix:")
+          ? listen
+          : absl::StrCat(listen.substr(0, listen.rfind(':')), ":", port);
+  std::printf("echo_server listening on %s\n", address.c_str());
   std::fflush(stdout);
   int signal = 0;
   sigwait(&stop_signals, &signal);

@@ -34,8 +34,9 @@ struct ClientOptions {
   // Comes first in the user agent.
   std::string user_agent = "lossd-cpp";
   // A connection with calls on it, silent for that long, is probed, and closed
-  // if no answer comes in 20 s: it bounds how long a dead peer can hold the
-  // tensors of a failed call. Far below a minute servers take it for abuse.
+  // if no answer comes in 20 s. A peer that stops reading in mid-message holds
+  // back all calls of its connection, even those past their deadline, until
+  // then. Far below a minute servers take probes for abuse.
   absl::Duration keepalive = absl::Minutes(1);
 };
 

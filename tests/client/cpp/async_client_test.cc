@@ -114,29 +114,5 @@ TEST(AsyncClientTest, ACallbackMayStartTheNextCall) {
   second.WaitForNotification();
 }
 
-TEST(AsyncClientTest, WhenACallbackRunsTheTensorsAreTheCallersAgain) {
-  Stall stall;
-  FakeLossServer server(
-      [&](auto& context, const auto&, auto&) { return stall(context); });
-  auto client = ClientOf(server);
-  // More than the sockets' buffers hold: it is still being written when the
-  // deadline ends the call, so only the return of the slices makes it safe to
-  // free. A sanitizer, or a corrupted message, would tell.
-  for (int i = 0; i < 3; ++i) {
-    auto logits = std::make_unique<std::vector<float>>(8 << 20);
-    absl::Notification done;
-    const LossRequest request{.logits = TensorView::Of<float>(*logits),
-                              .targets = TensorView::Of<float>(*logits)};
-    CallHandle handle = client->ComputeLossAsync(
-        request, {}, [&](const absl::StatusOr<LossResult>& result) {
-          EXPECT_FALSE(result.ok());
-          logits.reset();
-          done.Notify();
-        });
-    handle.Cancel();
-    done.WaitForNotification();
-  }
-}
-
 }  // namespace
 }  // namespace lossd::client

@@ -1,10 +1,8 @@
 #include "client/cpp/loan.h"
 
 #include <optional>
-#include <thread>
 #include <vector>
 
-#include "absl/synchronization/notification.h"
 #include "gtest/gtest.h"
 
 namespace lossd::client {
@@ -12,7 +10,6 @@ namespace {
 
 TEST(LoanTest, NothingLentIsReturnedAtOnce) {
   auto loan = Loan::Make();
-  loan->AwaitReturn();
   EXPECT_TRUE(loan->ReturnedOrElse([] { FAIL() << "it runs never"; }));
 }
 
@@ -29,20 +26,6 @@ TEST(LoanTest, TheCallbackRunsOnceWhenTheLastReferenceIsDropped) {
   EXPECT_EQ(runs, 0);
   copy.reset();
   EXPECT_EQ(runs, 1);
-}
-
-TEST(LoanTest, AwaitReturnEndsWhenAnotherThreadDropsTheSlice) {
-  auto loan = Loan::Make();
-  const std::vector<std::byte> memory(100);
-  std::optional<grpc::Slice> slice = loan->Lend(memory);
-  bool dropped = false;
-  std::thread other([&] {
-    dropped = true;
-    slice.reset();
-  });
-  loan->AwaitReturn();
-  EXPECT_TRUE(dropped);
-  other.join();
 }
 
 }  // namespace

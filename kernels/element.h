@@ -1,39 +1,44 @@
-// The element function: one logit, one target, the loss and its derivative. Written
-// once, over an arithmetic policy, and used by every backend.
+// The element function: one logit, one target, the loss and its derivative.
+// Written once, over an arithmetic policy, and used by every backend.
 //
-// This file is a body, and on purpose has no include guard: each backend includes it
-// inside a namespace of its own, because a compiler applies an instruction set to the
-// text that it is told to (GCC's target pragma, CUDA's __device__). Before that, it
+// This file is a body, and on purpose has no include guard: each backend
+// includes it inside a namespace of its own, because a compiler applies an
+// instruction set to the text that it is told to (GCC's target pragma, CUDA's
+// __device__). Before that, it
 //   - includes kernels/polynomials.h, outside any namespace of its own,
 //   - defines LOSSD_ELEMENT_FN, what stands before a function (`inline`, ...).
 //
-// The policy `Ops` has the element type T (float or double), V (one or more of them),
-// M (a truth value for each) and static functions, each correctly rounded and so the
-// same bits on every machine:
+// The policy `Ops` has the element type T (float or double), V (one or more of
+// them), M (a truth value for each) and static functions, each correctly
+// rounded and so the same bits on every machine:
 //   Set(T)  Add  Sub  Mul  Neg  Abs
 //   Fma(a, b, c) = a b + c and NegFma(a, b, c) = c - a b, rounded once
 //   ClampAbove(a, T limit) = a > limit ? limit : a        (a NaN stays a NaN)
 //   ShiftIntoExponent(a): the bits of a, shifted left by T's mantissa width
 //   IsZero  IsOne  IsNonNegative (true for -0)  Select(m, a, b) = m ? a : b
 //
-// Formulas: with y = |x|, z = e^-y, u = z / (1 + z), target t and positive weight q,
+// Formulas: with y = |x|, z = e^-y, u = z / (1 + z), target t and positive
+// weight q,
 //   A = x >= 0 ? 1 - t : t q        b = t q + (1 - t)
 //   loss = A y + b log1p(z)         derivative = x >= 0 ? A - b u : b u - A
-// which is t q sp(-x) + (1 - t) sp(x) and its derivative, with nothing that cancels in
-// the tails. Exchanging (x, t) for (-x, 1 - t) exchanges the two cases of A and changes
-// nothing else, so loss(x, 1) == loss(-x, 0) and derivative(x, 1) == -derivative(-x, 0)
-// bit for bit.
+// which is t q sp(-x) + (1 - t) sp(x) and its derivative, with nothing that
+// cancels in the tails. Exchanging (x, t) for (-x, 1 - t) exchanges the two
+// cases of A and changes nothing else, so loss(x, 1) == loss(-x, 0) and
+// derivative(x, 1) == -derivative(-x, 0) bit for bit.
 
-// Where the exponent arithmetic of a type lies. e^-y is 2^n (1 + p); 2^n is built from
-// bits as 2^(n + offset), which is normal for every n that occurs, times 2^-offset.
+// Where the exponent arithmetic of a type lies. e^-y is 2^n (1 + p); 2^n is
+// built from bits as 2^(n + offset), which is normal for every n that occurs,
+// times 2^-offset.
 template <class T>
 struct ExponentLayout;
 
 template <>
 struct ExponentLayout<float> {
-  static constexpr float kClamp = 110.0f;  // e^-110 is below half the least subnormal
+  static constexpr float kClamp =
+      110.0f;  // e^-110 is below half the least subnormal
   static constexpr float kLog2E = 0x1.715476p+0f;
-  // ln(2) in two parts; the first has 16 bits, so n times it leaves no remainder.
+  // ln(2) in two parts; the first has 16 bits, so n times it leaves no
+  // remainder.
   static constexpr float kLn2High = 0x1.62e4p-1f;
   static constexpr float kLn2Low = 0x1.7f7d1cp-20f;
   // 1.5 * 2^23 rounds what is added to it to an integer; the low bits then hold
@@ -54,8 +59,8 @@ struct ExponentLayout<double> {
 
 // Horner's scheme; `coefficients` highest power first.
 template <class Ops, int kCount>
-LOSSD_ELEMENT_FN typename Ops::V Horner(const typename Ops::T (&coefficients)[kCount],
-                                        typename Ops::V x) {
+LOSSD_ELEMENT_FN typename Ops::V Horner(
+    const typename Ops::T (&coefficients)[kCount], typename Ops::V x) {
   typename Ops::V sum = Ops::Set(coefficients[0]);
 #pragma GCC unroll 32
   for (int i = 1; i < kCount; ++i) {
@@ -93,15 +98,17 @@ LOSSD_ELEMENT_FN ExpResult<Ops> ExpOfMinus(typename Ops::V y) {
   return {Ops::Mul(sum, scale), Ops::Mul(lost, scale)};
 }
 
-// An upper bound of 1 / (1 + z), close enough for one correction to finish it. Above,
-// so that z - z R is exact (Sterbenz).
+// An upper bound of 1 / (1 + z), close enough for one correction to finish it.
+// Above, so that z - z R is exact (Sterbenz).
 template <class Ops>
 LOSSD_ELEMENT_FN typename Ops::V ReciprocalOfOnePlus(typename Ops::V z) {
   using T = typename Ops::T;
   using V = typename Ops::V;
   V r = Horner<Ops>(Polynomials<T>::kReciprocal, z);
-  if constexpr (sizeof(T) == 8) {  // 2^-15 is not close enough for 53 bits: a Newton step
-    const V error = Ops::NegFma(r, Ops::Add(Ops::Set(T{1}), z), Ops::Set(T{0x1p0 + 0x1p-29}));
+  if constexpr (sizeof(T) ==
+                8) {  // 2^-15 is not close enough for 53 bits: a Newton step
+    const V error = Ops::NegFma(r, Ops::Add(Ops::Set(T{1}), z),
+                                Ops::Set(T{0x1p0 + 0x1p-29}));
     r = Ops::Fma(r, error, r);
   }
   return r;
@@ -120,12 +127,13 @@ LOSSD_ELEMENT_FN TailResult<Ops> Tail(typename Ops::V y) {
   using V = typename Ops::V;
   const ExpResult<Ops> z = ExpOfMinus<Ops>(y);
   const V r = ReciprocalOfOnePlus<Ops>(z.high);
-  // log1p(z + low) = log1p(z) + low / (1 + z): everything small is summed before the
-  // one addition that rounds the result.
+  // log1p(z + low) = log1p(z) + low / (1 + z): everything small is summed
+  // before the one addition that rounds the result.
   const V quadratic = Horner<Ops>(Polynomials<T>::kLog1p, z.high);
   const V correction =
       Ops::Fma(Ops::Mul(z.high, z.high), quadratic, Ops::Mul(z.low, r));
-  // q = z r is near z / (1 + z); its residual z - q (1 + z), plus low, is corrected.
+  // q = z r is near z / (1 + z); its residual z - q (1 + z), plus low, is
+  // corrected.
   const V q = Ops::Mul(z.high, r);
   const V residual =
       Ops::Add(Ops::NegFma(q, z.high, Ops::Sub(z.high, q)), z.low);
@@ -141,10 +149,9 @@ struct ElementResult {
 
 // `negative` is 1 - t, `positive` is t q, `both` their sum (see above).
 template <class Ops>
-LOSSD_ELEMENT_FN ElementResult<Ops> SigmoidCrossEntropyOfTerms(typename Ops::V x,
-                                                                typename Ops::V negative,
-                                                                typename Ops::V positive,
-                                                                typename Ops::V both) {
+LOSSD_ELEMENT_FN ElementResult<Ops> SigmoidCrossEntropyOfTerms(
+    typename Ops::V x, typename Ops::V negative, typename Ops::V positive,
+    typename Ops::V both) {
   using V = typename Ops::V;
   using M = typename Ops::M;
   const V y = Ops::Abs(x);
@@ -167,9 +174,8 @@ LOSSD_ELEMENT_FN ElementResult<Ops> SigmoidCrossEntropy(typename Ops::V x,
 
 // With positive weight q. A weight of 1 gives the bits of the function above.
 template <class Ops>
-LOSSD_ELEMENT_FN ElementResult<Ops> WeightedSigmoidCrossEntropy(typename Ops::V x,
-                                                                typename Ops::V t,
-                                                                typename Ops::V q) {
+LOSSD_ELEMENT_FN ElementResult<Ops> WeightedSigmoidCrossEntropy(
+    typename Ops::V x, typename Ops::V t, typename Ops::V q) {
   using V = typename Ops::V;
   const V one = Ops::Set(typename Ops::T{1});
   const V negative = Ops::Sub(one, t);

@@ -1,14 +1,15 @@
 // The plain public face of the kernels: what a segment is, what computing its
 // blocks yields, and how the blocks become one answer.
 //
-// A segment is one request's arithmetic: tensors that lie somewhere in memory, in
-// pieces, and where the gradient goes. It is computed in blocks of kBlockElements
-// elements counted from its own first element, in any order, by any number of
-// threads and by any backend; Combine() then adds the blocks up in their order.
-// Hence the bits of the answer depend on the segment alone.
+// A segment is one request's arithmetic: tensors that lie somewhere in memory,
+// in pieces, and where the gradient goes. It is computed in blocks of
+// kBlockElements elements counted from its own first element, in any order, by
+// any number of threads and by any backend; Combine() then adds the blocks up
+// in their order. Hence the bits of the answer depend on the segment alone.
 //
-// Nothing here allocates, locks, or knows of a request's transport. All functions
-// are thread-safe as long as two calls do not compute the same block of a segment.
+// Nothing here allocates, locks, or knows of a request's transport. All
+// functions are thread-safe as long as two calls do not compute the same block
+// of a segment.
 #ifndef LOSSD_KERNELS_SIGMOID_LOSS_H_
 #define LOSSD_KERNELS_SIGMOID_LOSS_H_
 
@@ -42,7 +43,11 @@ uint64_t ByteSize(ElementType type, uint64_t count);
 // "float32", "bit", ...: for messages, labels and logs.
 std::string_view Name(ElementType type);
 
-enum class LossKind : uint8_t { kSigmoidCrossEntropy, kSigmoidFocal, kAsymmetric };
+enum class LossKind : uint8_t {
+  kSigmoidCrossEntropy,
+  kSigmoidFocal,
+  kAsymmetric
+};
 std::string_view Name(LossKind kind);  // "sigmoid_cross_entropy", ...
 
 enum class Reduction : uint8_t { kMean, kSum, kNone };
@@ -95,16 +100,18 @@ struct Shape {
   std::array<uint64_t, kMaxRank> dims{};
 };
 
-// A tensor read through broadcasting: element (i0, i1, ...) of the logits' shape
-// reads the element at the sum of ik * strides[k]. A broadcast dimension has
-// stride 0.
+// A tensor read through broadcasting: element (i0, i1, ...) of the logits'
+// shape reads the element at the sum of ik * strides[k]. A broadcast dimension
+// has stride 0.
 struct Operand {
   Tensor tensor;
-  std::array<uint64_t, kMaxRank> strides{};  // in elements, as many as Segment::shape.rank
+  std::array<uint64_t, kMaxRank>
+      strides{};  // in elements, as many as Segment::shape.rank
   bool present() const { return tensor.present(); }
 };
 
-// One request's arithmetic. All memory is borrowed and outlives the computation.
+// One request's arithmetic. All memory is borrowed and outlives the
+// computation.
 struct Segment {
   LossOptions options;
   Shape shape;                 // of the logits
@@ -126,11 +133,19 @@ struct Segment {
 
 // Elements of a block. The last block of a segment may be shorter.
 inline constexpr uint64_t kBlockElements = 2048;
-// Within a block, element i is added to lane i % kBlockLanes, lanes in order of i,
-// and the lanes are then added as a binary tree of distance 64, 32, ..., 1. Lanes
-// are float64. This is the order of every backend, whatever its vector width; on a
-// GPU a warp holds four lanes per thread.
+// Within a block, element i is added to lane i % kBlockLanes, lanes in order of
+// i, and the lanes are then added as a binary tree of distance 64, 32, ..., 1.
+// Lanes are float64. This is the order of every backend, whatever its vector
+// width; on a GPU a warp holds four lanes per thread.
 inline constexpr uint64_t kBlockLanes = 128;
+
+// Adds a block's lanes in the fixed order; destroys them.
+inline double SumLanes(double (&lanes)[kBlockLanes]) {
+  for (uint64_t distance = kBlockLanes / 2; distance > 0; distance /= 2) {
+    for (uint64_t i = 0; i < distance; ++i) lanes[i] += lanes[i + distance];
+  }
+  return lanes[0];
+}
 
 inline uint64_t BlockCount(const Segment& segment) {
   return (segment.element_count + kBlockElements - 1) / kBlockElements;
@@ -145,8 +160,8 @@ struct BlockPartial {
   uint32_t valid_count = 0;
   uint32_t nonzero_weight_count = 0;
   uint32_t nan_count = 0;  // NaN logits among valid elements
-  // Index in the segment of the first NaN logit and the first target that is NaN
-  // or outside the allowed range, among valid elements; kNoIndex: none.
+  // Index in the segment of the first NaN logit and the first target that is
+  // NaN or outside the allowed range, among valid elements; kNoIndex: none.
   uint64_t first_nan = kNoIndex;
   uint64_t first_bad_target = kNoIndex;
 };
@@ -165,14 +180,14 @@ struct Totals {
 // Adds partials in their order; both backends call it.
 Totals Combine(std::span<const BlockPartial> partials);
 
-// True if the normalizer is known only after CountBlocks() over the whole segment:
-// the gradient's scale depends on it.
+// True if the normalizer is known only after CountBlocks() over the whole
+// segment: the gradient's scale depends on it.
 bool NeedsCounts(const LossOptions& options);
 
-// What the loss is divided by: of kMean the chosen normalizer, else 1. Counts are
-// at least 1. The weight sum is what it is, and 0 where it is 0 or nothing is valid:
-// callers use Scale(), which never divides by 0. Reads only the totals that
-// NeedsCounts() announces.
+// What the loss is divided by: of kMean the chosen normalizer, else 1. Counts
+// are at least 1. The weight sum is what it is, and 0 where it is 0 or nothing
+// is valid: callers use Scale(), which never divides by 0. Reads only the
+// totals that NeedsCounts() announces.
 double NormalizerOf(const Segment& segment, const Totals& totals);
 
 // loss_weight / normalizer, or 0 where the normalizer is 0.
@@ -181,8 +196,8 @@ double LossScale(const LossOptions& options, double normalizer);
 // The factor of every gradient element: LossScale() times upstream_scalar.
 double GradientScale(const Segment& segment, double normalizer);
 
-// The reduced loss: loss_sum times LossScale(); 0 with Reduction::kNone and for a
-// segment of which nothing is valid.
+// The reduced loss: loss_sum times LossScale(); 0 with Reduction::kNone and for
+// a segment of which nothing is valid.
 double LossOf(const Segment& segment, const Totals& totals, double normalizer);
 
 // The value of element `index` of a tensor, as float64: for messages.

@@ -1,12 +1,13 @@
-// The arithmetic policy of element.h in plain C++: std::fma and nothing else that a
-// machine could do its own way. For machines without fused multiply-add in their
-// vectors, and as a second opinion on those that have it.
+// The arithmetic policy of element.h in plain C++: std::fma and nothing else
+// that a machine could do its own way. For machines without fused multiply-add
+// in their vectors, and as a second opinion on those that have it.
 #ifndef LOSSD_KERNELS_CPU_SCALAR_OPS_H_
 #define LOSSD_KERNELS_CPU_SCALAR_OPS_H_
 
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <type_traits>
 
 namespace lossd::kernels::cpu {
@@ -30,7 +31,8 @@ struct ScalarOps {
   static V NegFma(V a, V b, V c) { return std::fma(-a, b, c); }
   static V ClampAbove(V a, T limit) { return a > limit ? limit : a; }
   static V ShiftIntoExponent(V a) {
-    return std::bit_cast<T>(static_cast<Bits>(std::bit_cast<Bits>(a) << kMantissaBits));
+    return std::bit_cast<T>(
+        static_cast<Bits>(std::bit_cast<Bits>(a) << kMantissaBits));
   }
   static M IsZero(V a) { return a == 0; }
   static M IsOne(V a) { return a == 1; }
@@ -38,10 +40,16 @@ struct ScalarOps {
   static V Select(M m, V a, V b) { return m ? a : b; }
 
   // --- what the block loop needs beyond the element function ---
-  static V Load(const T* from) { return *from; }
+  static V Load(const T* from) {
+    T value;  // at any address
+    std::memcpy(&value, from, sizeof(value));
+    return value;
+  }
   static void Store(V a, T* to) { *to = a; }
   static V LoadBytes(const uint8_t* from) { return static_cast<T>(*from); }
-  static void AddToLanes(V a, double* lanes) { lanes[0] += static_cast<double>(a); }
+  static void AddToLanes(V a, double* lanes) {
+    lanes[0] += static_cast<double>(a);
+  }
   static M FirstN(int n) { return n > 0; }
   static M Never() { return false; }
   static M IsNan(V a) { return a != a; }

@@ -1,0 +1,76 @@
+// The arithmetic policy of element.h over Highway vectors. A body without an
+// include guard, included once for each instruction set, inside HWY_NAMESPACE.
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+template <class Element>
+struct HwyOps {
+  using T = Element;
+  using D = hn::ScalableTag<T>;
+  using V = hn::Vec<D>;
+  using M = hn::Mask<D>;
+  using Bits = hn::Rebind<hwy::MakeUnsigned<T>, D>;
+  static constexpr int kWidth = static_cast<int>(hn::MaxLanes(D()));
+  static constexpr int kMantissaBits = sizeof(T) == 4 ? 23 : 52;
+
+  static HWY_INLINE V Set(T value) { return hn::Set(D(), value); }
+  static HWY_INLINE V Add(V a, V b) { return hn::Add(a, b); }
+  static HWY_INLINE V Sub(V a, V b) { return hn::Sub(a, b); }
+  static HWY_INLINE V Mul(V a, V b) { return hn::Mul(a, b); }
+  static HWY_INLINE V Neg(V a) { return hn::Neg(a); }
+  static HWY_INLINE V Abs(V a) { return hn::Abs(a); }
+  static HWY_INLINE V Fma(V a, V b, V c) { return hn::MulAdd(a, b, c); }
+  static HWY_INLINE V NegFma(V a, V b, V c) { return hn::NegMulAdd(a, b, c); }
+  static HWY_INLINE V ClampAbove(V a, T limit) {
+    const V limits = hn::Set(D(), limit);
+    return hn::IfThenElse(hn::Gt(a, limits), limits, a);
+  }
+  static HWY_INLINE V ShiftIntoExponent(V a) {
+    return hn::BitCast(D(),
+                       hn::ShiftLeft<kMantissaBits>(hn::BitCast(Bits(), a)));
+  }
+  static HWY_INLINE M IsZero(V a) { return hn::Eq(a, hn::Zero(D())); }
+  static HWY_INLINE M IsOne(V a) { return hn::Eq(a, hn::Set(D(), T{1})); }
+  static HWY_INLINE M IsNonNegative(V a) { return hn::Ge(a, hn::Zero(D())); }
+  static HWY_INLINE V Select(M m, V a, V b) { return hn::IfThenElse(m, a, b); }
+
+  // --- what the block loop needs beyond the element function ---
+  static HWY_INLINE V Load(const T* from) { return hn::LoadU(D(), from); }
+  static HWY_INLINE void Store(V a, T* to) { hn::StoreU(a, D(), to); }
+  static HWY_INLINE V LoadBytes(const uint8_t* from) {
+    const hn::Rebind<uint8_t, D> bytes;
+    const hn::Rebind<int32_t, D> words;
+    const auto wide = hn::PromoteTo(words, hn::LoadU(bytes, from));
+    if constexpr (sizeof(T) == 4) {
+      return hn::ConvertTo(D(), wide);
+    } else {
+      return hn::PromoteTo(D(), wide);
+    }
+  }
+  // Adds each element, as float64, to its lane.
+  static HWY_INLINE void AddToLanes(V a, double* lanes) {
+    if constexpr (sizeof(T) == 8) {
+      hn::Store(hn::Add(hn::Load(D(), lanes), a), D(), lanes);
+    } else {
+      const hn::Half<D> half;
+      const hn::Rebind<double, decltype(half)> wide;
+      constexpr int kHalf = kWidth / 2;
+      const auto low = hn::PromoteTo(wide, hn::LowerHalf(half, a));
+      const auto high = hn::PromoteTo(wide, hn::UpperHalf(half, a));
+      hn::Store(hn::Add(hn::Load(wide, lanes), low), wide, lanes);
+      hn::Store(hn::Add(hn::Load(wide, lanes + kHalf), high), wide,
+                lanes + kHalf);
+    }
+  }
+  static HWY_INLINE M FirstN(int n) {
+    return hn::FirstN(D(), static_cast<size_t>(n));
+  }
+  static HWY_INLINE M Never() { return hn::FirstN(D(), 0); }
+  static HWY_INLINE M IsNan(V a) { return hn::IsNaN(a); }
+  static HWY_INLINE M OutsideUnitInterval(V a) {
+    return hn::Not(
+        hn::And(hn::Ge(a, hn::Zero(D())), hn::Le(a, hn::Set(D(), T{1}))));
+  }
+  static HWY_INLINE M Or(M a, M b) { return hn::Or(a, b); }
+  static HWY_INLINE bool Any(M m) { return !hn::AllFalse(D(), m); }
+};

@@ -1,0 +1,225 @@
+#include "kernels/sigmoid_loss.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+
+namespace lossd::kernels {
+namespace {
+
+// Copies `size` bytes at `offset` of the pieces to `to`.
+void CopyOut(std::span<const Piece> pieces, uint64_t offset, size_t size,
+             std::byte* to) {
+  for (const Piece& piece : pieces) {
+    if (offset >= piece.size()) {
+      offset -= piece.size();
+      continue;
+    }
+    const size_t here = std::min<size_t>(size, piece.size() - offset);
+    std::memcpy(to, piece.data() + offset, here);
+    to += here;
+    size -= here;
+    offset = 0;
+    if (size == 0) return;
+  }
+}
+
+template <class T>
+double Read(const Tensor& tensor, uint64_t index) {
+  T value{};
+  CopyOut(tensor.pieces, index * sizeof(T), sizeof(T),
+          reinterpret_cast<std::byte*>(&value));
+  return static_cast<double>(value);
+}
+
+double ReadBit(const Tensor& tensor, uint64_t index) {
+  uint8_t byte = 0;
+  CopyOut(tensor.pieces, index / 8, 1, reinterpret_cast<std::byte*>(&byte));
+  return (byte >> (index % 8)) & 1;
+}
+
+double ReadBFloat16(const Tensor& tensor, uint64_t index) {
+  uint16_t bits = 0;
+  CopyOut(tensor.pieces, index * 2, 2, reinterpret_cast<std::byte*>(&bits));
+  return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
+}
+
+double ReadFloat16(const Tensor& tensor, uint64_t index) {
+  uint16_t bits = 0;
+  CopyOut(tensor.pieces, index * 2, 2, reinterpret_cast<std::byte*>(&bits));
+  const int exponent = (bits >> 10) & 31;
+  const double fraction = bits & 1023;
+  double value;
+  if (exponent == 31) {
+    value = fraction == 0 ? std::numeric_limits<double>::infinity()
+                          : std::numeric_limits<double>::quiet_NaN();
+  } else if (exponent == 0) {
+    value = std::ldexp(fraction, -24);
+  } else {
+    value = std::ldexp(1024 + fraction, exponent - 25);
+  }
+  return (bits & 0x8000) != 0 ? -value : value;
+}
+
+uint64_t FirstOf(uint64_t a, uint64_t b) { return a < b ? a : b; }
+
+}  // namespace
+
+uint64_t ByteSize(ElementType type, uint64_t count) {
+  switch (type) {
+    case ElementType::kFloat64:
+    case ElementType::kInt64:
+      return count * 8;
+    case ElementType::kFloat32:
+    case ElementType::kInt32:
+      return count * 4;
+    case ElementType::kBFloat16:
+    case ElementType::kFloat16:
+      return count * 2;
+    case ElementType::kUint8:
+    case ElementType::kBool:
+      return count;
+    case ElementType::kBit:
+      return (count + 7) / 8;
+  }
+  return 0;
+}
+
+std::string_view Name(ElementType type) {
+  switch (type) {
+    case ElementType::kFloat32:
+      return "float32";
+    case ElementType::kFloat64:
+      return "float64";
+    case ElementType::kBFloat16:
+      return "bfloat16";
+    case ElementType::kFloat16:
+      return "float16";
+    case ElementType::kUint8:
+      return "uint8";
+    case ElementType::kBool:
+      return "bool";
+    case ElementType::kBit:
+      return "bit";
+    case ElementType::kInt32:
+      return "int32";
+    case ElementType::kInt64:
+      return "int64";
+  }
+  return "unknown";
+}
+
+std::string_view Name(LossKind kind) {
+  switch (kind) {
+    case LossKind::kSigmoidCrossEntropy:
+      return "sigmoid_cross_entropy";
+    case LossKind::kSigmoidFocal:
+      return "sigmoid_focal";
+    case LossKind::kAsymmetric:
+      return "asymmetric";
+  }
+  return "unknown";
+}
+
+Totals Combine(std::span<const BlockPartial> partials) {
+  Totals totals;
+  double lost = 0;  // what the running sum's roundings lost (Neumaier 1974)
+  double sum = 0;
+  for (const BlockPartial& partial : partials) {
+    const double next = sum + partial.loss_sum;
+    lost += std::fabs(sum) >= std::fabs(partial.loss_sum)
+                ? (sum - next) + partial.loss_sum
+                : (partial.loss_sum - next) + sum;
+    sum = next;
+    totals.weight_sum += partial.weight_sum;
+    totals.valid_count += partial.valid_count;
+    totals.nonzero_weight_count += partial.nonzero_weight_count;
+    totals.nan_count += partial.nan_count;
+    totals.first_nan = FirstOf(totals.first_nan, partial.first_nan);
+    totals.first_bad_target =
+        FirstOf(totals.first_bad_target, partial.first_bad_target);
+  }
+  if (std::isnan(sum)) {
+    // One NaN for all backends: its sign and payload are the machine's
+    // otherwise.
+    totals.loss_sum = std::numeric_limits<double>::quiet_NaN();
+  } else {
+    totals.loss_sum = std::isinf(sum) ? sum : sum + lost;
+  }
+  return totals;
+}
+
+bool NeedsCounts(const LossOptions& options) {
+  return options.reduction == Reduction::kMean &&
+         (options.normalizer == Normalizer::kValid ||
+          options.normalizer == Normalizer::kNonzeroWeights ||
+          options.normalizer == Normalizer::kWeightSum);
+}
+
+double NormalizerOf(const Segment& segment, const Totals& totals) {
+  const auto at_least_one = [](uint64_t n) {
+    return n == 0 ? 1.0 : static_cast<double>(n);
+  };
+  if (segment.options.reduction != Reduction::kMean) return 1;
+  switch (segment.options.normalizer) {
+    case Normalizer::kElements:
+      return at_least_one(segment.element_count);
+    case Normalizer::kValid:
+      return at_least_one(totals.valid_count);
+    case Normalizer::kBatch:
+      return at_least_one(segment.shape.rank == 0 ? 1 : segment.shape.dims[0]);
+    case Normalizer::kNonzeroWeights:
+      return at_least_one(totals.nonzero_weight_count);
+    case Normalizer::kWeightSum:
+      return totals.weight_sum;
+    case Normalizer::kCaller:
+      return segment.options.normalizer_value;
+  }
+  return 1;
+}
+
+double LossScale(const LossOptions& options, double normalizer) {
+  return normalizer == 0 ? 0 : options.loss_weight / normalizer;
+}
+
+double GradientScale(const Segment& segment, double normalizer) {
+  return LossScale(segment.options, normalizer) * segment.upstream_scalar;
+}
+
+double LossOf(const Segment& segment, const Totals& totals, double normalizer) {
+  if (segment.options.reduction == Reduction::kNone ||
+      totals.valid_count == 0 || normalizer == 0) {
+    return 0;
+  }
+  // One division last: the scale rounded on its own would cost another half
+  // ulp.
+  const double loss =
+      segment.options.loss_weight * totals.loss_sum / normalizer;
+  return std::isnan(loss) ? std::numeric_limits<double>::quiet_NaN() : loss;
+}
+
+double ElementAt(const Tensor& tensor, uint64_t index) {
+  switch (tensor.type) {
+    case ElementType::kFloat32:
+      return Read<float>(tensor, index);
+    case ElementType::kFloat64:
+      return Read<double>(tensor, index);
+    case ElementType::kBFloat16:
+      return ReadBFloat16(tensor, index);
+    case ElementType::kFloat16:
+      return ReadFloat16(tensor, index);
+    case ElementType::kUint8:
+    case ElementType::kBool:
+      return Read<uint8_t>(tensor, index);
+    case ElementType::kBit:
+      return ReadBit(tensor, index);
+    case ElementType::kInt32:
+      return Read<int32_t>(tensor, index);
+    case ElementType::kInt64:
+      return Read<int64_t>(tensor, index);
+  }
+  return 0;
+}
+
+}  // namespace lossd::kernels

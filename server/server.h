@@ -26,8 +26,8 @@
 
 namespace lossd {
 
-// A running server. Several may live in one process, as tests have them. Shutdown() is
-// called by one thread.
+// A running server. Several may live in one process, as tests have them.
+// Shutdown() is called by one thread.
 class Server {
  public:
   // A server that answers, or
@@ -46,9 +46,10 @@ class Server {
   std::string metrics_address() const { return exposer_->address(); }
   std::string backend() const { return std::string(services_.backend); }
 
-  // Drains: health turns NOT_SERVING, new requests are UNAVAILABLE, and what was accepted
-  // is computed and sent, for at most `drain_timeout`; then what still waits in the queue
-  // is answered UNAVAILABLE. Returns when every call has ended. True if none was dropped.
+  // Drains: health turns NOT_SERVING, new requests are UNAVAILABLE, and what
+  // was accepted is computed and sent, for at most `drain_timeout`; then what
+  // still waits in the queue is answered UNAVAILABLE. Returns when every call
+  // has ended. True if none was dropped.
   bool Shutdown(absl::Duration drain_timeout);
 
   int64_t inflight_requests() const { return admission_->inflight_requests(); }

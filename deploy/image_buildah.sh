@@ -29,7 +29,7 @@ build_base() {
     mirrors | sed 's/^/deb /' > "$root/etc/apt/sources.list"
   fi
   rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*
-  tar -C "$root" --exclude=./dev -cf "$WORK/base.tar" .
+  tar -C "$root" --exclude='./dev/*' -cf "$WORK/base.tar" .
   container=$(buildah from scratch)
   buildah add -q "$container" "$WORK/base.tar" / > /dev/null
   buildah config --cmd bash --env \

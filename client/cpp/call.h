@@ -21,10 +21,10 @@ struct CallOptions {
   // The call fails with DEADLINE_EXCEEDED after it; the server sees it too.
   absl::Time deadline = absl::InfiniteFuture();
   // Echoed in the result, and in the server's log.
-  std::string request_id;
+  std::string request_id = {};
   // Not empty: the gradient is copied here, and must have exactly this size.
   // Borrowed like the tensors.
-  std::span<std::byte> gradient_destination;
+  std::span<std::byte> gradient_destination = {};
   // While there is no connection: wait for one, instead of failing.
   bool wait_for_ready = false;
 };

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "client/cpp/request_writer.h"
 #include "client/cpp/wire_fields.h"
+#include "grpcpp/alarm.h"
 #include "grpcpp/completion_queue.h"
 #include "grpcpp/support/slice.h"
 
@@ -42,34 +43,51 @@ Client::Client(Connections connections, std::string token)
     : token_(std::move(token)), connections_(std::move(connections)) {}
 
 absl::StatusOr<grpc::ByteBuffer> Client::Unary(const std::string& method,
-                                               const grpc::ByteBuffer& request,
-                                               const CallOptions& options) {
+                                               grpc::ByteBuffer request,
+                                               const CallOptions& options,
+                                               Loan& loan) {
   grpc::CompletionQueue queue;
+  grpc::Alarm returned;
   Call call(options, token_);
   call.Start(connections_.Take(), method, request, queue, &call);
+  request.Clear();
   void* tag = nullptr;
   bool ok = false;
   queue.Next(&tag, &ok);
   absl::StatusOr<grpc::ByteBuffer> reply = call.Take();
+  // Waits on the queue, because this may be the only thread that polls, and
+  // what is still being written needs one.
+  const bool free = loan.ReturnedOrElse(
+      [&] { returned.Set(&queue, gpr_time_0(GPR_CLOCK_MONOTONIC), &call); });
+  if (!free) queue.Next(&tag, &ok);
   queue.Shutdown();
   queue.Next(&tag, &ok);  // a queue is drained before it goes
   return reply;
 }
 
+absl::StatusOr<std::string> Client::UnaryBytes(const std::string& method,
+                                               const std::string& request,
+                                               const CallOptions& options) {
+  const absl::StatusOr<grpc::ByteBuffer> reply =
+      Unary(method, BufferOf(request), options, *Loan::Make());
+  if (!reply.ok()) return reply.status();
+  return StringOf(*reply);
+}
+
 absl::StatusOr<LossResult> Client::ComputeLoss(const LossRequest& request,
                                                const CallOptions& options) {
   const std::shared_ptr<Loan> loan = Loan::Make();
-  absl::StatusOr<grpc::ByteBuffer> reply = Unary(
-      kComputeLoss, WriteRequest(request, options.request_id, *loan), options);
-  loan->AwaitReturn();
-  return ResultOf(reply, options);
+  return ResultOf(
+      Unary(kComputeLoss, WriteRequest(request, options.request_id, *loan),
+            options, *loan),
+      options);
 }
 
 absl::StatusOr<LossResult> Client::ComputeLoss(
     const v1::ComputeLossRequest& request, const CallOptions& options) {
-  return ResultOf(
-      Unary(kComputeLoss, BufferOf(request.SerializeAsString()), options),
-      options);
+  return ResultOf(Unary(kComputeLoss, BufferOf(request.SerializeAsString()),
+                        options, *Loan::Make()),
+                  options);
 }
 
 CallHandle Client::ComputeLossAsync(const LossRequest& request,
@@ -90,11 +108,8 @@ AsyncCalls& Client::Async() {
 
 absl::StatusOr<v1::GetServerInfoResponse> Client::GetServerInfo(
     const CallOptions& options) {
-  const absl::StatusOr<grpc::ByteBuffer> reply =
-      Unary(kGetServerInfo,
-            BufferOf(v1::GetServerInfoRequest().SerializeAsString()), options);
-  if (!reply.ok()) return reply.status();
-  const absl::StatusOr<std::string> bytes = StringOf(*reply);
+  const absl::StatusOr<std::string> bytes = UnaryBytes(
+      kGetServerInfo, v1::GetServerInfoRequest().SerializeAsString(), options);
   if (!bytes.ok()) return bytes.status();
   v1::GetServerInfoResponse info;
   if (!info.ParseFromString(*bytes)) {
@@ -108,11 +123,8 @@ absl::Status Client::CheckHealth(const std::string& service,
   constexpr int kServiceField = 1;  // HealthCheckRequest.service
   constexpr int kStatusField = 1;   // HealthCheckResponse.status
   constexpr uint64_t kServing = 1;
-  const absl::StatusOr<grpc::ByteBuffer> reply =
-      Unary(kHealthCheck,
-            BufferOf(WireFields::OneString(kServiceField, service)), options);
-  if (!reply.ok()) return reply.status();
-  const absl::StatusOr<std::string> bytes = StringOf(*reply);
+  const absl::StatusOr<std::string> bytes = UnaryBytes(
+      kHealthCheck, WireFields::OneString(kServiceField, service), options);
   if (!bytes.ok()) return bytes.status();
   const auto response = WireFields::Parse(*bytes);
   if (!response.has_value()) {

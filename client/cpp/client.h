@@ -75,8 +75,14 @@ class Client {
  private:
   Client(Connections connections, std::string token);
 
+  // Calls and waits, also for the return of what `loan` lent to `request`.
   absl::StatusOr<grpc::ByteBuffer> Unary(const std::string& method,
-                                         const grpc::ByteBuffer& request,
+                                         grpc::ByteBuffer request,
+                                         const CallOptions& options,
+                                         Loan& loan);
+  // The same for a message that borrows nothing.
+  absl::StatusOr<std::string> UnaryBytes(const std::string& method,
+                                         const std::string& request,
                                          const CallOptions& options);
   AsyncCalls& Async();
 

@@ -15,10 +15,10 @@ namespace lossd::client {
 
 struct TlsOptions {
   // PEM. Empty: the system's roots.
-  std::string root_certificates;
+  std::string root_certificates = {};
   // PEM; both or none. The client's own, for servers that want one.
-  std::string certificate_chain;
-  std::string private_key;
+  std::string certificate_chain = {};
+  std::string private_key = {};
 };
 
 struct ClientOptions {
@@ -28,14 +28,15 @@ struct ClientOptions {
   // about one core's worth of bytes.
   int channels = 1;
   // Absent: plaintext.
-  std::optional<TlsOptions> tls;
+  std::optional<TlsOptions> tls = {};
   // Sent as `authorization: Bearer TOKEN`; empty: none.
-  std::string token;
+  std::string token = {};
   // Comes first in the user agent.
   std::string user_agent = "lossd-cpp";
   // A connection with calls on it, silent for that long, is probed, and closed
-  // if no answer comes in 20 s: it bounds how long a dead peer can hold the
-  // tensors of a failed call. Far below a minute servers take it for abuse.
+  // if no answer comes in 20 s. A peer that stops reading in mid-message holds
+  // back all calls of its connection, even those past their deadline, until
+  // then. Far below a minute servers take probes for abuse.
   absl::Duration keepalive = absl::Minutes(1);
 };
 

@@ -27,18 +27,9 @@ void Loan::OnSliceDropped(void* loan) {
   if (returned) returned();
 }
 
-void Loan::AwaitReturn() {
-  absl::MutexLock lock(&mu_);
-  mu_.Await(absl::Condition(
-      +[](Loan* loan) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loan->mu_) {
-        return loan->AllReturned();
-      },
-      this));
-}
-
 bool Loan::ReturnedOrElse(std::function<void()> returned) {
   absl::MutexLock lock(&mu_);
-  if (AllReturned()) return true;
+  if (outstanding_ == 0) return true;
   returned_ = std::move(returned);
   return false;
 }

@@ -26,18 +26,12 @@ class Loan : public std::enable_shared_from_this<Loan> {
   // A slice over `bytes`, which are not copied. Not after ReturnedOrElse.
   grpc::Slice Lend(std::span<const std::byte> bytes);
 
-  // Blocks until nothing is lent. The call that used the slices must be gone.
-  void AwaitReturn();
-
   // True: nothing is lent, and `returned` never runs. False: it runs once, when
   // the last slice is dropped, on a thread of gRPC's; it must not block.
   bool ReturnedOrElse(std::function<void()> returned);
 
  private:
   static void OnSliceDropped(void* loan);
-  bool AllReturned() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    return outstanding_ == 0;
-  }
 
   absl::Mutex mu_;
   int outstanding_ ABSL_GUARDED_BY(mu_) = 0;

@@ -15,12 +15,12 @@ namespace lossd::client {
 // One loss to compute. The tensors are borrowed: they must not move or change
 // until the call that sends them has returned (or called back).
 struct LossRequest {
-  v1::LossSpec spec;
-  TensorView logits;
-  TensorView targets;
-  std::optional<TensorView> weights;
-  std::optional<TensorView> pos_weight;
-  std::optional<TensorView> upstream_gradient;
+  v1::LossSpec spec = {};
+  TensorView logits = {};
+  TensorView targets = {};
+  std::optional<TensorView> weights = {};
+  std::optional<TensorView> pos_weight = {};
+  std::optional<TensorView> upstream_gradient = {};
 };
 
 // The answer; owns what it shows.

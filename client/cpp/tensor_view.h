@@ -36,8 +36,8 @@ inline constexpr v1::DataType kDataTypeOf<int64_t> = v1::DATA_TYPE_INT64;
 // fill the members.
 struct TensorView {
   v1::DataType dtype = v1::DATA_TYPE_FLOAT32;
-  Shape shape;
-  std::span<const std::byte> bytes;
+  Shape shape = {};
+  std::span<const std::byte> bytes = {};
 
   // One dimension.
   template <typename T>

@@ -1,88 +1,18 @@
 #include "server/batching/batcher.h"
 
-#include <deque>
-#include <memory>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tests/server/batching/completing_runner.h"
-#include "tests/server/batching/recording_task.h"
-#include "tests/server/fake_clock.h"
+#include "tests/server/batching/batcher_fixture.h"
 
 namespace lossd::batching {
 namespace {
 
 using ::testing::HasSubstr;
 
-constexpr int64_t kBlock = kernels::kBlockElements;
-constexpr BatcherOptions kOptions = {.max_batch_requests = 4,
-                                     .max_batch_elements = 8 * kBlock,
-                                     .executors = 1,
-                                     .min_portion_elements = 2 * kBlock};
-
-// A batcher whose executors are threads that a test starts, or the test itself.
-class BatcherTest : public ::testing::Test {
- protected:
-  // A task that lives as long as the batcher.
-  RecordingTask& NewTask(uint64_t elements,
-                         absl::Time deadline = absl::InfiniteFuture()) {
-    return tasks_.emplace_back(elements, deadline);
-  }
-  void Build(const BatcherOptions& options) {
-    batcher_ = std::make_unique<Batcher>(options, &clock_);
-  }
-  // A thread that takes one batch, and keeps it out until the test ends it.
-  void TakeOnThread() {
-    threads_.emplace_back([this] {
-      std::optional<Batch> batch = batcher_->Take();
-      absl::MutexLock lock(&mu_);
-      if (batch) taken_.push_back(*std::move(batch));
-      ++returned_;
-    });
-  }
-  // Waits until `count` of the threads have come back from Take().
-  void AwaitReturned(int count) {
-    absl::MutexLock lock(&mu_);
-    auto there = [&] { return returned_ == count; };
-    mu_.Await(absl::Condition(&there));
-  }
-  // Starts threads that run whatever comes, until the batcher is closed.
-  void RunOnThreads(int count) {
-    for (int i = 0; i < count; ++i) {
-      threads_.emplace_back([this] {
-        while (std::optional<Batch> batch = batcher_->Take()) {
-          runner_.Run(*std::move(batch));
-        }
-      });
-    }
-  }
-  // Ends everything: what is out is completed, what waits is computed.
-  void TearDown() override {
-    batcher_->Close();
-    for (std::thread& thread : threads_) thread.join();
-    while (!taken_.empty()) {
-      runner_.Run(std::move(taken_.front()));
-      taken_.pop_front();
-    }
-    while (std::optional<Batch> batch = batcher_->Take()) {
-      runner_.Run(*std::move(batch));
-    }
-    EXPECT_EQ(batcher_->busy_executors(), 0);
-    EXPECT_EQ(batcher_->queued_elements(), 0);
-  }
-
-  FakeClock clock_;
-  std::deque<RecordingTask> tasks_;
-  CompletingRunner runner_;
-  std::unique_ptr<Batcher> batcher_;
-  std::vector<std::thread> threads_;
-  absl::Mutex mu_;
-  std::deque<Batch> taken_;
-  int returned_ = 0;
-};
+using BatcherTest = BatcherFixture;
 
 TEST_F(BatcherTest, SmallTasksShareABatch) {
   Build(kOptions);
@@ -264,106 +194,6 @@ TEST_F(BatcherTest, ADeadlineLetsATaskOvertake) {
   runner_.Run(*batcher_->Take());
   EXPECT_TRUE(urgent.was_computed);
   EXPECT_FALSE(patient.finished.HasBeenNotified());
-}
-
-TEST_F(BatcherTest, AHeldBatchIsTakenWhenTheOldestHasWaitedLongEnough) {
-  BatcherOptions options = kOptions;
-  options.max_queue_delay = absl::Milliseconds(5);
-  options.executors = 2;
-  Build(options);
-  TakeOnThread();
-  TakeOnThread();
-  clock_.AwaitWaiters(2);
-  const absl::Time start = clock_.Now();
-  RecordingTask& a = NewTask(1);
-  RecordingTask& b = NewTask(1);
-  batcher_->Enqueue(&a);
-  clock_.AwaitWaiterUntil(start + absl::Milliseconds(5));
-  clock_.Advance(absl::Milliseconds(3));
-  batcher_->Enqueue(&b);
-  EXPECT_EQ(batcher_->queued_requests(), 2);
-  clock_.Advance(absl::Milliseconds(2));
-  AwaitReturned(1);
-  EXPECT_EQ(taken_.front().portions.size(), 2u);
-}
-
-TEST_F(BatcherTest, AHeldBatchIsTakenAtOnceWhenItIsFull) {
-  BatcherOptions options = kOptions;
-  options.max_queue_delay = absl::Hours(1);
-  Build(options);
-  TakeOnThread();
-  clock_.AwaitWaiters(1);
-  std::vector<RecordingTask*> tasks;
-  for (int i = 0; i < 4; ++i) tasks.push_back(&NewTask(1));
-  for (RecordingTask* task : tasks) batcher_->Enqueue(task);
-  AwaitReturned(1);
-  EXPECT_EQ(taken_.front().portions.size(), 4u);
-}
-
-TEST_F(BatcherTest, AHeldTaskIsTakenBeforeItsDeadlineAndNotDropped) {
-  BatcherOptions options = kOptions;
-  options.max_queue_delay = absl::Hours(1);
-  Build(options);
-  RunOnThreads(1);
-  clock_.AwaitWaiters(1);
-  const absl::Time deadline = clock_.Now() + absl::Milliseconds(50);
-  RecordingTask& task = NewTask(1, deadline);
-  batcher_->Enqueue(&task);
-  const absl::Time last_call =
-      deadline - CostModel().Estimate(1, 1) - absl::Milliseconds(1);
-  clock_.AwaitWaiterUntil(last_call);
-  clock_.Set(last_call);
-  task.finished.WaitForNotification();
-  EXPECT_TRUE(task.was_computed);
-}
-
-TEST_F(BatcherTest, AHoldEndsWithTheClose) {
-  BatcherOptions options = kOptions;
-  options.max_queue_delay = absl::Hours(1);
-  Build(options);
-  RunOnThreads(2);
-  clock_.AwaitWaiters(2);
-  RecordingTask& task = NewTask(1);
-  batcher_->Enqueue(&task);
-  clock_.AwaitWaiterUntil(clock_.Now() + absl::Hours(1));
-  batcher_->Close();
-  task.finished.WaitForNotification();
-  EXPECT_TRUE(task.was_computed);
-}
-
-TEST_F(BatcherTest, AHoldOutlivesTheThreadThatWatchedOverIt) {
-  BatcherOptions options = kOptions;
-  options.max_queue_delay = absl::Milliseconds(5);
-  options.executors = 2;
-  Build(options);
-  TakeOnThread();
-  TakeOnThread();
-  clock_.AwaitWaiters(2);
-  RecordingTask& first = NewTask(1);
-  std::vector<RecordingTask*> full;
-  for (int i = 0; i < 4; ++i) full.push_back(&NewTask(1));
-  batcher_->Enqueue(full[0]);
-  clock_.AwaitWaiterUntil(clock_.Now() + absl::Milliseconds(5));
-  for (int i = 1; i < 4; ++i) batcher_->Enqueue(full[i]);
-  AwaitReturned(1);
-  // Somebody has gone with the full batch; the next one is watched over all the
-  // same.
-  batcher_->Enqueue(&first);
-  clock_.AwaitWaiterUntil(clock_.Now() + absl::Milliseconds(5));
-  clock_.Advance(absl::Milliseconds(5));
-  AwaitReturned(2);
-}
-
-TEST_F(BatcherTest, AClockThatGoesBackDoesNotHoldATaskForever) {
-  BatcherOptions options = kOptions;
-  options.max_queue_delay = absl::Milliseconds(5);
-  Build(options);
-  RecordingTask& a = NewTask(1);
-  batcher_->Enqueue(&a);
-  clock_.Advance(absl::Hours(-1));
-  std::optional<Batch> batch = batcher_->Take();
-  ASSERT_TRUE(batch.has_value());
-  runner_.Run(*std::move(batch));
 }
 
 TEST_F(BatcherTest, AfterTheCloseWhatWaitsIsTakenAndWhatComesIsDropped) {

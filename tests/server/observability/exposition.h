@@ -20,7 +20,7 @@ struct Exposition {
   std::map<std::string, std::string> types;  // by family
   std::map<std::string, std::string> helps;
 
-  // NaN-free and strict: a sample that is missing aborts the test at the map.
+  // A sample that is missing throws, which fails the test.
   double at(const std::string& sample) const { return samples.at(sample); }
 };
 

@@ -5,6 +5,7 @@
 #include <barrier>
 #include <memory>
 #include <numeric>
+#include <optional>
 #include <set>
 #include <thread>
 #include <vector>

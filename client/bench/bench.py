@@ -1,0 +1,101 @@
+"""./dev bench: lossd and its peers, side by side, in one run on one machine.
+
+Writes bench.json (a list of {name, ours, peer, ratio, unit, what}), machine.json and
+bench.png, and prints a table. It measures; it judges nothing: its exit code says only
+whether every measurement could be taken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytorch_peer
+from chart import save_chart
+from measurements import MEASUREMENTS, Effort, Result, meets_floor
+from programs import Programs
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--build_dir", type=Path, default=Path("build/release"))
+    parser.add_argument("--out_dir", type=Path, default=Path("build/bench"))
+    parser.add_argument(
+        "--only", default="", metavar="NAME,...", help="a part of " + ", ".join(MEASUREMENTS)
+    )
+    parser.add_argument("--rounds", type=int, default=5, help="of both sides, in turns")
+    parser.add_argument("--seconds", type=float, default=2.0, help="of one side in one round")
+    arguments = parser.parse_args()
+    arguments.names = [name for name in arguments.only.split(",") if name] or list(MEASUREMENTS)
+    for name in arguments.names:
+        if name not in MEASUREMENTS:
+            parser.error(f"--only: {name} is none of {', '.join(MEASUREMENTS)}")
+    if arguments.rounds < 1 or arguments.seconds <= 0:
+        parser.error("--rounds and --seconds must be positive")
+    return arguments
+
+
+def describe_machine() -> dict[str, object]:
+    models = [
+        line.split(":", 1)[1].strip()
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        if line.startswith("model name")
+    ]
+    return {
+        "cpu": models[0] if models else "unknown",
+        "cores": os.cpu_count() or 1,
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "pytorch": pytorch_peer.version(),
+    }
+
+
+def format_row(result: Result) -> str:
+    floor = MEASUREMENTS[result.name].floor
+    goal = f"< {floor:g}" if result.unit == "MB" else f">= {floor:g}"
+    verdict = "" if meets_floor(result) else "  MISSED"
+    return (
+        f"{result.name:28} {result.ours:>14,.1f} {result.peer:>14,.1f} {result.unit:12}"
+        f"{result.ratio:>8.2f}  {goal}{verdict}"
+    )
+
+
+def main() -> int:
+    arguments = parse_arguments()
+    arguments.out_dir.mkdir(parents=True, exist_ok=True)
+    machine = describe_machine()
+    print(", ".join(f"{key}: {value}" for key, value in machine.items()))
+    print(f"{'name':28} {'ours':>14} {'peer':>14} {'unit':12}{'ratio':>8}  goal", flush=True)
+    programs = Programs(
+        build_dir=arguments.build_dir,
+        log_dir=arguments.out_dir,
+        server_threads=min(2, os.cpu_count() or 1),
+    )
+    effort = Effort(rounds=arguments.rounds, seconds=arguments.seconds)
+    results: list[Result] = []
+    failures = 0
+    for name in arguments.names:
+        try:
+            result = MEASUREMENTS[name].run(name, programs, effort)
+        except (RuntimeError, OSError) as error:
+            print(f"{name:28} not measured: {error}", flush=True)
+            failures += 1
+            continue
+        results.append(result)
+        print(format_row(result), flush=True)
+    write_json(arguments.out_dir / "bench.json", [result.as_json() for result in results])
+    write_json(arguments.out_dir / "machine.json", machine)
+    if results:
+        save_chart(results, machine, arguments.out_dir / "bench.png")
+    return 1 if failures else 0
+
+
+def write_json(path: Path, value: object) -> None:
+    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,165 @@
+// lossbench: puts load on a lossd server, or on the echo peer, and measures.
+#include <cstdio>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/flags/flag.h"
+#include "absl/status/status.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "client/bench/load.h"
+#include "client/bench/report.h"
+#include "client/bench/sample_request.h"
+#include "client/cli/flag_parser.h"
+#include "grpcpp/create_channel.h"
+
+ABSL_FLAG(std::string, target, "localhost:50051",
+          "the server: host:port, or unix:/path");
+ABSL_FLAG(int64_t, elements, 64, "of one request");
+ABSL_FLAG(std::string, dtype, "float32", "of the logits: float32 or float64");
+ABSL_FLAG(std::string, targets_dtype, "float32",
+          "float32, float64, uint8 or bool");
+ABSL_FLAG(int, concurrency, 1,
+          "calls in flight; with --rate the most there may be");
+ABSL_FLAG(double, rate, 0,
+          "open loop: Poisson arrivals per second; 0: closed loop");
+ABSL_FLAG(int, channels, 1, "connections");
+ABSL_FLAG(int, threads, 1, "client threads, one completion queue each");
+ABSL_FLAG(absl::Duration, duration, absl::Seconds(5), "how long to measure");
+ABSL_FLAG(int64_t, requests, 0, "stop after this many; 0: any number");
+ABSL_FLAG(absl::Duration, warmup, absl::Seconds(1), "how long to run before");
+ABSL_FLAG(absl::Duration, timeout, absl::Seconds(30), "of one call");
+ABSL_FLAG(uint64_t, seed, 1, "of data and arrivals");
+ABSL_FLAG(
+    bool, echo, false,
+    "the target is echo_server: the same bytes are sent, and the reply is "
+    "expected to be their beginning");
+ABSL_FLAG(bool, json, false, "print JSON instead of a table");
+ABSL_FLAG(bool, help, false, "print this and exit");
+
+namespace lossd::bench {
+namespace {
+
+int Usage(const absl::Status& status) {
+  std::fputs(absl::StrCat("lossbench: ", status.message(), "\n").c_str(),
+             stderr);
+  return 2;
+}
+
+int Failed(const absl::Status& status) {
+  std::fputs(
+      absl::StrCat("lossbench: ", absl::StatusCodeToString(status.code()), ": ",
+                   status.message(), "\n")
+          .c_str(),
+      stderr);
+  return 1;
+}
+
+absl::Status CheckFlags() {
+  if (absl::GetFlag(FLAGS_concurrency) < 1 ||
+      absl::GetFlag(FLAGS_threads) < 1 || absl::GetFlag(FLAGS_channels) < 1) {
+    return absl::InvalidArgumentError(
+        "--concurrency, --threads and --channels must be at least 1");
+  }
+  if (!(absl::GetFlag(FLAGS_rate) >= 0) || absl::GetFlag(FLAGS_rate) > 1e7) {
+    return absl::InvalidArgumentError("--rate must be in [0, 1e7]");
+  }
+  if (absl::GetFlag(FLAGS_duration) <= absl::ZeroDuration() ||
+      absl::GetFlag(FLAGS_duration) > absl::Hours(24)) {
+    return absl::InvalidArgumentError("--duration must be in (0, 24h]");
+  }
+  return absl::OkStatus();
+}
+
+std::vector<std::shared_ptr<grpc::Channel>> OpenChannels() {
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(-1);
+  arguments.SetMaxSendMessageSize(-1);
+  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
+  // A connection for each channel.
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  std::vector<std::shared_ptr<grpc::Channel>> channels;
+  for (int i = 0; i < absl::GetFlag(FLAGS_channels); ++i) {
+    channels.push_back(grpc::CreateCustomChannel(
+        absl::GetFlag(FLAGS_target), grpc::InsecureChannelCredentials(),
+        arguments));
+  }
+  return channels;
+}
+
+LoadOptions OptionsFromFlags(const std::string& request) {
+  const grpc::Slice slice(request);
+  return {.channels = OpenChannels(),
+          .request = grpc::ByteBuffer(&slice, 1),
+          .threads = absl::GetFlag(FLAGS_threads),
+          .concurrency = absl::GetFlag(FLAGS_concurrency),
+          .rate = absl::GetFlag(FLAGS_rate),
+          .duration = absl::GetFlag(FLAGS_duration),
+          .requests = absl::GetFlag(FLAGS_requests),
+          .timeout = absl::GetFlag(FLAGS_timeout),
+          .seed = absl::GetFlag(FLAGS_seed)};
+}
+
+// One reply, before any is timed.
+absl::Status CheckReply(const v1::ComputeLossRequest& sample,
+                        const std::string& request,
+                        const LoadOptions& options) {
+  const absl::StatusOr<std::string> reply = CallOnce(options);
+  if (!reply.ok()) return reply.status();
+  if (!absl::GetFlag(FLAGS_echo)) return CheckAnswer(sample, *reply);
+  if (!reply->empty() && absl::StartsWith(request, *reply)) {
+    return absl::OkStatus();
+  }
+  return absl::InternalError("the reply is not the beginning of the request");
+}
+
+int Run(std::span<const char* const> arguments) {
+  const auto words = cli::ParseFlags(arguments);
+  if (!words.ok()) return Usage(words.status());
+  if (absl::GetFlag(FLAGS_help)) {
+    std::fputs(cli::DescribeFlags().c_str(), stdout);
+    return 0;
+  }
+  if (!words->empty()) {
+    return Usage(absl::InvalidArgumentError(
+        absl::StrCat("\"", words->front(), "\" is no flag")));
+  }
+  if (absl::Status status = CheckFlags(); !status.ok()) return Usage(status);
+  const auto sample =
+      MakeSample({.elements = absl::GetFlag(FLAGS_elements),
+                  .dtype = absl::GetFlag(FLAGS_dtype),
+                  .targets_dtype = absl::GetFlag(FLAGS_targets_dtype),
+                  .seed = absl::GetFlag(FLAGS_seed)});
+  if (!sample.ok()) return Usage(sample.status());
+  const std::string request = sample->SerializeAsString();
+  const LoadOptions options = OptionsFromFlags(request);
+  if (absl::Status status = CheckReply(*sample, request, options);
+      !status.ok()) {
+    return Failed(status);
+  }
+  if (absl::GetFlag(FLAGS_warmup) > absl::ZeroDuration()) {
+    LoadOptions warmup = options;
+    warmup.duration = absl::GetFlag(FLAGS_warmup);
+    RunLoad(warmup);
+  }
+  const LoadReport report = RunLoad(options);
+  const ReportScale scale = {
+      .elements = absl::GetFlag(FLAGS_elements),
+      .request_bytes = static_cast<int64_t>(request.size())};
+  const std::string text = absl::GetFlag(FLAGS_json)
+                               ? ReportJson(report, scale)
+                               : ReportTable(report, scale);
+  std::fputs(text.c_str(), stdout);
+  return report.succeeded > 0 ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace lossd::bench
+
+int main(int argc, char** argv) {
+  return lossd::bench::Run(
+      std::span<const char* const>(argv, static_cast<size_t>(argc))
+          .subspan(argc > 0 ? 1 : 0));
+}

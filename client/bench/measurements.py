@@ -1,0 +1,130 @@
+"""What ./dev bench measures: each name, its peer, and its floor."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pytorch_peer
+from programs import Programs
+
+MEBI = 1 << 20
+
+
+@dataclass(frozen=True)
+class Result:
+    """One line of bench.json."""
+
+    name: str
+    ours: float
+    peer: float
+    ratio: float
+    unit: str
+    what: str
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much work a measurement may do."""
+
+    rounds: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """`floor`: the ratio to reach; for memory, the ratio to stay under."""
+
+    floor: float
+    run: Callable[[str, Programs, Effort], Result]
+
+
+def _alternate(
+    rounds: int, ours: Callable[[], float], peer: Callable[[], float]
+) -> tuple[float, float]:
+    """Medians of both sides, taken in turns so that a slow minute hits both."""
+    pairs = [(ours(), peer()) for _ in range(rounds)]
+    return statistics.median(a for a, _ in pairs), statistics.median(b for _, b in pairs)
+
+
+def kernel(elements: int) -> Callable[[str, Programs, Effort], Result]:
+    def run(name: str, programs: Programs, effort: Effort) -> Result:
+        ours, peer = _alternate(
+            effort.rounds,
+            lambda: programs.kernel_rate(elements, effort.seconds / 2),
+            lambda: pytorch_peer.elements_per_second(elements, effort.seconds / 2),
+        )
+        what = (
+            f"fused float32 loss and gradient of {elements} elements, one thread; peer: PyTorch "
+            f"{pytorch_peer.version()} eager forward and backward in process, one thread"
+        )
+        return Result(name, ours, peer, ours / peer, "elements/s", what)
+
+    return run
+
+
+def unary(elements: int, concurrency: int) -> Callable[[str, Programs, Effort], Result]:
+    def run(name: str, programs: Programs, effort: Effort) -> Result:
+        load = {
+            "elements": elements,
+            "concurrency": concurrency,
+            "threads": 1 if concurrency == 1 else 2,
+            "duration": f"{effort.seconds}s",
+            "warmup": f"{effort.seconds / 4}s",
+        }
+        with programs.lossd() as lossd:
+            sizes = programs.load(lossd, {"elements": elements, "requests": 10, "warmup": "0s"})
+            reply = sizes["reply_bytes"]
+            with programs.echo(reply) as echo:
+                ours, peer = _alternate(
+                    effort.rounds,
+                    lambda: float(programs.load(lossd, load)["requests_per_second"]),
+                    lambda: float(programs.load(echo, load, echo=True)["requests_per_second"]),
+                )
+        what = (
+            f"ComputeLoss of {elements} float32 elements at concurrency {concurrency} over TCP; "
+            f"peer: an echo of raw ByteBuffers that receives the same {sizes['request_bytes']} "
+            f"bytes and answers with the first {reply} of them, as many as lossd's reply has; "
+            f"same client, one connection, {programs.server_threads} RPC threads each"
+        )
+        return Result(name, ours, peer, ours / peer, "requests/s", what)
+
+    return run
+
+
+def resident_growth(name: str, programs: Programs, effort: Effort) -> Result:
+    del effort  # the number of requests is what is promised
+    small = {"elements": 64, "concurrency": 64, "threads": 2, "warmup": "0s"}
+    with programs.lossd() as lossd:
+        programs.load(lossd, {**small, "requests": 100_000, "duration": "120s"})
+        before = lossd.resident_bytes()
+        report = programs.load(lossd, {**small, "requests": 1_000_000, "duration": "300s"})
+        growth = (lossd.resident_bytes() - before) / MEBI
+    what = (
+        f"growth of lossd's resident memory over {report['requests']} requests of 64 elements, "
+        "after 100000 to warm up; peer: the 4 MB that it may grow by (smaller is better)"
+    )
+    return Result(name, growth, 4.0, growth / 4.0, "MB", what)
+
+
+MEASUREMENTS: dict[str, Measurement] = {
+    "kernel_f32_64Ki_vs_pytorch": Measurement(3.0, kernel(64 << 10)),
+    "kernel_f32_16Mi_vs_pytorch": Measurement(8.0, kernel(16 << 20)),
+    "unary_64_c1_vs_echo": Measurement(0.8, unary(64, 1)),
+    "unary_64_c64_vs_echo": Measurement(0.7, unary(64, 64)),
+    "unary_1Mi_c1_vs_echo": Measurement(0.8, unary(1 << 20, 1)),
+    "unary_1Mi_c4_vs_echo": Measurement(0.8, unary(1 << 20, 4)),
+    "rss_growth_1M_requests": Measurement(1.0, resident_growth),
+}
+
+
+def meets_floor(result: Result) -> bool:
+    floor = MEASUREMENTS[result.name].floor
+    if result.unit == "MB":
+        return result.ratio < floor
+    return result.ratio >= floor

@@ -1,0 +1,119 @@
+"""The programs that the bench runs: servers that it starts and stops, and tools."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that listens; `target` is its address for lossbench."""
+
+    target: str
+    pid: int
+
+    def resident_bytes(self) -> int:
+        """Resident memory, as the kernel counts it."""
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+        raise RuntimeError(f"process {self.pid} has no VmRSS")
+
+
+@dataclass(frozen=True)
+class Programs:
+    """Where the build put its programs, and how many threads each server gets."""
+
+    build_dir: Path
+    log_dir: Path
+    server_threads: int
+
+    @contextlib.contextmanager
+    def lossd(self) -> Iterator[Server]:
+        with self._serve(
+            [
+                str(self.build_dir / "server" / "lossd"),
+                "--listen=127.0.0.1:0",
+                "--metrics_listen=127.0.0.1:0",
+                "--backend=cpu",
+                f"--rpc_threads={self.server_threads}",
+            ]
+        ) as server:
+            yield server
+
+    @contextlib.contextmanager
+    def echo(self, reply_bytes: int) -> Iterator[Server]:
+        with self._serve(
+            [
+                str(self.build_dir / "client" / "echo_server"),
+                f"--threads={self.server_threads}",
+                f"--reply_bytes={reply_bytes}",
+            ]
+        ) as server:
+            yield server
+
+    @contextlib.contextmanager
+    def _serve(self, command: list[str]) -> Iterator[Server]:
+        """Runs `command` until the block ends; it says where it listens in one line."""
+        name = Path(command[0]).name
+        with open(self.log_dir / f"{name}.log", "a", encoding="utf-8") as log:
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+        try:
+            assert process.stdout is not None
+            words = process.stdout.readline().split()
+            if words[1:3] != ["listening", "on"]:
+                raise RuntimeError(f"{name} did not start: see {log.name}")
+            yield Server(target=words[3], pid=process.pid)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(timeout=30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def load(
+        self, server: Server, flags: Mapping[str, object], *, echo: bool = False
+    ) -> dict[str, Any]:
+        """One run of lossbench, which must see no errors."""
+        command = [
+            str(self.build_dir / "client" / "lossbench"),
+            f"--target={server.target}",
+            f"--echo={str(echo).lower()}",
+            "--json",
+            *(f"--{name}={value}" for name, value in flags.items()),
+        ]
+        report: dict[str, Any] = json.loads(_output(command))
+        if report["errors"]:
+            raise RuntimeError(f"calls failed: {report['errors']}")
+        return report
+
+    def kernel_rate(self, elements: int, seconds: float) -> float:
+        """Elements per second of the fused float32 kernel on one thread."""
+        program = str(self.build_dir / "kernels" / "cpu" / "kernel_bench")
+        output = _output(
+            [
+                program,
+                f"--benchmark_filter=f32.*/{elements}(/|$)",
+                f"--benchmark_min_time={seconds}",
+                "--benchmark_format=json",
+            ]
+        )
+        runs = json.loads(output)["benchmarks"]
+        if len(runs) != 1:
+            raise RuntimeError(f"{program} has {len(runs)} benchmarks of {elements} elements")
+        return float(runs[0]["items_per_second"])
+
+
+def _output(command: list[str]) -> str:
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, timeout=600)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}")
+    return done.stdout

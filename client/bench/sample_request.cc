@@ -1,0 +1,113 @@
+#include "client/bench/sample_request.h"
+
+#include <cmath>
+#include <cstring>
+#include <random>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+
+namespace lossd::bench {
+namespace {
+
+// `values` as elements of T, into the tensor.
+template <typename T>
+void Fill(v1::DataType dtype, const std::vector<double>& values,
+          v1::Tensor& tensor) {
+  std::string& data = *tensor.mutable_data();
+  data.resize(values.size() * sizeof(T));
+  for (size_t i = 0; i < values.size(); ++i) {
+    const T element = static_cast<T>(values[i]);
+    std::memcpy(data.data() + i * sizeof(T), &element, sizeof(T));
+  }
+  tensor.set_dtype(dtype);
+  tensor.add_shape(static_cast<int64_t>(values.size()));
+}
+
+absl::Status FillNamed(const std::string& dtype,
+                       const std::vector<double>& values, bool floats_only,
+                       v1::Tensor& tensor) {
+  if (dtype == "float32") {
+    Fill<float>(v1::DATA_TYPE_FLOAT32, values, tensor);
+  } else if (dtype == "float64") {
+    Fill<double>(v1::DATA_TYPE_FLOAT64, values, tensor);
+  } else if (dtype == "uint8" && !floats_only) {
+    Fill<uint8_t>(v1::DATA_TYPE_UINT8, values, tensor);
+  } else if (dtype == "bool" && !floats_only) {
+    Fill<uint8_t>(v1::DATA_TYPE_BOOL, values, tensor);
+  } else {
+    return absl::InvalidArgumentError(
+        absl::StrCat("dtype \"", dtype, "\" is not one that lossbench sends"));
+  }
+  return absl::OkStatus();
+}
+
+double ElementAt(const v1::Tensor& tensor, size_t i) {
+  if (tensor.dtype() == v1::DATA_TYPE_FLOAT64) {
+    double value = 0;
+    std::memcpy(&value, tensor.data().data() + i * 8, 8);
+    return value;
+  }
+  if (tensor.dtype() == v1::DATA_TYPE_FLOAT32) {
+    float value = 0;
+    std::memcpy(&value, tensor.data().data() + i * 4, 4);
+    return value;
+  }
+  return static_cast<unsigned char>(tensor.data()[i]);
+}
+
+}  // namespace
+
+absl::StatusOr<v1::ComputeLossRequest> MakeSample(
+    const SampleOptions& options) {
+  if (options.elements < 1) {
+    return absl::InvalidArgumentError("elements: must be at least 1");
+  }
+  std::mt19937_64 random(options.seed);
+  std::vector<double> logits(static_cast<size_t>(options.elements));
+  std::vector<double> targets(logits.size());
+  for (size_t i = 0; i < logits.size(); ++i) {
+    logits[i] = static_cast<double>(random() >> 11) * 0x1p-49 - 8;
+    targets[i] = static_cast<double>(random() & 1);
+  }
+  v1::ComputeLossRequest request;
+  absl::Status status =
+      FillNamed(options.dtype, logits, true, *request.mutable_logits());
+  status.Update(FillNamed(options.targets_dtype, targets, false,
+                          *request.mutable_targets()));
+  if (!status.ok()) return status;
+  return request;
+}
+
+absl::Status CheckAnswer(const v1::ComputeLossRequest& sample,
+                         const std::string& reply) {
+  v1::ComputeLossResponse response;
+  if (!response.ParseFromString(reply)) {
+    return absl::InternalError("the reply is not a ComputeLossResponse");
+  }
+  if (response.gradient().data().size() != sample.logits().data().size()) {
+    return absl::InternalError("the reply's gradient has the wrong size");
+  }
+  const auto n = static_cast<double>(sample.logits().shape(0));
+  const double tolerance =
+      sample.logits().dtype() == v1::DATA_TYPE_FLOAT64 ? 1e-14 : 1e-6;
+  double sum = 0;
+  for (size_t i = 0; i < static_cast<size_t>(sample.logits().shape(0)); ++i) {
+    const double x = ElementAt(sample.logits(), i);
+    const double t = ElementAt(sample.targets(), i);
+    sum += std::max(x, 0.0) - x * t + std::log1p(std::exp(-std::abs(x)));
+    const double gradient = 1 / (1 + std::exp(-x)) - t;
+    const double got = ElementAt(response.gradient(), i) * n;
+    if (!(std::abs(got - gradient) <= tolerance)) {
+      return absl::InternalError(absl::StrCat("gradient[", i, "] times n is ",
+                                              got, ", expected ", gradient));
+    }
+  }
+  if (!(std::abs(response.loss() - sum / n) <= tolerance * (1 + sum / n))) {
+    return absl::InternalError(
+        absl::StrCat("loss is ", response.loss(), ", expected ", sum / n));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace lossd::bench

@@ -1,0 +1,33 @@
+#ifndef LOSSD_CLIENT_BENCH_SAMPLE_REQUEST_H_
+#define LOSSD_CLIENT_BENCH_SAMPLE_REQUEST_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "lossd/v1/loss_service.pb.h"
+
+namespace lossd::bench {
+
+struct SampleOptions {
+  int64_t elements = 64;
+  // float32 or float64.
+  std::string dtype = "float32";
+  // float32, float64, uint8 or bool.
+  std::string targets_dtype = "float32";
+  uint64_t seed = 1;
+};
+
+// A request of one dimension: logits uniform in [-8, 8), targets 0 or 1.
+absl::StatusOr<v1::ComputeLossRequest> MakeSample(const SampleOptions& options);
+
+// OK if `reply` is the answer to `sample`: the mean cross-entropy and its
+// gradient, to a few units of the dtype's last place. Measuring wrong answers
+// is of no use.
+absl::Status CheckAnswer(const v1::ComputeLossRequest& sample,
+                         const std::string& reply);
+
+}  // namespace lossd::bench
+
+#endif  // LOSSD_CLIENT_BENCH_SAMPLE_REQUEST_H_

@@ -1,0 +1,172 @@
+#include "client/cli/compute_command.h"
+
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "absl/flags/declare.h"
+#include "absl/flags/flag.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "client/cli/array.h"
+#include "client/cli/connection_flags.h"
+#include "client/cli/file.h"
+#include "client/cli/npy.h"
+#include "client/cli/result_text.h"
+#include "client/cli/spec_flags.h"
+#include "client/cpp/client.h"
+#include "google/protobuf/util/json_util.h"
+#include "nlohmann/json.hpp"
+
+ABSL_FLAG(std::string, logits, "",
+          "numbers (0.5,-1) or the name of a .npy file");
+ABSL_FLAG(std::string, targets, "", "likewise; as many as logits");
+ABSL_FLAG(std::string, weights, "", "likewise; element weights");
+ABSL_FLAG(std::string, pos_weight, "",
+          "likewise; weights of the positive term");
+ABSL_FLAG(std::string, upstream_gradient, "", "likewise; scales the gradient");
+ABSL_FLAG(std::string, dtype, "float32",
+          "of numbers that are typed: float32 or float64");
+ABSL_FLAG(std::string, request, "",
+          "instead of the above: file (- is standard input) with a "
+          "ComputeLossRequest in proto3 JSON");
+ABSL_FLAG(std::string, request_id, "", "for the server's log");
+ABSL_FLAG(std::string, gradient_out, "",
+          "write the gradient to this .npy file");
+ABSL_DECLARE_FLAG(bool, json);
+
+namespace lossd::cli {
+namespace {
+
+// The tensors that the flags name; views of the request point in here.
+struct Arrays {
+  std::optional<Array> logits, targets, weights, pos_weight, upstream_gradient;
+};
+
+std::optional<client::TensorView> ViewOf(const std::optional<Array>& array) {
+  if (!array.has_value()) return std::nullopt;
+  return array->view();
+}
+
+absl::StatusOr<v1::DataType> TypedDataType() {
+  const std::string name = absl::GetFlag(FLAGS_dtype);
+  if (name == "float32") return v1::DATA_TYPE_FLOAT32;
+  if (name == "float64") return v1::DATA_TYPE_FLOAT64;
+  return absl::InvalidArgumentError(
+      absl::StrCat("--dtype: \"", name, "\" is neither float32 nor float64"));
+}
+
+absl::Status ReadTensor(const absl::Flag<std::string>& flag,
+                        const char* flag_name, v1::DataType dtype,
+                        std::optional<Array>& array) {
+  const std::string text = absl::GetFlag(flag);
+  if (text.empty()) return absl::OkStatus();
+  absl::StatusOr<Array> read = ReadArgument(text, dtype);
+  if (!read.ok()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--", flag_name, ": ", read.status().message()));
+  }
+  array = *std::move(read);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Arrays> ReadTensors() {
+  const absl::StatusOr<v1::DataType> dtype = TypedDataType();
+  if (!dtype.ok()) return dtype.status();
+  Arrays arrays;
+  for (const absl::Status& status :
+       {ReadTensor(FLAGS_logits, "logits", *dtype, arrays.logits),
+        ReadTensor(FLAGS_targets, "targets", *dtype, arrays.targets),
+        ReadTensor(FLAGS_weights, "weights", *dtype, arrays.weights),
+        ReadTensor(FLAGS_pos_weight, "pos_weight", *dtype, arrays.pos_weight),
+        ReadTensor(FLAGS_upstream_gradient, "upstream_gradient", *dtype,
+                   arrays.upstream_gradient)}) {
+    if (!status.ok()) return status;
+  }
+  if (!arrays.logits.has_value() || !arrays.targets.has_value()) {
+    return absl::InvalidArgumentError(
+        "compute needs --logits and --targets, or --request");
+  }
+  return arrays;
+}
+
+absl::StatusOr<v1::ComputeLossRequest> ReadJsonRequest(
+    const std::string& path) {
+  const absl::StatusOr<std::string> text = ReadFile(path);
+  if (!text.ok()) return text.status();
+  v1::ComputeLossRequest request;
+  const auto parsed =
+      google::protobuf::util::JsonStringToMessage(*text, &request);
+  if (!parsed.ok()) {
+    std::string message(parsed.message());
+    // The parser shows where, with a line of its own.
+    message.resize(std::min(message.find('\n'), message.size()));
+    return absl::InvalidArgumentError(absl::StrCat(path, ": ", message));
+  }
+  return request;
+}
+
+ExitCode Print(client::LossResult& result, absl::Duration round_trip) {
+  const std::string path = absl::GetFlag(FLAGS_gradient_out);
+  if (!path.empty()) {
+    if (!result.gradient.has_value()) {
+      return ReportUsage(absl::InvalidArgumentError(
+          "--gradient_out: the request asks for no gradient"));
+    }
+    client::ReceivedTensor& gradient = *result.gradient;
+    const absl::Status written = WriteNpy(
+        path, {gradient.dtype(), gradient.shape(), gradient.Contiguous()});
+    if (!written.ok()) return ReportUsage(written);
+  }
+  const auto json = ResultJson(result, round_trip);
+  if (!json.ok()) return ReportCallFailure(json.status());
+  const std::string text =
+      absl::GetFlag(FLAGS_json) ? json->dump(2) + "\n" : Table(*json);
+  std::fputs(text.c_str(), stdout);
+  return ExitCode::kOk;
+}
+
+// `send` makes the call; its time is the round trip.
+template <typename Send>
+ExitCode SendAndPrint(Send send) {
+  const absl::StatusOr<std::unique_ptr<client::Client>> client =
+      ClientFromFlags();
+  if (!client.ok()) return ReportUsage(client.status());
+  client::CallOptions options = CallOptionsFromFlags();
+  options.request_id = absl::GetFlag(FLAGS_request_id);
+  const absl::Time start = absl::Now();
+  absl::StatusOr<client::LossResult> result = send(**client, options);
+  const absl::Duration round_trip = absl::Now() - start;
+  if (!result.ok()) return ReportCallFailure(result.status());
+  return Print(*result, round_trip);
+}
+
+}  // namespace
+
+ExitCode RunCompute() {
+  if (const std::string path = absl::GetFlag(FLAGS_request); !path.empty()) {
+    const auto request = ReadJsonRequest(path);
+    if (!request.ok()) return ReportUsage(request.status());
+    return SendAndPrint([&](client::Client& client, const auto& options) {
+      return client.ComputeLoss(*request, options);
+    });
+  }
+  const absl::StatusOr<Arrays> arrays = ReadTensors();
+  if (!arrays.ok()) return ReportUsage(arrays.status());
+  absl::StatusOr<v1::LossSpec> spec = SpecFromFlags();
+  if (!spec.ok()) return ReportUsage(spec.status());
+  const client::LossRequest request{
+      .spec = *std::move(spec),
+      .logits = arrays->logits->view(),
+      .targets = arrays->targets->view(),
+      .weights = ViewOf(arrays->weights),
+      .pos_weight = ViewOf(arrays->pos_weight),
+      .upstream_gradient = ViewOf(arrays->upstream_gradient)};
+  return SendAndPrint([&](client::Client& client, const auto& options) {
+    return client.ComputeLoss(request, options);
+  });
+}
+
+}  // namespace lossd::cli

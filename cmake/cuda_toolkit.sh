@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Prints the path of a CUDA compiler that CMake accepts, getting one if need be:
+#
+#   CUDACXX=$(cmake/cuda_toolkit.sh) cmake --preset cuda
+#
+# Takes what is there first: $CUDACXX, an nvcc on PATH, /usr/local/cuda. Otherwise it
+# installs the compiler and the runtime's headers and static libraries from their
+# Python wheels into build/cuda-toolkit: no root, no driver, about 250 MB, once. Only
+# the path goes to standard output; progress goes to standard error.
+set -euo pipefail
+
+version='13.0.*'
+packages=(nvidia-cuda-nvcc nvidia-nvvm nvidia-cuda-crt nvidia-cuda-runtime
+          nvidia-cuda-cccl nvidia-cuda-culibos)
+
+for nvcc in "${CUDACXX:-}" "$(command -v nvcc || true)" /usr/local/cuda/bin/nvcc; do
+  if [[ -n $nvcc ]] && command -v "$nvcc" >/dev/null; then
+    command -v "$nvcc"
+    exit 0
+  fi
+done
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+environment=$root/build/cuda-toolkit
+done_file=$environment/installed-${version//[.*]/_}
+
+if [[ ! -f $done_file ]]; then
+  rm -rf "$environment"
+  python3 -m venv "$environment" >&2
+  "$environment/bin/python" -m pip install --quiet --disable-pip-version-check \
+    "${packages[@]/%/==$version}" >&2
+fi
+
+site=$("$environment/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+toolkit=$site/nvidia/cu13
+if [[ ! -f $done_file ]]; then
+  # The wheels unpack to bin, include, lib and nvvm. These links make that the layout
+  # of an installed toolkit, which is what nvcc's profile and CMake look for.
+  mkdir -p "$toolkit/targets/x86_64-linux"
+  ln -sfn lib "$toolkit/lib64"
+  ln -sfn ../../include "$toolkit/targets/x86_64-linux/include"
+  ln -sfn ../../lib "$toolkit/targets/x86_64-linux/lib"
+  chmod +x "$toolkit"/bin/* "$toolkit"/nvvm/bin/*
+  "$toolkit/bin/nvcc" --version >&2
+  touch "$done_file"
+fi
+echo "$toolkit/bin/nvcc"

@@ -1,0 +1,54 @@
+#include "client/cli/array.h"
+
+#include <cmath>
+#include <cstring>
+#include <string>
+
+#include "gtest/gtest.h"
+
+namespace lossd::cli {
+namespace {
+
+float FloatAt(const Array& array, size_t i) {
+  float value = 0;
+  std::memcpy(&value, array.bytes.data() + i * sizeof(float), sizeof(float));
+  return value;
+}
+
+TEST(ArrayTest, ReadsNumbersAsAPersonTypesThem) {
+  const auto array =
+      ParseNumbers("0.5, -1,1e-3,inf,nan", v1::DATA_TYPE_FLOAT32);
+  ASSERT_TRUE(array.ok()) << array.status();
+  EXPECT_EQ(array->shape, client::Shape({5}));
+  EXPECT_EQ(FloatAt(*array, 0), 0.5f);
+  EXPECT_EQ(FloatAt(*array, 1), -1.0f);
+  EXPECT_EQ(FloatAt(*array, 2), 1e-3f);
+  EXPECT_TRUE(std::isinf(FloatAt(*array, 3)));
+  EXPECT_TRUE(std::isnan(FloatAt(*array, 4)));
+}
+
+TEST(ArrayTest, Float64NumbersKeepAllTheirBits) {
+  const auto array = ParseNumbers("0.1", v1::DATA_TYPE_FLOAT64);
+  ASSERT_TRUE(array.ok());
+  double value = 0;
+  std::memcpy(&value, array->bytes.data(), sizeof(value));
+  EXPECT_EQ(value, 0.1);
+}
+
+TEST(ArrayTest, NamesWhatIsNoNumberOrDoesNotFit) {
+  const auto message = [](const char* text) {
+    return std::string(
+        ParseNumbers(text, v1::DATA_TYPE_FLOAT32).status().message());
+  };
+  EXPECT_EQ(message("1,two"), "\"two\" is not a number");
+  EXPECT_EQ(message("1,"), "\"\" is not a number");
+  EXPECT_EQ(message("1e39"), "1e39 is too large for float32");
+}
+
+TEST(ArrayTest, ANameThatEndsInNpyIsAFile) {
+  EXPECT_EQ(ReadArgument("/no/x.npy", v1::DATA_TYPE_FLOAT32).status().message(),
+            "/no/x.npy: No such file or directory");
+}
+
+}  // namespace
+}  // namespace lossd::cli

@@ -1,0 +1,61 @@
+#include "client/cli/flag_parser.h"
+
+#include <string>
+#include <vector>
+
+#include "absl/flags/flag.h"
+#include "absl/flags/reflection.h"
+#include "gtest/gtest.h"
+
+ABSL_FLAG(std::string, flag_parser_test_text, "", "");
+ABSL_FLAG(int, flag_parser_test_number, 0, "");
+ABSL_FLAG(bool, flag_parser_test_switch, false, "");
+
+namespace lossd::cli {
+namespace {
+
+using Words = std::vector<std::string>;
+
+absl::StatusOr<Words> Parse(std::vector<const char*> arguments) {
+  return ParseFlags(arguments);
+}
+
+TEST(FlagParserTest, SetsFlagsAndReturnsTheRestInOrder) {
+  const absl::FlagSaver saver;
+  const auto rest = Parse({"health", "--flag_parser_test_text=a=b",
+                           "--flag_parser_test_number", "-7", "x"});
+  ASSERT_TRUE(rest.ok()) << rest.status();
+  EXPECT_EQ(*rest, Words({"health", "x"}));
+  EXPECT_EQ(absl::GetFlag(FLAGS_flag_parser_test_text), "a=b");
+  EXPECT_EQ(absl::GetFlag(FLAGS_flag_parser_test_number), -7);
+}
+
+TEST(FlagParserTest, ASwitchNeedsNoValueAndCanBeTurnedOff) {
+  const absl::FlagSaver saver;
+  ASSERT_EQ(*Parse({"--flag_parser_test_switch", "x"}), Words({"x"}));
+  EXPECT_TRUE(absl::GetFlag(FLAGS_flag_parser_test_switch));
+  ASSERT_TRUE(Parse({"--noflag_parser_test_switch"}).ok());
+  EXPECT_FALSE(absl::GetFlag(FLAGS_flag_parser_test_switch));
+}
+
+TEST(FlagParserTest, AfterTwoDashesEverythingIsRest) {
+  EXPECT_EQ(*Parse({"--", "--x", "-"}), Words({"--x", "-"}));
+}
+
+TEST(FlagParserTest, MistakesAreErrorsOfOneLine) {
+  const absl::FlagSaver saver;
+  const auto message = [](std::vector<const char*> arguments) {
+    return std::string(Parse(std::move(arguments)).status().message());
+  };
+  EXPECT_EQ(message({"--no_such_flag=1"}), "--no_such_flag: no such flag");
+  EXPECT_EQ(message({"--noflag_parser_test_number"}),
+            "--noflag_parser_test_number: no such flag");
+  EXPECT_EQ(message({"--flag_parser_test_number"}),
+            "--flag_parser_test_number: no value");
+  const std::string bad = message({"--flag_parser_test_number=many"});
+  EXPECT_NE(bad.find("flag_parser_test_number: "), std::string::npos);
+  EXPECT_EQ(bad.find('\n'), std::string::npos);
+}
+
+}  // namespace
+}  // namespace lossd::cli

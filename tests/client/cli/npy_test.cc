@@ -1,0 +1,149 @@
+#include "client/cli/npy.h"
+
+#include <cstring>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "client/cli/file.h"
+#include "gtest/gtest.h"
+
+namespace lossd::cli {
+namespace {
+
+// A .npy file by hand, as the format's description says.
+std::string File(int version, const std::string& dictionary,
+                 const std::string& data) {
+  std::string file = "\x93NUMPY";
+  file += static_cast<char>(version);
+  file += '\0';
+  const auto length = static_cast<uint32_t>(dictionary.size());
+  const std::string bytes(reinterpret_cast<const char*>(&length),
+                          version == 1 ? 2 : 4);
+  return file + bytes + dictionary + data;
+}
+
+std::string Dictionary(const std::string& descr, const std::string& shape) {
+  return absl::StrCat("{'descr': '", descr,
+                      "', 'fortran_order': False, 'shape': ", shape, ", }  \n");
+}
+
+absl::StatusOr<Array> Parse(const std::string& content) {
+  return ParseNpy(content);
+}
+
+TEST(NpyTest, ReadsVersionsOneToThree) {
+  for (const int version : {1, 2, 3}) {
+    const auto array =
+        Parse(File(version, Dictionary("<f4", "(2, 3)"), std::string(24, 'x')));
+    ASSERT_TRUE(array.ok()) << array.status();
+    EXPECT_EQ(array->dtype, v1::DATA_TYPE_FLOAT32);
+    EXPECT_EQ(array->shape, client::Shape({2, 3}));
+    EXPECT_EQ(array->bytes.size(), 24u);
+  }
+}
+
+TEST(NpyTest, ReadsEveryElementType) {
+  const std::pair<const char*, v1::DataType> types[] = {
+      {"<f4", v1::DATA_TYPE_FLOAT32}, {"<f8", v1::DATA_TYPE_FLOAT64},
+      {"|u1", v1::DATA_TYPE_UINT8},   {"|b1", v1::DATA_TYPE_BOOL},
+      {"<i4", v1::DATA_TYPE_INT32},   {"<i8", v1::DATA_TYPE_INT64}};
+  for (const auto& [descr, dtype] : types) {
+    const size_t width = static_cast<size_t>(descr[2] - '0');
+    const auto array =
+        Parse(File(1, Dictionary(descr, "(5,)"), std::string(5 * width, 0)));
+    ASSERT_TRUE(array.ok()) << descr << ": " << array.status();
+    EXPECT_EQ(array->dtype, dtype);
+  }
+}
+
+TEST(NpyTest, ReadsScalarsAndEmptyArrays) {
+  EXPECT_EQ(Parse(File(1, Dictionary("|u1", "()"), "x"))->shape.size(), 0u);
+  EXPECT_EQ(Parse(File(1, Dictionary("<f8", "(0, 7)"), ""))->shape,
+            client::Shape({0, 7}));
+}
+
+TEST(NpyTest, ReadsKeysInAnyOrderAndEitherQuote) {
+  const auto array = Parse(
+      File(1, R"({"shape":(1,),"fortran_order":True,"descr":"|b1"})", "x"));
+  ASSERT_TRUE(array.ok()) << array.status();
+  EXPECT_EQ(array->dtype, v1::DATA_TYPE_BOOL);
+}
+
+struct BadFile {
+  std::string content;
+  std::string message;
+};
+
+TEST(NpyTest, BadFilesGiveAMessageThatSaysWhatIsWrong) {
+  const std::string good = File(1, Dictionary("<f4", "(2,)"), "12345678");
+  const std::string huge = "(4294967296, 4294967296)";
+  const BadFile files[] = {
+      {"", "not a .npy file"},
+      {"PK\x03\x04", "not a .npy file"},
+      {good.substr(0, 7), "cut off"},
+      {good.substr(0, 9), "cut off"},
+      {good.substr(0, 20), "cut off"},
+      {good.substr(0, good.size() - 1),
+       "the header asks for 8 bytes of data, the file has 7"},
+      {good + "x", "the header asks for 8 bytes of data, the file has 9"},
+      {File(4, "{}", ""), ".npy version 4 is not read"},
+      {File(1, Dictionary(">f4", "(2,)"), "12345678"),
+       "element type '>f4' is not read; save as <f4, <f8, |u1, |b1, <i4 or "
+       "<i8"},
+      {File(1, "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': ()}",
+            "1234"),
+       "structured .npy types are not read"},
+      {File(1, "{'descr': '<f4', 'fortran_order': True, 'shape': (1, 2)}",
+            "12345678"),
+       "Fortran order is not read; save numpy.ascontiguousarray(a)"},
+      {File(1, Dictionary("<f4", huge), ""), "the shape is too large"},
+      {File(1, Dictionary("<f4", "(-1,)"), ""),
+       "the .npy header is malformed: a dimension is not a number"},
+      {File(1, Dictionary("<f4", "(99999999999999999999,)"), ""),
+       "the .npy header is malformed: a dimension is not a number"},
+      {File(1, Dictionary("<f4", "(1 2)"), ""),
+       "the .npy header is malformed: an open tuple"},
+      {File(1, "{'descr': '<f4', 'shape': (1,)}", "1234"),
+       "the .npy header is malformed: it needs descr, fortran_order and shape, "
+       "once each"},
+      {File(1, "{'descr': '<f4', 'descr': '<f4', 'shape': (1,)}", "1234"),
+       "the .npy header is malformed: it needs descr, fortran_order and shape, "
+       "once each"},
+      {File(1, "{'color': 1}", ""),
+       "the .npy header is malformed: key 'color'"},
+      {File(1, "None", ""), "the .npy header is malformed: no dictionary"},
+  };
+  for (const BadFile& file : files) {
+    EXPECT_EQ(Parse(file.content).status().message(), file.message);
+  }
+}
+
+TEST(NpyTest, AnErrorBeginsWithTheFilesName) {
+  const std::string path = testing::TempDir() + "/bad.npy";
+  std::ofstream(path) << "text";
+  EXPECT_EQ(ReadNpy(path).status().message(), path + ": not a .npy file");
+  EXPECT_EQ(ReadNpy("/no/such.npy").status().message(),
+            "/no/such.npy: No such file or directory");
+  EXPECT_EQ(ReadNpy("/tmp").status().message(), "/tmp: Is a directory");
+}
+
+TEST(NpyTest, WhatIsWrittenIsReadAgain) {
+  const std::string path = testing::TempDir() + "/written.npy";
+  for (const client::Shape& shape :
+       {client::Shape{6}, client::Shape{2, 3}, client::Shape{1, 6, 1}}) {
+    const std::vector<double> values = {1, 2, 3, 4, 5, 6};
+    ASSERT_TRUE(
+        WriteNpy(path, client::TensorView::Of<double>(values, shape)).ok());
+    const auto array = ReadNpy(path);
+    ASSERT_TRUE(array.ok()) << array.status();
+    EXPECT_EQ(array->shape, shape);
+    EXPECT_EQ(std::memcmp(array->bytes.data(), values.data(), 48), 0);
+    // NumPy maps files: their data is aligned.
+    EXPECT_EQ((ReadFile(path)->size() - 48) % 64, 0u);
+  }
+}
+
+}  // namespace
+}  // namespace lossd::cli

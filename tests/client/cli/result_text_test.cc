@@ -1,0 +1,60 @@
+#include "client/cli/result_text.h"
+
+#include <limits>
+#include <vector>
+
+#include "client/cli/tensor_statistics.h"
+#include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
+
+namespace lossd::cli {
+namespace {
+
+client::ReceivedTensor TensorOf(const std::vector<float>& values) {
+  return {v1::DATA_TYPE_FLOAT32,
+          {static_cast<int64_t>(values.size())},
+          {grpc::Slice(values.data(), values.size() * sizeof(float))}};
+}
+
+TEST(TensorStatisticsTest, AreThoseOfTheElements) {
+  client::ReceivedTensor tensor = TensorOf({3, -4, 0, 1});
+  const auto statistics = StatisticsOf(tensor);
+  ASSERT_TRUE(statistics.ok());
+  EXPECT_EQ(statistics->elements, 4);
+  EXPECT_EQ(statistics->min, -4);
+  EXPECT_EQ(statistics->max, 3);
+  EXPECT_EQ(statistics->mean, 0);
+  EXPECT_DOUBLE_EQ(statistics->l2, std::sqrt(26.0));
+}
+
+TEST(TensorStatisticsTest, CountNaNsAndLeaveThemOut) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  client::ReceivedTensor tensor = TensorOf({nan, 2, nan});
+  const auto statistics = StatisticsOf(tensor);
+  ASSERT_TRUE(statistics.ok());
+  EXPECT_EQ(statistics->nans, 2);
+  EXPECT_EQ(statistics->mean, 2);
+  client::ReceivedTensor nothing = TensorOf({nan});
+  EXPECT_EQ(StatisticsOf(nothing)->max, 0);
+}
+
+TEST(ResultTextTest, SaysWhatJsonHasNoNumbersFor) {
+  client::LossResult result;
+  result.loss = std::numeric_limits<double>::quiet_NaN();
+  result.normalizer = -std::numeric_limits<double>::infinity();
+  const auto json = ResultJson(result, absl::Microseconds(5));
+  ASSERT_TRUE(json.ok());
+  EXPECT_EQ((*json)["loss"], "NaN");
+  EXPECT_EQ((*json)["normalizer"], "-Infinity");
+  EXPECT_EQ((*json)["round_trip_us"], 5.0);
+  EXPECT_FALSE(json->contains("gradient"));
+}
+
+TEST(ResultTextTest, TheTableHasARowForEachLeaf) {
+  EXPECT_EQ(Table({{"loss", 0.5}, {"gradient", {{"min", -1}}}}),
+            "loss          0.5\n"
+            "gradient.min  -1\n");
+}
+
+}  // namespace
+}  // namespace lossd::cli

@@ -1,0 +1,56 @@
+// What a client borrows it gives back only when gRPC no longer reads it.
+#include <atomic>
+#include <thread>
+#include <vector>
+
+#include "absl/synchronization/notification.h"
+#include "client/cpp/client.h"
+#include "gtest/gtest.h"
+#include "tests/client/cpp/stalled_peer.h"
+
+namespace lossd::client {
+namespace {
+
+// More than the sockets' buffers hold.
+std::vector<float> LargeTensor() { return std::vector<float>(16 << 20); }
+
+LossRequest RequestOf(const std::vector<float>& tensor) {
+  return {.logits = TensorView::Of<float>(tensor),
+          .targets = TensorView::Of<float>(tensor)};
+}
+
+TEST(LentMemoryTest, ACancelledCallKeepsItsTensorsWhileTheTransportReadsThem) {
+  StalledPeer peer;
+  const std::vector<float> tensor = LargeTensor();
+  auto client = *Client::Create({.target = peer.target()});
+  std::atomic<bool> hung_up = false;
+  absl::Notification done;
+  CallHandle call = client->ComputeLossAsync(
+      RequestOf(tensor), {}, [&](const absl::StatusOr<LossResult>& result) {
+        EXPECT_FALSE(result.ok());
+        EXPECT_TRUE(hung_up) << "the transport was still reading the tensors";
+        done.Notify();
+      });
+  peer.AwaitMessage();
+  call.Cancel();
+  hung_up = true;
+  peer.HangUp();
+  done.WaitForNotification();
+}
+
+TEST(LentMemoryTest, ABlockingCallEndsWhenThePeerHangsUpInMidMessage) {
+  StalledPeer peer;
+  const std::vector<float> tensor = LargeTensor();
+  auto client = *Client::Create({.target = peer.target()});
+  absl::Status status;
+  // Nobody polls but the call itself.
+  std::thread caller(
+      [&] { status = client->ComputeLoss(RequestOf(tensor)).status(); });
+  peer.AwaitMessage();
+  peer.HangUp();
+  caller.join();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
+}
+
+}  // namespace
+}  // namespace lossd::client

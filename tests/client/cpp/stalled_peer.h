@@ -1,0 +1,80 @@
+#ifndef LOSSD_TESTS_CLIENT_CPP_STALLED_PEER_H_
+#define LOSSD_TESTS_CLIENT_CPP_STALLED_PEER_H_
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <string>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
+#include "gtest/gtest.h"
+
+namespace lossd::client {
+
+// A peer that greets as an HTTP/2 server with the widest flow-control windows,
+// takes the first bytes of a message, and then reads no more: the sender's
+// transport is left with a message that it can neither send nor drop.
+class StalledPeer {
+ public:
+  StalledPeer() : listener_(socket(AF_INET, SOCK_STREAM, 0)) {
+    sockaddr_in address = {};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof(address);
+    auto* generic = reinterpret_cast<sockaddr*>(&address);
+    EXPECT_EQ(bind(listener_, generic, size), 0);
+    EXPECT_EQ(listen(listener_, 1), 0);
+    EXPECT_EQ(getsockname(listener_, generic, &size), 0);
+    port_ = ntohs(address.sin_port);
+    thread_ = std::thread([this] { Serve(); });
+  }
+
+  ~StalledPeer() {
+    HangUp();
+    thread_.join();
+  }
+
+  std::string target() const { return absl::StrCat("127.0.0.1:", port_); }
+
+  // Returns when a message is being written.
+  void AwaitMessage() { message_.WaitForNotification(); }
+
+  // Closes the connection, and with it ends the sender's writing.
+  void HangUp() {
+    if (!hang_up_.HasBeenNotified()) hang_up_.Notify();
+  }
+
+ private:
+  void Serve() {
+    const int connection = accept(listener_, nullptr, nullptr);
+    close(listener_);
+    // SETTINGS with INITIAL_WINDOW_SIZE 2^31 - 1, and a WINDOW_UPDATE of the
+    // connection up to the same.
+    constexpr unsigned char kGreeting[] = {
+        0, 0, 6, 4, 0, 0, 0, 0, 0, 0,    4,    0x7f, 0xff, 0xff, 0xff,  //
+        0, 0, 4, 8, 0, 0, 0, 0, 0, 0x7f, 0xff, 0,    0};
+    EXPECT_EQ(write(connection, kGreeting, sizeof(kGreeting)),
+              ssize_t{sizeof(kGreeting)});
+    // More than preface, settings and headers come to.
+    char taken[1 << 16];
+    EXPECT_GT(recv(connection, taken, sizeof(taken), MSG_WAITALL), 0);
+    message_.Notify();
+    hang_up_.WaitForNotification();
+    close(connection);
+  }
+
+  const int listener_;
+  int port_ = 0;
+  absl::Notification message_;
+  absl::Notification hang_up_;
+  // Last: it uses the others.
+  std::thread thread_;
+};
+
+}  // namespace lossd::client
+
+#endif  // LOSSD_TESTS_CLIENT_CPP_STALLED_PEER_H_

@@ -1,0 +1,126 @@
+"""lossbench against its echo peer: counts, sizes, loops, exit codes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CLIENT_DIR = Path(os.environ.get("LOSSD_BINARY_DIR", "build/dev")) / "client"
+FLOAT32_BYTES = 4
+
+
+@contextlib.contextmanager
+def echo_server(*flags: str) -> Iterator[str]:
+    process = subprocess.Popen(
+        [str(CLIENT_DIR / "echo_server"), *flags], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    words = process.stdout.readline().split()
+    assert words[:3] == ["echo_server", "listening", "on"], words
+    yield words[3]
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=10) == 0
+
+
+def lossbench(*flags: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(CLIENT_DIR / "lossbench"), *flags],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def report(target: str, *flags: str) -> dict[str, Any]:
+    """Of a run that is bounded by its number of requests."""
+    done = lossbench(
+        f"--target={target}", "--echo", "--json", "--warmup=0s", "--duration=60s", *flags
+    )
+    assert done.returncode == 0, done.stderr
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+@pytest.mark.parametrize("loop", [(), ("--rate=20000",)], ids=["closed", "open"])
+@pytest.mark.parametrize("concurrency", [1, 16])
+def test_as_many_calls_as_asked_and_all_counted(loop: tuple[str, ...], concurrency: int) -> None:
+    with echo_server() as target:
+        result = report(
+            target,
+            "--requests=300",
+            f"--concurrency={concurrency}",
+            "--threads=2",
+            "--channels=2",
+            *loop,
+        )
+    assert result["requests"] == 300
+    assert result["errors"] == {}
+    assert result["reply_bytes"] == result["request_bytes"]
+    latency = result["latency_us"]
+    in_order = [latency[name] for name in ("p50", "p90", "p99", "p99.9", "max")]
+    assert in_order == sorted(in_order)
+    assert in_order[0] > 0
+
+
+def test_rates_are_requests_over_time_times_their_size() -> None:
+    with echo_server() as target:
+        result = report(target, "--requests=50", "--elements=1000", "--targets_dtype=uint8")
+    rate = result["requests"] / result["seconds"]
+    assert result["requests_per_second"] == pytest.approx(rate)
+    assert result["elements_per_second"] == pytest.approx(rate * 1000)
+    moved = result["request_bytes"] + result["reply_bytes"]
+    assert result["bytes_per_second"] == pytest.approx(rate * moved)
+    # Logits, targets, and a few bytes of protobuf around them.
+    assert 0 < result["request_bytes"] - 1000 * (FLOAT32_BYTES + 1) < 40
+
+
+def test_the_peer_answers_with_as_many_bytes_as_it_is_told_to() -> None:
+    with echo_server("--reply_bytes=4194400") as target:
+        result = report(target, "--requests=5", "--elements=1048576")
+    assert result["reply_bytes"] == 4194400
+
+
+def test_a_unix_socket_works_like_a_port(tmp_path: Path) -> None:
+    with echo_server(f"--listen=unix:{tmp_path}/echo.sock") as target:
+        assert target.startswith("unix:")
+        assert report(target, "--requests=20")["requests"] == 20
+
+
+def test_a_wrong_answer_is_not_measured() -> None:
+    with echo_server() as target:
+        done = lossbench(f"--target={target}", "--requests=5")
+    assert done.returncode == 1
+    assert done.stderr.startswith("lossbench: INTERNAL: ")
+    assert done.stdout == ""
+
+
+def test_no_server_is_a_failed_call() -> None:
+    done = lossbench("--target=127.0.0.1:1")
+    assert done.returncode == 1
+    assert "UNAVAILABLE" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--concurrency=0", "--concurrency, --threads and --channels must be at least 1"),
+        ("--rate=-1", "--rate must be in [0, 1e7]"),
+        ("--duration=0s", "--duration must be in (0, 24h]"),
+        ("--dtype=int8", 'dtype "int8" is not one that lossbench sends'),
+        ("--elements=0", "elements: must be at least 1"),
+        ("word", '"word" is no flag'),
+    ],
+)
+def test_bad_usage_exits_with_2_and_one_line(flag: str, message: str) -> None:
+    done = lossbench(flag)
+    assert done.returncode == 2
+    assert done.stderr == f"lossbench: {message}\n"

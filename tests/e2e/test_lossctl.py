@@ -1,0 +1,218 @@
+"""lossctl against a real server: what it prints, writes and exits with."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+BINARY_DIR = Path(os.environ.get("LOSSD_BINARY_DIR", "build/dev"))
+NO_SERVER = "127.0.0.1:1"
+
+
+@pytest.fixture(scope="module")
+def target() -> Iterator[str]:
+    """The address of a server of this file's own, drained at the end."""
+    process = subprocess.Popen(
+        [
+            str(BINARY_DIR / "server" / "lossd"),
+            "--listen=127.0.0.1:0",
+            "--metrics_listen=127.0.0.1:0",
+            "--backend=cpu",
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    words = process.stdout.readline().split()
+    assert words[:3] == ["lossd", "listening", "on"], words
+    yield words[3]
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) == 0
+
+
+def lossctl(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(BINARY_DIR / "client" / "lossctl"), *arguments],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def expected(
+    logits: np.ndarray, targets: np.ndarray, weights: np.ndarray | float = 1.0
+) -> tuple[float, np.ndarray]:
+    """Mean loss and gradient in float64, by the definition."""
+    x, t = logits.astype(np.float64), targets.astype(np.float64)
+    losses = weights * (np.logaddexp(0, x) - x * t)
+    return float(losses.mean()), weights * (1 / (1 + np.exp(-x)) - t) / x.size
+
+
+def test_numbers_from_flags_give_loss_and_statistics(target: str) -> None:
+    done = lossctl("--target", target, "--logits=0.5,-1", "--targets=1,0", "--json")
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    loss, gradient = expected(np.array([0.5, -1.0]), np.array([1.0, 0.0]))
+    assert answer["loss"] == pytest.approx(loss, rel=1e-6)
+    assert answer["normalizer"] == 2
+    assert answer["valid_count"] == 2
+    assert answer["gradient"]["min"] == pytest.approx(gradient.min(), rel=1e-6)
+    assert answer["gradient"]["max"] == pytest.approx(gradient.max(), rel=1e-6)
+    assert answer["gradient"]["mean"] == pytest.approx(gradient.mean(), rel=1e-5)
+    assert answer["gradient"]["l2"] == pytest.approx(np.linalg.norm(gradient), rel=1e-6)
+    assert answer["gradient"]["nans"] == 0
+    assert answer["backend"].startswith("cpu/")
+
+
+def test_the_table_shows_the_same_for_a_person(target: str) -> None:
+    done = lossctl("compute", "--target", target, "--logits=0", "--targets=1")
+    assert done.returncode == 0, done.stderr
+    rows = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
+    assert float(rows["loss"]) == pytest.approx(np.log(2), rel=1e-6)
+    assert float(rows["gradient.min"]) == -0.5
+
+
+@pytest.mark.parametrize("dtype", ["<f4", "<f8"])
+@pytest.mark.parametrize("targets_dtype", ["<f4", "<f8", "|u1", "|b1"])
+def test_npy_files_go_in_and_the_gradient_comes_out(
+    target: str, tmp_path: Path, dtype: str, targets_dtype: str
+) -> None:
+    random = np.random.default_rng(1)
+    logits = random.normal(0, 3, (37, 11)).astype(dtype)
+    targets = (random.random((37, 11)) < 0.5).astype(targets_dtype)
+    weights = random.random(11).astype(dtype)
+    names = {"logits": logits, "targets": targets, "weights": weights}
+    for name, array in names.items():
+        np.save(tmp_path / f"{name}.npy", array)
+    out = tmp_path / "gradient.npy"
+    done = lossctl(
+        "--target",
+        target,
+        *(f"--{name}={tmp_path / name}.npy" for name in names),
+        f"--gradient_out={out}",
+        "--json",
+    )
+    assert done.returncode == 0, done.stderr
+    loss, gradient = expected(logits, targets, weights.astype(np.float64))
+    tolerance = 1e-6 if dtype == "<f4" else 1e-13
+    assert json.loads(done.stdout)["loss"] == pytest.approx(loss, rel=tolerance)
+    got = np.load(out)
+    assert got.dtype == np.dtype(dtype)
+    assert got.shape == logits.shape
+    np.testing.assert_allclose(got * logits.size, gradient * logits.size, atol=tolerance)
+
+
+def test_a_request_comes_as_json_from_standard_input(target: str) -> None:
+    request = {
+        "logits": {"values": [0.5, -1]},
+        "targets": {"values": [1, 0]},
+        "spec": {"reduction": "REDUCTION_SUM"},
+        "requestId": "from-json",
+    }
+    done = lossctl("--target", target, "--request=-", "--json", stdin=json.dumps(request))
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    loss, _ = expected(np.array([0.5, -1.0]), np.array([1.0, 0.0]))
+    assert answer["loss"] == pytest.approx(2 * loss, rel=1e-6)
+    assert answer["request_id"] == "from-json"
+    assert answer["gradient"]["shape"] == [2]
+
+
+def test_the_spec_flags_reach_the_server(target: str) -> None:
+    done = lossctl(
+        "--target",
+        target,
+        "--logits=1,2,3",
+        "--targets=1,-1,0",
+        "--ignore_target=-1",
+        "--normalizer=valid",
+        "--loss_weight=2",
+        "--nogradient",
+        "--json",
+    )
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    loss, _ = expected(np.array([1.0, 3.0]), np.array([1.0, 0.0]))
+    assert answer["loss"] == pytest.approx(2 * loss, rel=1e-6)
+    assert answer["valid_count"] == 2
+    assert "gradient" not in answer
+
+
+def test_what_the_server_refuses_exits_with_1_and_its_message(target: str) -> None:
+    done = lossctl("--target", target, "--logits=0.5", "--targets=1.5")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("lossctl: INVALID_ARGUMENT: ")
+    assert "targets" in done.stderr
+    assert "1.5" in done.stderr
+
+
+def test_info_tells_what_the_server_is(target: str) -> None:
+    done = lossctl("info", "--target", target, "--json")
+    assert done.returncode == 0, done.stderr
+    info = json.loads(done.stdout)
+    assert info["version"]
+    assert info["backends"]
+    assert lossctl("info", "--target", target).stdout.count("version:") == 1
+
+
+def test_health_is_a_probe(target: str) -> None:
+    for service in ("", "lossd.v1.LossService"):
+        done = lossctl("health", service, "--target", target)
+        assert (done.returncode, done.stdout) == (0, "serving\n")
+    assert lossctl("health", "no.such.Service", "--target", target).returncode == 1
+    nobody = lossctl("health", "--target", NO_SERVER, "--timeout=5s")
+    assert nobody.returncode == 1
+    assert "UNAVAILABLE" in nobody.stderr
+
+
+BAD_USAGE = [
+    ([], "compute needs --logits and --targets, or --request"),
+    (["--logits=1"], "compute needs --logits and --targets, or --request"),
+    (["--bogus"], "--bogus: no such flag"),
+    (["train"], '"train" is none of compute, info, health; see --help'),
+    (["compute", "more"], '"more" is one word too many'),
+    (["--logits=1,x", "--targets=1"], '--logits: "x" is not a number'),
+    (["--logits=/no/x.npy", "--targets=1"], "--logits: /no/x.npy: No such file or directory"),
+    (["--request=/no/r.json"], "/no/r.json: No such file or directory"),
+    (["--logits=1", "--targets=1", "--reduction=max"],
+     '--reduction: "max" is none of mean, sum, none'),
+    (["--logits=1", "--targets=1", "--dtype=int8"],
+     '--dtype: "int8" is neither float32 nor float64'),
+    (["--logits=1", "--targets=1", "--tls_cert=/no/c.pem"],
+     "/no/c.pem: No such file or directory"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD_USAGE)
+def test_bad_usage_exits_with_2_and_one_line(arguments: list[str], message: str) -> None:
+    done = lossctl("--target", NO_SERVER, *arguments)
+    assert done.returncode == 2
+    assert done.stderr == f"lossctl: {message}\n"
+
+
+def test_a_broken_npy_file_is_named_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "cut.npy"
+    np.save(path, np.zeros(10, np.float32))
+    path.write_bytes(path.read_bytes()[:-4])
+    done = lossctl("--target", NO_SERVER, f"--logits={path}", "--targets=1")
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"lossctl: --logits: {path}: the header asks for 40 bytes of data, the file has 36\n"
+    )
+
+
+def test_help_lists_commands_and_flags() -> None:
+    done = lossctl("--help")
+    assert done.returncode == 0
+    assert "lossctl health" in done.stdout
+    assert "--gradient_out=" in done.stdout

@@ -1,0 +1,113 @@
+"""lossctl over TLS and with a token, against a real server."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+BINARY_DIR = Path(os.environ.get("LOSSD_BINARY_DIR", "build/dev"))
+LOSS = ("--logits=0", "--targets=1")
+
+
+def make_certificate(folder: Path, name: str) -> None:
+    """A self-signed certificate for this host: its own authority."""
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+        + ["-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1"]
+        + ["-keyout", str(folder / f"{name}.key"), "-out", str(folder / f"{name}.pem")],
+        check=True,
+        capture_output=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Certificates of a server and a client, and a token."""
+    path = tmp_path_factory.mktemp("secure")
+    make_certificate(path, "server")
+    make_certificate(path, "client")
+    (path / "token").write_text("open-sesame\n")
+    (path / "wrong_token").write_text("open-barley\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def target(folder: Path) -> Iterator[str]:
+    """A server that wants a client's certificate and a token."""
+    process = subprocess.Popen(
+        [
+            str(BINARY_DIR / "server" / "lossd"),
+            "--listen=127.0.0.1:0",
+            "--metrics_listen=127.0.0.1:0",
+            "--backend=cpu",
+            f"--tls_cert={folder}/server.pem",
+            f"--tls_key={folder}/server.key",
+            f"--tls_client_ca={folder}/client.pem",
+            f"--token_file={folder}/token",
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    words = process.stdout.readline().split()
+    assert words[:3] == ["lossd", "listening", "on"], words
+    yield words[3]
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) == 0
+
+
+def lossctl(target: str, *flags: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(BINARY_DIR / "client" / "lossctl"), f"--target={target}", "--timeout=10s", *flags],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def tls(folder: Path, authority: str = "server") -> tuple[str, ...]:
+    return (
+        f"--tls_ca={folder}/{authority}.pem",
+        f"--tls_cert={folder}/client.pem",
+        f"--tls_key={folder}/client.key",
+    )
+
+
+def test_certificates_and_token_open_the_door(target: str, folder: Path) -> None:
+    done = lossctl(target, *LOSS, *tls(folder), f"--token_file={folder}/token")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("token", [(), ("--token_file={folder}/wrong_token",)])
+def test_no_token_or_a_wrong_one_is_unauthenticated(
+    target: str, folder: Path, token: tuple[str, ...]
+) -> None:
+    flags = [flag.format(folder=folder) for flag in token]
+    done = lossctl(target, *LOSS, *tls(folder), *flags)
+    assert done.returncode == 1
+    assert done.stderr.startswith("lossctl: UNAUTHENTICATED: ")
+
+
+def test_a_server_that_is_not_trusted_gets_no_token(target: str, folder: Path) -> None:
+    done = lossctl(target, *LOSS, *tls(folder, "client"), f"--token_file={folder}/token")
+    assert done.returncode == 1
+    assert done.stderr.startswith("lossctl: UNAVAILABLE: ")
+
+
+def test_without_a_certificate_or_without_tls_there_is_no_answer(target: str, folder: Path) -> None:
+    for flags in ((f"--tls_ca={folder}/server.pem",), ()):
+        done = lossctl(target, *LOSS, *flags, f"--token_file={folder}/token")
+        assert done.returncode == 1
+        assert done.stderr.startswith("lossctl: UNAVAILABLE: ")
+
+
+def test_a_key_without_its_certificate_is_a_mistake(folder: Path) -> None:
+    done = lossctl("127.0.0.1:1", *LOSS, f"--tls_key={folder}/client.key")
+    assert done.returncode == 2
+    assert "a certificate needs its key" in done.stderr

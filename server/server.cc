@@ -2,7 +2,6 @@
 
 #include <grpcpp/ext/channelz_service_plugin.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
-#include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/server_builder.h>
 
 #include <algorithm>
@@ -60,7 +59,6 @@ absl::StatusOr<std::vector<std::string>> LoadTokens(const std::string& path) {
 
 // What gRPC's plugins add to every server that is built after this.
 void InstallPlugins(const Config& config) {
-  grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   if (config.channelz) grpc::channelz::experimental::InitChannelzService();
 }
@@ -161,6 +159,7 @@ absl::Status Server::Listen() {
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.SetMaxReceiveMessageSize(static_cast<int>(config_.max_message_bytes));
   builder.RegisterService(loss_service_.get());
+  builder.RegisterService(&health_service_);
   for (int i = 0; i < RpcThreads(config_); ++i) {
     rpc_threads_.push_back(std::make_unique<rpc::RpcThread>(
         rpc::RpcThreadOptions(), &services_, loss_service_.get(),
@@ -184,9 +183,7 @@ void Server::StartThreads() {
   executor_->Start(*batcher_);
   for (auto& thread : rpc_threads_) thread->Start();
   running_ = true;
-  auto* health = grpc_server_->GetHealthCheckService();
-  health->SetServingStatus(v1::LossService::service_full_name(), true);
-  health->SetServingStatus(true);
+  health_service_.SetServing(true);
 }
 
 bool Server::WaitForAccepted(absl::Time until) const {
@@ -199,12 +196,13 @@ bool Server::WaitForAccepted(absl::Time until) const {
 
 bool Server::Shutdown(absl::Duration drain_timeout) {
   if (!std::exchange(running_, false)) return true;
-  grpc_server_->GetHealthCheckService()->SetServingStatus(false);
+  health_service_.SetServing(false);
   admission_->StopAdmitting();
   const bool drained = WaitForAccepted(absl::Now() + drain_timeout);
   if (!drained) {
     batcher_->DropQueued(absl::UnavailableError("the server is shutting down"));
   }
+  health_service_.EndWatches();
   grpc_server_->Shutdown(absl::ToChronoTime(absl::Now() + kCloseStreams));
   for (auto& thread : rpc_threads_) thread->Join();
   batcher_->Close();

@@ -20,6 +20,7 @@
 #include "server/observability/exposer.h"
 #include "server/observability/metrics.h"
 #include "server/rpc/authenticator.h"
+#include "server/rpc/health_service.h"
 #include "server/rpc/loss_service.h"
 #include "server/rpc/rpc_threads.h"
 #include "server/rpc/services.h"
@@ -75,6 +76,7 @@ class Server {
   std::unique_ptr<observability::Exposer> exposer_;
   std::unique_ptr<rpc::Authenticator> authenticator_;
   rpc::Services services_{};
+  rpc::HealthService health_service_{v1::LossService::service_full_name()};
   std::unique_ptr<rpc::LossService> loss_service_;
   std::unique_ptr<grpc::Server> grpc_server_;
   std::vector<std::unique_ptr<rpc::RpcThread>> rpc_threads_;

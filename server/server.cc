@@ -2,6 +2,7 @@
 
 #include <grpcpp/ext/channelz_service_plugin.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/server_builder.h>
 
 #include <algorithm>
@@ -59,6 +60,8 @@ absl::StatusOr<std::vector<std::string>> LoadTokens(const std::string& path) {
 
 // What gRPC's plugins add to every server that is built after this.
 void InstallPlugins(const Config& config) {
+  // HealthService is ours; gRPC's own polls (see there).
+  grpc::EnableDefaultHealthCheckService(false);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   if (config.channelz) grpc::channelz::experimental::InitChannelzService();
 }

@@ -36,8 +36,11 @@ void RpcThread::Run() {
   bool ok;
   while (queue_->Next(&tag, &ok)) {
     Handle(tag, ok);
-    // What else is ready, without waiting for it.
-    for (int i = 1; i < options_.max_events_at_once; ++i) {
+    // What else is ready, without waiting for it. Asking costs a system call
+    // and shifts the polling between threads, a quarter of a lone small
+    // request: so only those ask that have other calls under way.
+    for (int i = 1; i < options_.max_events_at_once && calls_ - listening_ > 1;
+         ++i) {
       const auto next =
           queue_->AsyncNext(&tag, &ok, gpr_inf_past(GPR_CLOCK_MONOTONIC));
       if (next != grpc::CompletionQueue::GOT_EVENT) break;

@@ -1,0 +1,56 @@
+// The arithmetic policy of element.h in plain C++: std::fma and nothing else that a
+// machine could do its own way. For machines without fused multiply-add in their
+// vectors, and as a second opinion on those that have it.
+#ifndef LOSSD_KERNELS_CPU_SCALAR_OPS_H_
+#define LOSSD_KERNELS_CPU_SCALAR_OPS_H_
+
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <type_traits>
+
+namespace lossd::kernels::cpu {
+
+template <class Element>
+struct ScalarOps {
+  using T = Element;
+  using V = Element;
+  using M = bool;
+  using Bits = std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>;
+  static constexpr int kWidth = 1;
+  static constexpr int kMantissaBits = sizeof(T) == 4 ? 23 : 52;
+
+  static V Set(T value) { return value; }
+  static V Add(V a, V b) { return a + b; }
+  static V Sub(V a, V b) { return a - b; }
+  static V Mul(V a, V b) { return a * b; }
+  static V Neg(V a) { return -a; }
+  static V Abs(V a) { return std::fabs(a); }
+  static V Fma(V a, V b, V c) { return std::fma(a, b, c); }
+  static V NegFma(V a, V b, V c) { return std::fma(-a, b, c); }
+  static V ClampAbove(V a, T limit) { return a > limit ? limit : a; }
+  static V ShiftIntoExponent(V a) {
+    return std::bit_cast<T>(static_cast<Bits>(std::bit_cast<Bits>(a) << kMantissaBits));
+  }
+  static M IsZero(V a) { return a == 0; }
+  static M IsOne(V a) { return a == 1; }
+  static M IsNonNegative(V a) { return a >= 0; }
+  static V Select(M m, V a, V b) { return m ? a : b; }
+
+  // --- what the block loop needs beyond the element function ---
+  static V Load(const T* from) { return *from; }
+  static void Store(V a, T* to) { *to = a; }
+  static V LoadBytes(const uint8_t* from) { return static_cast<T>(*from); }
+  static void AddToLanes(V a, double* lanes) { lanes[0] += static_cast<double>(a); }
+  static M FirstN(int n) { return n > 0; }
+  static M Never() { return false; }
+  static M IsNan(V a) { return a != a; }
+  static M Equal(V a, V b) { return a == b; }
+  static M OutsideUnitInterval(V a) { return !(a >= 0 && a <= 1); }
+  static M Or(M a, M b) { return a || b; }
+  static bool Any(M m) { return m; }
+};
+
+}  // namespace lossd::kernels::cpu
+
+#endif  // LOSSD_KERNELS_CPU_SCALAR_OPS_H_

@@ -16,7 +16,8 @@ int CpuThreads(const Config& config) {
 
 absl::StatusOr<std::string> ChooseBackend(const Config& config) {
   if (config.backend == Backend::kCuda) {
-    return absl::UnimplementedError("--backend=cuda: CUDA is not in this build");
+    return absl::UnimplementedError(
+        "--backend=cuda: CUDA is not in this build");
   }
   return absl::StrCat("cpu/", kernels::cpu::BestInstructionSet().name.data());
 }

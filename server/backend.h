@@ -16,13 +16,13 @@ namespace lossd {
 // Threads that compute: the flag, or one per core.
 int CpuThreads(const Config& config);
 
-// The name of what ChooseExecutor() will return, for the metrics, which exist before it.
-// Fails as ChooseExecutor() does.
+// The name of what ChooseExecutor() will return, for the metrics, which exist
+// before it. Fails as ChooseExecutor() does.
 absl::StatusOr<std::string> ChooseBackend(const Config& config);
 
-// The executor for --backend. UNAVAILABLE or UNIMPLEMENTED for --backend=cuda on a machine
-// or in a build that cannot; --backend=auto falls back to the CPU. `metrics` and `clock`
-// are borrowed.
+// The executor for --backend. UNAVAILABLE or UNIMPLEMENTED for --backend=cuda
+// on a machine or in a build that cannot; --backend=auto falls back to the CPU.
+// `metrics` and `clock` are borrowed.
 absl::StatusOr<std::unique_ptr<execution::Executor>> MakeExecutor(
     const Config& config, observability::Metrics* metrics, const Clock* clock);
 

@@ -22,8 +22,8 @@ absl::Status CheckAddress(absl::string_view flag, const std::string& address) {
   const size_t colon = address.rfind(':');
   int port = -1;
   const bool split = colon != std::string::npos && colon > 0;
-  if (!split || !absl::SimpleAtoi(address.substr(colon + 1), &port) || port < 0 ||
-      port > 65535) {
+  if (!split || !absl::SimpleAtoi(address.substr(colon + 1), &port) ||
+      port < 0 || port > 65535) {
     return Bad(flag, address, "HOST:PORT with a port in [0, 65535]");
   }
   return absl::OkStatus();
@@ -64,14 +64,16 @@ absl::Status CheckNumbers(const Config& config) {
       CheckRange("max_inflight_requests", config.max_inflight_requests, 1),
       // protobuf counts a message's bytes in 31 bits
       CheckRange("max_message_bytes", config.max_message_bytes, 1, kMaxMessage),
-      CheckDuration("max_queue_delay", config.max_queue_delay, absl::Seconds(10)),
+      CheckDuration("max_queue_delay", config.max_queue_delay,
+                    absl::Seconds(10)),
       CheckDuration("drain_timeout", config.drain_timeout, absl::Hours(1)),
   };
   for (const absl::Status& status : checks) {
     if (!status.ok()) return status;
   }
   for (const int device : config.cuda_devices) {
-    if (device < 0) return Bad("cuda_devices", device, "device numbers from 0 up");
+    if (device < 0)
+      return Bad("cuda_devices", device, "device numbers from 0 up");
   }
   return absl::OkStatus();
 }
@@ -86,11 +88,13 @@ absl::Status CheckTls(const Config& config) {
     return Bad("tls_client_ca", config.tls_client_ca,
                "given with --tls_cert and --tls_key");
   }
-  for (const auto& [flag, path] : {std::pair("tls_cert", config.tls_cert),
-                                   std::pair("tls_key", config.tls_key),
-                                   std::pair("tls_client_ca", config.tls_client_ca),
-                                   std::pair("token_file", config.token_file)}) {
-    if (absl::Status status = CheckReadable(flag, path); !status.ok()) return status;
+  for (const auto& [flag, path] :
+       {std::pair("tls_cert", config.tls_cert),
+        std::pair("tls_key", config.tls_key),
+        std::pair("tls_client_ca", config.tls_client_ca),
+        std::pair("token_file", config.token_file)}) {
+    if (absl::Status status = CheckReadable(flag, path); !status.ok())
+      return status;
   }
   return absl::OkStatus();
 }
@@ -99,12 +103,14 @@ absl::Status CheckTls(const Config& config) {
 
 absl::Status ValidateConfig(const Config& config) {
   if (absl::Status s = CheckAddress("listen", config.listen); !s.ok()) return s;
-  if (absl::Status s = CheckAddress("metrics_listen", config.metrics_listen); !s.ok()) {
+  if (absl::Status s = CheckAddress("metrics_listen", config.metrics_listen);
+      !s.ok()) {
     return s;
   }
   if (config.unix_socket.size() >= sizeof(sockaddr_un::sun_path)) {
-    return Bad("unix_socket", config.unix_socket,
-               absl::StrCat("shorter than ", sizeof(sockaddr_un::sun_path), " bytes"));
+    return Bad(
+        "unix_socket", config.unix_socket,
+        absl::StrCat("shorter than ", sizeof(sockaddr_un::sun_path), " bytes"));
   }
   if (!config.shared_memory_socket.empty()) {
     return Bad("shared_memory_socket", config.shared_memory_socket,

@@ -14,8 +14,8 @@ namespace lossd {
 
 enum class Backend { kAuto, kCpu, kCuda };
 
-// One field per flag of flags.cc, which documents them; defaults and their reasons are
-// here. 0 means "chosen from the machine" where a comment says so.
+// One field per flag of flags.cc, which documents them; defaults and their
+// reasons are here. 0 means "chosen from the machine" where a comment says so.
 struct Config {
   std::string listen = "0.0.0.0:50051";
   std::string unix_socket;  // empty: none
@@ -24,12 +24,15 @@ struct Config {
 
   Backend backend = Backend::kAuto;
   std::vector<int> cuda_devices;  // empty: all
-  int cuda_streams = 4;           // copies in, compute and copies out overlap, and one spare
-  int cpu_threads = 0;            // 0: as many as the machine runs at once
-  int rpc_threads = 0;            // 0: 2, or 1 on a machine of one core; more only for gRPC
+  int cuda_streams =
+      4;  // copies in, compute and copies out overlap, and one spare
+  int cpu_threads = 0;  // 0: as many as the machine runs at once
+  int rpc_threads =
+      0;  // 0: 2, or 1 on a machine of one core; more only for gRPC
 
   int64_t max_batch_requests = 256;
-  // Enough to amortise a wake-up; small enough that a huge request is shared by all cores.
+  // Enough to amortise a wake-up; small enough that a huge request is shared by
+  // all cores.
   int64_t max_batch_elements = int64_t{1} << 18;
   // Computing so many elements takes less time than waking another thread.
   int64_t max_inline_elements = int64_t{1} << 14;

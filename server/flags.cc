@@ -16,20 +16,29 @@
 
 using lossd::Config;
 
-ABSL_FLAG(std::string, listen, Config().listen, "HOST:PORT to serve gRPC on; port 0: any");
-ABSL_FLAG(std::string, unix_socket, "", "path of a Unix socket to serve gRPC on as well");
+ABSL_FLAG(std::string, listen, Config().listen,
+          "HOST:PORT to serve gRPC on; port 0: any");
+ABSL_FLAG(std::string, unix_socket, "",
+          "path of a Unix socket to serve gRPC on as well");
 ABSL_FLAG(std::string, metrics_listen, Config().metrics_listen,
           "HOST:PORT of the /metrics page; port 0: any");
-ABSL_FLAG(std::string, backend, "auto", "auto (CUDA if there is a device), cpu or cuda");
-ABSL_FLAG(std::vector<std::string>, cuda_devices, {}, "device numbers; empty: all");
-ABSL_FLAG(int, cuda_streams, Config().cuda_streams, "batches in flight per CUDA device");
-ABSL_FLAG(int, cpu_threads, Config().cpu_threads, "threads that compute; 0: one per core");
+ABSL_FLAG(std::string, backend, "auto",
+          "auto (CUDA if there is a device), cpu or cuda");
+ABSL_FLAG(std::vector<std::string>, cuda_devices, {},
+          "device numbers; empty: all");
+ABSL_FLAG(int, cuda_streams, Config().cuda_streams,
+          "batches in flight per CUDA device");
+ABSL_FLAG(int, cpu_threads, Config().cpu_threads,
+          "threads that compute; 0: one per core");
 ABSL_FLAG(int, rpc_threads, Config().rpc_threads,
           "threads that read and answer RPCs; 0: 2, or 1 on one core");
-ABSL_FLAG(int64_t, max_batch_requests, Config().max_batch_requests, "requests per batch");
-ABSL_FLAG(int64_t, max_batch_elements, Config().max_batch_elements, "elements per batch");
-ABSL_FLAG(int64_t, max_inline_elements, Config().max_inline_elements,
-          "batches up to so many elements are computed by the RPC thread; 0: none");
+ABSL_FLAG(int64_t, max_batch_requests, Config().max_batch_requests,
+          "requests per batch");
+ABSL_FLAG(int64_t, max_batch_elements, Config().max_batch_elements,
+          "elements per batch");
+ABSL_FLAG(
+    int64_t, max_inline_elements, Config().max_inline_elements,
+    "batches up to so many elements are computed by the RPC thread; 0: none");
 ABSL_FLAG(absl::Duration, max_queue_delay, Config().max_queue_delay,
           "how long a batch is held open for more requests, such as 200us");
 ABSL_FLAG(int64_t, max_inflight_bytes, Config().max_inflight_bytes,
@@ -40,10 +49,12 @@ ABSL_FLAG(int64_t, max_message_bytes, Config().max_message_bytes,
           "largest request; more is RESOURCE_EXHAUSTED");
 ABSL_FLAG(absl::Duration, drain_timeout, Config().drain_timeout,
           "how long accepted work may take after SIGTERM");
-ABSL_FLAG(std::string, tls_cert, "", "PEM file of the server's certificate chain");
+ABSL_FLAG(std::string, tls_cert, "",
+          "PEM file of the server's certificate chain");
 ABSL_FLAG(std::string, tls_key, "", "PEM file of its private key");
-ABSL_FLAG(std::string, tls_client_ca, "",
-          "PEM file of authorities; clients then need a certificate (mutual TLS)");
+ABSL_FLAG(
+    std::string, tls_client_ca, "",
+    "PEM file of authorities; clients then need a certificate (mutual TLS)");
 ABSL_FLAG(std::string, token_file, "",
           "file of bearer tokens, one a line; clients then need one");
 ABSL_FLAG(std::string, shared_memory_socket, "", "not in this build");
@@ -59,7 +70,8 @@ absl::Status Set(absl::string_view name, absl::string_view value,
                  absl::string_view origin) {
   absl::CommandLineFlag* flag = absl::FindCommandLineFlag(name);
   if (flag == nullptr) {  // such as --nochannelz=1
-    return absl::InvalidArgumentError(absl::StrCat(origin, ": unknown flag --", name));
+    return absl::InvalidArgumentError(
+        absl::StrCat(origin, ": unknown flag --", name));
   }
   std::string error;
   if (flag->ParseFrom(value, &error)) return absl::OkStatus();
@@ -70,10 +82,12 @@ absl::Status Set(absl::string_view name, absl::string_view value,
 }
 
 absl::Status ReadArguments(const std::vector<std::string>& arguments,
-                           absl::string_view origin, int depth, CommandLine* line);
+                           absl::string_view origin, int depth,
+                           CommandLine* line);
 
 // Lines that are empty or begin with # are left out.
-absl::Status ReadFlagFile(const std::string& path, int depth, CommandLine* line) {
+absl::Status ReadFlagFile(const std::string& path, int depth,
+                          CommandLine* line) {
   constexpr int kMaxDepth = 8;  // a file that names itself must end somewhere
   std::ifstream file(path);
   if (!file.good() || depth > kMaxDepth) {
@@ -83,7 +97,8 @@ absl::Status ReadFlagFile(const std::string& path, int depth, CommandLine* line)
   std::vector<std::string> arguments;
   for (std::string text; std::getline(file, text);) {
     const absl::string_view stripped = absl::StripAsciiWhitespace(text);
-    if (!stripped.empty() && stripped.front() != '#') arguments.emplace_back(stripped);
+    if (!stripped.empty() && stripped.front() != '#')
+      arguments.emplace_back(stripped);
   }
   return ReadArguments(arguments, path, depth + 1, line);
 }
@@ -91,15 +106,16 @@ absl::Status ReadFlagFile(const std::string& path, int depth, CommandLine* line)
 std::string Help() {
   std::string text =
       "lossd: sigmoid-family losses and their gradients as a gRPC service.\n\n"
-      "Each flag is also read from the environment as LOSSD_<FLAG>, and from files\n"
+      "Each flag is also read from the environment as LOSSD_<FLAG>, and from "
+      "files\n"
       "(--flagfile=PATH, one --flag=value a line).\n\n";
   std::vector<absl::CommandLineFlag*> flags;
   for (const auto& [name, flag] : absl::GetAllFlags()) flags.push_back(flag);
   std::sort(flags.begin(), flags.end(),
             [](const auto* a, const auto* b) { return a->Name() < b->Name(); });
   for (const absl::CommandLineFlag* flag : flags) {
-    absl::StrAppend(&text, "  --", flag->Name(), "=", flag->DefaultValue(), "\n      ",
-                    flag->Help(), "\n");
+    absl::StrAppend(&text, "  --", flag->Name(), "=", flag->DefaultValue(),
+                    "\n      ", flag->Help(), "\n");
   }
   return text;
 }
@@ -119,7 +135,8 @@ bool IsNegatedBool(absl::string_view name) {
 }
 
 absl::Status ReadArguments(const std::vector<std::string>& arguments,
-                           absl::string_view origin, int depth, CommandLine* line) {
+                           absl::string_view origin, int depth,
+                           CommandLine* line) {
   for (size_t i = 0; i < arguments.size(); ++i) {
     absl::string_view name = arguments[i];
     if (!absl::ConsumePrefix(&name, "-")) {
@@ -134,12 +151,13 @@ absl::Status ReadArguments(const std::vector<std::string>& arguments,
       name = name.substr(0, equals);
     }
     if (name == "help" || name == "version") {
-      line->print = name == "help" ? Help() : absl::StrCat("lossd ", kVersion, "\n");
+      line->print =
+          name == "help" ? Help() : absl::StrCat("lossd ", kVersion, "\n");
       continue;
     }
     if (!IsFlag(name) && !IsNegatedBool(name)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(origin, ": unknown flag --", name, "; see lossd --help"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          origin, ": unknown flag --", name, "; see lossd --help"));
     }
     if (!value && IsBool(name)) value = "true";
     if (!value && IsNegatedBool(name)) {
@@ -159,12 +177,14 @@ absl::Status ReadArguments(const std::vector<std::string>& arguments,
 }
 
 absl::Status ReadEnvironment(
-    const std::function<const char*(const char* name)>& environment, CommandLine* line) {
+    const std::function<const char*(const char* name)>& environment,
+    CommandLine* line) {
   if (const char* path = environment("LOSSD_FLAGFILE"); path != nullptr) {
     if (absl::Status s = ReadFlagFile(path, 0, line); !s.ok()) return s;
   }
   for (const auto& [name, flag] : absl::GetAllFlags()) {
-    const std::string variable = absl::StrCat("LOSSD_", absl::AsciiStrToUpper(name));
+    const std::string variable =
+        absl::StrCat("LOSSD_", absl::AsciiStrToUpper(name));
     const char* value = environment(variable.c_str());
     if (value == nullptr) continue;
     if (absl::Status s = Set(name, value, variable); !s.ok()) return s;
@@ -234,7 +254,8 @@ absl::StatusOr<CommandLine> ReadCommandLine(
     const std::function<const char*(const char* name)>& environment) {
   CommandLine line;
   if (absl::Status s = ReadEnvironment(environment, &line); !s.ok()) return s;
-  if (absl::Status s = ReadArguments(arguments, "command line", 0, &line); !s.ok()) {
+  if (absl::Status s = ReadArguments(arguments, "command line", 0, &line);
+      !s.ok()) {
     return s;
   }
   if (line.print.has_value()) return line;

@@ -26,11 +26,13 @@ int Fail(int code, const absl::Status& status) {
   return code;
 }
 
-// gRPC and protobuf have logs of their own; a client could fill them with garbage.
+// gRPC and protobuf have logs of their own; a client could fill them with
+// garbage.
 void JoinLibraryLogs() {
   gpr_set_log_function([](gpr_log_func_args* args) {
     if (lossd::observability::LogsRequests()) {
-      lossd::observability::LogRequest(absl::StrCat("grpc: ", args->message), {});
+      lossd::observability::LogRequest(absl::StrCat("grpc: ", args->message),
+                                       {});
     }
   });
   google::protobuf::SetLogHandler(nullptr);
@@ -61,17 +63,21 @@ int Serve(const lossd::Config& config) {
     const bool usage = absl::IsInvalidArgument(server.status());
     return Fail(usage ? kExitUsage : kExitFailed, server.status());
   }
-  std::printf("lossd listening on %s metrics on %s\n", (*server)->address().c_str(),
+  std::printf("lossd listening on %s metrics on %s\n",
+              (*server)->address().c_str(),
               (*server)->metrics_address().c_str());
   std::fflush(stdout);
-  lossd::observability::LogInfo(absl::StrCat("serving with ", (*server)->backend()));
+  lossd::observability::LogInfo(
+      absl::StrCat("serving with ", (*server)->backend()));
 
   const int first = WaitForSignal(signals);
-  lossd::observability::LogInfo(absl::StrCat("draining after ", strsignal(first)));
+  lossd::observability::LogInfo(
+      absl::StrCat("draining after ", strsignal(first)));
   // A second signal does not wait for the drain.
   std::thread([&signals] { _exit(128 + WaitForSignal(signals)); }).detach();
   const bool drained = (*server)->Shutdown(config.drain_timeout);
-  lossd::observability::LogInfo(drained ? "drained" : "the drain ran out of time");
+  lossd::observability::LogInfo(drained ? "drained"
+                                        : "the drain ran out of time");
   // The thread above may still wait on this stack's set: end before it goes.
   server->reset();
   std::fflush(nullptr);
@@ -81,18 +87,19 @@ int Serve(const lossd::Config& config) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const auto line = lossd::ReadCommandLine({argv + 1, argv + argc},
-                                           [](const char* name) { return getenv(name); });
+  const auto line = lossd::ReadCommandLine(
+      {argv + 1, argv + argc}, [](const char* name) { return getenv(name); });
   if (!line.ok()) return Fail(kExitUsage, line.status());
   if (line->print.has_value()) {
     std::fputs(line->print->c_str(), stdout);
     return EXIT_SUCCESS;
   }
-  const absl::Status log =
-      lossd::observability::StartLog(line->config.log_level, line->config.log_format);
+  const absl::Status log = lossd::observability::StartLog(
+      line->config.log_level, line->config.log_format);
   if (!log.ok()) {
     return Fail(kExitUsage, absl::InvalidArgumentError(absl::StrCat(
-                                "--log_level=", line->config.log_level, ": ", log.message())));
+                                "--log_level=", line->config.log_level, ": ",
+                                log.message())));
   }
   JoinLibraryLogs();
   return Serve(line->config);

@@ -22,11 +22,12 @@ namespace {
 // Returned buffers kept for the next requests.
 constexpr int64_t kMaxPooledBytes = int64_t{256} << 20;
 
-// How often a drain looks whether it is over. Nothing on the way of a request tells it,
-// because that would cost every request.
+// How often a drain looks whether it is over. Nothing on the way of a request
+// tells it, because that would cost every request.
 constexpr absl::Duration kDrainPoll = absl::Milliseconds(2);
 
-// For calls that a drain does not wait for: health watches and reflection streams.
+// For calls that a drain does not wait for: health watches and reflection
+// streams.
 constexpr absl::Duration kCloseStreams = absl::Milliseconds(100);
 
 int RpcThreads(const Config& config) {
@@ -59,12 +60,14 @@ absl::StatusOr<std::vector<std::string>> LoadTokens(const std::string& path) {
 
 // What gRPC's plugins add to every server that is built after this.
 void InstallPlugins(const Config& config) {
-  grpc::EnableDefaultHealthCheckService(true);
+  // HealthService is ours; gRPC's own polls (see there).
+  grpc::EnableDefaultHealthCheckService(false);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   if (config.channelz) grpc::channelz::experimental::InitChannelzService();
 }
 
-v1::GetServerInfoResponse InfoOf(const Config& config, std::string_view backend) {
+v1::GetServerInfoResponse InfoOf(const Config& config,
+                                 std::string_view backend) {
   v1::GetServerInfoResponse info;
   info.set_version(kVersion);
   info.add_backends(std::string(backend));
@@ -91,7 +94,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Create(const Config& config) {
 }
 
 absl::Status Server::BuildParts() {
-  absl::StatusOr<std::vector<std::string>> tokens = LoadTokens(config_.token_file);
+  absl::StatusOr<std::vector<std::string>> tokens =
+      LoadTokens(config_.token_file);
   if (!tokens.ok()) return tokens.status();
   absl::StatusOr<std::string> backend = ChooseBackend(config_);
   if (!backend.ok()) return backend.status();
@@ -102,12 +106,14 @@ absl::Status Server::BuildParts() {
   budgets.max_inflight_bytes = config_.max_inflight_bytes;
   budgets.max_inflight_requests = config_.max_inflight_requests;
   admission_ = std::make_unique<admission::AdmissionController>(budgets);
-  batcher_ = std::make_unique<batching::Batcher>(BatcherOptionsOf(config_), &clock_);
+  batcher_ =
+      std::make_unique<batching::Batcher>(BatcherOptionsOf(config_), &clock_);
   auto executor = MakeExecutor(config_, metrics_.get(), &clock_);
   if (!executor.ok()) return executor.status();
   executor_ = *std::move(executor);
   AddGauges();
-  auto exposer = observability::Exposer::Start(config_.metrics_listen, *metrics_);
+  auto exposer =
+      observability::Exposer::Start(config_.metrics_listen, *metrics_);
   if (!exposer.ok()) return exposer.status();
   exposer_ = *std::move(exposer);
   authenticator_ = std::make_unique<rpc::Authenticator>(*std::move(tokens));
@@ -120,14 +126,15 @@ absl::Status Server::BuildParts() {
                .authenticator = authenticator_.get(),
                .buffers = buffers_,
                .max_inflight_bytes = config_.max_inflight_bytes};
-  loss_service_ =
-      std::make_unique<rpc::LossService>(&services_, InfoOf(config_, services_.backend));
+  loss_service_ = std::make_unique<rpc::LossService>(
+      &services_, InfoOf(config_, services_.backend));
   return absl::OkStatus();
 }
 
 void Server::AddGauges() {
   const auto add = [this](const char* name, const char* help, auto read) {
-    metrics_->AddGauge(name, help, [read] { return static_cast<double>(read()); });
+    metrics_->AddGauge(name, help,
+                       [read] { return static_cast<double>(read()); });
   };
   add("lossd_inflight_requests", "Requests admitted and not yet answered.",
       [this] { return admission_->inflight_requests(); });
@@ -149,11 +156,13 @@ absl::Status Server::Listen() {
   int port = 0;
   builder.AddListeningPort(config_.listen, credentials, &port);
   if (!config_.unix_socket.empty()) {
-    builder.AddListeningPort(absl::StrCat("unix:", config_.unix_socket), credentials);
+    builder.AddListeningPort(absl::StrCat("unix:", config_.unix_socket),
+                             credentials);
   }
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.SetMaxReceiveMessageSize(static_cast<int>(config_.max_message_bytes));
   builder.RegisterService(loss_service_.get());
+  builder.RegisterService(&health_service_);
   for (int i = 0; i < RpcThreads(config_); ++i) {
     rpc_threads_.push_back(std::make_unique<rpc::RpcThread>(
         rpc::RpcThreadOptions(), &services_, loss_service_.get(),
@@ -161,12 +170,15 @@ absl::Status Server::Listen() {
   }
   grpc_server_ = builder.BuildAndStart();
   if (grpc_server_ == nullptr) {
-    return absl::UnavailableError(absl::StrCat(
-        "cannot listen on ", config_.listen,
-        config_.unix_socket.empty() ? "" : absl::StrCat(" and ", config_.unix_socket),
-        ": in use, or not an address of this machine"));
+    return absl::UnavailableError(
+        absl::StrCat("cannot listen on ", config_.listen,
+                     config_.unix_socket.empty()
+                         ? ""
+                         : absl::StrCat(" and ", config_.unix_socket),
+                     ": in use, or not an address of this machine"));
   }
-  address_ = absl::StrCat(config_.listen.substr(0, config_.listen.rfind(':')), ":", port);
+  address_ = absl::StrCat(config_.listen.substr(0, config_.listen.rfind(':')),
+                          ":", port);
   return absl::OkStatus();
 }
 
@@ -174,9 +186,7 @@ void Server::StartThreads() {
   executor_->Start(*batcher_);
   for (auto& thread : rpc_threads_) thread->Start();
   running_ = true;
-  auto* health = grpc_server_->GetHealthCheckService();
-  health->SetServingStatus(v1::LossService::service_full_name(), true);
-  health->SetServingStatus(true);
+  health_service_.SetServing(true);
 }
 
 bool Server::WaitForAccepted(absl::Time until) const {
@@ -189,12 +199,13 @@ bool Server::WaitForAccepted(absl::Time until) const {
 
 bool Server::Shutdown(absl::Duration drain_timeout) {
   if (!std::exchange(running_, false)) return true;
-  grpc_server_->GetHealthCheckService()->SetServingStatus(false);
+  health_service_.SetServing(false);
   admission_->StopAdmitting();
   const bool drained = WaitForAccepted(absl::Now() + drain_timeout);
   if (!drained) {
     batcher_->DropQueued(absl::UnavailableError("the server is shutting down"));
   }
+  health_service_.EndWatches();
   grpc_server_->Shutdown(absl::ToChronoTime(absl::Now() + kCloseStreams));
   for (auto& thread : rpc_threads_) thread->Join();
   batcher_->Close();

@@ -20,14 +20,15 @@
 #include "server/observability/exposer.h"
 #include "server/observability/metrics.h"
 #include "server/rpc/authenticator.h"
+#include "server/rpc/health_service.h"
 #include "server/rpc/loss_service.h"
 #include "server/rpc/rpc_threads.h"
 #include "server/rpc/services.h"
 
 namespace lossd {
 
-// A running server. Several may live in one process, as tests have them. Shutdown() is
-// called by one thread.
+// A running server. Several may live in one process, as tests have them.
+// Shutdown() is called by one thread.
 class Server {
  public:
   // A server that answers, or
@@ -46,9 +47,10 @@ class Server {
   std::string metrics_address() const { return exposer_->address(); }
   std::string backend() const { return std::string(services_.backend); }
 
-  // Drains: health turns NOT_SERVING, new requests are UNAVAILABLE, and what was accepted
-  // is computed and sent, for at most `drain_timeout`; then what still waits in the queue
-  // is answered UNAVAILABLE. Returns when every call has ended. True if none was dropped.
+  // Drains: health turns NOT_SERVING, new requests are UNAVAILABLE, and what
+  // was accepted is computed and sent, for at most `drain_timeout`; then what
+  // still waits in the queue is answered UNAVAILABLE. Returns when every call
+  // has ended. True if none was dropped.
   bool Shutdown(absl::Duration drain_timeout);
 
   int64_t inflight_requests() const { return admission_->inflight_requests(); }
@@ -74,6 +76,7 @@ class Server {
   std::unique_ptr<observability::Exposer> exposer_;
   std::unique_ptr<rpc::Authenticator> authenticator_;
   rpc::Services services_{};
+  rpc::HealthService health_service_{v1::LossService::service_full_name()};
   std::unique_ptr<rpc::LossService> loss_service_;
   std::unique_ptr<grpc::Server> grpc_server_;
   std::vector<std::unique_ptr<rpc::RpcThread>> rpc_threads_;

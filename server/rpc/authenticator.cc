@@ -33,12 +33,14 @@ absl::Status Authenticator::Check(const grpc::ServerContext& context) const {
   const auto& metadata = context.client_metadata();
   const auto found = metadata.find("authorization");
   if (found == metadata.end()) {
-    return absl::UnauthenticatedError("authorization: no bearer token was sent");
+    return absl::UnauthenticatedError(
+        "authorization: no bearer token was sent");
   }
   const absl::string_view value(found->second.data(), found->second.size());
   if (!absl::StartsWithIgnoreCase(value, kBearer) ||
       !Accepts(value.substr(kBearer.size()))) {
-    return absl::UnauthenticatedError("authorization: not a known bearer token");
+    return absl::UnauthenticatedError(
+        "authorization: not a known bearer token");
   }
   return absl::OkStatus();
 }

@@ -12,14 +12,15 @@
 
 namespace lossd::rpc {
 
-// Checks `authorization: Bearer TOKEN` against a list. Without tokens everyone may come
-// in. Immutable, thread-safe.
+// Checks `authorization: Bearer TOKEN` against a list. Without tokens everyone
+// may come in. Immutable, thread-safe.
 class Authenticator {
  public:
-  explicit Authenticator(std::vector<std::string> tokens) : tokens_(std::move(tokens)) {}
+  explicit Authenticator(std::vector<std::string> tokens)
+      : tokens_(std::move(tokens)) {}
 
-  // UNAUTHENTICATED unless one of the tokens was sent. How long it takes tells nothing of
-  // the tokens but how many there are and how long they are.
+  // UNAUTHENTICATED unless one of the tokens was sent. How long it takes tells
+  // nothing of the tokens but how many there are and how long they are.
   absl::Status Check(const grpc::ServerContext& context) const;
 
   bool Accepts(absl::string_view token) const;
@@ -28,8 +29,8 @@ class Authenticator {
   const std::vector<std::string> tokens_;
 };
 
-// The tokens of a file's text: one a line; empty lines and lines that begin with # are
-// left out.
+// The tokens of a file's text: one a line; empty lines and lines that begin
+// with # are left out.
 std::vector<std::string> ReadTokens(absl::string_view text);
 
 }  // namespace lossd::rpc

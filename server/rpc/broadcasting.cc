@@ -8,8 +8,8 @@
 namespace lossd::rpc {
 namespace {
 
-// Whether every operand reads dimension `k` as a continuation of the one before it,
-// whose strides are in `outer`.
+// Whether every operand reads dimension `k` as a continuation of the one before
+// it, whose strides are in `outer`.
 bool Continues(std::span<const FoldedOperand> operands,
                std::span<const uint64_t> outer, size_t k, uint64_t dim) {
   for (size_t i = 0; i < operands.size(); ++i) {
@@ -55,16 +55,18 @@ absl::Status FoldShape(const Dims& dims, std::span<FoldedOperand> operands,
   absl::InlinedVector<uint64_t, 3> outer(operands.size());
   for (size_t k = 0; k < dims.size(); ++k) {
     if (k > 0 && dims[k] == 1) continue;
-    const bool merge = folded.size() > 1 && Continues(operands, outer, k, dims[k]);
+    const bool merge =
+        folded.size() > 1 && Continues(operands, outer, k, dims[k]);
     if (merge) {
       folded.back() *= dims[k];
     } else {
       folded.push_back(dims[k]);
     }
     if (folded.size() > kernels::kMaxRank) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "logits.shape: ", ShapeText(dims), " with these weights needs more than ",
-          kernels::kMaxRank, " dimensions"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("logits.shape: ", ShapeText(dims),
+                       " with these weights needs more than ",
+                       kernels::kMaxRank, " dimensions"));
     }
     for (size_t i = 0; i < operands.size(); ++i) {
       outer[i] = operands[i].strides[k];

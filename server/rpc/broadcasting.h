@@ -1,4 +1,5 @@
-// Shapes: broadcasting as NumPy does it, and folding to the ranks that kernels read.
+// Shapes: broadcasting as NumPy does it, and folding to the ranks that kernels
+// read.
 #ifndef LOSSD_SERVER_RPC_BROADCASTING_H_
 #define LOSSD_SERVER_RPC_BROADCASTING_H_
 
@@ -13,9 +14,9 @@
 
 namespace lossd::rpc {
 
-// The strides with which `dims`, aligned to the right, is read through `logits_dims`; one
-// per dimension of the logits, 0 where it is repeated. INVALID_ARGUMENT, naming both
-// shapes, if it does not broadcast.
+// The strides with which `dims`, aligned to the right, is read through
+// `logits_dims`; one per dimension of the logits, 0 where it is repeated.
+// INVALID_ARGUMENT, naming both shapes, if it does not broadcast.
 absl::StatusOr<Dims> BroadcastStrides(Field field, const Dims& dims,
                                       const Dims& logits_dims);
 
@@ -28,9 +29,10 @@ struct FoldedOperand {
   kernels::Operand* operand;
 };
 
-// Merges neighbouring dimensions that every operand reads as one, and drops those of size
-// 1. The first dimension stays itself: NORMALIZER_BATCH divides by it. INVALID_ARGUMENT if
-// more than kernels::kMaxRank dimensions remain.
+// Merges neighbouring dimensions that every operand reads as one, and drops
+// those of size
+// 1. The first dimension stays itself: NORMALIZER_BATCH divides by it.
+// INVALID_ARGUMENT if more than kernels::kMaxRank dimensions remain.
 absl::Status FoldShape(const Dims& dims, std::span<FoldedOperand> operands,
                        kernels::Shape* shape);
 

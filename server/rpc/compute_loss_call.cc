@@ -36,8 +36,9 @@ absl::Time DeadlineOf(const grpc::ServerContext& context) {
 
 // The RPC is over for the client, and not by our reply.
 absl::Status GoneStatus(absl::Time deadline, absl::Time now) {
-  return now >= deadline ? absl::DeadlineExceededError("the deadline passed")
-                         : absl::CancelledError("the client cancelled the request");
+  return now >= deadline
+             ? absl::DeadlineExceededError("the deadline passed")
+             : absl::CancelledError("the client cancelled the request");
 }
 
 }  // namespace
@@ -50,8 +51,8 @@ void ComputeLossCall::Listen() {
   context_.emplace();
   responder_.emplace(&*context_);
   context_->AsyncNotifyWhenDone(&done_tag_);
-  service_->RequestComputeLoss(&*context_, &message_, &*responder_, queue_, queue_,
-                               &request_tag_);
+  service_->RequestComputeLoss(&*context_, &message_, &*responder_, queue_,
+                               queue_, &request_tag_);
 }
 
 bool ComputeLossCall::Start() {
@@ -88,13 +89,15 @@ bool ComputeLossCall::Start() {
 }
 
 absl::Status ComputeLossCall::Read() {
-  if (absl::Status s = services_->authenticator->Check(*context_); !s.ok()) return s;
+  if (absl::Status s = services_->authenticator->Check(*context_); !s.ok())
+    return s;
   if (absl::Status s = parser_.Parse(message_); !s.ok()) return s;
   return request_.Read(parser_);
 }
 
 bool ComputeLossCall::Admit() {
-  const int64_t results = int64_t{request_.wants_gradient()} + request_.wants_losses();
+  const int64_t results =
+      int64_t{request_.wants_gradient()} + request_.wants_losses();
   const int64_t bytes = static_cast<int64_t>(message_.Length()) +
                         results * static_cast<int64_t>(request_.result_bytes());
   // The queue is asked only by those who could not wait for it.
@@ -116,19 +119,23 @@ bool ComputeLossCall::Admit() {
   }
   code_ = permit.status().code();
   responder_->FinishWithError(
-      ToOverloadStatus(permit.status(), services_->batcher->RetryAfter(), &*context_),
+      ToOverloadStatus(permit.status(), services_->batcher->RetryAfter(),
+                       &*context_),
       &finished_tag_);
   return false;
 }
 
-absl::Status ComputeLossCall::CheckElements(const kernels::Totals& totals) const {
-  if (segment.options.reject_nan_logits && totals.first_nan != kernels::kNoIndex) {
+absl::Status ComputeLossCall::CheckElements(
+    const kernels::Totals& totals) const {
+  if (segment.options.reject_nan_logits &&
+      totals.first_nan != kernels::kNoIndex) {
     return absl::InvalidArgumentError(
         absl::StrCat("logits[", totals.first_nan,
                      "]: NaN, and spec.nan_policy is NAN_POLICY_REJECT"));
   }
   if (totals.first_bad_target == kernels::kNoIndex) return absl::OkStatus();
-  const double value = kernels::ElementAt(segment.targets, totals.first_bad_target);
+  const double value =
+      kernels::ElementAt(segment.targets, totals.first_bad_target);
   return absl::InvalidArgumentError(absl::StrCat(
       "targets[", totals.first_bad_target, "]: ", NumberText(value), " is not ",
       segment.options.targets_in_unit_interval ? "in [0, 1]" : "finite"));
@@ -152,13 +159,16 @@ void ComputeLossCall::FinishWithReply(const batching::Computed& computed) {
       .losses = std::move(losses_),
       .gradient = std::move(gradient_),
   };
-  const grpc::ByteBuffer bytes = WriteReply(std::move(reply), services_->buffers);
+  const grpc::ByteBuffer bytes =
+      WriteReply(std::move(reply), services_->buffers);
   services_->metrics->BytesSent(static_cast<int64_t>(bytes.Length()));
   code_ = absl::StatusCode::kOk;
   responder_->Finish(bytes, grpc::Status::OK, &finished_tag_);
 }
 
-void ComputeLossCall::OnDropped(const absl::Status& why) { FinishWithError(why); }
+void ComputeLossCall::OnDropped(const absl::Status& why) {
+  FinishWithError(why);
+}
 
 void ComputeLossCall::FinishWithError(const absl::Status& status) {
   const grpc::Status answer = ToGrpcStatus(status, request_id());

@@ -20,16 +20,18 @@
 
 namespace lossd::rpc {
 
-// The call is the batching::Task. It is used again and again, so that a request allocates
-// little but what gRPC allocates.
+// The call is the batching::Task. It is used again and again, so that a request
+// allocates little but what gRPC allocates.
 //
-//   Listen() -> kRequest -> Start() -> [batcher, executor] -> Finish -> kFinished, kDone
+//   Listen() -> kRequest -> Start() -> [batcher, executor] -> Finish ->
+//   kFinished, kDone
 //
-// gRPC reports kFinished when the reply is out and kDone when the RPC is over for the
-// client (cancelled or not); after both the call has ended. All is called on the call's
-// RPC thread, except OnComputed() and OnDropped(), which come from any thread, once, and
-// touch the call no more after they have started Finish. The permit goes back and the call
-// is counted when it has ended, hence exactly once.
+// gRPC reports kFinished when the reply is out and kDone when the RPC is over
+// for the client (cancelled or not); after both the call has ended. All is
+// called on the call's RPC thread, except OnComputed() and OnDropped(), which
+// come from any thread, once, and touch the call no more after they have
+// started Finish. The permit goes back and the call is counted when it has
+// ended, hence exactly once.
 class ComputeLossCall final : public batching::Task {
  public:
   enum class Event { kRequest, kFinished, kDone };
@@ -46,8 +48,8 @@ class ComputeLossCall final : public batching::Task {
   // Waits for the next RPC. The call is new, or has ended and been reset.
   void Listen();
 
-  // kRequest: validates, admits and enqueues. True if the batcher has it: the caller runs
-  // Batcher::RunInline() soon.
+  // kRequest: validates, admits and enqueues. True if the batcher has it: the
+  // caller runs Batcher::RunInline() soon.
   bool Start();
 
   void OnFinished(bool ok);
@@ -62,13 +64,16 @@ class ComputeLossCall final : public batching::Task {
 
  private:
   absl::Status Read();
-  // Refuses by Finish with more than a status, hence returns whether it was admitted.
+  // Refuses by Finish with more than a status, hence returns whether it was
+  // admitted.
   bool Admit();
   absl::Status CheckElements(const kernels::Totals& totals) const;
   void FinishWithReply(const batching::Computed& computed);
   void FinishWithError(const absl::Status& status);
   absl::StatusCode FinalCode() const;
-  absl::string_view request_id() const { return parser_.request().request_id(); }
+  absl::string_view request_id() const {
+    return parser_.request().request_id();
+  }
 
   const Services* const services_;
   LossService* const service_;

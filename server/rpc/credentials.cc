@@ -5,13 +5,15 @@
 
 namespace lossd::rpc {
 
-std::shared_ptr<grpc::ServerCredentials> MakeCredentials(const TlsFiles& files) {
+std::shared_ptr<grpc::ServerCredentials> MakeCredentials(
+    const TlsFiles& files) {
   using grpc::experimental::FileWatcherCertificateProvider;
   if (files.certificate.empty()) return grpc::InsecureServerCredentials();
   constexpr unsigned kRereadSeconds = 10;
   grpc::experimental::TlsServerCredentialsOptions options(
       std::make_shared<FileWatcherCertificateProvider>(
-          files.key, files.certificate, files.client_authorities, kRereadSeconds));
+          files.key, files.certificate, files.client_authorities,
+          kRereadSeconds));
   options.watch_identity_key_cert_pairs();
   if (!files.client_authorities.empty()) {
     options.watch_root_certs();

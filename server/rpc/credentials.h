@@ -13,11 +13,12 @@ namespace lossd::rpc {
 struct TlsFiles {
   std::string certificate;
   std::string key;
-  std::string client_authorities;  // not empty: clients need a certificate of these
+  std::string
+      client_authorities;  // not empty: clients need a certificate of these
 };
 
-// The files are read again every few seconds, so that certificates can be renewed while
-// the server runs.
+// The files are read again every few seconds, so that certificates can be
+// renewed while the server runs.
 std::shared_ptr<grpc::ServerCredentials> MakeCredentials(const TlsFiles& files);
 
 }  // namespace lossd::rpc

@@ -12,20 +12,22 @@ namespace {
 using observability::Method;
 
 // Counts a call that ends when the handler returns.
-grpc::Status Counted(const Services& services, Method method, absl::Time received,
-                     const absl::Status& status) {
-  services.metrics->CallFinished(method, status.code(), services.clock->Now() - received);
+grpc::Status Counted(const Services& services, Method method,
+                     absl::Time received, const absl::Status& status) {
+  services.metrics->CallFinished(method, status.code(),
+                                 services.clock->Now() - received);
   return ToGrpcStatus(status, {});
 }
 
 }  // namespace
 
-LossService::LossService(const Services* services, v1::GetServerInfoResponse info)
+LossService::LossService(const Services* services,
+                         v1::GetServerInfoResponse info)
     : services_(services), info_(std::move(info)) {}
 
-grpc::Status LossService::GetServerInfo(grpc::ServerContext* context,
-                                        const v1::GetServerInfoRequest* /*request*/,
-                                        v1::GetServerInfoResponse* response) {
+grpc::Status LossService::GetServerInfo(
+    grpc::ServerContext* context, const v1::GetServerInfoRequest* /*request*/,
+    v1::GetServerInfoResponse* response) {
   const absl::Time received = services_->clock->Now();
   services_->metrics->CallAccepted(Method::kGetServerInfo);
   const absl::Status status = services_->authenticator->Check(*context);
@@ -35,12 +37,14 @@ grpc::Status LossService::GetServerInfo(grpc::ServerContext* context,
 
 grpc::Status LossService::StreamLoss(
     grpc::ServerContext* context,
-    grpc::ServerReaderWriter<v1::StreamLossResponse, v1::StreamLossRequest>* /*stream*/) {
+    grpc::ServerReaderWriter<v1::StreamLossResponse,
+                             v1::StreamLossRequest>* /*stream*/) {
   const absl::Time received = services_->clock->Now();
   services_->metrics->CallAccepted(Method::kStreamLoss);
   absl::Status status = services_->authenticator->Check(*context);
   if (status.ok()) {
-    status = absl::UnimplementedError("StreamLoss is not in this build; use ComputeLoss");
+    status = absl::UnimplementedError(
+        "StreamLoss is not in this build; use ComputeLoss");
   }
   return Counted(*services_, Method::kStreamLoss, received, status);
 }
@@ -48,7 +52,8 @@ grpc::Status LossService::StreamLoss(
 void DescribeBuild(v1::GetServerInfoResponse* info) {
   for (const v1::LossKind kind : kLossKinds) info->add_loss_kinds(kind);
   for (const auto type : LogitsTypes()) info->add_logits_dtypes(ToProto(type));
-  for (const auto type : TargetsTypes()) info->add_targets_dtypes(ToProto(type));
+  for (const auto type : TargetsTypes())
+    info->add_targets_dtypes(ToProto(type));
   info->set_supports_streaming(false);
   info->set_supports_shared_memory(false);
 }

@@ -1,4 +1,5 @@
-// The gRPC service: ComputeLoss as raw bytes on completion queues, the rest plainly.
+// The gRPC service: ComputeLoss as raw bytes on completion queues, the rest
+// plainly.
 #ifndef LOSSD_SERVER_RPC_LOSS_SERVICE_H_
 #define LOSSD_SERVER_RPC_LOSS_SERVICE_H_
 
@@ -7,10 +8,10 @@
 
 namespace lossd::rpc {
 
-// ComputeLoss is answered by ComputeLossCall. GetServerInfo and StreamLoss are rare and
-// cheap: gRPC's own threads answer them. Thread-safe.
-class LossService final
-    : public v1::LossService::WithRawMethod_ComputeLoss<v1::LossService::Service> {
+// ComputeLoss is answered by ComputeLossCall. GetServerInfo and StreamLoss are
+// rare and cheap: gRPC's own threads answer them. Thread-safe.
+class LossService final : public v1::LossService::WithRawMethod_ComputeLoss<
+                              v1::LossService::Service> {
  public:
   // `services` is borrowed; `info` is what GetServerInfo answers.
   LossService(const Services* services, v1::GetServerInfoResponse info);
@@ -22,15 +23,16 @@ class LossService final
   // UNIMPLEMENTED.
   grpc::Status StreamLoss(
       grpc::ServerContext* context,
-      grpc::ServerReaderWriter<v1::StreamLossResponse, v1::StreamLossRequest>* stream)
-      override;
+      grpc::ServerReaderWriter<v1::StreamLossResponse, v1::StreamLossRequest>*
+          stream) override;
 
  private:
   const Services* const services_;
   const v1::GetServerInfoResponse info_;
 };
 
-// The part of the answer that this build decides: kinds, dtypes, what is supported.
+// The part of the answer that this build decides: kinds, dtypes, what is
+// supported.
 void DescribeBuild(v1::GetServerInfoResponse* info);
 
 }  // namespace lossd::rpc

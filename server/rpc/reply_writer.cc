@@ -13,7 +13,8 @@
 namespace lossd::rpc {
 namespace {
 
-// Up to here a result is copied behind the header: one slice is cheaper to send than two.
+// Up to here a result is copied behind the header: one slice is cheaper to send
+// than two.
 constexpr size_t kMaxCopiedBytes = 2048;
 
 // Keeps a buffer, and the pool that it goes back to, alive inside gRPC.
@@ -27,7 +28,8 @@ grpc::Slice Lend(Buffer buffer, const std::shared_ptr<BufferPool>& pool) {
   const size_t size = buffer.size();
   auto lent = std::make_unique<Lent>(Lent{pool, std::move(buffer)});
   return grpc::Slice(
-      data, size, [](void* owned) { delete static_cast<Lent*>(owned); }, lent.release());
+      data, size, [](void* owned) { delete static_cast<Lent*>(owned); },
+      lent.release());
 }
 
 void SetDuration(absl::Duration time, google::protobuf::Duration* out) {
@@ -50,7 +52,8 @@ void SetScalars(const Reply& reply, v1::ComputeLossResponse* response) {
   execution.set_batch_requests(static_cast<int32_t>(computed.batch_requests));
   execution.set_batch_elements(computed.batch_elements);
   SetDuration(reply.queue_time, execution.mutable_queue_time());
-  SetDuration(computed.finished - computed.started, execution.mutable_compute_time());
+  SetDuration(computed.finished - computed.started,
+              execution.mutable_compute_time());
 }
 
 void SetTypeAndShape(const Reply& reply, v1::Tensor* tensor) {
@@ -77,19 +80,23 @@ class SliceList {
 
   std::string& header() { return header_; }
 
-  // A field of the response that is a tensor with `data`: written out in two parts,
-  // because protobuf allows fields in any order and the payload comes last.
-  void AddTensor(uint32_t number, const std::string& type_and_shape, Buffer payload) {
+  // A field of the response that is a tensor with `data`: written out in two
+  // parts, because protobuf allows fields in any order and the payload comes
+  // last.
+  void AddTensor(uint32_t number, const std::string& type_and_shape,
+                 Buffer payload) {
     constexpr uint32_t kLengthType = 2;
     std::string data_header;
     AppendVarint(v1::Tensor::kDataFieldNumber << 3 | kLengthType, &data_header);
     AppendVarint(payload.size(), &data_header);
     AppendVarint(number << 3 | kLengthType, &header_);
-    AppendVarint(type_and_shape.size() + data_header.size() + payload.size(), &header_);
+    AppendVarint(type_and_shape.size() + data_header.size() + payload.size(),
+                 &header_);
     header_ += type_and_shape;
     header_ += data_header;
     if (payload.size() <= kMaxCopiedBytes) {
-      header_.append(reinterpret_cast<const char*>(payload.data()), payload.size());
+      header_.append(reinterpret_cast<const char*>(payload.data()),
+                     payload.size());
       return;
     }
     Flush();
@@ -114,12 +121,14 @@ class SliceList {
 
 }  // namespace
 
-grpc::ByteBuffer WriteReply(Reply reply, const std::shared_ptr<BufferPool>& pool) {
+grpc::ByteBuffer WriteReply(Reply reply,
+                            const std::shared_ptr<BufferPool>& pool) {
   using v1::ComputeLossResponse;
   // Room for the message without the heap.
   alignas(8) char block[2048];
   google::protobuf::Arena arena(block, sizeof(block));
-  auto* response = google::protobuf::Arena::CreateMessage<ComputeLossResponse>(&arena);
+  auto* response =
+      google::protobuf::Arena::CreateMessage<ComputeLossResponse>(&arena);
   SetScalars(reply, response);
   SliceList slices(pool);
   if (reply.request.as_values()) {

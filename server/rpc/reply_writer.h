@@ -1,4 +1,5 @@
-// ComputeLossResponse as slices: a few header bytes, and the results where they lie.
+// ComputeLossResponse as slices: a few header bytes, and the results where they
+// lie.
 #ifndef LOSSD_SERVER_RPC_REPLY_WRITER_H_
 #define LOSSD_SERVER_RPC_REPLY_WRITER_H_
 
@@ -25,9 +26,11 @@ struct Reply {
   Buffer gradient;  // with ValidRequest::wants_gradient()
 };
 
-// Takes the buffers. Large ones become slices and go back to `pool` when gRPC has let go
-// of them, which may be after the server is gone: hence the shared pointer.
-grpc::ByteBuffer WriteReply(Reply reply, const std::shared_ptr<BufferPool>& pool);
+// Takes the buffers. Large ones become slices and go back to `pool` when gRPC
+// has let go of them, which may be after the server is gone: hence the shared
+// pointer.
+grpc::ByteBuffer WriteReply(Reply reply,
+                            const std::shared_ptr<BufferPool>& pool);
 
 }  // namespace lossd::rpc
 

@@ -16,24 +16,27 @@
 namespace lossd::rpc {
 
 struct RpcThreadOptions {
-  // Calls that wait for an RPC on each queue; one that arrives while none waits is held
-  // back by gRPC until the next round.
+  // Calls that wait for an RPC on each queue; one that arrives while none waits
+  // is held back by gRPC until the next round.
   int listening_calls = 64;
-  // Events handled before the batcher is told: what arrives together is enqueued together.
+  // Events handled before the batcher is told: what arrives together is
+  // enqueued together.
   int max_events_at_once = 64;
   // Calls that have ended and wait to be used again; more are freed.
   int max_spare_calls = 256;
 };
 
-// One completion queue and the thread that serves it. All but Start() and Join() happens
-// on that thread.
+// One completion queue and the thread that serves it. All but Start() and
+// Join() happens on that thread.
 class RpcThread {
  public:
   // Borrows `services` and `service`.
   RpcThread(const RpcThreadOptions& options, const Services* services,
-            LossService* service, std::unique_ptr<grpc::ServerCompletionQueue> queue);
+            LossService* service,
+            std::unique_ptr<grpc::ServerCompletionQueue> queue);
 
-  ~RpcThread();  // joins
+  // Joins. The grpc::Server has been shut down, or was never built.
+  ~RpcThread();
 
   // The grpc::Server is running.
   void Start();
@@ -52,8 +55,8 @@ class RpcThread {
   LossService* const service_;
   const std::unique_ptr<grpc::ServerCompletionQueue> queue_;
 
-  bool started_ = false;
-  int calls_ = 0;  // listening or busy; those own themselves, through their tags
+  int calls_ =
+      0;  // listening or busy; those own themselves, through their tags
   int listening_ = 0;
   std::vector<std::unique_ptr<ComputeLossCall>> spare_;
   bool enqueued_ = false;  // the batcher was given something in this round

@@ -14,8 +14,8 @@
 
 namespace lossd::rpc {
 
-// Borrowed, all thread-safe, and longer-lived than every call. Built by the composition
-// root.
+// Borrowed, all thread-safe, and longer-lived than every call. Built by the
+// composition root.
 struct Services {
   const Clock* clock;
   admission::AdmissionController* admission;
@@ -25,7 +25,7 @@ struct Services {
   observability::Metrics* metrics;
   const Authenticator* authenticator;
   std::shared_ptr<BufferPool> buffers;  // shared with the slices inside gRPC
-  int64_t max_inflight_bytes;           // a larger request can never be admitted
+  int64_t max_inflight_bytes;  // a larger request can never be admitted
 };
 
 }  // namespace lossd::rpc

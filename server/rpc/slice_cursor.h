@@ -13,7 +13,8 @@
 
 namespace lossd::rpc {
 
-// Reads bytes in order, wherever slices end. The slices are borrowed and do not move.
+// Reads bytes in order, wherever slices end. The slices are borrowed and do not
+// move.
 class SliceCursor {
  public:
   explicit SliceCursor(std::span<const grpc::Slice> slices);
@@ -21,8 +22,9 @@ class SliceCursor {
   // Bytes that are left.
   uint64_t left() const { return left_; }
 
-  // A varint of at most ten bytes in its shortest form: what every writer writes. False
-  // for anything else, also for an end within it; the cursor is then of no more use.
+  // A varint of at most ten bytes in its shortest form: what every writer
+  // writes. False for anything else, also for an end within it; the cursor is
+  // then of no more use.
   bool ReadVarint(uint64_t* value);
 
   // Appends `count` bytes, at most left(), to `out`.
@@ -32,8 +34,8 @@ class SliceCursor {
   void Locate(uint64_t count, std::vector<kernels::Piece>* out);
 
  private:
-  // The bytes of the current slice that are left, at most `limit`; not empty unless
-  // left() or `limit` is 0.
+  // The bytes of the current slice that are left, at most `limit`; not empty
+  // unless left() or `limit` is 0.
   std::span<const uint8_t> Chunk(uint64_t limit);
   void Advance(size_t count);
 

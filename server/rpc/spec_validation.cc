@@ -13,7 +13,8 @@ absl::Status UnknownNumber(absl::string_view path, int number) {
       absl::StrCat(path, ": ", number, " is not a value of this enum"));
 }
 
-absl::Status BadValue(absl::string_view path, double value, absl::string_view rule) {
+absl::Status BadValue(absl::string_view path, double value,
+                      absl::string_view rule) {
   return absl::InvalidArgumentError(
       absl::StrCat(path, ": ", NumberText(value), " is not ", rule));
 }
@@ -26,14 +27,16 @@ absl::Status ReadKind(const v1::LossSpec& spec, kernels::LossOptions* options) {
       return absl::OkStatus();
     case v1::LOSS_KIND_SIGMOID_FOCAL:
     case v1::LOSS_KIND_ASYMMETRIC:
-      return absl::UnimplementedError(absl::StrCat(
-          "spec.kind: ", v1::LossKind_Name(spec.kind()), " is not in this build"));
+      return absl::UnimplementedError(
+          absl::StrCat("spec.kind: ", v1::LossKind_Name(spec.kind()),
+                       " is not in this build"));
     default:
       return UnknownNumber("spec.kind", spec.kind());
   }
 }
 
-absl::Status ReadReduction(const v1::LossSpec& spec, kernels::LossOptions* options) {
+absl::Status ReadReduction(const v1::LossSpec& spec,
+                           kernels::LossOptions* options) {
   switch (spec.reduction()) {
     case v1::REDUCTION_UNSPECIFIED:
     case v1::REDUCTION_MEAN:
@@ -50,7 +53,8 @@ absl::Status ReadReduction(const v1::LossSpec& spec, kernels::LossOptions* optio
   }
 }
 
-absl::Status ReadNormalizer(const v1::LossSpec& spec, kernels::LossOptions* options) {
+absl::Status ReadNormalizer(const v1::LossSpec& spec,
+                            kernels::LossOptions* options) {
   using kernels::Normalizer;
   switch (spec.normalizer()) {
     case v1::NORMALIZER_UNSPECIFIED:
@@ -80,14 +84,16 @@ absl::Status ReadNormalizer(const v1::LossSpec& spec, kernels::LossOptions* opti
     return absl::OkStatus();
   }
   options->normalizer_value = spec.normalizer_value();
-  if (!(options->normalizer_value > 0) || std::isinf(options->normalizer_value)) {
+  if (!(options->normalizer_value > 0) ||
+      std::isinf(options->normalizer_value)) {
     return BadValue("spec.normalizer_value", options->normalizer_value,
                     "greater than 0 and finite, as NORMALIZER_CALLER asks for");
   }
   return absl::OkStatus();
 }
 
-absl::Status ReadPolicies(const v1::LossSpec& spec, kernels::LossOptions* options) {
+absl::Status ReadPolicies(const v1::LossSpec& spec,
+                          kernels::LossOptions* options) {
   switch (spec.nan_policy()) {
     case v1::NAN_POLICY_UNSPECIFIED:
     case v1::NAN_POLICY_REJECT:
@@ -112,7 +118,8 @@ absl::Status ReadPolicies(const v1::LossSpec& spec, kernels::LossOptions* option
   }
 }
 
-absl::Status ReadNumbers(const v1::LossSpec& spec, kernels::LossOptions* options) {
+absl::Status ReadNumbers(const v1::LossSpec& spec,
+                         kernels::LossOptions* options) {
   options->loss_weight = spec.has_loss_weight() ? spec.loss_weight() : 1;
   if (!std::isfinite(options->loss_weight)) {
     return BadValue("spec.loss_weight", options->loss_weight, "finite");
@@ -120,13 +127,15 @@ absl::Status ReadNumbers(const v1::LossSpec& spec, kernels::LossOptions* options
   options->ignore_target.reset();
   if (spec.has_ignore_target()) {
     if (std::isnan(spec.ignore_target())) {
-      return BadValue("spec.ignore_target", spec.ignore_target(), "equal to any target");
+      return BadValue("spec.ignore_target", spec.ignore_target(),
+                      "equal to any target");
     }
     options->ignore_target = spec.ignore_target();
   }
   options->label_smoothing = spec.label_smoothing();
   if (!(options->label_smoothing >= 0 && options->label_smoothing < 1)) {
-    return BadValue("spec.label_smoothing", options->label_smoothing, "in [0, 1)");
+    return BadValue("spec.label_smoothing", options->label_smoothing,
+                    "in [0, 1)");
   }
   return absl::OkStatus();
 }
@@ -135,7 +144,8 @@ absl::Status ReadNumbers(const v1::LossSpec& spec, kernels::LossOptions* options
 
 absl::Status ReadSpec(const v1::LossSpec& spec, kernels::LossOptions* options) {
   *options = kernels::LossOptions();
-  for (auto* read : {ReadKind, ReadReduction, ReadNormalizer, ReadNumbers, ReadPolicies}) {
+  for (auto* read :
+       {ReadKind, ReadReduction, ReadNormalizer, ReadNumbers, ReadPolicies}) {
     if (absl::Status status = read(spec, options); !status.ok()) return status;
   }
   if (!v1::GradientMode_IsValid(spec.gradient())) {

@@ -11,14 +11,18 @@
 
 namespace lossd::rpc {
 
-// The same code and message; a long message is cut, because trailers are bounded. UNKNOWN
-// and other codes that the contract does not have become INTERNAL. What is INTERNAL is a
-// defect of ours: its message goes to the log with the request_id.
-grpc::Status ToGrpcStatus(const absl::Status& status, absl::string_view request_id);
+// The same code and message; a long message is cut, because trailers are
+// bounded. UNKNOWN and other codes that the contract does not have become
+// INTERNAL. What is INTERNAL is a defect of ours: its message goes to the log
+// with the request_id.
+grpc::Status ToGrpcStatus(const absl::Status& status,
+                          absl::string_view request_id);
 
-// RESOURCE_EXHAUSTED that says when to come again: as google.rpc.RetryInfo in the status
-// details, and as grpc-retry-pushback-ms in the trailers, which gRPC's own retries obey.
-grpc::Status ToOverloadStatus(const absl::Status& status, absl::Duration retry_after,
+// RESOURCE_EXHAUSTED that says when to come again: as google.rpc.RetryInfo in
+// the status details, and as grpc-retry-pushback-ms in the trailers, which
+// gRPC's own retries obey.
+grpc::Status ToOverloadStatus(const absl::Status& status,
+                              absl::Duration retry_after,
                               grpc::ServerContext* context);
 
 }  // namespace lossd::rpc

@@ -15,7 +15,8 @@ using kernels::ElementType;
 // More elements than any machine holds; a product below it does not overflow.
 constexpr uint64_t kMaxElements = uint64_t{1} << 60;
 
-constexpr ElementType kLogitsTypes[] = {ElementType::kFloat32, ElementType::kFloat64};
+constexpr ElementType kLogitsTypes[] = {ElementType::kFloat32,
+                                        ElementType::kFloat64};
 constexpr ElementType kTargetsTypes[] = {
     ElementType::kFloat32, ElementType::kFloat64, ElementType::kUint8,
     ElementType::kBool,    ElementType::kBit,     ElementType::kInt32,
@@ -31,8 +32,9 @@ bool IsFloat(ElementType type) {
 }
 
 absl::Status NotInThisBuild(absl::string_view path, ElementType type) {
-  return absl::UnimplementedError(absl::StrCat(
-      path, ".dtype: ", v1::DataType_Name(ToProto(type)), " is not in this build"));
+  return absl::UnimplementedError(
+      absl::StrCat(path, ".dtype: ", v1::DataType_Name(ToProto(type)),
+                   " is not in this build"));
 }
 
 std::optional<ElementType> FromProto(v1::DataType dtype) {
@@ -71,15 +73,17 @@ absl::Status ReadShape(absl::string_view path, const v1::Tensor& tensor,
     }
     checked->dims.push_back(static_cast<uint64_t>(tensor.shape(i)));
   }
-  if (std::find(checked->dims.begin(), checked->dims.end(), 0U) != checked->dims.end()) {
+  if (std::find(checked->dims.begin(), checked->dims.end(), 0U) !=
+      checked->dims.end()) {
     checked->count = 0;
     return absl::OkStatus();
   }
   checked->count = 1;
   for (const uint64_t dim : checked->dims) {
     if (dim > kMaxElements / checked->count) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          path, ".shape: ", ShapeText(checked->dims), " is more than 2^60 elements"));
+      return absl::InvalidArgumentError(
+          absl::StrCat(path, ".shape: ", ShapeText(checked->dims),
+                       " is more than 2^60 elements"));
     }
     checked->count *= dim;
   }
@@ -95,12 +99,12 @@ absl::Status ReadValues(absl::string_view path, const v1::Tensor& tensor,
     checked->count = given;
   }
   if (given != checked->count) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(path, ".values: ", given, " values, but the shape ",
-                     ShapeText(checked->dims), " has ", checked->count, " elements"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        path, ".values: ", given, " values, but the shape ",
+        ShapeText(checked->dims), " has ", checked->count, " elements"));
   }
-  if (absl::Status status = StoreValues(path, tensor.values(), checked->tensor.type,
-                                        &checked->converted);
+  if (absl::Status status = StoreValues(
+          path, tensor.values(), checked->tensor.type, &checked->converted);
       !status.ok()) {
     return status;
   }
@@ -109,15 +113,18 @@ absl::Status ReadValues(absl::string_view path, const v1::Tensor& tensor,
   return absl::OkStatus();
 }
 
-absl::Status ReadData(absl::string_view path, std::span<const kernels::Piece> data,
+absl::Status ReadData(absl::string_view path,
+                      std::span<const kernels::Piece> data,
                       CheckedTensor* checked) {
   uint64_t given = 0;
   for (const kernels::Piece& piece : data) given += piece.size();
-  const uint64_t needed = kernels::ByteSize(checked->tensor.type, checked->count);
+  const uint64_t needed =
+      kernels::ByteSize(checked->tensor.type, checked->count);
   if (given != needed) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        path, ".data: ", given, " bytes, but ", View(kernels::Name(checked->tensor.type)),
-        " of shape ", ShapeText(checked->dims), " takes ", needed));
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ".data: ", given, " bytes, but ",
+                     View(kernels::Name(checked->tensor.type)), " of shape ",
+                     ShapeText(checked->dims), " takes ", needed));
   }
   if (checked->count > 0) checked->tensor.pieces = data;
   return absl::OkStatus();
@@ -176,10 +183,12 @@ absl::Status CheckOperandType(Field field, ElementType type) {
 }
 
 absl::Status ReadTensor(Field field, const v1::Tensor& tensor,
-                        std::span<const kernels::Piece> data, CheckedTensor* checked) {
+                        std::span<const kernels::Piece> data,
+                        CheckedTensor* checked) {
   const absl::string_view path = Name(field);
   const bool has_storage = tensor.storage_case() != v1::Tensor::STORAGE_NOT_SET;
-  checked->present = has_storage || tensor.values_size() > 0 || tensor.shape_size() > 0;
+  checked->present =
+      has_storage || tensor.values_size() > 0 || tensor.shape_size() > 0;
   checked->as_values = false;
   checked->dims.clear();
   checked->count = 0;
@@ -202,7 +211,8 @@ absl::Status ReadTensor(Field field, const v1::Tensor& tensor,
         absl::StrCat(path, ".values: ", tensor.values_size(),
                      " values beside data; send one of the two"));
   }
-  if (absl::Status status = ReadShape(path, tensor, checked); !status.ok()) return status;
+  if (absl::Status status = ReadShape(path, tensor, checked); !status.ok())
+    return status;
   if (tensor.values_size() > 0) return ReadValues(path, tensor, checked);
   return ReadData(path, data, checked);
 }

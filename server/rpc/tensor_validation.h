@@ -5,11 +5,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include "absl/strings/string_view.h"
 #include <vector>
 
 #include "absl/container/inlined_vector.h"
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "kernels/sigmoid_loss.h"
 #include "lossd/v1/tensor.pb.h"
 #include "server/rpc/wire_parser.h"
@@ -18,9 +18,10 @@ namespace lossd::rpc {
 
 using Dims = absl::InlinedVector<uint64_t, kernels::kMaxRank>;
 
-// A tensor of a request that is right in itself: known dtype, dimensions that multiply
-// without overflow, as many bytes as they ask for. The memory behind `tensor` is borrowed
-// from the parsed request, or from `converted`: not movable.
+// A tensor of a request that is right in itself: known dtype, dimensions that
+// multiply without overflow, as many bytes as they ask for. The memory behind
+// `tensor` is borrowed from the parsed request, or from `converted`: not
+// movable.
 struct CheckedTensor {
   CheckedTensor() = default;
   CheckedTensor(const CheckedTensor&) = delete;
@@ -29,7 +30,7 @@ struct CheckedTensor {
   bool present = false;
   bool as_values = false;  // sent as `values`, not as bytes
   Dims dims;
-  uint64_t count = 0;     // of elements
+  uint64_t count = 0;      // of elements
   kernels::Tensor tensor;  // no pieces if count is 0
 
   // Elements converted from `values`.
@@ -37,10 +38,11 @@ struct CheckedTensor {
   kernels::Piece piece;
 };
 
-// Checks one tensor, whatever its role. INVALID_ARGUMENT or UNIMPLEMENTED; messages begin
-// with the field's path. `data` is what the wire parser found.
+// Checks one tensor, whatever its role. INVALID_ARGUMENT or UNIMPLEMENTED;
+// messages begin with the field's path. `data` is what the wire parser found.
 absl::Status ReadTensor(Field field, const v1::Tensor& tensor,
-                        std::span<const kernels::Piece> data, CheckedTensor* checked);
+                        std::span<const kernels::Piece> data,
+                        CheckedTensor* checked);
 
 // The dtypes that each role takes.
 absl::Status CheckLogitsType(kernels::ElementType type);

@@ -30,26 +30,29 @@ bool Holds(double value) {
 absl::Status DoesNotFit(absl::string_view path, int index, double value,
                         kernels::ElementType type) {
   return absl::InvalidArgumentError(
-      absl::StrCat(path, ".values[", index, "]: ", NumberText(value), " is not a ",
-                   View(kernels::Name(type))));
+      absl::StrCat(path, ".values[", index, "]: ", NumberText(value),
+                   " is not a ", View(kernels::Name(type))));
 }
 
 template <typename T>
-absl::Status Store(absl::string_view path, const Values& values, kernels::ElementType type,
-                   std::vector<std::byte>* out) {
+absl::Status Store(absl::string_view path, const Values& values,
+                   kernels::ElementType type, std::vector<std::byte>* out) {
   for (int i = 0; i < values.size(); ++i) {
     if (!Holds<T>(values[i])) return DoesNotFit(path, i, values[i], type);
     const T element = static_cast<T>(values[i]);
-    std::memcpy(out->data() + static_cast<size_t>(i) * sizeof(T), &element, sizeof(T));
+    std::memcpy(out->data() + static_cast<size_t>(i) * sizeof(T), &element,
+                sizeof(T));
   }
   return absl::OkStatus();
 }
 
 // bool: a byte each; bit: packed.
 absl::Status StoreTruths(absl::string_view path, const Values& values,
-                         kernels::ElementType type, std::vector<std::byte>* out) {
+                         kernels::ElementType type,
+                         std::vector<std::byte>* out) {
   for (int i = 0; i < values.size(); ++i) {
-    if (values[i] != 0 && values[i] != 1) return DoesNotFit(path, i, values[i], type);
+    if (values[i] != 0 && values[i] != 1)
+      return DoesNotFit(path, i, values[i], type);
     if (values[i] == 0) continue;
     const size_t index = static_cast<size_t>(i);
     if (type == kernels::ElementType::kBool) {
@@ -64,7 +67,8 @@ absl::Status StoreTruths(absl::string_view path, const Values& values,
 }  // namespace
 
 absl::Status StoreValues(absl::string_view path, const Values& values,
-                         kernels::ElementType type, std::vector<std::byte>* out) {
+                         kernels::ElementType type,
+                         std::vector<std::byte>* out) {
   using kernels::ElementType;
   out->assign(kernels::ByteSize(type, static_cast<uint64_t>(values.size())),
               std::byte{0});
@@ -84,8 +88,9 @@ absl::Status StoreValues(absl::string_view path, const Values& values,
       return StoreTruths(path, values, type, out);
     case ElementType::kBFloat16:
     case ElementType::kFloat16:
-      return absl::UnimplementedError(absl::StrCat(path, ".dtype: ", View(kernels::Name(type)),
-                                                   " is not in this build"));
+      return absl::UnimplementedError(
+          absl::StrCat(path, ".dtype: ", View(kernels::Name(type)),
+                       " is not in this build"));
   }
   return absl::InternalError("an element type that StoreValues does not know");
 }

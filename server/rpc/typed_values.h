@@ -5,20 +5,22 @@
 #include <google/protobuf/repeated_field.h>
 
 #include <cstddef>
-#include "absl/strings/string_view.h"
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "kernels/sigmoid_loss.h"
 
 namespace lossd::rpc {
 
-// Stores `values` as elements of `type`. Floating-point types round to nearest; a finite
-// value that they cannot hold, and a value that an integer type does not hold exactly, is
-// INVALID_ARGUMENT and named with its index. UNIMPLEMENTED for the half types.
+// Stores `values` as elements of `type`. Floating-point types round to nearest;
+// a finite value that they cannot hold, and a value that an integer type does
+// not hold exactly, is INVALID_ARGUMENT and named with its index. UNIMPLEMENTED
+// for the half types.
 absl::Status StoreValues(absl::string_view path,
                          const google::protobuf::RepeatedField<double>& values,
-                         kernels::ElementType type, std::vector<std::byte>* out);
+                         kernels::ElementType type,
+                         std::vector<std::byte>* out);
 
 }  // namespace lossd::rpc
 

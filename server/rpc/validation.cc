@@ -10,7 +10,8 @@ namespace lossd::rpc {
 absl::Status ValidRequest::Read(const WireParser& parser) {
   const v1::ComputeLossRequest& request = parser.request();
   segment_ = kernels::Segment();
-  if (absl::Status status = ReadSpec(request.spec(), &segment_.options); !status.ok()) {
+  if (absl::Status status = ReadSpec(request.spec(), &segment_.options);
+      !status.ok()) {
     return status;
   }
   for (int i = 0; i < kFieldCount; ++i) {
@@ -21,7 +22,8 @@ absl::Status ValidRequest::Read(const WireParser& parser) {
       return status;
     }
   }
-  if (absl::Status status = CheckLogitsAndTargets(); !status.ok()) return status;
+  if (absl::Status status = CheckLogitsAndTargets(); !status.ok())
+    return status;
   segment_.logits = of(Field::kLogits).tensor;
   segment_.targets = of(Field::kTargets).tensor;
   segment_.element_count = of(Field::kLogits).count;
@@ -39,26 +41,29 @@ absl::Status ValidRequest::CheckLogitsAndTargets() const {
   if (absl::Status status = CheckLogitsType(logits.tensor.type); !status.ok()) {
     return status;
   }
-  if (absl::Status status = CheckTargetsType(targets.tensor.type); !status.ok()) {
+  if (absl::Status status = CheckTargetsType(targets.tensor.type);
+      !status.ok()) {
     return status;
   }
   if (targets.count != logits.count) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "targets.shape: ", ShapeText(targets.dims), " has ", targets.count,
-        " elements, the logits' shape ", ShapeText(logits.dims), " has ", logits.count));
+    return absl::InvalidArgumentError(
+        absl::StrCat("targets.shape: ", ShapeText(targets.dims), " has ",
+                     targets.count, " elements, the logits' shape ",
+                     ShapeText(logits.dims), " has ", logits.count));
   }
   // A rank-0 tensor has no first dimension that could differ.
   if (!logits.dims.empty() && !targets.dims.empty() &&
       logits.dims[0] != targets.dims[0]) {
     return absl::InvalidArgumentError(absl::StrCat(
         "targets.shape: ", ShapeText(targets.dims), " has the first dimension ",
-        targets.dims[0], ", the logits' shape ", ShapeText(logits.dims), " has ",
-        logits.dims[0]));
+        targets.dims[0], ", the logits' shape ", ShapeText(logits.dims),
+        " has ", logits.dims[0]));
   }
   return absl::OkStatus();
 }
 
-absl::Status ValidRequest::CheckGradient(const v1::ComputeLossRequest& request) {
+absl::Status ValidRequest::CheckGradient(
+    const v1::ComputeLossRequest& request) {
   wants_gradient_ = request.spec().gradient() != v1::GRADIENT_MODE_OMIT;
   if (request.has_gradient_destination()) {
     return absl::UnimplementedError(
@@ -75,7 +80,8 @@ absl::Status ValidRequest::CheckGradient(const v1::ComputeLossRequest& request) 
       if (dtype == ToProto(segment_.logits.type)) return absl::OkStatus();
       return absl::UnimplementedError(absl::StrCat(
           "spec.gradient_dtype: ", v1::DataType_Name(dtype), " for logits of ",
-          v1::DataType_Name(ToProto(segment_.logits.type)), " is not in this build"));
+          v1::DataType_Name(ToProto(segment_.logits.type)),
+          " is not in this build"));
     default:
       return absl::InvalidArgumentError(
           absl::StrCat("spec.gradient_dtype: ", v1::DataType_Name(dtype),
@@ -88,9 +94,9 @@ absl::Status ValidRequest::CheckUpstream() const {
   const CheckedTensor& upstream = of(Field::kUpstreamGradient);
   if (!upstream.present || upstream.count == 1) return absl::OkStatus();
   if (!wants_losses()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("upstream_gradient.shape: ", ShapeText(upstream.dims), " has ",
-                     upstream.count, " elements, and a reduced loss takes 1"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "upstream_gradient.shape: ", ShapeText(upstream.dims), " has ",
+        upstream.count, " elements, and a reduced loss takes 1"));
   }
   if (upstream.dims == dims()) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(
@@ -109,18 +115,23 @@ absl::Status ValidRequest::ReadOperands() {
       segment_.upstream_scalar = kernels::ElementAt(checked.tensor, 0);
       return absl::OkStatus();
     }
-    absl::StatusOr<Dims> strides = BroadcastStrides(field, checked.dims, dims());
+    absl::StatusOr<Dims> strides =
+        BroadcastStrides(field, checked.dims, dims());
     if (!strides.ok()) return strides.status();
     operand->tensor = checked.tensor;
     operands.push_back({*std::move(strides), operand});
     return absl::OkStatus();
   };
-  if (absl::Status s = add(Field::kWeights, &segment_.weights); !s.ok()) return s;
-  if (absl::Status s = add(Field::kPosWeight, &segment_.pos_weight); !s.ok()) return s;
-  if (absl::Status s = add(Field::kUpstreamGradient, &segment_.upstream); !s.ok()) {
+  if (absl::Status s = add(Field::kWeights, &segment_.weights); !s.ok())
+    return s;
+  if (absl::Status s = add(Field::kPosWeight, &segment_.pos_weight); !s.ok())
+    return s;
+  if (absl::Status s = add(Field::kUpstreamGradient, &segment_.upstream);
+      !s.ok()) {
     return s;
   }
-  return FoldShape(dims(), std::span(operands.data(), operands.size()), &segment_.shape);
+  return FoldShape(dims(), std::span(operands.data(), operands.size()),
+                   &segment_.shape);
 }
 
 }  // namespace lossd::rpc

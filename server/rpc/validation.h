@@ -12,13 +12,15 @@
 
 namespace lossd::rpc {
 
-// What a request asks for, all of it checked but the elements themselves, which the
-// kernels look at: NaN logits and targets out of range are found there. Kept by its call
-// and filled again for each request; borrows from the WireParser.
+// What a request asks for, all of it checked but the elements themselves, which
+// the kernels look at: NaN logits and targets out of range are found there.
+// Kept by its call and filled again for each request; borrows from the
+// WireParser.
 class ValidRequest {
  public:
-  // INVALID_ARGUMENT or UNIMPLEMENTED; the message begins with the field's path and names
-  // both values. On OK segment() is complete but for `gradient` and `losses`.
+  // INVALID_ARGUMENT or UNIMPLEMENTED; the message begins with the field's path
+  // and names both values. On OK segment() is complete but for `gradient` and
+  // `losses`.
   absl::Status Read(const WireParser& parser);
 
   const kernels::Segment& segment() const { return segment_; }

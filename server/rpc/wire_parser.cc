@@ -9,7 +9,12 @@ namespace lossd::rpc {
 namespace {
 
 // Wire types of protobuf's encoding.
-enum WireType : uint32_t { kVarint = 0, kFixed64 = 1, kLength = 2, kFixed32 = 5 };
+enum WireType : uint32_t {
+  kVarint = 0,
+  kFixed64 = 1,
+  kLength = 2,
+  kFixed32 = 5
+};
 
 constexpr uint32_t kFirstTensorField = 2;
 constexpr uint32_t kDataField = v1::Tensor::kDataFieldNumber;
@@ -32,15 +37,16 @@ void AppendTag(Tag tag, std::string* out) {
   AppendVarint(uint64_t{tag.number} << 3 | tag.type, out);
 }
 
-// A length that stays within the cursor and within `end`, bytes left at the end of the
-// enclosing message. The upper bound is that of the generated parser.
+// A length that stays within the cursor and within `end`, bytes left at the end
+// of the enclosing message. The upper bound is that of the generated parser.
 bool ReadLength(SliceCursor& cursor, uint64_t end, uint64_t* length) {
   return cursor.ReadVarint(length) && cursor.left() >= end &&
          *length <= cursor.left() - end &&
          *length <= std::numeric_limits<int32_t>::max() - 16;
 }
 
-// Copies a field as it is. False for what the walk does not know: groups, truncation.
+// Copies a field as it is. False for what the walk does not know: groups,
+// truncation.
 bool CopyField(SliceCursor& cursor, Tag tag, uint64_t end, std::string* out) {
   AppendTag(tag, out);
   uint64_t value;
@@ -66,8 +72,8 @@ bool CopyField(SliceCursor& cursor, Tag tag, uint64_t end, std::string* out) {
   }
 }
 
-// Walks a tensor that ends where `end` bytes are left. Of repeated `data` the last one
-// counts, as everywhere in protobuf, also across repeated tensors.
+// Walks a tensor that ends where `end` bytes are left. Of repeated `data` the
+// last one counts, as everywhere in protobuf, also across repeated tensors.
 bool WalkTensor(SliceCursor& cursor, uint64_t end, std::string* skeleton,
                 std::vector<kernels::Piece>* pieces) {
   while (cursor.left() > end) {
@@ -123,7 +129,8 @@ WireParser::WireParser()
 
 void WireParser::Clear() {
   arena_.Reset();
-  request_ = google::protobuf::Arena::CreateMessage<v1::ComputeLossRequest>(&arena_);
+  request_ =
+      google::protobuf::Arena::CreateMessage<v1::ComputeLossRequest>(&arena_);
   slices_.clear();
   for (auto& pieces : pieces_) pieces.clear();
 }
@@ -131,14 +138,16 @@ void WireParser::Clear() {
 absl::Status WireParser::Parse(const grpc::ByteBuffer& buffer) {
   Clear();
   if (buffer.Valid() && !buffer.Dump(&slices_).ok()) {
-    return absl::InvalidArgumentError("request: the message cannot be decompressed");
+    return absl::InvalidArgumentError(
+        "request: the message cannot be decompressed");
   }
   if ((Walk() && request_->ParseFromString(skeleton_)) || ParseFlat()) {
     ForgetReplacedData();
     return absl::OkStatus();
   }
   return absl::InvalidArgumentError(
-      "request: not a lossd.v1.ComputeLossRequest (truncated or garbage protobuf)");
+      "request: not a lossd.v1.ComputeLossRequest (truncated or garbage "
+      "protobuf)");
 }
 
 bool WireParser::Walk() {

@@ -10,10 +10,10 @@
 #include <cstddef>
 #include <span>
 #include <string>
-#include "absl/strings/string_view.h"
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "kernels/sigmoid_loss.h"
 #include "lossd/v1/loss_service.pb.h"
 
@@ -25,19 +25,21 @@ inline constexpr int kFieldCount = 5;
 
 // Parses one request at a time and keeps its memory for the next one.
 //
-// A walk over the wire format notes where each tensor's `data` lies and copies all the
-// rest, with empty `data` in its place, into a skeleton that the generated parser reads.
-// Merging, oneofs, unknown fields and UTF-8 are therefore the generated parser's business.
-// What the walk does not expect is flattened and given to the generated parser whole.
-// Hence exactly what the generated parser accepts is accepted. Not thread-safe.
+// A walk over the wire format notes where each tensor's `data` lies and copies
+// all the rest, with empty `data` in its place, into a skeleton that the
+// generated parser reads. Merging, oneofs, unknown fields and UTF-8 are
+// therefore the generated parser's business. What the walk does not expect is
+// flattened and given to the generated parser whole. Hence exactly what the
+// generated parser accepts is accepted. Not thread-safe.
 class WireParser {
  public:
   WireParser();
   WireParser(const WireParser&) = delete;
   WireParser& operator=(const WireParser&) = delete;
 
-  // INVALID_ARGUMENT if the generated parser would not accept the buffer. What Parse()
-  // yields is valid until the next Parse() or Clear(), the buffer itself is not needed.
+  // INVALID_ARGUMENT if the generated parser would not accept the buffer. What
+  // Parse() yields is valid until the next Parse() or Clear(), the buffer
+  // itself is not needed.
   absl::Status Parse(const grpc::ByteBuffer& buffer);
 
   // Lets go of the slices and of the message.

@@ -16,7 +16,8 @@ TEST(Authenticator, AcceptsItsTokensAndNothingElse) {
 }
 
 TEST(ReadTokens, LeavesOutEmptyLinesAndComments) {
-  EXPECT_THAT(ReadTokens("one\n\n# not this\n  two \r\n"), testing::ElementsAre("one", "two"));
+  EXPECT_THAT(ReadTokens("one\n\n# not this\n  two \r\n"),
+              testing::ElementsAre("one", "two"));
   EXPECT_TRUE(ReadTokens("").empty());
 }
 

@@ -16,7 +16,8 @@ struct Asked {
   Asked(size_t count, bool as_values, v1::Reduction reduction) {
     v1::ComputeLossRequest request;
     request.mutable_spec()->set_reduction(reduction);
-    for (v1::Tensor* tensor : {request.mutable_logits(), request.mutable_targets()}) {
+    for (v1::Tensor* tensor :
+         {request.mutable_logits(), request.mutable_targets()}) {
       tensor->add_shape(static_cast<int64_t>(count));
       if (as_values) {
         for (size_t i = 0; i < count; ++i) tensor->add_values(0);
@@ -45,7 +46,8 @@ v1::ComputeLossResponse Parse(const grpc::ByteBuffer& bytes) {
   grpc::Slice flat;
   EXPECT_TRUE(bytes.DumpToSingleSlice(&flat).ok());
   v1::ComputeLossResponse response;
-  EXPECT_TRUE(response.ParseFromArray(flat.begin(), static_cast<int>(flat.size())));
+  EXPECT_TRUE(
+      response.ParseFromArray(flat.begin(), static_cast<int>(flat.size())));
   return response;
 }
 
@@ -90,14 +92,16 @@ TEST_P(ReplySize, ReadsBackWithGeneratedCode) {
   for (size_t i = 0; i < count; ++i) {
     float gradient;
     float loss;
-    std::memcpy(&gradient, response.gradient().data().data() + i * sizeof(float), 4);
+    std::memcpy(&gradient,
+                response.gradient().data().data() + i * sizeof(float), 4);
     std::memcpy(&loss, response.losses().data().data() + i * sizeof(float), 4);
     ASSERT_EQ(gradient, static_cast<float>(i));
     ASSERT_EQ(loss, 100 + static_cast<float>(i));
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(ReplyWriter, ReplySize, testing::Values(0, 1, 64, 512, 513, 5000));
+INSTANTIATE_TEST_SUITE_P(ReplyWriter, ReplySize,
+                         testing::Values(0, 1, 64, 512, 513, 5000));
 
 TEST(ReplyWriter, SendsALargeGradientWhereItLies) {
   const auto pool = std::make_shared<BufferPool>(1 << 20);

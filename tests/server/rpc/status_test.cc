@@ -11,7 +11,8 @@ namespace lossd::rpc {
 namespace {
 
 TEST(ToGrpcStatus, KeepsTheCodesOfTheContract) {
-  const grpc::Status status = ToGrpcStatus(absl::InvalidArgumentError("logits: bad"), "");
+  const grpc::Status status =
+      ToGrpcStatus(absl::InvalidArgumentError("logits: bad"), "");
   EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
   EXPECT_EQ(status.error_message(), "logits: bad");
   EXPECT_TRUE(ToGrpcStatus(absl::OkStatus(), "").ok());
@@ -19,8 +20,9 @@ TEST(ToGrpcStatus, KeepsTheCodesOfTheContract) {
 
 TEST(ToGrpcStatus, NeverSaysUnknown) {
   for (const absl::StatusCode code :
-       {absl::StatusCode::kUnknown, absl::StatusCode::kAborted, absl::StatusCode::kDataLoss,
-        absl::StatusCode::kOutOfRange, absl::StatusCode::kInternal}) {
+       {absl::StatusCode::kUnknown, absl::StatusCode::kAborted,
+        absl::StatusCode::kDataLoss, absl::StatusCode::kOutOfRange,
+        absl::StatusCode::kInternal}) {
     EXPECT_EQ(ToGrpcStatus(absl::Status(code, "odd"), "id").error_code(),
               grpc::StatusCode::INTERNAL);
   }
@@ -35,12 +37,13 @@ TEST(ToGrpcStatus, CutsLongMessages) {
 // Reads google.rpc.Status by the wire format alone.
 TEST(ToOverloadStatus, CarriesRetryInfo) {
   grpc::ServerContext context;
-  const grpc::Status status = ToOverloadStatus(absl::ResourceExhaustedError("full"),
-                                               absl::Milliseconds(1500), &context);
+  const grpc::Status status = ToOverloadStatus(
+      absl::ResourceExhaustedError("full"), absl::Milliseconds(1500), &context);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
   const std::string details = status.error_details();
   google::protobuf::io::CodedInputStream in(
-      reinterpret_cast<const uint8_t*>(details.data()), static_cast<int>(details.size()));
+      reinterpret_cast<const uint8_t*>(details.data()),
+      static_cast<int>(details.size()));
   uint32_t code = 0;
   uint32_t size = 0;
   std::string message;
@@ -49,10 +52,12 @@ TEST(ToOverloadStatus, CarriesRetryInfo) {
   ASSERT_TRUE(in.ReadVarint32(&code));
   EXPECT_EQ(code, 8U);
   ASSERT_EQ(in.ReadTag(), 0x12U);
-  ASSERT_TRUE(in.ReadVarint32(&size) && in.ReadString(&message, static_cast<int>(size)));
+  ASSERT_TRUE(in.ReadVarint32(&size) &&
+              in.ReadString(&message, static_cast<int>(size)));
   EXPECT_EQ(message, "full");
   ASSERT_EQ(in.ReadTag(), 0x1aU);
-  ASSERT_TRUE(in.ReadVarint32(&size) && in.ReadString(&any_bytes, static_cast<int>(size)));
+  ASSERT_TRUE(in.ReadVarint32(&size) &&
+              in.ReadString(&any_bytes, static_cast<int>(size)));
   EXPECT_EQ(in.ReadTag(), 0U);
   google::protobuf::Any any;
   ASSERT_TRUE(any.ParseFromString(any_bytes));

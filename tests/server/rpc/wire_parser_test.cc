@@ -55,8 +55,8 @@ v1::Tensor* MutableTensor(Request* request, Field field) {
   return nullptr;
 }
 
-// What the parser understood, with the payloads put back: to be compared with what the
-// generated parser makes of the same bytes.
+// What the parser understood, with the payloads put back: to be compared with
+// what the generated parser makes of the same bytes.
 Request Restored(const WireParser& parser) {
   Request request = parser.request();
   for (int i = 0; i < kFieldCount; ++i) {
@@ -80,7 +80,8 @@ void ExpectAsGenerated(const std::string& bytes, const grpc::ByteBuffer& buffer,
     EXPECT_TRUE(absl::IsInvalidArgument(status));
     return;
   }
-  EXPECT_EQ(Restored(parser).SerializeAsString(), generated.SerializeAsString());
+  EXPECT_EQ(Restored(parser).SerializeAsString(),
+            generated.SerializeAsString());
 }
 
 std::string RandomBytes(size_t size, Random& random) {
@@ -114,7 +115,8 @@ std::string RandomRequest(Random& random) {
   Request request;
   if (random() % 2 == 0) request.mutable_spec()->set_loss_weight(2.5);
   for (int i = 0; i < kFieldCount; ++i) {
-    if (random() % 2 == 0) FillTensor(MutableTensor(&request, static_cast<Field>(i)), random);
+    if (random() % 2 == 0)
+      FillTensor(MutableTensor(&request, static_cast<Field>(i)), random);
   }
   if (random() % 2 == 0) request.set_request_id("an id");
   return request.SerializeAsString();
@@ -177,40 +179,56 @@ TEST(WireParser, AcceptsTheEmptyMessage) {
 }
 
 TEST(WireParser, MergesAndReplacesAsProtobufDoes) {
-  const std::string data_a = "\x1a\x01" "a";
-  const std::string data_bc = "\x1a\x02" "bc";
+  const std::string data_a =
+      "\x1a\x01"
+      "a";
+  const std::string data_bc =
+      "\x1a\x02"
+      "bc";
   const std::string no_data = std::string("\x1a\x00", 2);
   const std::string memory = std::string("\x2a\x00", 2);
   const std::string dtype = "\x08\x01";
   WireParser parser;
   for (const std::string& bytes :
-       {Logits(data_a) + Logits(data_bc), Logits(data_a + data_bc), Logits(data_a + memory),
-        Logits(memory + data_a), Logits(data_a) + Logits(memory),
-        Logits(data_a) + Logits(dtype), Logits(data_a) + Logits(no_data),
-        Logits(""), Logits(no_data)}) {
+       {Logits(data_a) + Logits(data_bc), Logits(data_a + data_bc),
+        Logits(data_a + memory), Logits(memory + data_a),
+        Logits(data_a) + Logits(memory), Logits(data_a) + Logits(dtype),
+        Logits(data_a) + Logits(no_data), Logits(""), Logits(no_data)}) {
     SCOPED_TRACE(testing::PrintToString(bytes));
     ExpectAsGenerated(bytes, Cut(bytes, {1}), parser);
   }
 }
 
 TEST(WireParser, TreatsTheUnusualAsTheGeneratedParserDoes) {
-  const std::string overlong_length = std::string("\x12\x83\x00\x1a\x01" "a", 6);
-  const std::string overlong_tag = std::string("\x92\x00\x03\x1a\x01" "a", 6);
+  const std::string overlong_length = std::string(
+      "\x12\x83\x00\x1a\x01"
+      "a",
+      6);
+  const std::string overlong_tag = std::string(
+      "\x92\x00\x03\x1a\x01"
+      "a",
+      6);
   const std::string group = "\x13\x14";
   const std::string unended_group = "\x13";
   const std::string field_zero = std::string("\x02\x00", 2);
   const std::string huge_length = "\x12\xff\xff\xff\xff\x0f";
-  const std::string length_of_64_bits = "\x12\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01";
-  const std::string data_over_the_tensor = "\x12\x03\x1a\x05" "abcdef";
+  const std::string length_of_64_bits =
+      "\x12\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01";
+  const std::string data_over_the_tensor =
+      "\x12\x03\x1a\x05"
+      "abcdef";
   const std::string tensor_as_varint = "\x10\x05";
-  const std::string unknown_field = "\xfa\x07\x03" "abc";
-  const std::string long_varint = "\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01";
+  const std::string unknown_field =
+      "\xfa\x07\x03"
+      "abc";
+  const std::string long_varint =
+      "\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01";
   const std::string bad_utf8 = "\x42\x02\xff\xfe";
   WireParser parser;
   for (const std::string& bytes :
-       {overlong_length, overlong_tag, group, unended_group, field_zero, huge_length,
-        length_of_64_bits, data_over_the_tensor, tensor_as_varint, unknown_field,
-        long_varint, bad_utf8}) {
+       {overlong_length, overlong_tag, group, unended_group, field_zero,
+        huge_length, length_of_64_bits, data_over_the_tensor, tensor_as_varint,
+        unknown_field, long_varint, bad_utf8}) {
     SCOPED_TRACE(testing::PrintToString(bytes));
     ExpectAsGenerated(bytes, Cut(bytes, {}), parser);
   }

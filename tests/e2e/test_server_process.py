@@ -1,0 +1,128 @@
+"""lossd as a process: flags, exit codes, the ready line, signals."""
+
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import urllib.request
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+LOSSD = pathlib.Path(os.environ.get("LOSSD", ROOT / "build/dev/server/lossd"))
+READY = re.compile(r"^lossd listening on (\S+):(\d+) metrics on (\S+):(\d+)$")
+SECONDS = 30
+
+pytestmark = pytest.mark.skipif(not LOSSD.exists(), reason=f"{LOSSD} is not built")
+
+
+def run(*flags, env=None):
+    return subprocess.run(
+        [LOSSD, *flags],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        env={**os.environ, **(env or {})},
+        check=False,
+    )
+
+
+class Lossd:
+    """A server on free ports, ended at the latest with the test."""
+
+    def __init__(self, *flags, env=None):
+        self.process = subprocess.Popen(
+            [LOSSD, "--listen=127.0.0.1:0", "--metrics_listen=127.0.0.1:0", *flags],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **(env or {})},
+        )
+        line = self.process.stdout.readline()
+        match = READY.match(line.rstrip("\n"))
+        assert match, f"not the ready line: {line!r}"
+        self.port, self.metrics_port = int(match[2]), int(match[4])
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.communicate(timeout=SECONDS)
+
+    def end(self, signal_number):
+        self.process.send_signal(signal_number)
+        _, log = self.process.communicate(timeout=SECONDS)
+        return self.process.returncode, log
+
+
+def test_the_ready_line_names_ports_that_answer():
+    with Lossd() as server:
+        socket.create_connection(("127.0.0.1", server.port), timeout=SECONDS).close()
+        url = f"http://127.0.0.1:{server.metrics_port}/metrics"
+        with urllib.request.urlopen(url, timeout=SECONDS) as page:
+            assert b"lossd_inflight_requests" in page.read()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_drains_and_ends_well(number):
+    with Lossd() as server:
+        code, log = server.end(number)
+        assert code == 0
+        assert "drained" in log
+
+
+def test_the_environment_sets_flags():
+    with Lossd(env={"LOSSD_LOG_FORMAT": "json"}) as server:
+        _, log = server.end(signal.SIGTERM)
+        assert all(line.startswith("{") for line in log.splitlines())
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        "--nosuch=1",
+        "stray",
+        "--max_batch_requests=0",
+        "--cpu_threads=abc",
+        "--backend=tpu",
+        "--log_level=loud",
+        "--listen=nowhere",
+        "--shared_memory_socket=/tmp/lossd.sock",
+        "--token_file=/nonexistent",
+    ],
+)
+def test_a_bad_flag_is_one_line_and_code_2(flag):
+    result = run(flag)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert len(result.stderr.splitlines()) == 1
+    assert flag.split("=")[0] in result.stderr
+
+
+def test_a_bad_variable_is_one_line_and_code_2():
+    result = run(env={"LOSSD_RPC_THREADS": "x"})
+    assert result.returncode == 2
+    assert len(result.stderr.splitlines()) == 1
+    assert "LOSSD_RPC_THREADS" in result.stderr
+
+
+@pytest.mark.parametrize("flag", ["listen", "metrics_listen"])
+def test_a_port_in_use_is_one_line_that_names_it(flag):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = "127.0.0.1:%d" % taken.getsockname()[1]
+        flags = {"listen": "127.0.0.1:0", "metrics_listen": "127.0.0.1:0", flag: address}
+        result = run(*(f"--{name}={value}" for name, value in flags.items()))
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 1
+    assert address in result.stderr
+
+
+def test_help_and_version():
+    assert "--max_inflight_bytes" in run("--help").stdout
+    assert run("--version").stdout.startswith("lossd ")

@@ -1,0 +1,159 @@
+// What a client sees of requests that are wrong, and that the server lives on.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+
+#include "tests/integration/running_server.h"
+
+namespace lossd {
+namespace {
+
+using grpc::StatusCode;
+using testing::HasSubstr;
+
+// The server answers a good request as if nothing had been.
+void ExpectUnharmed(RunningServer& server) {
+  v1::ComputeLossResponse response;
+  const grpc::Status status = server.Call(SomeRequest(10), &response);
+  EXPECT_TRUE(status.ok()) << status.error_message();
+}
+
+class BadInput : public testing::Test {
+ protected:
+  void ExpectRefused(const v1::ComputeLossRequest& request,
+                     const std::string& message) {
+    v1::ComputeLossResponse response;
+    const grpc::Status status = server_.Call(request, &response);
+    EXPECT_EQ(status.error_code(), StatusCode::INVALID_ARGUMENT)
+        << status.error_message();
+    EXPECT_THAT(status.error_message(), HasSubstr(message));
+    ExpectUnharmed(server_);
+    EXPECT_TRUE(RunningServer::Eventually([this] {
+      return server_.Counter("lossd_requests_total", "INVALID_ARGUMENT") == 1;
+    }));
+  }
+  RunningServer server_;
+};
+
+TEST_F(BadInput, MismatchedShapes) {
+  v1::ComputeLossRequest request = SomeRequest(10);
+  SetFloats(request.mutable_targets(), {9}, std::vector<float>(9));
+  ExpectRefused(
+      request,
+      "targets.shape: [9] has 9 elements, the logits' shape [10] has 10");
+}
+
+TEST_F(BadInput, BytesThatDoNotFitTheShape) {
+  v1::ComputeLossRequest request = SomeRequest(10);
+  request.mutable_logits()->set_shape(0, 11);
+  ExpectRefused(request,
+                "logits.data: 40 bytes, but float32 of shape [11] takes 44");
+}
+
+TEST_F(BadInput, TargetOutsideTheUnitInterval) {
+  v1::ComputeLossRequest request;
+  SetFloats(request.mutable_logits(), {3}, {0, 0, 0});
+  SetFloats(request.mutable_targets(), {3}, {0, 1, 1.5});
+  ExpectRefused(request, "targets[2]: 1.5 is not in [0, 1]");
+}
+
+TEST_F(BadInput, NanTarget) {
+  v1::ComputeLossRequest request;
+  SetFloats(request.mutable_logits(), {2}, {0, 0});
+  SetFloats(request.mutable_targets(), {2}, {NAN, 0});
+  ExpectRefused(request, "targets[0]: NaN is not in [0, 1]");
+}
+
+TEST_F(BadInput, NanLogitDeepInALargeRequest) {
+  v1::ComputeLossRequest request = SomeRequest(100000);
+  std::vector<float> logits = Floats(request.logits());
+  logits[70000] = NAN;
+  logits[90000] = NAN;
+  SetFloats(request.mutable_logits(), {100000}, logits);
+  ExpectRefused(request, "logits[70000]: NaN");
+}
+
+TEST_F(BadInput, NormalizerValueZero) {
+  v1::ComputeLossRequest request = SomeRequest(10);
+  request.mutable_spec()->set_normalizer(v1::NORMALIZER_CALLER);
+  ExpectRefused(request, "spec.normalizer_value: 0");
+}
+
+TEST_F(BadInput, WeightsThatCannotBroadcast) {
+  v1::ComputeLossRequest request = SomeRequest(10);
+  SetFloats(request.mutable_weights(), {3}, {1, 1, 1});
+  ExpectRefused(
+      request,
+      "weights.shape: [3] does not broadcast to the logits' shape [10]");
+}
+
+TEST_F(BadInput, UpstreamGradientOfTheWrongShape) {
+  v1::ComputeLossRequest request = SomeRequest(10);
+  SetFloats(request.mutable_upstream_gradient(), {10}, std::vector<float>(10));
+  ExpectRefused(request, "upstream_gradient.shape: [10]");
+}
+
+TEST_F(BadInput, TruncatedAndGarbageMessages) {
+  const std::string whole = SomeRequest(10).SerializeAsString();
+  std::mt19937 random(3);
+  for (int round = 0; round < 50; ++round) {
+    std::string bytes = whole.substr(0, random() % (whole.size() - 1) + 1);
+    if (round % 2 == 0) {
+      for (char& byte : bytes) byte = static_cast<char>(random());
+    }
+    EXPECT_EQ(server_.CallRaw(bytes).error_code(), StatusCode::INVALID_ARGUMENT)
+        << round;
+  }
+  EXPECT_EQ(server_.CallRaw("\xff\xff\xff").error_code(),
+            StatusCode::INVALID_ARGUMENT);
+  ExpectUnharmed(server_);
+}
+
+TEST_F(BadInput, WhatThisBuildLacksIsUnimplemented) {
+  v1::ComputeLossRequest request = SomeRequest(10);
+  request.mutable_spec()->set_kind(v1::LOSS_KIND_SIGMOID_FOCAL);
+  v1::ComputeLossResponse response;
+  const grpc::Status status = server_.Call(request, &response);
+  EXPECT_EQ(status.error_code(), StatusCode::UNIMPLEMENTED);
+  EXPECT_THAT(status.error_message(), HasSubstr("LOSS_KIND_SIGMOID_FOCAL"));
+}
+
+TEST_F(BadInput, AnExpiredDeadlineIsNeverComputed) {
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() -
+                       std::chrono::seconds(1));
+  v1::ComputeLossResponse response;
+  const grpc::Status status =
+      server_.stub().ComputeLoss(&context, SomeRequest(10), &response);
+  EXPECT_EQ(status.error_code(), StatusCode::DEADLINE_EXCEEDED);
+  ExpectUnharmed(server_);
+}
+
+TEST(MessageLimit, AMessageOverItIsResourceExhausted) {
+  Config config;
+  config.max_message_bytes = 1000;
+  RunningServer server(config);
+  v1::ComputeLossResponse response;
+  EXPECT_EQ(server.Call(SomeRequest(1000), &response).error_code(),
+            StatusCode::RESOURCE_EXHAUSTED);
+  ExpectUnharmed(server);
+}
+
+TEST(Disconnection, ACancelledRequestLeavesTheQueue) {
+  Config config;
+  config.max_queue_delay = absl::Seconds(10);
+  RunningServer server(config);
+  PendingCall call(server, SomeRequest(10));
+  ASSERT_TRUE(RunningServer::Eventually(
+      [&] { return server.server().inflight_requests() == 1; }));
+  call.Cancel();
+  EXPECT_EQ(call.Wait().error_code(), StatusCode::CANCELLED);
+  EXPECT_TRUE(RunningServer::Eventually(
+      [&] { return server.server().inflight_requests() == 0; }));
+  EXPECT_EQ(server.Counter("lossd_requests_total", "CANCELLED"), 1);
+}
+
+}  // namespace
+}  // namespace lossd

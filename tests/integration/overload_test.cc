@@ -1,0 +1,125 @@
+// Budgets, drain, and the count of every request.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cmath>
+
+#include "tests/integration/running_server.h"
+
+namespace lossd {
+namespace {
+
+using grpc::StatusCode;
+
+bool HasTrailer(const grpc::ClientContext& context, const char* key) {
+  return context.GetServerTrailingMetadata().count(key) > 0;
+}
+
+TEST(Overload, SaysWhenToComeAgain) {
+  Config config;
+  config.max_inflight_requests = 1;
+  config.max_queue_delay = absl::Seconds(10);
+  RunningServer server(config);
+  PendingCall first(server, SomeRequest(10));
+  ASSERT_TRUE(RunningServer::Eventually(
+      [&] { return server.server().inflight_requests() == 1; }));
+  grpc::ClientContext context;
+  v1::ComputeLossResponse response;
+  const grpc::Status status =
+      server.stub().ComputeLoss(&context, SomeRequest(10), &response);
+  EXPECT_EQ(status.error_code(), StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_TRUE(HasTrailer(context, "grpc-retry-pushback-ms"));
+  EXPECT_THAT(status.error_details(),
+              testing::HasSubstr("google.rpc.RetryInfo"));
+  EXPECT_EQ(server.Counter("lossd_rejected_total", "requests"), 1);
+  first.Cancel();
+}
+
+TEST(Overload, DoesNotAskForARetryThatCannotSucceed) {
+  Config config;
+  config.max_inflight_bytes = 1000;
+  RunningServer server(config);
+  grpc::ClientContext context;
+  v1::ComputeLossResponse response;
+  const grpc::Status status =
+      server.stub().ComputeLoss(&context, SomeRequest(1000), &response);
+  EXPECT_EQ(status.error_code(), StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_FALSE(HasTrailer(context, "grpc-retry-pushback-ms"));
+  EXPECT_TRUE(status.error_details().empty());
+}
+
+TEST(Drain, FinishesWhatWasAcceptedAndRefusesTheRest) {
+  Config config;
+  config.max_queue_delay = absl::Seconds(1);
+  RunningServer server(config);
+  PendingCall accepted(server, SomeRequest(10));
+  ASSERT_TRUE(RunningServer::Eventually(
+      [&] { return server.server().inflight_requests() == 1; }));
+  std::thread drain(
+      [&] { EXPECT_TRUE(server.server().Shutdown(absl::Seconds(20))); });
+  // It refuses as soon as it drains; the accepted request still waits for
+  // company.
+  EXPECT_TRUE(RunningServer::Eventually([&] {
+    v1::ComputeLossResponse response;
+    return server.Call(SomeRequest(10), &response).error_code() ==
+           StatusCode::UNAVAILABLE;
+  }));
+  drain.join();
+  EXPECT_TRUE(accepted.Wait().ok()) << accepted.Wait().error_message();
+}
+
+TEST(Drain, DropsWhatItsTimeDoesNotSuffceFor) {
+  Config config;
+  config.max_queue_delay = absl::Seconds(10);
+  RunningServer server(config);
+  PendingCall call(server, SomeRequest(10));
+  ASSERT_TRUE(RunningServer::Eventually(
+      [&] { return server.server().inflight_requests() == 1; }));
+  EXPECT_FALSE(server.server().Shutdown(absl::ZeroDuration()));
+  EXPECT_EQ(call.Wait().error_code(), StatusCode::UNAVAILABLE);
+}
+
+// Good, bad, cancelled and too late ones at once. RunningServer's destructor
+// compares what was accepted with what was finished, and looks for permits that
+// did not come back.
+TEST(Storm, EveryRequestIsCountedOnce) {
+  Config config;
+  config.max_inflight_requests = 8;
+  RunningServer server(config);
+  constexpr int kThreads = 12;
+  constexpr int kCalls = 60;
+  std::atomic<int> ok{0};
+  std::vector<std::thread> clients;
+  for (int t = 0; t < kThreads; ++t) {
+    clients.emplace_back([&server, &ok, t] {
+      for (int i = 0; i < kCalls; ++i) {
+        v1::ComputeLossRequest request = SomeRequest(i % 4 == 0 ? 50000 : 64);
+        if ((t + i) % 5 == 1) request.mutable_logits()->set_shape(0, 1);
+        grpc::ClientContext context;
+        if ((t + i) % 5 == 2) {
+          context.set_deadline(std::chrono::system_clock::now() +
+                               std::chrono::microseconds(200));
+        }
+        v1::ComputeLossResponse response;
+        if ((t + i) % 5 == 3) {
+          PendingCall call(server, request);
+          call.Cancel();
+          continue;
+        }
+        ok += server.stub().ComputeLoss(&context, request, &response).ok();
+      }
+    });
+  }
+  for (std::thread& client : clients) client.join();
+  EXPECT_GT(ok, 0);
+  EXPECT_TRUE(RunningServer::Eventually([&] {
+    return server.Counter("lossd_accepted_total") ==
+           server.Counter("lossd_requests_total");
+  }));
+  EXPECT_GE(server.Counter("lossd_requests_total", "OK"), ok.load());
+  EXPECT_GT(server.Counter("lossd_requests_total", "INVALID_ARGUMENT"), 0);
+}
+
+}  // namespace
+}  // namespace lossd

@@ -1,0 +1,184 @@
+// The other services: health, reflection, information, tokens, addresses.
+#include <gmock/gmock.h>
+#include <grpcpp/generic/generic_stub.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <fstream>
+
+#include "absl/strings/str_cat.h"
+#include "tests/integration/running_server.h"
+
+namespace lossd {
+namespace {
+
+using grpc::StatusCode;
+using testing::HasSubstr;
+
+// A stream of raw messages, for services whose generated code is not installed.
+class RawStream {
+ public:
+  RawStream(const RunningServer& server, const std::string& method,
+            const std::string& request)
+      : stub_(server.channel()) {
+    context_.set_deadline(std::chrono::system_clock::now() +
+                          std::chrono::seconds(20));
+    call_ = stub_.PrepareCall(&context_, method, &queue_);
+    call_->StartCall(nullptr);
+    Next();
+    const grpc::Slice slice(request);
+    call_->WriteLast(grpc::ByteBuffer(&slice, 1), grpc::WriteOptions(),
+                     nullptr);
+    Next();
+  }
+  ~RawStream() {
+    context_.TryCancel();
+    grpc::Status status;
+    call_->Finish(&status, nullptr);
+    Next();
+    queue_.Shutdown();
+    EXPECT_FALSE(Next());
+  }
+  // The next message; "end" if there is none.
+  std::string Read() {
+    grpc::ByteBuffer buffer;
+    call_->Read(&buffer, nullptr);
+    if (!Next()) return "end";
+    grpc::Slice flat;
+    EXPECT_TRUE(buffer.DumpToSingleSlice(&flat).ok());
+    return std::string(reinterpret_cast<const char*>(flat.begin()),
+                       flat.size());
+  }
+
+ private:
+  bool Next() {
+    void* tag;
+    bool ok = false;
+    return queue_.Next(&tag, &ok) && ok;
+  }
+  grpc::CompletionQueue queue_;
+  grpc::ClientContext context_;
+  grpc::GenericStub stub_;
+  std::unique_ptr<grpc::GenericClientAsyncReaderWriter> call_;
+};
+
+// HealthCheckRequest and -Response: field 1 is the service, field 1 is the
+// status.
+const std::string kServing = "\x08\x01";
+const std::string kNotServing = "\x08\x02";
+std::string HealthRequest(const std::string& service) {
+  if (service.empty()) return "";
+  return std::string("\x0a") + static_cast<char>(service.size()) + service;
+}
+
+TEST(Health, ChecksTheServerAndTheService) {
+  RunningServer server;
+  for (const char* service : {"", "lossd.v1.LossService"}) {
+    RawStream check(server, "/grpc.health.v1.Health/Check",
+                    HealthRequest(service));
+    EXPECT_EQ(check.Read(), kServing) << service;
+  }
+  RawStream unknown(server, "/grpc.health.v1.Health/Check",
+                    HealthRequest("other"));
+  EXPECT_EQ(unknown.Read(), "end");
+}
+
+TEST(Health, WatchersSeeTheDrain) {
+  Config config;
+  config.max_queue_delay = absl::Seconds(1);
+  RunningServer server(config);
+  RawStream watch(server, "/grpc.health.v1.Health/Watch",
+                  HealthRequest("lossd.v1.LossService"));
+  EXPECT_EQ(watch.Read(), kServing);
+  PendingCall accepted(server, SomeRequest(10));
+  ASSERT_TRUE(RunningServer::Eventually(
+      [&] { return server.server().inflight_requests() == 1; }));
+  std::thread drain([&] { server.server().Shutdown(absl::Seconds(20)); });
+  EXPECT_EQ(watch.Read(), kNotServing);
+  drain.join();
+}
+
+TEST(Reflection, ListsTheService) {
+  RunningServer server;
+  // ServerReflectionRequest{list_services: "*"}
+  RawStream reflection(
+      server, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+      "\x3a\x01*");
+  const std::string services = reflection.Read();
+  EXPECT_THAT(services, HasSubstr("lossd.v1.LossService"));
+  EXPECT_THAT(services, HasSubstr("grpc.health.v1.Health"));
+}
+
+TEST(GetServerInfo, TellsLimitsAndWhatIsComputed) {
+  Config config;
+  config.max_inflight_requests = 77;
+  RunningServer server(config);
+  grpc::ClientContext context;
+  v1::GetServerInfoResponse info;
+  ASSERT_TRUE(server.stub().GetServerInfo(&context, {}, &info).ok());
+  EXPECT_EQ(info.max_inflight_requests(), 77);
+  EXPECT_THAT(info.backends(), testing::ElementsAre(server.server().backend()));
+  EXPECT_THAT(info.loss_kinds(),
+              testing::ElementsAre(v1::LOSS_KIND_SIGMOID_CROSS_ENTROPY));
+  EXPECT_FALSE(info.supports_streaming());
+}
+
+TEST(StreamLoss, SaysThatThisBuildLacksIt) {
+  RunningServer server;
+  grpc::ClientContext context;
+  const auto stream = server.stub().StreamLoss(&context);
+  stream->WritesDone();
+  v1::StreamLossResponse response;
+  EXPECT_FALSE(stream->Read(&response));
+  const grpc::Status status = stream->Finish();
+  EXPECT_EQ(status.error_code(), StatusCode::UNIMPLEMENTED);
+  EXPECT_THAT(status.error_message(), HasSubstr("StreamLoss"));
+}
+
+TEST(Tokens, LetInWhoHasOne) {
+  const std::string path = absl::StrCat(testing::TempDir(), "/lossd_tokens");
+  std::ofstream(path) << "secret\n";
+  Config config;
+  config.token_file = path;
+  RunningServer server(config);
+  v1::ComputeLossResponse response;
+  EXPECT_EQ(server.Call(SomeRequest(10), &response).error_code(),
+            StatusCode::UNAUTHENTICATED);
+  grpc::ClientContext wrong;
+  wrong.AddMetadata("authorization", "Bearer secre");
+  v1::GetServerInfoResponse info;
+  EXPECT_EQ(server.stub().GetServerInfo(&wrong, {}, &info).error_code(),
+            StatusCode::UNAUTHENTICATED);
+  grpc::ClientContext right;
+  right.AddMetadata("authorization", "Bearer secret");
+  EXPECT_TRUE(
+      server.stub().ComputeLoss(&right, SomeRequest(10), &response).ok());
+  RawStream check(server, "/grpc.health.v1.Health/Check", "");
+  EXPECT_EQ(check.Read(), kServing);  // probes have no tokens
+}
+
+TEST(Addresses, APortInUseIsNamed) {
+  RunningServer server;
+  Config config;
+  config.metrics_listen = "127.0.0.1:0";
+  config.listen = server.server().address();
+  const auto second = Server::Create(config);
+  ASSERT_FALSE(second.ok());
+  EXPECT_TRUE(absl::IsUnavailable(second.status()));
+  EXPECT_THAT(std::string(second.status().message()), HasSubstr(config.listen));
+}
+
+TEST(Addresses, AUnixSocketServesTheSame) {
+  Config config;
+  config.unix_socket = absl::StrCat(testing::TempDir(), "/lossd_test.sock");
+  RunningServer server(config);
+  const auto stub = v1::LossService::NewStub(
+      grpc::CreateChannel(absl::StrCat("unix:", config.unix_socket),
+                          grpc::InsecureChannelCredentials()));
+  grpc::ClientContext context;
+  v1::ComputeLossResponse response;
+  EXPECT_TRUE(stub->ComputeLoss(&context, SomeRequest(10), &response).ok());
+}
+
+}  // namespace
+}  // namespace lossd

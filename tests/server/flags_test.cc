@@ -1,0 +1,145 @@
+#include "server/flags.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <map>
+
+#include "absl/flags/reflection.h"
+#include "absl/strings/str_cat.h"
+
+namespace lossd {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+// Flags are process-wide: each test begins and ends with the defaults.
+class Flags : public testing::Test {
+ protected:
+  absl::StatusOr<CommandLine> Read(const std::vector<std::string>& arguments) {
+    return ReadCommandLine(arguments, [this](const char* name) -> const char* {
+      const auto found = environment_.find(name);
+      return found == environment_.end() ? nullptr : found->second.c_str();
+    });
+  }
+  std::string Write(const std::string& text) {
+    const std::string path =
+        absl::StrCat(testing::TempDir(), "/lossd_flags_test");
+    std::ofstream(path) << text;
+    return path;
+  }
+  std::map<std::string, std::string> environment_;
+
+ private:
+  absl::FlagSaver saver_;
+};
+
+TEST_F(Flags, HaveTheDefaultsOfConfig) {
+  const auto line = Read({});
+  ASSERT_TRUE(line.ok()) << line.status();
+  EXPECT_EQ(line->config.listen, Config().listen);
+  EXPECT_EQ(line->config.max_batch_elements, Config().max_batch_elements);
+  EXPECT_EQ(line->config.drain_timeout, Config().drain_timeout);
+  EXPECT_FALSE(line->config.channelz);
+  EXPECT_FALSE(line->print.has_value());
+}
+
+TEST_F(Flags, AreReadInBothForms) {
+  const auto line = Read({"--rpc_threads=3", "--cpu_threads", "5", "-channelz",
+                          "--cuda_devices=0,2", "--max_queue_delay=200us",
+                          "--log_format=json", "--backend=cpu"});
+  ASSERT_TRUE(line.ok()) << line.status();
+  EXPECT_EQ(line->config.rpc_threads, 3);
+  EXPECT_EQ(line->config.cpu_threads, 5);
+  EXPECT_TRUE(line->config.channelz);
+  EXPECT_THAT(line->config.cuda_devices, testing::ElementsAre(0, 2));
+  EXPECT_EQ(line->config.max_queue_delay, absl::Microseconds(200));
+  EXPECT_EQ(line->config.log_format, observability::LogFormat::kJson);
+  EXPECT_EQ(line->config.backend, Backend::kCpu);
+}
+
+TEST_F(Flags, TheCommandLineOverridesTheEnvironment) {
+  environment_ = {{"LOSSD_RPC_THREADS", "7"}, {"LOSSD_CPU_THREADS", "8"}};
+  const auto line = Read({"--cpu_threads=1"});
+  ASSERT_TRUE(line.ok()) << line.status();
+  EXPECT_EQ(line->config.rpc_threads, 7);
+  EXPECT_EQ(line->config.cpu_threads, 1);
+}
+
+TEST_F(Flags, AFlagFileStandsForItsLines) {
+  const std::string path =
+      Write("# a comment\n\n--rpc_threads=6\n--nochannelz\n");
+  const auto line = Read({"--channelz", absl::StrCat("--flagfile=", path)});
+  ASSERT_TRUE(line.ok()) << line.status();
+  EXPECT_EQ(line->config.rpc_threads, 6);
+  EXPECT_FALSE(line->config.channelz);
+  environment_ = {{"LOSSD_FLAGFILE", path}};
+  EXPECT_TRUE(Read({}).ok());
+}
+
+TEST_F(Flags, AFlagFileThatNamesItselfIsRefused) {
+  const std::string path =
+      absl::StrCat(testing::TempDir(), "/lossd_flags_test");
+  Write(absl::StrCat("--flagfile=", path, "\n"));
+  EXPECT_TRUE(absl::IsInvalidArgument(
+      Read({absl::StrCat("--flagfile=", path)}).status()));
+}
+
+TEST_F(Flags, HelpAndVersionArePrinted) {
+  const auto help = Read({"--help"});
+  ASSERT_TRUE(help.ok() && help->print.has_value());
+  EXPECT_THAT(*help->print, HasSubstr("--max_inflight_bytes="));
+  const auto version = Read({"--version"});
+  ASSERT_TRUE(version.ok() && version->print.has_value());
+  EXPECT_THAT(*version->print, testing::StartsWith("lossd "));
+}
+
+struct BadFlag {
+  std::string argument;
+  std::string named;
+};
+
+TEST_F(Flags, WhatMakesNoSenseIsSaidInOneLine) {
+  for (const BadFlag& bad : std::vector<BadFlag>{
+           {"--nosuch=1", "--nosuch"},
+           {"--nosuch", "--nosuch"},
+           {"stray", "stray"},
+           {"--rpc_threads", "--rpc_threads"},
+           {"--rpc_threads=many", "--rpc_threads=many"},
+           {"--rpc_threads=-1", "--rpc_threads=-1"},
+           {"--max_batch_requests=0", "--max_batch_requests=0"},
+           {"--max_message_bytes=9999999999", "--max_message_bytes=9999999999"},
+           {"--max_queue_delay=-1s", "--max_queue_delay=-1s"},
+           {"--max_queue_delay=soon", "--max_queue_delay=soon"},
+           {"--listen=nowhere", "--listen=nowhere"},
+           {"--listen=:1", "--listen=:1"},
+           {"--listen=127.0.0.1:70000", "--listen=127.0.0.1:70000"},
+           {"--metrics_listen=", "--metrics_listen="},
+           {"--backend=tpu", "--backend=tpu"},
+           {"--cuda_devices=one", "one"},
+           {"--log_format=xml", "--log_format=xml"},
+           {"--tls_cert=/dev/null", "--tls_key"},
+           {"--tls_client_ca=/dev/null", "--tls_client_ca"},
+           {"--token_file=/nonexistent", "--token_file=/nonexistent"},
+           {"--shared_memory_socket=/tmp/s", "--shared_memory_socket"},
+           {"--unix_socket=" + std::string(200, 'x'), "--unix_socket"},
+           {"--flagfile=/nonexistent", "--flagfile=/nonexistent"}}) {
+    const absl::FlagSaver saver;
+    const auto line = Read({bad.argument});
+    ASSERT_TRUE(absl::IsInvalidArgument(line.status())) << bad.argument;
+    const std::string message(line.status().message());
+    EXPECT_THAT(message, HasSubstr(bad.named));
+    EXPECT_THAT(message, Not(HasSubstr("\n")));
+  }
+}
+
+TEST_F(Flags, ABadVariableIsNamed) {
+  environment_ = {{"LOSSD_RPC_THREADS", "x"}};
+  EXPECT_THAT(std::string(Read({}).status().message()),
+              HasSubstr("LOSSD_RPC_THREADS"));
+}
+
+}  // namespace
+}  // namespace lossd

@@ -1,5 +1,6 @@
 // lossbench: puts load on a lossd server, or on the echo peer, and measures.
 #include <cstdio>
+#include <cstdlib>
 #include <span>
 #include <string>
 #include <utility>
@@ -159,6 +160,8 @@ int Run(std::span<const char* const> arguments) {
 }  // namespace lossd::bench
 
 int main(int argc, char** argv) {
+  // An error is one line of ours; who wants gRPC's own log too sets this.
+  setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
   return lossd::bench::Run(
       std::span<const char* const>(argv, static_cast<size_t>(argc))
           .subspan(argc > 0 ? 1 : 0));

@@ -116,6 +116,30 @@ absl::Status CheckReply(const v1::ComputeLossRequest& sample,
   return absl::InternalError("the reply is not the beginning of the request");
 }
 
+// Checks one answer, warms up, measures and prints.
+int Measure(const v1::ComputeLossRequest& sample) {
+  const std::string request = sample.SerializeAsString();
+  const LoadOptions options = OptionsFromFlags(request);
+  if (absl::Status status = CheckReply(sample, request, options);
+      !status.ok()) {
+    return Failed(status);
+  }
+  if (absl::GetFlag(FLAGS_warmup) > absl::ZeroDuration()) {
+    LoadOptions warmup = options;
+    warmup.duration = absl::GetFlag(FLAGS_warmup);
+    RunLoad(warmup);
+  }
+  const LoadReport report = RunLoad(options);
+  const ReportScale scale = {
+      .elements = absl::GetFlag(FLAGS_elements),
+      .request_bytes = static_cast<int64_t>(request.size())};
+  const std::string text = absl::GetFlag(FLAGS_json)
+                               ? ReportJson(report, scale)
+                               : ReportTable(report, scale);
+  std::fputs(text.c_str(), stdout);
+  return report.succeeded > 0 ? 0 : 1;
+}
+
 int Run(std::span<const char* const> arguments) {
   const auto words = cli::ParseFlags(arguments);
   if (!words.ok()) return Usage(words.status());
@@ -134,26 +158,7 @@ int Run(std::span<const char* const> arguments) {
                   .targets_dtype = absl::GetFlag(FLAGS_targets_dtype),
                   .seed = absl::GetFlag(FLAGS_seed)});
   if (!sample.ok()) return Usage(sample.status());
-  const std::string request = sample->SerializeAsString();
-  const LoadOptions options = OptionsFromFlags(request);
-  if (absl::Status status = CheckReply(*sample, request, options);
-      !status.ok()) {
-    return Failed(status);
-  }
-  if (absl::GetFlag(FLAGS_warmup) > absl::ZeroDuration()) {
-    LoadOptions warmup = options;
-    warmup.duration = absl::GetFlag(FLAGS_warmup);
-    RunLoad(warmup);
-  }
-  const LoadReport report = RunLoad(options);
-  const ReportScale scale = {
-      .elements = absl::GetFlag(FLAGS_elements),
-      .request_bytes = static_cast<int64_t>(request.size())};
-  const std::string text = absl::GetFlag(FLAGS_json)
-                               ? ReportJson(report, scale)
-                               : ReportTable(report, scale);
-  std::fputs(text.c_str(), stdout);
-  return report.succeeded > 0 ? 0 : 1;
+  return Measure(*sample);
 }
 
 }  // namespace

@@ -58,6 +58,7 @@ int Failed(const absl::Status& status) {
   return 1;
 }
 
+// Values that parse and make no sense.
 absl::Status CheckFlags() {
   if (absl::GetFlag(FLAGS_concurrency) < 1 ||
       absl::GetFlag(FLAGS_threads) < 1 || absl::GetFlag(FLAGS_channels) < 1) {
@@ -74,6 +75,7 @@ absl::Status CheckFlags() {
   return absl::OkStatus();
 }
 
+// Alike for lossd and for its peer.
 std::vector<std::shared_ptr<grpc::Channel>> OpenChannels() {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(-1);

@@ -33,6 +33,7 @@ struct Slot {
   SteadyClock::time_point start;
 };
 
+// Starts a call in `slot`, whose latency counts from `start`.
 void StartCall(const LoadOptions& options, Slot& slot,
                SteadyClock::time_point start) {
   slot.start = start;
@@ -65,6 +66,7 @@ class Load {
     for (int i = 0; i < options.concurrency; ++i) AddSlot(i);
   }
 
+  // Starts the threads, puts the load on, waits for the last call.
   LoadReport Run() {
     for (Lane& lane : lanes_) {
       lane.thread = std::thread([this, &lane] { ReadQueue(lane); });
@@ -86,6 +88,7 @@ class Load {
   }
 
  private:
+  // A thread, its queue, and what it has seen: no two threads share a counter.
   struct Lane {
     grpc::CompletionQueue queue;
     LoadReport report;
@@ -116,6 +119,8 @@ class Load {
     ++retired_;
   }
 
+  // Open loop. A thread of its own paces it, because a completion queue wakes
+  // up to the millisecond only, which would be measured as latency.
   void StartOnSchedule() {
     PoissonSchedule schedule(options_.rate, options_.seed);
     while (true) {
@@ -129,6 +134,8 @@ class Load {
     }
   }
 
+  // Open loop: waits for a place. The wait counts: the latency is from the
+  // intended start.
   Slot* TakeIdle() {
     absl::MutexLock lock(&mu_);
     mu_.Await(absl::Condition(
@@ -153,6 +160,7 @@ class Load {
         this));
   }
 
+  // A lane's thread: records what ended, and in a closed loop starts the next.
   void ReadQueue(Lane& lane) {
     void* tag = nullptr;
     bool ok = false;

@@ -1,5 +1,6 @@
 // lossbench: puts load on a lossd server, or on the echo peer, and measures.
 #include <cstdio>
+#include <cstdlib>
 #include <span>
 #include <string>
 #include <utility>
@@ -57,6 +58,7 @@ int Failed(const absl::Status& status) {
   return 1;
 }
 
+// Values that parse and make no sense.
 absl::Status CheckFlags() {
   if (absl::GetFlag(FLAGS_concurrency) < 1 ||
       absl::GetFlag(FLAGS_threads) < 1 || absl::GetFlag(FLAGS_channels) < 1) {
@@ -73,6 +75,7 @@ absl::Status CheckFlags() {
   return absl::OkStatus();
 }
 
+// Alike for lossd and for its peer.
 std::vector<std::shared_ptr<grpc::Channel>> OpenChannels() {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(-1);
@@ -115,27 +118,11 @@ absl::Status CheckReply(const v1::ComputeLossRequest& sample,
   return absl::InternalError("the reply is not the beginning of the request");
 }
 
-int Run(std::span<const char* const> arguments) {
-  const auto words = cli::ParseFlags(arguments);
-  if (!words.ok()) return Usage(words.status());
-  if (absl::GetFlag(FLAGS_help)) {
-    std::fputs(cli::DescribeFlags().c_str(), stdout);
-    return 0;
-  }
-  if (!words->empty()) {
-    return Usage(absl::InvalidArgumentError(
-        absl::StrCat("\"", words->front(), "\" is no flag")));
-  }
-  if (absl::Status status = CheckFlags(); !status.ok()) return Usage(status);
-  const auto sample =
-      MakeSample({.elements = absl::GetFlag(FLAGS_elements),
-                  .dtype = absl::GetFlag(FLAGS_dtype),
-                  .targets_dtype = absl::GetFlag(FLAGS_targets_dtype),
-                  .seed = absl::GetFlag(FLAGS_seed)});
-  if (!sample.ok()) return Usage(sample.status());
-  const std::string request = sample->SerializeAsString();
+// Checks one answer, warms up, measures and prints.
+int Measure(const v1::ComputeLossRequest& sample) {
+  const std::string request = sample.SerializeAsString();
   const LoadOptions options = OptionsFromFlags(request);
-  if (absl::Status status = CheckReply(*sample, request, options);
+  if (absl::Status status = CheckReply(sample, request, options);
       !status.ok()) {
     return Failed(status);
   }
@@ -155,10 +142,33 @@ int Run(std::span<const char* const> arguments) {
   return report.succeeded > 0 ? 0 : 1;
 }
 
+int Run(std::span<const char* const> arguments) {
+  const auto words = cli::ParseFlags(arguments);
+  if (!words.ok()) return Usage(words.status());
+  if (absl::GetFlag(FLAGS_help)) {
+    std::fputs(cli::DescribeFlags().c_str(), stdout);
+    return 0;
+  }
+  if (!words->empty()) {
+    return Usage(absl::InvalidArgumentError(
+        absl::StrCat("\"", words->front(), "\" is no flag")));
+  }
+  if (absl::Status status = CheckFlags(); !status.ok()) return Usage(status);
+  const auto sample =
+      MakeSample({.elements = absl::GetFlag(FLAGS_elements),
+                  .dtype = absl::GetFlag(FLAGS_dtype),
+                  .targets_dtype = absl::GetFlag(FLAGS_targets_dtype),
+                  .seed = absl::GetFlag(FLAGS_seed)});
+  if (!sample.ok()) return Usage(sample.status());
+  return Measure(*sample);
+}
+
 }  // namespace
 }  // namespace lossd::bench
 
 int main(int argc, char** argv) {
+  // An error is one line of ours; who wants gRPC's own log too sets this.
+  setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
   return lossd::bench::Run(
       std::span<const char* const>(argv, static_cast<size_t>(argc))
           .subspan(argc > 0 ? 1 : 0));

@@ -9,6 +9,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+// Everything, in the order it is printed.
 Json Build(const LoadReport& report, const ReportScale& scale) {
   const double seconds = absl::ToDoubleSeconds(report.elapsed);
   const double rate =

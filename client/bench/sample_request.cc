@@ -24,6 +24,7 @@ void Fill(v1::DataType dtype, const std::vector<double>& values,
   tensor.add_shape(static_cast<int64_t>(values.size()));
 }
 
+// The same for a dtype by its name.
 absl::Status FillNamed(const std::string& dtype,
                        const std::vector<double>& values, bool floats_only,
                        v1::Tensor& tensor) {
@@ -42,6 +43,7 @@ absl::Status FillNamed(const std::string& dtype,
   return absl::OkStatus();
 }
 
+// Exact: every dtype here is a subset of float64.
 double ElementAt(const v1::Tensor& tensor, size_t i) {
   if (tensor.dtype() == v1::DATA_TYPE_FLOAT64) {
     double value = 0;

@@ -15,6 +15,7 @@
 namespace lossd::cli {
 namespace {
 
+// Rounds to T once, and appends its bytes.
 template <typename T>
 void Append(double value, std::vector<std::byte>& bytes) {
   const T element = static_cast<T>(value);
@@ -22,6 +23,7 @@ void Append(double value, std::vector<std::byte>& bytes) {
   bytes.insert(bytes.end(), begin, begin + sizeof(T));
 }
 
+// Infinities and NaN are themselves in both types.
 bool FitsFloat(double value) {
   return !std::isfinite(value) ||
          std::abs(value) <= double{std::numeric_limits<float>::max()};

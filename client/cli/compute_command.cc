@@ -50,6 +50,7 @@ std::optional<client::TensorView> ViewOf(const std::optional<Array>& array) {
   return array->view();
 }
 
+// What --dtype says.
 absl::StatusOr<v1::DataType> TypedDataType() {
   const std::string name = absl::GetFlag(FLAGS_dtype);
   if (name == "float32") return v1::DATA_TYPE_FLOAT32;
@@ -58,6 +59,7 @@ absl::StatusOr<v1::DataType> TypedDataType() {
       absl::StrCat("--dtype: \"", name, "\" is neither float32 nor float64"));
 }
 
+// The tensor that one flag gives, if it gives one; errors begin with the flag.
 absl::Status ReadTensor(const absl::Flag<std::string>& flag,
                         const char* flag_name, v1::DataType dtype,
                         std::optional<Array>& array) {
@@ -72,6 +74,8 @@ absl::Status ReadTensor(const absl::Flag<std::string>& flag,
   return absl::OkStatus();
 }
 
+// All tensors; logits and targets must be among them. What fits together and
+// what does not is the server's to say.
 absl::StatusOr<Arrays> ReadTensors() {
   const absl::StatusOr<v1::DataType> dtype = TypedDataType();
   if (!dtype.ok()) return dtype.status();
@@ -92,6 +96,7 @@ absl::StatusOr<Arrays> ReadTensors() {
   return arrays;
 }
 
+// A request in proto3 JSON, as grpcurl takes it.
 absl::StatusOr<v1::ComputeLossRequest> ReadJsonRequest(
     const std::string& path) {
   const absl::StatusOr<std::string> text = ReadFile(path);
@@ -108,6 +113,7 @@ absl::StatusOr<v1::ComputeLossRequest> ReadJsonRequest(
   return request;
 }
 
+// Writes the gradient where it is wanted, and the rest to standard output.
 ExitCode Print(client::LossResult& result, absl::Duration round_trip) {
   const std::string path = absl::GetFlag(FLAGS_gradient_out);
   if (!path.empty()) {

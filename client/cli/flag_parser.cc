@@ -20,6 +20,7 @@ struct Option {
   std::optional<std::string> value;
 };
 
+// Finds the flag. The value stays absent where the next argument is to give it.
 absl::StatusOr<Option> ReadOption(absl::string_view argument) {
   const absl::string_view text = absl::StripPrefix(argument, "--");
   const size_t equals = text.find('=');
@@ -44,6 +45,7 @@ absl::StatusOr<Option> ReadOption(absl::string_view argument) {
   return option;
 }
 
+// Abseil's own message, made one line.
 absl::Status Set(const Option& option) {
   std::string error;
   if (option.flag->ParseFrom(*option.value, &error)) return absl::OkStatus();

@@ -1,5 +1,6 @@
 // lossctl: one request to a lossd server from a terminal or a script.
 #include <cstdio>
+#include <cstdlib>
 #include <span>
 #include <string>
 #include <vector>
@@ -85,6 +86,8 @@ ExitCode Run(std::span<const char* const> arguments) {
 }  // namespace lossd::cli
 
 int main(int argc, char** argv) {
+  // An error is one line of ours; who wants gRPC's own log too sets this.
+  setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
   return static_cast<int>(lossd::cli::Run(
       std::span<const char* const>(argv, static_cast<size_t>(argc))
           .subspan(argc > 0 ? 1 : 0)));

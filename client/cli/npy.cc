@@ -21,6 +21,7 @@ static_assert(std::endian::native == std::endian::little,
 
 constexpr absl::string_view kMagic("\x93NUMPY", 6);
 
+// NumPy's name of an element type, and ours.
 struct ElementType {
   absl::string_view descr;
   v1::DataType dtype;
@@ -66,6 +67,8 @@ absl::StatusOr<absl::string_view> TakeHeader(absl::string_view& content) {
   return header;
 }
 
+// Of an array; a 0 anywhere in the shape makes it empty, however large the
+// rest.
 absl::StatusOr<size_t> ByteSize(const client::Shape& shape, size_t width) {
   size_t size = width;
   bool empty = false;

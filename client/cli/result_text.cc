@@ -21,6 +21,7 @@ Json Number(double value) {
   return value;
 }
 
+// Shape and statistics; the elements themselves are for --gradient_out.
 absl::StatusOr<Json> TensorJson(client::ReceivedTensor& tensor) {
   const absl::StatusOr<TensorStatistics> statistics = StatisticsOf(tensor);
   if (!statistics.ok()) return statistics.status();

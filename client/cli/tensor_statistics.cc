@@ -11,6 +11,7 @@
 namespace lossd::cli {
 namespace {
 
+// One pass, in float64.
 template <typename T>
 TensorStatistics Summarize(std::span<const T> elements) {
   TensorStatistics result;

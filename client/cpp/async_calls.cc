@@ -25,6 +25,7 @@ class AsyncCall {
     call_->Start(channel, method, request, queue, this);
   }
 
+  // From any thread, at any time.
   void Cancel() {
     absl::MutexLock lock(&mu_);
     if (call_ != nullptr) call_->Cancel();
@@ -46,6 +47,7 @@ class AsyncCall {
     });
   }
 
+  // Once, after the last tag. Without a lock: the callback may start calls.
   void RunCallback() { std::move(done_)(ResultOf(reply_, options_)); }
 
  private:
@@ -69,6 +71,7 @@ void CallHandle::Cancel() {
 AsyncCalls::AsyncCalls() : thread_([this] { Run(); }) {}
 
 AsyncCalls::~AsyncCalls() {
+  // A copy, because cancelled calls leave the map while this goes through them.
   std::vector<std::shared_ptr<AsyncCall>> left;
   {
     absl::MutexLock lock(&mu_);

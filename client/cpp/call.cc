@@ -31,6 +31,8 @@ void Call::Start(const std::shared_ptr<grpc::Channel>& channel,
 
 absl::StatusOr<grpc::ByteBuffer> Call::Take() {
   const absl::Status status = CallStatus(status_, *context_);
+  // With these goes the call itself, and its references to the request's
+  // slices.
   reader_.reset();
   context_.reset();
   if (!status.ok()) return status;
@@ -43,6 +45,8 @@ absl::StatusOr<LossResult> ResultOf(
     const absl::StatusOr<grpc::ByteBuffer>& reply, const CallOptions& options) {
   if (!reply.ok()) return reply.status();
   absl::StatusOr<LossResult> result = ReadReply(*reply);
+  // A wrong destination is a mistake of the caller's, found only now because
+  // the gradient's dtype is the server's answer to the request's.
   if (!result.ok() || options.gradient_destination.empty()) return result;
   if (!result->gradient.has_value()) {
     return absl::InvalidArgumentError(

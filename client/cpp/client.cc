@@ -16,11 +16,13 @@ constexpr char kComputeLoss[] = "/lossd.v1.LossService/ComputeLoss";
 constexpr char kGetServerInfo[] = "/lossd.v1.LossService/GetServerInfo";
 constexpr char kHealthCheck[] = "/grpc.health.v1.Health/Check";
 
+// A message of one slice, copied: for small ones.
 grpc::ByteBuffer BufferOf(const std::string& bytes) {
   const grpc::Slice slice(bytes);
   return grpc::ByteBuffer(&slice, 1);
 }
 
+// All bytes of a small message.
 absl::StatusOr<std::string> StringOf(const grpc::ByteBuffer& buffer) {
   grpc::Slice slice;
   if (!buffer.DumpToSingleSlice(&slice).ok()) {

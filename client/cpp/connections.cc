@@ -10,6 +10,7 @@
 namespace lossd::client {
 namespace {
 
+// What can be wrong with the options, each with its field's name.
 absl::Status Check(const ClientOptions& options) {
   if (options.target.empty()) {
     return absl::InvalidArgumentError("target: empty");
@@ -26,6 +27,8 @@ absl::Status Check(const ClientOptions& options) {
   return absl::OkStatus();
 }
 
+// The token is not part of these: gRPC refuses call credentials over plaintext,
+// which a trusted network may use, so calls carry it as metadata.
 std::shared_ptr<grpc::ChannelCredentials> CredentialsFor(
     const std::optional<TlsOptions>& tls) {
   if (!tls.has_value()) return grpc::InsecureChannelCredentials();
@@ -33,6 +36,7 @@ std::shared_ptr<grpc::ChannelCredentials> CredentialsFor(
       {tls->root_certificates, tls->private_key, tls->certificate_chain});
 }
 
+// The same for every channel of a client.
 grpc::ChannelArguments ArgumentsFor(const ClientOptions& options) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(-1);

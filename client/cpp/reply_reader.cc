@@ -70,6 +70,7 @@ bool SplitTensor(uint32_t tag, CodedInputStream& in, CodedOutputStream& rest,
   return true;
 }
 
+// Walks the top level of a reply. False: the bytes are no message.
 bool Split(grpc::ByteBuffer reply, SplitReply& split) {
   grpc::ProtoBufferReader stream(&reply);
   if (!stream.status().ok()) return false;
@@ -112,6 +113,7 @@ std::vector<grpc::Slice> Cut(const std::vector<grpc::Slice>& slices,
   return chunks;
 }
 
+// The tensor that `head` (all but its data) and `payload` describe.
 absl::StatusOr<ReceivedTensor> MakeTensor(
     const v1::Tensor& head, const PayloadRange& payload,
     const std::vector<grpc::Slice>& slices) {

@@ -26,6 +26,7 @@ class MessageAssembly {
     PutVarint(length);
   }
 
+  // The bytes of the field that was opened last.
   void PutPayload(std::span<const std::byte> bytes) {
     if (bytes.size() > kLargestCopiedPayload) {
       CloseSmall();
@@ -41,6 +42,7 @@ class MessageAssembly {
   }
 
  private:
+  // Base 128, least significant group first, as protobuf has it.
   void PutVarint(uint64_t value) {
     for (; value >= 0x80; value >>= 7) {
       small_.push_back(static_cast<char>(value | 0x80));
@@ -48,6 +50,7 @@ class MessageAssembly {
     small_.push_back(static_cast<char>(value));
   }
 
+  // A lent slice comes next: what was collected so far is a slice of its own.
   void CloseSmall() {
     if (small_.empty()) return;
     slices_.emplace_back(small_);
@@ -65,6 +68,8 @@ size_t VarintSize(uint64_t value) {
   return size;
 }
 
+// One tensor field: the header by the generated code, then the payload, in the
+// order of their field numbers, as the generated code has them.
 void PutTensor(int number, const TensorView& view, MessageAssembly& message) {
   v1::Tensor header;
   header.set_dtype(view.dtype);

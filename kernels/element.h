@@ -15,12 +15,15 @@
 //   Fma(a, b, c) = a b + c and NegFma(a, b, c) = c - a b, rounded once
 //   ClampAbove(a, T limit) = a > limit ? limit : a        (a NaN stays a NaN)
 //   ShiftIntoExponent(a): the bits of a, shifted left by T's mantissa width
-//   IsZero  IsOne  IsNonNegative (true for -0)  Select(m, a, b) = m ? a : b
+//   IsZero(a)  IsOne(a)  IsBelow(a, T limit)  Select(m, a, b) = m ? a : b
+//   SelectNegative(x, a, b): a where x has its sign bit set, else b
+//   FlipWhereNegative(x, a): a, with its sign turned where x has its sign bit
+//   set
 //
 // Formulas: with y = |x|, z = e^-y, u = z / (1 + z), target t and positive
 // weight q,
-//   A = x >= 0 ? 1 - t : t q        b = t q + (1 - t)
-//   loss = A y + b log1p(z)         derivative = x >= 0 ? A - b u : b u - A
+//   A = x < 0 ? t q : 1 - t         b = t q + (1 - t)
+//   loss = A y + b log1p(z)         derivative = x < 0 ? b u - A : A - b u
 // which is t q sp(-x) + (1 - t) sp(x) and its derivative, with nothing that
 // cancels in the tails. Exchanging (x, t) for (-x, 1 - t) exchanges the two
 // cases of A and changes nothing else, so loss(x, 1) == loss(-x, 0) and
@@ -39,6 +42,7 @@ struct ExponentLayout<float> {
   static constexpr float kLog2E = 0x1.715476p+0f;
   // ln(2) in two parts; the first has 16 bits, so n times it leaves no
   // remainder.
+  static constexpr float kLn2 = 0x1.62e43p-1f;
   static constexpr float kLn2High = 0x1.62e4p-1f;
   static constexpr float kLn2Low = 0x1.7f7d1cp-20f;
   // 1.5 * 2^23 rounds what is added to it to an integer; the low bits then hold
@@ -51,6 +55,7 @@ template <>
 struct ExponentLayout<double> {
   static constexpr double kClamp = 750.0;
   static constexpr double kLog2E = 0x1.71547652b82fep+0;
+  static constexpr double kLn2 = 0x1.62e42fefa39efp-1;
   static constexpr double kLn2High = 0x1.62e42fefap-1;
   static constexpr double kLn2Low = 0x1.cf79abc9e3b39p-40;
   static constexpr double kRound = 6755399441055744.0 + 512.0 + 1023.0;
@@ -82,16 +87,18 @@ LOSSD_ELEMENT_FN ExpResult<Ops> ExpOfMinus(typename Ops::V y) {
   using V = typename Ops::V;
   using Layout = ExponentLayout<T>;
   y = Ops::ClampAbove(y, Layout::kClamp);
-  // -y = n ln(2) + r with n = round(-y / ln(2)), |r| <= ln(2) / 2.
+  // y = -n ln(2) - r with n = round(-y / ln(2)), |r| <= ln(2) / 2; s is -r.
   const V round = Ops::Set(Layout::kRound);
   const V biased = Ops::NegFma(y, Ops::Set(Layout::kLog2E), round);
   const V n = Ops::Sub(biased, round);
-  V r = Ops::NegFma(n, Ops::Set(Layout::kLn2High), Ops::Neg(y));
-  r = Ops::NegFma(n, Ops::Set(Layout::kLn2Low), r);
-  const V p = Ops::Fma(Ops::Mul(r, r), Horner<Ops>(Polynomials<T>::kExp, r), r);
+  V s = Ops::Fma(n, Ops::Set(Layout::kLn2High), y);
+  s = Ops::Fma(n, Ops::Set(Layout::kLn2Low), s);
+  // e^r = 1 - p
+  const V p = Ops::NegFma(Ops::Mul(s, s),
+                          Horner<Ops>(Polynomials<T>::kExpOfMinus, s), s);
   const V one = Ops::Set(T{1});
-  const V sum = Ops::Add(one, p);
-  const V lost = Ops::Sub(p, Ops::Sub(sum, one));
+  const V sum = Ops::Sub(one, p);
+  const V lost = Ops::Sub(Ops::Sub(one, sum), p);
   // Exact, but 0 below the least subnormal; the products below round once.
   const V scale =
       Ops::Mul(Ops::ShiftIntoExponent(biased), Ops::Set(Layout::kUnscale));
@@ -114,7 +121,7 @@ LOSSD_ELEMENT_FN typename Ops::V ReciprocalOfOnePlus(typename Ops::V z) {
   return r;
 }
 
-// log1p(e^-y) and e^-y / (1 + e^-y) for y >= 0.
+// log1p(e^-y) for y >= 1, and e^-y / (1 + e^-y) for y >= 0.
 template <class Ops>
 struct TailResult {
   typename Ops::V log1p;
@@ -147,22 +154,61 @@ struct ElementResult {
   typename Ops::V derivative;
 };
 
+// A and b of the formulas above, and A - b/2: what is left of both at x = 0.
+template <class Ops>
+struct Terms {
+  typename Ops::V a;
+  typename Ops::V both;
+  typename Ops::V half;
+};
+
+// The loss for y < 1, where z is close to 1 and A y + b log1p(z) would cancel:
+//   b ln(2) + (A - b/2) y + b y^2 C(y^2)
+// What the first sum loses is kept. Even in A - b/2, and its steps in y are
+// larger than its errors: monotone where the plain formula is not.
+template <class Ops>
+LOSSD_ELEMENT_FN typename Ops::V LossNearZero(typename Ops::V y,
+                                              const Terms<Ops>& terms) {
+  using T = typename Ops::T;
+  using V = typename Ops::V;
+  const V at_zero = Ops::Mul(terms.both, Ops::Set(ExponentLayout<T>::kLn2));
+  const V line = Ops::Fma(terms.half, y, at_zero);
+  const V lost = Ops::Fma(terms.half, y, Ops::Sub(at_zero, line));
+  const V square = Ops::Mul(y, y);
+  const V curve = Horner<Ops>(Polynomials<T>::kCenterLoss, square);
+  return Ops::Add(line, Ops::Fma(Ops::Mul(terms.both, square), curve, lost));
+}
+
+// A - b u for y < 1/2: (A - b/2) + b y S(y^2). Likewise.
+template <class Ops>
+LOSSD_ELEMENT_FN typename Ops::V SlopeNearZero(typename Ops::V y,
+                                               const Terms<Ops>& terms) {
+  using T = typename Ops::T;
+  const typename Ops::V curve =
+      Horner<Ops>(Polynomials<T>::kCenterSlope, Ops::Mul(y, y));
+  return Ops::Fma(Ops::Mul(terms.both, y), curve, terms.half);
+}
+
 // `negative` is 1 - t, `positive` is t q, `both` their sum (see above).
 template <class Ops>
 LOSSD_ELEMENT_FN ElementResult<Ops> SigmoidCrossEntropyOfTerms(
     typename Ops::V x, typename Ops::V negative, typename Ops::V positive,
     typename Ops::V both) {
+  using T = typename Ops::T;
   using V = typename Ops::V;
-  using M = typename Ops::M;
   const V y = Ops::Abs(x);
   const TailResult<Ops> tail = Tail<Ops>(y);
-  const M right = Ops::IsNonNegative(x);
-  const V a = Ops::Select(right, negative, positive);
+  const V a = Ops::SelectNegative(x, positive, negative);
+  const Terms<Ops> terms = {a, both, Ops::NegFma(both, Ops::Set(T{0.5}), a)};
   const V rest = Ops::Mul(both, tail.log1p);
   // Not a * y where a is 0: y may be infinite.
-  const V loss = Ops::Select(Ops::IsZero(a), rest, Ops::Fma(a, y, rest));
-  const V slope = Ops::NegFma(both, tail.share, a);
-  return {loss, Ops::Select(right, slope, Ops::Neg(slope))};
+  const V far_loss = Ops::Select(Ops::IsZero(a), rest, Ops::Fma(a, y, rest));
+  const V far_slope = Ops::NegFma(both, tail.share, a);
+  const V loss =
+      Ops::Select(Ops::IsBelow(y, T{1}), LossNearZero<Ops>(y, terms), far_loss);
+  const V slope = Ops::Select(Ops::IsBelow(y, T{0.5}),
+                              SlopeNearZero<Ops>(y, terms), far_slope);
+  return {loss, Ops::FlipWhereNegative(x, slope)};
 }
 
 template <class Ops>

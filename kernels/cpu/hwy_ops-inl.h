@@ -22,8 +22,9 @@ struct HwyOps {
   static HWY_INLINE V Fma(V a, V b, V c) { return hn::MulAdd(a, b, c); }
   static HWY_INLINE V NegFma(V a, V b, V c) { return hn::NegMulAdd(a, b, c); }
   static HWY_INLINE V ClampAbove(V a, T limit) {
-    const V limits = hn::Set(D(), limit);
-    return hn::IfThenElse(hn::Gt(a, limits), limits, a);
+    // In this order a NaN in `a` stays: x86's minimum returns its second
+    // operand, and other machines' a NaN.
+    return hn::Min(hn::Set(D(), limit), a);
   }
   static HWY_INLINE V ShiftIntoExponent(V a) {
     return hn::BitCast(D(),
@@ -31,7 +32,15 @@ struct HwyOps {
   }
   static HWY_INLINE M IsZero(V a) { return hn::Eq(a, hn::Zero(D())); }
   static HWY_INLINE M IsOne(V a) { return hn::Eq(a, hn::Set(D(), T{1})); }
-  static HWY_INLINE M IsNonNegative(V a) { return hn::Ge(a, hn::Zero(D())); }
+  static HWY_INLINE M IsBelow(V a, T limit) {
+    return hn::Lt(a, hn::Set(D(), limit));
+  }
+  static HWY_INLINE V SelectNegative(V x, V a, V b) {
+    return hn::IfNegativeThenElse(x, a, b);
+  }
+  static HWY_INLINE V FlipWhereNegative(V x, V a) {
+    return hn::Xor(a, hn::And(x, hn::SignBit(D())));
+  }
   static HWY_INLINE V Select(M m, V a, V b) { return hn::IfThenElse(m, a, b); }
 
   // --- what the block loop needs beyond the element function ---

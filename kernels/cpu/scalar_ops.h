@@ -36,7 +36,9 @@ struct ScalarOps {
   }
   static M IsZero(V a) { return a == 0; }
   static M IsOne(V a) { return a == 1; }
-  static M IsNonNegative(V a) { return a >= 0; }
+  static M IsBelow(V a, T limit) { return a < limit; }
+  static V SelectNegative(V x, V a, V b) { return std::signbit(x) ? a : b; }
+  static V FlipWhereNegative(V x, V a) { return std::signbit(x) ? -a : a; }
   static V Select(M m, V a, V b) { return m ? a : b; }
 
   // --- what the block loop needs beyond the element function ---

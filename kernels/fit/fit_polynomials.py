@@ -4,16 +4,18 @@ Weighted minimax (Remez exchange, mpmath, 60 digits). Coefficients are rounded t
 element type one at a time, lowest first, and the rest is fitted again after each, so
 that later coefficients make up for the rounding of earlier ones.
 
-    exp(r)     = 1 + r + r^2 E(r)     on |r| <= ln(2) / 2, relative to exp
-    log1p(z)   = z + z^2 L(z)         on [0, 1], relative to log1p
+    exp(-s)    = 1 - s + s^2 E(s)     on |s| <= ln(2) / 2, relative to exp
+    log1p(z)   = z + z^2 L(z)         on [0, 1/e], relative to log1p
     1 / (1+z) <= R(z)                 on [0, 1], relative; raised to lie above
+    log1p(e^-y) = ln(2) - y/2 + y^2 C(y^2)   on y in [0, 1], relative to log1p
+    1 / (1 + e^y) = 1/2 - y S(y^2)           on y in [0, 1/2], relative
 
 Run: python kernels/fit/fit_polynomials.py
 """
 
 import struct
 
-from mpmath import cos, exp, log, log1p, lu_solve, matrix, mp, mpf, nstr, pi, polyval
+from mpmath import cos, cosh, exp, log, log1p, lu_solve, matrix, mp, mpf, nstr, pi, polyval, sqrt, tanh
 
 mp.dps = 60
 
@@ -98,7 +100,7 @@ def show(name, coefficients, worst, kind):
     print("  };")
 
 
-def fit_type(kind, exp_degree, log1p_degree):
+def fit_type(kind, exp_degree, log1p_degree, center_degree, slope_degree):
     half = log(2) / 2 * mpf("1.0001")
     tiny = mpf(2) ** -40
     near = mpf(2) ** -12
@@ -112,15 +114,15 @@ def fit_type(kind, exp_degree, log1p_degree):
         kind,
         fixed=[0.5],
     )
-    show("kExp", e, worst, kind)
+    show("kExpOfMinus", [c * (-1) ** i for i, c in enumerate(e)], worst, kind)
     lg, worst = fit_rounded(
         lambda z: (log1p(z) - z) / z**2,
         lambda z: z * z / log1p(z),
         near,
-        mpf(1),
+        exp(mpf(-1)) * mpf("1.001"),
         log1p_degree,
         kind,
-        fixed=[] if kind == "float" else [-0.5],
+        fixed=[-0.5],
     )
     show("kLog1p", lg, worst, kind)
     r, worst = fit_rounded(
@@ -129,9 +131,37 @@ def fit_type(kind, exp_degree, log1p_degree):
     r[0] = rounded(r[0] + worst * mpf("1.25"), kind)
     show("kReciprocal", r, worst * mpf("2.25"), kind)
 
+    def center(s):
+        return log(cosh(sqrt(s) / 2)) / s
+
+    c, worst = fit_rounded(
+        center,
+        lambda s: s / (log(2) - sqrt(s) / 2 + s * center(s)),
+        mpf(2) ** -24,
+        mpf(1),
+        center_degree,
+        kind,
+        fixed=[0.125],
+    )
+    show("kCenterLoss", c, worst, kind)
+
+    def slope(s):
+        return tanh(sqrt(s) / 2) / (2 * sqrt(s))
+
+    c, worst = fit_rounded(
+        slope,
+        lambda s: sqrt(s) / (mpf(1) / 2 - sqrt(s) * slope(s)),
+        mpf(2) ** -24,
+        mpf(1) / 4,
+        slope_degree,
+        kind,
+        fixed=[0.25],
+    )
+    show("kCenterSlope", c, worst, kind)
+
 
 if __name__ == "__main__":
     print("float32")
-    fit_type("float", 5, 9)
+    fit_type("float", 5, 6, 4, 3)
     print("float64")
-    fit_type("double", 11, 20)
+    fit_type("double", 11, 14, 10, 7)

@@ -15,7 +15,22 @@ Run: python kernels/fit/fit_polynomials.py
 
 import struct
 
-from mpmath import cos, cosh, exp, log, log1p, lu_solve, matrix, mp, mpf, nstr, pi, polyval, sqrt, tanh
+from mpmath import (
+    cos,
+    cosh,
+    exp,
+    log,
+    log1p,
+    lu_solve,
+    matrix,
+    mp,
+    mpf,
+    nstr,
+    pi,
+    polyval,
+    sqrt,
+    tanh,
+)
 
 mp.dps = 60
 
@@ -35,10 +50,7 @@ def remez(f, weight, a, b, degree, iterations=40):
         coefficients = [solution[j] for j in range(degree + 1)]
         level = abs(solution[n - 1])
         count = 40 * n
-        grid = [
-            (a + b) / 2 - (b - a) / 2 * cos(pi * mpf(i) / count)
-            for i in range(count + 1)
-        ]
+        grid = [(a + b) / 2 - (b - a) / 2 * cos(pi * mpf(i) / count) for i in range(count + 1)]
         errors = [(polyval(coefficients[::-1], x) - f(x)) * weight(x) for x in grid]
         extrema = alternating_extrema(errors)
         worst = max(abs(e) for e in errors)
@@ -125,9 +137,7 @@ def fit_type(kind, exp_degree, log1p_degree, center_degree, slope_degree):
         fixed=[-0.5],
     )
     show("kLog1p", lg, worst, kind)
-    r, worst = fit_rounded(
-        lambda z: 1 / (1 + z), lambda z: 1 + z, near, mpf(1), 6, kind
-    )
+    r, worst = fit_rounded(lambda z: 1 / (1 + z), lambda z: 1 + z, near, mpf(1), 6, kind)
     r[0] = rounded(r[0] + worst * mpf("1.25"), kind)
     show("kReciprocal", r, worst * mpf("2.25"), kind)
 

@@ -79,17 +79,13 @@ def test_image_runs_as_a_numbered_user_and_is_probed_over_grpc() -> None:
     last_stage = DOCKERFILE.split("\nFROM ")[-1]
     [user] = re.findall(r"^USER (\d+):\d+$", last_stage, re.MULTILINE)
     assert int(user) != 0
-    assert re.search(
-        r"^HEALTHCHECK .*\\\n\s*CMD lossctl health", last_stage, re.MULTILINE
-    )
+    assert re.search(r"^HEALTHCHECK .*\\\n\s*CMD lossctl health", last_stage, re.MULTILINE)
     assert re.search(r"^STOPSIGNAL SIGTERM$", last_stage, re.MULTILINE)
 
 
 def test_every_flag_in_the_file_is_one_of_the_server() -> None:
     server = Path(os.environ.get("LOSSD_BINARY_DIR", "build/dev")) / "server" / "lossd"
-    told = subprocess.run(
-        [str(server), "--help"], capture_output=True, text=True, check=False
-    )
+    told = subprocess.run([str(server), "--help"], capture_output=True, text=True, check=False)
     known = set(re.findall(r"^ +--(\w+)=", told.stdout, re.MULTILINE))
     assert set(FLAGS) <= known, set(FLAGS) - known
 

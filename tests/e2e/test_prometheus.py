@@ -42,9 +42,7 @@ class Program:
     def __init__(self, arguments: list[str], log: Path) -> None:
         self._log = log
         with log.open("wb") as output:
-            self._process = subprocess.Popen(
-                arguments, stdout=output, stderr=subprocess.STDOUT
-            )
+            self._process = subprocess.Popen(arguments, stdout=output, stderr=subprocess.STDOUT)
 
     def wait_for(self, pattern: str) -> re.Match[str]:
         def look() -> re.Match[str] | None:
@@ -84,9 +82,7 @@ class Prometheus:
         # JSON is YAML.
         scrape = {"job_name": "lossd", "static_configs": [{"targets": [target]}]}
         config.write_text(
-            json.dumps(
-                {"global": {"scrape_interval": "1s"}, "scrape_configs": [scrape]}
-            )
+            json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": [scrape]})
         )
         self.program = Program(
             [
@@ -97,9 +93,7 @@ class Prometheus:
             ],
             folder / "prometheus.log",
         )
-        listening = self.program.wait_for(
-            r'"Listening on" address=(127\.0\.0\.1:[1-9]\d*)'
-        )
+        listening = self.program.wait_for(r'"Listening on" address=(127\.0\.0\.1:[1-9]\d*)')
         self._base = f"http://{listening.group(1)}"
         self.program.wait_for("Server is ready to receive web requests")
 
@@ -199,9 +193,7 @@ def totals_now(prometheus: Prometheus) -> dict[str, float]:
     return {name: prometheus.value(query, now) for name, query in TOTALS.items()}
 
 
-def test_every_accepted_call_ends_exactly_once(
-    server: Server, prometheus: Prometheus
-) -> None:
+def test_every_accepted_call_ends_exactly_once(server: Server, prometheus: Prometheus) -> None:
     with grpc.insecure_channel(server.address) as channel:
         storm = Storm(channel)
         for _ in range(5):

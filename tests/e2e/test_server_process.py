@@ -11,7 +11,7 @@ import urllib.request
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-LOSSD = pathlib.Path(os.environ.get("LOSSD", ROOT / "build/dev/server/lossd"))
+LOSSD = pathlib.Path(os.environ.get("LOSSD_BINARY_DIR", ROOT / "build/dev")) / "server" / "lossd"
 READY = re.compile(r"^lossd listening on (\S+):(\d+) metrics on (\S+):(\d+)$")
 SECONDS = 30
 

@@ -1,0 +1,108 @@
+"""Worker processes that train data-parallel and ask lossd for their losses."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+from multiprocessing.connection import Connection
+from types import TracebackType
+
+import lossd
+import numpy as np
+from digits_data import Digits
+from digits_model import Array, Network
+from numpy.typing import NDArray
+
+# A worker cuts its share into so many requests and sends them together, as one that
+# overlaps its forward pass with the loss does.
+REQUESTS_PER_STEP = 4
+
+
+async def remote_loss(
+    client: lossd.AsyncClient, logits: Array, targets: NDArray[np.uint8], elements: int
+) -> tuple[float, Array]:
+    """A share of the mean loss over `elements` elements, and its gradient.
+
+    The normalizer is the caller's, so that the shares of all workers add up to the mean.
+    """
+    calls = [
+        client.compute_loss(
+            part,
+            part_targets,
+            normalizer="caller",
+            normalizer_value=elements,
+            timeout=30,
+        )
+        for part, part_targets in zip(
+            np.array_split(logits.astype(np.float32), REQUESTS_PER_STEP),
+            np.array_split(targets, REQUESTS_PER_STEP),
+            strict=True,
+        )
+    ]
+    results = await asyncio.gather(*calls)
+    gradient = np.concatenate([result.gradient for result in results]).astype(np.float64)
+    return sum(result.loss for result in results), gradient
+
+
+async def serve_steps(
+    pipe: Connection, address: str, images: Array, targets: NDArray[np.uint8], elements: int
+) -> None:
+    network = Network(seed=0)
+    async with lossd.AsyncClient(address) as client:
+        while (parameters := pipe.recv()) is not None:
+            network.parameters = parameters
+            hidden, logits = network.forward(images)
+            loss, logit_gradient = await remote_loss(client, logits, targets, elements)
+            pipe.send((loss, network.backward(images, hidden, logit_gradient)))
+
+
+def worker_main(
+    pipe: Connection, address: str, images: Array, targets: NDArray[np.uint8], elements: int
+) -> None:
+    asyncio.run(serve_steps(pipe, address, images, targets, elements))
+
+
+class Workers:
+    """`count` processes, each with its share of the images. Use in a `with` statement."""
+
+    def __init__(self, address: str, digits: Digits, count: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipes: list[Connection] = []
+        self._processes = []
+        elements = digits.train_targets.size
+        shares = zip(
+            np.array_split(digits.train_images, count),
+            np.array_split(digits.train_targets, count),
+            strict=True,
+        )
+        for images, targets in shares:
+            here, there = context.Pipe()
+            process = context.Process(
+                target=worker_main, args=(there, address, images, targets, elements), daemon=True
+            )
+            process.start()
+            there.close()
+            self._pipes.append(here)
+            self._processes.append(process)
+
+    def step(self, parameters: list[Array]) -> tuple[float, list[Array]]:
+        """The loss over all images and the gradient of every parameter."""
+        for pipe in self._pipes:
+            pipe.send(parameters)
+        shares = [pipe.recv() for pipe in self._pipes]
+        gradients = [sum(parts) for parts in zip(*(share[1] for share in shares), strict=True)]
+        return sum(share[0] for share in shares), gradients
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for pipe, process in zip(self._pipes, self._processes, strict=True):
+            if process.is_alive():
+                pipe.send(None)
+            process.join(timeout=10)

@@ -1,0 +1,14 @@
+"""Client of lossd: NumPy arrays in, loss and gradient out.
+
+import lossd
+with lossd.Client("localhost:50051") as client:
+    result = client.compute_loss(logits, targets)
+result.loss, result.gradient
+"""
+
+from lossd.aio import AsyncClient
+from lossd.client import Client
+from lossd.conversion import Execution, LossResult
+from lossd.errors import LossdError
+
+__all__ = ["AsyncClient", "Client", "Execution", "LossResult", "LossdError"]

@@ -1,0 +1,88 @@
+"""The blocking client."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any
+
+import grpc
+from numpy.typing import ArrayLike
+
+from lossd import conversion
+from lossd.conversion import LossResult
+from lossd.errors import from_rpc_error
+from lossd.v1 import loss_service_pb2
+
+
+class Client:
+    """Calls one lossd server. Thread-safe. Close it, or use it in a `with` statement.
+
+    `target` is HOST:PORT or unix:/path; `credentials` are a channel's, for a server with
+    TLS; `token` is sent as a bearer token.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        credentials: grpc.ChannelCredentials | None = None,
+        token: str | None = None,
+    ) -> None:
+        options = conversion.CHANNEL_OPTIONS
+        if credentials is None:
+            self._channel = grpc.insecure_channel(target, options)
+        else:
+            self._channel = grpc.secure_channel(target, credentials, options)
+        self._metadata = [("authorization", f"Bearer {token}")] if token else None
+        self._compute_loss = self._channel.unary_unary(
+            conversion.COMPUTE_LOSS,
+            request_serializer=loss_service_pb2.ComputeLossRequest.SerializeToString,
+            response_deserializer=loss_service_pb2.ComputeLossResponse.FromString,
+        )
+        self._get_server_info = self._channel.unary_unary(
+            conversion.GET_SERVER_INFO,
+            request_serializer=loss_service_pb2.GetServerInfoRequest.SerializeToString,
+            response_deserializer=loss_service_pb2.GetServerInfoResponse.FromString,
+        )
+
+    def compute_loss(
+        self,
+        logits: ArrayLike,
+        targets: ArrayLike,
+        *,
+        timeout: float | None = None,
+        **options: Any,
+    ) -> LossResult:
+        """The loss of `logits` and its gradient; `options` are those of to_request().
+
+        `timeout` is in seconds; none: as long as it takes. Raises LossdError if the server
+        does not answer with a loss, ValueError or TypeError for arguments that cannot be
+        sent.
+        """
+        request = conversion.to_request(logits, targets, **options)
+        return conversion.to_result(self._call(self._compute_loss, request, timeout))
+
+    def server_info(self, timeout: float | None = None) -> loss_service_pb2.GetServerInfoResponse:
+        """What the server is and can do."""
+        return self._call(self._get_server_info, loss_service_pb2.GetServerInfoRequest(), timeout)
+
+    def _call(self, method: Any, request: Any, timeout: float | None) -> Any:
+        try:
+            return method(request, timeout=timeout, metadata=self._metadata)
+        except grpc.RpcError as error:
+            raise from_rpc_error(error) from error
+
+    def close(self) -> None:
+        """Ends calls under way. May be called again."""
+        self._channel.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

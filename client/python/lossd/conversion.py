@@ -1,0 +1,157 @@
+"""Between NumPy and messages; shared by the blocking and the asyncio client."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lossd.v1 import loss_service_pb2, loss_spec_pb2, tensor_pb2
+
+COMPUTE_LOSS = "/lossd.v1.LossService/ComputeLoss"
+GET_SERVER_INFO = "/lossd.v1.LossService/GetServerInfo"
+
+# Messages are as large as the server allows.
+CHANNEL_OPTIONS = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
+
+# What lossd reads and writes, little-endian whatever this machine is.
+_WIRE_TYPES = {
+    tensor_pb2.DATA_TYPE_FLOAT32: np.dtype("<f4"),
+    tensor_pb2.DATA_TYPE_FLOAT64: np.dtype("<f8"),
+    tensor_pb2.DATA_TYPE_UINT8: np.dtype("u1"),
+    tensor_pb2.DATA_TYPE_BOOL: np.dtype("?"),
+    tensor_pb2.DATA_TYPE_INT32: np.dtype("<i4"),
+    tensor_pb2.DATA_TYPE_INT64: np.dtype("<i8"),
+}
+_DATA_TYPES = {dtype: data_type for data_type, dtype in _WIRE_TYPES.items()}
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How the server computed a request; nothing here changes the answer."""
+
+    backend: str
+    batch_requests: int
+    batch_elements: int
+    queue_time: timedelta
+    compute_time: timedelta
+
+
+@dataclass(frozen=True)
+class LossResult:
+    """The answer to compute_loss().
+
+    `gradient` and `losses` have the logits' shape and dtype; `gradient` is None with
+    gradient=False, `losses` is None unless reduction="none". They are read-only views
+    of the reply.
+    """
+
+    loss: float
+    losses: NDArray[Any] | None
+    gradient: NDArray[Any] | None
+    normalizer: float
+    valid_count: int
+    nan_count: int
+    execution: Execution
+    request_id: str
+
+
+def to_tensor(name: str, array: ArrayLike) -> tensor_pb2.Tensor:
+    """`array` as a message, copied. TypeError, naming `name`, for another dtype."""
+    values = np.asarray(array)
+    wire = values.dtype.newbyteorder("<")
+    if wire not in _DATA_TYPES:
+        known = ", ".join(str(dtype.name) for dtype in _DATA_TYPES)
+        raise TypeError(f"{name}: dtype {values.dtype} is none of {known}")
+    data = np.ascontiguousarray(values, dtype=wire).tobytes()
+    return tensor_pb2.Tensor(dtype=_DATA_TYPES[wire], shape=values.shape, data=data)
+
+
+def to_array(tensor: tensor_pb2.Tensor) -> NDArray[Any]:
+    """The elements of a reply's tensor, not copied."""
+    return np.frombuffer(tensor.data, dtype=_WIRE_TYPES[tensor.dtype]).reshape(tuple(tensor.shape))
+
+
+def _enum(enum: Any, prefix: str, argument: str, value: str) -> int:
+    name = f"{prefix}_{value.upper()}"
+    if name not in enum.keys() or name.endswith("_UNSPECIFIED"):  # noqa: SIM118
+        known = [key.removeprefix(f"{prefix}_").lower() for key in enum.keys()[1:]]  # noqa: SIM118
+        raise ValueError(f"{argument}: {value!r} is none of {', '.join(known)}")
+    return int(enum.Value(name))
+
+
+def to_request(
+    logits: ArrayLike,
+    targets: ArrayLike,
+    *,
+    weights: ArrayLike | None = None,
+    pos_weight: ArrayLike | None = None,
+    upstream_gradient: ArrayLike | None = None,
+    kind: str = "sigmoid_cross_entropy",
+    reduction: str = "mean",
+    normalizer: str = "elements",
+    normalizer_value: float | None = None,
+    loss_weight: float | None = None,
+    ignore_target: float | None = None,
+    label_smoothing: float = 0.0,
+    gradient: bool = True,
+    nan_policy: str = "reject",
+    target_range: str = "unit_interval",
+    request_id: str = "",
+) -> loss_service_pb2.ComputeLossRequest:
+    """The arguments of compute_loss() as a message. ValueError names a bad argument."""
+    spec = loss_spec_pb2.LossSpec(
+        kind=_enum(loss_spec_pb2.LossKind, "LOSS_KIND", "kind", kind),
+        reduction=_enum(loss_spec_pb2.Reduction, "REDUCTION", "reduction", reduction),
+        normalizer=_enum(loss_spec_pb2.Normalizer, "NORMALIZER", "normalizer", normalizer),
+        label_smoothing=label_smoothing,
+        gradient=loss_spec_pb2.GRADIENT_MODE_RETURN
+        if gradient
+        else loss_spec_pb2.GRADIENT_MODE_OMIT,
+        nan_policy=_enum(loss_spec_pb2.NanPolicy, "NAN_POLICY", "nan_policy", nan_policy),
+        target_range=_enum(loss_spec_pb2.TargetRange, "TARGET_RANGE", "target_range", target_range),
+    )
+    if normalizer_value is not None:
+        spec.normalizer_value = normalizer_value
+    if loss_weight is not None:
+        spec.loss_weight = loss_weight
+    if ignore_target is not None:
+        spec.ignore_target = ignore_target
+    request = loss_service_pb2.ComputeLossRequest(
+        spec=spec,
+        logits=to_tensor("logits", logits),
+        targets=to_tensor("targets", targets),
+        request_id=request_id,
+    )
+    optional = {
+        "weights": weights,
+        "pos_weight": pos_weight,
+        "upstream_gradient": upstream_gradient,
+    }
+    for name, array in optional.items():
+        if array is not None:
+            getattr(request, name).CopyFrom(to_tensor(name, array))
+    return request
+
+
+def to_result(reply: loss_service_pb2.ComputeLossResponse) -> LossResult:
+    execution = reply.execution
+    return LossResult(
+        loss=reply.loss,
+        losses=to_array(reply.losses) if reply.HasField("losses") else None,
+        gradient=to_array(reply.gradient) if reply.HasField("gradient") else None,
+        normalizer=reply.normalizer,
+        valid_count=reply.valid_count,
+        nan_count=reply.nan_count,
+        execution=Execution(
+            backend=execution.backend,
+            batch_requests=execution.batch_requests,
+            batch_elements=execution.batch_elements,
+            queue_time=execution.queue_time.ToTimedelta(),
+            compute_time=execution.compute_time.ToTimedelta(),
+        ),
+        request_id=reply.request_id,
+    )

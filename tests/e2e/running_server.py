@@ -1,0 +1,46 @@
+"""A real lossd on ports of the kernel's choice, for tests."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+BINARIES = Path(os.environ.get("LOSSD_BINARY_DIR", "build/dev"))
+READY = re.compile(r"lossd listening on (\S+) metrics on (\S+)")
+
+
+@dataclass(frozen=True)
+class RunningServer:
+    address: str  # HOST:PORT of the service
+    metrics: str  # HOST:PORT of /metrics
+    process: subprocess.Popen[str]
+
+
+@contextlib.contextmanager
+def running_server(*flags: str) -> Iterator[RunningServer]:
+    """Starts lossd, waits for its ready line, and stops it with SIGTERM, which must end in 0."""
+    process = subprocess.Popen(
+        [
+            str(BINARIES / "server" / "lossd"),
+            "--listen=127.0.0.1:0",
+            "--metrics_listen=127.0.0.1:0",
+            *flags,
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        ready = READY.match(process.stdout.readline())
+        assert ready is not None, f"no ready line; exit code {process.poll()}"
+        yield RunningServer(ready[1], ready[2], process)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(timeout=30)
+    assert code == 0, f"lossd ended with {code}"

@@ -1,0 +1,59 @@
+# What a machine needs before lossd is built; sourced by ./dev. Everything here may be
+# run again: what is there is left alone.
+# shellcheck shell=bash
+
+readonly BUILD_PACKAGES=(
+  ca-certificates ccache cmake g++ git lld ninja-build pkg-config python3 python3-venv
+  libabsl-dev libbenchmark-dev libfmt-dev libgrpc++-dev libhwy-dev libprotobuf-dev
+  libspdlog-dev nlohmann-json3-dev prometheus-cpp-dev protobuf-compiler
+  protobuf-compiler-grpc)
+readonly TEST_PACKAGES=(curl golang-go libgmock-dev libgtest-dev openssl prometheus)
+readonly LINT_PACKAGES=(clang-format clang-tidy codespell shellcheck)
+
+# The last grpcurl that the distribution's Go (1.19) builds.
+readonly GRPCURL=github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.8.7
+
+say() { printf '\033[1m== %s\033[0m\n' "$*"; }
+
+as_root() {
+  if [[ $EUID -eq 0 ]]; then "$@"; else sudo "$@"; fi
+}
+
+# need_packages NAME...: distribution packages, only those that are missing.
+need_packages() {
+  local package missing=()
+  for package in "$@"; do
+    [[ $(dpkg-query -W -f='${Status}' "$package" 2>/dev/null) == *"ok installed" ]] ||
+      missing+=("$package")
+  done
+  [[ ${#missing[@]} -eq 0 ]] && return
+  say "installing ${missing[*]}"
+  as_root apt-get update -q
+  # RUNLEVEL=1: a package that brings a service does not start it.
+  as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
+    apt-get install -q -y --no-install-recommends "${missing[@]}"
+}
+
+# need_venv NAME REQUIREMENT...: a virtual environment build/NAME with what the
+# requirement files list and the folders hold; made anew where they have changed.
+need_venv() {
+  local venv=build/$1 item arguments=() sum
+  shift
+  sum=$(find "$@" -type f -not -path '*/_generated/*' -not -path '*/build/*' \
+    -not -path '*.egg-info/*' -not -name '*.pyc' -print0 | sort -z | xargs -0 cat | sha256sum)
+  [[ $(cat "$venv/installed" 2>/dev/null) == "$sum" ]] && return
+  say "preparing $venv"
+  python3 -m venv "$venv"
+  for item in "$@"; do
+    if [[ -d $item ]]; then arguments+=("./$item"); else arguments+=(-r "$item"); fi
+  done
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "${arguments[@]}"
+  echo "$sum" > "$venv/installed"
+}
+
+need_grpcurl() {
+  [[ -x build/bin/grpcurl ]] && return
+  say "building grpcurl"
+  mkdir -p build/bin
+  GOBIN=$PWD/build/bin GOFLAGS=-mod=mod go install "$GRPCURL"
+}

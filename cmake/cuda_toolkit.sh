@@ -40,6 +40,8 @@ if [[ ! -f $done_file ]]; then
   ln -sfn lib "$toolkit/lib64"
   ln -sfn ../../include "$toolkit/targets/x86_64-linux/include"
   ln -sfn ../../lib "$toolkit/targets/x86_64-linux/lib"
+  # The wheel has the shared runtime by its soname alone; CMake looks for the plain name.
+  ln -sfn libcudart.so.13 "$toolkit/lib/libcudart.so"
   chmod +x "$toolkit"/bin/* "$toolkit"/nvvm/bin/*
   "$toolkit/bin/nvcc" --version >&2
   touch "$done_file"

@@ -62,16 +62,22 @@ struct ExponentLayout<double> {
   static constexpr double kUnscale = 0x1p-512;
 };
 
-// Horner's scheme; `coefficients` highest power first.
-template <class Ops, int kCount>
-LOSSD_ELEMENT_FN typename Ops::V Horner(
-    const typename Ops::T (&coefficients)[kCount], typename Ops::V x) {
-  typename Ops::V sum = Ops::Set(coefficients[0]);
-#pragma GCC unroll 32
-  for (int i = 1; i < kCount; ++i) {
-    sum = Ops::Fma(sum, x, Ops::Set(coefficients[i]));
+// Horner's scheme over a polynomial of polynomials.h, from its term kTerm on.
+template <class Ops, class Polynomial, int kTerm = 1>
+LOSSD_ELEMENT_FN typename Ops::V HornerFrom(typename Ops::V x,
+                                            typename Ops::V sum) {
+  constexpr int kCount = sizeof(Polynomial::kTerms) / sizeof(typename Ops::T);
+  if constexpr (kTerm == kCount) {
+    return sum;
+  } else {
+    return HornerFrom<Ops, Polynomial, kTerm + 1>(
+        x, Ops::Fma(sum, x, Ops::Set(Polynomial::kTerms[kTerm])));
   }
-  return sum;
+}
+
+template <class Ops, class Polynomial>
+LOSSD_ELEMENT_FN typename Ops::V Horner(typename Ops::V x) {
+  return HornerFrom<Ops, Polynomial>(x, Ops::Set(Polynomial::kTerms[0]));
 }
 
 // z = e^-y for y >= 0, as a rounded value and what the rounding lost.
@@ -94,8 +100,8 @@ LOSSD_ELEMENT_FN ExpResult<Ops> ExpOfMinus(typename Ops::V y) {
   V s = Ops::Fma(n, Ops::Set(Layout::kLn2High), y);
   s = Ops::Fma(n, Ops::Set(Layout::kLn2Low), s);
   // e^r = 1 - p
-  const V p = Ops::NegFma(Ops::Mul(s, s),
-                          Horner<Ops>(Polynomials<T>::kExpOfMinus, s), s);
+  const V p = Ops::NegFma(
+      Ops::Mul(s, s), Horner<Ops, typename Polynomials<T>::ExpOfMinus>(s), s);
   const V one = Ops::Set(T{1});
   const V sum = Ops::Sub(one, p);
   const V lost = Ops::Sub(Ops::Sub(one, sum), p);
@@ -111,7 +117,7 @@ template <class Ops>
 LOSSD_ELEMENT_FN typename Ops::V ReciprocalOfOnePlus(typename Ops::V z) {
   using T = typename Ops::T;
   using V = typename Ops::V;
-  V r = Horner<Ops>(Polynomials<T>::kReciprocal, z);
+  V r = Horner<Ops, typename Polynomials<T>::Reciprocal>(z);
   if constexpr (sizeof(T) ==
                 8) {  // 2^-15 is not close enough for 53 bits: a Newton step
     const V error = Ops::NegFma(r, Ops::Add(Ops::Set(T{1}), z),
@@ -136,7 +142,7 @@ LOSSD_ELEMENT_FN TailResult<Ops> Tail(typename Ops::V y) {
   const V r = ReciprocalOfOnePlus<Ops>(z.high);
   // log1p(z + low) = log1p(z) + low / (1 + z): everything small is summed
   // before the one addition that rounds the result.
-  const V quadratic = Horner<Ops>(Polynomials<T>::kLog1p, z.high);
+  const V quadratic = Horner<Ops, typename Polynomials<T>::Log1p>(z.high);
   const V correction =
       Ops::Fma(Ops::Mul(z.high, z.high), quadratic, Ops::Mul(z.low, r));
   // q = z r is near z / (1 + z); its residual z - q (1 + z), plus low, is
@@ -175,7 +181,7 @@ LOSSD_ELEMENT_FN typename Ops::V LossNearZero(typename Ops::V y,
   const V line = Ops::Fma(terms.half, y, at_zero);
   const V lost = Ops::Fma(terms.half, y, Ops::Sub(at_zero, line));
   const V square = Ops::Mul(y, y);
-  const V curve = Horner<Ops>(Polynomials<T>::kCenterLoss, square);
+  const V curve = Horner<Ops, typename Polynomials<T>::CenterLoss>(square);
   return Ops::Add(line, Ops::Fma(Ops::Mul(terms.both, square), curve, lost));
 }
 
@@ -185,7 +191,7 @@ LOSSD_ELEMENT_FN typename Ops::V SlopeNearZero(typename Ops::V y,
                                                const Terms<Ops>& terms) {
   using T = typename Ops::T;
   const typename Ops::V curve =
-      Horner<Ops>(Polynomials<T>::kCenterSlope, Ops::Mul(y, y));
+      Horner<Ops, typename Polynomials<T>::CenterSlope>(Ops::Mul(y, y));
   return Ops::Fma(Ops::Mul(terms.both, y), curve, terms.half);
 }
 

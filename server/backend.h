@@ -4,10 +4,13 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "server/base/clock.h"
+#include "server/batching/options.h"
 #include "server/config.h"
+#include "server/execution/cuda/device.h"
 #include "server/execution/executor.h"
 #include "server/observability/metrics.h"
 
@@ -16,15 +19,38 @@ namespace lossd {
 // Threads that compute: the flag, or one per core.
 int CpuThreads(const Config& config);
 
-// The name of what ChooseExecutor() will return, for the metrics, which exist
-// before it. Fails as ChooseExecutor() does.
-absl::StatusOr<std::string> ChooseBackend(const Config& config);
+// What --backend comes to on this machine. Chosen before anything is built: the
+// metrics name it, and the batcher feeds as many executors as it has.
+struct BackendChoice {
+  std::vector<std::string> names;  // first choice first
+  std::vector<std::unique_ptr<execution::cuda::Device>>
+      devices;        // none: the CPU
+  int executors = 1;  // batches that it computes at once
+};
 
-// The executor for --backend. UNAVAILABLE or UNIMPLEMENTED for --backend=cuda
-// on a machine or in a build that cannot; --backend=auto falls back to the CPU.
-// `metrics` and `clock` are borrowed.
-absl::StatusOr<std::unique_ptr<execution::Executor>> MakeExecutor(
-    const Config& config, observability::Metrics* metrics, const Clock* clock);
+// --backend=auto without a usable device is the CPU, said in one log line.
+// UNAVAILABLE, UNIMPLEMENTED or INVALID_ARGUMENT for a --backend=cuda that this
+// machine or this build cannot have.
+absl::StatusOr<BackendChoice> ChooseBackend(const Config& config);
+
+// How the batcher feeds that choice.
+batching::BatcherOptions BatcherOptionsFor(const Config& config,
+                                           const BackendChoice& choice);
+
+// The executors of a choice. `first` takes the batches; the CPU's is always
+// there, to take over from a device.
+struct Executors {
+  std::unique_ptr<execution::Executor> cpu;
+  std::unique_ptr<execution::Executor> cuda;  // or null; borrows `cpu`
+  execution::Executor& first() const { return cuda ? *cuda : *cpu; }
+};
+
+// Takes the devices of `choice`. `metrics` and `clock` are borrowed. Fails
+// where a device has no room for its slots.
+absl::StatusOr<Executors> MakeExecutors(const Config& config,
+                                        BackendChoice& choice,
+                                        observability::Metrics* metrics,
+                                        const Clock* clock);
 
 }  // namespace lossd
 

@@ -35,16 +35,6 @@ int RpcThreads(const Config& config) {
   return std::min(2, CpuThreads(Config()));
 }
 
-batching::BatcherOptions BatcherOptionsOf(const Config& config) {
-  batching::BatcherOptions options;
-  options.max_batch_requests = config.max_batch_requests;
-  options.max_batch_elements = config.max_batch_elements;
-  options.max_queue_delay = config.max_queue_delay;
-  options.max_inline_elements = config.max_inline_elements;
-  options.executors = CpuThreads(config);
-  return options;
-}
-
 absl::StatusOr<std::vector<std::string>> LoadTokens(const std::string& path) {
   if (path.empty()) return std::vector<std::string>();
   std::ifstream file(path);
@@ -67,10 +57,10 @@ void InstallPlugins(const Config& config) {
 }
 
 v1::GetServerInfoResponse InfoOf(const Config& config,
-                                 std::string_view backend) {
+                                 const std::vector<std::string>& backends) {
   v1::GetServerInfoResponse info;
   info.set_version(kVersion);
-  info.add_backends(std::string(backend));
+  for (const std::string& name : backends) info.add_backends(name);
   info.set_max_message_bytes(config.max_message_bytes);
   info.set_max_inflight_bytes(config.max_inflight_bytes);
   info.set_max_inflight_requests(config.max_inflight_requests);
@@ -97,21 +87,22 @@ absl::Status Server::BuildParts() {
   absl::StatusOr<std::vector<std::string>> tokens =
       LoadTokens(config_.token_file);
   if (!tokens.ok()) return tokens.status();
-  absl::StatusOr<std::string> backend = ChooseBackend(config_);
-  if (!backend.ok()) return backend.status();
+  absl::StatusOr<BackendChoice> choice = ChooseBackend(config_);
+  if (!choice.ok()) return choice.status();
   buffers_ = std::make_shared<BufferPool>(static_cast<size_t>(
       std::min(config_.max_inflight_bytes, kMaxPooledBytes)));
-  metrics_ = std::make_unique<observability::Metrics>(kVersion, *backend);
+  metrics_ =
+      std::make_unique<observability::Metrics>(kVersion, choice->names.front());
   admission::AdmissionOptions budgets;
   budgets.max_inflight_bytes = config_.max_inflight_bytes;
   budgets.max_inflight_requests = config_.max_inflight_requests;
   admission_ = std::make_unique<admission::AdmissionController>(budgets);
-  batcher_ =
-      std::make_unique<batching::Batcher>(BatcherOptionsOf(config_), &clock_);
-  auto executor = MakeExecutor(config_, metrics_.get(), &clock_);
-  if (!executor.ok()) return executor.status();
-  executor_ = *std::move(executor);
-  AddGauges();
+  batcher_ = std::make_unique<batching::Batcher>(
+      BatcherOptionsFor(config_, *choice), &clock_);
+  auto executors = MakeExecutors(config_, *choice, metrics_.get(), &clock_);
+  if (!executors.ok()) return executors.status();
+  executors_ = *std::move(executors);
+  AddGauges(choice->executors);
   auto exposer =
       observability::Exposer::Start(config_.metrics_listen, *metrics_);
   if (!exposer.ok()) return exposer.status();
@@ -120,18 +111,18 @@ absl::Status Server::BuildParts() {
   services_ = {.clock = &clock_,
                .admission = admission_.get(),
                .batcher = batcher_.get(),
-               .runner = executor_.get(),
-               .backend = executor_->backend(),
+               .runner = &executors_.first(),
+               .backend = executors_.first().backend(),
                .metrics = metrics_.get(),
                .authenticator = authenticator_.get(),
                .buffers = buffers_,
                .max_inflight_bytes = config_.max_inflight_bytes};
   loss_service_ = std::make_unique<rpc::LossService>(
-      &services_, InfoOf(config_, services_.backend));
+      &services_, InfoOf(config_, choice->names));
   return absl::OkStatus();
 }
 
-void Server::AddGauges() {
+void Server::AddGauges(int executors) {
   const auto add = [this](const char* name, const char* help, auto read) {
     metrics_->AddGauge(name, help,
                        [read] { return static_cast<double>(read()); });
@@ -145,7 +136,7 @@ void Server::AddGauges() {
   add("lossd_executors_busy", "Executors that compute a batch now.",
       [this] { return batcher_->busy_executors(); });
   add("lossd_executors", "Batches that can be computed at once.",
-      [this] { return CpuThreads(config_); });
+      [executors] { return executors; });
 }
 
 absl::Status Server::Listen() {
@@ -183,7 +174,7 @@ absl::Status Server::Listen() {
 }
 
 void Server::StartThreads() {
-  executor_->Start(*batcher_);
+  executors_.first().Start(*batcher_);
   for (auto& thread : rpc_threads_) thread->Start();
   running_ = true;
   health_service_.SetServing(true);
@@ -209,7 +200,7 @@ bool Server::Shutdown(absl::Duration drain_timeout) {
   grpc_server_->Shutdown(absl::ToChronoTime(absl::Now() + kCloseStreams));
   for (auto& thread : rpc_threads_) thread->Join();
   batcher_->Close();
-  executor_->Join();
+  executors_.first().Join();
   return drained;
 }
 

@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "server/admission/admission.h"
+#include "server/backend.h"
 #include "server/base/buffer_pool.h"
 #include "server/base/clock.h"
 #include "server/batching/batcher.h"
@@ -62,7 +63,7 @@ class Server {
   absl::Status BuildParts();
   absl::Status Listen();
   void StartThreads();
-  void AddGauges();
+  void AddGauges(int executors);
   bool WaitForAccepted(absl::Time until) const;
 
   const Config config_;
@@ -72,7 +73,7 @@ class Server {
   std::unique_ptr<observability::Metrics> metrics_;
   std::unique_ptr<admission::AdmissionController> admission_;
   std::unique_ptr<batching::Batcher> batcher_;
-  std::unique_ptr<execution::Executor> executor_;
+  Executors executors_;
   std::unique_ptr<observability::Exposer> exposer_;
   std::unique_ptr<rpc::Authenticator> authenticator_;
   rpc::Services services_{};

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <type_traits>
 
 namespace lossd::kernels::cpu {
@@ -40,6 +41,8 @@ struct ScalarOps {
   static V SelectNegative(V x, V a, V b) { return std::signbit(x) ? a : b; }
   static V FlipWhereNegative(V x, V a) { return std::signbit(x) ? -a : a; }
   static V Select(M m, V a, V b) { return m ? a : b; }
+
+  static V CanonicalNan() { return std::numeric_limits<T>::quiet_NaN(); }
 
   // --- what the block loop needs beyond the element function ---
   static V Load(const T* from) {

@@ -106,9 +106,11 @@ def fit_rounded(f, weight, a, b, degree, kind, fixed=()):
 def show(name, coefficients, worst, kind):
     """Prints an array, highest power first, as Horner's scheme reads it."""
     print(f"  // Relative error 2^{nstr(log(worst, 2), 5)}.")
-    print(f"  static constexpr {kind} {name}[] = {{")
+    print(f"  struct {name} {{")
+    print(f"    static constexpr {kind} kTerms[] = {{")
     for c in reversed(coefficients):
-        print(f"      {float(c).hex()}{'f' if kind == 'float' else ''},")
+        print(f"        {float(c).hex()}{'f' if kind == 'float' else ''},")
+    print("    };")
     print("  };")
 
 
@@ -126,7 +128,7 @@ def fit_type(kind, exp_degree, log1p_degree, center_degree, slope_degree):
         kind,
         fixed=[0.5],
     )
-    show("kExpOfMinus", [c * (-1) ** i for i, c in enumerate(e)], worst, kind)
+    show("ExpOfMinus", [c * (-1) ** i for i, c in enumerate(e)], worst, kind)
     lg, worst = fit_rounded(
         lambda z: (log1p(z) - z) / z**2,
         lambda z: z * z / log1p(z),
@@ -136,10 +138,10 @@ def fit_type(kind, exp_degree, log1p_degree, center_degree, slope_degree):
         kind,
         fixed=[-0.5],
     )
-    show("kLog1p", lg, worst, kind)
+    show("Log1p", lg, worst, kind)
     r, worst = fit_rounded(lambda z: 1 / (1 + z), lambda z: 1 + z, near, mpf(1), 6, kind)
     r[0] = rounded(r[0] + worst * mpf("1.25"), kind)
-    show("kReciprocal", r, worst * mpf("2.25"), kind)
+    show("Reciprocal", r, worst * mpf("2.25"), kind)
 
     def center(s):
         return log(cosh(sqrt(s) / 2)) / s
@@ -153,7 +155,7 @@ def fit_type(kind, exp_degree, log1p_degree, center_degree, slope_degree):
         kind,
         fixed=[0.125],
     )
-    show("kCenterLoss", c, worst, kind)
+    show("CenterLoss", c, worst, kind)
 
     def slope(s):
         return tanh(sqrt(s) / 2) / (2 * sqrt(s))
@@ -167,7 +169,7 @@ def fit_type(kind, exp_degree, log1p_degree, center_degree, slope_degree):
         kind,
         fixed=[0.25],
     )
-    show("kCenterSlope", c, worst, kind)
+    show("CenterSlope", c, worst, kind)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,160 @@
+#include "kernels/cuda/batch_layout.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace lossd::kernels::cuda {
+namespace {
+
+uint64_t PieceBytes(const Tensor& tensor) {
+  uint64_t bytes = 0;
+  for (const Piece& piece : tensor.pieces) bytes += piece.size();
+  return bytes;
+}
+
+void CopyPieces(const Tensor& tensor, std::byte* to) {
+  for (const Piece& piece : tensor.pieces) {
+    if (piece.empty()) continue;
+    std::memcpy(to, piece.data(), piece.size());
+    to += piece.size();
+  }
+}
+
+// Gives out aligned places one after the other.
+class Places {
+ public:
+  explicit Places(uint64_t taken) : end_(taken) {}
+  uint64_t Take(uint64_t bytes) {
+    const uint64_t place =
+        (end_ + kTensorAlignment - 1) / kTensorAlignment * kTensorAlignment;
+    end_ = place + bytes;
+    return place;
+  }
+  uint64_t end() const { return end_; }
+
+ private:
+  uint64_t end_;
+};
+
+// Dense and scalar operands need no index arithmetic per element; strides of
+// dimensions of one element say nothing.
+Access AccessOf(const Operand& operand, const Shape& shape) {
+  if (!operand.present()) return Access::kAbsent;
+  bool scalar = true;
+  bool full = true;
+  uint64_t dense = 1;
+  for (int k = shape.rank - 1; k >= 0; --k) {
+    const size_t at = static_cast<size_t>(k);
+    if (shape.dims[at] == 1) continue;
+    scalar = scalar && operand.strides[at] == 0;
+    full = full && operand.strides[at] == dense;
+    dense *= shape.dims[at];
+  }
+  if (scalar) return Access::kScalar;
+  return full ? Access::kFull : Access::kStrided;
+}
+
+PackedOperand PackOperand(const Operand& operand, const Shape& shape,
+                          Places& input) {
+  PackedOperand packed;
+  packed.access = AccessOf(operand, shape);
+  if (packed.access == Access::kAbsent) return packed;
+  packed.type = operand.tensor.type;
+  packed.offset = input.Take(PieceBytes(operand.tensor));
+  std::copy_n(operand.strides.begin(), kMaxRank, packed.strides);
+  return packed;
+}
+
+PackedSegment PackSegment(const BatchItem& item, Places& input,
+                          Places& output) {
+  const Segment& segment = *item.segment;
+  const LossOptions& options = segment.options;
+  PackedSegment packed;
+  packed.element_count = segment.element_count;
+  packed.logits_type = segment.logits.type;
+  packed.targets_type = segment.targets.type;
+  packed.logits = input.Take(PieceBytes(segment.logits));
+  packed.targets = input.Take(PieceBytes(segment.targets));
+  packed.weights = PackOperand(segment.weights, segment.shape, input);
+  packed.pos_weight = PackOperand(segment.pos_weight, segment.shape, input);
+  packed.upstream = PackOperand(segment.upstream, segment.shape, input);
+  const uint64_t bytes = ByteSize(segment.logits.type, segment.element_count);
+  if (segment.gradient != nullptr) packed.gradient = output.Take(bytes);
+  if (segment.losses != nullptr) packed.losses = output.Take(bytes);
+  packed.rank = segment.shape.rank;
+  std::copy_n(segment.shape.dims.begin(), kMaxRank, packed.dims);
+  packed.ignores = options.ignore_target.has_value();
+  packed.ignore_target = options.ignore_target.value_or(0);
+  packed.targets_in_unit_interval = options.targets_in_unit_interval;
+  packed.label_smoothing = options.label_smoothing;
+  packed.loss_weight = options.loss_weight;
+  packed.gradient_scale = item.gradient_scale;
+  return packed;
+}
+
+}  // namespace
+
+BatchLayout::BatchLayout(std::span<const BatchItem> items) {
+  for (const BatchItem& item : items) {
+    segments_.push_back(item.segment);
+    block_count_ += BlockCount(*item.segment);
+  }
+  Places input(items.size() * sizeof(PackedSegment));
+  block_segments_ = input.Take(block_count_ * sizeof(uint32_t));
+  Places output(block_count_ * sizeof(BlockPartial));
+  uint64_t first_block = 0;
+  for (const BatchItem& item : items) {
+    packed_.push_back(PackSegment(item, input, output));
+    packed_.back().first_block = first_block;
+    first_block += BlockCount(*item.segment);
+  }
+  input_bytes_ = input.end();
+  output_bytes_ = output.end();
+}
+
+void BatchLayout::Stage(std::byte* input) const {
+  std::memcpy(input, packed_.data(), packed_.size() * sizeof(PackedSegment));
+  std::byte* table = input + block_segments_;
+  for (size_t k = 0; k < packed_.size(); ++k) {
+    const Segment& segment = *segments_[k];
+    const PackedSegment& packed = packed_[k];
+    const uint32_t index = static_cast<uint32_t>(k);
+    for (uint64_t block = BlockCount(segment); block > 0; --block) {
+      std::memcpy(table, &index, sizeof(index));
+      table += sizeof(index);
+    }
+    CopyPieces(segment.logits, input + packed.logits);
+    CopyPieces(segment.targets, input + packed.targets);
+    CopyPieces(segment.weights.tensor, input + packed.weights.offset);
+    CopyPieces(segment.pos_weight.tensor, input + packed.pos_weight.offset);
+    CopyPieces(segment.upstream.tensor, input + packed.upstream.offset);
+  }
+}
+
+PackedBatch BatchLayout::At(const std::byte* input, std::byte* output) const {
+  return {.input = input,
+          .output = output,
+          .block_segments = block_segments_,
+          .block_count = block_count_};
+}
+
+std::span<const BlockPartial> BatchLayout::Partials(
+    size_t index, const std::byte* output) const {
+  const auto* partials = reinterpret_cast<const BlockPartial*>(output);
+  return {partials + packed_[index].first_block, BlockCount(*segments_[index])};
+}
+
+void BatchLayout::CopyResults(size_t index, const std::byte* output) const {
+  const Segment& segment = *segments_[index];
+  const PackedSegment& packed = packed_[index];
+  const uint64_t bytes = ByteSize(segment.logits.type, segment.element_count);
+  if (bytes == 0) return;
+  if (segment.gradient != nullptr) {
+    std::memcpy(segment.gradient, output + packed.gradient, bytes);
+  }
+  if (segment.losses != nullptr) {
+    std::memcpy(segment.losses, output + packed.losses, bytes);
+  }
+}
+
+}  // namespace lossd::kernels::cuda

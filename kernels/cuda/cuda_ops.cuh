@@ -1,0 +1,78 @@
+// The arithmetic policy of element.h on a device: every operation with its
+// rounding spelled out, so that no compiler flag changes a bit.
+#ifndef LOSSD_KERNELS_CUDA_CUDA_OPS_CUH_
+#define LOSSD_KERNELS_CUDA_CUDA_OPS_CUH_
+
+#include <cstdint>
+
+namespace lossd::kernels::cuda {
+
+template <class Element>
+struct CudaOps;
+
+template <>
+struct CudaOps<float> {
+  using T = float;
+  using V = float;
+  using M = bool;
+  static __device__ V Set(T value) { return value; }
+  static __device__ V Add(V a, V b) { return __fadd_rn(a, b); }
+  static __device__ V Sub(V a, V b) { return __fsub_rn(a, b); }
+  static __device__ V Mul(V a, V b) { return __fmul_rn(a, b); }
+  static __device__ V Neg(V a) { return -a; }
+  static __device__ V Abs(V a) { return fabsf(a); }
+  static __device__ V Fma(V a, V b, V c) { return __fmaf_rn(a, b, c); }
+  static __device__ V NegFma(V a, V b, V c) { return __fmaf_rn(-a, b, c); }
+  static __device__ V ClampAbove(V a, T limit) { return a > limit ? limit : a; }
+  static __device__ V ShiftIntoExponent(V a) {
+    return __uint_as_float(__float_as_uint(a) << 23);
+  }
+  static __device__ M IsZero(V a) { return a == 0; }
+  static __device__ M IsOne(V a) { return a == 1; }
+  static __device__ M IsBelow(V a, T limit) { return a < limit; }
+  static __device__ V Select(M m, V a, V b) { return m ? a : b; }
+  static __device__ V SelectNegative(V x, V a, V b) {
+    return (__float_as_uint(x) >> 31) != 0 ? a : b;
+  }
+  static __device__ V FlipWhereNegative(V x, V a) {
+    return __uint_as_float(__float_as_uint(a) ^
+                           (__float_as_uint(x) & 0x80000000u));
+  }
+  static __device__ V CanonicalNan() { return __uint_as_float(0x7fc00000u); }
+};
+
+template <>
+struct CudaOps<double> {
+  using T = double;
+  using V = double;
+  using M = bool;
+  static __device__ V Set(T value) { return value; }
+  static __device__ V Add(V a, V b) { return __dadd_rn(a, b); }
+  static __device__ V Sub(V a, V b) { return __dsub_rn(a, b); }
+  static __device__ V Mul(V a, V b) { return __dmul_rn(a, b); }
+  static __device__ V Neg(V a) { return -a; }
+  static __device__ V Abs(V a) { return fabs(a); }
+  static __device__ V Fma(V a, V b, V c) { return __fma_rn(a, b, c); }
+  static __device__ V NegFma(V a, V b, V c) { return __fma_rn(-a, b, c); }
+  static __device__ V ClampAbove(V a, T limit) { return a > limit ? limit : a; }
+  static __device__ V ShiftIntoExponent(V a) {
+    return __longlong_as_double(__double_as_longlong(a) << 52);
+  }
+  static __device__ M IsZero(V a) { return a == 0; }
+  static __device__ M IsOne(V a) { return a == 1; }
+  static __device__ M IsBelow(V a, T limit) { return a < limit; }
+  static __device__ V Select(M m, V a, V b) { return m ? a : b; }
+  static __device__ V SelectNegative(V x, V a, V b) {
+    return __double_as_longlong(x) < 0 ? a : b;
+  }
+  static __device__ V FlipWhereNegative(V x, V a) {
+    return __double_as_longlong(x) < 0 ? -a : a;
+  }
+  static __device__ V CanonicalNan() {
+    return __longlong_as_double(0x7ff8000000000000ll);
+  }
+};
+
+}  // namespace lossd::kernels::cuda
+
+#endif  // LOSSD_KERNELS_CUDA_CUDA_OPS_CUH_

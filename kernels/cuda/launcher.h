@@ -1,0 +1,17 @@
+// Starts the kernel. Links with CUDA only where LOSSD_CUDA is on.
+#ifndef LOSSD_KERNELS_CUDA_LAUNCHER_H_
+#define LOSSD_KERNELS_CUDA_LAUNCHER_H_
+
+#include "kernels/cuda/batch_layout.h"
+
+namespace lossd::kernels::cuda {
+
+// Computes every block of `batch`, which lies in device memory, on `stream` (a
+// cudaStream_t) of the current device. Neither allocates nor waits. An empty
+// batch launches nothing. Returns the runtime's error number, 0 for none;
+// errors of the kernel itself come from later calls.
+int LaunchBlocks(const PackedBatch& batch, void* stream);
+
+}  // namespace lossd::kernels::cuda
+
+#endif  // LOSSD_KERNELS_CUDA_LAUNCHER_H_

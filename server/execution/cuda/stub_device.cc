@@ -1,0 +1,13 @@
+// Linked instead of cuda_device.cc where the build has no CUDA
+// (LOSSD_CUDA=OFF).
+#include "server/execution/cuda/open.h"
+
+namespace lossd::execution::cuda {
+
+absl::StatusOr<std::vector<std::unique_ptr<Device>>> OpenDevices(
+    std::span<const int>) {
+  return absl::UnimplementedError(
+      "this build has no CUDA backend (LOSSD_CUDA=OFF)");
+}
+
+}  // namespace lossd::execution::cuda

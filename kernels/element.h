@@ -127,7 +127,7 @@ LOSSD_ELEMENT_FN typename Ops::V ReciprocalOfOnePlus(typename Ops::V z) {
   return r;
 }
 
-// log1p(e^-y) for y >= 1, and e^-y / (1 + e^-y) for y >= 0.
+// log1p(e^-y) for y >= 1, and e^-y / (1 + e^-y) for y >= 1/2.
 template <class Ops>
 struct TailResult {
   typename Ops::V log1p;

@@ -1,7 +1,7 @@
 // The polynomials of the element function, printed by fit/fit_polynomials.py.
 //
 // exp(-s) = 1 - s + s^2 ExpOfMinus(s) on |s| <= ln(2)/2; log1p(z) = z + z^2
-// Log1p(z) on [0, 1/e]; 1/(1+z) <= Reciprocal(z) on [0, 1]; log1p(e^-y) =
+// Log1p(z) on [0, 1/e]; 1/(1+z) <= Reciprocal(z) on [0, e^-1/2]; log1p(e^-y) =
 // ln(2) - y/2 + y^2 CenterLoss(y^2) on [0, 1]; 1/(1+e^y) = 1/2 - y
 // CenterSlope(y^2) on [0, 1/2]. Highest power first. The bounds beside them
 // are of the rounded coefficients, evaluated exactly.
@@ -30,12 +30,11 @@ struct Polynomials<float> {
         -0x1.0000000000000p-1f,
     };
   };
-  // Relative error 2^-15.616.
+  // Relative error 2^-13.25.
   struct Reciprocal {
     static constexpr float kTerms[] = {
-        0x1.256ebe0000000p-4f,  -0x1.4a388c0000000p-2f, 0x1.55c7b40000000p-1f,
-        -0x1.ce4c180000000p-1f, 0x1.f8824a0000000p-1f,  -0x1.ff8dc20000000p-1f,
-        0x1.0000240000000p+0f,
+        0x1.23a8080000000p-2f,  -0x1.6f0f980000000p-1f, 0x1.e48e7c0000000p-1f,
+        -0x1.fe09fe0000000p-1f, 0x1.0000b00000000p+0f,
     };
   };
   // Relative error 2^-31.63.
@@ -77,12 +76,11 @@ struct Polynomials<double> {
         -0x1.ffffffffe2538p-3, 0x1.55555555553d2p-2,  -0x1.0000000000000p-1,
     };
   };
-  // Relative error 2^-15.635.
+  // Relative error 2^-13.251.
   struct Reciprocal {
     static constexpr double kTerms[] = {
-        0x1.2580d3d8707c7p-4,  -0x1.4a40fb5f14622p-2, 0x1.55ca130320d76p-1,
-        -0x1.ce4c86701ed41p-1, 0x1.f88256fd75852p-1,  -0x1.ff8dc1d11c974p-1,
-        0x1.0000211af0c57p+0,
+        0x1.23a73557affa7p-2,  -0x1.6f0ef4f3e9dffp-1, 0x1.e48e2a462ec1ep-1,
+        -0x1.fe09eed44a633p-1, 0x1.0000afc89571bp+0,
     };
   };
   // Relative error 2^-59.266.

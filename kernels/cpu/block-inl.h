@@ -32,11 +32,12 @@ struct PlainSpan {
   typename Ops::T* gradient;
 };
 
-// What the vector loop saw that needs a second look.
+// The targets that a plain block has seen. A NaN may go unseen here; it shows
+// in the sum of the losses, as every NaN does.
 template <class Ops>
-struct Suspicions {
-  typename Ops::M nan;
-  typename Ops::M bad_target;
+struct TargetExtremes {
+  typename Ops::V lowest;
+  typename Ops::V highest;
 };
 
 template <class Ops>
@@ -52,14 +53,14 @@ LOSSD_ELEMENT_FN typename Ops::V LoadTarget(const uint8_t* from) {
 template <class Ops, bool kGradient, class Target>
 LOSSD_ELEMENT_FN typename Ops::V PlainStep(const PlainSpan<Ops, Target>& at,
                                            typename Ops::V scale,
-                                           Suspicions<Ops>& seen) {
+                                           TargetExtremes<Ops>& seen) {
   const typename Ops::V x = Ops::Load(at.logits);
   const typename Ops::V t = LoadTarget<Ops>(at.targets);
   const ElementResult<Ops> result = SigmoidCrossEntropy<Ops>(x, t);
   if constexpr (kGradient)
     Ops::Store(Ops::Mul(result.derivative, scale), at.gradient);
-  seen.nan = Ops::Or(seen.nan, Ops::IsNan(x));
-  seen.bad_target = Ops::Or(seen.bad_target, Ops::OutsideUnitInterval(t));
+  seen.lowest = Ops::Min(seen.lowest, t);
+  seen.highest = Ops::Max(seen.highest, t);
   return result.loss;
 }
 
@@ -67,7 +68,7 @@ LOSSD_ELEMENT_FN typename Ops::V PlainStep(const PlainSpan<Ops, Target>& at,
 template <class Ops, bool kGradient, class Target>
 LOSSD_ELEMENT_FN void PlainTail(const PlainSpan<Ops, Target>& at, int count,
                                 typename Ops::V scale, double* lanes,
-                                Suspicions<Ops>& seen) {
+                                TargetExtremes<Ops>& seen) {
   using T = typename Ops::T;
   alignas(64) T logits[Ops::kWidth] = {};
   alignas(64) Target targets[Ops::kWidth] = {};
@@ -82,9 +83,9 @@ LOSSD_ELEMENT_FN void PlainTail(const PlainSpan<Ops, Target>& at, int count,
 }
 
 template <class Ops, bool kGradient, class Target>
-Suspicions<Ops> PlainLoop(const PlainSpan<Ops, Target>& block, uint64_t n,
-                          typename Ops::T scale, double* lanes) {
-  Suspicions<Ops> seen = {Ops::Never(), Ops::Never()};
+TargetExtremes<Ops> PlainLoop(const PlainSpan<Ops, Target>& block, uint64_t n,
+                              typename Ops::T scale, double* lanes) {
+  TargetExtremes<Ops> seen = {Ops::Set(0), Ops::Set(0)};
   const typename Ops::V scale_v = Ops::Set(scale);
   uint64_t i = 0;
   for (; i + Ops::kWidth <= n; i += Ops::kWidth) {
@@ -120,27 +121,38 @@ void NoteNans(const T* logits, uint64_t n, uint64_t first, IsIgnored ignored,
   }
 }
 
+// The index in the segment of the first of `n` targets outside [0, 1];
+// kNoIndex: none.
+template <class Target>
+uint64_t FirstBadTarget(const Target* targets, uint64_t n, uint64_t first) {
+  for (uint64_t i = 0; i < n; ++i) {
+    const Target t = UnalignedAt(targets, i);
+    if (!(t >= 0 && t <= 1)) return first + i;
+  }
+  return kNoIndex;
+}
+
 template <class Ops, class Target>
 void PlainBlock(const PlainSpan<Ops, Target>& block, uint64_t n, uint64_t first,
                 typename Ops::T scale, BlockPartial& partial) {
   alignas(64) double lanes[kBlockLanes] = {};
-  const Suspicions<Ops> seen =
+  const TargetExtremes<Ops> seen =
       block.gradient != nullptr ? PlainLoop<Ops, true>(block, n, scale, lanes)
                                 : PlainLoop<Ops, false>(block, n, scale, lanes);
   partial.loss_sum = SumLanes(lanes);
   partial.valid_count = static_cast<uint32_t>(n);
   partial.nonzero_weight_count = static_cast<uint32_t>(n);
   partial.weight_sum = static_cast<double>(n);
-  if (Ops::Any(seen.nan)) {
+  // Every NaN, of logits and of targets, is in the sum: only then is one looked
+  // for.
+  const bool nan = partial.loss_sum != partial.loss_sum;
+  if (nan) {
     NoteNans<typename Ops::T>(
         block.logits, n, first, [](uint64_t) { return false; }, block.gradient,
         nullptr, partial);
   }
-  if (Ops::Any(seen.bad_target)) {
-    uint64_t i = 0;
-    const auto good = [](Target t) { return t >= 0 && t <= 1; };
-    while (good(UnalignedAt(block.targets, i))) ++i;
-    partial.first_bad_target = first + i;
+  if (nan || Ops::AnyOutsideUnitInterval(seen.lowest, seen.highest)) {
+    partial.first_bad_target = FirstBadTarget(block.targets, n, first);
   }
 }
 
@@ -184,7 +196,7 @@ struct GeneralScales {
 template <class Ops>
 LOSSD_ELEMENT_FN ElementResult<Ops> GeneralStep(
     const StagedBlock<typename Ops::T>& staged, uint64_t i, bool smooth,
-    const GeneralScales<Ops>& scales, Suspicions<Ops>& seen) {
+    const GeneralScales<Ops>& scales, typename Ops::M& nan) {
   using V = typename Ops::V;
   const V x = Ops::Load(staged.logits + i);
   const V w = Ops::Load(staged.weights + i);
@@ -195,7 +207,7 @@ LOSSD_ELEMENT_FN ElementResult<Ops> GeneralStep(
   }
   const ElementResult<Ops> result =
       WeightedSigmoidCrossEntropy<Ops>(x, t, Ops::Load(staged.pos_weights + i));
-  seen.nan = Ops::Or(seen.nan, Ops::IsNan(x));
+  nan = Ops::Or(nan, Ops::IsNan(x));
   const V factor = Ops::Mul(Ops::Mul(w, Ops::Set(scales.gradient)),
                             Ops::Load(staged.upstream + i));
   const V zero = Ops::Set(0);
@@ -222,10 +234,10 @@ void GeneralBlock(const StagedBlock<typename Ops::T>& staged, uint64_t n,
   using T = typename Ops::T;
   using V = typename Ops::V;
   alignas(64) double lanes[kBlockLanes] = {};
-  Suspicions<Ops> seen = {Ops::Never(), Ops::Never()};
+  typename Ops::M nan = Ops::Never();
   for (uint64_t i = 0; i < n; i += Ops::kWidth) {
     ElementResult<Ops> result =
-        GeneralStep<Ops>(staged, i, smooth, scales, seen);
+        GeneralStep<Ops>(staged, i, smooth, scales, nan);
     const uint64_t left = n - i;
     if (gradient != nullptr)
       StoreFirst<Ops>(result.derivative, left, gradient + i);
@@ -240,7 +252,7 @@ void GeneralBlock(const StagedBlock<typename Ops::T>& staged, uint64_t n,
     Ops::AddToLanes(result.loss, lanes + i % kBlockLanes);
   }
   partial.loss_sum = SumLanes(lanes);
-  if (Ops::Any(seen.nan)) {
+  if (Ops::Any(nan)) {
     const auto ignored = [&](uint64_t i) {
       return staged.targets[i] == StagedBlock<T>::kIgnored;
     };

@@ -64,8 +64,12 @@ struct HwyOps {
       const hn::Half<D> half;
       const hn::Rebind<double, decltype(half)> wide;
       constexpr int kHalf = kWidth / 2;
-      const auto low = hn::PromoteTo(wide, hn::LowerHalf(half, a));
-      const auto high = hn::PromoteTo(wide, hn::UpperHalf(half, a));
+      // Through memory: a load that converts is cheaper than taking the upper
+      // half.
+      alignas(64) T values[kWidth];
+      hn::Store(a, D(), values);
+      const auto low = hn::PromoteTo(wide, hn::Load(half, values));
+      const auto high = hn::PromoteTo(wide, hn::Load(half, values + kHalf));
       hn::Store(hn::Add(hn::Load(wide, lanes), low), wide, lanes);
       hn::Store(hn::Add(hn::Load(wide, lanes + kHalf), high), wide,
                 lanes + kHalf);
@@ -76,9 +80,11 @@ struct HwyOps {
   }
   static HWY_INLINE M Never() { return hn::FirstN(D(), 0); }
   static HWY_INLINE M IsNan(V a) { return hn::IsNaN(a); }
-  static HWY_INLINE M OutsideUnitInterval(V a) {
-    return hn::Not(
-        hn::And(hn::Ge(a, hn::Zero(D())), hn::Le(a, hn::Set(D(), T{1}))));
+  static HWY_INLINE V Min(V a, V b) { return hn::Min(a, b); }
+  static HWY_INLINE V Max(V a, V b) { return hn::Max(a, b); }
+  static HWY_INLINE bool AnyOutsideUnitInterval(V lowest, V highest) {
+    return Any(hn::Or(hn::Lt(lowest, hn::Zero(D())),
+                      hn::Gt(highest, hn::Set(D(), T{1}))));
   }
   static HWY_INLINE M Or(M a, M b) { return hn::Or(a, b); }
   static HWY_INLINE bool Any(M m) { return !hn::AllFalse(D(), m); }

@@ -58,8 +58,11 @@ struct ScalarOps {
   static M FirstN(int n) { return n > 0; }
   static M Never() { return false; }
   static M IsNan(V a) { return a != a; }
-  static M Equal(V a, V b) { return a == b; }
-  static M OutsideUnitInterval(V a) { return !(a >= 0 && a <= 1); }
+  static V Min(V a, V b) { return b < a ? b : a; }
+  static V Max(V a, V b) { return b > a ? b : a; }
+  static bool AnyOutsideUnitInterval(V lowest, V highest) {
+    return lowest < 0 || highest > 1;
+  }
   static M Or(M a, M b) { return a || b; }
   static bool Any(M m) { return m; }
 };

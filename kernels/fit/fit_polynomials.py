@@ -6,7 +6,7 @@ that later coefficients make up for the rounding of earlier ones.
 
     exp(-s)    = 1 - s + s^2 E(s)     on |s| <= ln(2) / 2, relative to exp
     log1p(z)   = z + z^2 L(z)         on [0, 1/e], relative to log1p
-    1 / (1+z) <= R(z)                 on [0, 1], relative; raised to lie above
+    1 / (1+z) <= R(z)                 on [0, e^-1/2], relative; raised to lie above
     log1p(e^-y) = ln(2) - y/2 + y^2 C(y^2)   on y in [0, 1], relative to log1p
     1 / (1 + e^y) = 1/2 - y S(y^2)           on y in [0, 1/2], relative
 
@@ -139,7 +139,9 @@ def fit_type(kind, exp_degree, log1p_degree, center_degree, slope_degree):
         fixed=[-0.5],
     )
     show("Log1p", lg, worst, kind)
-    r, worst = fit_rounded(lambda z: 1 / (1 + z), lambda z: 1 + z, near, mpf(1), 6, kind)
+    r, worst = fit_rounded(
+        lambda z: 1 / (1 + z), lambda z: 1 + z, near, exp(mpf("-0.4999")), 4, kind
+    )
     r[0] = rounded(r[0] + worst * mpf("1.25"), kind)
     show("Reciprocal", r, worst * mpf("2.25"), kind)
 

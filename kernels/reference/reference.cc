@@ -83,6 +83,8 @@ long double Normalize(const Segment& segment, const Answer& answer,
 
 Element SigmoidCrossEntropy(long double x, long double t, long double q,
                             long double w) {
+  // Also where both factors are 0: a NaN logit has no loss.
+  if (std::isnan(x)) return {Times(w, x), Times(w, x)};
   const long double loss =
       Times(t * q, Softplus(-x)) + Times(1 - t, Softplus(x));
   const long double derivative = (1 - t) * Sigmoid(x) - q * t * Sigmoid(-x);
@@ -106,7 +108,7 @@ Answer Compute(const Segment& segment) {
       if (std::isnan(in.x)) ++answer.nan_count;
     }
     answer.losses.push_back(element.loss * segment.options.loss_weight);
-    derivatives.push_back(Times(in.upstream, element.derivative));
+    derivatives.push_back(in.upstream * element.derivative);
   }
   answer.normalizer = Normalize(segment, answer, weight_sum, nonzero_weights);
   const long double scale =
@@ -115,8 +117,7 @@ Answer Compute(const Segment& segment) {
   if (segment.options.reduction != Reduction::kNone && answer.valid_count > 0) {
     answer.loss = Times(scale, sum);
   }
-  for (const long double d : derivatives)
-    answer.gradient.push_back(Times(scale, d));
+  for (const long double d : derivatives) answer.gradient.push_back(scale * d);
   return answer;
 }
 

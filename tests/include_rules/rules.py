@@ -11,7 +11,8 @@ FACE = "kernels/sigmoid_loss.h"
 ALLOWED: dict[str, set[str]] = {
     "kernels": set(),
     "kernels/reference": {"kernels"},
-    "kernels/cpu": {"kernels"},
+    # The benchmark proves its kernel before it times it.
+    "kernels/cpu": {"kernels", "kernels/reference"},
     "kernels/cuda": {"kernels"},
     "server/base": set(),
     "server/observability": {"server/base", FACE},

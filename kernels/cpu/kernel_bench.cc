@@ -1,0 +1,134 @@
+// Rates of the CPU kernel on one thread, in elements per second. Before anything is
+// timed, a sample is held against the reference and the instruction sets against each
+// other: a wrong kernel has no speed.
+#include <benchmark/benchmark.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "kernels/cpu/cpu_kernel.h"
+#include "kernels/reference/reference.h"
+
+namespace lossd::kernels::cpu {
+namespace {
+
+// Logits N(0, 3^2), hard targets, mean reduction.
+template <class T, class Target>
+struct Sample {
+  Sample(uint64_t n, ElementType type, ElementType target_type, bool with_gradient)
+      : logits(n), targets(n), gradient(n), partials((n + kBlockElements - 1) / kBlockElements) {
+    std::mt19937 random(1);
+    std::normal_distribution<float> logit(0, 3);
+    for (T& x : logits) x = logit(random);
+    for (Target& t : targets) t = static_cast<Target>(random() % 2);
+    pieces[0] = std::as_bytes(std::span(logits));
+    pieces[1] = std::as_bytes(std::span(targets));
+    segment.shape.rank = 1;
+    segment.shape.dims[0] = segment.element_count = n;
+    segment.logits = {type, std::span(pieces).first(1)};
+    segment.targets = {target_type, std::span(pieces).last(1)};
+    if (with_gradient) segment.gradient = reinterpret_cast<std::byte*>(gradient.data());
+    segment.gradient_type = type;
+  }
+  Sample(const Sample&) = delete;
+  Sample& operator=(const Sample&) = delete;
+
+  void Compute(const InstructionSet& set) {
+    set.compute_blocks(segment, GradientScale(segment, NormalizerOf(segment, Totals())), 0,
+                       partials);
+  }
+
+  std::vector<T> logits;
+  std::vector<Target> targets;
+  std::vector<T> gradient;
+  std::vector<BlockPartial> partials;
+  Piece pieces[2];
+  Segment segment;
+};
+
+using Float32Sample = Sample<float, float>;
+
+template <class S>
+void Time(benchmark::State& state, S& sample, const InstructionSet& set) {
+  for (auto _ : state) {
+    sample.Compute(set);
+    benchmark::DoNotOptimize(Combine(sample.partials).loss_sum);
+  }
+  state.SetItemsProcessed(state.iterations() *
+                          static_cast<int64_t>(sample.segment.element_count));
+}
+
+// The one that is compared with PyTorch: float32 throughout, with gradient.
+void F32(benchmark::State& state) {
+  Float32Sample sample(static_cast<uint64_t>(state.range(0)), ElementType::kFloat32,
+                       ElementType::kFloat32, true);
+  Time(state, sample, BestInstructionSet());
+}
+BENCHMARK(F32)->Name("f32_gradient")->Arg(65536)->Arg(16777216);
+
+void LossOnly(benchmark::State& state) {
+  Float32Sample sample(65536, ElementType::kFloat32, ElementType::kFloat32, false);
+  Time(state, sample, BestInstructionSet());
+}
+BENCHMARK(LossOnly)->Name("loss_only");
+
+void ByteTargets(benchmark::State& state) {
+  Sample<float, uint8_t> sample(65536, ElementType::kFloat32, ElementType::kUint8, true);
+  Time(state, sample, BestInstructionSet());
+}
+BENCHMARK(ByteTargets)->Name("uint8_targets");
+
+void F64(benchmark::State& state) {
+  Sample<double, double> sample(65536, ElementType::kFloat64, ElementType::kFloat64, true);
+  Time(state, sample, BestInstructionSet());
+}
+BENCHMARK(F64)->Name("float64");
+
+// Fails the program if the kernel is not right on a sample.
+void Prove() {
+  Float32Sample sample(5000, ElementType::kFloat32, ElementType::kFloat32, true);
+  const reference::Answer exact = reference::Compute(sample.segment);
+  std::vector<float> first;
+  for (const InstructionSet& set : InstructionSets()) {
+    sample.Compute(set);
+    if (first.empty()) first = sample.gradient;
+    bool right = first == sample.gradient;
+    for (size_t i = 0; i < first.size(); ++i) {
+      right = right && std::fabs(first[i] - exact.gradient[i]) <=
+                           3e-7L * std::fabs(exact.gradient[i]);
+    }
+    const Totals totals = Combine(sample.partials);
+    const double loss = LossOf(sample.segment, totals, NormalizerOf(sample.segment, totals));
+    right = right && std::fabs(loss - exact.loss) <= 1e-7L * exact.loss;
+    if (!right) {
+      std::fprintf(stderr, "kernel_bench: %s does not agree with the reference\n",
+                   std::string(set.name).c_str());
+      std::exit(1);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace lossd::kernels::cpu
+
+int main(int argc, char** argv) {
+  lossd::kernels::cpu::Prove();
+  for (const auto& set : lossd::kernels::cpu::InstructionSets()) {
+    benchmark::RegisterBenchmark(
+        ("set_" + std::string(set.name)).c_str(), [&set](benchmark::State& state) {
+          using namespace lossd::kernels;
+          cpu::Float32Sample sample(65536, ElementType::kFloat32, ElementType::kFloat32, true);
+          cpu::Time(state, sample, set);
+        });
+  }
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}

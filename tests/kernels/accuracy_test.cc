@@ -1,0 +1,173 @@
+// How close loss and derivative are to the exact values, over the bit patterns
+// of the logits: every exponent, the subnormals, both signs. The judge computes
+// in more than the digits that are judged: float64 for float32, long double for
+// float64.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "kernels/reference/reference.h"
+#include "tests/kernels/owned_segment.h"
+
+namespace lossd::kernels {
+namespace {
+
+// The distance of `got` from `exact`, in units of the last place of T at
+// `exact`.
+template <class T>
+double Ulps(T got, long double exact) {
+  if (std::isinf(exact) || exact == 0)
+    return static_cast<long double>(got) == exact ? 0 : 1e9;
+  int exponent = 0;
+  std::frexp(exact, &exponent);
+  const int digits = std::numeric_limits<T>::digits;
+  const long double unit =
+      std::max(std::ldexp(1.0L, exponent - digits),
+               static_cast<long double>(std::numeric_limits<T>::denorm_min()));
+  return static_cast<double>(std::fabs(static_cast<long double>(got) - exact) /
+                             unit);
+}
+
+struct Worst {
+  double loss = 0;
+  double gradient = 0;
+};
+
+// Logits whose bits are `first`, `first` + `step`, ...; sums, so that no scale
+// rounds.
+template <class T, class Bits>
+Worst WorstOver(Bits first, Bits last, Bits step, double target) {
+  std::vector<double> logits;
+  for (Bits bits = first; bits < last - step; bits += step) {
+    const T x = std::bit_cast<T>(bits);
+    logits.push_back(x);
+    logits.push_back(-x);
+  }
+  const ElementType type =
+      sizeof(T) == 4 ? ElementType::kFloat32 : ElementType::kFloat64;
+  OwnedSegment owned(type, {logits.size()});
+  owned.SetLogits(logits);
+  owned.SetTargets(type, std::vector<double>(logits.size(), target));
+  owned.segment.options.reduction = Reduction::kNone;
+  owned.WantLosses();
+  owned.Compute(cpu::BestInstructionSet());
+  const std::vector<double> losses = owned.losses();
+  const std::vector<double> gradient = owned.gradient();
+  Worst worst;
+  for (size_t i = 0; i < logits.size(); ++i) {
+    const auto exact = reference::SigmoidCrossEntropy(logits[i], target, 1, 1);
+    worst.loss =
+        std::max(worst.loss, Ulps(static_cast<T>(losses[i]), exact.loss));
+    worst.gradient = std::max(
+        worst.gradient, Ulps(static_cast<T>(gradient[i]), exact.derivative));
+  }
+  return worst;
+}
+
+constexpr uint32_t kInfinity32 = 0x7f800000;
+constexpr uint64_t kInfinity64 = 0x7ff0000000000000;
+
+TEST(Accuracy, Float32LossAndHardTargetGradientAreWithinOneUlp) {
+  for (const double target : {0.0, 1.0}) {
+    const Worst worst =
+        WorstOver<float, uint32_t>(0, kInfinity32, 4001, target);
+    RecordProperty(target == 0 ? "loss_ulps_0" : "loss_ulps_1",
+                   std::to_string(worst.loss));
+    std::printf("float32, t = %g: loss %.3f ulp, gradient %.3f ulp\n", target,
+                worst.loss, worst.gradient);
+    EXPECT_LE(worst.loss, 1.0);
+    EXPECT_LE(worst.gradient, 1.0);
+  }
+}
+
+TEST(Accuracy, Float64LossAndHardTargetGradientAreWithinTwoUlps) {
+  for (const double target : {0.0, 1.0}) {
+    const Worst worst = WorstOver<double, uint64_t>(
+        0, kInfinity64, 0x7ff0000000000000 / 300007, target);
+    std::printf("float64, t = %g: loss %.3f ulp, gradient %.3f ulp\n", target,
+                worst.loss, worst.gradient);
+    EXPECT_LE(worst.loss, 2.0);
+    EXPECT_LE(worst.gradient, 2.0);
+  }
+}
+
+// Where the terms of a soft target cancel, no result of rounded steps is close
+// in ulps of itself; in ulps of the larger term it is.
+TEST(Accuracy, SoftTargetsAreWithinTwoUlpsOfTheLargerTerm) {
+  for (const double target : {1e-10, 0.125, 0.5, 0.7, 0.999}) {
+    const float t = static_cast<float>(target);
+    std::vector<double> logits;
+    for (uint32_t bits = 0x30000000; bits < 0x43000000; bits += 7919) {
+      logits.push_back(std::bit_cast<float>(bits));
+      logits.push_back(-logits.back());
+    }
+    OwnedSegment owned(ElementType::kFloat32, {logits.size()});
+    owned.SetLogits(logits);
+    owned.SetTargets(ElementType::kFloat32,
+                     std::vector<double>(logits.size(), t));
+    owned.segment.options.reduction = Reduction::kNone;
+    owned.WantLosses();
+    owned.Compute(cpu::BestInstructionSet());
+    const auto losses = owned.losses();
+    const auto gradient = owned.gradient();
+    for (size_t i = 0; i < logits.size(); ++i) {
+      const auto exact = reference::SigmoidCrossEntropy(logits[i], t, 1, 1);
+      ASSERT_LE(Ulps(static_cast<float>(losses[i]), exact.loss), 3.0)
+          << logits[i] << " " << t;
+      ASSERT_LE(std::fabs(gradient[i] - static_cast<double>(exact.derivative)),
+                0x1p-23)
+          << logits[i] << " " << t;
+    }
+  }
+}
+
+TEST(Accuracy, MirroredLogitsAndTargetsGiveTheSameBits) {
+  std::vector<double> logits, mirrored;
+  for (uint32_t bits = 0; bits <= kInfinity32 - 40009; bits += 40009) {
+    logits.push_back(std::bit_cast<float>(bits));
+    mirrored.push_back(-logits.back());
+  }
+  OwnedSegment one(ElementType::kFloat32, {logits.size()});
+  OwnedSegment zero(ElementType::kFloat32, {logits.size()});
+  one.SetLogits(logits);
+  zero.SetLogits(mirrored);
+  one.SetTargets(ElementType::kFloat32, std::vector<double>(logits.size(), 1));
+  zero.SetTargets(ElementType::kFloat32, std::vector<double>(logits.size(), 0));
+  for (OwnedSegment* owned : {&one, &zero}) {
+    owned->segment.options.reduction = Reduction::kNone;
+    owned->WantLosses();
+    owned->Compute(cpu::BestInstructionSet());
+  }
+  EXPECT_EQ(one.losses(), zero.losses());
+  const auto gradient = one.gradient();
+  const auto other = zero.gradient();
+  for (size_t i = 0; i < gradient.size(); ++i)
+    ASSERT_EQ(gradient[i], -other[i]) << logits[i];
+}
+
+TEST(Accuracy, TheLossNeverRisesWithALogitOfAPositive) {
+  for (const float start :
+       {0.0f, 1e-3f, 0.24f, 0.49999f, 0.99999f, 1.7f, 9.4f, 16.6f, 87.3f}) {
+    std::vector<double> logits;
+    for (uint32_t k = 0; k < 20000; ++k) {
+      logits.push_back(
+          std::bit_cast<float>(std::bit_cast<uint32_t>(start) + k));
+    }
+    OwnedSegment owned(ElementType::kFloat32, {logits.size()});
+    owned.SetLogits(logits);
+    owned.SetTargets(ElementType::kFloat32,
+                     std::vector<double>(logits.size(), 1));
+    owned.segment.options.reduction = Reduction::kNone;
+    owned.WantLosses();
+    owned.Compute(cpu::BestInstructionSet());
+    const auto losses = owned.losses();
+    EXPECT_TRUE(std::is_sorted(losses.rbegin(), losses.rend())) << start;
+  }
+}
+
+}  // namespace
+}  // namespace lossd::kernels

@@ -1,0 +1,89 @@
+// Segments that own their memory, made by hand or at random.
+#ifndef LOSSD_TESTS_KERNELS_OWNED_SEGMENT_H_
+#define LOSSD_TESTS_KERNELS_OWNED_SEGMENT_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "kernels/cpu/cpu_kernel.h"
+#include "kernels/sigmoid_loss.h"
+
+namespace lossd::kernels {
+
+// What a segment yields, as bits: equal answers are equal bytes.
+struct SegmentAnswer {
+  double loss = 0;
+  double normalizer = 0;
+  Totals totals;
+  std::vector<std::byte> gradient;
+  std::vector<std::byte> losses;
+};
+
+// Names the first difference, or "" if there is none. With a bad target the
+// request is refused, and nothing but the target's index is compared.
+std::string Difference(const SegmentAnswer& a, const SegmentAnswer& b);
+
+// Not copyable: the segment points into it.
+class OwnedSegment {
+ public:
+  // `dims` empty: rank 0. Logits of float32 or float64, no options, gradient
+  // wanted.
+  OwnedSegment(ElementType type, std::vector<uint64_t> dims);
+  OwnedSegment(const OwnedSegment&) = delete;
+  OwnedSegment& operator=(const OwnedSegment&) = delete;
+
+  void SetLogits(const std::vector<double>& values);
+  void SetTargets(ElementType type, const std::vector<double>& values);
+  // With the strides of the logits' shape; as many values as they reach.
+  void SetWeights(const std::vector<double>& values,
+                  const std::vector<uint64_t>& strides);
+  void SetPosWeight(const std::vector<double>& values,
+                    const std::vector<uint64_t>& strides);
+  void SetUpstream(const std::vector<double>& values,
+                   const std::vector<uint64_t>& strides);
+  void WantLosses();
+  // Cuts every tensor's bytes into pieces at random places, empty pieces
+  // included.
+  void CutPieces(std::mt19937& random);
+
+  // Computes all blocks with `set`, `step` blocks a call, last call first.
+  SegmentAnswer Compute(const cpu::InstructionSet& set,
+                        uint64_t step = 1u << 30);
+
+  std::vector<double> gradient() const { return Values(gradient_); }
+  std::vector<double> losses() const { return Values(losses_); }
+  SegmentAnswer AnswerFrom(const std::vector<BlockPartial>& partials,
+                           double normalizer) const;
+  // The factor of the gradient, counted first where it depends on counts.
+  double CountedNormalizer();
+
+  Segment segment;
+
+ private:
+  struct Bytes {
+    std::vector<std::byte> storage;
+    std::vector<Piece> pieces;
+  };
+  void Store(ElementType type, const std::vector<double>& values, Bytes& bytes,
+             Tensor& tensor);
+  void SetOperand(const std::vector<double>& values,
+                  const std::vector<uint64_t>& strides, Bytes& bytes,
+                  Operand& operand);
+  std::vector<double> Values(const std::vector<std::byte>& bytes) const;
+
+  Bytes logits_, targets_, weights_, pos_weight_, upstream_;
+  std::vector<std::byte> gradient_, losses_;
+};
+
+// A request of every kind: sizes around the block, shapes, types, options,
+// broadcasting, infinite and NaN logits, ignored and bad targets. The same seed
+// gives the same segment.
+std::unique_ptr<OwnedSegment> RandomSegment(unsigned seed);
+
+}  // namespace lossd::kernels
+
+#endif  // LOSSD_TESTS_KERNELS_OWNED_SEGMENT_H_

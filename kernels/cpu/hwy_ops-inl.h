@@ -22,9 +22,14 @@ struct HwyOps {
   static HWY_INLINE V Fma(V a, V b, V c) { return hn::MulAdd(a, b, c); }
   static HWY_INLINE V NegFma(V a, V b, V c) { return hn::NegMulAdd(a, b, c); }
   static HWY_INLINE V ClampAbove(V a, T limit) {
-    // In this order a NaN in `a` stays: x86's minimum returns its second
-    // operand, and other machines' a NaN.
-    return hn::Min(hn::Set(D(), limit), a);
+    const V bound = hn::Set(D(), limit);
+    if constexpr (HWY_ARCH_X86) {
+      // x86's minimum returns its second operand where one is a NaN.
+      return hn::Min(bound, a);
+    } else {
+      // NEON's returns the number: a NaN logit would have a finite loss.
+      return hn::IfThenElse(hn::Gt(a, bound), bound, a);
+    }
   }
   static HWY_INLINE V ShiftIntoExponent(V a) {
     return hn::BitCast(D(),

@@ -140,6 +140,9 @@ Totals Combine(std::span<const BlockPartial> partials) {
     totals.first_bad_target =
         FirstOf(totals.first_bad_target, partial.first_bad_target);
   }
+  if (std::isnan(totals.weight_sum)) {
+    totals.weight_sum = std::numeric_limits<double>::quiet_NaN();
+  }
   if (std::isnan(sum)) {
     // One NaN for all backends: its sign and payload are the machine's
     // otherwise.

@@ -103,20 +103,24 @@ TargetExtremes<Ops> PlainLoop(const PlainSpan<Ops, Target>& block, uint64_t n,
   return seen;
 }
 
-// Counts the NaN logits of valid elements and makes what was computed from them
-// one and the same NaN: its sign is the machine's otherwise.
+// One NaN for all backends: its sign and payload are the machine's otherwise.
+template <class Ops>
+LOSSD_ELEMENT_FN typename Ops::V OneNan(typename Ops::V a) {
+  const typename Ops::T nan = std::numeric_limits<typename Ops::T>::quiet_NaN();
+  return Ops::Select(Ops::IsNan(a), Ops::Set(nan), a);
+}
+
+// Counts the NaN logits of valid elements. `gradient`, unless null, gets one
+// and the same NaN for each (see OneNan).
 template <class T, class IsIgnored>
 void NoteNans(const T* logits, uint64_t n, uint64_t first, IsIgnored ignored,
-              T* gradient, T* losses, BlockPartial& partial) {
+              T* gradient, BlockPartial& partial) {
   for (uint64_t i = 0; i < n; ++i) {
     const T x = UnalignedAt(logits, i);
     if (x == x || ignored(i)) continue;
     if (partial.nan_count++ == 0) partial.first_nan = first + i;
     if (gradient != nullptr && gradient[i] != gradient[i]) {
       gradient[i] = std::numeric_limits<T>::quiet_NaN();
-    }
-    if (losses != nullptr && losses[i] != losses[i]) {
-      losses[i] = std::numeric_limits<T>::quiet_NaN();
     }
   }
 }
@@ -149,7 +153,7 @@ void PlainBlock(const PlainSpan<Ops, Target>& block, uint64_t n, uint64_t first,
   if (nan) {
     NoteNans<typename Ops::T>(
         block.logits, n, first, [](uint64_t) { return false; }, block.gradient,
-        nullptr, partial);
+        partial);
   }
   if (nan || Ops::AnyOutsideUnitInterval(seen.lowest, seen.highest)) {
     partial.first_bad_target = FirstBadTarget(block.targets, n, first);
@@ -212,8 +216,9 @@ LOSSD_ELEMENT_FN ElementResult<Ops> GeneralStep(
                             Ops::Load(staged.upstream + i));
   const V zero = Ops::Set(0);
   const typename Ops::M off = Ops::IsZero(w);
-  return {Ops::Select(off, zero, Ops::Mul(result.loss, w)),
-          Ops::Select(off, zero, Ops::Mul(result.derivative, factor))};
+  return {
+      Ops::Select(off, zero, Ops::Mul(result.loss, w)),
+      Ops::Select(off, zero, OneNan<Ops>(Ops::Mul(result.derivative, factor)))};
 }
 
 // Stores `count` elements of a vector.
@@ -243,7 +248,7 @@ void GeneralBlock(const StagedBlock<typename Ops::T>& staged, uint64_t n,
       StoreFirst<Ops>(result.derivative, left, gradient + i);
     if (losses != nullptr) {
       const V scaled = Ops::Mul(result.loss, Ops::Set(scales.loss_weight));
-      StoreFirst<Ops>(scaled, left, losses + i);
+      StoreFirst<Ops>(OneNan<Ops>(scaled), left, losses + i);
     }
     if (left < Ops::kWidth) {
       result.loss = Ops::Select(Ops::FirstN(static_cast<int>(left)),
@@ -256,7 +261,7 @@ void GeneralBlock(const StagedBlock<typename Ops::T>& staged, uint64_t n,
     const auto ignored = [&](uint64_t i) {
       return staged.targets[i] == StagedBlock<T>::kIgnored;
     };
-    NoteNans(staged.logits, n, first, ignored, gradient, losses, partial);
+    NoteNans<T>(staged.logits, n, first, ignored, nullptr, partial);
   }
 }
 
@@ -299,7 +304,9 @@ void BlocksOf(const Segment& segment, double gradient_scale,
               uint64_t first_block, std::span<BlockPartial> partials) {
   using T = typename Ops::T;
   const T scale = static_cast<T>(gradient_scale);
-  if (!IsPlain(segment)) {
+  // An infinite scale makes a NaN of a derivative of 0: only the general loop
+  // minds.
+  if (!IsPlain(segment) || !std::isfinite(scale)) {
     GeneralBlocks<Ops>(segment, scale, first_block, partials);
   } else if (segment.targets.type == segment.logits.type) {
     PlainBlocks<Ops, T>(segment, scale, first_block, partials);

@@ -76,6 +76,12 @@ LOSSD_ELEMENT_FN bool IsGoodTarget(const PackedSegment& segment, double t) {
   return rounded - rounded == 0;  // finite
 }
 
+// One NaN for all backends: its sign and payload are the machine's otherwise.
+template <class Ops>
+LOSSD_ELEMENT_FN typename Ops::T OneNan(typename Ops::T a) {
+  return a == a ? a : Ops::CanonicalNan();
+}
+
 // What an element yields: what goes into the sum, and what goes out.
 template <class T>
 struct ElementOutput {
@@ -113,10 +119,8 @@ LOSSD_ELEMENT_FN ElementOutput<typename Ops::T> ComputeElement(
   const T factor =
       Ops::Mul(Ops::Mul(w, scale),
                OperandAt<T>(segment, segment.upstream, input, index));
-  ElementOutput<T> output = {Ops::Mul(result.loss, w),
-                             Ops::Mul(result.derivative, factor)};
-  if (x != x) output = {Ops::CanonicalNan(), Ops::CanonicalNan()};
-  return output;
+  return {Ops::Mul(result.loss, w),
+          OneNan<Ops>(Ops::Mul(result.derivative, factor))};
 }
 
 // Four neighbours, loaded and stored as one (kTensorAlignment makes that
@@ -150,7 +154,7 @@ LOSSD_ELEMENT_FN void ComputeQuad(const PackedSegment& segment,
     sums.loss[k] += static_cast<double>(output.loss);
     gradient.values[k] = output.gradient;
     losses.values[k] =
-        Ops::Mul(output.loss, static_cast<T>(segment.loss_weight));
+        OneNan<Ops>(Ops::Mul(output.loss, static_cast<T>(segment.loss_weight)));
   }
   const Quad<T>* const results[] = {&gradient, &losses};
   const uint64_t places[] = {segment.gradient, segment.losses};

@@ -1,0 +1,127 @@
+#include "kernels/cpu/staging.h"
+
+#include <gtest/gtest.h>
+
+#include <numeric>
+#include <random>
+#include <vector>
+
+#include "tests/kernels/owned_segment.h"
+
+namespace lossd::kernels::cpu {
+namespace {
+
+// 40 bytes 0, 1, ..., 39 in five pieces, two of them empty.
+class PieceCursorTest : public testing::Test {
+ protected:
+  PieceCursorTest() {
+    std::iota(bytes_.begin(), bytes_.end(), uint8_t{0});
+    const Piece whole = std::as_bytes(std::span(bytes_));
+    pieces_ = {whole.first(0), whole.first(7), whole.subspan(7, 20),
+               whole.subspan(27, 0), whole.subspan(27)};
+  }
+
+  // Fetches with `cursor` and says whether the right bytes came.
+  bool Right(PieceCursor& cursor, uint64_t offset, size_t size) {
+    const std::byte* from = cursor.Fetch(offset, size, scratch_);
+    for (size_t i = 0; i < size; ++i) {
+      if (std::to_integer<size_t>(from[i]) != offset + i) return false;
+    }
+    return true;
+  }
+
+  std::vector<uint8_t> bytes_ = std::vector<uint8_t>(40);
+  std::vector<Piece> pieces_;
+  std::byte scratch_[40];
+};
+
+TEST_F(PieceCursorTest, LeavesBytesOfOnePieceWhereTheyLie) {
+  PieceCursor cursor({ElementType::kFloat32, pieces_});
+  EXPECT_EQ(cursor.Fetch(8, 16, scratch_), pieces_[2].data() + 1);
+  EXPECT_EQ(cursor.Fetch(27, 13, scratch_), pieces_[4].data());
+}
+
+TEST_F(PieceCursorTest, GathersBytesOfSeveralPieces) {
+  PieceCursor cursor({ElementType::kFloat32, pieces_});
+  EXPECT_EQ(cursor.Fetch(0, 40, scratch_), scratch_);
+  EXPECT_TRUE(Right(cursor, 0, 40));
+}
+
+TEST_F(PieceCursorTest, FindsEveryRangeFromEveryOtherForwardsAndBack) {
+  std::mt19937 random(11);
+  PieceCursor cursor({ElementType::kFloat32, pieces_});
+  for (int trial = 0; trial < 5000; ++trial) {
+    const uint64_t offset = random() % 41;
+    const size_t size = random() % (41 - offset);
+    ASSERT_TRUE(Right(cursor, offset, size)) << offset << " + " << size;
+  }
+}
+
+TEST_F(PieceCursorTest, ReadsNothingOfAnAbsentTensor) {
+  PieceCursor cursor({ElementType::kFloat32, {}});
+  EXPECT_EQ(cursor.Fetch(0, 0, scratch_), scratch_);
+}
+
+// The first block of a segment.
+template <class T>
+StagedBlock<T> Staged(const OwnedSegment& owned, BlockPartial* partial) {
+  StagedBlock<T> staged;
+  Stager<T>(owned.segment).Stage(0, /*all=*/true, staged, *partial);
+  return staged;
+}
+
+TEST(Stager, ConvertsEveryTargetType) {
+  for (const ElementType type :
+       {ElementType::kFloat32, ElementType::kFloat64, ElementType::kUint8,
+        ElementType::kBool, ElementType::kBit, ElementType::kInt32,
+        ElementType::kInt64}) {
+    OwnedSegment owned(ElementType::kFloat32, {11});
+    const std::vector<double> targets = {0, 1, 1, 0, 0, 0, 0, 1, 0, 1, 1};
+    owned.SetLogits(std::vector<double>(11, 0));
+    owned.SetTargets(type, targets);
+    BlockPartial partial;
+    const auto narrow = Staged<float>(owned, &partial);
+    const auto wide = Staged<double>(owned, &partial);
+    for (size_t i = 0; i < targets.size(); ++i) {
+      EXPECT_EQ(narrow.targets[i], targets[i]) << Name(type) << " " << i;
+      EXPECT_EQ(wide.targets[i], targets[i]) << Name(type) << " " << i;
+    }
+  }
+}
+
+TEST(Stager, MarksIgnoredTargetsAndTakesTheirWeight) {
+  OwnedSegment owned(ElementType::kFloat32, {3});
+  owned.SetLogits({0, 0, 0});
+  owned.SetTargets(ElementType::kInt32, {1, -1, 0});
+  owned.SetWeights({2, 3, 4}, {1});
+  owned.segment.options.ignore_target = -1;
+  BlockPartial partial;
+  const auto staged = Staged<float>(owned, &partial);
+  EXPECT_EQ(staged.targets[1], StagedBlock<float>::kIgnored);
+  EXPECT_EQ(staged.weights[1], 0);
+  EXPECT_EQ(partial.weight_sum, 6);
+  EXPECT_EQ(partial.valid_count, 2u);
+  EXPECT_EQ(partial.first_bad_target, kNoIndex);
+}
+
+// The operands differ in which dimensions they broadcast.
+TEST(Stager, BroadcastsOverAnyDimension) {
+  OwnedSegment owned(ElementType::kFloat64, {2, 3, 2});
+  owned.SetLogits(std::vector<double>(12, 0));
+  owned.SetTargets(ElementType::kBool, std::vector<double>(12, 0));
+  owned.SetWeights({1, 2, 3}, {0, 1, 0});
+  owned.SetPosWeight({1, 2, 3, 4}, {2, 0, 1});
+  owned.SetUpstream({7}, {0, 0, 0});
+  BlockPartial partial;
+  const auto staged = Staged<double>(owned, &partial);
+  const double weights[] = {1, 1, 2, 2, 3, 3, 1, 1, 2, 2, 3, 3};
+  const double pos_weights[] = {1, 2, 1, 2, 1, 2, 3, 4, 3, 4, 3, 4};
+  for (int i = 0; i < 12; ++i) {
+    EXPECT_EQ(staged.weights[i], weights[i]) << i;
+    EXPECT_EQ(staged.pos_weights[i], pos_weights[i]) << i;
+    EXPECT_EQ(staged.upstream[i], 7) << i;
+  }
+}
+
+}  // namespace
+}  // namespace lossd::kernels::cpu

@@ -1,6 +1,6 @@
 # What a machine needs before lossd is built; sourced by ./dev. Everything here may be
 # run again: what is there is left alone.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 
 readonly BUILD_PACKAGES=(
   ca-certificates ccache cmake g++ git lld ninja-build pkg-config python3 python3-venv

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-
 from measurements import MEASUREMENTS, Result, meets_floor
 
 REACHED = "#3b7dd8"

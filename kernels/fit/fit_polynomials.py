@@ -65,7 +65,7 @@ def remez(f, weight, a, b, degree, iterations=40):
 
 def alternating_extrema(errors):
     """Indices of the largest error of each run of one sign."""
-    extrema = []
+    extrema: list[int] = []
     for i, e in enumerate(errors):
         if extrema and errors[extrema[-1]] * e > 0:
             if abs(e) > abs(errors[extrema[-1]]):

@@ -40,6 +40,7 @@ class Lossd:
             text=True,
             env={**os.environ, **(env or {})},
         )
+        assert self.process.stdout is not None
         line = self.process.stdout.readline()
         match = READY.match(line.rstrip("\n"))
         assert match, f"not the ready line: {line!r}"
@@ -115,7 +116,7 @@ def test_a_port_in_use_is_one_line_that_names_it(flag):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        address = "127.0.0.1:%d" % taken.getsockname()[1]
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
         flags = {"listen": "127.0.0.1:0", "metrics_listen": "127.0.0.1:0", flag: address}
         result = run(*(f"--{name}={value}" for name, value in flags.items()))
     assert result.returncode == 1

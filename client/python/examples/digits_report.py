@@ -57,9 +57,8 @@ def print_metrics(url: str) -> bool:
     batches = sizes[-1][1]
     lone = next((count for bound, count in sizes if bound >= 1), 0.0)
     requests = total(samples, "lossd_requests_total", method="ComputeLoss", code="OK")
-    print(
-        f"requests answered   {requests:.0f}, of {total(samples, 'lossd_accepted_total', method='ComputeLoss'):.0f} accepted"
-    )
+    accepted = total(samples, "lossd_accepted_total", method="ComputeLoss")
+    print(f"requests answered   {requests:.0f}, of {accepted:.0f} accepted")
     print(f"elements computed   {total(samples, 'lossd_elements_total'):.0f}")
     print(
         f"batches             {batches:.0f}, {batches - lone:.0f} of them of more than one request"

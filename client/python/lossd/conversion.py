@@ -18,7 +18,7 @@ GET_SERVER_INFO = "/lossd.v1.LossService/GetServerInfo"
 CHANNEL_OPTIONS = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
 
 # What lossd reads and writes, little-endian whatever this machine is.
-_WIRE_TYPES = {
+_WIRE_TYPES: dict[int, np.dtype[Any]] = {
     tensor_pb2.DATA_TYPE_FLOAT32: np.dtype("<f4"),
     tensor_pb2.DATA_TYPE_FLOAT64: np.dtype("<f8"),
     tensor_pb2.DATA_TYPE_UINT8: np.dtype("u1"),
@@ -26,7 +26,9 @@ _WIRE_TYPES = {
     tensor_pb2.DATA_TYPE_INT32: np.dtype("<i4"),
     tensor_pb2.DATA_TYPE_INT64: np.dtype("<i8"),
 }
-_DATA_TYPES = {dtype: data_type for data_type, dtype in _WIRE_TYPES.items()}
+_DATA_TYPES: dict[np.dtype[Any], Any] = {
+    dtype: data_type for data_type, dtype in _WIRE_TYPES.items()
+}
 
 
 @dataclass(frozen=True)
@@ -75,12 +77,12 @@ def to_array(tensor: tensor_pb2.Tensor) -> NDArray[Any]:
     return np.frombuffer(tensor.data, dtype=_WIRE_TYPES[tensor.dtype]).reshape(tuple(tensor.shape))
 
 
-def _enum(enum: Any, prefix: str, argument: str, value: str) -> int:
+def _enum(enum: Any, prefix: str, argument: str, value: str) -> Any:
     name = f"{prefix}_{value.upper()}"
     if name not in enum.keys() or name.endswith("_UNSPECIFIED"):  # noqa: SIM118
         known = [key.removeprefix(f"{prefix}_").lower() for key in enum.keys()[1:]]  # noqa: SIM118
         raise ValueError(f"{argument}: {value!r} is none of {', '.join(known)}")
-    return int(enum.Value(name))
+    return enum.Value(name)
 
 
 def to_request(

@@ -84,6 +84,16 @@ TEST(Accuracy, Float32LossAndHardTargetGradientAreWithinOneUlp) {
   }
 }
 
+// Denser where the results are neither constants nor one exponential.
+TEST(Accuracy, Float32IsWithinOneUlpBetweenAQuarterAnd32) {
+  const auto bits = [](float x) { return std::bit_cast<uint32_t>(x); };
+  const Worst worst = WorstOver<float, uint32_t>(bits(0.25f), bits(32), 211, 0);
+  std::printf("float32 in [1/4, 32): loss %.3f ulp, gradient %.3f ulp\n",
+              worst.loss, worst.gradient);
+  EXPECT_LE(worst.loss, 1.0);
+  EXPECT_LE(worst.gradient, 1.0);
+}
+
 TEST(Accuracy, Float64LossAndHardTargetGradientAreWithinTwoUlps) {
   for (const double target : {0.0, 1.0}) {
     const Worst worst = WorstOver<double, uint64_t>(

@@ -6,6 +6,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "tests/kernels/owned_segment.h"
@@ -58,6 +59,37 @@ TEST(Combine, KeepsWhatThePlainSumLoses) {
   partials[1].loss_sum = 1e100;
   partials[2].loss_sum = -1e100;
   EXPECT_EQ(Combine(partials).loss_sum, 1);
+}
+
+// In another order the ones are not lost in the large sum.
+TEST(Combine, AddsWeightSumsInOrder) {
+  std::vector<BlockPartial> partials(3);
+  partials[0].weight_sum = 0x1p53;
+  partials[1].weight_sum = 1;
+  partials[2].weight_sum = 1;
+  EXPECT_EQ(Combine(partials).weight_sum, 0x1p53);
+  std::swap(partials[0], partials[2]);
+  EXPECT_EQ(Combine(partials).weight_sum, 0x1p53 + 2);
+}
+
+TEST(Combine, AddsCountsBeyond32Bits) {
+  std::vector<BlockPartial> partials(3);
+  for (BlockPartial& partial : partials) {
+    partial.valid_count = partial.nonzero_weight_count = 0xffffffff;
+    partial.nan_count = 0x80000000;
+  }
+  const Totals totals = Combine(partials);
+  EXPECT_EQ(totals.valid_count, 3u * uint64_t{0xffffffff});
+  EXPECT_EQ(totals.nonzero_weight_count, 3u * uint64_t{0xffffffff});
+  EXPECT_EQ(totals.nan_count, 3u * uint64_t{0x80000000});
+}
+
+TEST(Combine, OfNothingIsNothing) {
+  const Totals totals = Combine({});
+  EXPECT_EQ(totals.loss_sum, 0);
+  EXPECT_EQ(totals.valid_count, 0u);
+  EXPECT_EQ(totals.first_nan, kNoIndex);
+  EXPECT_EQ(totals.first_bad_target, kNoIndex);
 }
 
 TEST(Combine, PassesInfinityAndOneNanOn) {

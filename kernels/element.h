@@ -66,8 +66,8 @@ struct ExponentLayout<double> {
 template <class Ops, class Polynomial, int kTerm = 1>
 LOSSD_ELEMENT_FN typename Ops::V HornerFrom(typename Ops::V x,
                                             typename Ops::V sum) {
-  constexpr int kCount = sizeof(Polynomial::kTerms) / sizeof(typename Ops::T);
-  if constexpr (kTerm == kCount) {
+  constexpr int count = sizeof(Polynomial::kTerms) / sizeof(typename Ops::T);
+  if constexpr (kTerm == count) {
     return sum;
   } else {
     return HornerFrom<Ops, Polynomial, kTerm + 1>(

@@ -43,7 +43,7 @@ tidy() {
 formatted() { cpp_files | xargs clang-format --dry-run -Werror; }
 shell() { git ls-files dev '*.sh' .ci/run | xargs shellcheck -x; }
 spelling() {
-  git ls-files ':!LICENSE' | xargs codespell --ignore-words-list=crate,deques,alph,kinf
+  git ls-files ':!LICENSE' | xargs codespell --ignore-words-list=crate,deques,alph,inflight,kinf
 }
 
 check clang-format formatted

@@ -44,7 +44,8 @@ void Knock(const std::string& host, const std::string& port) {
   const int fd =
       socket(found->ai_family, found->ai_socktype | SOCK_NONBLOCK, 0);
   if (fd >= 0) {
-    connect(fd, found->ai_addr, found->ai_addrlen);
+    // Whether it is answered does not matter.
+    static_cast<void>(connect(fd, found->ai_addr, found->ai_addrlen));
     close(fd);
   }
   freeaddrinfo(found);

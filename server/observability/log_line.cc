@@ -43,9 +43,9 @@ std::string JsonLine(const LogEntry& entry) {
                                    {"level", entry.level},
                                    {"message", entry.message}};
   if (!entry.request_id.empty()) object["request_id"] = entry.request_id;
-  constexpr auto kReplace = nlohmann::ordered_json::error_handler_t::replace;
+  constexpr auto replace = nlohmann::ordered_json::error_handler_t::replace;
   return object.dump(/*indent=*/-1, /*indent_char=*/' ', /*ensure_ascii=*/false,
-                     kReplace);
+                     replace);
 }
 
 }  // namespace lossd::observability

@@ -66,14 +66,9 @@ bool ComputeLossCall::Start() {
   }
   if (!Admit()) return false;
   segment = request_.segment();
-  const uint64_t bytes = request_.result_bytes();
-  if (request_.wants_gradient()) {
-    gradient_ = services_->buffers->Take(bytes);
-    segment.gradient = gradient_.data();
-  }
-  if (request_.wants_losses()) {
-    losses_ = services_->buffers->Take(bytes);
-    segment.losses = losses_.data();
+  if (absl::Status status = TakeBuffers(); !status.ok()) {
+    FinishWithError(status);
+    return false;
   }
   if (segment.element_count == 0) {  // no blocks: nothing for an executor
     batching::Prepare(*this);
@@ -93,6 +88,25 @@ absl::Status ComputeLossCall::Read() {
     return s;
   if (absl::Status s = parser_.Parse(message_); !s.ok()) return s;
   return request_.Read(parser_);
+}
+
+absl::Status ComputeLossCall::TakeBuffers() {
+  const uint64_t bytes = request_.result_bytes();
+  if (request_.wants_gradient()) {
+    gradient_ = services_->buffers->Take(bytes);
+    segment.gradient = gradient_.data();
+  }
+  if (request_.wants_losses()) {
+    losses_ = services_->buffers->Take(bytes);
+    segment.losses = losses_.data();
+  }
+  const bool out_of_memory =
+      bytes > 0 &&
+      ((request_.wants_gradient() && segment.gradient == nullptr) ||
+       (request_.wants_losses() && segment.losses == nullptr));
+  return out_of_memory ? absl::ResourceExhaustedError(absl::StrCat(
+                             "no memory for a result of ", bytes, " bytes"))
+                       : absl::OkStatus();
 }
 
 bool ComputeLossCall::Admit() {

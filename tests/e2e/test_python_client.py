@@ -1,0 +1,107 @@
+"""The Python package against a real server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import grpc
+import lossd
+import numpy as np
+import pytest
+from running_server import RunningServer, running_server
+
+
+@pytest.fixture(scope="module", name="server")
+def start_server() -> Iterator[RunningServer]:
+    with running_server() as server:
+        yield server
+
+
+def exact(logits: np.ndarray, targets: np.ndarray) -> tuple[float, np.ndarray]:
+    x, t = logits.astype(np.float64), targets.astype(np.float64)
+    losses = np.maximum(x, 0) - x * t + np.log1p(np.exp(-np.abs(x)))
+    return float(losses.mean()), (1 / (1 + np.exp(-x)) - t) / x.size
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("target_dtype", [np.float32, np.float64, np.uint8, np.bool_, np.int64])
+def test_loss_and_gradient(server: RunningServer, dtype: type, target_dtype: type) -> None:
+    random = np.random.default_rng(5)
+    logits = random.normal(0, 3, (40, 10)).astype(dtype)
+    targets = (random.random((40, 10)) < 0.5).astype(target_dtype)
+    with lossd.Client(server.address) as client:
+        result = client.compute_loss(logits, targets, request_id="mine")
+    loss, gradient = exact(logits, targets)
+    assert result.loss == pytest.approx(loss, rel=1e-6)
+    assert result.gradient is not None
+    assert result.gradient.dtype == dtype
+    np.testing.assert_allclose(result.gradient, gradient, rtol=1e-5, atol=1e-9)
+    assert result.request_id == "mine"
+    assert result.execution.backend.startswith("cpu/")
+
+
+def test_an_error_has_code_and_message(server: RunningServer) -> None:
+    with lossd.Client(server.address) as client, pytest.raises(lossd.LossdError) as raised:
+        client.compute_loss(np.zeros(3, dtype=np.float32), np.zeros(4, dtype=np.float32))
+    assert raised.value.code == grpc.StatusCode.INVALID_ARGUMENT
+    assert "targets" in raised.value.message
+    assert raised.value.retry_after is None
+
+
+def test_a_refused_request_says_when_to_come_again() -> None:
+    with (
+        running_server("--max_inflight_requests=1", "--max_queue_delay=2s") as server,
+        lossd.Client(server.address) as client,
+    ):
+
+        async def two() -> list[object]:
+            async with lossd.AsyncClient(server.address) as both:
+                logits = np.zeros(1 << 20, dtype=np.float32)
+                calls = [both.compute_loss(logits, logits) for _ in range(8)]
+                return await asyncio.gather(*calls, return_exceptions=True)
+
+        results = asyncio.run(two())
+        refused = [r for r in results if isinstance(r, lossd.LossdError)]
+        assert refused, "eight large requests at once and a budget of one"
+        for error in refused:
+            assert error.code == grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert error.retry_after is not None
+            assert error.retry_after > 0
+        assert client.server_info().max_inflight_requests == 1
+
+
+def test_blocking_and_asyncio_clients_give_the_same_bits(server: RunningServer) -> None:
+    logits = np.linspace(-20, 20, 999, dtype=np.float32)
+    targets = (logits > 0).astype(np.uint8)
+
+    async def ask() -> lossd.LossResult:
+        async with lossd.AsyncClient(server.address) as client:
+            return await client.compute_loss(logits, targets, reduction="none")
+
+    with lossd.Client(server.address) as client:
+        blocking = client.compute_loss(logits, targets, reduction="none")
+    other = asyncio.run(ask())
+    assert blocking.losses is not None
+    assert other.losses is not None
+    assert blocking.losses.tobytes() == other.losses.tobytes()
+
+
+def test_closing_twice_is_fine(server: RunningServer) -> None:
+    client = lossd.Client(server.address)
+    client.compute_loss(np.zeros(1), np.zeros(1))
+    client.close()
+    client.close()
+
+    async def close_twice() -> None:
+        other = lossd.AsyncClient(server.address)
+        await other.close()
+        await other.close()
+
+    asyncio.run(close_twice())
+
+
+def test_a_deadline_that_passed_is_deadline_exceeded(server: RunningServer) -> None:
+    with lossd.Client(server.address) as client, pytest.raises(lossd.LossdError) as raised:
+        client.compute_loss(np.zeros(1 << 22), np.zeros(1 << 22), timeout=1e-6)
+    assert raised.value.code == grpc.StatusCode.DEADLINE_EXCEEDED

@@ -13,6 +13,7 @@ namespace {
 
 // clang-format off
 #define LOSSD_ELEMENT_FN __device__ __forceinline__
+#define LOSSD_UNROLL _Pragma("unroll")
 #include "kernels/element.h"
 #include "kernels/cuda/block-inl.h"
 // clang-format on

@@ -97,4 +97,9 @@ int LaunchBlocks(const PackedBatch& batch, void* stream) {
   return cudaGetLastError();
 }
 
+int LoadKernel() {
+  cudaFuncAttributes attributes;
+  return cudaFuncGetAttributes(&attributes, ComputeBlocks);
+}
+
 }  // namespace lossd::kernels::cuda

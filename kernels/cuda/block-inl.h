@@ -1,6 +1,8 @@
 // What one thread of a warp does with its elements of a block. A body without
 // an include guard, like element.h, after which it is included: by the kernel,
-// and by a host that computes a packed batch in place of a device.
+// and by a host that computes a packed batch in place of a device. The includer
+// also defines LOSSD_UNROLL, what stands before a loop over the lanes: a device
+// keeps lanes in registers only where such loops are unrolled.
 //
 // Together the 32 threads hold the kBlockLanes lanes of a block, four each: in
 // row r, thread k has elements 128 r + 4 k .. + 3. The arithmetic is that of
@@ -130,6 +132,33 @@ struct alignas(16) Quad {
   T values[kThreadLanes];
 };
 
+// Loops run over all four lanes and skip those past the end: a loop of unknown
+// length cannot be unrolled.
+template <class T>
+LOSSD_ELEMENT_FN Quad<T> LoadQuad(const std::byte* base, uint64_t first,
+                                  uint64_t left) {
+  if (left >= kThreadLanes) return At<Quad<T>>(base, first / kThreadLanes);
+  Quad<T> quad = {};
+  LOSSD_UNROLL for (int k = 0; k < kThreadLanes; ++k) {
+    if (static_cast<uint64_t>(k) < left)
+      quad.values[k] = At<T>(base, first + k);
+  }
+  return quad;
+}
+
+template <class T>
+LOSSD_ELEMENT_FN void StoreQuad(const Quad<T>& quad, std::byte* base,
+                                uint64_t first, uint64_t left) {
+  T* const to = reinterpret_cast<T*>(base) + first;
+  if (left >= kThreadLanes) {
+    *reinterpret_cast<Quad<T>*>(to) = quad;
+    return;
+  }
+  LOSSD_UNROLL for (int k = 0; k < kThreadLanes; ++k) {
+    if (static_cast<uint64_t>(k) < left) to[k] = quad.values[k];
+  }
+}
+
 // A thread's elements of one row. `first` is the index of its first element.
 template <class Ops>
 LOSSD_ELEMENT_FN void ComputeQuad(const PackedSegment& segment,
@@ -138,17 +167,11 @@ LOSSD_ELEMENT_FN void ComputeQuad(const PackedSegment& segment,
   using T = typename Ops::T;
   if (first >= segment.element_count) return;
   const uint64_t left = segment.element_count - first;
-  const int count = left < kThreadLanes ? static_cast<int>(left) : kThreadLanes;
-  const std::byte* logits = batch.input + segment.logits;
-  Quad<T> x = {};
-  if (count == kThreadLanes) {
-    x = At<Quad<T>>(logits, first / kThreadLanes);
-  } else {
-    for (int k = 0; k < count; ++k) x.values[k] = At<T>(logits, first + k);
-  }
+  const Quad<T> x = LoadQuad<T>(batch.input + segment.logits, first, left);
   Quad<T> gradient = {};
   Quad<T> losses = {};
-  for (int k = 0; k < count; ++k) {
+  LOSSD_UNROLL for (int k = 0; k < kThreadLanes; ++k) {
+    if (static_cast<uint64_t>(k) >= left) continue;
     const ElementOutput<T> output = ComputeElement<Ops>(
         segment, batch.input, first + k, x.values[k], k, sums);
     sums.loss[k] += static_cast<double>(output.loss);
@@ -156,16 +179,11 @@ LOSSD_ELEMENT_FN void ComputeQuad(const PackedSegment& segment,
     losses.values[k] =
         OneNan<Ops>(Ops::Mul(output.loss, static_cast<T>(segment.loss_weight)));
   }
-  const Quad<T>* const results[] = {&gradient, &losses};
-  const uint64_t places[] = {segment.gradient, segment.losses};
-  for (int which = 0; which < 2; ++which) {
-    if (places[which] == kNoIndex) continue;
-    T* const to = reinterpret_cast<T*>(batch.output + places[which]) + first;
-    if (count == kThreadLanes) {
-      *reinterpret_cast<Quad<T>*>(to) = *results[which];
-    } else {
-      for (int k = 0; k < count; ++k) to[k] = results[which]->values[k];
-    }
+  if (segment.gradient != kNoIndex) {
+    StoreQuad(gradient, batch.output + segment.gradient, first, left);
+  }
+  if (segment.losses != kNoIndex) {
+    StoreQuad(losses, batch.output + segment.losses, first, left);
   }
 }
 

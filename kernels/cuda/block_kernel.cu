@@ -13,6 +13,7 @@ namespace {
 
 // clang-format off
 #define LOSSD_ELEMENT_FN __device__ __forceinline__
+#define LOSSD_UNROLL _Pragma("unroll")
 #include "kernels/element.h"
 #include "kernels/cuda/block-inl.h"
 // clang-format on
@@ -94,6 +95,11 @@ int LaunchBlocks(const PackedBatch& batch, void* stream) {
                   kWarpsPerThreadBlock * kWarpSize, 0,
                   static_cast<cudaStream_t>(stream)>>>(batch);
   return cudaGetLastError();
+}
+
+int LoadKernel() {
+  cudaFuncAttributes attributes;
+  return cudaFuncGetAttributes(&attributes, ComputeBlocks);
 }
 
 }  // namespace lossd::kernels::cuda

@@ -12,6 +12,10 @@ namespace lossd::kernels::cuda {
 // errors of the kernel itself come from later calls.
 int LaunchBlocks(const PackedBatch& batch, void* stream);
 
+// Loads the kernel on the current device: 0, or why the device cannot run it,
+// such as an architecture that this build has no code for.
+int LoadKernel();
+
 }  // namespace lossd::kernels::cuda
 
 #endif  // LOSSD_KERNELS_CUDA_LAUNCHER_H_

@@ -53,6 +53,13 @@ class CudaDevice final : public Device {
 
   std::string_view name() const override { return name_; }
 
+  // Whether the device answers and this build has code for it.
+  absl::Status Probe() {
+    return Call("loading the kernel", [] {
+      return static_cast<cudaError_t>(kernels::cuda::LoadKernel());
+    });
+  }
+
   absl::StatusOr<PinnedMemory> AllocatePinned(size_t bytes) override {
     void* data = nullptr;
     absl::Status status = Call("cudaHostAlloc", [&] {
@@ -156,23 +163,19 @@ class CudaDevice final : public Device {
   const std::string name_;
 };
 
-}  // namespace
-
-absl::StatusOr<std::vector<std::unique_ptr<Device>>> OpenDevices(
-    std::span<const int> ids) {
+absl::StatusOr<int> CountDevices() {
   int count = 0;
   const cudaError_t error = cudaGetDeviceCount(&count);
-  if (error != cudaSuccess || count == 0) {
-    cudaGetLastError();
-    return absl::UnavailableError(absl::StrCat(
-        "no CUDA device: ",
-        error == cudaSuccess ? "none is there" : cudaGetErrorString(error)));
-  }
-  std::vector<int> wanted(ids.begin(), ids.end());
-  for (int id = 0; ids.empty() && id < count; ++id) wanted.push_back(id);
+  if (error == cudaSuccess && count > 0) return count;
+  cudaGetLastError();
+  return absl::UnavailableError(absl::StrCat(
+      "no CUDA device: ",
+      error == cudaSuccess ? "none is there" : cudaGetErrorString(error)));
+}
+
+absl::Status CheckIds(std::span<const int> ids, int count) {
   std::set<int> seen;
-  std::vector<std::unique_ptr<Device>> devices;
-  for (const int id : wanted) {
+  for (const int id : ids) {
     if (id < 0 || id >= count) {
       return absl::InvalidArgumentError(absl::StrCat(
           "CUDA device ", id, ": this machine has 0 to ", count - 1));
@@ -181,8 +184,34 @@ absl::StatusOr<std::vector<std::unique_ptr<Device>>> OpenDevices(
       return absl::InvalidArgumentError(
           absl::StrCat("CUDA device ", id, " is named twice"));
     }
-    devices.push_back(std::make_unique<CudaDevice>(id));
   }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<std::unique_ptr<Device>>> OpenDevices(
+    std::span<const int> ids) {
+  const absl::StatusOr<int> count = CountDevices();
+  if (!count.ok()) return count.status();
+  if (absl::Status status = CheckIds(ids, *count); !status.ok()) return status;
+  std::vector<int> wanted(ids.begin(), ids.end());
+  for (int id = 0; ids.empty() && id < *count; ++id) wanted.push_back(id);
+
+  std::vector<std::unique_ptr<Device>> devices;
+  absl::Status unusable;
+  for (const int id : wanted) {
+    auto device = std::make_unique<CudaDevice>(id);
+    const absl::Status status = device->Probe();
+    if (status.ok()) {
+      devices.push_back(std::move(device));
+    } else {
+      unusable.Update(absl::UnavailableError(
+          absl::StrCat("CUDA device ", id, ": ", status.message())));
+    }
+  }
+  // One that was asked for by its number must be there; of all others, any.
+  if (devices.empty() || (!ids.empty() && !unusable.ok())) return unusable;
   return devices;
 }
 

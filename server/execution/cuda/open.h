@@ -12,9 +12,10 @@
 namespace lossd::execution::cuda {
 
 // The devices with these numbers, in this order; without numbers all of the
-// machine. At least one, or
+// machine that can run the kernel. At least one, or
 //   UNIMPLEMENTED     this build links the stub instead of CUDA
-//   UNAVAILABLE       no driver, no device, or a device that does not answer
+//   UNAVAILABLE       no driver, no device, or one that does not answer or that
+//                     this build has no code for
 //   INVALID_ARGUMENT  a number that no device has, or one given twice
 // Whoever calls decides what that means: fall back, or give up.
 absl::StatusOr<std::vector<std::unique_ptr<Device>>> OpenDevices(

@@ -50,35 +50,22 @@ Slot::~Slot() {
 }
 
 absl::Status Slot::Reserve(size_t input_bytes, size_t output_bytes) {
-  if (absl::Status status = GrowInput(input_bytes); !status.ok()) return status;
-  return GrowOutput(output_bytes);
+  absl::Status status = Grow(input_bytes, pinned_input_, device_input_);
+  if (status.ok()) status = Grow(output_bytes, pinned_output_, device_output_);
+  return status;
 }
 
 // The old buffers go before the new ones come, so that growing never needs
 // both.
-absl::Status Slot::GrowInput(size_t bytes) {
-  if (bytes <= std::min(pinned_input_.size, device_input_.size))
-    return absl::OkStatus();
-  absl::Status status = device_.FreePinned(std::exchange(pinned_input_, {}));
-  status.Update(device_.FreeDevice(std::exchange(device_input_, {})));
-  if (status.ok())
-    status = Keep(device_.AllocatePinned(GrownSize(bytes)), pinned_input_);
-  if (status.ok())
-    status = Keep(device_.AllocateDevice(GrownSize(bytes)), device_input_);
-  return status;
-}
-
-absl::Status Slot::GrowOutput(size_t bytes) {
-  if (bytes <= std::min(pinned_output_.size, device_output_.size)) {
-    return absl::OkStatus();
-  }
-  absl::Status status = device_.FreePinned(std::exchange(pinned_output_, {}));
-  status.Update(device_.FreeDevice(std::exchange(device_output_, {})));
-  if (status.ok())
-    status = Keep(device_.AllocatePinned(GrownSize(bytes)), pinned_output_);
-  if (status.ok())
-    status = Keep(device_.AllocateDevice(GrownSize(bytes)), device_output_);
-  return status;
+absl::Status Slot::Grow(size_t bytes, PinnedMemory& pinned,
+                        DeviceMemory& memory) {
+  if (bytes <= std::min(pinned.size, memory.size)) return absl::OkStatus();
+  absl::Status status = device_.FreePinned(std::exchange(pinned, {}));
+  status.Update(device_.FreeDevice(std::exchange(memory, {})));
+  if (!status.ok()) return status;
+  status = Keep(device_.AllocatePinned(GrownSize(bytes)), pinned);
+  if (!status.ok()) return status;
+  return Keep(device_.AllocateDevice(GrownSize(bytes)), memory);
 }
 
 absl::Status Slot::Submit(const kernels::cuda::BatchLayout& layout) {

@@ -40,8 +40,7 @@ class Slot {
 
  private:
   explicit Slot(Device& device) : device_(device) {}
-  absl::Status GrowInput(size_t bytes);
-  absl::Status GrowOutput(size_t bytes);
+  absl::Status Grow(size_t bytes, PinnedMemory& pinned, DeviceMemory& memory);
   absl::Status Submit(const kernels::cuda::BatchLayout& layout);
 
   Device& device_;

@@ -12,6 +12,7 @@ using cpu::ScalarOps;
 
 // clang-format off
 #define LOSSD_ELEMENT_FN inline
+#define LOSSD_UNROLL
 #include "kernels/element.h"
 #include "kernels/cuda/block-inl.h"
 // clang-format on

@@ -1,177 +1,303 @@
-// The CUDA executor on a fake device: the bits of the CPU, and no request lost
-// at any call that fails.
+// The executor against fake devices: whatever they do, every task is answered
+// once, with the bits of the CPU.
 #include "server/execution/cuda/cuda_executor.h"
 
-#include <gtest/gtest.h>
-
+#include <bit>
 #include <deque>
 #include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
+#include "gtest/gtest.h"
+#include "kernels/cpu/cpu_kernel.h"
+#include "server/batching/batcher.h"
 #include "server/execution/cpu_executor.h"
-#include "server/execution/cuda/open.h"
 #include "tests/server/execution/cuda/fake_device.h"
 #include "tests/server/execution/data_task.h"
+#include "tests/server/fake_clock.h"
+#include "tests/server/observability/exposition.h"
 
 namespace lossd::execution::cuda {
 namespace {
 
-constexpr uint64_t kBlock = kernels::kBlockElements;
+using batching::Batcher;
+using batching::BatcherOptions;
 
-std::deque<DataTask> Requests() {
-  std::deque<DataTask> tasks;
-  unsigned seed = 0;
-  for (const uint64_t n :
-       {uint64_t{1}, uint64_t{64}, kBlock + 1, 3 * kBlock, uint64_t{77}}) {
-    DataTask& task = tasks.emplace_back(n, ++seed);
-    if (seed % 2 == 1) {
+absl::Status Passing() { return absl::InternalError("asked for"); }
+absl::Status Sticky() { return absl::UnavailableError("asked for"); }
+
+class CudaExecutorTest : public ::testing::Test {
+ protected:
+  // `requests`: of a batch, at most.
+  void Build(int devices, int slots, int requests) {
+    const BatcherOptions options = {.max_batch_requests = requests,
+                                    .executors = devices * slots,
+                                    .split_tasks = false};
+    batcher_ = std::make_unique<Batcher>(options, &clock_);
+    std::vector<std::unique_ptr<Device>> owned;
+    devices_.clear();
+    for (int k = 0; k < devices; ++k) {
+      auto device =
+          std::make_unique<FakeDevice>(&traces_, "cuda/" + std::to_string(k));
+      devices_.push_back(device.get());
+      owned.push_back(std::move(device));
+    }
+    executor_ =
+        *CudaExecutor::Create({.slots_per_device = slots}, std::move(owned),
+                              cpu_, &metrics_, &clock_);
+  }
+  DataTask& Enqueue(uint64_t elements) {
+    const auto seed = static_cast<unsigned>(tasks_.size());
+    DataTask& task = tasks_.emplace_back(elements, seed);
+    if (seed % 2 == 1) {  // normalised by what takes part
       task.segment.options.normalizer = kernels::Normalizer::kValid;
       task.segment.options.ignore_target = 1.0;
     }
+    batcher_->Enqueue(&task);
+    return task;
   }
-  return tasks;
-}
+  // On this thread, batch by batch.
+  void RunAll() {
+    while (batcher_->queued_requests() > 0) executor_->Run(*batcher_->Take());
+  }
+  void CloseAndJoin() {
+    batcher_->Close();
+    executor_->Join();
+  }
+  // Answered, with the loss and the gradient that the CPU gives alone.
+  void ExpectRight(DataTask& task) {
+    ASSERT_TRUE(task.finished.HasBeenNotified());
+    ASSERT_TRUE(task.was_computed);
+    const std::vector<uint32_t> gradient = task.gradient_bits();
+    const kernels::cpu::InstructionSet& kernel =
+        kernels::cpu::BestInstructionSet();
+    const kernels::Segment& segment = task.segment;
+    std::vector<kernels::BlockPartial> partials(kernels::BlockCount(segment));
+    kernel.count_blocks(segment, 0, partials);
+    const double normalizer =
+        kernels::NormalizerOf(segment, kernels::Combine(partials));
+    kernel.compute_blocks(segment, kernels::GradientScale(segment, normalizer),
+                          0, partials);
+    EXPECT_EQ(gradient, task.gradient_bits());
+    EXPECT_EQ(task.answer.normalizer, normalizer);
+    EXPECT_EQ(std::bit_cast<uint64_t>(task.answer.totals.loss_sum),
+              std::bit_cast<uint64_t>(kernels::Combine(partials).loss_sum));
+  }
+  void ExpectAllRight() {
+    for (DataTask& task : tasks_) ExpectRight(task);
+  }
+  double DeviceErrors() {
+    const auto scraped = observability::Scrape(metrics_).samples;
+    const auto sample =
+        scraped.find("lossd_device_errors_total{device=\"cuda/0\"}");
+    return sample == scraped.end() ? 0 : sample->second;
+  }
+  void TearDown() override {
+    batcher_->Close();
+    executor_.reset();
+    EXPECT_EQ(traces_.misuses, 0);
+  }
 
-// A server's part from the batcher to the device.
-struct Line {
-  explicit Line(std::vector<std::unique_ptr<Device>> devices, int slots = 2) {
-    executor = CudaExecutor::Create({.slots_per_device = slots},
-                                    std::move(devices), cpu, &metrics, &clock)
-                   .value();
-    batcher = std::make_unique<batching::Batcher>(
-        batching::BatcherOptions{.max_batch_requests = 2,
-                                 .executors = executor->concurrency(),
-                                 .split_tasks = false},
-        &clock);
-  }
-  void RunToTheEnd(std::deque<DataTask>& tasks) {
-    for (DataTask& task : tasks) batcher->Enqueue(&task);
-    executor->Start(*batcher);
-    batcher->Close();
-    executor->Join();
-  }
-
-  SystemClock clock;
-  observability::Metrics metrics{"test", "cuda/0"};
-  CpuExecutor cpu{{.threads = 1}, &metrics, &clock};
-  std::unique_ptr<CudaExecutor> executor;
-  std::unique_ptr<batching::Batcher> batcher;
+  FakeClock clock_;
+  observability::Metrics metrics_{"test", "cuda"};
+  CpuExecutor cpu_{{}, &metrics_, &clock_};
+  DeviceTraces traces_;
+  std::vector<FakeDevice*> devices_;  // the executor's
+  std::deque<DataTask> tasks_;
+  std::unique_ptr<Batcher> batcher_;
+  std::unique_ptr<CudaExecutor> executor_;
 };
 
-std::vector<std::unique_ptr<Device>> One(std::unique_ptr<FakeDevice> device) {
+TEST_F(CudaExecutorTest, IsNamedAfterItsFirstDeviceAndCountsAllSlots) {
+  Build(2, 3, 1);
+  EXPECT_EQ(executor_->backend(), "cuda/0");
+  EXPECT_EQ(executor_->concurrency(), 6);
+}
+
+TEST_F(CudaExecutorTest, ComputesABatchInOneLaunchWithTheBitsOfTheCpu) {
+  Build(1, 1, 8);
+  for (uint64_t elements : {1, 100, 2048, 2049, 3000, 9000, 64, 20000}) {
+    Enqueue(elements);
+  }
+  RunAll();
+  ExpectAllRight();
+  EXPECT_EQ(devices_[0]->calls(DeviceCall::kLaunch), 1);
+  EXPECT_EQ(tasks_[5].answer.backend, "cuda/0");
+  EXPECT_EQ(tasks_[5].answer.batch_requests, 8);
+  EXPECT_EQ(DeviceErrors(), 0);
+}
+
+TEST_F(CudaExecutorTest, ATaskWithoutAGradientGetsItsLossAlone) {
+  Build(1, 1, 1);
+  DataTask& task = tasks_.emplace_back(5000, 1);
+  std::byte* const gradient = std::exchange(task.segment.gradient, nullptr);
+  batcher_->Enqueue(&task);
+  RunAll();
+  task.segment.gradient = gradient;
+  const std::vector<uint32_t> untouched(5000, 0);
+  EXPECT_EQ(task.gradient_bits(), untouched);
+  EXPECT_GT(task.answer.totals.loss_sum, 0);
+}
+
+// Three batches while call after call fails: which calls there are is not
+// listed here, so a new one is tried too.
+TEST_F(CudaExecutorTest, AnyCallThatFailsOnceCostsNoTask) {
+  for (int nth = 0; nth < 1000; ++nth) {
+    SCOPED_TRACE(nth);
+    tasks_.clear();
+    Build(1, 1, 2);
+    const double errors = DeviceErrors();
+    devices_[0]->FailCall(nth, Passing());
+    for (uint64_t elements : {3000, 50, 70000, 2048, 1, 4097}) {
+      Enqueue(elements);
+    }
+    traces_ = {};
+    RunAll();
+    ExpectAllRight();
+    const bool failed = traces_.failed;
+    EXPECT_EQ(DeviceErrors(), errors + (failed ? 1 : 0));
+    // One batch of two went to the CPU, the others stayed.
+    int on_cpu = 0;
+    for (DataTask& task : tasks_) on_cpu += task.answer.backend != "cuda/0";
+    EXPECT_EQ(on_cpu, failed ? 2 : 0);
+    EXPECT_EQ(traces_.misuses, 0);
+    batcher_->Close();
+    executor_.reset();
+    if (!failed) return;  // the failure lies beyond the last call
+  }
+  FAIL() << "the calls do not end";
+}
+
+TEST_F(CudaExecutorTest, ALostDeviceIsRetiredAfterOneError) {
+  for (int nth = 0; nth < 1000; ++nth) {
+    SCOPED_TRACE(nth);
+    tasks_.clear();
+    Build(1, 1, 2);
+    const double errors = DeviceErrors();
+    devices_[0]->FailCall(nth, Sticky());
+    for (uint64_t elements : {3000, 50, 70000, 2048, 1, 4097}) {
+      Enqueue(elements);
+    }
+    traces_ = {};
+    RunAll();
+    ExpectAllRight();
+    const bool failed = traces_.failed;
+    EXPECT_EQ(DeviceErrors(), errors + (failed ? 1 : 0));
+    // From the first batch that failed on, all were the CPU's.
+    bool retired = false;
+    for (DataTask& task : tasks_) {
+      const bool on_cpu = task.answer.backend != "cuda/0";
+      EXPECT_TRUE(on_cpu || !retired);
+      retired = retired || on_cpu;
+    }
+    EXPECT_EQ(retired, failed);
+    batcher_->Close();
+    executor_.reset();
+    if (!failed) return;
+  }
+  FAIL() << "the calls do not end";
+}
+
+TEST_F(CudaExecutorTest, SlotsOverlap) {
+  Build(1, 3, 1);
+  devices_[0]->Hold();
+  for (int k = 0; k < 3; ++k) Enqueue(1000);
+  executor_->Start(*batcher_);
+  devices_[0]->AwaitHeld(3);  // hangs unless three batches are out at once
+  EXPECT_EQ(batcher_->busy_executors(), 3);
+  devices_[0]->Release();
+  for (DataTask& task : tasks_) task.finished.WaitForNotification();
+  CloseAndJoin();
+  ExpectAllRight();
+}
+
+TEST_F(CudaExecutorTest, WhatIsDoneFirstIsAnsweredFirst) {
+  Build(1, 2, 1);
+  devices_[0]->Hold();
+  executor_->Start(*batcher_);
+  DataTask& older = Enqueue(1000);
+  devices_[0]->AwaitHeld(1);
+  DataTask& newer = Enqueue(1000);
+  devices_[0]->AwaitHeld(2);
+  devices_[0]->ReleaseNewest();
+  newer.finished.WaitForNotification();
+  EXPECT_FALSE(older.finished.HasBeenNotified());
+  devices_[0]->Release();
+  CloseAndJoin();
+  ExpectAllRight();
+}
+
+TEST_F(CudaExecutorTest, TasksCoalesceWhileAllSlotsAreOut) {
+  Build(1, 1, 64);
+  devices_[0]->Hold();
+  executor_->Start(*batcher_);
+  Enqueue(10);
+  devices_[0]->AwaitHeld(1);
+  for (int k = 0; k < 20; ++k) Enqueue(100);
+  devices_[0]->Release();
+  CloseAndJoin();
+  ExpectAllRight();
+  EXPECT_EQ(devices_[0]->calls(DeviceCall::kLaunch), 2);
+  EXPECT_EQ(tasks_.back().answer.batch_requests, 20);
+}
+
+TEST_F(CudaExecutorTest, ClosingStillAnswersWhatIsQueuedAndWhatIsOut) {
+  Build(1, 2, 3);
+  devices_[0]->Hold();
+  for (int k = 0; k < 40; ++k) Enqueue(1 + 700 * static_cast<uint64_t>(k));
+  executor_->Start(*batcher_);
+  devices_[0]->AwaitHeld(2);
+  batcher_->Close();
+  devices_[0]->Release();
+  executor_->Join();
+  ExpectAllRight();
+}
+
+TEST_F(CudaExecutorTest, ALostDeviceLeavesTheWorkToTheOthersAndTheCpu) {
+  Build(2, 2, 2);
+  devices_[0]->FailCall(3, Sticky());
+  executor_->Start(*batcher_);
+  for (int k = 0; k < 200; ++k) Enqueue(1 + 31 * static_cast<uint64_t>(k));
+  CloseAndJoin();
+  ExpectAllRight();
+  // Each of the two threads may have been on the device when it was lost.
+  EXPECT_LE(DeviceErrors(), 2);
+}
+
+TEST_F(CudaExecutorTest, OnTheCallersThreadALostDeviceIsNotChosen) {
+  Build(2, 1, 1);
+  devices_[0]->FailCall(0, Sticky());
+  devices_[1]->FailCall(1 << 30, Passing());
+  for (int k = 0; k < 6; ++k) Enqueue(500);
+  RunAll();
+  ExpectAllRight();
+  EXPECT_EQ(tasks_.back().answer.backend, "cuda/1");
+}
+
+TEST_F(CudaExecutorTest, ADeviceThatCannotMakeItsSlotsIsAnErrorAtOnce) {
+  Build(1, 1, 1);
+  DeviceTraces traces;
+  auto device = std::make_unique<FakeDevice>(&traces);
+  device->FailCall(2, Passing());  // the second slot's stream
   std::vector<std::unique_ptr<Device>> devices;
   devices.push_back(std::move(device));
-  return devices;
+  EXPECT_EQ(CudaExecutor::Create({.slots_per_device = 2}, std::move(devices),
+                                 cpu_, &metrics_, &clock_)
+                .status(),
+            Passing());
+  EXPECT_EQ(traces.live, 0);
 }
 
-std::vector<std::vector<uint32_t>> GradientsOnTheCpu() {
-  SystemClock clock;
-  observability::Metrics metrics("test", "cpu");
-  batching::Batcher batcher({}, &clock);
-  CpuExecutor cpu({.threads = 1}, &metrics, &clock);
-  std::deque<DataTask> tasks = Requests();
-  for (DataTask& task : tasks) batcher.Enqueue(&task);
-  cpu.Start(batcher);
-  batcher.Close();
-  cpu.Join();
-  std::vector<std::vector<uint32_t>> gradients;
-  for (DataTask& task : tasks) gradients.push_back(task.gradient_bits());
-  return gradients;
-}
-
-void ExpectTheBitsOfTheCpu(std::deque<DataTask>& tasks) {
-  static const auto* const expected =
-      new std::vector<std::vector<uint32_t>>(GradientsOnTheCpu());
-  for (size_t k = 0; k < tasks.size(); ++k) {
-    EXPECT_EQ(tasks[k].gradient_bits(), (*expected)[k]) << "request " << k;
-  }
-}
-
-TEST(CudaExecutor, GivesTheBitsOfTheCpu) {
-  auto device = std::make_unique<FakeDevice>();
-  FakeDevice* const fake = device.get();
-  Line line(One(std::move(device)));
-  std::deque<DataTask> tasks = Requests();
-  line.RunToTheEnd(tasks);
-  ExpectTheBitsOfTheCpu(tasks);
-  for (DataTask& task : tasks) EXPECT_EQ(task.answer.backend, "cuda/0");
-  EXPECT_GT(fake->calls(), 10);
-}
-
-TEST(CudaExecutor, LosesNoRequestWhateverCallFails) {
-  for (const absl::Status& failure :
-       {absl::ResourceExhaustedError("full"), absl::UnavailableError("lost")}) {
-    // 4 calls create the slots; two batches are some 20 more.
-    for (int call = 0; call < 24; ++call) {
-      auto device = std::make_unique<FakeDevice>();
-      FakeDevice* const fake = device.get();
-      Line line(One(std::move(device)));
-      fake->FailCall(call, failure);
-      std::deque<DataTask> tasks = Requests();
-      line.RunToTheEnd(tasks);  // RecordingTask fails the test if it ends twice
-      ExpectTheBitsOfTheCpu(tasks);
-    }
-  }
-}
-
-TEST(CudaExecutor, RetiresADeviceThatIsLost) {
-  auto device = std::make_unique<FakeDevice>();
-  FakeDevice* const fake = device.get();
-  Line line(One(std::move(device)), /*slots=*/1);
-  fake->FailCall(0, absl::UnavailableError("lost"));
-  std::deque<DataTask> tasks = Requests();
-  line.RunToTheEnd(tasks);
-  ExpectTheBitsOfTheCpu(tasks);
-  for (DataTask& task : tasks) EXPECT_NE(task.answer.backend, "cuda/0");
-}
-
-TEST(CudaExecutor, GoesOnAfterAFailureThatIsNotTheDevicesEnd) {
-  auto device = std::make_unique<FakeDevice>();
-  FakeDevice* const fake = device.get();
-  Line line(One(std::move(device)), /*slots=*/1);
-  fake->FailCall(0, absl::ResourceExhaustedError("full"));
-  std::deque<DataTask> tasks = Requests();
-  line.RunToTheEnd(tasks);
-  EXPECT_NE(tasks.front().answer.backend, "cuda/0");
-  EXPECT_EQ(tasks.back().answer.backend, "cuda/0");
-}
-
-TEST(CudaExecutor, HasABatchOnEverySlotAtOnce) {
-  auto device = std::make_unique<FakeDevice>();
-  FakeDevice* const fake = device.get();
-  Line line(One(std::move(device)), /*slots=*/2);
-  fake->HoldWaits();
-  std::deque<DataTask> tasks = Requests();
-  for (DataTask& task : tasks) line.batcher->Enqueue(&task);
-  line.executor->Start(*line.batcher);
-  fake->AwaitHeld(2);  // hangs if batches do not overlap
-  fake->ReleaseWaits();
-  line.batcher->Close();
-  line.executor->Join();
-  ExpectTheBitsOfTheCpu(tasks);
-}
-
-TEST(CudaExecutor, SharesWorkAmongDevices) {
-  std::vector<std::unique_ptr<Device>> devices;
-  devices.push_back(std::make_unique<FakeDevice>("cuda/0"));
-  devices.push_back(std::make_unique<FakeDevice>("cuda/1"));
-  Line line(std::move(devices), 3);
-  EXPECT_EQ(line.executor->concurrency(), 6);
-  std::deque<DataTask> tasks = Requests();
-  line.RunToTheEnd(tasks);
-  ExpectTheBitsOfTheCpu(tasks);
-}
-
-// With a real device, where there is one.
-TEST(CudaGpu, GivesTheBitsOfTheCpu) {
-  auto devices = OpenDevices({});
-  if (!devices.ok()) GTEST_SKIP() << "skipped: " << devices.status().message();
-  Line line(*std::move(devices));
-  std::deque<DataTask> tasks = Requests();
-  line.RunToTheEnd(tasks);
-  ExpectTheBitsOfTheCpu(tasks);
-  for (DataTask& task : tasks)
-    EXPECT_EQ(task.answer.backend.substr(0, 5), "cuda/");
+TEST_F(CudaExecutorTest, GivesEverythingBackToTheDevice) {
+  Build(1, 3, 2);
+  executor_->Start(*batcher_);
+  for (int k = 0; k < 50; ++k) Enqueue(1000);
+  CloseAndJoin();
+  executor_.reset();
+  EXPECT_EQ(traces_.live, 0);
 }
 
 }  // namespace

@@ -1,107 +1,114 @@
 #include "server/execution/cuda/slot_pool.h"
 
-#include <gtest/gtest.h>
-
+#include <atomic>
+#include <memory>
+#include <optional>
 #include <thread>
+#include <utility>
+#include <vector>
 
+#include "absl/status/status.h"
 #include "absl/synchronization/notification.h"
-#include "tests/kernels/owned_segment.h"
+#include "gtest/gtest.h"
 #include "tests/server/execution/cuda/fake_device.h"
 
 namespace lossd::execution::cuda {
 namespace {
 
-TEST(SlotPool, LendsEverySlotToOneUserAtATime) {
-  FakeDevice device;
-  auto pool = SlotPool::Create(device, 2).value();
-  SlotLease first = pool->TryAcquire();
-  SlotLease second = pool->TryAcquire();
-  ASSERT_TRUE(first.held());
-  ASSERT_TRUE(second.held());
-  EXPECT_NE(first.operator->(), second.operator->());
-  EXPECT_FALSE(pool->TryAcquire().held());
-  Slot* const returned = second.operator->();
-  second = SlotLease();
-  EXPECT_EQ(pool->TryAcquire().operator->(), returned);
-}
-
-TEST(SlotPool, AcquireWaitsForALeaseToComeBack) {
-  FakeDevice device;
-  auto pool = SlotPool::Create(device, 1).value();
-  auto lease = std::make_unique<SlotLease>(pool->Acquire());
-  absl::Notification got;
-  std::thread waiter([&] {
-    EXPECT_TRUE(pool->Acquire().held());
-    got.Notify();
-  });
-  EXPECT_FALSE(got.HasBeenNotified());
-  lease.reset();
-  got.WaitForNotification();
-  waiter.join();
-  EXPECT_EQ(pool->free_slots(), 1);
-}
-
-TEST(SlotPool, CloseEndsTheWaiting) {
-  FakeDevice device;
-  auto pool = SlotPool::Create(device, 1).value();
-  SlotLease lease = pool->Acquire();
-  std::thread waiter([&] { EXPECT_FALSE(pool->Acquire().held()); });
-  pool->Close();
-  waiter.join();
-  EXPECT_TRUE(lease.held());
-}
-
-TEST(SlotPool, GivesEverythingBackWhereverItsCreationFails) {
-  for (int call = 0; call < 4; ++call) {
-    FakeDevice device;
-    device.FailCall(call, absl::ResourceExhaustedError("full"));
-    EXPECT_FALSE(SlotPool::Create(device, 2).ok());
-    EXPECT_EQ(device.live(), 0) << "call " << call;
-  }
-}
-
-class SlotTest : public testing::Test {
+class SlotPoolTest : public ::testing::Test {
  protected:
-  kernels::cuda::BatchLayout Layout(kernels::OwnedSegment& owned) {
-    const kernels::cuda::BatchItem item = {&owned.segment, 1};
-    return kernels::cuda::BatchLayout({&item, 1});
-  }
-  std::unique_ptr<kernels::OwnedSegment> Segment(uint64_t n) {
-    auto owned = std::make_unique<kernels::OwnedSegment>(
-        kernels::ElementType::kFloat32, std::vector<uint64_t>{n});
-    owned->SetLogits(std::vector<double>(n, 1));
-    owned->SetTargets(kernels::ElementType::kFloat32,
-                      std::vector<double>(n, 0));
-    return owned;
-  }
-  FakeDevice device_;
+  void Build(int slots) { pool_ = *SlotPool::Create(device_, slots); }
+
+  DeviceTraces traces_;
+  FakeDevice device_{&traces_};
+  std::unique_ptr<SlotPool> pool_;
 };
 
-TEST_F(SlotTest, BuffersGrowAndNeverShrink) {
-  auto slot = Slot::Create(device_).value();
-  const auto small = Segment(10);
-  const auto large = Segment(300000);
-  ASSERT_TRUE(slot->Compute(Layout(*large)).ok());
-  const int allocations = device_.allocations();
-  const size_t capacity = slot->input_capacity();
-  EXPECT_GE(capacity, 2 * 4 * 300000u);
-  ASSERT_TRUE(slot->Compute(Layout(*small)).ok());
-  ASSERT_TRUE(slot->Compute(Layout(*large)).ok());
-  EXPECT_EQ(device_.allocations(), allocations);
-  EXPECT_EQ(slot->input_capacity(), capacity);
+TEST_F(SlotPoolTest, LendsEverySlotToOneUserAtATime) {
+  Build(2);
+  const SlotLease first = pool_->Acquire();
+  const SlotLease second = pool_->Acquire();
+  ASSERT_TRUE(first.held() && second.held());
+  EXPECT_NE(first.operator->(), second.operator->());
+  EXPECT_EQ(pool_->free_slots(), 0);
+  EXPECT_FALSE(pool_->TryAcquire().held());
 }
 
-TEST_F(SlotTest, ComputesAgainAfterAFailureAtAnyCall) {
-  const auto owned = Segment(5000);
-  const auto layout = Layout(*owned);
-  for (int call = 0; call < 9; ++call) {
-    auto slot = Slot::Create(device_).value();
-    device_.FailCall(call, absl::InternalError("broken"));
-    EXPECT_EQ(slot->Compute(layout).code(), absl::StatusCode::kInternal)
-        << call;
-    EXPECT_TRUE(slot->Compute(layout).ok()) << call;
+TEST_F(SlotPoolTest, ALeaseGivesItsSlotBackOnce) {
+  Build(1);
+  {
+    SlotLease lease = pool_->Acquire();
+    const SlotLease moved = std::move(lease);
+    EXPECT_FALSE(lease.held());  // NOLINT(bugprone-use-after-move)
+    EXPECT_EQ(pool_->free_slots(), 0);
   }
-  EXPECT_EQ(device_.live(), 0);
+  EXPECT_EQ(pool_->free_slots(), 1);
+  EXPECT_TRUE(pool_->TryAcquire().held());
+}
+
+TEST_F(SlotPoolTest, LendsTheSlotThatCameBackLast) {
+  Build(3);
+  std::optional<SlotLease> first = pool_->Acquire();
+  const SlotLease second = pool_->Acquire();
+  const Slot* const slot = first->operator->();
+  first.reset();
+  EXPECT_EQ(pool_->Acquire().operator->(), slot);
+}
+
+TEST_F(SlotPoolTest, WhoFindsNoneFreeWaitsForOne) {
+  Build(1);
+  std::optional<SlotLease> lease = pool_->Acquire();
+  std::atomic<bool> given_back = false;
+  bool seen_given_back = false;
+  std::thread waiting([&] {
+    const SlotLease mine = pool_->Acquire();
+    seen_given_back = given_back && mine.held();
+  });
+  given_back = true;
+  lease.reset();
+  waiting.join();
+  EXPECT_TRUE(seen_given_back);
+}
+
+TEST_F(SlotPoolTest, ManyUsersNeverShareASlot) {
+  Build(2);
+  std::atomic<int> users = 0;
+  std::atomic<int> too_many = 0;
+  std::vector<std::thread> threads;
+  for (int k = 0; k < 4; ++k) {
+    threads.emplace_back([&] {
+      for (int turn = 0; turn < 500; ++turn) {
+        const SlotLease lease = pool_->Acquire();
+        if (++users > 2) ++too_many;
+        --users;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(too_many, 0);
+  EXPECT_EQ(pool_->free_slots(), 2);
+}
+
+TEST_F(SlotPoolTest, ClosingEndsTheWaitingAndTheLending) {
+  Build(1);
+  const SlotLease lease = pool_->Acquire();
+  bool held = true;
+  std::thread waiting([&] { held = pool_->Acquire().held(); });
+  pool_->Close();
+  waiting.join();
+  EXPECT_FALSE(held);
+  EXPECT_FALSE(pool_->TryAcquire().held());
+  EXPECT_TRUE(lease.held());  // those out stay good
+}
+
+TEST_F(SlotPoolTest, AFailureWhileItIsMadeLeavesNothingBehind) {
+  for (int nth = 0; nth < 4; ++nth) {  // two streams and two events
+    device_.FailCall(nth, absl::InternalError("asked for"));
+    EXPECT_EQ(SlotPool::Create(device_, 2).status(),
+              absl::InternalError("asked for"));
+    EXPECT_EQ(device_.live(), 0) << "call " << nth;
+  }
+  EXPECT_TRUE(SlotPool::Create(device_, 2).ok());
 }
 
 }  // namespace

@@ -1,0 +1,62 @@
+// A batch of segments of every kind, laid out for a device, and its right
+// answers.
+#ifndef LOSSD_TESTS_SERVER_EXECUTION_CUDA_SEGMENT_BATCH_H_
+#define LOSSD_TESTS_SERVER_EXECUTION_CUDA_SEGMENT_BATCH_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "kernels/cpu/cpu_kernel.h"
+#include "kernels/cuda/batch_layout.h"
+#include "tests/kernels/owned_segment.h"
+
+namespace lossd::execution::cuda {
+
+// The segments of seeds first_seed .. first_seed + count - 1.
+class SegmentBatch {
+ public:
+  SegmentBatch(unsigned first_seed, unsigned count) : first_seed_(first_seed) {
+    std::vector<kernels::cuda::BatchItem> items;
+    for (unsigned k = 0; k < count; ++k) {
+      owned_.push_back(kernels::RandomSegment(first_seed + k));
+      expected_.push_back(
+          owned_.back()->Compute(kernels::cpu::BestInstructionSet()));
+      kernels::Segment& segment = owned_.back()->segment;
+      items.push_back({&segment, kernels::GradientScale(
+                                     segment, expected_.back().normalizer)});
+    }
+    layout_ = std::make_unique<kernels::cuda::BatchLayout>(items);
+  }
+
+  const kernels::cuda::BatchLayout& layout() const { return *layout_; }
+
+  // What in `output`, as a device gave it, is not what the CPU gave: "" where
+  // every bit is.
+  std::string Differences(const std::byte* output) {
+    std::string differences;
+    for (size_t k = 0; k < owned_.size(); ++k) {
+      layout_->CopyResults(k, output);
+      const auto partials = layout_->Partials(k, output);
+      const std::string difference = kernels::Difference(
+          owned_[k]->AnswerFrom({partials.begin(), partials.end()},
+                                expected_[k].normalizer),
+          expected_[k]);
+      if (difference.empty()) continue;
+      absl::StrAppend(&differences, "seed ", first_seed_ + k, ": ", difference,
+                      "; ");
+    }
+    return differences;
+  }
+
+ private:
+  const unsigned first_seed_;
+  std::vector<std::unique_ptr<kernels::OwnedSegment>> owned_;
+  std::vector<kernels::SegmentAnswer> expected_;
+  std::unique_ptr<kernels::cuda::BatchLayout> layout_;
+};
+
+}  // namespace lossd::execution::cuda
+
+#endif  // LOSSD_TESTS_SERVER_EXECUTION_CUDA_SEGMENT_BATCH_H_

@@ -1,40 +1,76 @@
 #include "kernels/cpu/staging.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
+#include <limits>
+#include <type_traits>
 
 namespace lossd::kernels::cpu {
 namespace {
 
+// The loops below have no branches that depend on the elements, so that a
+// compiler turns them into vectors: they would take longer than the arithmetic
+// otherwise.
+
+// What targets of type Source are compared in: it holds each of them exactly
+// (but for large int64 values, which are out of range in any case).
+template <class Source>
+using ComparedAs = std::conditional_t<std::is_same_v<Source, float> ||
+                                          std::is_same_v<Source, uint8_t>,
+                                      float, double>;
+
+// The ignored target; a NaN, which nothing equals, if there is none or a
+// Compared cannot be it.
+template <class Compared>
+Compared IgnoredTarget(const LossOptions& options) {
+  const Compared nan = std::numeric_limits<Compared>::quiet_NaN();
+  if (!options.ignore_target) return nan;
+  const auto rounded = static_cast<Compared>(*options.ignore_target);
+  return static_cast<double>(rounded) == *options.ignore_target ? rounded : nan;
+}
+
 // The value as the logits' type. A float64 target just outside [0, 1] must not
 // become a float32 one inside, so the range is checked before it is rounded.
-template <class T, class Source>
-T StagedTarget(Source value, const LossOptions& options) {
-  const double wide = static_cast<double>(value);
-  if (options.ignore_target && wide == *options.ignore_target)
-    return StagedBlock<T>::kIgnored;
-  const bool good = options.targets_in_unit_interval
-                        ? wide >= 0 && wide <= 1
-                        : std::isfinite(static_cast<T>(wide));
-  return good ? static_cast<T>(value) : std::numeric_limits<T>::quiet_NaN();
+template <class T, bool kUnitInterval, class Compared>
+T StagedTarget(Compared value, Compared ignored) {
+  constexpr T kLargest = std::numeric_limits<T>::max();
+  const T rounded = static_cast<T>(value);
+  const bool good = kUnitInterval
+                        ? (value >= 0) & (value <= 1)
+                        : (rounded >= -kLargest) & (rounded <= kLargest);
+  const T kept = good ? rounded : std::numeric_limits<T>::quiet_NaN();
+  return value == ignored ? StagedBlock<T>::kIgnored : kept;
+}
+
+template <class T, class Source, bool kUnitInterval>
+void ConvertTargetsIn(const std::byte* from, uint64_t n,
+                      const LossOptions& options, T* to) {
+  using Compared = ComparedAs<Source>;
+  const Compared ignored = IgnoredTarget<Compared>(options);
+  for (uint64_t i = 0; i < n; ++i) {
+    Source value;
+    std::memcpy(&value, from + i * sizeof(Source), sizeof(Source));
+    to[i] =
+        StagedTarget<T, kUnitInterval>(static_cast<Compared>(value), ignored);
+  }
 }
 
 template <class T, class Source>
 void ConvertTargets(const std::byte* from, uint64_t n,
                     const LossOptions& options, T* to) {
-  for (uint64_t i = 0; i < n; ++i) {
-    Source value;
-    std::memcpy(&value, from + i * sizeof(Source), sizeof(Source));
-    to[i] = StagedTarget<T>(value, options);
+  if (options.targets_in_unit_interval) {
+    ConvertTargetsIn<T, Source, true>(from, n, options, to);
+  } else {
+    ConvertTargetsIn<T, Source, false>(from, n, options, to);
   }
 }
 
 template <class T>
 void ConvertBits(const std::byte* from, uint64_t n, const LossOptions& options,
                  T* to) {
-  const T zero = StagedTarget<T>(0, options);
-  const T one = StagedTarget<T>(1, options);
+  const T ignored = IgnoredTarget<T>(options);
+  const T zero = StagedTarget<T, true>(T{0}, ignored);
+  const T one = StagedTarget<T, true>(T{1}, ignored);
   for (uint64_t i = 0; i < n; ++i) {
     const unsigned byte = std::to_integer<unsigned>(from[i / 8]);
     to[i] = ((byte >> (i % 8)) & 1) != 0 ? one : zero;
@@ -58,6 +94,44 @@ void ConvertFloats(ElementType type, const std::byte* from, uint64_t n, T* to) {
       to[i] = static_cast<T>(value);
     }
   }
+}
+
+// Takes the weights of ignored elements away; returns how many are ignored.
+template <class T>
+uint32_t DropIgnored(const T* targets, uint64_t n, T* weights) {
+  uint32_t ignored = 0;
+  for (uint64_t i = 0; i < n; ++i) {
+    const bool is_ignored = targets[i] == StagedBlock<T>::kIgnored;
+    weights[i] = is_ignored ? T{0} : weights[i];
+    ignored += is_ignored ? 1 : 0;
+  }
+  return ignored;
+}
+
+// The index of the first NaN among `n`; `n`: none.
+template <class T>
+uint64_t FirstNan(const T* values, uint64_t n) {
+  uint32_t nans = 0;
+  for (uint64_t i = 0; i < n; ++i) nans += values[i] != values[i] ? 1 : 0;
+  if (nans == 0) return n;
+  return static_cast<uint64_t>(
+      std::find_if(values, values + n, [](T v) { return v != v; }) - values);
+}
+
+// Fills in the count and the sum of the weights.
+template <class T>
+void CountWeights(const T* weights, uint64_t n, BlockPartial& partial) {
+  uint32_t nonzero = 0;
+  for (uint64_t i = 0; i < n; ++i) nonzero += weights[i] != 0 ? 1 : 0;
+  partial.nonzero_weight_count = nonzero;
+  double lanes[kBlockLanes] = {};
+  for (uint64_t row = 0; row < n; row += kBlockLanes) {
+    const uint64_t count = std::min(kBlockLanes, n - row);
+    for (uint64_t k = 0; k < count; ++k) {
+      lanes[k] += static_cast<double>(weights[row + k]);
+    }
+  }
+  partial.weight_sum = SumLanes(lanes);
 }
 
 // True if the operand's elements lie as the logits do: nothing is broadcast.
@@ -118,20 +192,18 @@ void Stager<T>::Stage(uint64_t block, bool all, StagedBlock<T>& staged,
                  staged.pos_weights);
     StageOperand(segment_.upstream, upstream_, 1, first, n, staged.upstream);
   }
-  double lanes[kBlockLanes] = {};
-  for (uint64_t i = 0; i < n; ++i) {
-    if (staged.targets[i] == StagedBlock<T>::kIgnored) {
-      staged.weights[i] = 0;
-      continue;
-    }
-    if (std::isnan(staged.targets[i]) && partial.first_bad_target == kNoIndex) {
-      partial.first_bad_target = first + i;
-    }
-    ++partial.valid_count;
-    partial.nonzero_weight_count += staged.weights[i] != 0 ? 1 : 0;
-    lanes[i % kBlockLanes] += static_cast<double>(staged.weights[i]);
+  const uint64_t bad = FirstNan(staged.targets, n);
+  if (bad < n) partial.first_bad_target = first + bad;
+  partial.valid_count = static_cast<uint32_t>(n);
+  if (segment_.options.ignore_target) {
+    partial.valid_count -= DropIgnored(staged.targets, n, staged.weights);
   }
-  partial.weight_sum = SumLanes(lanes);
+  if (segment_.weights.present()) {
+    CountWeights(staged.weights, n, partial);
+  } else {  // a sum of ones is exact in any order
+    partial.nonzero_weight_count = partial.valid_count;
+    partial.weight_sum = static_cast<double>(partial.valid_count);
+  }
 }
 
 template <class T>

@@ -9,7 +9,6 @@
 #include "server/execution/cpu_executor.h"
 #include "server/execution/cuda/cuda_executor.h"
 #include "server/execution/cuda/open.h"
-#include "server/observability/log.h"
 
 namespace lossd {
 
@@ -30,8 +29,7 @@ absl::StatusOr<BackendChoice> ChooseBackend(const Config& config) {
           devices.status().code(),
           absl::StrCat("--backend=cuda: ", devices.status().message()));
     } else {
-      observability::LogInfo(
-          absl::StrCat("computing on the CPU: ", devices.status().message()));
+      choice.why_cpu = std::string(devices.status().message());
     }
   }
   for (const auto& device : choice.devices)

@@ -24,11 +24,12 @@ int CpuThreads(const Config& config);
 struct BackendChoice {
   std::vector<std::string> names;  // first choice first
   std::vector<std::unique_ptr<execution::cuda::Device>>
-      devices;        // none: the CPU
-  int executors = 1;  // batches that it computes at once
+      devices;          // none: the CPU
+  std::string why_cpu;  // why --backend=auto found no device; else empty
+  int executors = 1;    // batches that it computes at once
 };
 
-// --backend=auto without a usable device is the CPU, said in one log line.
+// --backend=auto without a usable device is the CPU, and `why_cpu` says why.
 // UNAVAILABLE, UNIMPLEMENTED or INVALID_ARGUMENT for a --backend=cuda that this
 // machine or this build cannot have.
 absl::StatusOr<BackendChoice> ChooseBackend(const Config& config);

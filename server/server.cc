@@ -79,6 +79,11 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Create(const Config& config) {
   std::unique_ptr<Server> server(new Server(config));
   if (absl::Status s = server->BuildParts(); !s.ok()) return s;
   if (absl::Status s = server->Listen(); !s.ok()) return s;
+  // Only now: a server that cannot start says one line, which is why it cannot.
+  if (!server->why_cpu_.empty()) {
+    observability::LogInfo(
+        absl::StrCat("computing on the CPU: ", server->why_cpu_));
+  }
   server->StartThreads();
   return server;
 }
@@ -89,6 +94,7 @@ absl::Status Server::BuildParts() {
   if (!tokens.ok()) return tokens.status();
   absl::StatusOr<BackendChoice> choice = ChooseBackend(config_);
   if (!choice.ok()) return choice.status();
+  why_cpu_ = choice->why_cpu;
   buffers_ = std::make_shared<BufferPool>(static_cast<size_t>(
       std::min(config_.max_inflight_bytes, kMaxPooledBytes)));
   metrics_ =

@@ -67,6 +67,7 @@ class Server {
   bool WaitForAccepted(absl::Time until) const;
 
   const Config config_;
+  std::string why_cpu_;  // as BackendChoice says
   // In the order of construction. Each borrows from those above it.
   SystemClock clock_;
   std::shared_ptr<BufferPool> buffers_;

@@ -30,8 +30,9 @@ absl::Status ReadNamed(const absl::Flag<std::string>& flag,
   const std::string path = absl::GetFlag(flag);
   if (path.empty()) return absl::OkStatus();
   absl::StatusOr<std::string> read = ReadFile(path);
-  if (read.ok()) content = *std::move(read);
-  return read.status();
+  if (!read.ok()) return read.status();
+  content = *std::move(read);
+  return absl::OkStatus();
 }
 
 }  // namespace

@@ -94,8 +94,9 @@ absl::Status ReadEntry(const std::string& key, LiteralReader& reader,
   }
   if (key == "shape") {
     auto shape = reader.Tuple();
-    if (shape.ok()) header.shape = *std::move(shape);
-    return shape.status();
+    if (!shape.ok()) return shape.status();
+    header.shape = *std::move(shape);
+    return absl::OkStatus();
   }
   return Malformed(absl::StrCat("key '", key, "'"));
 }

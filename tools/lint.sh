@@ -23,10 +23,12 @@ no_long_files() {
   [[ -z $long ]] || { echo "over 400 lines:"; echo "$long"; return 1; }
 }
 
-# Against the last commit: within one change set the contract only grows.
+# Against the last release, or the contract's first commit: it only grows.
 no_breaking_change() {
-  git cat-file -e HEAD:proto/buf.yaml 2>/dev/null || return 0
-  "$bin/buf" breaking proto --against ".git#ref=HEAD,subdir=proto"
+  local base
+  base=$(git describe --tags --abbrev=0 --match 'v*' 2>/dev/null ||
+    git log --diff-filter=A --format=%H -- proto/buf.yaml | tail -1)
+  "$bin/buf" breaking proto --against ".git#ref=$base,subdir=proto"
 }
 
 tidy() {

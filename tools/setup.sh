@@ -39,8 +39,10 @@ need_packages() {
 need_venv() {
   local venv=build/$1 item arguments=() sum
   shift
-  sum=$(find "$@" -type f -not -path '*/_generated/*' -not -path '*/build/*' \
-    -not -path '*.egg-info/*' -not -name '*.pyc' -print0 | sort -z | xargs -0 cat | sha256sum)
+  # The package holds messages generated from proto/, and its build leaves files behind.
+  sum=$(find "$@" proto -type f -not -path '*/lossd/v1/*_pb2*' -not -path '*/lossd/v1/__init__.py' \
+    -not -path '*/build/*' -not -path '*.egg-info/*' -not -name '*.pyc' -print0 |
+    sort -z | xargs -0 cat | sha256sum)
   [[ $(cat "$venv/installed" 2>/dev/null) == "$sum" ]] && return
   say "preparing $venv"
   python3 -m venv "$venv"

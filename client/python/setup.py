@@ -1,5 +1,6 @@
 """Generates the messages from the repository's proto/, then hands over to setuptools."""
 
+from importlib.metadata import version
 from pathlib import Path
 
 import grpc_tools
@@ -26,4 +27,5 @@ def generate_messages() -> None:
 
 
 generate_messages()
-setup()
+# Generated messages refuse a protobuf that is older than their generator's.
+setup(install_requires=["grpcio>=1.51", "numpy>=1.24", f"protobuf>={version('protobuf')}"])

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import grpc
 import lossd
@@ -28,8 +31,8 @@ def exact(logits: np.ndarray, targets: np.ndarray) -> tuple[float, np.ndarray]:
 @pytest.mark.parametrize("target_dtype", [np.float32, np.float64, np.uint8, np.bool_, np.int64])
 def test_loss_and_gradient(server: RunningServer, dtype: type, target_dtype: type) -> None:
     random = np.random.default_rng(5)
-    logits = random.normal(0, 3, (40, 10)).astype(dtype)
-    targets = (random.random((40, 10)) < 0.5).astype(target_dtype)
+    logits: np.ndarray = random.normal(0, 3, (40, 10)).astype(dtype)
+    targets: np.ndarray = (random.random((40, 10)) < 0.5).astype(target_dtype)
     with lossd.Client(server.address) as client:
         result = client.compute_loss(logits, targets, request_id="mine")
     loss, gradient = exact(logits, targets)
@@ -105,3 +108,60 @@ def test_a_deadline_that_passed_is_deadline_exceeded(server: RunningServer) -> N
     with lossd.Client(server.address) as client, pytest.raises(lossd.LossdError) as raised:
         client.compute_loss(np.zeros(1 << 22), np.zeros(1 << 22), timeout=1e-6)
     assert raised.value.code == grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+def test_options_change_the_loss_as_they_say(server: RunningServer) -> None:
+    logits = np.linspace(-3, 3, 20).reshape(4, 5)
+    targets = np.tile([0.0, 1.0, 0.0, 1.0, 1.0], (4, 1))
+    weights = np.array([0.5, 1.0, 2.0, 0.25, 4.0])
+    x, a = np.abs(logits), np.where(logits >= 0, 1 - targets, targets)
+    weighted = (x * a + np.log1p(np.exp(-x))) * weights
+    targets[2] = -1
+    with lossd.Client(server.address) as client:
+        result = client.compute_loss(
+            logits,
+            targets,
+            weights=weights,
+            ignore_target=-1,
+            normalizer="valid",
+            loss_weight=2,
+            request_id="mine",
+        )
+    assert result.loss == pytest.approx(2 * np.delete(weighted, 2, axis=0).mean(), rel=1e-14)
+    assert (result.valid_count, result.normalizer, result.request_id) == (15, 15, "mine")
+    assert result.gradient is not None
+    assert not result.gradient[2].any()
+    assert result.gradient[[0, 1, 3]].all()
+
+
+def test_messages_may_be_larger_than_grpcs_own_limit(server: RunningServer) -> None:
+    logits = np.zeros((2, 1 << 20), np.float32)  # 8 MiB there and 8 MiB back
+    with lossd.Client(server.address) as client:
+        result = client.compute_loss(logits, np.zeros(logits.shape, np.uint8))
+    assert result.loss == pytest.approx(np.log(2), rel=1e-7)
+    assert result.gradient is not None
+    assert result.gradient.shape == logits.shape
+
+
+def test_a_token_is_sent_with_every_call(tmp_path: Path) -> None:
+    (tmp_path / "tokens").write_text("a-token-for-tests\n")
+    with running_server(f"--token_file={tmp_path / 'tokens'}") as server:
+        with lossd.Client(server.address, token="a-token-for-tests") as client:
+            assert client.compute_loss(np.zeros(2), np.zeros(2)).loss > 0
+        with lossd.Client(server.address) as client, pytest.raises(lossd.LossdError) as raised:
+            client.compute_loss(np.zeros(2), np.zeros(2))
+    assert raised.value.code == grpc.StatusCode.UNAUTHENTICATED
+
+
+def test_the_example_of_the_readme_runs(server: RunningServer) -> None:
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+    example = readme.split("```python\n")[1].split("```")[0]
+    done = subprocess.run(
+        [sys.executable, "-c", example.replace("localhost:50051", server.address)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout.split()[0]) > 0

@@ -8,7 +8,7 @@ result.loss, result.gradient
 
 from lossd.aio import AsyncClient
 from lossd.client import Client
-from lossd.conversion import Execution, LossResult
+from lossd.conversion import Execution, LossOptions, LossResult
 from lossd.errors import LossdError
 
-__all__ = ["AsyncClient", "Client", "Execution", "LossResult", "LossdError"]
+__all__ = ["AsyncClient", "Client", "Execution", "LossOptions", "LossResult", "LossdError"]

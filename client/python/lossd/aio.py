@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Any
+from typing import Any, Unpack
 
 import grpc
 from numpy.typing import ArrayLike
 
 from lossd import conversion
-from lossd.conversion import LossResult
+from lossd.conversion import LossOptions, LossResult
 from lossd.errors import from_rpc_error
 from lossd.v1 import loss_service_pb2
 
@@ -51,9 +51,9 @@ class AsyncClient:
         targets: ArrayLike,
         *,
         timeout: float | None = None,
-        **options: Any,
+        **options: Unpack[LossOptions],
     ) -> LossResult:
-        """The loss of `logits` and its gradient; `options` are those of to_request().
+        """The loss of `logits` and its gradient; `options` are LossOptions.
 
         `timeout` is in seconds; none: as long as it takes. Raises LossdError if the server
         does not answer with a loss, ValueError or TypeError for arguments that cannot be

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -31,6 +31,32 @@ _DATA_TYPES: dict[np.dtype[Any], Any] = {
 }
 
 
+Kind = Literal["sigmoid_cross_entropy", "sigmoid_focal", "asymmetric"]
+Reduction = Literal["mean", "sum", "none"]
+Normalizer = Literal["elements", "valid", "batch", "nonzero_weights", "weight_sum", "caller"]
+NanPolicy = Literal["reject", "propagate"]
+TargetRange = Literal["unit_interval", "any"]
+
+
+class LossOptions(TypedDict, total=False):
+    """The options of compute_loss(). What each means is in lossd/v1/loss_spec.proto."""
+
+    weights: ArrayLike | None
+    pos_weight: ArrayLike | None
+    upstream_gradient: ArrayLike | None
+    kind: Kind
+    reduction: Reduction
+    normalizer: Normalizer
+    normalizer_value: float | None  # with normalizer="caller"
+    loss_weight: float | None
+    ignore_target: float | None
+    label_smoothing: float
+    gradient: bool
+    nan_policy: NanPolicy
+    target_range: TargetRange
+    request_id: str
+
+
 @dataclass(frozen=True)
 class Execution:
     """How the server computed a request; nothing here changes the answer."""
@@ -42,7 +68,7 @@ class Execution:
     compute_time: timedelta
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # == of arrays is not a truth value
 class LossResult:
     """The answer to compute_loss().
 
@@ -92,16 +118,16 @@ def to_request(
     weights: ArrayLike | None = None,
     pos_weight: ArrayLike | None = None,
     upstream_gradient: ArrayLike | None = None,
-    kind: str = "sigmoid_cross_entropy",
-    reduction: str = "mean",
-    normalizer: str = "elements",
+    kind: Kind = "sigmoid_cross_entropy",
+    reduction: Reduction = "mean",
+    normalizer: Normalizer = "elements",
     normalizer_value: float | None = None,
     loss_weight: float | None = None,
     ignore_target: float | None = None,
     label_smoothing: float = 0.0,
     gradient: bool = True,
-    nan_policy: str = "reject",
-    target_range: str = "unit_interval",
+    nan_policy: NanPolicy = "reject",
+    target_range: TargetRange = "unit_interval",
     request_id: str = "",
 ) -> loss_service_pb2.ComputeLossRequest:
     """The arguments of compute_loss() as a message. ValueError names a bad argument."""

@@ -23,6 +23,7 @@ def from_rpc_error(error: grpc.RpcError) -> LossdError:
     """The same error as a LossdError; of both the blocking and the asyncio API."""
     retry_after = None
     for key, value in error.trailing_metadata() or ():
-        if key == "grpc-retry-pushback-ms":
+        # A negative number, or none at all, means: do not try again.
+        if key == "grpc-retry-pushback-ms" and value.isdecimal():
             retry_after = int(value) / 1000
     return LossdError(error.code(), error.details() or "", retry_after)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import grpc
 import numpy as np
 import pytest
 from lossd import conversion
+from lossd.errors import from_rpc_error
 from lossd.v1 import loss_service_pb2, loss_spec_pb2, tensor_pb2
 
 
@@ -87,3 +89,39 @@ def test_a_reply_without_gradient_has_none() -> None:
     assert result.gradient is None
     assert result.losses is None
     assert (result.loss, result.valid_count) == (2.5, 3)
+
+
+class Refusal(grpc.RpcError):
+    """A failed call with these trailers."""
+
+    def __init__(self, trailers: tuple[tuple[str, str], ...] | None) -> None:
+        self._trailers = trailers
+
+    def code(self) -> grpc.StatusCode:
+        return grpc.StatusCode.RESOURCE_EXHAUSTED
+
+    def details(self) -> str | None:
+        return "the byte budget is full"
+
+    def trailing_metadata(self) -> tuple[tuple[str, str], ...] | None:
+        return self._trailers
+
+
+@pytest.mark.parametrize(
+    ("trailers", "seconds"),
+    [
+        (None, None),
+        ((("other", "7"),), None),
+        ((("grpc-retry-pushback-ms", "250"),), 0.25),
+        ((("grpc-retry-pushback-ms", "0"),), 0.0),
+        ((("grpc-retry-pushback-ms", "-1"),), None),  # gRPC's word for: never
+        ((("grpc-retry-pushback-ms", "soon"),), None),
+    ],
+)
+def test_the_time_to_come_again_is_read_from_the_trailers(
+    trailers: tuple[tuple[str, str], ...] | None, seconds: float | None
+) -> None:
+    error = from_rpc_error(Refusal(trailers))
+    assert error.code == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert error.retry_after == seconds
+    assert str(error) == "RESOURCE_EXHAUSTED: the byte budget is full"

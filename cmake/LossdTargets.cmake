@@ -15,11 +15,21 @@ function(lossd_library name)
   add_library(lossd::${name} ALIAS ${target})
 endfunction()
 
+# lossd_annotate(NAME)
+#
+# An executable is linked with tests/tsan where the preset has it.
+function(lossd_annotate name)
+  if(TARGET lossd_tsan)
+    target_link_libraries(${name} PRIVATE lossd_tsan)
+  endif()
+endfunction()
+
 # lossd_program(NAME SOURCES ... DEPS ...)
 function(lossd_program name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE lossd_options ${ARG_DEPS})
+  lossd_annotate(${name})
 endfunction()
 
 # lossd_tests(BINARY SOURCES ... DEPS ...)

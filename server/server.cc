@@ -3,6 +3,7 @@
 #include <grpcpp/ext/channelz_service_plugin.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/resource_quota.h>
 #include <grpcpp/server_builder.h>
 
 #include <algorithm>
@@ -29,6 +30,24 @@ constexpr absl::Duration kDrainPoll = absl::Milliseconds(2);
 // For calls that a drain does not wait for: health watches and reflection
 // streams.
 constexpr absl::Duration kCloseStreams = absl::Milliseconds(100);
+
+// gRPC's own threads, each held by one health check, watch, reflection stream
+// or other call but ComputeLoss: beyond them such calls are RESOURCE_EXHAUSTED.
+// Without a limit a client has as many threads made as it opens streams.
+constexpr int kMaxGrpcThreads = 512;
+
+// What a client may have gRPC do before a request reaches admission.
+void LimitGrpc(grpc::ServerBuilder* builder) {
+  grpc::ResourceQuota quota("lossd");
+  quota.SetMaxThreads(kMaxGrpcThreads);
+  builder->SetResourceQuota(quota);
+  // gRPC decompresses before it looks at max_message_bytes, so that a
+  // thousandth of it would take all of the machine's memory. Tensors gain
+  // little by gzip.
+  for (const auto algorithm : {GRPC_COMPRESS_GZIP, GRPC_COMPRESS_DEFLATE}) {
+    builder->SetCompressionAlgorithmSupportStatus(algorithm, false);
+  }
+}
 
 int RpcThreads(const Config& config) {
   if (config.rpc_threads > 0) return config.rpc_threads;
@@ -157,6 +176,7 @@ absl::Status Server::Listen() {
                              credentials);
   }
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  LimitGrpc(&builder);
   builder.SetMaxReceiveMessageSize(static_cast<int>(config_.max_message_bytes));
   builder.RegisterService(loss_service_.get());
   builder.RegisterService(&health_service_);

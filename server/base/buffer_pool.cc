@@ -26,8 +26,8 @@ Buffer::~Buffer() {
   if (pool_ != nullptr) pool_->Return(data_, capacity_);
 }
 
-BufferPool::BufferPool(size_t max_pooled_bytes)
-    : max_pooled_bytes_(max_pooled_bytes) {}
+BufferPool::BufferPool(size_t max_pooled_bytes, Allocate allocate)
+    : max_pooled_bytes_(max_pooled_bytes), allocate_(allocate) {}
 
 BufferPool::~BufferPool() {
   absl::MutexLock lock(&mu_);
@@ -42,7 +42,7 @@ Buffer BufferPool::Take(size_t size) {
   const size_t capacity = CapacityFor(size);
   std::byte* data = TakePooled(capacity);
   if (data == nullptr) {
-    data = static_cast<std::byte*>(std::aligned_alloc(kAlignment, capacity));
+    data = static_cast<std::byte*>(allocate_(kAlignment, capacity));
   }
   if (data == nullptr) return buffer;
   buffer.pool_ = this;

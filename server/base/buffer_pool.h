@@ -6,6 +6,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <utility>
 #include <vector>
 
@@ -47,7 +48,12 @@ class Buffer {
 // used again costs none. Thread-safe. Outlives its buffers.
 class BufferPool {
  public:
-  explicit BufferPool(size_t max_pooled_bytes);
+  // Of a multiple of `alignment`; null if there is no such memory.
+  using Allocate = void* (*)(size_t alignment, size_t size);
+
+  // `allocate` gives what std::free() takes back; another one is for tests.
+  explicit BufferPool(size_t max_pooled_bytes,
+                      Allocate allocate = &std::aligned_alloc);
   ~BufferPool();
   BufferPool(const BufferPool&) = delete;
   BufferPool& operator=(const BufferPool&) = delete;
@@ -67,6 +73,7 @@ class BufferPool {
   static constexpr size_t kMaxBufferBytes = size_t{1} << 62;
   static constexpr int kClasses = 63;  // of capacity 2^k
   const size_t max_pooled_bytes_;
+  const Allocate allocate_;
   mutable absl::Mutex mu_;
   size_t pooled_bytes_ ABSL_GUARDED_BY(mu_) = 0;
   std::array<std::vector<std::byte*>, kClasses> free_ ABSL_GUARDED_BY(mu_);

@@ -96,8 +96,11 @@ absl::StatusOr<std::unique_ptr<Exposer>> Exposer::Start(
   }
   // The library below throws; nothing above it does.
   try {
-    const std::vector<std::string> options = {"listening_ports", address,
-                                              "num_threads", "2"};
+    // A connection that sends nothing holds a thread until the time is up; a
+    // scrape sends its request at once.
+    const std::vector<std::string> options = {"listening_ports",    address,
+                                              "num_threads",        "4",
+                                              "request_timeout_ms", "1000"};
     auto server = std::make_unique<prometheus::Exposer>(options);
     server->RegisterCollectable(metrics.collectable());
     const std::vector<int> ports = server->GetListeningPorts();

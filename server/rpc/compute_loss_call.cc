@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/observability/log.h"
+#include "server/rpc/kept_memory.h"
 #include "server/rpc/message_text.h"
 #include "server/rpc/reply_writer.h"
 #include "server/rpc/status.h"
@@ -65,11 +66,15 @@ bool ComputeLossCall::Start() {
     return false;
   }
   if (!Admit()) return false;
-  segment = request_.segment();
-  if (absl::Status status = TakeBuffers(); !status.ok()) {
+  if (absl::Status status = TakeResultBuffers(request_, *services_->buffers,
+                                              &losses_, &gradient_);
+      !status.ok()) {
     FinishWithError(status);
     return false;
   }
+  segment = request_.segment();
+  segment.gradient = gradient_.data();
+  segment.losses = losses_.data();
   if (segment.element_count == 0) {  // no blocks: nothing for an executor
     batching::Prepare(*this);
     batching::Computed computed = batching::AnswerOf(*this);
@@ -88,25 +93,6 @@ absl::Status ComputeLossCall::Read() {
     return s;
   if (absl::Status s = parser_.Parse(message_); !s.ok()) return s;
   return request_.Read(parser_);
-}
-
-absl::Status ComputeLossCall::TakeBuffers() {
-  const uint64_t bytes = request_.result_bytes();
-  if (request_.wants_gradient()) {
-    gradient_ = services_->buffers->Take(bytes);
-    segment.gradient = gradient_.data();
-  }
-  if (request_.wants_losses()) {
-    losses_ = services_->buffers->Take(bytes);
-    segment.losses = losses_.data();
-  }
-  const bool out_of_memory =
-      bytes > 0 &&
-      ((request_.wants_gradient() && segment.gradient == nullptr) ||
-       (request_.wants_losses() && segment.losses == nullptr));
-  return out_of_memory ? absl::ResourceExhaustedError(absl::StrCat(
-                             "no memory for a result of ", bytes, " bytes"))
-                       : absl::OkStatus();
 }
 
 bool ComputeLossCall::Admit() {
@@ -222,6 +208,9 @@ void ComputeLossCall::Reset() {
   permit_ = admission::Permit();
   gradient_ = Buffer();
   losses_ = Buffer();
+  segment = kernels::Segment();
+  ClearForReuse(partials);
+  request_.Clear();
   parser_.Clear();
   message_.Clear();
   responder_.reset();

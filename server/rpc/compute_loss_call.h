@@ -67,8 +67,6 @@ class ComputeLossCall final : public batching::Task {
   // Refuses by Finish with more than a status, hence returns whether it was
   // admitted.
   bool Admit();
-  // Memory for the results, or RESOURCE_EXHAUSTED where the machine has none.
-  absl::Status TakeBuffers();
   absl::Status CheckElements(const kernels::Totals& totals) const;
   void FinishWithReply(const batching::Computed& computed);
   void FinishWithError(const absl::Status& status);

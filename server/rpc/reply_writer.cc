@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "lossd/v1/loss_service.pb.h"
 #include "server/rpc/message_text.h"
 #include "server/rpc/slice_cursor.h"
@@ -120,6 +121,18 @@ class SliceList {
 };
 
 }  // namespace
+
+absl::Status TakeResultBuffers(const ValidRequest& request, BufferPool& pool,
+                               Buffer* losses, Buffer* gradient) {
+  const uint64_t bytes = request.result_bytes();
+  if (request.wants_losses()) *losses = pool.Take(bytes);
+  if (request.wants_gradient()) *gradient = pool.Take(bytes);
+  const bool lacking = (request.wants_losses() && losses->size() != bytes) ||
+                       (request.wants_gradient() && gradient->size() != bytes);
+  if (!lacking) return absl::OkStatus();
+  return absl::ResourceExhaustedError(absl::StrCat(
+      "the server has no memory left for results of ", bytes, " bytes"));
+}
 
 grpc::ByteBuffer WriteReply(Reply reply,
                             const std::shared_ptr<BufferPool>& pool) {

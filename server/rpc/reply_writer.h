@@ -7,6 +7,7 @@
 
 #include <memory>
 
+#include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "server/base/buffer_pool.h"
 #include "server/batching/task.h"
@@ -25,6 +26,11 @@ struct Reply {
   Buffer losses;    // with ValidRequest::wants_losses()
   Buffer gradient;  // with ValidRequest::wants_gradient()
 };
+
+// Memory for what the request wants back; the rest of the two stays empty.
+// RESOURCE_EXHAUSTED if the system has none left.
+absl::Status TakeResultBuffers(const ValidRequest& request, BufferPool& pool,
+                               Buffer* losses, Buffer* gradient);
 
 // Takes the buffers. Large ones become slices and go back to `pool` when gRPC
 // has let go of them, which may be after the server is gone: hence the shared

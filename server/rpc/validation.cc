@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/rpc/broadcasting.h"
+#include "server/rpc/kept_memory.h"
 #include "server/rpc/message_text.h"
 #include "server/rpc/spec_validation.h"
 
@@ -31,6 +32,23 @@ absl::Status ValidRequest::Read(const WireParser& parser) {
   if (absl::Status status = CheckGradient(request); !status.ok()) return status;
   if (absl::Status status = CheckUpstream(); !status.ok()) return status;
   return ReadOperands();
+}
+
+void ValidRequest::Clear() {
+  segment_ = kernels::Segment();
+  for (CheckedTensor& checked : tensors_) {
+    checked.tensor = kernels::Tensor();
+    ClearForReuse(checked.dims);
+    ClearForReuse(checked.converted);
+  }
+}
+
+size_t ValidRequest::kept_bytes() const {
+  size_t kept = 0;
+  for (const CheckedTensor& checked : tensors_) {
+    kept += CapacityInBytes(checked.dims) + CapacityInBytes(checked.converted);
+  }
+  return kept;
 }
 
 absl::Status ValidRequest::CheckLogitsAndTargets() const {

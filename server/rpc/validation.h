@@ -23,6 +23,12 @@ class ValidRequest {
   // `losses`.
   absl::Status Read(const WireParser& parser);
 
+  // After it Read() comes before anything else. Lets go of what was converted.
+  void Clear();
+
+  // Memory that a Clear() has left for the next request.
+  size_t kept_bytes() const;
+
   const kernels::Segment& segment() const { return segment_; }
 
   // The shape of gradient and losses, as the client knows it.

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <limits>
 
+#include "server/rpc/kept_memory.h"
 #include "server/rpc/slice_cursor.h"
 
 namespace lossd::rpc {
@@ -131,8 +132,17 @@ void WireParser::Clear() {
   arena_.Reset();
   request_ =
       google::protobuf::Arena::CreateMessage<v1::ComputeLossRequest>(&arena_);
-  slices_.clear();
-  for (auto& pieces : pieces_) pieces.clear();
+  ClearForReuse(slices_);
+  ClearForReuse(skeleton_);
+  ClearForReuse(tensor_skeleton_);
+  for (auto& pieces : pieces_) ClearForReuse(pieces);
+}
+
+size_t WireParser::kept_bytes() const {
+  size_t kept = CapacityInBytes(slices_) + CapacityInBytes(skeleton_) +
+                CapacityInBytes(tensor_skeleton_);
+  for (const auto& pieces : pieces_) kept += CapacityInBytes(pieces);
+  return kept;
 }
 
 absl::Status WireParser::Parse(const grpc::ByteBuffer& buffer) {

@@ -45,6 +45,10 @@ class WireParser {
   // Lets go of the slices and of the message.
   void Clear();
 
+  // Memory that a Clear() has left for the next request, beside the message's
+  // first block.
+  size_t kept_bytes() const;
+
   // The request; its tensors' `data` may be empty: see data().
   const v1::ComputeLossRequest& request() const { return *request_; }
 

@@ -131,6 +131,20 @@ TEST_F(BadInput, AnExpiredDeadlineIsNeverComputed) {
   ExpectUnharmed(server_);
 }
 
+// It would be decompressed before its size is looked at.
+TEST_F(BadInput, ACompressedMessageIsUnimplemented) {
+  for (const auto algorithm : {GRPC_COMPRESS_GZIP, GRPC_COMPRESS_DEFLATE}) {
+    grpc::ClientContext context;
+    context.set_compression_algorithm(algorithm);
+    v1::ComputeLossResponse response;
+    const grpc::Status status =
+        server_.stub().ComputeLoss(&context, SomeRequest(10000), &response);
+    EXPECT_EQ(status.error_code(), StatusCode::UNIMPLEMENTED)
+        << status.error_message();
+  }
+  ExpectUnharmed(server_);
+}
+
 TEST(MessageLimit, AMessageOverItIsResourceExhausted) {
   Config config;
   config.max_message_bytes = 1000;

@@ -109,6 +109,42 @@ TEST(Reflection, ListsTheService) {
   EXPECT_THAT(services, HasSubstr("grpc.health.v1.Health"));
 }
 
+// An open reflection stream holds a thread of gRPC's.
+TEST(Reflection, IdleStreamsDoNotHaveThreadsMadeWithoutEnd) {
+  constexpr int kStreams = 600;
+  struct Held {
+    grpc::ClientContext context;
+    std::unique_ptr<grpc::GenericClientAsyncReaderWriter> call;
+    grpc::Status status;
+  };
+  RunningServer server;
+  grpc::GenericStub stub(server.channel());
+  grpc::CompletionQueue queue;
+  std::vector<Held> streams(kStreams);
+  for (Held& held : streams) {
+    held.context.set_deadline(std::chrono::system_clock::now() +
+                              std::chrono::seconds(60));
+    held.call = stub.PrepareCall(
+        &held.context,
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+        &queue);
+    held.call->StartCall(nullptr);
+    held.call->Finish(&held.status, &held);
+  }
+  const auto next_ended = [&queue]() -> Held* {
+    void* tag = nullptr;
+    bool ok = false;
+    while (tag == nullptr) EXPECT_TRUE(queue.Next(&tag, &ok));
+    return static_cast<Held*>(tag);
+  };
+  // The first to end is one that was not let in: the others are open.
+  EXPECT_EQ(next_ended()->status.error_code(), StatusCode::RESOURCE_EXHAUSTED);
+  v1::ComputeLossResponse response;
+  EXPECT_TRUE(server.Call(SomeRequest(10), &response).ok());
+  for (Held& held : streams) held.context.TryCancel();
+  for (int i = 1; i < kStreams; ++i) next_ended();
+}
+
 TEST(GetServerInfo, TellsLimitsAndWhatIsComputed) {
   Config config;
   config.max_inflight_requests = 77;

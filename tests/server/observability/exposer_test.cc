@@ -5,9 +5,11 @@
 #include <gtest/gtest.h>
 #include <netdb.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <string>
+#include <vector>
 
 #include "tests/server/observability/exposition.h"
 
@@ -39,6 +41,9 @@ int Connect(const std::string& address) {
 std::string Get(const std::string& address, const std::string& path) {
   const int fd = Connect(address);
   if (fd < 0) return "";
+  // Longer than any answer takes, shorter than what would hold one up for good.
+  const timeval patience = {.tv_sec = 20, .tv_usec = 0};
+  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   const std::string request = "GET " + path + " HTTP/1.0\r\nHost: test\r\n\r\n";
   EXPECT_EQ(write(fd, request.data(), request.size()),
             static_cast<ssize_t>(request.size()));
@@ -73,6 +78,17 @@ TEST_P(ExposerForms, ServesMetricsOnThePortThatItNames) {
 
 INSTANTIATE_TEST_SUITE_P(Hosts, ExposerForms,
                          testing::Values("127.0.0.1", "localhost", "0.0.0.0"));
+
+TEST(Exposer, AnswersBesideConnectionsThatSendNothing) {
+  Metrics metrics("1", "cpu/TEST");
+  const auto exposer = Exposer::Start("127.0.0.1:0", metrics);
+  ASSERT_TRUE(exposer.ok()) << exposer.status();
+  std::vector<int> silent;
+  for (int i = 0; i < 8; ++i) silent.push_back(Connect((*exposer)->address()));
+  EXPECT_THAT(Get((*exposer)->address(), "/metrics"),
+              testing::StartsWith("HTTP/1.1 200"));
+  for (const int fd : silent) close(fd);
+}
 
 TEST(Exposer, StopsListeningWhenDestroyed) {
   Metrics metrics("1", "cpu/TEST");

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -40,6 +41,46 @@ Buffer Counting(BufferPool& pool, size_t count, float first) {
     std::memcpy(buffer.data() + i * sizeof(float), &value, sizeof(float));
   }
   return buffer;
+}
+
+// The first `allocations_left` succeed.
+int allocations_left = 0;
+void* AllocateSome(size_t alignment, size_t size) {
+  if (allocations_left == 0) return nullptr;
+  --allocations_left;
+  return std::aligned_alloc(alignment, size);
+}
+
+TEST(ResultBuffers, AreOfTheResultsSize) {
+  BufferPool pool(0);
+  const Asked asked(10, false, v1::REDUCTION_NONE);
+  Buffer losses;
+  Buffer gradient;
+  ASSERT_TRUE(TakeResultBuffers(asked.valid, pool, &losses, &gradient).ok());
+  EXPECT_EQ(losses.size(), 40);
+  EXPECT_EQ(gradient.size(), 40);
+}
+
+TEST(ResultBuffers, OfAnEmptyRequestTakeNoMemory) {
+  allocations_left = 0;
+  BufferPool pool(0, &AllocateSome);
+  const Asked asked(0, false, v1::REDUCTION_NONE);
+  Buffer losses;
+  Buffer gradient;
+  EXPECT_TRUE(TakeResultBuffers(asked.valid, pool, &losses, &gradient).ok());
+}
+
+TEST(ResultBuffers, WithoutMemoryTheRequestIsResourceExhausted) {
+  for (const int left : {0, 1}) {  // none for the losses, none for the gradient
+    allocations_left = left;
+    BufferPool pool(0, &AllocateSome);
+    const Asked asked(10, false, v1::REDUCTION_NONE);
+    Buffer losses;
+    Buffer gradient;
+    const absl::Status status =
+        TakeResultBuffers(asked.valid, pool, &losses, &gradient);
+    EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
+  }
 }
 
 v1::ComputeLossResponse Parse(const grpc::ByteBuffer& bytes) {

@@ -393,5 +393,25 @@ TEST(Validation, StoresValuesInTheTensorsType) {
   EXPECT_THAT(reading.valid.dims(), ElementsAre(3));
 }
 
+TEST(Validation, KeepsLittleMemoryAfterALargeRequest) {
+  constexpr int kCount = 1 << 18;
+  Request request;
+  for (v1::Tensor* tensor :
+       {request.mutable_logits(), request.mutable_targets()}) {
+    for (int i = 0; i < kCount; ++i) tensor->add_values(0);
+    // Leading ones change nothing, but they are dimensions to note.
+    for (int i = 0; i < kCount / 8; ++i) tensor->add_shape(1);
+    tensor->set_shape(0, kCount);
+  }
+  Reading reading(request);
+  ASSERT_TRUE(reading.status.ok()) << reading.status;
+  EXPECT_GT(reading.valid.kept_bytes(), 2 * kCount * sizeof(float));
+  reading.valid.Clear();
+  EXPECT_LT(reading.valid.kept_bytes(), kCount * sizeof(float) / 4);
+  // It is as good as new.
+  EXPECT_TRUE(reading.valid.Read(reading.parser).ok());
+  EXPECT_EQ(reading.valid.segment().element_count, uint64_t{kCount});
+}
+
 }  // namespace
 }  // namespace lossd::rpc

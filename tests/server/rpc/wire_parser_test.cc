@@ -257,5 +257,25 @@ TEST(WireParser, AgreesWithTheGeneratedParserOnMutatedRequests) {
   }
 }
 
+// Hundreds of parsers wait for requests: one odd request to each must not cost
+// memory for good.
+TEST(WireParser, KeepsLittleMemoryAfterALargeRequest) {
+  constexpr size_t kLarge = 1 << 20;
+  Request request;
+  request.set_request_id(std::string(kLarge, 'x'));
+  for (size_t i = 0; i < kLarge / sizeof(double); ++i) {
+    request.mutable_logits()->add_values(0);
+  }
+  request.mutable_targets()->set_data(std::string(kLarge, '\0'));
+  const std::string bytes = request.SerializeAsString();
+  std::vector<size_t> cuts;  // many slices, many pieces
+  for (size_t at = 0; at < bytes.size(); at += 100) cuts.push_back(at);
+  WireParser parser;
+  ASSERT_TRUE(parser.Parse(Cut(bytes, cuts)).ok());
+  EXPECT_GT(parser.kept_bytes(), 2 * kLarge);
+  parser.Clear();
+  EXPECT_LT(parser.kept_bytes(), kLarge / 4);
+}
+
 }  // namespace
 }  // namespace lossd::rpc

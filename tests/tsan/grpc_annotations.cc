@@ -1,0 +1,94 @@
+// Tells the thread sanitizer what gRPC orders between threads.
+//
+// The distribution's gRPC is not compiled with the sanitizer, which therefore
+// does not see that what was written before an operation was started is there
+// for whoever gets its tag out of the completion queue, or for whoever destroys
+// the slice. As in absl_annotations.cc the functions below take the place of
+// the library's own and call them. The calls come from gRPC's C++ library.
+#include <dlfcn.h>
+#include <grpc/grpc.h>
+#include <grpc/slice.h>
+#include <sanitizer/tsan_interface.h>
+
+#include <cstdio>
+#include <cstdlib>
+
+namespace {
+
+// The library's function `name`, of the type of the one of that name here.
+template <class Function>
+Function* LibraryOwn(const char* name, Function* /*mine*/) {
+  void* own = dlsym(RTLD_NEXT, name);
+  if (own == nullptr) {
+    std::fprintf(stderr, "grpc_annotations: no %s in a shared gRPC\n", name);
+    std::abort();
+  }
+  return reinterpret_cast<Function*>(own);
+}
+
+// A slice's memory, with what frees it.
+struct Lent {
+  void (*destroy)(void*);
+  void* user_data;
+};
+
+void Destroy(void* lent) {
+  const Lent slice = *static_cast<Lent*>(lent);
+  __tsan_acquire(slice.user_data);
+  delete static_cast<Lent*>(lent);
+  slice.destroy(slice.user_data);
+}
+
+}  // namespace
+
+extern "C" {
+
+grpc_call_error grpc_call_start_batch(grpc_call* call, const grpc_op* ops,
+                                      size_t op_count, void* tag,
+                                      void* reserved) {
+  static const auto own =
+      LibraryOwn("grpc_call_start_batch", &grpc_call_start_batch);
+  __tsan_release(tag);
+  return own(call, ops, op_count, tag, reserved);
+}
+
+grpc_call_error grpc_server_request_registered_call(
+    grpc_server* server, void* method, grpc_call** call, gpr_timespec* deadline,
+    grpc_metadata_array* metadata, grpc_byte_buffer** payload,
+    grpc_completion_queue* bound, grpc_completion_queue* notification,
+    void* tag) {
+  static const auto own = LibraryOwn("grpc_server_request_registered_call",
+                                     &grpc_server_request_registered_call);
+  __tsan_release(tag);
+  return own(server, method, call, deadline, metadata, payload, bound,
+             notification, tag);
+}
+
+grpc_event grpc_completion_queue_next(grpc_completion_queue* queue,
+                                      gpr_timespec deadline, void* reserved) {
+  static const auto own =
+      LibraryOwn("grpc_completion_queue_next", &grpc_completion_queue_next);
+  const grpc_event event = own(queue, deadline, reserved);
+  if (event.type == GRPC_OP_COMPLETE) __tsan_acquire(event.tag);
+  return event;
+}
+
+grpc_event grpc_completion_queue_pluck(grpc_completion_queue* queue, void* tag,
+                                       gpr_timespec deadline, void* reserved) {
+  static const auto own =
+      LibraryOwn("grpc_completion_queue_pluck", &grpc_completion_queue_pluck);
+  const grpc_event event = own(queue, tag, deadline, reserved);
+  if (event.type == GRPC_OP_COMPLETE) __tsan_acquire(tag);
+  return event;
+}
+
+grpc_slice grpc_slice_new_with_user_data(void* data, size_t size,
+                                         void (*destroy)(void*),
+                                         void* user_data) {
+  static const auto own = LibraryOwn("grpc_slice_new_with_user_data",
+                                     &grpc_slice_new_with_user_data);
+  __tsan_release(user_data);
+  return own(data, size, &Destroy, new Lent{destroy, user_data});
+}
+
+}  // extern "C"

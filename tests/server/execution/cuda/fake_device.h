@@ -114,7 +114,8 @@ class FakeDevice final : public Device {
   absl::Status Begin(DeviceCall call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::byte* Allocate(size_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status Free(DeviceCall call, const std::byte* data);
-  void CheckIdle(const std::byte* data) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // False, and noted as a misuse: a stream still has work with it.
+  bool CheckIdle(const std::byte* data) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Submit(Stream stream, Work work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status Finish(FakeStream& stream) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 

@@ -33,11 +33,11 @@ Compared IgnoredTarget(const LossOptions& options) {
 // become a float32 one inside, so the range is checked before it is rounded.
 template <class T, bool kUnitInterval, class Compared>
 T StagedTarget(Compared value, Compared ignored) {
-  constexpr T kLargest = std::numeric_limits<T>::max();
+  constexpr T largest = std::numeric_limits<T>::max();
   const T rounded = static_cast<T>(value);
   const bool good = kUnitInterval
                         ? (value >= 0) & (value <= 1)
-                        : (rounded >= -kLargest) & (rounded <= kLargest);
+                        : (rounded >= -largest) & (rounded <= largest);
   const T kept = good ? rounded : std::numeric_limits<T>::quiet_NaN();
   return value == ignored ? StagedBlock<T>::kIgnored : kept;
 }

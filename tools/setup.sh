@@ -2,8 +2,9 @@
 # run again: what is there is left alone.
 # shellcheck shell=bash disable=SC2034
 
+readonly BASE_PACKAGES=(ca-certificates git python3 python3-venv)
 readonly BUILD_PACKAGES=(
-  ca-certificates ccache cmake g++ git lld ninja-build pkg-config python3 python3-venv
+  "${BASE_PACKAGES[@]}" ccache cmake g++ lld ninja-build pkg-config
   libabsl-dev libbenchmark-dev libfmt-dev libgrpc++-dev libhwy-dev libprotobuf-dev
   libspdlog-dev nlohmann-json3-dev prometheus-cpp-dev protobuf-compiler
   protobuf-compiler-grpc)
@@ -57,5 +58,6 @@ need_grpcurl() {
   [[ -x build/bin/grpcurl ]] && return
   say "building grpcurl"
   mkdir -p build/bin
-  GOBIN=$PWD/build/bin GOFLAGS=-mod=mod go install "$GRPCURL"
+  # Without cgo: a bare machine has Go before it has a C compiler.
+  CGO_ENABLED=0 GOBIN=$PWD/build/bin GOFLAGS=-mod=mod go install "$GRPCURL"
 }

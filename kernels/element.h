@@ -224,13 +224,38 @@ LOSSD_ELEMENT_FN ElementResult<Ops> SigmoidCrossEntropy(typename Ops::V x,
   return SigmoidCrossEntropyOfTerms<Ops>(x, Ops::Sub(one, t), t, one);
 }
 
+// A target and its complement. Smoothing changes each by itself: 1 - t of a
+// smoothed and rounded t would have few digits left where the smoothing is
+// small, and would not be the mirrored element's t.
+template <class Ops>
+struct Sides {
+  typename Ops::V t;
+  typename Ops::V complement;
+};
+
+template <class Ops>
+LOSSD_ELEMENT_FN Sides<Ops> SidesOf(typename Ops::V t) {
+  return {t, Ops::Sub(Ops::Set(typename Ops::T{1}), t)};
+}
+
+// With label smoothing e: `factor` is 1 - e, `offset` is e / 2.
+template <class Ops>
+LOSSD_ELEMENT_FN Sides<Ops> Smoothed(const Sides<Ops>& sides,
+                                     typename Ops::T factor,
+                                     typename Ops::T offset) {
+  const typename Ops::V f = Ops::Set(factor);
+  const typename Ops::V o = Ops::Set(offset);
+  return {Ops::Fma(sides.t, f, o), Ops::Fma(sides.complement, f, o)};
+}
+
 // With positive weight q. A weight of 1 gives the bits of the function above.
 template <class Ops>
 LOSSD_ELEMENT_FN ElementResult<Ops> WeightedSigmoidCrossEntropy(
-    typename Ops::V x, typename Ops::V t, typename Ops::V q) {
+    typename Ops::V x, const Sides<Ops>& sides, typename Ops::V q) {
   using V = typename Ops::V;
   const V one = Ops::Set(typename Ops::T{1});
-  const V negative = Ops::Sub(one, t);
-  const V both = Ops::Select(Ops::IsOne(q), one, Ops::Fma(t, q, negative));
-  return SigmoidCrossEntropyOfTerms<Ops>(x, negative, Ops::Mul(t, q), both);
+  const V both =
+      Ops::Select(Ops::IsOne(q), one, Ops::Fma(sides.t, q, sides.complement));
+  return SigmoidCrossEntropyOfTerms<Ops>(x, sides.complement,
+                                         Ops::Mul(sides.t, q), both);
 }

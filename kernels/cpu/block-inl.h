@@ -204,13 +204,13 @@ LOSSD_ELEMENT_FN ElementResult<Ops> GeneralStep(
   using V = typename Ops::V;
   const V x = Ops::Load(staged.logits + i);
   const V w = Ops::Load(staged.weights + i);
-  V t = Ops::Load(staged.targets + i);
+  Sides<Ops> sides = SidesOf<Ops>(Ops::Load(staged.targets + i));
   if (smooth) {
-    t = Ops::Fma(t, Ops::Set(scales.smoothing_factor),
-                 Ops::Set(scales.smoothing_offset));
+    sides =
+        Smoothed<Ops>(sides, scales.smoothing_factor, scales.smoothing_offset);
   }
-  const ElementResult<Ops> result =
-      WeightedSigmoidCrossEntropy<Ops>(x, t, Ops::Load(staged.pos_weights + i));
+  const ElementResult<Ops> result = WeightedSigmoidCrossEntropy<Ops>(
+      x, sides, Ops::Load(staged.pos_weights + i));
   nan = Ops::Or(nan, Ops::IsNan(x));
   const V factor = Ops::Mul(Ops::Mul(w, Ops::Set(scales.gradient)),
                             Ops::Load(staged.upstream + i));

@@ -110,13 +110,14 @@ LOSSD_ELEMENT_FN ElementOutput<typename Ops::T> ComputeElement(
   if (x != x && sums.nan_count++ == 0) sums.first_nan = index;
   if (w == 0) return {0, 0};
 
-  T t = static_cast<T>(wide);
+  Sides<Ops> sides = SidesOf<Ops>(static_cast<T>(wide));
   if (segment.label_smoothing != 0) {
-    t = Ops::Fma(t, static_cast<T>(1 - segment.label_smoothing),
-                 static_cast<T>(segment.label_smoothing / 2));
+    sides = Smoothed<Ops>(sides, static_cast<T>(1 - segment.label_smoothing),
+                          static_cast<T>(segment.label_smoothing / 2));
   }
   const T q = OperandAt<T>(segment, segment.pos_weight, input, index);
-  const ElementResult<Ops> result = WeightedSigmoidCrossEntropy<Ops>(x, t, q);
+  const ElementResult<Ops> result =
+      WeightedSigmoidCrossEntropy<Ops>(x, sides, q);
   const T scale = static_cast<T>(segment.gradient_scale);
   const T factor =
       Ops::Mul(Ops::Mul(w, scale),

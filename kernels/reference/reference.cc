@@ -38,7 +38,9 @@ double Broadcast(const Segment& segment, const Operand& operand, uint64_t index,
 
 struct Inputs {
   bool valid;
-  long double x, t, w, q, upstream;
+  // t after smoothing and 1 - t, each smoothed by itself: long double, too, has
+  // few digits of a small 1 - t left once t is rounded.
+  long double x, t, complement, w, q, upstream;
 };
 
 Inputs InputsOf(const Segment& segment, uint64_t i) {
@@ -49,6 +51,8 @@ Inputs InputsOf(const Segment& segment, uint64_t i) {
   in.x = ElementAt(segment.logits, i);
   const long double smoothing = segment.options.label_smoothing;
   in.t = t * (1 - smoothing) + smoothing / 2;
+  in.complement =
+      (1 - static_cast<long double>(t)) * (1 - smoothing) + smoothing / 2;
   in.w = Broadcast(segment, segment.weights, i, 1);
   in.q = Broadcast(segment, segment.pos_weight, i, 1);
   in.upstream = Broadcast(segment, segment.upstream, i, 1) *
@@ -79,16 +83,21 @@ long double Normalize(const Segment& segment, const Answer& answer,
   return 1;
 }
 
+Element ElementOf(long double x, long double t, long double complement,
+                  long double q, long double w) {
+  // Also where both factors are 0: a NaN logit has no loss.
+  if (std::isnan(x)) return {Times(w, x), Times(w, x)};
+  const long double loss =
+      Times(t * q, Softplus(-x)) + Times(complement, Softplus(x));
+  const long double derivative = complement * Sigmoid(x) - q * t * Sigmoid(-x);
+  return {Times(w, loss), Times(w, derivative)};
+}
+
 }  // namespace
 
 Element SigmoidCrossEntropy(long double x, long double t, long double q,
                             long double w) {
-  // Also where both factors are 0: a NaN logit has no loss.
-  if (std::isnan(x)) return {Times(w, x), Times(w, x)};
-  const long double loss =
-      Times(t * q, Softplus(-x)) + Times(1 - t, Softplus(x));
-  const long double derivative = (1 - t) * Sigmoid(x) - q * t * Sigmoid(-x);
-  return {Times(w, loss), Times(w, derivative)};
+  return ElementOf(x, t, 1 - t, q, w);
 }
 
 Answer Compute(const Segment& segment) {
@@ -99,7 +108,8 @@ Answer Compute(const Segment& segment) {
   for (uint64_t i = 0; i < segment.element_count; ++i) {
     const Inputs in = InputsOf(segment, i);
     const Element element =
-        in.valid ? SigmoidCrossEntropy(in.x, in.t, in.q, in.w) : Element{0, 0};
+        in.valid ? ElementOf(in.x, in.t, in.complement, in.q, in.w)
+                 : Element{0, 0};
     sum += element.loss;
     if (in.valid) {
       ++answer.valid_count;

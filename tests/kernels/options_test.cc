@@ -108,6 +108,40 @@ TEST_P(OptionsTest, SmoothingIsWhatSmoothedTargetsGive) {
   EXPECT_EQ(Difference(Compute(*smoothed), Compute(*soft)), "");
 }
 
+// Where the unlikely side is all there is: with t = 1 and a large logit the
+// loss is e/2 times the logit, and few digits of e are in a rounded 1 - e/2.
+TEST_P(OptionsTest, SmallSmoothingKeepsDigitsAndSymmetry) {
+  const double epsilon =
+      GetParam() == ElementType::kFloat32 ? 0x1p-23 : 0x1p-52;
+  std::vector<double> logits, mirrored;
+  for (double x = -60; x <= 60; x += 0.37) {
+    logits.push_back(static_cast<float>(x));
+    mirrored.push_back(-logits.back());
+  }
+  for (const double smoothing : {0.3, 0.01, 1e-3, 1e-5}) {
+    OwnedSegment one(GetParam(), {logits.size()});
+    OwnedSegment zero(GetParam(), {logits.size()});
+    one.SetLogits(logits);
+    zero.SetLogits(mirrored);
+    for (OwnedSegment* owned : {&one, &zero}) {
+      owned->SetTargets(GetParam(), std::vector<double>(logits.size(),
+                                                        owned == &one ? 1 : 0));
+      owned->segment.options.reduction = Reduction::kNone;
+      owned->segment.options.label_smoothing = smoothing;
+      owned->WantLosses();
+      Compute(*owned);
+    }
+    EXPECT_EQ(one.losses(), zero.losses()) << smoothing;
+    EXPECT_EQ(one.gradient(), Scaled(zero.gradient(), -1)) << smoothing;
+    const std::vector<double> losses = one.losses();
+    const auto exact = reference::Compute(one.segment).losses;
+    for (size_t i = 0; i < losses.size(); ++i) {
+      EXPECT_NEAR(losses[i] / static_cast<double>(exact[i]), 1, 3 * epsilon)
+          << logits[i] << " " << smoothing;
+    }
+  }
+}
+
 TEST_P(OptionsTest, IgnoredElementsAreAsIfTheyWereNotThere) {
   const auto all = Make();
   std::vector<double> logits, targets, kept_logits, kept_targets;

@@ -82,6 +82,14 @@ LOSSD_ELEMENT_FN void PlainTail(const PlainSpan<Ops, Target>& at, int count,
     std::memcpy(at.gradient, gradient, count * sizeof(T));
 }
 
+// The span from element `i` on; no gradient stays no gradient.
+template <bool kGradient, class Ops, class Target>
+LOSSD_ELEMENT_FN PlainSpan<Ops, Target> From(const PlainSpan<Ops, Target>& span,
+                                             uint64_t i) {
+  return {span.logits + i, span.targets + i,
+          kGradient ? span.gradient + i : nullptr};
+}
+
 template <class Ops, bool kGradient, class Target>
 TargetExtremes<Ops> PlainLoop(const PlainSpan<Ops, Target>& block, uint64_t n,
                               typename Ops::T scale, double* lanes) {
@@ -89,15 +97,13 @@ TargetExtremes<Ops> PlainLoop(const PlainSpan<Ops, Target>& block, uint64_t n,
   const typename Ops::V scale_v = Ops::Set(scale);
   uint64_t i = 0;
   for (; i + Ops::kWidth <= n; i += Ops::kWidth) {
-    const PlainSpan<Ops, Target> at = {block.logits + i, block.targets + i,
-                                       block.gradient + i};
-    Ops::AddToLanes(PlainStep<Ops, kGradient>(at, scale_v, seen),
-                    lanes + i % kBlockLanes);
+    Ops::AddToLanes(
+        PlainStep<Ops, kGradient>(From<kGradient>(block, i), scale_v, seen),
+        lanes + i % kBlockLanes);
   }
   if (i < n) {
-    const PlainSpan<Ops, Target> at = {block.logits + i, block.targets + i,
-                                       block.gradient + i};
-    PlainTail<Ops, kGradient>(at, static_cast<int>(n - i), scale_v,
+    PlainTail<Ops, kGradient>(From<kGradient>(block, i),
+                              static_cast<int>(n - i), scale_v,
                               lanes + i % kBlockLanes, seen);
   }
   return seen;

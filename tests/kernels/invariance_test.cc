@@ -2,8 +2,11 @@
 // its bytes, in any partition of its blocks.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <bit>
 #include <cmath>
 #include <random>
+#include <vector>
 
 #include "tests/kernels/owned_segment.h"
 
@@ -64,10 +67,62 @@ TEST(Invariance, CountingAloneCountsWhatComputingCounts) {
   }
 }
 
+// The order of the sum is part of the contract, not only that all keep to one:
+// element i goes to lane i % 128, lanes are added as a tree, blocks in order.
+TEST(Invariance, TheLossIsTheSumOfTheLossesInTheDocumentedOrder) {
+  for (unsigned seed = 0; seed < kSegments; ++seed) {
+    const auto owned = RandomSegment(seed);
+    owned->segment.options.loss_weight = 1;
+    owned->WantLosses();
+    const Totals totals = owned->Compute(cpu::BestInstructionSet()).totals;
+    if (totals.first_bad_target != kNoIndex) continue;
+    const std::vector<double> losses = owned->losses();
+    std::vector<BlockPartial> partials;
+    for (size_t first = 0; first < losses.size(); first += 2048) {
+      double lanes[128] = {};
+      for (size_t i = first; i < std::min(first + 2048, losses.size()); ++i) {
+        lanes[(i - first) % 128] += losses[i];
+      }
+      for (size_t distance = 64; distance > 0; distance /= 2) {
+        for (size_t k = 0; k < distance; ++k) lanes[k] += lanes[k + distance];
+      }
+      partials.emplace_back().loss_sum = lanes[0];
+    }
+    const double expected = Combine(partials).loss_sum;
+    ASSERT_EQ(std::bit_cast<uint64_t>(totals.loss_sum),
+              std::bit_cast<uint64_t>(expected))
+        << "seed " << seed;
+  }
+}
+
+// Options that ask for nothing take the general loop; the plain one must not be
+// told apart from it.
+TEST(Invariance, ThePlainLoopGivesTheBitsOfTheGeneralOne) {
+  int plain = 0;
+  for (unsigned seed = 0; seed < kSegments; ++seed) {
+    const auto owned = RandomSegment(seed);
+    Segment& s = owned->segment;
+    if (s.weights.present() || s.pos_weight.present() || s.losses != nullptr ||
+        s.options.ignore_target || s.options.label_smoothing != 0 ||
+        !s.options.targets_in_unit_interval) {
+      continue;
+    }
+    ++plain;
+    for (const cpu::InstructionSet& set : cpu::InstructionSets()) {
+      const SegmentAnswer before = owned->Compute(set);
+      s.options.ignore_target = 0.123456789;
+      ASSERT_EQ(Difference(before, owned->Compute(set)), "")
+          << set.name << ", seed " << seed;
+      s.options.ignore_target.reset();
+    }
+  }
+  EXPECT_GT(plain, 50);
+}
+
 // A generator that forgot a kind would make the tests above say less than they
 // seem to.
 TEST(Invariance, TheRandomSegmentsAreOfEveryKind) {
-  int kinds[9] = {};
+  int kinds[12] = {};
   for (unsigned seed = 0; seed < kSegments; ++seed) {
     const auto owned = RandomSegment(seed);
     const Segment& s = owned->segment;
@@ -81,6 +136,11 @@ TEST(Invariance, TheRandomSegmentsAreOfEveryKind) {
     kinds[6] += s.logits.pieces.size() > 3;
     kinds[7] += s.element_count > 2 * kBlockElements;
     kinds[8] += s.gradient == nullptr;
+    kinds[9] += s.element_count == 0;
+    kinds[10] +=
+        s.weights.present() && s.weights.tensor.type == ElementType::kFloat64;
+    kinds[11] +=
+        s.options.ignore_target == 2 && totals.valid_count < s.element_count;
   }
   for (const int count : kinds) EXPECT_GE(count, 10);
 }

@@ -92,26 +92,30 @@ void OwnedSegment::SetTargets(ElementType type,
   Store(type, values, targets_, segment.targets);
 }
 
-void OwnedSegment::SetOperand(const std::vector<double>& values,
+void OwnedSegment::SetOperand(ElementType type,
+                              const std::vector<double>& values,
                               const std::vector<uint64_t>& strides,
                               Bytes& bytes, Operand& operand) {
-  Store(ElementType::kFloat32, values, bytes, operand.tensor);
+  Store(type, values, bytes, operand.tensor);
   std::copy(strides.begin(), strides.end(), operand.strides.begin());
 }
 
 void OwnedSegment::SetWeights(const std::vector<double>& values,
-                              const std::vector<uint64_t>& strides) {
-  SetOperand(values, strides, weights_, segment.weights);
+                              const std::vector<uint64_t>& strides,
+                              ElementType type) {
+  SetOperand(type, values, strides, weights_, segment.weights);
 }
 
 void OwnedSegment::SetPosWeight(const std::vector<double>& values,
-                                const std::vector<uint64_t>& strides) {
-  SetOperand(values, strides, pos_weight_, segment.pos_weight);
+                                const std::vector<uint64_t>& strides,
+                                ElementType type) {
+  SetOperand(type, values, strides, pos_weight_, segment.pos_weight);
 }
 
 void OwnedSegment::SetUpstream(const std::vector<double>& values,
-                               const std::vector<uint64_t>& strides) {
-  SetOperand(values, strides, upstream_, segment.upstream);
+                               const std::vector<uint64_t>& strides,
+                               ElementType type) {
+  SetOperand(type, values, strides, upstream_, segment.upstream);
 }
 
 void OwnedSegment::WantLosses() {
@@ -183,7 +187,7 @@ std::vector<double> OwnedSegment::Values(
 namespace {
 
 std::vector<uint64_t> RandomDims(std::mt19937& random) {
-  switch (random() % 5) {
+  switch (random() % 7) {
     case 0:
       return {1 + random() % 70};
     case 1:
@@ -192,6 +196,11 @@ std::vector<uint64_t> RandomDims(std::mt19937& random) {
       return {1 + random() % 9, 1 + random() % 9, 1 + random() % 40};
     case 3:
       return {1 + random() % 5, 700 + random() % 1500};
+    case 4:
+      return {(1 + random() % 3) * kBlockElements - 1 + random() % 3};
+    case 5:
+      if (random() % 2 == 0) return {random() % 3, 0, 7};
+      return {1 + random() % 400, 1 + random() % 3};
     default:
       return {};
   }
@@ -210,11 +219,21 @@ std::vector<uint64_t> RandomStrides(const Shape& shape, std::mt19937& random,
   return strides;
 }
 
-std::vector<double> RandomWeights(uint64_t count, std::mt19937& random) {
+// An operand's broadcasting and values; in float64 some that float32 must
+// round.
+void SetRandomOperand(OwnedSegment& owned, std::mt19937& random,
+                      void (OwnedSegment::*set)(const std::vector<double>&,
+                                                const std::vector<uint64_t>&,
+                                                ElementType)) {
+  const bool wide = random() % 3 == 0;
+  uint64_t count = 0;
+  const auto strides = RandomStrides(owned.segment.shape, random, &count);
   std::vector<double> values(count);
-  for (double& v : values)
-    v = random() % 4 == 0 ? 0 : 0.25 * (1 + random() % 8);
-  return values;
+  for (double& v : values) {
+    v = random() % 4 == 0 ? 0 : (wide ? 0.2 : 0.25) * (1 + random() % 8);
+  }
+  (owned.*set)(values, strides,
+               wide ? ElementType::kFloat64 : ElementType::kFloat32);
 }
 
 double RandomLogit(std::mt19937& random) {
@@ -244,25 +263,21 @@ void RandomOptions(OwnedSegment& owned, std::mt19937& random) {
   options.normalizer = static_cast<Normalizer>(random() % 6);
   options.normalizer_value = 7.5;
   if (random() % 3 == 0) options.loss_weight = 3.7;
-  if (random() % 3 == 0) options.ignore_target = 1;
+  if (random() % 3 == 0) options.ignore_target = random() % 2 == 0 ? 1 : 2;
   if (random() % 3 == 0) options.label_smoothing = 0.1;
   options.targets_in_unit_interval = random() % 4 != 0;
   owned.segment.upstream_scalar = random() % 3 == 0 ? 0.3 : 1;
-  uint64_t count = 0;
-  const Shape& shape = owned.segment.shape;
   if (random() % 2 == 0) {
-    const auto strides = RandomStrides(shape, random, &count);
-    owned.SetWeights(RandomWeights(count, random), strides);
+    SetRandomOperand(owned, random, &OwnedSegment::SetWeights);
   }
   if (random() % 2 == 0) {
-    const auto strides = RandomStrides(shape, random, &count);
-    owned.SetPosWeight(RandomWeights(count, random), strides);
+    SetRandomOperand(owned, random, &OwnedSegment::SetPosWeight);
   }
   if (options.reduction == Reduction::kNone) {
     owned.WantLosses();
-    const auto strides = RandomStrides(shape, random, &count);
-    if (random() % 2 == 0)
-      owned.SetUpstream(RandomWeights(count, random), strides);
+    if (random() % 2 == 0) {
+      SetRandomOperand(owned, random, &OwnedSegment::SetUpstream);
+    }
   }
 }
 
@@ -285,7 +300,7 @@ std::unique_ptr<OwnedSegment> RandomSegment(unsigned seed) {
   const ElementType target = random() % 3 == 0 ? type : kTargets[random() % 7];
   const bool soft =
       target == ElementType::kFloat32 || target == ElementType::kFloat64;
-  const bool bad = random() % 6 == 0;
+  const bool bad = random() % 4 == 0;
   std::vector<double> targets(n);
   for (double& t : targets) {
     t = soft && random() % 2 == 0 ? 0.001 * (random() % 1001) : random() % 2;

@@ -40,11 +40,14 @@ class OwnedSegment {
   void SetTargets(ElementType type, const std::vector<double>& values);
   // With the strides of the logits' shape; as many values as they reach.
   void SetWeights(const std::vector<double>& values,
-                  const std::vector<uint64_t>& strides);
+                  const std::vector<uint64_t>& strides,
+                  ElementType type = ElementType::kFloat32);
   void SetPosWeight(const std::vector<double>& values,
-                    const std::vector<uint64_t>& strides);
+                    const std::vector<uint64_t>& strides,
+                    ElementType type = ElementType::kFloat32);
   void SetUpstream(const std::vector<double>& values,
-                   const std::vector<uint64_t>& strides);
+                   const std::vector<uint64_t>& strides,
+                   ElementType type = ElementType::kFloat32);
   void WantLosses();
   // Cuts every tensor's bytes into pieces at random places, empty pieces
   // included.
@@ -70,7 +73,7 @@ class OwnedSegment {
   };
   void Store(ElementType type, const std::vector<double>& values, Bytes& bytes,
              Tensor& tensor);
-  void SetOperand(const std::vector<double>& values,
+  void SetOperand(ElementType type, const std::vector<double>& values,
                   const std::vector<uint64_t>& strides, Bytes& bytes,
                   Operand& operand);
   std::vector<double> Values(const std::vector<std::byte>& bytes) const;

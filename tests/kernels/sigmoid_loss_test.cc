@@ -24,6 +24,22 @@ TEST(ByteSizeOf, RoundsBitsUpToWholeBytes) {
             uint64_t{1} << 62);
 }
 
+// Labels of metrics and words of messages: a change breaks dashboards.
+TEST(Name, IsTheWordOfTheContract) {
+  EXPECT_EQ(Name(ElementType::kFloat32), "float32");
+  EXPECT_EQ(Name(ElementType::kFloat64), "float64");
+  EXPECT_EQ(Name(ElementType::kBFloat16), "bfloat16");
+  EXPECT_EQ(Name(ElementType::kFloat16), "float16");
+  EXPECT_EQ(Name(ElementType::kUint8), "uint8");
+  EXPECT_EQ(Name(ElementType::kBool), "bool");
+  EXPECT_EQ(Name(ElementType::kBit), "bit");
+  EXPECT_EQ(Name(ElementType::kInt32), "int32");
+  EXPECT_EQ(Name(ElementType::kInt64), "int64");
+  EXPECT_EQ(Name(LossKind::kSigmoidCrossEntropy), "sigmoid_cross_entropy");
+  EXPECT_EQ(Name(LossKind::kSigmoidFocal), "sigmoid_focal");
+  EXPECT_EQ(Name(LossKind::kAsymmetric), "asymmetric");
+}
+
 double ElementOf(ElementType type, std::vector<uint8_t> bytes, uint64_t index) {
   // Two pieces, cut inside an element.
   const auto all = std::as_bytes(std::span(bytes));

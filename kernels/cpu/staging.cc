@@ -262,9 +262,12 @@ void Stager<T>::StageOperand(const Operand& operand, PieceCursor& cursor,
       position += rest % shape.dims[k] * operand.strides[k];
       rest /= shape.dims[k];
     }
-    const uint64_t run =
-        std::min(n - i, shape.dims[last] - index % shape.dims[last]);
     const uint64_t stride = operand.strides[last];
+    // Elements that do not lie side by side are read one at a time.
+    const uint64_t run =
+        stride > 1
+            ? 1
+            : std::min(n - i, shape.dims[last] - index % shape.dims[last]);
     const uint64_t span = stride == 0 ? 1 : run;
     ConvertFloats(type, cursor.Fetch(position * size, span * size, scratch),
                   span, to + i);

@@ -63,6 +63,22 @@ TEST(Operands, NarrowOnesAreExactWithWideLogits) {
   }
 }
 
+// Strides are any, not only those of broadcasting: here the rows and columns
+// are exchanged.
+TEST(Operands, MayLieInAnotherOrder) {
+  OwnedSegment turned(ElementType::kFloat32, {2, 3});
+  OwnedSegment straight(ElementType::kFloat32, {2, 3});
+  turned.SetWeights({1, 2, 3, 4, 5, 6}, {1, 2});
+  straight.SetWeights({1, 3, 5, 2, 4, 6}, {3, 1});
+  for (OwnedSegment* owned : {&turned, &straight}) {
+    owned->SetLogits({-1.5, 0.3, 7, 2, -1, 0});
+    owned->SetTargets(ElementType::kFloat32, {1, 0.25, 0, 1, 0, 1});
+  }
+  EXPECT_EQ(Difference(turned.Compute(cpu::BestInstructionSet()),
+                       straight.Compute(cpu::BestInstructionSet())),
+            "");
+}
+
 // A weight that the logits' type cannot tell from 0 switches its element off,
 // and is counted so: the normalizer is that of the weights that were used.
 TEST(Operands, AWeightThatRoundsToZeroIsZeroForTheCountsToo) {

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <limits>
 #include <memory>
 #include <random>
 #include <span>
@@ -33,6 +34,7 @@ std::span<T> AlignedPart(std::vector<T>& storage, size_t n) {
 // Logits N(0, 3^2), hard targets, mean reduction.
 template <class T, class Target>
 struct Sample {
+  using Element = T;
   Sample(uint64_t n, ElementType type, ElementType target_type,
          bool with_gradient)
       : logits(n),
@@ -115,9 +117,10 @@ void F64(benchmark::State& state) {
 BENCHMARK(F64)->Name("float64");
 
 // What a set made of `sample`: its gradient and its partials, as bytes.
-std::string BytesOf(const Float32Sample& sample) {
+template <class S>
+std::string BytesOf(const S& sample) {
   std::string bytes(reinterpret_cast<const char*>(sample.gradient.data()),
-                    sample.gradient.size() * sizeof(float));
+                    sample.gradient.size_bytes());
   for (const BlockPartial& partial : sample.partials) {
     bytes.append(reinterpret_cast<const char*>(&partial.loss_sum),
                  sizeof(double));
@@ -125,53 +128,67 @@ std::string BytesOf(const Float32Sample& sample) {
   return bytes;
 }
 
+// Within the accuracy that README.md states: 1 ulp, of float64 2.
+template <class T>
 bool IsClose(double got, long double exact) {
+  constexpr double kUlps = sizeof(T) == 4 ? 1 : 2;
   return std::fabs(static_cast<long double>(got) - exact) <=
-         1.2e-7L * std::fabs(exact);
+         kUlps * std::numeric_limits<T>::epsilon() * std::fabs(exact);
 }
 
 // What is wrong with a set's answer for the sample; "" if nothing is.
-std::string Wrong(const Float32Sample& sample, const reference::Answer& exact,
+template <class S>
+std::string Wrong(const S& sample, const reference::Answer& exact,
                   const std::string& bytes_of_best) {
+  using T = typename S::Element;
   if (BytesOf(sample) != bytes_of_best) return "differs from the best set";
   for (size_t i = 0; i < sample.gradient.size(); ++i) {
-    if (!IsClose(sample.gradient[i], exact.gradient[i])) {
+    if (!IsClose<T>(sample.gradient[i], exact.gradient[i])) {
       return "has a wrong gradient at " + std::to_string(i);
     }
   }
   const Totals totals = Combine(sample.partials);
   const double normalizer = NormalizerOf(sample.segment, totals);
-  return IsClose(LossOf(sample.segment, totals, normalizer), exact.loss)
+  return IsClose<T>(LossOf(sample.segment, totals, normalizer), exact.loss)
              ? ""
              : "has a wrong loss";
 }
 
 // Ends the program if an instruction set is not right on a sample, whose last
 // block is shorter and ends within a vector.
-void Prove() {
-  Float32Sample sample(2 * kBlockElements + 903, ElementType::kFloat32,
-                       ElementType::kFloat32, true);
+template <class T, class Target>
+void Prove(ElementType type, ElementType target_type) {
+  Sample<T, Target> sample(2 * kBlockElements + 903, type, target_type, true);
   // A sum: a mean would round every gradient element a second time.
   sample.segment.options.reduction = Reduction::kSum;
   const reference::Answer exact = reference::Compute(sample.segment);
   sample.Compute(BestInstructionSet());
   const std::string best = BytesOf(sample);
   for (const InstructionSet& set : InstructionSets()) {
-    std::fill(sample.gradient.begin(), sample.gradient.end(), -7.0f);
+    std::fill(sample.gradient.begin(), sample.gradient.end(), T{-7});
     sample.Compute(set);
     const std::string wrong = Wrong(sample, exact, best);
     if (wrong.empty()) continue;
-    std::fprintf(stderr, "kernel_bench: %s %s\n", std::string(set.name).c_str(),
-                 wrong.c_str());
+    std::fprintf(stderr, "kernel_bench: %s with %s targets on %s %s\n",
+                 std::string(Name(type)).c_str(),
+                 std::string(Name(target_type)).c_str(),
+                 std::string(set.name).c_str(), wrong.c_str());
     std::exit(1);
   }
+}
+
+// Every kind that is timed.
+void ProveAll() {
+  Prove<float, float>(ElementType::kFloat32, ElementType::kFloat32);
+  Prove<float, uint8_t>(ElementType::kFloat32, ElementType::kUint8);
+  Prove<double, double>(ElementType::kFloat64, ElementType::kFloat64);
 }
 
 }  // namespace
 }  // namespace lossd::kernels::cpu
 
 int main(int argc, char** argv) {
-  lossd::kernels::cpu::Prove();
+  lossd::kernels::cpu::ProveAll();
   for (const auto& set : lossd::kernels::cpu::InstructionSets()) {
     benchmark::RegisterBenchmark(("set_" + std::string(set.name)).c_str(),
                                  [&set](benchmark::State& state) {

@@ -40,7 +40,8 @@ struct Worst {
 // Logits whose bits are `first`, `first` + `step`, ...; sums, so that no scale
 // rounds.
 template <class T, class Bits>
-Worst WorstOver(Bits first, Bits last, Bits step, double target) {
+Worst WorstOver(Bits first, Bits last, Bits step, double target,
+                T pos_weight = 1) {
   std::vector<double> logits;
   for (Bits bits = first; bits < last - step; bits += step) {
     const T x = std::bit_cast<T>(bits);
@@ -52,6 +53,7 @@ Worst WorstOver(Bits first, Bits last, Bits step, double target) {
   OwnedSegment owned(type, {logits.size()});
   owned.SetLogits(logits);
   owned.SetTargets(type, std::vector<double>(logits.size(), target));
+  if (pos_weight != 1) owned.SetPosWeight({pos_weight}, {0}, type);
   owned.segment.options.reduction = Reduction::kNone;
   owned.WantLosses();
   owned.Compute(cpu::BestInstructionSet());
@@ -59,7 +61,8 @@ Worst WorstOver(Bits first, Bits last, Bits step, double target) {
   const std::vector<double> gradient = owned.gradient();
   Worst worst;
   for (size_t i = 0; i < logits.size(); ++i) {
-    const auto exact = reference::SigmoidCrossEntropy(logits[i], target, 1, 1);
+    const auto exact =
+        reference::SigmoidCrossEntropy(logits[i], target, pos_weight, 1);
     worst.loss =
         std::max(worst.loss, Ulps(static_cast<T>(losses[i]), exact.loss));
     worst.gradient = std::max(
@@ -102,6 +105,24 @@ TEST(Accuracy, Float64LossAndHardTargetGradientAreWithinTwoUlps) {
                 worst.loss, worst.gradient);
     EXPECT_LE(worst.loss, 2.0);
     EXPECT_LE(worst.gradient, 2.0);
+  }
+}
+
+// A weight is multiplied with what is already rounded. Up to logits of 80, or
+// 700: beyond, e^-y is subnormal, and a weight shows how few digits it has.
+TEST(Accuracy, WithAPositiveWeightResultsAreWithinFourUlps) {
+  for (const double q : {0.1, 0.7, 3.7, 100.3}) {
+    const auto narrow = WorstOver<float, uint32_t>(
+        0, std::bit_cast<uint32_t>(80.0f), 4001, 1, static_cast<float>(q));
+    const auto wide = WorstOver<double, uint64_t>(
+        0, std::bit_cast<uint64_t>(700.0), 0x4085e00000000000 / 100003, 1, q);
+    std::printf("positive weight %g: float32 %.3f and %.3f ulp, ", q,
+                narrow.loss, narrow.gradient);
+    std::printf("float64 %.3f and %.3f ulp\n", wide.loss, wide.gradient);
+    for (const Worst& worst : {narrow, wide}) {
+      EXPECT_LE(worst.loss, 4.0) << q;
+      EXPECT_LE(worst.gradient, 4.0) << q;
+    }
   }
 }
 

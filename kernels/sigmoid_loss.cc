@@ -122,6 +122,28 @@ std::string_view Name(LossKind kind) {
   return "unknown";
 }
 
+LossParameters ParametersOf(const LossOptions& options) {
+  LossParameters parameters;
+  switch (options.kind) {
+    case LossKind::kSigmoidCrossEntropy:
+      break;
+    case LossKind::kSigmoidFocal:
+      parameters.gamma_positive = options.focal_gamma;
+      parameters.gamma_negative = options.focal_gamma;
+      if (options.focal_alpha) {
+        parameters.alpha_positive = *options.focal_alpha;
+        parameters.alpha_negative = 1 - *options.focal_alpha;
+      }
+      break;
+    case LossKind::kAsymmetric:
+      parameters.gamma_positive = options.asymmetric_gamma_positive;
+      parameters.gamma_negative = options.asymmetric_gamma_negative;
+      parameters.margin = options.asymmetric_margin;
+      break;
+  }
+  return parameters;
+}
+
 Totals Combine(std::span<const BlockPartial> partials) {
   Totals totals;
   double lost = 0;  // what the running sum's roundings lost (Neumaier 1974)

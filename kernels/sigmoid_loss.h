@@ -81,6 +81,17 @@ struct LossOptions {
   bool targets_in_unit_interval = true;
 };
 
+// What the element functions read of LossOptions. A plain struct: a GPU reads
+// it too.
+struct LossParameters {
+  double gamma_positive = 0;  // focal: both are gamma
+  double gamma_negative = 0;
+  double alpha_positive = 1;  // focal: alpha and 1 - alpha; absent: 1 and 1
+  double alpha_negative = 1;
+  double margin = 0;
+};
+LossParameters ParametersOf(const LossOptions& options);
+
 // Bytes where they lie, in order; a piece may end inside an element.
 using Piece = std::span<const std::byte>;
 
@@ -110,23 +121,37 @@ struct Operand {
   bool present() const { return tensor.present(); }
 };
 
+// Targets that are 1 at some elements and 0 at all others; never expanded.
+// Either a list of indices into the segment's elements, which rise, or, where
+// the list is empty, the `count` indices first, first + stride, ...: a
+// diagonal.
+struct Ones {
+  std::span<const uint64_t> indices;
+  uint64_t first = 0;
+  uint64_t stride = 1;
+  uint64_t count = 0;
+};
+
 // One request's arithmetic. All memory is borrowed and outlives the
 // computation.
 struct Segment {
   LossOptions options;
   Shape shape;                 // of the logits
   uint64_t element_count = 0;  // the product of shape.dims
-  Tensor logits;               // kFloat32, kFloat64 (kBFloat16, kFloat16 later)
-  Tensor targets;              // any type; element_count elements
-  Operand weights;             // optional: float32 or float64
-  Operand pos_weight;          // optional: float32 or float64
+  Tensor logits;               // kFloat32, kFloat64, kBFloat16, kFloat16
+  Tensor targets;  // any type; element_count elements. Absent: `ones`
+  Ones ones;
+  Operand weights;     // optional: any type but kBit
+  Operand pos_weight;  // optional: any type but kBit
   // Scalar upstream gradient; `upstream` is for Reduction::kNone, per element.
   double upstream_scalar = 1;
-  Operand upstream;  // optional: float32 or float64
+  Operand upstream;  // optional: any type but kBit
   // Where element_count gradient elements go; null: no gradient is computed.
   // Aligned to 64 bytes.
   std::byte* gradient = nullptr;
-  ElementType gradient_type = ElementType::kFloat32;  // the logits' type
+  // Any of the logits' four types. Computed in the type of the arithmetic
+  // (float64 for float64 logits, else float32) and rounded once.
+  ElementType gradient_type = ElementType::kFloat32;
   // With Reduction::kNone: where element_count losses of the logits' type go.
   std::byte* losses = nullptr;
 };

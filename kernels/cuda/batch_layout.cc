@@ -71,6 +71,8 @@ PackedSegment PackSegment(const BatchItem& item, Places& input,
   const LossOptions& options = segment.options;
   PackedSegment packed;
   packed.element_count = segment.element_count;
+  packed.kind = options.kind;
+  packed.parameters = ParametersOf(options);
   packed.logits_type = segment.logits.type;
   packed.targets_type = segment.targets.type;
   packed.logits = input.Take(PieceBytes(segment.logits));

@@ -47,6 +47,8 @@ struct PackedSegment {
   uint64_t targets = 0;
   uint64_t gradient = kNoIndex;  // offsets in the output; kNoIndex: not wanted
   uint64_t losses = kNoIndex;
+  LossKind kind = LossKind::kSigmoidCrossEntropy;
+  LossParameters parameters;
   ElementType logits_type = ElementType::kFloat32;
   ElementType targets_type = ElementType::kFloat32;
   bool ignores = false;

@@ -117,7 +117,8 @@ LOSSD_ELEMENT_FN ElementOutput<typename Ops::T> ComputeElement(
   }
   const T q = OperandAt<T>(segment, segment.pos_weight, input, index);
   const ElementResult<Ops> result =
-      WeightedSigmoidCrossEntropy<Ops>(x, sides, q);
+      WithLoss<Ops>(segment.kind, segment.parameters,
+                    [&](const auto& loss) { return loss(x, sides, q); });
   const T scale = static_cast<T>(segment.gradient_scale);
   const T factor =
       Ops::Mul(Ops::Mul(w, scale),

@@ -13,14 +13,13 @@
 // them), M (a truth value for each) and static functions, each correctly
 // rounded and so the same bits on every machine:
 //   Set(T)  Add  Sub  Mul  Neg  Abs
-//   Fma(a, b, c) = a b + c and NegFma(a, b, c) = c - a b, rounded once
+//   Fma(a, b, c) = a b + c, NegFma(a, b, c) = c - a b and
+//   FmaSub(a, b, c) = a b - c, rounded once
 //   ClampAbove(a, T limit) = a > limit ? limit : a        (a NaN stays a NaN)
-//   ShiftIntoExponent(a): the bits of a, shifted left by T's mantissa width
+//   TimesPowerOfTwo(a, Exponent e) = a 2^n, rounded once, subnormals included
 //   IsZero(a)  IsOne(a)  IsBelow(a, T limit)  Select(m, a, b) = m ? a : b
 //   SelectNegative(x, a, b): a where x has its sign bit set, else b
-//   FlipWhereNegative(x, a): a, with its sign turned where x has its sign bit
-//   set
-//
+//   FlipUnlessNegative(x, a): a, with its sign turned where x has no sign bit
 //
 // A loss is a struct over Ops, made of LossParameters, whose call operator
 // takes a logit, the target's two sides and the positive weight. It has a file

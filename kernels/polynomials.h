@@ -1,10 +1,10 @@
-// The polynomials of the element function, printed by fit/fit_polynomials.py.
+// The polynomials of the element functions, printed by fit/fit_polynomials.py.
 //
 // exp(-s) = 1 - s + s^2 ExpOfMinus(s) on |s| <= ln(2)/2; log1p(z) = z + z^2
-// Log1p(z) on [0, 1/e]; 1/(1+z) <= Reciprocal(z) on [0, e^-1/2]; log1p(e^-y) =
-// ln(2) - y/2 + y^2 CenterLoss(y^2) on [0, 1]; 1/(1+e^y) = 1/2 - y
-// CenterSlope(y^2) on [0, 1/2]. Highest power first. The bounds beside them
-// are of the rounded coefficients, evaluated exactly.
+// Log1p(z) and 1/(1+z) = Reciprocal(z) on [0, 1/e]; log1p(e^-y) = ln(2) - y/2 +
+// y^2 CenterLoss(y^2) and 1/(1+e^y) = 1/2 - y/4 + y^3 CenterSlope(y^2) on
+// [0, 1]. Highest power first. The bounds beside them are of the rounded
+// coefficients, evaluated exactly.
 #ifndef LOSSD_KERNELS_POLYNOMIALS_H_
 #define LOSSD_KERNELS_POLYNOMIALS_H_
 
@@ -30,11 +30,13 @@ struct Polynomials<float> {
         -0x1.0000000000000p-1f,
     };
   };
-  // Relative error 2^-13.25.
+  // Relative error 2^-13.71.
   struct Reciprocal {
     static constexpr float kTerms[] = {
-        0x1.23a8080000000p-2f,  -0x1.6f0f980000000p-1f, 0x1.e48e7c0000000p-1f,
-        -0x1.fe09fe0000000p-1f, 0x1.0000b00000000p+0f,
+        -0x1.0abd160000000p-1f,
+        0x1.cf51800000000p-1f,
+        -0x1.fc9d980000000p-1f,
+        0x1.fff6020000000p-1f,
     };
   };
   // Relative error 2^-31.63.
@@ -44,13 +46,13 @@ struct Polynomials<float> {
         -0x1.5554f00000000p-8f, 0x1.0000000000000p-3f,
     };
   };
-  // Relative error 2^-30.743.
+  // Relative error 2^-27.208.
   struct CenterSlope {
     static constexpr float kTerms[] = {
-        -0x1.a3b2ee0000000p-13f,
-        0x1.10d7be0000000p-9f,
-        -0x1.5554fc0000000p-6f,
-        0x1.0000000000000p-2f,
+        -0x1.152f4a0000000p-16f,
+        0x1.b12de60000000p-13f,
+        -0x1.10dbdc0000000p-9f,
+        0x1.55547e0000000p-6f,
     };
   };
 };
@@ -76,11 +78,11 @@ struct Polynomials<double> {
         -0x1.ffffffffe2538p-3, 0x1.55555555553d2p-2,  -0x1.0000000000000p-1,
     };
   };
-  // Relative error 2^-13.251.
+  // Relative error 2^-21.064.
   struct Reciprocal {
     static constexpr double kTerms[] = {
-        0x1.23a73557affa7p-2,  -0x1.6f0ef4f3e9dffp-1, 0x1.e48e2a462ec1ep-1,
-        -0x1.fe09eed44a633p-1, 0x1.0000afc89571bp+0,
+        -0x1.810d6e894a8ecp-2, 0x1.955beaf2baa69p-1,  -0x1.ed9d8fffcc186p-1,
+        0x1.fe7e26937a7ebp-1,  -0x1.fff40f918f47cp-1, 0x1.ffffeff61c1a1p-1,
     };
   };
   // Relative error 2^-59.266.
@@ -92,12 +94,13 @@ struct Polynomials<double> {
         -0x1.5555555555530p-8,  0x1.0000000000000p-3,
     };
   };
-  // Relative error 2^-60.04.
+  // Relative error 2^-57.133.
   struct CenterSlope {
     static constexpr double kTerms[] = {
-        -0x1.57b94d881898dp-26, 0x1.d4d8c316a07e9p-23,  -0x1.22672d09bbd1dp-19,
-        0x1.664f2c69d31a7p-16,  -0x1.ba1ba17c35a6fp-13, 0x1.11111110ef36bp-9,
-        -0x1.555555555547cp-6,  0x1.0000000000000p-2,
+        -0x1.d0ca66074f8f8p-37, 0x1.c50975a8ab1f4p-33,  -0x1.314b02be1f1edp-29,
+        0x1.7d34615d03e90p-26,  -0x1.d6cc058934351p-23, 0x1.226e078cad5a7p-19,
+        -0x1.664f472c8ba14p-16, 0x1.ba1ba1b42a34cp-13,  -0x1.111111110a2c6p-9,
+        0x1.55555555554f5p-6,
     };
   };
 };

@@ -34,26 +34,19 @@ void NoteNans(const T* logits, uint64_t n, uint64_t first, IsIgnored ignored,
 }
 
 // clang-format off
-#include "kernels/cpu/plain_block-inl.h"
 #include "kernels/cpu/general_block-inl.h"
+#include "kernels/cpu/plain_block-inl.h"
 // clang-format on
 
-template <class Ops>
+// `PlainOps` is the policy of the plain loop, over the same arithmetic.
+template <class Ops, class PlainOps>
 void BlocksOf(const Segment& segment, double gradient_scale,
               uint64_t first_block, std::span<BlockPartial> partials) {
-  using T = typename Ops::T;
-  const T scale = static_cast<T>(gradient_scale);
-  // An infinite scale makes a NaN of a derivative of 0: only the general loop
-  // minds.
-  if (!IsPlain(segment) || !std::isfinite(scale)) {
-    WithLoss<Ops>(segment.options.kind, ParametersOf(segment.options),
-                  [&](const auto& loss) {
-                    GeneralBlocks<Ops>(loss, segment, scale, first_block,
-                                       partials);
-                  });
-  } else if (segment.targets.type == segment.logits.type) {
-    PlainBlocks<Ops, T>(segment, scale, first_block, partials);
-  } else {
-    PlainBlocks<Ops, uint8_t>(segment, scale, first_block, partials);
-  }
+  const auto scale = static_cast<typename Ops::T>(gradient_scale);
+  if (ComputeIfPlain<PlainOps>(segment, scale, first_block, partials)) return;
+  WithLoss<Ops>(segment.options.kind, ParametersOf(segment.options),
+                [&](const auto& loss) {
+                  GeneralBlocks<Ops>(loss, segment, scale, first_block,
+                                     partials);
+                });
 }

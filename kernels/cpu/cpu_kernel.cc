@@ -20,9 +20,11 @@ namespace scalar {
 void ComputeBlocks(const Segment& segment, double gradient_scale,
                    uint64_t first_block, std::span<BlockPartial> partials) {
   if (segment.logits.type == ElementType::kFloat64) {
-    BlocksOf<ScalarOps<double>>(segment, gradient_scale, first_block, partials);
+    BlocksOf<ScalarOps<double>, ScalarOps<double>>(segment, gradient_scale,
+                                                   first_block, partials);
   } else {
-    BlocksOf<ScalarOps<float>>(segment, gradient_scale, first_block, partials);
+    BlocksOf<ScalarOps<float>, ScalarOps<float>>(segment, gradient_scale,
+                                                 first_block, partials);
   }
 }
 

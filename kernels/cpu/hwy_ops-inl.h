@@ -5,6 +5,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 template <class Element>
 struct HwyOps {
+  using Single = HwyOps;
   using T = Element;
   using D = hn::ScalableTag<T>;
   using V = hn::Vec<D>;
@@ -21,6 +22,7 @@ struct HwyOps {
   static HWY_INLINE V Abs(V a) { return hn::Abs(a); }
   static HWY_INLINE V Fma(V a, V b, V c) { return hn::MulAdd(a, b, c); }
   static HWY_INLINE V NegFma(V a, V b, V c) { return hn::NegMulAdd(a, b, c); }
+  static HWY_INLINE V FmaSub(V a, V b, V c) { return hn::MulSub(a, b, c); }
   static HWY_INLINE V ClampAbove(V a, T limit) {
     const V bound = hn::Set(D(), limit);
     if constexpr (HWY_ARCH_X86) {
@@ -31,9 +33,21 @@ struct HwyOps {
       return hn::IfThenElse(hn::Gt(a, bound), bound, a);
     }
   }
-  static HWY_INLINE V ShiftIntoExponent(V a) {
-    return hn::BitCast(D(),
-                       hn::ShiftLeft<kMantissaBits>(hn::BitCast(Bits(), a)));
+  template <class Exponent>
+  static HWY_INLINE V TimesPowerOfTwo(V a, const Exponent& exponent) {
+#if HWY_TARGET <= HWY_AVX3
+    if constexpr (sizeof(T) == 4) {
+      return V{_mm512_scalef_ps(a.raw, exponent.n.raw)};
+    } else {
+      return V{_mm512_scalef_pd(a.raw, exponent.n.raw)};
+    }
+#else
+    // Through a power of two that is normal: the last product rounds alone.
+    const V power = hn::BitCast(D(), hn::ShiftLeft<kMantissaBits>(
+                                         hn::BitCast(Bits(), exponent.biased)));
+    return hn::Mul(hn::Mul(a, power),
+                   hn::Set(D(), sizeof(T) == 4 ? T{0x1p-64} : T{0x1p-512}));
+#endif
   }
   static HWY_INLINE M IsZero(V a) { return hn::Eq(a, hn::Zero(D())); }
   static HWY_INLINE M IsOne(V a) { return hn::Eq(a, hn::Set(D(), T{1})); }
@@ -43,8 +57,8 @@ struct HwyOps {
   static HWY_INLINE V SelectNegative(V x, V a, V b) {
     return hn::IfNegativeThenElse(x, a, b);
   }
-  static HWY_INLINE V FlipWhereNegative(V x, V a) {
-    return hn::Xor(a, hn::And(x, hn::SignBit(D())));
+  static HWY_INLINE V FlipUnlessNegative(V x, V a) {
+    return hn::Xor(a, hn::AndNot(x, hn::SignBit(D())));
   }
   static HWY_INLINE V Select(M m, V a, V b) { return hn::IfThenElse(m, a, b); }
 
@@ -61,6 +75,31 @@ struct HwyOps {
       return hn::PromoteTo(D(), wide);
     }
   }
+  // 1 where bit i, i + 1, ... is set; `i` is a multiple of kWidth. Reads no
+  // byte without such a bit.
+  static HWY_INLINE V LoadBits(const uint8_t* bits, uint64_t i) {
+    alignas(8) uint8_t mask[8] = {};
+    if constexpr (kWidth >= 8) {
+      std::memcpy(mask, bits + i / 8, kWidth / 8);
+    } else {
+      mask[0] = static_cast<uint8_t>(bits[i / 8] >> (i % 8));
+    }
+    return hn::IfThenElseZero(hn::LoadMaskBits(D(), mask), Set(T{1}));
+  }
+  static HWY_INLINE V LoadBFloat16(const uint16_t* from) {
+    const hn::Rebind<uint16_t, D> halves;
+    return hn::BitCast(
+        D(), hn::ShiftLeft<16>(hn::PromoteTo(Bits(), hn::LoadU(halves, from))));
+  }
+  // float32 whose upper half is the nearest bfloat16, ties to even. Not of a
+  // NaN.
+  static HWY_INLINE hn::Vec<Bits> RoundToBFloat16(V a) {
+    const Bits words;
+    const auto bits = hn::BitCast(words, a);
+    const auto is_odd = hn::TestBit(bits, hn::Set(words, 0x10000));
+    return hn::IfThenElse(is_odd, hn::Add(bits, hn::Set(words, 0x8000)),
+                          hn::Add(bits, hn::Set(words, 0x7fff)));
+  }
   // Adds each element, as float64, to its lane.
   static HWY_INLINE void AddToLanes(V a, double* lanes) {
     if constexpr (sizeof(T) == 8) {
@@ -70,9 +109,10 @@ struct HwyOps {
       const hn::Rebind<double, decltype(half)> wide;
       constexpr int kHalf = kWidth / 2;
       // Through memory: a load that converts is cheaper than taking the upper
-      // half.
+      // half. The compiler would not believe it.
       alignas(64) T values[kWidth];
       hn::Store(a, D(), values);
+      asm volatile("" : "+m"(values));
       const auto low = hn::PromoteTo(wide, hn::Load(half, values));
       const auto high = hn::PromoteTo(wide, hn::Load(half, values + kHalf));
       hn::Store(hn::Add(hn::Load(wide, lanes), low), wide, lanes);
@@ -85,11 +125,15 @@ struct HwyOps {
   }
   static HWY_INLINE M Never() { return hn::FirstN(D(), 0); }
   static HWY_INLINE M IsNan(V a) { return hn::IsNaN(a); }
-  static HWY_INLINE V Min(V a, V b) { return hn::Min(a, b); }
-  static HWY_INLINE V Max(V a, V b) { return hn::Max(a, b); }
-  static HWY_INLINE bool AnyOutsideUnitInterval(V lowest, V highest) {
-    return Any(hn::Or(hn::Lt(lowest, hn::Zero(D())),
-                      hn::Gt(highest, hn::Set(D(), T{1}))));
+  // Of the elements' bits as integers: -0, negative numbers and NaNs are above
+  // 1.
+  static HWY_INLINE V MaxOfBits(V a, V b) {
+    return hn::BitCast(D(),
+                       hn::Max(hn::BitCast(Bits(), a), hn::BitCast(Bits(), b)));
+  }
+  static HWY_INLINE bool AnyAboveOneByBits(V a) {
+    return !hn::AllFalse(
+        Bits(), hn::Gt(hn::BitCast(Bits(), a), hn::BitCast(Bits(), Set(T{1}))));
   }
   static HWY_INLINE M Or(M a, M b) { return hn::Or(a, b); }
   static HWY_INLINE bool Any(M m) { return !hn::AllFalse(D(), m); }

@@ -1,162 +1,224 @@
-// The loop of the requests that are sent most: loss and gradient, nothing else.
-// A body, included by kernels/cpu/block-inl.h.
+// The loop of the requests that are sent most: loss and gradient of the sigmoid
+// cross-entropy, nothing else. A body, included by kernels/cpu/block-inl.h.
+//
+// It computes what is ordinary and gives up on what is not: a block that has a
+// NaN, an infinite logit or a target out of range is computed again by the
+// general loop, whose bits are the same where both have an answer.
 
-// Elements whose loads and options are as plain as they come: the targets' type
-// is the logits' or bytes, and nothing but the loss is asked for.
-inline bool IsPlain(const Segment& segment) {
-  const LossOptions& options = segment.options;
-  const ElementType target = segment.targets.type;
-  return options.kind == LossKind::kSigmoidCrossEntropy &&
-         (target == segment.logits.type || target == ElementType::kUint8 ||
-          target == ElementType::kBool) &&
-         !segment.weights.present() && !segment.pos_weight.present() &&
-         !segment.upstream.present() && !options.ignore_target &&
-         options.label_smoothing == 0 && options.targets_in_unit_interval &&
-         segment.losses == nullptr;
-}
-
-// Where the next elements of a plain block are, and go. `gradient` may be null.
-template <class Ops, class Target>
-struct PlainSpan {
-  const typename Ops::T* logits;
-  const Target* targets;
-  typename Ops::T* gradient;
-};
-
-// The targets that a plain block has seen. A NaN may go unseen here; it shows
-// in the sum of the losses, as every NaN does.
+// How logits and gradients are stored, and targets. Element `i` of a block is
+// the first of a vector; `base` has any alignment.
 template <class Ops>
-struct TargetExtremes {
-  typename Ops::V lowest;
-  typename Ops::V highest;
+struct StoredAsComputed {
+  using T = typename Ops::T;
+  static constexpr uint64_t Bytes(uint64_t n) { return n * sizeof(T); }
+  LOSSD_ELEMENT_FN static typename Ops::V Load(const std::byte* base,
+                                               uint64_t i) {
+    return Ops::Load(reinterpret_cast<const T*>(base) + i);
+  }
+  LOSSD_ELEMENT_FN static void Store(typename Ops::V values, std::byte* base,
+                                     uint64_t i) {
+    Ops::Store(values, reinterpret_cast<T*>(base) + i);
+  }
 };
 
 template <class Ops>
-LOSSD_ELEMENT_FN typename Ops::V LoadTarget(const typename Ops::T* from) {
-  return Ops::Load(from);
-}
-template <class Ops>
-LOSSD_ELEMENT_FN typename Ops::V LoadTarget(const uint8_t* from) {
-  return Ops::LoadBytes(from);
-}
+struct StoredAsBFloat16 {
+  static constexpr uint64_t Bytes(uint64_t n) { return n * 2; }
+  LOSSD_ELEMENT_FN static typename Ops::V Load(const std::byte* base,
+                                               uint64_t i) {
+    return Ops::LoadBFloat16(reinterpret_cast<const uint16_t*>(base) + i);
+  }
+  LOSSD_ELEMENT_FN static void Store(typename Ops::V values, std::byte* base,
+                                     uint64_t i) {
+    Ops::StoreBFloat16(values, reinterpret_cast<uint16_t*>(base) + i);
+  }
+};
 
-// One vector of a plain block, of which `mask` counts.
-template <class Ops, bool kGradient, class Target>
-LOSSD_ELEMENT_FN typename Ops::V PlainStep(const PlainSpan<Ops, Target>& at,
+template <class Ops>
+struct StoredAsBytes {
+  static constexpr uint64_t Bytes(uint64_t n) { return n; }
+  LOSSD_ELEMENT_FN static typename Ops::V Load(const std::byte* base,
+                                               uint64_t i) {
+    return Ops::LoadBytes(reinterpret_cast<const uint8_t*>(base) + i);
+  }
+};
+
+template <class Ops>
+struct StoredAsBits {
+  static constexpr uint64_t Bytes(uint64_t n) { return (n + 7) / 8; }
+  LOSSD_ELEMENT_FN static typename Ops::V Load(const std::byte* base,
+                                               uint64_t i) {
+    return Ops::LoadBits(reinterpret_cast<const uint8_t*>(base), i);
+  }
+};
+
+// One block where it lies. `gradient` is null without one.
+struct PlainBlock {
+  const std::byte* logits;
+  const std::byte* targets;
+  std::byte* gradient;
+};
+
+// Vector `i` of a block: stores its gradient, returns its losses, and collects
+// the targets' bits in `seen`.
+template <class Ops, class Logits, class Targets, bool kGradient>
+LOSSD_ELEMENT_FN typename Ops::V PlainStep(const PlainBlock& block, uint64_t i,
                                            typename Ops::V scale,
-                                           TargetExtremes<Ops>& seen) {
-  const typename Ops::V x = Ops::Load(at.logits);
-  const typename Ops::V t = LoadTarget<Ops>(at.targets);
-  const ElementResult<Ops> result = SigmoidCrossEntropy<Ops>(x, t);
-  if constexpr (kGradient)
-    Ops::Store(Ops::Mul(result.derivative, scale), at.gradient);
-  seen.lowest = Ops::Min(seen.lowest, t);
-  seen.highest = Ops::Max(seen.highest, t);
+                                           typename Ops::V& seen) {
+  const typename Ops::V t = Targets::Load(block.targets, i);
+  const ElementResult<Ops> result =
+      SigmoidCrossEntropy<Ops>(Logits::Load(block.logits, i), t);
+  if constexpr (kGradient) {
+    Logits::Store(Ops::Mul(result.derivative, scale), block.gradient, i);
+  }
+  if constexpr (!std::is_same_v<Targets, StoredAsBits<Ops>>) {
+    seen = Ops::MaxOfBits(seen, t);
+  }
   return result.loss;
 }
 
-// The last elements of a block, fewer than a vector: through padded copies.
-template <class Ops, bool kGradient, class Target>
-LOSSD_ELEMENT_FN void PlainTail(const PlainSpan<Ops, Target>& at, int count,
-                                typename Ops::V scale, double* lanes,
-                                TargetExtremes<Ops>& seen) {
-  using T = typename Ops::T;
-  alignas(64) T logits[Ops::kWidth] = {};
-  alignas(64) Target targets[Ops::kWidth] = {};
-  alignas(64) T gradient[Ops::kWidth];
-  std::memcpy(logits, at.logits, count * sizeof(T));
-  std::memcpy(targets, at.targets, count * sizeof(Target));
-  const PlainSpan<Ops, Target> padded = {logits, targets, gradient};
-  const typename Ops::V loss = PlainStep<Ops, kGradient>(padded, scale, seen);
-  Ops::AddToLanes(Ops::Select(Ops::FirstN(count), loss, Ops::Set(0)), lanes);
-  if constexpr (kGradient)
-    std::memcpy(at.gradient, gradient, count * sizeof(T));
+// The last `count` elements, fewer than a vector, through padded copies.
+template <class Ops, class Logits, class Targets, bool kGradient>
+LOSSD_ELEMENT_FN void PlainTail(const PlainBlock& block, uint64_t first,
+                                uint64_t count, typename Ops::V scale,
+                                typename Ops::V& seen, double* lanes) {
+  alignas(64) std::byte logits[Logits::Bytes(Ops::kWidth)] = {};
+  alignas(64) std::byte targets[Targets::Bytes(Ops::kWidth)] = {};
+  alignas(64) std::byte gradient[Logits::Bytes(Ops::kWidth)];
+  std::memcpy(logits, block.logits + Logits::Bytes(first),
+              Logits::Bytes(count));
+  std::memcpy(targets, block.targets + Targets::Bytes(first),
+              Targets::Bytes(count));
+  const typename Ops::V loss = PlainStep<Ops, Logits, Targets, kGradient>(
+      {logits, targets, gradient}, 0, scale, seen);
+  Ops::AddToLanes(
+      Ops::Select(Ops::FirstN(static_cast<int>(count)), loss, Ops::Set(0)),
+      lanes);
+  if constexpr (kGradient) {
+    std::memcpy(block.gradient + Logits::Bytes(first), gradient,
+                Logits::Bytes(count));
+  }
 }
 
-// The span from element `i` on; no gradient stays no gradient.
-template <bool kGradient, class Ops, class Target>
-LOSSD_ELEMENT_FN PlainSpan<Ops, Target> From(const PlainSpan<Ops, Target>& span,
-                                             uint64_t i) {
-  return {span.logits + i, span.targets + i,
-          kGradient ? span.gradient + i : nullptr};
-}
-
-template <class Ops, bool kGradient, class Target>
-TargetExtremes<Ops> PlainLoop(const PlainSpan<Ops, Target>& block, uint64_t n,
-                              typename Ops::T scale, double* lanes) {
-  TargetExtremes<Ops> seen = {Ops::Set(0), Ops::Set(0)};
+// Fills in the partial of a block of `n` elements. False: the block has
+// something that is not ordinary, and neither partial nor gradient is the
+// answer.
+template <class Ops, class Logits, class Targets, bool kGradient>
+bool ComputePlainBlock(const PlainBlock& block, uint64_t n,
+                       typename Ops::T scale, BlockPartial& partial) {
+  alignas(64) double lanes[kBlockLanes] = {};
+  typename Ops::V seen = Ops::Set(0);
   const typename Ops::V scale_v = Ops::Set(scale);
   uint64_t i = 0;
   for (; i + Ops::kWidth <= n; i += Ops::kWidth) {
     Ops::AddToLanes(
-        PlainStep<Ops, kGradient>(From<kGradient>(block, i), scale_v, seen),
+        PlainStep<Ops, Logits, Targets, kGradient>(block, i, scale_v, seen),
         lanes + i % kBlockLanes);
   }
   if (i < n) {
-    PlainTail<Ops, kGradient>(From<kGradient>(block, i),
-                              static_cast<int>(n - i), scale_v,
-                              lanes + i % kBlockLanes, seen);
+    PlainTail<Ops, Logits, Targets, kGradient>(block, i, n - i, scale_v, seen,
+                                               lanes + i % kBlockLanes);
   }
-  return seen;
-}
-
-// The index in the segment of the first of `n` targets outside [0, 1];
-// kNoIndex: none.
-template <class Target>
-uint64_t FirstBadTarget(const Target* targets, uint64_t n, uint64_t first) {
-  for (uint64_t i = 0; i < n; ++i) {
-    const Target t = UnalignedAt(targets, i);
-    if (!(t >= 0 && t <= 1)) return first + i;
-  }
-  return kNoIndex;
-}
-
-template <class Ops, class Target>
-void PlainBlock(const PlainSpan<Ops, Target>& block, uint64_t n, uint64_t first,
-                typename Ops::T scale, BlockPartial& partial) {
-  alignas(64) double lanes[kBlockLanes] = {};
-  const TargetExtremes<Ops> seen =
-      block.gradient != nullptr ? PlainLoop<Ops, true>(block, n, scale, lanes)
-                                : PlainLoop<Ops, false>(block, n, scale, lanes);
   partial.loss_sum = SumLanes(lanes);
   partial.valid_count = static_cast<uint32_t>(n);
   partial.nonzero_weight_count = static_cast<uint32_t>(n);
   partial.weight_sum = static_cast<double>(n);
-  // Every NaN, of logits and of targets, is in the sum: only then is one looked
-  // for.
-  const bool nan = partial.loss_sum != partial.loss_sum;
-  if (nan) {
-    NoteNans<typename Ops::T>(
-        block.logits, n, first, [](uint64_t) { return false; }, block.gradient,
-        partial);
-  }
-  if (nan || Ops::AnyOutsideUnitInterval(seen.lowest, seen.highest)) {
-    partial.first_bad_target = FirstBadTarget(block.targets, n, first);
+  // Every NaN is in the sum; so is an infinite logit, as an infinity or, where
+  // its loss is 0, as a NaN.
+  return std::isfinite(partial.loss_sum) && !Ops::AnyAboveOneByBits(seen);
+}
+
+template <class Ops, class Logits, class Targets>
+void PlainBlocks(const Segment& segment, typename Ops::T scale,
+                 uint64_t first_block, std::span<BlockPartial> partials) {
+  alignas(64) std::byte logits_scratch[Logits::Bytes(kBlockElements)];
+  alignas(64) std::byte targets_scratch[Targets::Bytes(kBlockElements)];
+  PieceCursor logits(segment.logits);
+  PieceCursor targets(segment.targets);
+  for (uint64_t k = 0; k < partials.size(); ++k) {
+    const uint64_t first = (first_block + k) * kBlockElements;
+    const uint64_t n = std::min(kBlockElements, segment.element_count - first);
+    PlainBlock block = {
+        logits.Fetch(Logits::Bytes(first), Logits::Bytes(n), logits_scratch),
+        targets.Fetch(Targets::Bytes(first), Targets::Bytes(n),
+                      targets_scratch),
+        nullptr};
+    partials[k] = BlockPartial();
+    bool ordinary;
+    if (segment.gradient != nullptr) {
+      block.gradient = segment.gradient + Logits::Bytes(first);
+      ordinary = ComputePlainBlock<Ops, Logits, Targets, true>(block, n, scale,
+                                                               partials[k]);
+    } else {
+      ordinary = ComputePlainBlock<Ops, Logits, Targets, false>(block, n, scale,
+                                                                partials[k]);
+    }
+    if (!ordinary) {
+      GeneralBlocks<typename Ops::Single>(
+          CrossEntropyLoss<typename Ops::Single>(LossParameters()), segment,
+          scale, first_block + k, partials.subspan(k, 1));
+    }
   }
 }
 
-template <class Ops, class Target>
-void PlainBlocks(const Segment& segment, typename Ops::T scale,
-                 uint64_t first_block, std::span<BlockPartial> partials) {
-  using T = typename Ops::T;
-  alignas(64) std::byte logits_scratch[kBlockElements * sizeof(T)];
-  alignas(64) std::byte targets_scratch[kBlockElements * sizeof(Target)];
-  PieceCursor logits(segment.logits);
-  PieceCursor targets(segment.targets);
-  uint64_t first = first_block * kBlockElements;
-  for (BlockPartial& partial : partials) {
-    partial = BlockPartial();
-    const uint64_t n = std::min(kBlockElements, segment.element_count - first);
-    // Elements may lie at any address; every load of Ops is an unaligned one.
-    const PlainSpan<Ops, Target> block = {
-        reinterpret_cast<const T*>(
-            logits.Fetch(first * sizeof(T), n * sizeof(T), logits_scratch)),
-        reinterpret_cast<const Target*>(targets.Fetch(
-            first * sizeof(Target), n * sizeof(Target), targets_scratch)),
-        segment.gradient == nullptr
-            ? nullptr
-            : reinterpret_cast<T*>(segment.gradient) + first};
-    PlainBlock<Ops>(block, n, first, scale, partial);
-    first += n;
+// Calls `use` with the types of a plain segment's logits and targets; false: it
+// is not plain. Ops is the policy of its arithmetic.
+template <class Ops, class Use>
+bool WithPlainTypes(const Segment& segment, Use use) {
+  const ElementType logits = segment.logits.type;
+  const ElementType targets = segment.targets.type;
+  const bool bytes =
+      targets == ElementType::kUint8 || targets == ElementType::kBool;
+  if constexpr (sizeof(typename Ops::T) == 4) {
+    if (logits == ElementType::kBFloat16) {
+      using Logits = StoredAsBFloat16<Ops>;
+      if (targets == ElementType::kBit) {
+        use.template operator()<Logits, StoredAsBits<Ops>>();
+      } else if (bytes) {
+        use.template operator()<Logits, StoredAsBytes<Ops>>();
+      } else {
+        return false;
+      }
+      return true;
+    }
+    if (logits == ElementType::kFloat32 && targets == ElementType::kBit) {
+      use.template operator()<StoredAsComputed<Ops>, StoredAsBits<Ops>>();
+      return true;
+    }
   }
+  if (logits != ElementType::kFloat32 && logits != ElementType::kFloat64) {
+    return false;
+  }
+  if (targets == logits) {
+    use.template operator()<StoredAsComputed<Ops>, StoredAsComputed<Ops>>();
+  } else if (bytes) {
+    use.template operator()<StoredAsComputed<Ops>, StoredAsBytes<Ops>>();
+  } else {
+    return false;
+  }
+  return true;
+}
+
+// Nothing is asked for but the loss and, in the logits' type, its gradient.
+inline bool IsPlain(const Segment& segment) {
+  const LossOptions& options = segment.options;
+  return options.kind == LossKind::kSigmoidCrossEntropy &&
+         segment.targets.present() && !segment.weights.present() &&
+         !segment.pos_weight.present() && !segment.upstream.present() &&
+         !options.ignore_target && options.label_smoothing == 0 &&
+         options.targets_in_unit_interval && segment.losses == nullptr &&
+         (segment.gradient == nullptr ||
+          segment.gradient_type == segment.logits.type);
+}
+
+// Computes the blocks, if they are plain.
+template <class Ops>
+bool ComputeIfPlain(const Segment& segment, typename Ops::T scale,
+                    uint64_t first_block, std::span<BlockPartial> partials) {
+  // An infinite scale makes a NaN of a derivative of 0: only the general loop
+  // minds.
+  if (!IsPlain(segment) || !std::isfinite(scale)) return false;
+  return WithPlainTypes<Ops>(segment, [&]<class Logits, class Targets>() {
+    PlainBlocks<Ops, Logits, Targets>(segment, scale, first_block, partials);
+  });
 }

@@ -15,6 +15,7 @@ namespace lossd::kernels::cpu {
 
 template <class Element>
 struct ScalarOps {
+  using Single = ScalarOps;
   using T = Element;
   using V = Element;
   using M = bool;
@@ -30,16 +31,20 @@ struct ScalarOps {
   static V Abs(V a) { return std::fabs(a); }
   static V Fma(V a, V b, V c) { return std::fma(a, b, c); }
   static V NegFma(V a, V b, V c) { return std::fma(-a, b, c); }
+  static V FmaSub(V a, V b, V c) { return std::fma(a, b, -c); }
   static V ClampAbove(V a, T limit) { return a > limit ? limit : a; }
-  static V ShiftIntoExponent(V a) {
-    return std::bit_cast<T>(
-        static_cast<Bits>(std::bit_cast<Bits>(a) << kMantissaBits));
+  // Through a power of two that is normal: the last product rounds alone.
+  template <class Exponent>
+  static V TimesPowerOfTwo(V a, const Exponent& exponent) {
+    const T power = std::bit_cast<T>(static_cast<Bits>(
+        std::bit_cast<Bits>(exponent.biased) << kMantissaBits));
+    return a * power * (kMantissaBits == 23 ? T{0x1p-64} : T{0x1p-512});
   }
   static M IsZero(V a) { return a == 0; }
   static M IsOne(V a) { return a == 1; }
   static M IsBelow(V a, T limit) { return a < limit; }
   static V SelectNegative(V x, V a, V b) { return std::signbit(x) ? a : b; }
-  static V FlipWhereNegative(V x, V a) { return std::signbit(x) ? -a : a; }
+  static V FlipUnlessNegative(V x, V a) { return std::signbit(x) ? a : -a; }
   static V Select(M m, V a, V b) { return m ? a : b; }
 
   static V CanonicalNan() { return std::numeric_limits<T>::quiet_NaN(); }
@@ -52,16 +57,33 @@ struct ScalarOps {
   }
   static void Store(V a, T* to) { *to = a; }
   static V LoadBytes(const uint8_t* from) { return static_cast<T>(*from); }
+  static V LoadBits(const uint8_t* bits, uint64_t i) {
+    return static_cast<T>((bits[i / 8] >> (i % 8)) & 1);
+  }
+  static V LoadBFloat16(const uint16_t* from) {
+    uint16_t bits;
+    std::memcpy(&bits, from, sizeof(bits));
+    return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
+  }
+  // To nearest, ties to even. Not of a NaN.
+  static void StoreBFloat16(V a, uint16_t* to) {
+    const uint32_t bits = std::bit_cast<uint32_t>(a);
+    const auto rounded =
+        static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+    std::memcpy(to, &rounded, sizeof(rounded));
+  }
   static void AddToLanes(V a, double* lanes) {
     lanes[0] += static_cast<double>(a);
   }
   static M FirstN(int n) { return n > 0; }
   static M Never() { return false; }
   static M IsNan(V a) { return a != a; }
-  static V Min(V a, V b) { return b < a ? b : a; }
-  static V Max(V a, V b) { return b > a ? b : a; }
-  static bool AnyOutsideUnitInterval(V lowest, V highest) {
-    return lowest < 0 || highest > 1;
+  // Of the bits as integers: -0, negative numbers and NaNs are above 1.
+  static V MaxOfBits(V a, V b) {
+    return std::bit_cast<Bits>(a) < std::bit_cast<Bits>(b) ? b : a;
+  }
+  static bool AnyAboveOneByBits(V a) {
+    return std::bit_cast<Bits>(a) > std::bit_cast<Bits>(T{1});
   }
   static M Or(M a, M b) { return a || b; }
   static bool Any(M m) { return m; }

@@ -21,15 +21,18 @@ namespace HWY_NAMESPACE {
 #define LOSSD_ELEMENT_FN HWY_INLINE
 #include "kernels/element.h"
 #include "kernels/cpu/hwy_ops-inl.h"
+#include "kernels/cpu/pair_ops-inl.h"
 #include "kernels/cpu/block-inl.h"
 // clang-format on
 
 void ComputeBlocks(const Segment& segment, double gradient_scale,
                    uint64_t first_block, std::span<BlockPartial> partials) {
   if (segment.logits.type == ElementType::kFloat64) {
-    BlocksOf<HwyOps<double>>(segment, gradient_scale, first_block, partials);
+    BlocksOf<HwyOps<double>, PairOps<HwyOps<double>>>(segment, gradient_scale,
+                                                      first_block, partials);
   } else {
-    BlocksOf<HwyOps<float>>(segment, gradient_scale, first_block, partials);
+    BlocksOf<HwyOps<float>, PairOps<HwyOps<float>>>(segment, gradient_scale,
+                                                    first_block, partials);
   }
 }
 BlocksFunction Blocks() { return &ComputeBlocks; }

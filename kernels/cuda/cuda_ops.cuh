@@ -23,9 +23,12 @@ struct CudaOps<float> {
   static __device__ V Abs(V a) { return fabsf(a); }
   static __device__ V Fma(V a, V b, V c) { return __fmaf_rn(a, b, c); }
   static __device__ V NegFma(V a, V b, V c) { return __fmaf_rn(-a, b, c); }
+  static __device__ V FmaSub(V a, V b, V c) { return __fmaf_rn(a, b, -c); }
   static __device__ V ClampAbove(V a, T limit) { return a > limit ? limit : a; }
-  static __device__ V ShiftIntoExponent(V a) {
-    return __uint_as_float(__float_as_uint(a) << 23);
+  template <class Exponent>
+  static __device__ V TimesPowerOfTwo(V a, const Exponent& exponent) {
+    const float power = __uint_as_float(__float_as_uint(exponent.biased) << 23);
+    return __fmul_rn(__fmul_rn(a, power), 0x1p-64f);
   }
   static __device__ M IsZero(V a) { return a == 0; }
   static __device__ M IsOne(V a) { return a == 1; }
@@ -34,9 +37,9 @@ struct CudaOps<float> {
   static __device__ V SelectNegative(V x, V a, V b) {
     return (__float_as_uint(x) >> 31) != 0 ? a : b;
   }
-  static __device__ V FlipWhereNegative(V x, V a) {
+  static __device__ V FlipUnlessNegative(V x, V a) {
     return __uint_as_float(__float_as_uint(a) ^
-                           (__float_as_uint(x) & 0x80000000u));
+                           (~__float_as_uint(x) & 0x80000000u));
   }
   static __device__ V CanonicalNan() { return __uint_as_float(0x7fc00000u); }
 };
@@ -54,9 +57,13 @@ struct CudaOps<double> {
   static __device__ V Abs(V a) { return fabs(a); }
   static __device__ V Fma(V a, V b, V c) { return __fma_rn(a, b, c); }
   static __device__ V NegFma(V a, V b, V c) { return __fma_rn(-a, b, c); }
+  static __device__ V FmaSub(V a, V b, V c) { return __fma_rn(a, b, -c); }
   static __device__ V ClampAbove(V a, T limit) { return a > limit ? limit : a; }
-  static __device__ V ShiftIntoExponent(V a) {
-    return __longlong_as_double(__double_as_longlong(a) << 52);
+  template <class Exponent>
+  static __device__ V TimesPowerOfTwo(V a, const Exponent& exponent) {
+    const double power =
+        __longlong_as_double(__double_as_longlong(exponent.biased) << 52);
+    return __dmul_rn(__dmul_rn(a, power), 0x1p-512);
   }
   static __device__ M IsZero(V a) { return a == 0; }
   static __device__ M IsOne(V a) { return a == 1; }
@@ -65,8 +72,8 @@ struct CudaOps<double> {
   static __device__ V SelectNegative(V x, V a, V b) {
     return __double_as_longlong(x) < 0 ? a : b;
   }
-  static __device__ V FlipWhereNegative(V x, V a) {
-    return __double_as_longlong(x) < 0 ? -a : a;
+  static __device__ V FlipUnlessNegative(V x, V a) {
+    return __double_as_longlong(x) < 0 ? a : -a;
   }
   static __device__ V CanonicalNan() {
     return __longlong_as_double(0x7ff8000000000000ll);

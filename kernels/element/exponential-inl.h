@@ -1,8 +1,6 @@
 // e^-y and what is made of it. A body, included by kernels/element.h.
 
-// Where the exponent arithmetic of a type lies. e^-y is 2^n (1 + p); 2^n is
-// built from bits as 2^(n + offset), which is normal for every n that occurs,
-// times 2^-offset.
+// Where the exponent arithmetic of a type lies.
 template <class T>
 struct ExponentLayout;
 
@@ -17,9 +15,9 @@ struct ExponentLayout<float> {
   static constexpr float kLn2High = 0x1.62e4p-1f;
   static constexpr float kLn2Low = 0x1.7f7d1cp-20f;
   // 1.5 * 2^23 rounds what is added to it to an integer; the low bits then hold
-  // n + 64 + 127: the biased exponent of 2^(n + 64).
+  // n + 64 + 127: the biased exponent of 2^(n + 64), which is normal for every
+  // n that occurs.
   static constexpr float kRound = 12582912.0f + 191.0f;
-  static constexpr float kUnscale = 0x1p-64f;
 };
 
 template <>
@@ -30,7 +28,14 @@ struct ExponentLayout<double> {
   static constexpr double kLn2High = 0x1.62e42fefap-1;
   static constexpr double kLn2Low = 0x1.cf79abc9e3b39p-40;
   static constexpr double kRound = 6755399441055744.0 + 512.0 + 1023.0;
-  static constexpr double kUnscale = 0x1p-512;
+};
+
+// An integer n, and n added to ExponentLayout::kRound. A policy uses one or the
+// other to multiply by 2^n.
+template <class Ops>
+struct Exponent {
+  typename Ops::V n;
+  typename Ops::V biased;
 };
 
 // Horner's scheme over a polynomial of polynomials.h, from its term kTerm on.
@@ -67,38 +72,33 @@ LOSSD_ELEMENT_FN ExpResult<Ops> ExpOfMinus(typename Ops::V y) {
   // y = -n ln(2) - r with n = round(-y / ln(2)), |r| <= ln(2) / 2; s is -r.
   const V round = Ops::Set(Layout::kRound);
   const V biased = Ops::NegFma(y, Ops::Set(Layout::kLog2E), round);
-  const V n = Ops::Sub(biased, round);
-  V s = Ops::Fma(n, Ops::Set(Layout::kLn2High), y);
-  s = Ops::Fma(n, Ops::Set(Layout::kLn2Low), s);
+  const Exponent<Ops> exponent = {Ops::Sub(biased, round), biased};
+  V s = Ops::Fma(exponent.n, Ops::Set(Layout::kLn2High), y);
+  s = Ops::Fma(exponent.n, Ops::Set(Layout::kLn2Low), s);
   // e^r = 1 - p
   const V p = Ops::NegFma(
       Ops::Mul(s, s), Horner<Ops, typename Polynomials<T>::ExpOfMinus>(s), s);
   const V one = Ops::Set(T{1});
   const V sum = Ops::Sub(one, p);
   const V lost = Ops::Sub(Ops::Sub(one, sum), p);
-  // Exact, but 0 below the least subnormal; the products below round once.
-  const V scale =
-      Ops::Mul(Ops::ShiftIntoExponent(biased), Ops::Set(Layout::kUnscale));
-  return {Ops::Mul(sum, scale), Ops::Mul(lost, scale)};
+  return {Ops::TimesPowerOfTwo(sum, exponent),
+          Ops::TimesPowerOfTwo(lost, exponent)};
 }
 
-// An upper bound of 1 / (1 + z), close enough for one correction to finish it.
-// Above, so that z - z R is exact (Sterbenz).
+// 1 / (1 + z) for z <= 1/e, close enough for one correction to finish it.
 template <class Ops>
 LOSSD_ELEMENT_FN typename Ops::V ReciprocalOfOnePlus(typename Ops::V z) {
   using T = typename Ops::T;
   using V = typename Ops::V;
   V r = Horner<Ops, typename Polynomials<T>::Reciprocal>(z);
-  if constexpr (sizeof(T) ==
-                8) {  // 2^-15 is not close enough for 53 bits: a Newton step
-    const V error = Ops::NegFma(r, Ops::Add(Ops::Set(T{1}), z),
-                                Ops::Set(T{0x1p0 + 0x1p-29}));
-    r = Ops::Fma(r, error, r);
+  if constexpr (sizeof(T) == 8) {  // not close enough for 53 bits: Newton
+    const V one = Ops::Set(T{1});
+    r = Ops::Fma(r, Ops::NegFma(r, Ops::Add(one, z), one), r);
   }
   return r;
 }
 
-// log1p(e^-y) for y >= 1, and e^-y / (1 + e^-y) for y >= 1/2.
+// log1p(e^-y) and e^-y / (1 + e^-y) for y >= 1.
 template <class Ops>
 struct TailResult {
   typename Ops::V log1p;
@@ -113,11 +113,11 @@ LOSSD_ELEMENT_FN TailResult<Ops> Tail(typename Ops::V y) {
   const V r = ReciprocalOfOnePlus<Ops>(z.high);
   // log1p(z + low) = log1p(z) + low / (1 + z): everything small is summed
   // before the one addition that rounds the result.
-  const V quadratic = Horner<Ops, typename Polynomials<T>::Log1p>(z.high);
-  const V correction =
-      Ops::Fma(Ops::Mul(z.high, z.high), quadratic, Ops::Mul(z.low, r));
+  const V correction = Ops::Fma(
+      Ops::Mul(z.high, z.high),
+      Horner<Ops, typename Polynomials<T>::Log1p>(z.high), Ops::Mul(z.low, r));
   // q = z r is near z / (1 + z); its residual z - q (1 + z), plus low, is
-  // corrected.
+  // corrected. z - q is exact (Sterbenz).
   const V q = Ops::Mul(z.high, r);
   const V residual =
       Ops::Add(Ops::NegFma(q, z.high, Ops::Sub(z.high, q)), z.low);

@@ -6,9 +6,9 @@ that later coefficients make up for the rounding of earlier ones.
 
     exp(-s)    = 1 - s + s^2 E(s)     on |s| <= ln(2) / 2, relative to exp
     log1p(z)   = z + z^2 L(z)         on [0, 1/e], relative to log1p
-    1 / (1+z) <= R(z)                 on [0, e^-1/2], relative; raised to lie above
+    1 / (1+z)  = R(z)                 on [0, 1/e], relative
     log1p(e^-y) = ln(2) - y/2 + y^2 C(y^2)   on y in [0, 1], relative to log1p
-    1 / (1 + e^y) = 1/2 - y S(y^2)           on y in [0, 1/2], relative
+    1 / (1 + e^y) = 1/2 - y/4 + y^3 S(y^2)   on y in [0, 1], relative
 
 Run: python kernels/fit/fit_polynomials.py
 """
@@ -114,7 +114,9 @@ def show(name, coefficients, worst, kind):
     print("  };")
 
 
-def fit_type(kind, exp_degree, log1p_degree, center_degree, slope_degree):
+def fit_type(
+    kind, exp_degree, log1p_degree, reciprocal_degree, center_degree, slope_degree
+):
     half = log(2) / 2 * mpf("1.0001")
     tiny = mpf(2) ** -40
     near = mpf(2) ** -12
@@ -140,10 +142,14 @@ def fit_type(kind, exp_degree, log1p_degree, center_degree, slope_degree):
     )
     show("Log1p", lg, worst, kind)
     r, worst = fit_rounded(
-        lambda z: 1 / (1 + z), lambda z: 1 + z, near, exp(mpf("-0.4999")), 4, kind
+        lambda z: 1 / (1 + z),
+        lambda z: 1 + z,
+        near,
+        exp(mpf(-1)) * mpf("1.001"),
+        reciprocal_degree,
+        kind,
     )
-    r[0] = rounded(r[0] + worst * mpf("1.25"), kind)
-    show("Reciprocal", r, worst * mpf("2.25"), kind)
+    show("Reciprocal", r, worst, kind)
 
     def center(s):
         return log(cosh(sqrt(s) / 2)) / s
@@ -160,22 +166,22 @@ def fit_type(kind, exp_degree, log1p_degree, center_degree, slope_degree):
     show("CenterLoss", c, worst, kind)
 
     def slope(s):
-        return tanh(sqrt(s) / 2) / (2 * sqrt(s))
+        y = sqrt(s)
+        return (y / 4 - tanh(y / 2) / 2) / (y * s)
 
     c, worst = fit_rounded(
         slope,
-        lambda s: sqrt(s) / (mpf(1) / 2 - sqrt(s) * slope(s)),
-        mpf(2) ** -24,
-        mpf(1) / 4,
+        lambda s: s * sqrt(s) / (mpf(1) / 2 - tanh(sqrt(s) / 2) / 2),
+        mpf(2) ** -20,
+        mpf(1),
         slope_degree,
         kind,
-        fixed=[0.25],
     )
     show("CenterSlope", c, worst, kind)
 
 
 if __name__ == "__main__":
     print("float32")
-    fit_type("float", 5, 6, 4, 3)
+    fit_type("float", 5, 6, 3, 4, 3)
     print("float64")
-    fit_type("double", 11, 14, 10, 7)
+    fit_type("double", 11, 14, 5, 10, 9)

@@ -1,8 +1,6 @@
 #include "tests/exhaustive/enumeration.h"
 
 #include <atomic>
-#include <bit>
-#include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <thread>
@@ -10,6 +8,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "tests/exhaustive/forms.h"
+#include "tests/exhaustive/judge.h"
 #include "tests/exhaustive/kernel_run.h"
 #include "tests/exhaustive/line.h"
 
@@ -53,43 +52,6 @@ class Magnitudes {
   uint32_t seed_;
   uint64_t count_;
 };
-
-// 1 where values must not fall along the line, -1 where they must not rise.
-void CountSteps(const Line& line, const std::vector<float>& values, float sign,
-                Violations& violations) {
-  const auto logits = line.logits();
-  for (size_t i = 0; i + 1 < values.size(); ++i) {
-    const bool same = logits[i] == logits[i + 1];  // -0 and +0
-    if (!(sign * values[i] <= sign * values[i + 1]) ||
-        (same && values[i] != values[i + 1])) {
-      violations.Add(logits[i]);
-    }
-  }
-}
-
-void Judge(const Line& line, const std::array<Results, 2>& results,
-           FormTally& tally) {
-  const auto logits = line.logits();
-  for (const int t : {0, 1}) {
-    const Results& of_t = results[t];
-    for (size_t i = 1; i + 1 < line.size(); ++i) {
-      if (std::isinf(logits[i])) continue;  // what fills the last line
-      const Exact exact = line.At(i, t);
-      tally.loss[t].Add(logits[i], of_t.losses[i], exact.loss);
-      tally.gradient[t].Add(logits[i], of_t.gradient[i], exact.gradient);
-    }
-    CountSteps(line, of_t.losses, t == 0 ? 1.0f : -1.0f, tally.loss_steps[t]);
-    CountSteps(line, of_t.gradient, 1.0f, tally.gradient_steps[t]);
-  }
-  const auto bits = [](float value) { return std::bit_cast<uint32_t>(value); };
-  for (size_t i = 1; i + 1 < line.size(); ++i) {
-    const size_t mirror = line.Mirror(i);
-    if (bits(results[1].losses[i]) != bits(results[0].losses[mirror]))
-      tally.loss_symmetry.Add(logits[i]);
-    if (bits(results[1].gradient[i]) != bits(-results[0].gradient[mirror]))
-      tally.gradient_symmetry.Add(logits[i]);
-  }
-}
 
 template <class Form>
 void JudgeForm(const Line& line, std::array<Results, 2>& results,
@@ -175,17 +137,6 @@ class Progress {
 };
 
 }  // namespace
-
-void FormTally::Merge(const FormTally& other) {
-  for (const int t : {0, 1}) {
-    loss[t].Merge(other.loss[t]);
-    gradient[t].Merge(other.gradient[t]);
-    loss_steps[t].Merge(other.loss_steps[t]);
-    gradient_steps[t].Merge(other.gradient_steps[t]);
-  }
-  loss_symmetry.Merge(other.loss_symmetry);
-  gradient_symmetry.Merge(other.gradient_symmetry);
-}
 
 void Enumeration::Merge(const Enumeration& other) {
   kernel.Merge(other.kernel);

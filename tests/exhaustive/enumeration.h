@@ -2,31 +2,13 @@
 #ifndef LOSSD_TESTS_EXHAUSTIVE_ENUMERATION_H_
 #define LOSSD_TESTS_EXHAUSTIVE_ENUMERATION_H_
 
-#include <array>
 #include <cstdint>
-#include <string>
 #include <vector>
 
 #include "kernels/cpu/cpu_kernel.h"
-#include "tests/exhaustive/ulp.h"
+#include "tests/exhaustive/judge.h"
 
 namespace lossd::exhaustive {
-
-// What a form (our kernel, a framework's formula) did over the logits.
-struct FormTally {
-  // Index: the target.
-  std::array<UlpTally, 2> loss;
-  std::array<UlpTally, 2> gradient;
-  // A loss that falls where it must not (target 1: rises), a gradient that
-  // falls, between neighbours in order of value; -0 and +0 differing.
-  std::array<Violations, 2> loss_steps;
-  std::array<Violations, 2> gradient_steps;
-  // L(x, 1) and L(-x, 0) of different bits; of the gradient but for the sign.
-  Violations loss_symmetry;
-  Violations gradient_symmetry;
-
-  void Merge(const FormTally& other);
-};
 
 struct EnumerationOptions {
   // 1: every logit. n: runs of 64 neighbours, one of every n runs, which one

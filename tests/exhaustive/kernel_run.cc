@@ -2,6 +2,7 @@
 
 #include <bit>
 #include <cstring>
+#include <limits>
 
 namespace lossd::exhaustive {
 
@@ -27,9 +28,19 @@ std::vector<uint64_t> KernelRun::SumsOf(const InstructionSet& set) {
                      partials_);
   std::vector<uint64_t> sums;
   for (const auto& partial : partials_) {
-    sums.push_back(std::bit_cast<uint64_t>(partial.loss_sum));
+    // A NaN's sign and payload are the machine's, in a sum.
+    const double sum = partial.loss_sum == partial.loss_sum
+                           ? partial.loss_sum
+                           : std::numeric_limits<double>::quiet_NaN();
+    sums.push_back(std::bit_cast<uint64_t>(sum));
   }
   return sums;
+}
+
+uint64_t KernelRun::nan_count() const {
+  uint64_t count = 0;
+  for (const auto& partial : partials_) count += partial.nan_count;
+  return count;
 }
 
 void KernelRun::Compute(const InstructionSet& set,

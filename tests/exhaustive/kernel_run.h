@@ -28,6 +28,9 @@ class KernelRun {
   bool OtherPathsAgree(const kernels::cpu::InstructionSet& set, int t,
                        const Results& results);
 
+  // NaN logits that the last computation counted.
+  uint64_t nan_count() const;
+
  private:
   struct alignas(64) CacheLine {
     float values[16];

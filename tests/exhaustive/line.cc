@@ -6,26 +6,26 @@
 namespace lossd::exhaustive {
 namespace {
 
-// What both signs of a logit share.
-struct Shared {
-  double log1p;
-  double large;  // 1 / (1 + z)
-  double small;  // z / (1 + z)
+// The value at x >= 0 and at -x.
+struct Mirrored {
+  Exact at;
+  Exact at_minus;
 };
 
-Shared SharedAt(double magnitude) {
-  const double z = std::exp(-magnitude);
+// Sums of terms of one sign only, so each value is a few roundings of float64
+// away from the exact one: ProveReference() measures it.
+Mirrored MirroredAt(double x) {
+  const double z = std::exp(-x);
   const double sum = 1 + z;
-  return {std::log1p(z), 1 / sum, z / sum};
+  const double log1p = std::log1p(z);
+  return {{x + log1p, 1 / sum}, {log1p, z / sum}};
 }
 
 }  // namespace
 
 Exact ExactAt(float x) {
-  const double y = std::fabs(static_cast<double>(x));
-  const Shared shared = SharedAt(y);
-  if (std::signbit(x)) return {shared.log1p, shared.small};
-  return {y + shared.log1p, shared.large};
+  const Mirrored both = MirroredAt(std::fabs(x));
+  return std::signbit(x) ? both.at_minus : both.at;
 }
 
 Line::Line(std::span<const uint32_t> magnitudes)
@@ -35,9 +35,9 @@ Line::Line(std::span<const uint32_t> magnitudes)
     const float y = std::bit_cast<float>(magnitudes[k]);
     logits_[n + k] = y;
     logits_[n - 1 - k] = -y;
-    const Shared shared = SharedAt(y);
-    exact_[n + k] = {y + shared.log1p, shared.large};
-    exact_[n - 1 - k] = {shared.log1p, shared.small};
+    const Mirrored both = MirroredAt(y);
+    exact_[n + k] = both.at;
+    exact_[n - 1 - k] = both.at_minus;
   }
 }
 

@@ -3,6 +3,7 @@
 // broken, 2 if a flag makes no sense.
 #include <algorithm>
 #include <cstdio>
+#include <fstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -19,6 +20,9 @@ ABSL_FLAG(uint64_t, stride, 1, "One of how many runs of 64 logits is judged");
 ABSL_FLAG(uint32_t, seed, 1, "Which ones, with a stride above 1");
 ABSL_FLAG(std::string, instruction_sets, "best",
           "best, all, or the name of one");
+ABSL_FLAG(uint64_t, reference_samples, 1 << 18,
+          "Drawn logits at which the reference is held against MPFR");
+ABSL_FLAG(std::string, json, "", "File that the findings are written to");
 ABSL_FLAG(bool, peers, true, "Judge PyTorch's and Caffe's forms too");
 
 namespace {
@@ -43,6 +47,13 @@ int Threads() {
                         static_cast<int>(std::thread::hardware_concurrency()));
 }
 
+// As it was typed, without the program's folder.
+std::string Command(int argc, char** argv) {
+  std::string command = "exhaustive";
+  for (int i = 1; i < argc; ++i) command += std::string(" ") + argv[i];
+  return command;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -61,9 +72,20 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "exhaustive: bad --instruction_sets or --stride\n");
     return 2;
   }
-  const auto found = lossd::exhaustive::Enumerate(options);
-  std::printf("%s", lossd::exhaustive::Markdown(found).c_str());
-  const std::string broken = lossd::exhaustive::Broken(found);
+  const std::string json_path = absl::GetFlag(FLAGS_json);
+  lossd::exhaustive::Report report;
+  report.command = Command(argc, argv);
+  report.options = options;
+  report.reference = lossd::exhaustive::ProveReference(
+      absl::GetFlag(FLAGS_reference_samples), options.seed);
+  report.limits =
+      lossd::exhaustive::CheckLimits(options.instruction_sets, options.stride);
+  report.enumeration = lossd::exhaustive::Enumerate(options);
+  std::fputs(lossd::exhaustive::Markdown(report).c_str(), stdout);
+  if (!json_path.empty()) {
+    std::ofstream(json_path) << lossd::exhaustive::Json(report);
+  }
+  const std::string broken = lossd::exhaustive::Broken(report);
   if (!broken.empty()) std::printf("\nBroken:\n%s", broken.c_str());
   return broken.empty() ? 0 : 1;
 }

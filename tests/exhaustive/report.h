@@ -5,13 +5,25 @@
 #include <string>
 
 #include "tests/exhaustive/enumeration.h"
+#include "tests/exhaustive/limits.h"
+#include "tests/exhaustive/reference_proof.h"
 
 namespace lossd::exhaustive {
 
-std::string Markdown(const Enumeration& enumeration);
+struct Report {
+  std::string command;  // that makes this report again
+  EnumerationOptions options;
+  ReferenceErrors reference;
+  LimitFindings limits;
+  Enumeration enumeration;
+};
 
-// What breaks a bound of ours, a line each; "" if nothing does.
-std::string Broken(const Enumeration& enumeration);
+std::string Markdown(const Report& report);
+std::string Json(const Report& report);
+
+// What breaks a bound of ours, a line each; "" if nothing does. The frameworks'
+// forms may do as they like.
+std::string Broken(const Report& report);
 
 }  // namespace lossd::exhaustive
 

@@ -41,7 +41,12 @@ inline constexpr std::array<double, 8> kBucketEnds = {0.5, 0.6, 0.7, 0.8,
 // gives the same tally.
 struct UlpTally {
   uint64_t count = 0;
+  // Results that are the float32 nearest to the exact value; all of them, and
+  // those of logits of 2^-12 <= |x| < 128, where results are neither constants
+  // nor the logit itself.
   uint64_t rounded_correctly = 0;
+  uint64_t middle_count = 0;
+  uint64_t middle_rounded_correctly = 0;
   std::array<uint64_t, kBucketEnds.size() + 1> buckets{};
   double max = 0;
   float worst = 0;  // the logit of `max`; of several the least
@@ -52,7 +57,12 @@ struct UlpTally {
   void Add(float x, float got, double exact) {
     const double ulps = Ulps(got, exact);
     ++count;
-    rounded_correctly += got == static_cast<float>(exact) ? 1 : 0;
+    const uint64_t rounded = got == static_cast<float>(exact) ? 1 : 0;
+    rounded_correctly += rounded;
+    if (std::fabs(x) >= 0x1p-12f && std::fabs(x) < 128) {
+      ++middle_count;
+      middle_rounded_correctly += rounded;
+    }
     size_t bucket = 0;
     while (bucket < kBucketEnds.size() && ulps > kBucketEnds[bucket]) ++bucket;
     ++buckets[bucket];
@@ -70,6 +80,8 @@ struct UlpTally {
     }
     count += other.count;
     rounded_correctly += other.rounded_correctly;
+    middle_count += other.middle_count;
+    middle_rounded_correctly += other.middle_rounded_correctly;
     for (size_t i = 0; i < buckets.size(); ++i) buckets[i] += other.buckets[i];
     if (std::fabs(other.first_lost) < std::fabs(first_lost))
       first_lost = other.first_lost;

@@ -8,7 +8,8 @@ readonly BUILD_PACKAGES=(
   libabsl-dev libbenchmark-dev libfmt-dev libgrpc++-dev libhwy-dev libprotobuf-dev
   libspdlog-dev nlohmann-json3-dev prometheus-cpp-dev protobuf-compiler
   protobuf-compiler-grpc)
-readonly TEST_PACKAGES=(curl golang-go libgmock-dev libgtest-dev openssl prometheus)
+readonly TEST_PACKAGES=(
+  curl golang-go libgmock-dev libgtest-dev libmpfr-dev openssl prometheus)
 readonly LINT_PACKAGES=(clang-format clang-tidy codespell shellcheck)
 
 # The last grpcurl that the distribution's Go (1.19) builds.

@@ -1,0 +1,201 @@
+#include "tests/exhaustive/report.h"
+
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "nlohmann/json.hpp"
+
+namespace lossd::exhaustive {
+namespace {
+
+constexpr double kMaxUlps = 2;
+
+// JSON has no infinity.
+nlohmann::json JsonNumber(double value) {
+  if (std::isinf(value)) return "infinity";
+  return value;
+}
+
+std::string Ulp(double ulps) {
+  return ulps < 1e4 ? absl::StrFormat("%.3f", ulps)
+                    : absl::StrFormat("%.1e", ulps);
+}
+
+// A share in per cent; what there is of little stays visible.
+std::string Share(uint64_t part, uint64_t whole) {
+  if (part == 0) return "0";
+  const double percent =
+      100.0 * static_cast<double>(part) / static_cast<double>(whole);
+  return percent < 0.01 ? absl::StrFormat("%.1e", percent)
+                        : absl::StrFormat("%.2f", percent);
+}
+
+std::string Row(const char* form, const char* output, int t,
+                const UlpTally& tally, const Violations& steps,
+                const Violations& symmetry) {
+  std::string row = absl::StrFormat("| %s | %s, t = %d | %s | %a |", form,
+                                    output, t, Ulp(tally.max), tally.worst);
+  for (const uint64_t bucket : tally.buckets) {
+    absl::StrAppend(&row, " ", Share(bucket, tally.count), " |");
+  }
+  absl::StrAppend(&row, " ",
+                  Share(tally.middle_rounded_correctly, tally.middle_count),
+                  " |");
+  absl::StrAppend(&row, " ", steps.count, " | ", symmetry.count, " | ");
+  absl::StrAppend(&row,
+                  std::isinf(tally.first_lost)
+                      ? "-"
+                      : absl::StrFormat("%.4g", std::fabs(tally.first_lost)),
+                  " |\n");
+  return row;
+}
+
+std::string Rows(const char* form, const FormTally& tally) {
+  std::string rows;
+  if (tally.loss[0].count == 0) return rows;
+  for (const int t : {0, 1}) {
+    absl::StrAppend(&rows, Row(form, "loss", t, tally.loss[t],
+                               tally.loss_steps[t], tally.loss_symmetry));
+  }
+  for (const int t : {0, 1}) {
+    absl::StrAppend(&rows,
+                    Row(form, "gradient", t, tally.gradient[t],
+                        tally.gradient_steps[t], tally.gradient_symmetry));
+  }
+  return rows;
+}
+
+std::string Heading() {
+  std::string names = "| form | output | max ulp | at x | % 0-0.5 |";
+  std::string rule = "|---|---|--:|--:|--:|";
+  for (size_t i = 0; i + 1 < kBucketEnds.size(); ++i) {
+    absl::StrAppend(&names, " -", kBucketEnds[i + 1], " |");
+    absl::StrAppend(&rule, "--:|");
+  }
+  absl::StrAppend(
+      &names, " >", kBucketEnds.back(),
+      " | % rounded correctly, middle | steps back | asymmetries | no digit "
+      "left from abs x |\n");
+  return names + rule + "--:|--:|--:|--:|--:|\n";
+}
+
+void AppendBroken(const std::string& what, const UlpTally& tally,
+                  std::string& broken) {
+  if (tally.max <= kMaxUlps) return;
+  absl::StrAppendFormat(&broken, "%s: %s ulp at %a\n", what, Ulp(tally.max),
+                        tally.worst);
+}
+
+void AppendBroken(const std::string& what, const Violations& violations,
+                  std::string& broken) {
+  if (violations.count == 0) return;
+  absl::StrAppendFormat(&broken, "%s: %u, the first at %a (%.9g)\n", what,
+                        violations.count, violations.first, violations.first);
+}
+
+std::string ReferenceLine(const ReferenceErrors& errors) {
+  return absl::StrFormat(
+      "The float64 reference is within 2^%.1f ulp (loss) and 2^%.1f ulp "
+      "(gradient) of MPFR's\nvalues at %u logits.\n",
+      std::log2(errors.loss), std::log2(errors.gradient), errors.logits);
+}
+
+nlohmann::json JsonOf(const UlpTally& tally) {
+  return {{"count", tally.count},
+          {"max_ulps", JsonNumber(tally.max)},
+          {"worst_logit", tally.worst},
+          {"rounded_correctly", tally.rounded_correctly},
+          {"middle_count", tally.middle_count},
+          {"middle_rounded_correctly", tally.middle_rounded_correctly},
+          {"histogram", tally.buckets},
+          {"first_lost_logit", JsonNumber(tally.first_lost)}};
+}
+
+nlohmann::json JsonOf(const Violations& violations) {
+  return {{"count", violations.count},
+          {"first_logit", JsonNumber(violations.first)}};
+}
+
+nlohmann::json JsonOf(const FormTally& tally) {
+  nlohmann::json json;
+  for (const int t : {0, 1}) {
+    const std::string of = absl::StrCat("_target_", t);
+    json["loss" + of] = JsonOf(tally.loss[t]);
+    json["gradient" + of] = JsonOf(tally.gradient[t]);
+    json["loss_steps_back" + of] = JsonOf(tally.loss_steps[t]);
+    json["gradient_steps_back" + of] = JsonOf(tally.gradient_steps[t]);
+  }
+  json["loss_asymmetries"] = JsonOf(tally.loss_symmetry);
+  json["gradient_asymmetries"] = JsonOf(tally.gradient_symmetry);
+  return json;
+}
+
+void AppendBrokenForm(const FormTally& kernel, std::string& broken) {
+  for (const int t : {0, 1}) {
+    const std::string of = absl::StrCat(", t = ", t);
+    AppendBroken("loss" + of, kernel.loss[t], broken);
+    AppendBroken("gradient" + of, kernel.gradient[t], broken);
+    AppendBroken("steps back of the loss" + of, kernel.loss_steps[t], broken);
+    AppendBroken("steps back of the gradient" + of, kernel.gradient_steps[t],
+                 broken);
+  }
+  AppendBroken("asymmetries of the loss", kernel.loss_symmetry, broken);
+  AppendBroken("asymmetries of the gradient", kernel.gradient_symmetry, broken);
+}
+
+}  // namespace
+
+std::string Markdown(const Report& report) {
+  const Enumeration& enumeration = report.enumeration;
+  return absl::StrCat(
+      "    ", report.command, "\n\n", ReferenceLine(report.reference),
+      absl::StrFormat(
+          "%u float32 logits for each of the targets 0 and 1; both infinities "
+          "and %u NaNs\nbeside them%s.\n\n",
+          enumeration.kernel.loss[0].count, report.limits.nans,
+          report.limits.broken.empty() ? " give their limits and NaN" : ""),
+      Heading(), Rows("lossd", enumeration.kernel),
+      Rows("PyTorch", enumeration.pytorch), Rows("Caffe", enumeration.caffe));
+}
+
+std::string Json(const Report& report) {
+  const Enumeration& enumeration = report.enumeration;
+  nlohmann::json json;
+  json["command"] = report.command;
+  json["seed"] = report.options.seed;
+  json["stride"] = report.options.stride;
+  json["histogram_ends"] = kBucketEnds;
+  json["reference"] = {{"logits", report.reference.logits},
+                       {"loss_ulps", report.reference.loss},
+                       {"gradient_ulps", report.reference.gradient}};
+  json["limits"] = {{"nans", report.limits.nans},
+                    {"broken", report.limits.broken}};
+  json["lossd"] = JsonOf(enumeration.kernel);
+  if (report.options.peers) {
+    json["pytorch"] = JsonOf(enumeration.pytorch);
+    json["caffe"] = JsonOf(enumeration.caffe);
+  }
+  json["differing_paths"] = JsonOf(enumeration.paths);
+  json["differing_instruction_sets"] = JsonOf(enumeration.instruction_sets);
+  json["broken"] = Broken(report);
+  return json.dump(2) + "\n";
+}
+
+std::string Broken(const Report& report) {
+  const Enumeration& enumeration = report.enumeration;
+  std::string broken = report.limits.broken;
+  AppendBrokenForm(enumeration.kernel, broken);
+  AppendBroken("lines on which another loop gives other bits",
+               enumeration.paths, broken);
+  AppendBroken("lines on which another instruction set gives other bits",
+               enumeration.instruction_sets, broken);
+  if (report.reference.loss > kReferenceBound ||
+      report.reference.gradient > kReferenceBound) {
+    absl::StrAppend(&broken,
+                    "the reference: ", ReferenceLine(report.reference));
+  }
+  return broken;
+}
+
+}  // namespace lossd::exhaustive

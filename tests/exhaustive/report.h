@@ -1,0 +1,30 @@
+// What was found, as Markdown for people and as JSON for programs.
+#ifndef LOSSD_TESTS_EXHAUSTIVE_REPORT_H_
+#define LOSSD_TESTS_EXHAUSTIVE_REPORT_H_
+
+#include <string>
+
+#include "tests/exhaustive/enumeration.h"
+#include "tests/exhaustive/limits.h"
+#include "tests/exhaustive/reference_proof.h"
+
+namespace lossd::exhaustive {
+
+struct Report {
+  std::string command;  // that makes this report again
+  EnumerationOptions options;
+  ReferenceErrors reference;
+  LimitFindings limits;
+  Enumeration enumeration;
+};
+
+std::string Markdown(const Report& report);
+std::string Json(const Report& report);
+
+// What breaks a bound of ours, a line each; "" if nothing does. The frameworks'
+// forms may do as they like.
+std::string Broken(const Report& report);
+
+}  // namespace lossd::exhaustive
+
+#endif  // LOSSD_TESTS_EXHAUSTIVE_REPORT_H_

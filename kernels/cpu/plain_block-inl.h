@@ -59,6 +59,22 @@ struct PlainBlock {
   std::byte* gradient;
 };
 
+// How far ahead of the arithmetic memory is asked for. From main memory the
+// loop is a fifth faster for it (the machine's own prefetching stops at every
+// page); 512 bytes or 8192 gain half of that.
+inline constexpr uint64_t kPrefetchBytes = 2048;
+
+// Asks for the lines that hold `bytes` bytes, kPrefetchBytes after `from`; they
+// may lie past the end of what there is.
+template <bool kWrite>
+LOSSD_ELEMENT_FN void PrefetchAhead(const std::byte* from, uint64_t bytes) {
+  const auto ahead = reinterpret_cast<uintptr_t>(from) + kPrefetchBytes;
+  for (uint64_t line = 0; line < bytes; line += 64) {
+    __builtin_prefetch(reinterpret_cast<const void*>(ahead + line),
+                       kWrite ? 1 : 0);
+  }
+}
+
 // Vector `i` of a block: stores its gradient, returns its losses, and collects
 // the targets' bits in `seen`.
 template <class Ops, class Logits, class Targets, bool kGradient>

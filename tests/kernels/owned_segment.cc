@@ -4,16 +4,13 @@
 #include <bit>
 #include <cstring>
 #include <limits>
+#include <type_traits>
+#include <utility>
+
+#include "kernels/half.h"
 
 namespace lossd::kernels {
 namespace {
-
-template <class T>
-void Append(double value, std::vector<std::byte>& to) {
-  const T narrow = static_cast<T>(value);
-  const auto* bytes = reinterpret_cast<const std::byte*>(&narrow);
-  to.insert(to.end(), bytes, bytes + sizeof(T));
-}
 
 bool SameBits(double a, double b) {
   return std::bit_cast<uint64_t>(a) == std::bit_cast<uint64_t>(b);
@@ -47,37 +44,45 @@ OwnedSegment::OwnedSegment(ElementType type, std::vector<uint64_t> dims) {
     segment.shape.dims[k] = dims[k];
     segment.element_count *= dims[k];
   }
-  segment.logits.type = segment.gradient_type = type;
+  segment.logits.type = type;
+  SetGradientType(type);
+}
+
+void OwnedSegment::SetGradientType(ElementType type) {
+  segment.gradient_type = type;
   gradient_.resize(ByteSize(type, segment.element_count));
   // A vector's memory is aligned to 16; the kernels store unaligned.
   segment.gradient = gradient_.data();
 }
 
+void OwnedSegment::SetOnes(std::vector<uint64_t> indices) {
+  segment.targets = Tensor();
+  ones_ = std::move(indices);
+  segment.ones = {.indices = ones_};
+}
+
+void OwnedSegment::SetOnes(uint64_t first, uint64_t stride, uint64_t count) {
+  segment.targets = Tensor();
+  segment.ones = {.first = first, .stride = stride, .count = count};
+}
+
 void OwnedSegment::Store(ElementType type, const std::vector<double>& values,
                          Bytes& bytes, Tensor& tensor) {
-  bytes.storage.clear();
-  if (type == ElementType::kBit) bytes.storage.resize((values.size() + 7) / 8);
+  bytes.storage.assign(ByteSize(type, values.size()), std::byte{0});
   for (size_t i = 0; i < values.size(); ++i) {
-    switch (type) {
-      case ElementType::kFloat32:
-        Append<float>(values[i], bytes.storage);
-        break;
-      case ElementType::kFloat64:
-        Append<double>(values[i], bytes.storage);
-        break;
-      case ElementType::kInt32:
-        Append<int32_t>(values[i], bytes.storage);
-        break;
-      case ElementType::kInt64:
-        Append<int64_t>(values[i], bytes.storage);
-        break;
-      case ElementType::kBit:
-        if (values[i] != 0) bytes.storage[i / 8] |= std::byte(1 << (i % 8));
-        break;
-      default:
-        Append<uint8_t>(values[i], bytes.storage);
-        break;
+    if (type == ElementType::kBit) {
+      if (values[i] != 0) bytes.storage[i / 8] |= std::byte(1 << (i % 8));
+      continue;
     }
+    WithStored(type, [&]<class Stored>(Stored stored) {
+      if constexpr (std::is_integral_v<Stored>) {
+        stored = static_cast<Stored>(values[i]);
+      } else {
+        StoreRounded(values[i], &stored);
+      }
+      std::memcpy(bytes.storage.data() + i * sizeof(stored), &stored,
+                  sizeof(stored));
+    });
   }
   bytes.pieces = {Piece(bytes.storage)};
   tensor = {type, bytes.pieces};
@@ -176,9 +181,9 @@ SegmentAnswer OwnedSegment::AnswerFrom(
 }
 
 std::vector<double> OwnedSegment::Values(
-    const std::vector<std::byte>& bytes) const {
+    ElementType type, const std::vector<std::byte>& bytes) const {
   const Piece piece(bytes);
-  const Tensor tensor = {segment.logits.type, {&piece, 1}};
+  const Tensor tensor = {type, {&piece, 1}};
   std::vector<double> values(bytes.empty() ? 0 : segment.element_count);
   for (size_t i = 0; i < values.size(); ++i) values[i] = ElementAt(tensor, i);
   return values;

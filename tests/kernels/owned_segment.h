@@ -30,14 +30,18 @@ std::string Difference(const SegmentAnswer& a, const SegmentAnswer& b);
 // Not copyable: the segment points into it.
 class OwnedSegment {
  public:
-  // `dims` empty: rank 0. Logits of float32 or float64, no options, gradient
-  // wanted.
+  // `dims` empty: rank 0. Logits of one of the four float types, no options, a
+  // gradient of the logits' type wanted.
   OwnedSegment(ElementType type, std::vector<uint64_t> dims);
   OwnedSegment(const OwnedSegment&) = delete;
   OwnedSegment& operator=(const OwnedSegment&) = delete;
 
   void SetLogits(const std::vector<double>& values);
   void SetTargets(ElementType type, const std::vector<double>& values);
+  // Targets by their ones, in place of a tensor: listed, or a progression.
+  void SetOnes(std::vector<uint64_t> indices);
+  void SetOnes(uint64_t first, uint64_t stride, uint64_t count);
+  void SetGradientType(ElementType type);
   // With the strides of the logits' shape; as many values as they reach.
   void SetWeights(const std::vector<double>& values,
                   const std::vector<uint64_t>& strides,
@@ -57,8 +61,12 @@ class OwnedSegment {
   SegmentAnswer Compute(const cpu::InstructionSet& set,
                         uint64_t step = 1u << 30);
 
-  std::vector<double> gradient() const { return Values(gradient_); }
-  std::vector<double> losses() const { return Values(losses_); }
+  std::vector<double> gradient() const {
+    return Values(segment.gradient_type, gradient_);
+  }
+  std::vector<double> losses() const {
+    return Values(segment.logits.type, losses_);
+  }
   SegmentAnswer AnswerFrom(const std::vector<BlockPartial>& partials,
                            double normalizer) const;
   // The factor of the gradient, counted first where it depends on counts.
@@ -76,9 +84,11 @@ class OwnedSegment {
   void SetOperand(ElementType type, const std::vector<double>& values,
                   const std::vector<uint64_t>& strides, Bytes& bytes,
                   Operand& operand);
-  std::vector<double> Values(const std::vector<std::byte>& bytes) const;
+  std::vector<double> Values(ElementType type,
+                             const std::vector<std::byte>& bytes) const;
 
   Bytes logits_, targets_, weights_, pos_weight_, upstream_;
+  std::vector<uint64_t> ones_;
   std::vector<std::byte> gradient_, losses_;
 };
 

@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
-#include <limits>
+#include <span>
+#include <thread>
 #include <type_traits>
 #include <utility>
 
@@ -173,6 +174,26 @@ SegmentAnswer OwnedSegment::Compute(const cpu::InstructionSet& set,
   return AnswerFrom(partials, normalizer);
 }
 
+SegmentAnswer OwnedSegment::ComputeOnThreads(const cpu::InstructionSet& set,
+                                             uint64_t threads) {
+  std::fill(gradient_.begin(), gradient_.end(), std::byte{0xcd});
+  std::fill(losses_.begin(), losses_.end(), std::byte{0xcd});
+  const double normalizer = CountedNormalizer();
+  const double scale = GradientScale(segment, normalizer);
+  std::vector<BlockPartial> partials(BlockCount(segment));
+  std::vector<std::thread> running;
+  for (uint64_t thread = 0; thread < threads; ++thread) {
+    running.emplace_back([&, thread] {
+      for (uint64_t k = thread; k < partials.size(); k += threads) {
+        set.compute_blocks(segment, scale, k,
+                           std::span(partials).subspan(k, 1));
+      }
+    });
+  }
+  for (std::thread& thread : running) thread.join();
+  return AnswerFrom(partials, normalizer);
+}
+
 SegmentAnswer OwnedSegment::AnswerFrom(
     const std::vector<BlockPartial>& partials, double normalizer) const {
   const Totals totals = Combine(partials);
@@ -187,135 +208,6 @@ std::vector<double> OwnedSegment::Values(
   std::vector<double> values(bytes.empty() ? 0 : segment.element_count);
   for (size_t i = 0; i < values.size(); ++i) values[i] = ElementAt(tensor, i);
   return values;
-}
-
-namespace {
-
-std::vector<uint64_t> RandomDims(std::mt19937& random) {
-  switch (random() % 7) {
-    case 0:
-      return {1 + random() % 70};
-    case 1:
-      return {kBlockElements - 2 + random() % 5};
-    case 2:
-      return {1 + random() % 9, 1 + random() % 9, 1 + random() % 40};
-    case 3:
-      return {1 + random() % 5, 700 + random() % 1500};
-    case 4:
-      return {(1 + random() % 3) * kBlockElements - 1 + random() % 3};
-    case 5:
-      if (random() % 2 == 0) return {random() % 3, 0, 7};
-      return {1 + random() % 400, 1 + random() % 3};
-    default:
-      return {};
-  }
-}
-
-// Strides that broadcast some dimensions, and how many elements they reach.
-std::vector<uint64_t> RandomStrides(const Shape& shape, std::mt19937& random,
-                                    uint64_t* count) {
-  std::vector<uint64_t> strides(static_cast<size_t>(shape.rank));
-  *count = 1;
-  for (size_t k = strides.size(); k-- > 0;) {
-    if (random() % 2 == 0) continue;
-    strides[k] = *count;
-    *count *= shape.dims[k];
-  }
-  return strides;
-}
-
-// An operand's broadcasting and values; in float64 some that float32 must
-// round.
-void SetRandomOperand(OwnedSegment& owned, std::mt19937& random,
-                      void (OwnedSegment::*set)(const std::vector<double>&,
-                                                const std::vector<uint64_t>&,
-                                                ElementType)) {
-  const bool wide = random() % 3 == 0;
-  uint64_t count = 0;
-  const auto strides = RandomStrides(owned.segment.shape, random, &count);
-  std::vector<double> values(count);
-  for (double& v : values) {
-    v = random() % 4 == 0 ? 0 : (wide ? 0.2 : 0.25) * (1 + random() % 8);
-  }
-  (owned.*set)(values, strides,
-               wide ? ElementType::kFloat64 : ElementType::kFloat32);
-}
-
-double RandomLogit(std::mt19937& random) {
-  switch (random() % 200) {
-    case 0:
-      return std::numeric_limits<double>::infinity();
-    case 1:
-      return -std::numeric_limits<double>::infinity();
-    case 2:
-      return 0;
-    case 3:
-      return -0.0;
-    case 4:
-      return random() % 4 == 0 ? std::numeric_limits<double>::quiet_NaN()
-                               : 1e-42;
-    case 5:
-      return -100 + 0.1 * (random() % 100);
-    default:
-      return std::normal_distribution<double>(
-          0, random() % 2 == 0 ? 1 : 20)(random);
-  }
-}
-
-void RandomOptions(OwnedSegment& owned, std::mt19937& random) {
-  LossOptions& options = owned.segment.options;
-  options.reduction = static_cast<Reduction>(random() % 3);
-  options.normalizer = static_cast<Normalizer>(random() % 6);
-  options.normalizer_value = 7.5;
-  if (random() % 3 == 0) options.loss_weight = 3.7;
-  if (random() % 3 == 0) options.ignore_target = random() % 2 == 0 ? 1 : 2;
-  if (random() % 3 == 0) options.label_smoothing = 0.1;
-  options.targets_in_unit_interval = random() % 4 != 0;
-  owned.segment.upstream_scalar = random() % 3 == 0 ? 0.3 : 1;
-  if (random() % 2 == 0) {
-    SetRandomOperand(owned, random, &OwnedSegment::SetWeights);
-  }
-  if (random() % 2 == 0) {
-    SetRandomOperand(owned, random, &OwnedSegment::SetPosWeight);
-  }
-  if (options.reduction == Reduction::kNone) {
-    owned.WantLosses();
-    if (random() % 2 == 0) {
-      SetRandomOperand(owned, random, &OwnedSegment::SetUpstream);
-    }
-  }
-}
-
-}  // namespace
-
-std::unique_ptr<OwnedSegment> RandomSegment(unsigned seed) {
-  std::mt19937 random(seed);
-  const ElementType type =
-      random() % 4 == 0 ? ElementType::kFloat64 : ElementType::kFloat32;
-  auto owned = std::make_unique<OwnedSegment>(type, RandomDims(random));
-  const uint64_t n = owned->segment.element_count;
-  std::vector<double> logits(n);
-  for (double& x : logits) x = RandomLogit(random);
-  owned->SetLogits(logits);
-
-  constexpr ElementType kTargets[] = {
-      ElementType::kFloat32, ElementType::kFloat64, ElementType::kUint8,
-      ElementType::kBool,    ElementType::kBit,     ElementType::kInt32,
-      ElementType::kInt64};
-  const ElementType target = random() % 3 == 0 ? type : kTargets[random() % 7];
-  const bool soft =
-      target == ElementType::kFloat32 || target == ElementType::kFloat64;
-  const bool bad = random() % 4 == 0;
-  std::vector<double> targets(n);
-  for (double& t : targets) {
-    t = soft && random() % 2 == 0 ? 0.001 * (random() % 1001) : random() % 2;
-    if (bad && random() % 50 == 0) t = target == ElementType::kBit ? 1 : 2;
-  }
-  owned->SetTargets(target, targets);
-  if (random() % 3 != 0) RandomOptions(*owned, random);
-  if (random() % 5 == 0) owned->segment.gradient = nullptr;
-  if (random() % 2 == 0) owned->CutPieces(random);
-  return owned;
 }
 
 }  // namespace lossd::kernels

@@ -1,10 +1,11 @@
-// Segments that own their memory, made by hand or at random.
+// Segments that own their memory.
 #ifndef LOSSD_TESTS_KERNELS_OWNED_SEGMENT_H_
 #define LOSSD_TESTS_KERNELS_OWNED_SEGMENT_H_
 
+#include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <random>
 #include <string>
 #include <vector>
@@ -26,6 +27,15 @@ struct SegmentAnswer {
 // Names the first difference, or "" if there is none. With a bad target the
 // request is refused, and nothing but the target's index is compared.
 std::string Difference(const SegmentAnswer& a, const SegmentAnswer& b);
+
+// How far `result` is from its rounding to `type` at most, well below the
+// largest of that type. 0 for types that arithmetic is done in: their errors
+// are the arithmetic's.
+inline double RoundingError(ElementType type, double result) {
+  if (type == ElementType::kBFloat16) return 0x1p-8 * std::fabs(result);
+  if (type != ElementType::kFloat16) return 0;
+  return std::max(0x1p-11 * std::fabs(result), 0x1p-25);
+}
 
 // Not copyable: the segment points into it.
 class OwnedSegment {
@@ -61,6 +71,10 @@ class OwnedSegment {
   SegmentAnswer Compute(const cpu::InstructionSet& set,
                         uint64_t step = 1u << 30);
 
+  // Computes block k on thread k % threads, one block a call.
+  SegmentAnswer ComputeOnThreads(const cpu::InstructionSet& set,
+                                 uint64_t threads);
+
   std::vector<double> gradient() const {
     return Values(segment.gradient_type, gradient_);
   }
@@ -91,11 +105,6 @@ class OwnedSegment {
   std::vector<uint64_t> ones_;
   std::vector<std::byte> gradient_, losses_;
 };
-
-// A request of every kind: sizes around the block, shapes, types, options,
-// broadcasting, infinite and NaN logits, ignored and bad targets. The same seed
-// gives the same segment.
-std::unique_ptr<OwnedSegment> RandomSegment(unsigned seed);
 
 }  // namespace lossd::kernels
 

@@ -1,9 +1,10 @@
 #include "kernels/sigmoid_loss.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstring>
+
+#include "kernels/half.h"
 
 namespace lossd::kernels {
 namespace {
@@ -25,41 +26,21 @@ void CopyOut(std::span<const Piece> pieces, uint64_t offset, size_t size,
   }
 }
 
-template <class T>
-double Read(const Tensor& tensor, uint64_t index) {
-  T value{};
-  CopyOut(tensor.pieces, index * sizeof(T), sizeof(T),
+template <class Stored>
+Stored Read(const Tensor& tensor, uint64_t index) {
+  Stored value{};
+  CopyOut(tensor.pieces, index * sizeof(Stored), sizeof(Stored),
           reinterpret_cast<std::byte*>(&value));
-  return static_cast<double>(value);
+  return value;
 }
 
-double ReadBit(const Tensor& tensor, uint64_t index) {
-  uint8_t byte = 0;
-  CopyOut(tensor.pieces, index / 8, 1, reinterpret_cast<std::byte*>(&byte));
-  return (byte >> (index % 8)) & 1;
-}
-
-double ReadBFloat16(const Tensor& tensor, uint64_t index) {
-  uint16_t bits = 0;
-  CopyOut(tensor.pieces, index * 2, 2, reinterpret_cast<std::byte*>(&bits));
-  return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
-}
-
-double ReadFloat16(const Tensor& tensor, uint64_t index) {
-  uint16_t bits = 0;
-  CopyOut(tensor.pieces, index * 2, 2, reinterpret_cast<std::byte*>(&bits));
-  const int exponent = (bits >> 10) & 31;
-  const double fraction = bits & 1023;
-  double value;
-  if (exponent == 31) {
-    value = fraction == 0 ? std::numeric_limits<double>::infinity()
-                          : std::numeric_limits<double>::quiet_NaN();
-  } else if (exponent == 0) {
-    value = std::ldexp(fraction, -24);
-  } else {
-    value = std::ldexp(1024 + fraction, exponent - 25);
+bool IsOne(const Ones& ones, uint64_t index) {
+  if (!ones.indices.empty()) {
+    return std::binary_search(ones.indices.begin(), ones.indices.end(), index);
   }
-  return (bits & 0x8000) != 0 ? -value : value;
+  if (index < ones.first) return false;
+  const uint64_t distance = index - ones.first;
+  return distance % ones.stride == 0 && distance / ones.stride < ones.count;
 }
 
 uint64_t FirstOf(uint64_t a, uint64_t b) { return a < b ? a : b; }
@@ -225,26 +206,36 @@ double LossOf(const Segment& segment, const Totals& totals, double normalizer) {
 }
 
 double ElementAt(const Tensor& tensor, uint64_t index) {
-  switch (tensor.type) {
-    case ElementType::kFloat32:
-      return Read<float>(tensor, index);
-    case ElementType::kFloat64:
-      return Read<double>(tensor, index);
-    case ElementType::kBFloat16:
-      return ReadBFloat16(tensor, index);
-    case ElementType::kFloat16:
-      return ReadFloat16(tensor, index);
-    case ElementType::kUint8:
-    case ElementType::kBool:
-      return Read<uint8_t>(tensor, index);
-    case ElementType::kBit:
-      return ReadBit(tensor, index);
-    case ElementType::kInt32:
-      return Read<int32_t>(tensor, index);
-    case ElementType::kInt64:
-      return Read<int64_t>(tensor, index);
+  if (tensor.type == ElementType::kBit) {
+    return (Read<uint8_t>(tensor, index / 8) >> (index % 8)) & 1;
   }
-  return 0;
+  double value = 0;
+  WithStored(tensor.type, [&](auto stored) {
+    value = Loaded<double>(Read<decltype(stored)>(tensor, index));
+  });
+  return value;
+}
+
+double TargetAt(const Segment& segment, uint64_t index) {
+  if (segment.targets.present()) return ElementAt(segment.targets, index);
+  return IsOne(segment.ones, index) ? 1 : 0;
+}
+
+std::optional<int64_t> AsInt64(double value) {
+  if (!(value >= -0x1p63 && value < 0x1p63)) return std::nullopt;
+  const auto whole = static_cast<int64_t>(value);
+  if (static_cast<double>(whole) != value) return std::nullopt;
+  return whole;
+}
+
+bool IsIgnored(const Segment& segment, uint64_t index) {
+  if (!segment.options.ignore_target) return false;
+  const double ignored = *segment.options.ignore_target;
+  if (segment.targets.present() &&
+      segment.targets.type == ElementType::kInt64) {
+    return AsInt64(ignored) == Read<int64_t>(segment.targets, index);
+  }
+  return TargetAt(segment, index) == ignored;
 }
 
 }  // namespace lossd::kernels

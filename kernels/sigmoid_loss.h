@@ -225,8 +225,19 @@ double GradientScale(const Segment& segment, double normalizer);
 // a segment of which nothing is valid.
 double LossOf(const Segment& segment, const Totals& totals, double normalizer);
 
-// The value of element `index` of a tensor, as float64: for messages.
+// The value of element `index` of a tensor, as float64: for messages. Exact but
+// for int64 values beyond 2^53, which are rounded.
 double ElementAt(const Tensor& tensor, uint64_t index);
+
+// The target of element `index`, whichever way targets are given.
+double TargetAt(const Segment& segment, uint64_t index);
+
+// The int64 that equals `value`, if there is one.
+std::optional<int64_t> AsInt64(double value);
+
+// True if the target of element `index` equals ignore_target exactly, also
+// where float64 does not hold it.
+bool IsIgnored(const Segment& segment, uint64_t index);
 
 }  // namespace lossd::kernels
 

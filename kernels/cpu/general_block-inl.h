@@ -80,6 +80,56 @@ void GeneralBlock(const Loss& loss, const StagedBlock<typename Ops::T>& staged,
   }
 }
 
+// Copies a block's logits as the arithmetic's type. float64 logits, and they
+// alone, are computed in float64, so nothing is rounded.
+template <class T>
+void CopyLogits(PieceCursor& logits, ElementType type, uint64_t first,
+                uint64_t n, T* to) {
+  alignas(64) std::byte scratch[kBlockElements * sizeof(T)];
+  const std::byte* from =
+      logits.Fetch(ByteSize(type, first), ByteSize(type, n), scratch);
+  WithStoredFloat(type, [&](auto stored) {
+    const auto* const elements =
+        reinterpret_cast<const decltype(stored)*>(from);
+    for (uint64_t i = 0; i < n; ++i)
+      to[i] = Loaded<T>(UnalignedAt(elements, i));
+  });
+}
+
+// Results on their way out, gradient or losses: straight to their place where
+// they are stored in the arithmetic's type, else beside it and rounded once.
+template <class T>
+class Results {
+ public:
+  // `to` is the segment's memory; null: these results are not wanted.
+  Results(ElementType type, std::byte* to) : type_(type), to_(to) {}
+
+  // Where the block that starts at element `first` is computed to, or null.
+  T* Begin(uint64_t first) {
+    if (to_ == nullptr) return nullptr;
+    return IsDirect() ? reinterpret_cast<T*>(to_) + first : beside_;
+  }
+
+  // Brings the block's `n` elements to their place.
+  void End(uint64_t first, uint64_t n) const {
+    if (to_ == nullptr || IsDirect()) return;
+    WithStoredFloat(type_, [&](auto stored) {
+      auto* const out = reinterpret_cast<decltype(stored)*>(to_) + first;
+      for (uint64_t i = 0; i < n; ++i) StoreRounded(beside_[i], out + i);
+    });
+  }
+
+ private:
+  bool IsDirect() const {
+    return type_ ==
+           (sizeof(T) == 8 ? ElementType::kFloat64 : ElementType::kFloat32);
+  }
+
+  const ElementType type_;
+  std::byte* const to_;
+  alignas(64) T beside_[kBlockElements];
+};
+
 template <class Ops, class Loss>
 void GeneralBlocks(const Loss& loss, const Segment& segment,
                    typename Ops::T scale, uint64_t first_block,
@@ -92,16 +142,14 @@ void GeneralBlocks(const Loss& loss, const Segment& segment,
   const GeneralScales<Ops> scales = {
       scale, static_cast<T>(segment.options.loss_weight),
       static_cast<T>(1 - smoothing), static_cast<T>(smoothing / 2)};
-  auto* const gradient = reinterpret_cast<T*>(segment.gradient);
-  auto* const losses = reinterpret_cast<T*>(segment.losses);
+  Results<T> gradient(segment.gradient_type, segment.gradient);
+  Results<T> losses(segment.logits.type, segment.losses);
   uint64_t block = first_block;
   for (BlockPartial& partial : partials) {
     partial = BlockPartial();
     const uint64_t first = block * kBlockElements;
     const uint64_t n = std::min(kBlockElements, segment.element_count - first);
-    auto* const to = reinterpret_cast<std::byte*>(staged.logits);
-    const std::byte* from = logits.Fetch(first * sizeof(T), n * sizeof(T), to);
-    if (from != to) std::memcpy(to, from, n * sizeof(T));
+    CopyLogits(logits, segment.logits.type, first, n, staged.logits);
     stager.Stage(block, /*all=*/true, staged, partial);
     // Vectors reach past the last element: let them see numbers.
     for (uint64_t i = n; i % Ops::kWidth != 0; ++i) {
@@ -109,8 +157,9 @@ void GeneralBlocks(const Loss& loss, const Segment& segment,
           staged.pos_weights[i] = staged.upstream[i] = 0;
     }
     GeneralBlock<Ops>(loss, staged, n, first, smoothing != 0, scales,
-                      gradient == nullptr ? nullptr : gradient + first,
-                      losses == nullptr ? nullptr : losses + first, partial);
+                      gradient.Begin(first), losses.Begin(first), partial);
+    gradient.End(first, n);
+    losses.End(first, n);
     ++block;
   }
 }

@@ -5,6 +5,8 @@
 #include <limits>
 #include <type_traits>
 
+#include "kernels/half.h"
+
 namespace lossd::kernels::cpu {
 namespace {
 
@@ -12,88 +14,117 @@ namespace {
 // compiler turns them into vectors: they would take longer than the arithmetic
 // otherwise.
 
-// What targets of type Source are compared in: it holds each of them exactly
-// (but for large int64 values, which are out of range in any case).
-template <class Source>
-using ComparedAs = std::conditional_t<std::is_same_v<Source, float> ||
-                                          std::is_same_v<Source, uint8_t>,
-                                      float, double>;
+// What targets of type Stored are compared in: it holds each of them exactly.
+template <class Stored>
+struct ComparedAs {
+  using Type = float;  // bytes and half types
+};
+template <>
+struct ComparedAs<double> {
+  using Type = double;
+};
+template <>
+struct ComparedAs<int32_t> {
+  using Type = double;
+};
+template <>
+struct ComparedAs<int64_t> {
+  using Type = int64_t;
+};
 
-// The ignored target; a NaN, which nothing equals, if there is none or a
-// Compared cannot be it.
+// The ignored target, if there is one and a Compared can be it.
 template <class Compared>
-Compared IgnoredTarget(const LossOptions& options) {
-  const Compared nan = std::numeric_limits<Compared>::quiet_NaN();
-  if (!options.ignore_target) return nan;
-  const auto rounded = static_cast<Compared>(*options.ignore_target);
-  return static_cast<double>(rounded) == *options.ignore_target ? rounded : nan;
-}
+struct IgnoredTarget {
+  bool any = false;
+  Compared value{};
 
-// The value as the logits' type. A float64 target just outside [0, 1] must not
-// become a float32 one inside, so the range is checked before it is rounded.
+  explicit IgnoredTarget(const LossOptions& options) {
+    if (!options.ignore_target) return;
+    const double wanted = *options.ignore_target;
+    if constexpr (std::is_same_v<Compared, int64_t>) {
+      any = AsInt64(wanted).has_value();
+      value = AsInt64(wanted).value_or(0);
+    } else {
+      value = static_cast<Compared>(wanted);
+      any = static_cast<double>(value) == wanted;
+    }
+  }
+};
+
+// The value as the arithmetic's type. A float64 target just outside [0, 1] must
+// not become a float32 one inside, so the range is checked before it is
+// rounded.
 template <class T, bool kUnitInterval, class Compared>
-T StagedTarget(Compared value, Compared ignored) {
+T StagedTarget(Compared value, const IgnoredTarget<Compared>& ignored) {
   constexpr T largest = std::numeric_limits<T>::max();
   const T rounded = static_cast<T>(value);
   const bool good = kUnitInterval
                         ? (value >= 0) & (value <= 1)
                         : (rounded >= -largest) & (rounded <= largest);
   const T kept = good ? rounded : std::numeric_limits<T>::quiet_NaN();
-  return value == ignored ? StagedBlock<T>::kIgnored : kept;
+  return ignored.any & (value == ignored.value) ? StagedBlock<T>::kIgnored
+                                                : kept;
 }
 
-template <class T, class Source, bool kUnitInterval>
+// Element `i` of an array at any address.
+template <class Stored>
+Stored StoredAt(const std::byte* from, uint64_t i) {
+  Stored value;
+  std::memcpy(&value, from + i * sizeof(Stored), sizeof(Stored));
+  return value;
+}
+
+template <class T, class Stored, bool kUnitInterval>
 void ConvertTargetsIn(const std::byte* from, uint64_t n,
                       const LossOptions& options, T* to) {
-  using Compared = ComparedAs<Source>;
-  const Compared ignored = IgnoredTarget<Compared>(options);
+  using Compared = typename ComparedAs<Stored>::Type;
+  const IgnoredTarget<Compared> ignored(options);
   for (uint64_t i = 0; i < n; ++i) {
-    Source value;
-    std::memcpy(&value, from + i * sizeof(Source), sizeof(Source));
-    to[i] =
-        StagedTarget<T, kUnitInterval>(static_cast<Compared>(value), ignored);
+    to[i] = StagedTarget<T, kUnitInterval>(
+        Loaded<Compared>(StoredAt<Stored>(from, i)), ignored);
   }
 }
 
-template <class T, class Source>
+template <class T, class Stored>
 void ConvertTargets(const std::byte* from, uint64_t n,
                     const LossOptions& options, T* to) {
   if (options.targets_in_unit_interval) {
-    ConvertTargetsIn<T, Source, true>(from, n, options, to);
+    ConvertTargetsIn<T, Stored, true>(from, n, options, to);
   } else {
-    ConvertTargetsIn<T, Source, false>(from, n, options, to);
+    ConvertTargetsIn<T, Stored, false>(from, n, options, to);
   }
 }
+
+// What targets of 0 and 1 are staged as: either may be the ignored one.
+template <class T>
+struct HardTargets {
+  T zero, one;
+  explicit HardTargets(const LossOptions& options) {
+    const IgnoredTarget<T> ignored(options);
+    zero = StagedTarget<T, true>(T{0}, ignored);
+    one = StagedTarget<T, true>(T{1}, ignored);
+  }
+};
 
 template <class T>
 void ConvertBits(const std::byte* from, uint64_t n, const LossOptions& options,
                  T* to) {
-  const T ignored = IgnoredTarget<T>(options);
-  const T zero = StagedTarget<T, true>(T{0}, ignored);
-  const T one = StagedTarget<T, true>(T{1}, ignored);
+  const HardTargets<T> hard(options);
   for (uint64_t i = 0; i < n; ++i) {
     const unsigned byte = std::to_integer<unsigned>(from[i / 8]);
-    to[i] = ((byte >> (i % 8)) & 1) != 0 ? one : zero;
+    to[i] = ((byte >> (i % 8)) & 1) != 0 ? hard.one : hard.zero;
   }
 }
 
-// Fills to[i] with the elements of a float operand that lie one after the
-// other.
+// Fills to[i] with the elements of an operand that lie one after the other.
 template <class T>
-void ConvertFloats(ElementType type, const std::byte* from, uint64_t n, T* to) {
-  if (type == ElementType::kFloat32) {
+void ConvertOperand(ElementType type, const std::byte* from, uint64_t n,
+                    T* to) {
+  WithStored(type, [&](auto stored) {
     for (uint64_t i = 0; i < n; ++i) {
-      float value;
-      std::memcpy(&value, from + i * sizeof(value), sizeof(value));
-      to[i] = static_cast<T>(value);
+      to[i] = Loaded<T>(StoredAt<decltype(stored)>(from, i));
     }
-  } else {
-    for (uint64_t i = 0; i < n; ++i) {
-      double value;
-      std::memcpy(&value, from + i * sizeof(value), sizeof(value));
-      to[i] = static_cast<T>(value);
-    }
-  }
+  });
 }
 
 // Takes the weights of ignored elements away; returns how many are ignored.
@@ -173,12 +204,39 @@ const std::byte* PieceCursor::Fetch(uint64_t offset, size_t size,
 }
 
 template <class T>
+void OnesCursor::Mark(uint64_t first, uint64_t n, T one, T* to) {
+  const uint64_t end = first + n;
+  const std::span<const uint64_t> list = ones_.indices;
+  if (!list.empty()) {
+    if (first != end_) {
+      next_ = static_cast<size_t>(
+          std::lower_bound(list.begin(), list.end(), first) - list.begin());
+    }
+    end_ = end;
+    for (; next_ < list.size() && list[next_] < end; ++next_) {
+      to[list[next_] - first] = one;
+    }
+    return;
+  }
+  uint64_t k = 0;
+  if (first > ones_.first) {
+    k = (first - ones_.first + ones_.stride - 1) / ones_.stride;
+  }
+  for (; k < ones_.count; ++k) {
+    const uint64_t index = ones_.first + k * ones_.stride;
+    if (index >= end) return;
+    to[index - first] = one;
+  }
+}
+
+template <class T>
 Stager<T>::Stager(const Segment& segment)
     : segment_(segment),
       targets_(segment.targets),
       weights_(segment.weights.tensor),
       pos_weights_(segment.pos_weight.tensor),
-      upstream_(segment.upstream.tensor) {}
+      upstream_(segment.upstream.tensor),
+      ones_(segment.ones) {}
 
 template <class T>
 void Stager<T>::Stage(uint64_t block, bool all, StagedBlock<T>& staged,
@@ -209,31 +267,20 @@ void Stager<T>::Stage(uint64_t block, bool all, StagedBlock<T>& staged,
 template <class T>
 void Stager<T>::StageTargets(uint64_t first, uint64_t n, T* to) {
   const LossOptions& options = segment_.options;
+  if (!segment_.targets.present()) {
+    const HardTargets<T> hard(options);
+    std::fill_n(to, n, hard.zero);
+    return ones_.Mark(first, n, hard.one, to);
+  }
   const ElementType type = segment_.targets.type;
   alignas(64) std::byte scratch[kBlockElements * 8];
   // A block starts at a multiple of 8 elements, so bits start at a whole byte.
   const std::byte* from =
       targets_.Fetch(ByteSize(type, first), ByteSize(type, n), scratch);
-  switch (type) {
-    case ElementType::kFloat32:
-      return ConvertTargets<T, float>(from, n, options, to);
-    case ElementType::kFloat64:
-      return ConvertTargets<T, double>(from, n, options, to);
-    case ElementType::kUint8:
-    case ElementType::kBool:
-      return ConvertTargets<T, uint8_t>(from, n, options, to);
-    case ElementType::kInt32:
-      return ConvertTargets<T, int32_t>(from, n, options, to);
-    case ElementType::kInt64:
-      return ConvertTargets<T, int64_t>(from, n, options, to);
-    case ElementType::kBit:
-      return ConvertBits<T>(from, n, options, to);
-    case ElementType::kBFloat16:
-    case ElementType::kFloat16:
-      break;
-  }
-  // Validation refuses the half types.
-  std::fill_n(to, n, std::numeric_limits<T>::quiet_NaN());
+  if (type == ElementType::kBit) return ConvertBits<T>(from, n, options, to);
+  WithStored(type, [&](auto stored) {
+    ConvertTargets<T, decltype(stored)>(from, n, options, to);
+  });
 }
 
 template <class T>
@@ -247,7 +294,7 @@ void Stager<T>::StageOperand(const Operand& operand, PieceCursor& cursor,
   const uint64_t size = ByteSize(type, 1);
   alignas(64) std::byte scratch[kBlockElements * 8];
   if (IsDense(segment_, operand)) {
-    ConvertFloats(type, cursor.Fetch(first * size, n * size, scratch), n, to);
+    ConvertOperand(type, cursor.Fetch(first * size, n * size, scratch), n, to);
     return;
   }
   // Rows of the innermost dimension; the coordinates of the row advance like a
@@ -269,8 +316,8 @@ void Stager<T>::StageOperand(const Operand& operand, PieceCursor& cursor,
             ? 1
             : std::min(n - i, shape.dims[last] - index % shape.dims[last]);
     const uint64_t span = stride == 0 ? 1 : run;
-    ConvertFloats(type, cursor.Fetch(position * size, span * size, scratch),
-                  span, to + i);
+    ConvertOperand(type, cursor.Fetch(position * size, span * size, scratch),
+                   span, to + i);
     if (stride == 0) std::fill_n(to + i, run, to[i]);
     i += run;
     index += run;

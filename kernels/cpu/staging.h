@@ -45,6 +45,22 @@ struct StagedBlock {
   alignas(64) T upstream[kBlockElements];
 };
 
+// Walks Segment::ones as blocks rise, so that only the first block's ones are
+// searched for.
+class OnesCursor {
+ public:
+  explicit OnesCursor(const Ones& ones) : ones_(ones) {}
+
+  // Sets to[i] to `one` where element first + i is a one, i < n.
+  template <class T>
+  void Mark(uint64_t first, uint64_t n, T one, T* to);
+
+ private:
+  const Ones& ones_;
+  uint64_t end_ = kNoIndex;  // of the block that was marked last
+  size_t next_ = 0;          // the first listed one that is not before end_
+};
+
 // Walks the blocks of a segment, from any first block on.
 template <class T>
 class Stager {
@@ -63,6 +79,7 @@ class Stager {
                     uint64_t first, uint64_t n, T* to);
   const Segment& segment_;
   PieceCursor targets_, weights_, pos_weights_, upstream_;
+  OnesCursor ones_;
 };
 
 extern template class Stager<float>;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 
 namespace lossd::kernels::cuda {
 namespace {
@@ -10,6 +11,14 @@ uint64_t PieceBytes(const Tensor& tensor) {
   uint64_t bytes = 0;
   for (const Piece& piece : tensor.pieces) bytes += piece.size();
   return bytes;
+}
+
+uint64_t GradientBytes(const Segment& segment) {
+  return ByteSize(segment.gradient_type, segment.element_count);
+}
+
+uint64_t LossesBytes(const Segment& segment) {
+  return ByteSize(segment.logits.type, segment.element_count);
 }
 
 void CopyPieces(const Tensor& tensor, std::byte* to) {
@@ -65,6 +74,31 @@ PackedOperand PackOperand(const Operand& operand, const Shape& shape,
   return packed;
 }
 
+void PackTargets(const Segment& segment, Places& input, PackedSegment& packed) {
+  const LossOptions& options = segment.options;
+  packed.ignores = options.ignore_target.has_value();
+  packed.ignore_target = options.ignore_target.value_or(0);
+  packed.targets_in_unit_interval = options.targets_in_unit_interval;
+  if (segment.targets.present()) {
+    packed.targets_type = segment.targets.type;
+    packed.targets = input.Take(PieceBytes(segment.targets));
+    if (packed.ignores && packed.targets_type == ElementType::kInt64) {
+      const std::optional<int64_t> whole = AsInt64(packed.ignore_target);
+      packed.ignores = whole.has_value();
+      packed.ignore_integer = whole.value_or(0);
+    }
+    return;
+  }
+  const Ones& ones = segment.ones;
+  const bool listed = !ones.indices.empty();
+  packed.target_form =
+      listed ? TargetForm::kListedOnes : TargetForm::kSteppedOnes;
+  packed.ones_count = listed ? ones.indices.size() : ones.count;
+  packed.ones_first = ones.first;
+  packed.ones_stride = ones.stride;
+  if (listed) packed.targets = input.Take(ones.indices.size_bytes());
+}
+
 PackedSegment PackSegment(const BatchItem& item, Places& input,
                           Places& output) {
   const Segment& segment = *item.segment;
@@ -74,20 +108,20 @@ PackedSegment PackSegment(const BatchItem& item, Places& input,
   packed.kind = options.kind;
   packed.parameters = ParametersOf(options);
   packed.logits_type = segment.logits.type;
-  packed.targets_type = segment.targets.type;
+  packed.gradient_type = segment.gradient_type;
   packed.logits = input.Take(PieceBytes(segment.logits));
-  packed.targets = input.Take(PieceBytes(segment.targets));
+  PackTargets(segment, input, packed);
   packed.weights = PackOperand(segment.weights, segment.shape, input);
   packed.pos_weight = PackOperand(segment.pos_weight, segment.shape, input);
   packed.upstream = PackOperand(segment.upstream, segment.shape, input);
-  const uint64_t bytes = ByteSize(segment.logits.type, segment.element_count);
-  if (segment.gradient != nullptr) packed.gradient = output.Take(bytes);
-  if (segment.losses != nullptr) packed.losses = output.Take(bytes);
+  if (segment.gradient != nullptr) {
+    packed.gradient = output.Take(GradientBytes(segment));
+  }
+  if (segment.losses != nullptr) {
+    packed.losses = output.Take(LossesBytes(segment));
+  }
   packed.rank = segment.shape.rank;
   std::copy_n(segment.shape.dims.begin(), kMaxRank, packed.dims);
-  packed.ignores = options.ignore_target.has_value();
-  packed.ignore_target = options.ignore_target.value_or(0);
-  packed.targets_in_unit_interval = options.targets_in_unit_interval;
   packed.label_smoothing = options.label_smoothing;
   packed.loss_weight = options.loss_weight;
   packed.gradient_scale = item.gradient_scale;
@@ -127,6 +161,10 @@ void BatchLayout::Stage(std::byte* input) const {
     }
     CopyPieces(segment.logits, input + packed.logits);
     CopyPieces(segment.targets, input + packed.targets);
+    if (packed.target_form == TargetForm::kListedOnes) {
+      const auto ones = std::as_bytes(segment.ones.indices);
+      std::memcpy(input + packed.targets, ones.data(), ones.size());
+    }
     CopyPieces(segment.weights.tensor, input + packed.weights.offset);
     CopyPieces(segment.pos_weight.tensor, input + packed.pos_weight.offset);
     CopyPieces(segment.upstream.tensor, input + packed.upstream.offset);
@@ -149,13 +187,13 @@ std::span<const BlockPartial> BatchLayout::Partials(
 void BatchLayout::CopyResults(size_t index, const std::byte* output) const {
   const Segment& segment = *segments_[index];
   const PackedSegment& packed = packed_[index];
-  const uint64_t bytes = ByteSize(segment.logits.type, segment.element_count);
-  if (bytes == 0) return;
+  if (segment.element_count == 0) return;
   if (segment.gradient != nullptr) {
-    std::memcpy(segment.gradient, output + packed.gradient, bytes);
+    std::memcpy(segment.gradient, output + packed.gradient,
+                GradientBytes(segment));
   }
   if (segment.losses != nullptr) {
-    std::memcpy(segment.losses, output + packed.losses, bytes);
+    std::memcpy(segment.losses, output + packed.losses, LossesBytes(segment));
   }
 }
 

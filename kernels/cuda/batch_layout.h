@@ -30,6 +30,13 @@ enum class Access : uint8_t {
   kStrided,  // through the shape and the strides
 };
 
+// How a segment's targets are given.
+enum class TargetForm : uint8_t {
+  kTensor,
+  kListedOnes,   // uint64_t indices that rise
+  kSteppedOnes,  // first, first + stride, ...
+};
+
 // An operand on the device. Plain arrays: device code reads it.
 struct PackedOperand {
   uint64_t offset = 0;  // in the input
@@ -42,15 +49,17 @@ struct PackedOperand {
 // pointers.
 struct PackedSegment {
   uint64_t element_count = 0;
-  uint64_t first_block = 0;  // in the batch
-  uint64_t logits = 0;       // offsets in the input
-  uint64_t targets = 0;
+  uint64_t first_block = 0;      // in the batch
+  uint64_t logits = 0;           // offsets in the input
+  uint64_t targets = 0;          // of kSteppedOnes: nothing is there
   uint64_t gradient = kNoIndex;  // offsets in the output; kNoIndex: not wanted
   uint64_t losses = kNoIndex;
   LossKind kind = LossKind::kSigmoidCrossEntropy;
   LossParameters parameters;
   ElementType logits_type = ElementType::kFloat32;
+  ElementType gradient_type = ElementType::kFloat32;
   ElementType targets_type = ElementType::kFloat32;
+  TargetForm target_form = TargetForm::kTensor;
   bool ignores = false;
   bool targets_in_unit_interval = true;
   int32_t rank = 0;
@@ -58,7 +67,11 @@ struct PackedSegment {
   PackedOperand weights;
   PackedOperand pos_weight;
   PackedOperand upstream;
+  uint64_t ones_count = 0;
+  uint64_t ones_first = 0;
+  uint64_t ones_stride = 1;
   double ignore_target = 0;
+  int64_t ignore_integer = 0;  // int64 targets are compared with this one
   double label_smoothing = 0;
   double loss_weight = 1;  // of the losses of Reduction::kNone
   double gradient_scale = 0;

@@ -45,9 +45,8 @@ struct Inputs {
 
 Inputs InputsOf(const Segment& segment, uint64_t i) {
   Inputs in;
-  const double t = ElementAt(segment.targets, i);
-  in.valid =
-      !(segment.options.ignore_target && *segment.options.ignore_target == t);
+  const double t = TargetAt(segment, i);
+  in.valid = !IsIgnored(segment, i);
   in.x = ElementAt(segment.logits, i);
   const long double smoothing = segment.options.label_smoothing;
   in.t = t * (1 - smoothing) + smoothing / 2;

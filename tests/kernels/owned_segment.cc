@@ -3,17 +3,15 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
-#include <limits>
+#include <span>
+#include <thread>
+#include <type_traits>
+#include <utility>
+
+#include "kernels/half.h"
 
 namespace lossd::kernels {
 namespace {
-
-template <class T>
-void Append(double value, std::vector<std::byte>& to) {
-  const T narrow = static_cast<T>(value);
-  const auto* bytes = reinterpret_cast<const std::byte*>(&narrow);
-  to.insert(to.end(), bytes, bytes + sizeof(T));
-}
 
 bool SameBits(double a, double b) {
   return std::bit_cast<uint64_t>(a) == std::bit_cast<uint64_t>(b);
@@ -47,37 +45,45 @@ OwnedSegment::OwnedSegment(ElementType type, std::vector<uint64_t> dims) {
     segment.shape.dims[k] = dims[k];
     segment.element_count *= dims[k];
   }
-  segment.logits.type = segment.gradient_type = type;
+  segment.logits.type = type;
+  SetGradientType(type);
+}
+
+void OwnedSegment::SetGradientType(ElementType type) {
+  segment.gradient_type = type;
   gradient_.resize(ByteSize(type, segment.element_count));
   // A vector's memory is aligned to 16; the kernels store unaligned.
   segment.gradient = gradient_.data();
 }
 
+void OwnedSegment::SetOnes(std::vector<uint64_t> indices) {
+  segment.targets = Tensor();
+  ones_ = std::move(indices);
+  segment.ones = {.indices = ones_};
+}
+
+void OwnedSegment::SetOnes(uint64_t first, uint64_t stride, uint64_t count) {
+  segment.targets = Tensor();
+  segment.ones = {.first = first, .stride = stride, .count = count};
+}
+
 void OwnedSegment::Store(ElementType type, const std::vector<double>& values,
                          Bytes& bytes, Tensor& tensor) {
-  bytes.storage.clear();
-  if (type == ElementType::kBit) bytes.storage.resize((values.size() + 7) / 8);
+  bytes.storage.assign(ByteSize(type, values.size()), std::byte{0});
   for (size_t i = 0; i < values.size(); ++i) {
-    switch (type) {
-      case ElementType::kFloat32:
-        Append<float>(values[i], bytes.storage);
-        break;
-      case ElementType::kFloat64:
-        Append<double>(values[i], bytes.storage);
-        break;
-      case ElementType::kInt32:
-        Append<int32_t>(values[i], bytes.storage);
-        break;
-      case ElementType::kInt64:
-        Append<int64_t>(values[i], bytes.storage);
-        break;
-      case ElementType::kBit:
-        if (values[i] != 0) bytes.storage[i / 8] |= std::byte(1 << (i % 8));
-        break;
-      default:
-        Append<uint8_t>(values[i], bytes.storage);
-        break;
+    if (type == ElementType::kBit) {
+      if (values[i] != 0) bytes.storage[i / 8] |= std::byte(1 << (i % 8));
+      continue;
     }
+    WithStored(type, [&]<class Stored>(Stored stored) {
+      if constexpr (std::is_integral_v<Stored>) {
+        stored = static_cast<Stored>(values[i]);
+      } else {
+        StoreRounded(values[i], &stored);
+      }
+      std::memcpy(bytes.storage.data() + i * sizeof(stored), &stored,
+                  sizeof(stored));
+    });
   }
   bytes.pieces = {Piece(bytes.storage)};
   tensor = {type, bytes.pieces};
@@ -168,6 +174,26 @@ SegmentAnswer OwnedSegment::Compute(const cpu::InstructionSet& set,
   return AnswerFrom(partials, normalizer);
 }
 
+SegmentAnswer OwnedSegment::ComputeOnThreads(const cpu::InstructionSet& set,
+                                             uint64_t threads) {
+  std::fill(gradient_.begin(), gradient_.end(), std::byte{0xcd});
+  std::fill(losses_.begin(), losses_.end(), std::byte{0xcd});
+  const double normalizer = CountedNormalizer();
+  const double scale = GradientScale(segment, normalizer);
+  std::vector<BlockPartial> partials(BlockCount(segment));
+  std::vector<std::thread> running;
+  for (uint64_t thread = 0; thread < threads; ++thread) {
+    running.emplace_back([&, thread] {
+      for (uint64_t k = thread; k < partials.size(); k += threads) {
+        set.compute_blocks(segment, scale, k,
+                           std::span(partials).subspan(k, 1));
+      }
+    });
+  }
+  for (std::thread& thread : running) thread.join();
+  return AnswerFrom(partials, normalizer);
+}
+
 SegmentAnswer OwnedSegment::AnswerFrom(
     const std::vector<BlockPartial>& partials, double normalizer) const {
   const Totals totals = Combine(partials);
@@ -176,141 +202,12 @@ SegmentAnswer OwnedSegment::AnswerFrom(
 }
 
 std::vector<double> OwnedSegment::Values(
-    const std::vector<std::byte>& bytes) const {
+    ElementType type, const std::vector<std::byte>& bytes) const {
   const Piece piece(bytes);
-  const Tensor tensor = {segment.logits.type, {&piece, 1}};
+  const Tensor tensor = {type, {&piece, 1}};
   std::vector<double> values(bytes.empty() ? 0 : segment.element_count);
   for (size_t i = 0; i < values.size(); ++i) values[i] = ElementAt(tensor, i);
   return values;
-}
-
-namespace {
-
-std::vector<uint64_t> RandomDims(std::mt19937& random) {
-  switch (random() % 7) {
-    case 0:
-      return {1 + random() % 70};
-    case 1:
-      return {kBlockElements - 2 + random() % 5};
-    case 2:
-      return {1 + random() % 9, 1 + random() % 9, 1 + random() % 40};
-    case 3:
-      return {1 + random() % 5, 700 + random() % 1500};
-    case 4:
-      return {(1 + random() % 3) * kBlockElements - 1 + random() % 3};
-    case 5:
-      if (random() % 2 == 0) return {random() % 3, 0, 7};
-      return {1 + random() % 400, 1 + random() % 3};
-    default:
-      return {};
-  }
-}
-
-// Strides that broadcast some dimensions, and how many elements they reach.
-std::vector<uint64_t> RandomStrides(const Shape& shape, std::mt19937& random,
-                                    uint64_t* count) {
-  std::vector<uint64_t> strides(static_cast<size_t>(shape.rank));
-  *count = 1;
-  for (size_t k = strides.size(); k-- > 0;) {
-    if (random() % 2 == 0) continue;
-    strides[k] = *count;
-    *count *= shape.dims[k];
-  }
-  return strides;
-}
-
-// An operand's broadcasting and values; in float64 some that float32 must
-// round.
-void SetRandomOperand(OwnedSegment& owned, std::mt19937& random,
-                      void (OwnedSegment::*set)(const std::vector<double>&,
-                                                const std::vector<uint64_t>&,
-                                                ElementType)) {
-  const bool wide = random() % 3 == 0;
-  uint64_t count = 0;
-  const auto strides = RandomStrides(owned.segment.shape, random, &count);
-  std::vector<double> values(count);
-  for (double& v : values) {
-    v = random() % 4 == 0 ? 0 : (wide ? 0.2 : 0.25) * (1 + random() % 8);
-  }
-  (owned.*set)(values, strides,
-               wide ? ElementType::kFloat64 : ElementType::kFloat32);
-}
-
-double RandomLogit(std::mt19937& random) {
-  switch (random() % 200) {
-    case 0:
-      return std::numeric_limits<double>::infinity();
-    case 1:
-      return -std::numeric_limits<double>::infinity();
-    case 2:
-      return 0;
-    case 3:
-      return -0.0;
-    case 4:
-      return random() % 4 == 0 ? std::numeric_limits<double>::quiet_NaN()
-                               : 1e-42;
-    case 5:
-      return -100 + 0.1 * (random() % 100);
-    default:
-      return std::normal_distribution<double>(
-          0, random() % 2 == 0 ? 1 : 20)(random);
-  }
-}
-
-void RandomOptions(OwnedSegment& owned, std::mt19937& random) {
-  LossOptions& options = owned.segment.options;
-  options.reduction = static_cast<Reduction>(random() % 3);
-  options.normalizer = static_cast<Normalizer>(random() % 6);
-  options.normalizer_value = 7.5;
-  if (random() % 3 == 0) options.loss_weight = 3.7;
-  if (random() % 3 == 0) options.ignore_target = random() % 2 == 0 ? 1 : 2;
-  if (random() % 3 == 0) options.label_smoothing = 0.1;
-  options.targets_in_unit_interval = random() % 4 != 0;
-  owned.segment.upstream_scalar = random() % 3 == 0 ? 0.3 : 1;
-  if (random() % 2 == 0) {
-    SetRandomOperand(owned, random, &OwnedSegment::SetWeights);
-  }
-  if (random() % 2 == 0) {
-    SetRandomOperand(owned, random, &OwnedSegment::SetPosWeight);
-  }
-  if (options.reduction == Reduction::kNone) {
-    owned.WantLosses();
-    if (random() % 2 == 0) {
-      SetRandomOperand(owned, random, &OwnedSegment::SetUpstream);
-    }
-  }
-}
-
-}  // namespace
-
-std::unique_ptr<OwnedSegment> RandomSegment(unsigned seed) {
-  std::mt19937 random(seed);
-  const ElementType type =
-      random() % 4 == 0 ? ElementType::kFloat64 : ElementType::kFloat32;
-  auto owned = std::make_unique<OwnedSegment>(type, RandomDims(random));
-  const uint64_t n = owned->segment.element_count;
-  std::vector<double> logits(n);
-  for (double& x : logits) x = RandomLogit(random);
-  owned->SetLogits(logits);
-
-  constexpr ElementType kTargets[] = {
-      ElementType::kFloat32, ElementType::kFloat64, ElementType::kUint8,
-      ElementType::kBool,    ElementType::kBit,     ElementType::kInt32,
-      ElementType::kInt64};
-  const ElementType target = random() % 3 == 0 ? type : kTargets[random() % 7];
-  const bool soft =
-      target == ElementType::kFloat32 || target == ElementType::kFloat64;
-  const bool bad = random() % 4 == 0;
-  std::vector<double> targets(n);
-  for (double& t : targets) {
-    t = soft && random() % 2 == 0 ? 0.001 * (random() % 1001) : random() % 2;
-    if (bad && random() % 50 == 0) t = target == ElementType::kBit ? 1 : 2;
-  }
-  owned->SetTargets(target, targets);
-  if (random() % 3 != 0) RandomOptions(*owned, random);
-  if (random() % 5 == 0) owned->segment.gradient = nullptr;
-  if (random() % 2 == 0) owned->CutPieces(random);
-  return owned;
 }
 
 }  // namespace lossd::kernels

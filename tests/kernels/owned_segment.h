@@ -1,10 +1,11 @@
-// Segments that own their memory, made by hand or at random.
+// Segments that own their memory.
 #ifndef LOSSD_TESTS_KERNELS_OWNED_SEGMENT_H_
 #define LOSSD_TESTS_KERNELS_OWNED_SEGMENT_H_
 
+#include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <random>
 #include <string>
 #include <vector>
@@ -27,17 +28,30 @@ struct SegmentAnswer {
 // request is refused, and nothing but the target's index is compared.
 std::string Difference(const SegmentAnswer& a, const SegmentAnswer& b);
 
+// How far `result` is from its rounding to `type` at most, well below the
+// largest of that type. 0 for types that arithmetic is done in: their errors
+// are the arithmetic's.
+inline double RoundingError(ElementType type, double result) {
+  if (type == ElementType::kBFloat16) return 0x1p-8 * std::fabs(result);
+  if (type != ElementType::kFloat16) return 0;
+  return std::max(0x1p-11 * std::fabs(result), 0x1p-25);
+}
+
 // Not copyable: the segment points into it.
 class OwnedSegment {
  public:
-  // `dims` empty: rank 0. Logits of float32 or float64, no options, gradient
-  // wanted.
+  // `dims` empty: rank 0. Logits of one of the four float types, no options, a
+  // gradient of the logits' type wanted.
   OwnedSegment(ElementType type, std::vector<uint64_t> dims);
   OwnedSegment(const OwnedSegment&) = delete;
   OwnedSegment& operator=(const OwnedSegment&) = delete;
 
   void SetLogits(const std::vector<double>& values);
   void SetTargets(ElementType type, const std::vector<double>& values);
+  // Targets by their ones, in place of a tensor: listed, or a progression.
+  void SetOnes(std::vector<uint64_t> indices);
+  void SetOnes(uint64_t first, uint64_t stride, uint64_t count);
+  void SetGradientType(ElementType type);
   // With the strides of the logits' shape; as many values as they reach.
   void SetWeights(const std::vector<double>& values,
                   const std::vector<uint64_t>& strides,
@@ -57,8 +71,16 @@ class OwnedSegment {
   SegmentAnswer Compute(const cpu::InstructionSet& set,
                         uint64_t step = 1u << 30);
 
-  std::vector<double> gradient() const { return Values(gradient_); }
-  std::vector<double> losses() const { return Values(losses_); }
+  // Computes block k on thread k % threads, one block a call.
+  SegmentAnswer ComputeOnThreads(const cpu::InstructionSet& set,
+                                 uint64_t threads);
+
+  std::vector<double> gradient() const {
+    return Values(segment.gradient_type, gradient_);
+  }
+  std::vector<double> losses() const {
+    return Values(segment.logits.type, losses_);
+  }
   SegmentAnswer AnswerFrom(const std::vector<BlockPartial>& partials,
                            double normalizer) const;
   // The factor of the gradient, counted first where it depends on counts.
@@ -76,16 +98,13 @@ class OwnedSegment {
   void SetOperand(ElementType type, const std::vector<double>& values,
                   const std::vector<uint64_t>& strides, Bytes& bytes,
                   Operand& operand);
-  std::vector<double> Values(const std::vector<std::byte>& bytes) const;
+  std::vector<double> Values(ElementType type,
+                             const std::vector<std::byte>& bytes) const;
 
   Bytes logits_, targets_, weights_, pos_weight_, upstream_;
+  std::vector<uint64_t> ones_;
   std::vector<std::byte> gradient_, losses_;
 };
-
-// A request of every kind: sizes around the block, shapes, types, options,
-// broadcasting, infinite and NaN logits, ignored and bad targets. The same seed
-// gives the same segment.
-std::unique_ptr<OwnedSegment> RandomSegment(unsigned seed);
 
 }  // namespace lossd::kernels
 

@@ -8,7 +8,7 @@
 
 #include "kernels/cuda/batch_layout.h"
 #include "tests/kernels/cuda/host_warp.h"
-#include "tests/kernels/owned_segment.h"
+#include "tests/kernels/random_segment.h"
 
 namespace lossd::kernels::cuda {
 namespace {
@@ -25,7 +25,7 @@ Memory Allocate(uint64_t bytes) {
 }
 
 TEST(CudaBlocks, GiveTheBitsOfTheCpuForBatchesOfEveryKind) {
-  for (unsigned seed = 0; seed < 400; seed += 8) {
+  for (unsigned seed = 0; seed < 600; seed += 8) {
     std::vector<std::unique_ptr<OwnedSegment>> owned;
     std::vector<BatchItem> items;
     std::vector<SegmentAnswer> expected;

@@ -1,6 +1,7 @@
 #include "tests/kernels/cuda/host_warp.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "kernels/cpu/scalar_ops.h"
 #include "kernels/polynomials.h"

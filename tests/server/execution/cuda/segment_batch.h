@@ -10,7 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "kernels/cpu/cpu_kernel.h"
 #include "kernels/cuda/batch_layout.h"
-#include "tests/kernels/owned_segment.h"
+#include "tests/kernels/random_segment.h"
 
 namespace lossd::execution::cuda {
 

@@ -1,0 +1,176 @@
+// How a thread reads and writes elements of every type. A body, included by
+// block-inl.h.
+
+template <class T>
+LOSSD_ELEMENT_FN T At(const std::byte* base, uint64_t index) {
+  return reinterpret_cast<const T*>(base)[index];
+}
+
+// Four neighbours, loaded and stored as one (kTensorAlignment makes that
+// possible).
+template <class T>
+struct alignas(sizeof(T) < 4 ? 4 * sizeof(T) : 16) Quad {
+  T values[kThreadLanes];
+};
+
+// Loops run over all four lanes and skip those past the end: a loop of unknown
+// length cannot be unrolled.
+template <class T>
+LOSSD_ELEMENT_FN Quad<T> LoadQuad(const std::byte* base, uint64_t first,
+                                  uint64_t left) {
+  if (left >= kThreadLanes) return At<Quad<T>>(base, first / kThreadLanes);
+  Quad<T> quad = {};
+  LOSSD_UNROLL for (int k = 0; k < kThreadLanes; ++k) {
+    if (static_cast<uint64_t>(k) < left)
+      quad.values[k] = At<T>(base, first + k);
+  }
+  return quad;
+}
+
+template <class T>
+LOSSD_ELEMENT_FN void StoreQuad(const Quad<T>& quad, std::byte* base,
+                                uint64_t first, uint64_t left) {
+  T* const to = reinterpret_cast<T*>(base) + first;
+  if (left >= kThreadLanes) {
+    *reinterpret_cast<Quad<T>*>(to) = quad;
+    return;
+  }
+  LOSSD_UNROLL for (int k = 0; k < kThreadLanes; ++k) {
+    if (static_cast<uint64_t>(k) < left) to[k] = quad.values[k];
+  }
+}
+
+// Logits as the arithmetic's type T: exact.
+template <class T>
+LOSSD_ELEMENT_FN Quad<T> LoadLogits(ElementType type, const std::byte* base,
+                                    uint64_t first, uint64_t left) {
+  Quad<T> logits = {};
+  WithStoredFloat(type, [&](auto stored) {
+    const auto quad = LoadQuad<decltype(stored)>(base, first, left);
+    LOSSD_UNROLL for (int k = 0; k < kThreadLanes; ++k) {
+      logits.values[k] = Loaded<T>(quad.values[k]);
+    }
+  });
+  return logits;
+}
+
+// Results of the arithmetic's type T as `type`: rounded once.
+template <class T>
+LOSSD_ELEMENT_FN void StoreResults(ElementType type, const Quad<T>& results,
+                                   std::byte* base, uint64_t first,
+                                   uint64_t left) {
+  WithStoredFloat(type, [&](auto stored) {
+    Quad<decltype(stored)> quad = {};
+    LOSSD_UNROLL for (int k = 0; k < kThreadLanes; ++k) {
+      StoreRounded(results.values[k], &quad.values[k]);
+    }
+    StoreQuad(quad, base, first, left);
+  });
+}
+
+template <class T>
+LOSSD_ELEMENT_FN T OperandAt(const PackedSegment& segment,
+                             const PackedOperand& operand,
+                             const std::byte* input, uint64_t index) {
+  uint64_t position = index;
+  if (operand.access == Access::kAbsent) return 1;
+  if (operand.access == Access::kScalar) position = 0;
+  if (operand.access == Access::kStrided) {
+    position = 0;
+    for (int k = segment.rank - 1; k >= 0; --k) {
+      position += index % segment.dims[k] * operand.strides[k];
+      index /= segment.dims[k];
+    }
+  }
+  T value = 0;
+  WithStored(operand.type, [&](auto stored) {
+    value = Loaded<T>(At<decltype(stored)>(input + operand.offset, position));
+  });
+  return value;
+}
+
+// Where a thread is among the ones of its segment: it asks for elements that
+// rise. The elements before the next quad are kBlockLanes, and so at most are
+// the ones among them: only the first search is through the whole list.
+struct OnesWalk {
+  uint64_t number = 0;  // of the first one that is not before the next element
+  uint64_t reach = kNoIndex;  // how far beyond `number` to search
+};
+
+LOSSD_ELEMENT_FN uint64_t OneAt(const PackedSegment& segment,
+                                const std::byte* input, uint64_t number) {
+  return segment.target_form == TargetForm::kListedOnes
+             ? At<uint64_t>(input + segment.targets, number)
+             : segment.ones_first + number * segment.ones_stride;
+}
+
+// Moves to the first one at or after `index`.
+LOSSD_ELEMENT_FN void WalkTo(const PackedSegment& segment,
+                             const std::byte* input, uint64_t index,
+                             OnesWalk& walk) {
+  if (segment.target_form == TargetForm::kTensor) return;
+  if (segment.target_form == TargetForm::kSteppedOnes) {
+    const uint64_t stride = segment.ones_stride;
+    walk.number = index <= segment.ones_first
+                      ? 0
+                      : (index - segment.ones_first + stride - 1) / stride;
+    return;
+  }
+  uint64_t low = walk.number;
+  uint64_t high = segment.ones_count;
+  if (high - low > walk.reach) high = low + walk.reach;
+  while (low < high) {
+    const uint64_t middle = low + (high - low) / 2;
+    const bool before = OneAt(segment, input, middle) < index;
+    low = before ? middle + 1 : low;
+    high = before ? high : middle;
+  }
+  walk = {low, kBlockLanes};
+}
+
+// A target as the arithmetic takes it.
+template <class T>
+struct Target {
+  T value;
+  bool good;  // in the range that is allowed
+  bool ignored;
+};
+
+// `value` as stored, or what holds it exactly: a float64 just outside [0, 1] is
+// not to become a float32 inside.
+template <class T, class Value>
+LOSSD_ELEMENT_FN Target<T> TargetOf(const PackedSegment& segment, Value value,
+                                    Value ignored) {
+  const T rounded = static_cast<T>(value);
+  const bool good = segment.targets_in_unit_interval
+                        ? value >= 0 && value <= 1
+                        : rounded - rounded == 0;  // finite
+  return {rounded, good, segment.ignores && value == ignored};
+}
+
+// The target of element `index`; `walk` is at its one, if it is one, and moves
+// on.
+template <class T>
+LOSSD_ELEMENT_FN Target<T> TargetAt(const PackedSegment& segment,
+                                    const std::byte* input, uint64_t index,
+                                    OnesWalk& walk) {
+  const std::byte* base = input + segment.targets;
+  double value = 0;
+  if (segment.target_form != TargetForm::kTensor) {
+    if (walk.number < segment.ones_count &&
+        OneAt(segment, input, walk.number) == index) {
+      ++walk.number;
+      value = 1;
+    }
+  } else if (segment.targets_type == ElementType::kBit) {
+    value = (At<uint8_t>(base, index / 8) >> (index % 8)) & 1;
+  } else if (segment.targets_type == ElementType::kInt64) {
+    return TargetOf<T>(segment, At<int64_t>(base, index),
+                       segment.ignore_integer);
+  } else {  // float64 holds every other type exactly
+    WithStored(segment.targets_type, [&](auto stored) {
+      value = Loaded<double>(At<decltype(stored)>(base, index));
+    });
+  }
+  return TargetOf<T>(segment, value, segment.ignore_target);
+}

@@ -1,0 +1,160 @@
+// How elements are stored, and the one rounding between that and arithmetic.
+//
+// Like element.h a body without an include guard: each backend includes it in
+// its own namespace, after kernels/sigmoid_loss.h and with LOSSD_ELEMENT_FN
+// defined. Host code that is compiled for no instruction set in particular
+// includes kernels/half.h.
+//
+// Integer steps, and sums that are exact or rounded once: the same bits on
+// every machine. Not the machines' own instructions: some of them flush
+// subnormals or keep a NaN's payload. Nothing branches on an element, so a
+// compiler makes vectors of a loop over these functions.
+
+// float32's sign, exponent and first 7 fraction bits.
+struct BFloat16 {
+  uint16_t bits;
+};
+
+// 1 sign, 5 exponent and 10 fraction bits, as IEEE 754 has it.
+struct Float16 {
+  uint16_t bits;
+};
+
+LOSSD_ELEMENT_FN uint32_t BitsOf(float value) {
+  uint32_t bits;
+  memcpy(&bits, &value, sizeof(bits));
+  return bits;
+}
+
+LOSSD_ELEMENT_FN float FloatOfBits(uint32_t bits) {
+  float value;
+  memcpy(&value, &bits, sizeof(value));
+  return value;
+}
+
+// Exact. A NaN stays one.
+LOSSD_ELEMENT_FN float FloatOf(BFloat16 value) {
+  return FloatOfBits(static_cast<uint32_t>(value.bits) << 16);
+}
+
+// Exact, likewise.
+LOSSD_ELEMENT_FN float FloatOf(Float16 value) {
+  constexpr int32_t kRebias = (127 - 15) << 23;
+  // Exponent and fraction where float32 has them.
+  const int32_t magnitude = (value.bits & 0x7fff) << 13;
+  const int32_t normal = magnitude + kRebias;
+  // A subnormal has no leading 1: with exponent 2^-14 it gets one, which is
+  // then subtracted.
+  const int32_t subnormal = static_cast<int32_t>(BitsOf(
+      FloatOfBits(static_cast<uint32_t>(normal + (1 << 23))) - 0x1p-14f));
+  int32_t bits = magnitude < (1 << 23) ? subnormal : normal;
+  bits = magnitude >= (0x1f << 23) ? magnitude | 0x7f800000 : bits;
+  return FloatOfBits(static_cast<uint32_t>(bits) |
+                     (static_cast<uint32_t>(value.bits & 0x8000) << 16));
+}
+
+// To nearest, ties to even, beyond the largest to infinity; every NaN is
+// 0x7fc0.
+LOSSD_ELEMENT_FN BFloat16 BFloat16Of(float value) {
+  const uint32_t bits = BitsOf(value);
+  const int32_t magnitude = static_cast<int32_t>(bits & 0x7fffffffu);
+  const uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+  return {static_cast<uint16_t>(magnitude > 0x7f800000 ? 0x7fc0u : rounded)};
+}
+
+// Likewise; every NaN is 0x7e00.
+LOSSD_ELEMENT_FN Float16 Float16Of(float value) {
+  constexpr int32_t kRebias = (127 - 15) << 23;
+  constexpr int32_t kLeastNormal = 0x38800000;  // 2^-14
+  constexpr int32_t kTooLarge = 0x47800000;     // 2^16
+  const uint32_t all = BitsOf(value);
+  const int32_t magnitude = static_cast<int32_t>(all & 0x7fffffffu);
+  const int32_t normal =
+      (magnitude - kRebias + 0xfff + ((magnitude >> 13) & 1)) >> 13;
+  // The last bit of 1/2 is the least subnormal: the sum rounds to it.
+  const float half = FloatOfBits(static_cast<uint32_t>(magnitude)) + 0.5f;
+  const int32_t subnormal = static_cast<int32_t>(BitsOf(half)) - 0x3f000000;
+  int32_t bits = magnitude < kLeastNormal ? subnormal : normal;
+  bits = magnitude >= kTooLarge ? 0x7c00 : bits;
+  bits |= static_cast<int32_t>((all >> 16) & 0x8000u);
+  return {static_cast<uint16_t>(magnitude > 0x7f800000 ? 0x7e00 : bits)};
+}
+
+// The float32 next to `value` whose last bit is 1, or `value` where it is one:
+// rounding that to at most 22 bits gives what rounding `value` itself would.
+LOSSD_ELEMENT_FN float OddFloatOf(double value) {
+  const float nearest = static_cast<float>(value);
+  const double back = static_cast<double>(nearest);
+  const bool past = value < 0 ? back < value : back > value;
+  const uint32_t bits = BitsOf(nearest);
+  const uint32_t odd = (bits - (past ? 1u : 0u)) | 1u;
+  return FloatOfBits(back == value ? bits : odd);
+}
+LOSSD_ELEMENT_FN float OddFloatOf(float value) { return value; }
+
+// A stored element as the arithmetic's type T, float or double; rounded where
+// T has fewer digits.
+template <class T, class Stored>
+LOSSD_ELEMENT_FN T Loaded(Stored value) {
+  return static_cast<T>(value);
+}
+template <class T>
+LOSSD_ELEMENT_FN T Loaded(BFloat16 value) {
+  return static_cast<T>(FloatOf(value));
+}
+template <class T>
+LOSSD_ELEMENT_FN T Loaded(Float16 value) {
+  return static_cast<T>(FloatOf(value));
+}
+
+// A result of type T as a stored float, rounded once. Every NaN is the one of
+// its type: a machine's own conversion may give it another payload.
+template <class T>
+LOSSD_ELEMENT_FN void StoreRounded(T value, BFloat16* to) {
+  *to = BFloat16Of(OddFloatOf(value));
+}
+template <class T>
+LOSSD_ELEMENT_FN void StoreRounded(T value, Float16* to) {
+  *to = Float16Of(OddFloatOf(value));
+}
+template <class T>
+LOSSD_ELEMENT_FN void StoreRounded(T value, float* to) {
+  *to = value == value ? static_cast<float>(value) : FloatOfBits(0x7fc00000u);
+}
+template <class T>
+LOSSD_ELEMENT_FN void StoreRounded(T value, double* to) {
+  const uint64_t nan = 0x7ff8000000000000u;
+  *to = static_cast<double>(value);
+  if (value != value) memcpy(to, &nan, sizeof(nan));
+}
+
+// Calls `use` with a value of the type that stores one of the four float types.
+template <class Use>
+LOSSD_ELEMENT_FN void WithStoredFloat(ElementType type, Use use) {
+  switch (type) {
+    case ElementType::kBFloat16:
+      return use(BFloat16());
+    case ElementType::kFloat16:
+      return use(Float16());
+    case ElementType::kFloat64:
+      return use(double());
+    default:
+      return use(float());
+  }
+}
+
+// Likewise of any type but kBit, whose elements share their bytes.
+template <class Use>
+LOSSD_ELEMENT_FN void WithStored(ElementType type, Use use) {
+  switch (type) {
+    case ElementType::kUint8:
+    case ElementType::kBool:
+      return use(uint8_t());
+    case ElementType::kInt32:
+      return use(int32_t());
+    case ElementType::kInt64:
+      return use(int64_t());
+    default:
+      return WithStoredFloat(type, use);
+  }
+}

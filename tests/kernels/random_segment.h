@@ -1,0 +1,18 @@
+// Segments made at random.
+#ifndef LOSSD_TESTS_KERNELS_RANDOM_SEGMENT_H_
+#define LOSSD_TESTS_KERNELS_RANDOM_SEGMENT_H_
+
+#include <memory>
+
+#include "tests/kernels/owned_segment.h"
+
+namespace lossd::kernels {
+
+// A request of every kind: sizes around the block, shapes, types, targets by
+// their ones, options, broadcasting, infinite and NaN logits, ignored and bad
+// targets. The same seed gives the same segment.
+std::unique_ptr<OwnedSegment> RandomSegment(unsigned seed);
+
+}  // namespace lossd::kernels
+
+#endif  // LOSSD_TESTS_KERNELS_RANDOM_SEGMENT_H_

@@ -1,0 +1,173 @@
+// What a type changes, and what it does not: half logits are computed as
+// float32 ones of the same values, results are rounded once, targets given by
+// their ones are the targets that they stand for. Bit for bit.
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <vector>
+
+#include "kernels/half.h"
+#include "tests/kernels/random_segment.h"
+
+namespace lossd::kernels {
+namespace {
+
+constexpr unsigned kSegments = 400;
+
+constexpr ElementType kFloats[] = {ElementType::kFloat32, ElementType::kFloat64,
+                                   ElementType::kBFloat16,
+                                   ElementType::kFloat16};
+
+bool IsHalf(ElementType type) { return ByteSize(type, 1) == 2; }
+
+// `bytes`, elements of type From, each rounded to `type`.
+template <class From>
+std::vector<std::byte> Rounded(const std::vector<std::byte>& bytes,
+                               ElementType type) {
+  const size_t n = bytes.size() / sizeof(From);
+  std::vector<std::byte> rounded(ByteSize(type, n));
+  WithStoredFloat(type, [&](auto stored) {
+    for (size_t i = 0; i < n; ++i) {
+      From value;
+      std::memcpy(&value, bytes.data() + i * sizeof(value), sizeof(value));
+      StoreRounded(value, &stored);
+      std::memcpy(rounded.data() + i * sizeof(stored), &stored, sizeof(stored));
+    }
+  });
+  return rounded;
+}
+
+std::vector<double> LogitsOf(const Segment& segment) {
+  std::vector<double> logits(segment.element_count);
+  for (size_t i = 0; i < logits.size(); ++i) {
+    logits[i] = ElementAt(segment.logits, i);
+  }
+  return logits;
+}
+
+// The arithmetic's own type is float64 for float64 logits, float32 for others.
+TEST(Types, AGradientOfAnyTypeIsTheArithmeticsRoundedOnce) {
+  for (unsigned seed = 0; seed < kSegments; ++seed) {
+    const auto owned = RandomSegment(seed);
+    const bool wide = owned->segment.logits.type == ElementType::kFloat64;
+    owned->SetGradientType(wide ? ElementType::kFloat64
+                                : ElementType::kFloat32);
+    SegmentAnswer expected = owned->Compute(cpu::BestInstructionSet());
+    const std::vector<std::byte> exact = expected.gradient;
+    for (const ElementType type : kFloats) {
+      owned->SetGradientType(type);
+      expected.gradient =
+          wide ? Rounded<double>(exact, type) : Rounded<float>(exact, type);
+      for (const cpu::InstructionSet& set : cpu::InstructionSets()) {
+        ASSERT_EQ(Difference(owned->Compute(set), expected), "")
+            << Name(type) << ", " << set.name << ", seed " << seed;
+      }
+    }
+  }
+}
+
+TEST(Types, HalfLogitsAreComputedAsFloat32OnesOfTheSameValues) {
+  int compared = 0;
+  for (unsigned seed = 0; seed < kSegments; ++seed) {
+    const auto owned = RandomSegment(seed);
+    Segment& s = owned->segment;
+    const ElementType half = s.logits.type;
+    if (!IsHalf(half)) continue;
+    ++compared;
+    const SegmentAnswer answer = owned->Compute(cpu::BestInstructionSet());
+    const std::vector<double> logits = LogitsOf(s);
+    s.logits.type = ElementType::kFloat32;
+    owned->SetLogits(logits);
+    if (s.losses != nullptr) owned->WantLosses();
+    SegmentAnswer expected = owned->Compute(cpu::BestInstructionSet());
+    expected.losses = Rounded<float>(expected.losses, half);
+    ASSERT_EQ(Difference(answer, expected), "") << "seed " << seed;
+  }
+  EXPECT_GT(compared, 50);
+}
+
+// One of float64's results near the middle of two bfloat16: float32 would make
+// it the middle, and the even one of the two is the wrong one.
+TEST(Types, AFloat64GradientReachesAHalfTypeWithoutFloat32Between) {
+  OwnedSegment owned(ElementType::kFloat64, {1});
+  owned.SetLogits({800});
+  owned.SetTargets(ElementType::kUint8, {0});
+  owned.segment.options.reduction = Reduction::kSum;
+  // The derivative there is 1, so the gradient is the scale.
+  owned.segment.upstream_scalar = 1 + 0x1p-8 + 0x1p-40;
+  for (const ElementType type :
+       {ElementType::kFloat32, ElementType::kFloat64, ElementType::kBFloat16}) {
+    owned.SetGradientType(type);
+    owned.Compute(cpu::BestInstructionSet());
+    const double expected = type == ElementType::kFloat32 ? 1 + 0x1p-8
+                            : type == ElementType::kFloat64
+                                ? 1 + 0x1p-8 + 0x1p-40
+                                : 1 + 0x1p-7;
+    EXPECT_EQ(owned.gradient()[0], expected) << Name(type);
+  }
+}
+
+TEST(Types, WhatAHalfTypeCannotHoldIsInfiniteAndANanIsItsOneNan) {
+  for (const ElementType type :
+       {ElementType::kBFloat16, ElementType::kFloat16}) {
+    OwnedSegment owned(type, {3});
+    owned.SetLogits({3e4, -3e4, std::numeric_limits<double>::quiet_NaN()});
+    owned.SetTargets(ElementType::kFloat16, {0, 1, 1});
+    owned.segment.options.reduction = Reduction::kNone;
+    owned.segment.options.loss_weight = 2e38;
+    owned.WantLosses();
+    for (const cpu::InstructionSet& set : cpu::InstructionSets()) {
+      const SegmentAnswer answer = owned.Compute(set);
+      const uint16_t infinity =
+          type == ElementType::kBFloat16 ? 0x7f80 : 0x7c00;
+      const uint16_t nan = type == ElementType::kBFloat16 ? 0x7fc0 : 0x7e00;
+      uint16_t losses[3], gradient[3];
+      std::memcpy(losses, answer.losses.data(), sizeof(losses));
+      std::memcpy(gradient, answer.gradient.data(), sizeof(gradient));
+      EXPECT_EQ(losses[0], infinity) << set.name << Name(type);
+      EXPECT_EQ(losses[1], infinity) << set.name << Name(type);
+      EXPECT_EQ(losses[2], nan) << set.name << Name(type);
+      EXPECT_EQ(gradient[2], nan) << set.name << Name(type);
+      // bfloat16 holds 2e38, float16 does not.
+      if (type == ElementType::kFloat16) {
+        EXPECT_EQ(gradient[0], infinity) << set.name;
+        EXPECT_EQ(gradient[1], infinity | 0x8000) << set.name;
+      }
+    }
+  }
+}
+
+TEST(Types, OnesAreTheSameTargetsSentDense) {
+  int compared = 0;
+  for (unsigned seed = 0; seed < kSegments; ++seed) {
+    const auto owned = RandomSegment(seed);
+    Segment& s = owned->segment;
+    if (s.targets.present() || s.element_count == 0) continue;
+    ++compared;
+    std::vector<double> dense(s.element_count);
+    for (const uint64_t i : s.ones.indices) dense[i] = 1;
+    for (uint64_t k = 0; k < s.ones.count; ++k) {
+      dense[s.ones.first + k * s.ones.stride] = 1;
+    }
+    const SegmentAnswer whole = owned->Compute(cpu::BestInstructionSet());
+    const SegmentAnswer in_steps = owned->Compute(cpu::BestInstructionSet(), 1);
+    ASSERT_EQ(Difference(whole, in_steps), "") << "seed " << seed;
+    for (size_t i = 0; i < dense.size(); ++i) {
+      ASSERT_EQ(TargetAt(s, i), dense[i]) << "seed " << seed;
+    }
+    for (const ElementType type :
+         {ElementType::kBit, ElementType::kInt64, ElementType::kFloat16}) {
+      owned->SetTargets(type, dense);
+      for (const cpu::InstructionSet& set : cpu::InstructionSets()) {
+        ASSERT_EQ(Difference(owned->Compute(set), whole), "")
+            << Name(type) << ", " << set.name << ", seed " << seed;
+      }
+    }
+  }
+  EXPECT_GT(compared, 50);
+}
+
+}  // namespace
+}  // namespace lossd::kernels

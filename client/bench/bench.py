@@ -58,7 +58,7 @@ def format_row(result: Result) -> str:
     goal = f"< {floor:g}" if result.unit == "MB" else f">= {floor:g}"
     verdict = "" if meets_floor(result) else "  MISSED"
     return (
-        f"{result.name:28} {result.ours:>14,.1f} {result.peer:>14,.1f} {result.unit:12}"
+        f"{result.name:32} {result.ours:>14,.1f} {result.peer:>14,.1f} {result.unit:12}"
         f"{result.ratio:>8.2f}  {goal}{verdict}"
     )
 
@@ -68,7 +68,7 @@ def main() -> int:
     arguments.out_dir.mkdir(parents=True, exist_ok=True)
     machine = describe_machine()
     print(", ".join(f"{key}: {value}" for key, value in machine.items()))
-    print(f"{'name':28} {'ours':>14} {'peer':>14} {'unit':12}{'ratio':>8}  goal", flush=True)
+    print(f"{'name':32} {'ours':>14} {'peer':>14} {'unit':12}{'ratio':>8}  goal", flush=True)
     programs = Programs(
         build_dir=arguments.build_dir,
         log_dir=arguments.out_dir,
@@ -81,7 +81,7 @@ def main() -> int:
         try:
             result = MEASUREMENTS[name].run(name, programs, effort)
         except (RuntimeError, OSError) as error:
-            print(f"{name:28} not measured: {error}", flush=True)
+            print(f"{name:32} not measured: {error}", flush=True)
             failures += 1
             continue
         results.append(result)

@@ -52,16 +52,32 @@ def _alternate(
     return statistics.median(a for a, _ in pairs), statistics.median(b for _, b in pairs)
 
 
-def kernel(elements: int) -> Callable[[str, Programs, Effort], Result]:
+def kernel_and_pytorch(
+    case: str, peer_step: pytorch_peer.Loss, elements: int
+) -> Callable[[str, Programs, Effort], Result]:
     def run(name: str, programs: Programs, effort: Effort) -> Result:
         ours, peer = _alternate(
             effort.rounds,
-            lambda: programs.kernel_rate(elements, effort.seconds / 2),
-            lambda: pytorch_peer.elements_per_second(elements, effort.seconds / 2),
+            lambda: programs.kernel_rate(f"{case}/{elements}", effort.seconds / 2),
+            lambda: pytorch_peer.elements_per_second(peer_step, elements, effort.seconds / 2),
         )
         what = (
-            f"fused float32 loss and gradient of {elements} elements, one thread; peer: PyTorch "
-            f"{pytorch_peer.version()} eager forward and backward in process, one thread"
+            f"{case} of {elements} elements (kernel_bench), one thread; peer: {peer_step.what}, "
+            f"PyTorch {pytorch_peer.version()}, eager forward and backward in process, one thread"
+        )
+        return Result(name, ours, peer, ours / peer, "elements/s", what)
+
+    return run
+
+
+def kernel_and_case(
+    case: str, peer_case: str, what: str
+) -> Callable[[str, Programs, Effort], Result]:
+    def run(name: str, programs: Programs, effort: Effort) -> Result:
+        ours, peer = _alternate(
+            effort.rounds,
+            lambda: programs.kernel_rate(case, effort.seconds / 2),
+            lambda: programs.kernel_rate(peer_case, effort.seconds / 2),
         )
         return Result(name, ours, peer, ours / peer, "elements/s", what)
 
@@ -113,8 +129,51 @@ def resident_growth(name: str, programs: Programs, effort: Effort) -> Result:
 
 
 MEASUREMENTS: dict[str, Measurement] = {
-    "kernel_f32_64Ki_vs_pytorch": Measurement(3.0, kernel(64 << 10)),
-    "kernel_f32_16Mi_vs_pytorch": Measurement(8.0, kernel(16 << 20)),
+    "kernel_f32_64Ki_vs_pytorch": Measurement(
+        4.0, kernel_and_pytorch("f32_gradient", pytorch_peer.CROSS_ENTROPY, 64 << 10)
+    ),
+    "kernel_f32_16Mi_vs_pytorch": Measurement(
+        10.0, kernel_and_pytorch("f32_gradient", pytorch_peer.CROSS_ENTROPY, 16 << 20)
+    ),
+    "kernel_f32_vs_highway_math": Measurement(
+        1.3,
+        kernel_and_case(
+            "f32_gradient/65536",
+            "highway_math/65536",
+            "fused float32 loss and gradient of 65536 elements, one thread; peer: the same loop "
+            "from the Exp and Log1p of the Highway library",
+        ),
+    ),
+    "kernel_f32_16Mi_2core_vs_stream": Measurement(
+        0.8,
+        kernel_and_case(
+            "f32_gradient_halves/16777216",
+            "stream_halves/16777216",
+            "fused float32 loss and gradient of 16777216 elements on two threads; peer: a loop of "
+            "two loads, an add and a store over the same memory on two threads",
+        ),
+    ),
+    "kernel_focal_vs_pytorch": Measurement(
+        8.0, kernel_and_pytorch("focal_f32_gradient", pytorch_peer.FOCAL, 64 << 10)
+    ),
+    "kernel_bf16_bit_vs_f32": Measurement(
+        1.0,
+        kernel_and_case(
+            "bf16_bit_gradient/16777216",
+            "f32_gradient/16777216",
+            "16777216 bfloat16 logits and bit targets to a bfloat16 gradient, one thread; peer: "
+            "the same in float32 throughout",
+        ),
+    ),
+    "kernel_bf16_bit_64Ki_vs_f32": Measurement(
+        0.8,
+        kernel_and_case(
+            "bf16_bit_gradient/65536",
+            "f32_gradient/65536",
+            "likewise of 65536 elements, which stay in cache: the arithmetic is float32's and the "
+            "conversions come on top",
+        ),
+    ),
     "unary_64_c1_vs_echo": Measurement(0.8, unary(64, 1)),
     "unary_64_c64_vs_echo": Measurement(0.7, unary(64, 64)),
     "unary_1Mi_c1_vs_echo": Measurement(0.8, unary(1 << 20, 1)),

@@ -95,20 +95,20 @@ class Programs:
             raise RuntimeError(f"calls failed: {report['errors']}")
         return report
 
-    def kernel_rate(self, elements: int, seconds: float) -> float:
-        """Elements per second of the fused float32 kernel on one thread."""
+    def kernel_rate(self, case: str, seconds: float) -> float:
+        """Elements per second of a case of kernel_bench, by its full name."""
         program = str(self.build_dir / "kernels" / "cpu" / "kernel_bench")
         output = _output(
             [
                 program,
-                f"--benchmark_filter=f32.*/{elements}(/|$)",
+                f"--benchmark_filter=^{case}(/real_time.*)?$",
                 f"--benchmark_min_time={seconds}",
                 "--benchmark_format=json",
             ]
         )
         runs = json.loads(output)["benchmarks"]
         if len(runs) != 1:
-            raise RuntimeError(f"{program} has {len(runs)} benchmarks of {elements} elements")
+            raise RuntimeError(f"{program} has {len(runs)} cases named {case}")
         return float(runs[0]["items_per_second"])
 
 

@@ -7,8 +7,9 @@
 //
 // Integer steps, and sums that are exact or rounded once: the same bits on
 // every machine. Not the machines' own instructions: some of them flush
-// subnormals or keep a NaN's payload. Nothing branches on an element, so a
-// compiler makes vectors of a loop over these functions.
+// subnormals or keep a NaN's payload. Nothing branches on an element, and where
+// one of two is chosen that needed a sum, it is by ChooseBelow(): a compiler
+// makes vectors of a loop over these functions.
 
 // float32's sign, exponent and first 7 fraction bits.
 struct BFloat16 {
@@ -32,6 +33,13 @@ LOSSD_ELEMENT_FN float FloatOfBits(uint32_t bits) {
   return value;
 }
 
+// a where x < limit, else b; x and limit are not negative. A compiler may turn
+// ?: into a branch around the sum that one of them needs.
+LOSSD_ELEMENT_FN int32_t ChooseBelow(int32_t x, int32_t limit, int32_t a,
+                                     int32_t b) {
+  return b ^ ((a ^ b) & ((x - limit) >> 31));
+}
+
 // Exact. A NaN stays one.
 LOSSD_ELEMENT_FN float FloatOf(BFloat16 value) {
   return FloatOfBits(static_cast<uint32_t>(value.bits) << 16);
@@ -47,8 +55,8 @@ LOSSD_ELEMENT_FN float FloatOf(Float16 value) {
   // then subtracted.
   const int32_t subnormal = static_cast<int32_t>(BitsOf(
       FloatOfBits(static_cast<uint32_t>(normal + (1 << 23))) - 0x1p-14f));
-  int32_t bits = magnitude < (1 << 23) ? subnormal : normal;
-  bits = magnitude >= (0x1f << 23) ? magnitude | 0x7f800000 : bits;
+  int32_t bits = ChooseBelow(magnitude, 1 << 23, subnormal, normal);
+  bits = ChooseBelow(magnitude, 0x1f << 23, bits, magnitude | 0x7f800000);
   return FloatOfBits(static_cast<uint32_t>(bits) |
                      (static_cast<uint32_t>(value.bits & 0x8000) << 16));
 }
@@ -74,10 +82,11 @@ LOSSD_ELEMENT_FN Float16 Float16Of(float value) {
   // The last bit of 1/2 is the least subnormal: the sum rounds to it.
   const float half = FloatOfBits(static_cast<uint32_t>(magnitude)) + 0.5f;
   const int32_t subnormal = static_cast<int32_t>(BitsOf(half)) - 0x3f000000;
-  int32_t bits = magnitude < kLeastNormal ? subnormal : normal;
-  bits = magnitude >= kTooLarge ? 0x7c00 : bits;
+  int32_t bits = ChooseBelow(magnitude, kLeastNormal, subnormal, normal);
+  bits = ChooseBelow(magnitude, kTooLarge, bits, 0x7c00);
   bits |= static_cast<int32_t>((all >> 16) & 0x8000u);
-  return {static_cast<uint16_t>(magnitude > 0x7f800000 ? 0x7e00 : bits)};
+  return {
+      static_cast<uint16_t>(ChooseBelow(0x7f800000, magnitude, 0x7e00, bits))};
 }
 
 // The float32 next to `value` whose last bit is 1, or `value` where it is one:
@@ -85,10 +94,11 @@ LOSSD_ELEMENT_FN Float16 Float16Of(float value) {
 LOSSD_ELEMENT_FN float OddFloatOf(double value) {
   const float nearest = static_cast<float>(value);
   const double back = static_cast<double>(nearest);
-  const bool past = value < 0 ? back < value : back > value;
-  const uint32_t bits = BitsOf(nearest);
-  const uint32_t odd = (bits - (past ? 1u : 0u)) | 1u;
-  return FloatOfBits(back == value ? bits : odd);
+  // What lies past the value goes back by one; both ends of the step have the
+  // value between them, and one of them is odd.
+  const uint32_t past = fabs(back) > fabs(value) ? 1 : 0;
+  const uint32_t inexact = back != value ? 1 : 0;
+  return FloatOfBits((BitsOf(nearest) - past) | inexact);
 }
 LOSSD_ELEMENT_FN float OddFloatOf(float value) { return value; }
 
@@ -119,13 +129,18 @@ LOSSD_ELEMENT_FN void StoreRounded(T value, Float16* to) {
 }
 template <class T>
 LOSSD_ELEMENT_FN void StoreRounded(T value, float* to) {
-  *to = value == value ? static_cast<float>(value) : FloatOfBits(0x7fc00000u);
+  const uint32_t bits = BitsOf(static_cast<float>(value));
+  const int32_t magnitude = static_cast<int32_t>(bits & 0x7fffffffu);
+  *to = FloatOfBits(magnitude > 0x7f800000 ? 0x7fc00000u : bits);
 }
 template <class T>
 LOSSD_ELEMENT_FN void StoreRounded(T value, double* to) {
+  const double wide = static_cast<double>(value);
   const uint64_t nan = 0x7ff8000000000000u;
-  *to = static_cast<double>(value);
-  if (value != value) memcpy(to, &nan, sizeof(nan));
+  uint64_t bits;
+  memcpy(&bits, &wide, sizeof(bits));
+  bits = (bits & 0x7fffffffffffffffu) > 0x7ff0000000000000u ? nan : bits;
+  memcpy(to, &bits, sizeof(bits));
 }
 
 // Calls `use` with a value of the type that stores one of the four float types.

@@ -3,6 +3,7 @@
 #ifndef LOSSD_KERNELS_HALF_H_
 #define LOSSD_KERNELS_HALF_H_
 
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 

@@ -1,6 +1,7 @@
 #include "kernels/cpu/staging.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <limits>
 #include <type_traits>
@@ -97,22 +98,19 @@ void ConvertTargets(const std::byte* from, uint64_t n,
 
 // What targets of 0 and 1 are staged as: either may be the ignored one.
 template <class T>
-struct HardTargets {
-  T zero, one;
-  explicit HardTargets(const LossOptions& options) {
-    const IgnoredTarget<T> ignored(options);
-    zero = StagedTarget<T, true>(T{0}, ignored);
-    one = StagedTarget<T, true>(T{1}, ignored);
-  }
-};
+std::array<T, 2> HardTargets(const LossOptions& options) {
+  const IgnoredTarget<T> ignored(options);
+  return {StagedTarget<T, true>(T{0}, ignored),
+          StagedTarget<T, true>(T{1}, ignored)};
+}
 
 template <class T>
 void ConvertBits(const std::byte* from, uint64_t n, const LossOptions& options,
                  T* to) {
-  const HardTargets<T> hard(options);
+  const std::array<T, 2> hard = HardTargets<T>(options);
   for (uint64_t i = 0; i < n; ++i) {
     const unsigned byte = std::to_integer<unsigned>(from[i / 8]);
-    to[i] = ((byte >> (i % 8)) & 1) != 0 ? hard.one : hard.zero;
+    to[i] = hard[(byte >> (i % 8)) & 1];
   }
 }
 
@@ -268,9 +266,9 @@ template <class T>
 void Stager<T>::StageTargets(uint64_t first, uint64_t n, T* to) {
   const LossOptions& options = segment_.options;
   if (!segment_.targets.present()) {
-    const HardTargets<T> hard(options);
-    std::fill_n(to, n, hard.zero);
-    return ones_.Mark(first, n, hard.one, to);
+    const auto [zero, one] = HardTargets<T>(options);
+    std::fill_n(to, n, zero);
+    return ones_.Mark(first, n, one, to);
   }
   const ElementType type = segment_.targets.type;
   alignas(64) std::byte scratch[kBlockElements * 8];

@@ -152,6 +152,11 @@ void OwnedSegment::CutPieces(std::mt19937& random) {
   }
 }
 
+void OwnedSegment::ForgetResults() {
+  std::fill(gradient_.begin(), gradient_.end(), std::byte{0xcd});
+  std::fill(losses_.begin(), losses_.end(), std::byte{0xcd});
+}
+
 double OwnedSegment::CountedNormalizer() {
   std::vector<BlockPartial> counts(BlockCount(segment));
   if (NeedsCounts(segment.options)) cpu::CountBlocks(segment, 0, counts);
@@ -160,8 +165,7 @@ double OwnedSegment::CountedNormalizer() {
 
 SegmentAnswer OwnedSegment::Compute(const cpu::InstructionSet& set,
                                     uint64_t step) {
-  std::fill(gradient_.begin(), gradient_.end(), std::byte{0xcd});
-  std::fill(losses_.begin(), losses_.end(), std::byte{0xcd});
+  ForgetResults();
   const double normalizer = CountedNormalizer();
   std::vector<BlockPartial> partials(BlockCount(segment));
   uint64_t end = partials.size();
@@ -176,8 +180,7 @@ SegmentAnswer OwnedSegment::Compute(const cpu::InstructionSet& set,
 
 SegmentAnswer OwnedSegment::ComputeOnThreads(const cpu::InstructionSet& set,
                                              uint64_t threads) {
-  std::fill(gradient_.begin(), gradient_.end(), std::byte{0xcd});
-  std::fill(losses_.begin(), losses_.end(), std::byte{0xcd});
+  ForgetResults();
   const double normalizer = CountedNormalizer();
   const double scale = GradientScale(segment, normalizer);
   std::vector<BlockPartial> partials(BlockCount(segment));

@@ -75,6 +75,9 @@ class OwnedSegment {
   SegmentAnswer ComputeOnThreads(const cpu::InstructionSet& set,
                                  uint64_t threads);
 
+  // Overwrites gradient and losses, so that nothing is taken for computed.
+  void ForgetResults();
+
   std::vector<double> gradient() const {
     return Values(segment.gradient_type, gradient_);
   }

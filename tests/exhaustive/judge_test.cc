@@ -40,8 +40,7 @@ TEST(UlpTally, CountsEachErrorInItsBucketAndKeepsTheWorst) {
   for (const double ulps : {0.0, 0.5, 0.55, 0.95, 1.0, 1.2, 2.0, 2.5, 9.0}) {
     tally.Add(static_cast<float>(ulps), 1.0f, 1.0 + ulps * unit);
   }
-  const std::array<uint64_t, kBucketEnds.size() + 1> expected = {2, 1, 0, 0, 0,
-                                                                 2, 1, 1, 2};
+  const Histogram expected = {2, 1, 0, 0, 0, 2, 1, 1, 2};
   EXPECT_EQ(tally.buckets, expected);
   EXPECT_EQ(tally.max, 9.0);
   EXPECT_EQ(tally.worst, 9.0f);
@@ -148,20 +147,24 @@ TEST(Judge, WantsTheSameAtBothZeros) {
 
 TEST(MpfrJudge, KnowsValuesThatFollowFromTheDefinition) {
   const long double ln2 = 0.693147180559945309417232121458176568L;
-  const WideElement zero = MpfrCrossEntropy({0, 0, 1});
+  const WideElement zero = MpfrCrossEntropy({0, 0});
   EXPECT_LT(zero.loss.DistanceOf(ln2), 1e-19L);
   EXPECT_EQ(zero.derivative.DistanceOf(0.5L), 0);
-  const WideElement weighted = MpfrCrossEntropy({0, 0.25, 0.75, 3, 2});
+  const WideElement weighted = MpfrCrossEntropy({0, 0.25, 3, 2});
   EXPECT_LT(weighted.loss.DistanceOf(3 * ln2), 1e-18L);
   EXPECT_EQ(weighted.derivative.DistanceOf(0), 0);
+  // Smoothing 1/2 makes 1/4 of a target of 0.
+  const WideElement smoothed = MpfrCrossEntropy({7, 0, 1, 1, 0.5L});
+  const WideElement quarter = MpfrCrossEntropy({7, 0.25});
+  EXPECT_EQ(smoothed.loss.high, quarter.loss.high);
+  EXPECT_EQ(smoothed.derivative.high, quarter.derivative.high);
   // e^-40 (1 - e^-40 / 2), and the same at 1000, where it is below float64.
   const long double tail = std::exp(-40.0L);
-  EXPECT_LT(
-      MpfrCrossEntropy({-40, 0, 1}).loss.DistanceOf(tail - tail * tail / 2),
-      tail * 1e-18L);
-  EXPECT_LT(MpfrCrossEntropy({1000, 1, 0}).loss.DistanceOf(std::exp(-1000.0L)),
+  EXPECT_LT(MpfrCrossEntropy({-40, 0}).loss.DistanceOf(tail - tail * tail / 2),
+            tail * 1e-18L);
+  EXPECT_LT(MpfrCrossEntropy({1000, 1}).loss.DistanceOf(std::exp(-1000.0L)),
             std::exp(-1000.0L) * 1e-16L);
-  EXPECT_EQ(MpfrCrossEntropy({1000, 0, 1}).loss.high, 1000.0L);
+  EXPECT_EQ(MpfrCrossEntropy({1000, 0}).loss.high, 1000.0L);
 }
 
 }  // namespace

@@ -22,6 +22,7 @@ ABSL_FLAG(std::string, instruction_sets, "best",
           "best, all, or the name of one");
 ABSL_FLAG(uint64_t, reference_samples, 1 << 18,
           "Drawn logits at which the reference is held against MPFR");
+ABSL_FLAG(uint64_t, samples, 1 << 20, "Drawn elements of each family");
 ABSL_FLAG(std::string, json, "", "File that the findings are written to");
 ABSL_FLAG(bool, peers, true, "Judge PyTorch's and Caffe's forms too");
 
@@ -81,6 +82,9 @@ int main(int argc, char** argv) {
   report.limits =
       lossd::exhaustive::CheckLimits(options.instruction_sets, options.stride);
   report.enumeration = lossd::exhaustive::Enumerate(options);
+  report.families = lossd::exhaustive::JudgeFamilies(
+      options.instruction_sets.front(), absl::GetFlag(FLAGS_samples),
+      options.seed);
   std::fputs(lossd::exhaustive::Markdown(report).c_str(), stdout);
   if (!json_path.empty()) {
     std::ofstream(json_path) << lossd::exhaustive::Json(report);

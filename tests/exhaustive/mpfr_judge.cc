@@ -82,8 +82,11 @@ Pair PairAt(long double x) {
 WideElement MpfrCrossEntropy(const ElementInputs& in) {
   const Pair at = PairAt(in.x);
   const Pair mirrored = PairAt(-in.x);
-  const Number positive = Number(in.t) * Number(in.q);
-  const Number negative(in.complement);
+  const Number one(1);
+  const Number e(in.smoothing);
+  const Number t = Number(in.t) * (one - e) + e / Number(2);
+  const Number negative = one - t;
+  const Number positive = t * Number(in.q);
   const Number w(in.w);
   const Number loss =
       w * (positive * mirrored.softplus + negative * at.softplus);

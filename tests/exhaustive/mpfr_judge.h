@@ -22,16 +22,18 @@ struct WideElement {
   Wide derivative;
 };
 
-// w [t q sp(-x) + complement sp(x)] and w [complement s(x) - t q s(-x)] with
-// sp(x) = log(1 + e^x), s(x) = 1 / (1 + e^-x), straight from their definitions.
-// `x` is finite.
+// One element as a request has it; the target is smoothed here.
 struct ElementInputs {
-  long double x;
+  long double x;  // finite
   long double t;
-  long double complement;
   long double q = 1;
   long double w = 1;
+  long double smoothing = 0;
 };
+
+// w [t' q sp(-x) + (1 - t') sp(x)] and w [(1 - t') s(x) - t' q s(-x)] with
+// t' = t (1 - smoothing) + smoothing / 2, sp(x) = log(1 + e^x),
+// s(x) = 1 / (1 + e^-x): from the definitions.
 WideElement MpfrCrossEntropy(const ElementInputs& in);
 
 }  // namespace lossd::exhaustive

@@ -3,8 +3,10 @@
 #define LOSSD_TESTS_EXHAUSTIVE_REPORT_H_
 
 #include <string>
+#include <vector>
 
 #include "tests/exhaustive/enumeration.h"
+#include "tests/exhaustive/family.h"
 #include "tests/exhaustive/limits.h"
 #include "tests/exhaustive/reference_proof.h"
 
@@ -16,7 +18,12 @@ struct Report {
   ReferenceErrors reference;
   LimitFindings limits;
   Enumeration enumeration;
+  std::vector<FamilyFindings> families;
 };
+
+// Parts of the texts below.
+std::string Ulp(double ulps);
+std::string ReferenceLine(const ReferenceErrors& errors);
 
 std::string Markdown(const Report& report);
 std::string Json(const Report& report);

@@ -12,6 +12,7 @@
 #include <array>
 #include <bit>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 
@@ -36,6 +37,13 @@ inline double Ulps(float got, double exact) {
 // Upper ends of the histogram's buckets; one more takes what is above.
 inline constexpr std::array<double, 8> kBucketEnds = {0.5, 0.6, 0.7, 0.8,
                                                       0.9, 1.0, 1.5, 2.0};
+using Histogram = std::array<uint64_t, kBucketEnds.size() + 1>;
+
+inline void AddTo(Histogram& histogram, double ulps) {
+  size_t bucket = 0;
+  while (bucket < kBucketEnds.size() && ulps > kBucketEnds[bucket]) ++bucket;
+  ++histogram[bucket];
+}
 
 // Errors of one output of one form over many logits. Merging in any order
 // gives the same tally.
@@ -47,7 +55,7 @@ struct UlpTally {
   uint64_t rounded_correctly = 0;
   uint64_t middle_count = 0;
   uint64_t middle_rounded_correctly = 0;
-  std::array<uint64_t, kBucketEnds.size() + 1> buckets{};
+  Histogram buckets{};
   double max = 0;
   float worst = 0;  // the logit of `max`; of several the least
   // The logit closest to 0 of which no digit is right: off by half of the exact
@@ -63,9 +71,7 @@ struct UlpTally {
       ++middle_count;
       middle_rounded_correctly += rounded;
     }
-    size_t bucket = 0;
-    while (bucket < kBucketEnds.size() && ulps > kBucketEnds[bucket]) ++bucket;
-    ++buckets[bucket];
+    AddTo(buckets, ulps);
     if (ulps >= max && (ulps > max || x < worst)) {
       max = ulps;
       worst = x;

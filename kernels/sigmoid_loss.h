@@ -122,9 +122,9 @@ struct Operand {
 };
 
 // Targets that are 1 at some elements and 0 at all others; never expanded.
-// Either a list of indices into the segment's elements, which rise, or, where
-// the list is empty, the `count` indices first, first + stride, ...: a
-// diagonal.
+// Either a list of indices into the segment's elements, each larger than the
+// one before, or, where the list is empty, the `count` indices first, first +
+// stride, ...: a diagonal. All are below element_count; stride is at least 1.
 struct Ones {
   std::span<const uint64_t> indices;
   uint64_t first = 0;

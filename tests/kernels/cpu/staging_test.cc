@@ -4,8 +4,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <numeric>
-#include <random>
 #include <span>
 #include <utility>
 #include <vector>
@@ -14,57 +12,6 @@
 
 namespace lossd::kernels::cpu {
 namespace {
-
-// 40 bytes 0, 1, ..., 39 in five pieces, two of them empty.
-class PieceCursorTest : public testing::Test {
- protected:
-  PieceCursorTest() {
-    std::iota(bytes_.begin(), bytes_.end(), uint8_t{0});
-    const Piece whole = std::as_bytes(std::span(bytes_));
-    pieces_ = {whole.first(0), whole.first(7), whole.subspan(7, 20),
-               whole.subspan(27, 0), whole.subspan(27)};
-  }
-
-  // Fetches with `cursor` and says whether the right bytes came.
-  bool Right(PieceCursor& cursor, uint64_t offset, size_t size) {
-    const std::byte* from = cursor.Fetch(offset, size, scratch_);
-    for (size_t i = 0; i < size; ++i) {
-      if (std::to_integer<size_t>(from[i]) != offset + i) return false;
-    }
-    return true;
-  }
-
-  std::vector<uint8_t> bytes_ = std::vector<uint8_t>(40);
-  std::vector<Piece> pieces_;
-  std::byte scratch_[40];
-};
-
-TEST_F(PieceCursorTest, LeavesBytesOfOnePieceWhereTheyLie) {
-  PieceCursor cursor({ElementType::kFloat32, pieces_});
-  EXPECT_EQ(cursor.Fetch(8, 16, scratch_), pieces_[2].data() + 1);
-  EXPECT_EQ(cursor.Fetch(27, 13, scratch_), pieces_[4].data());
-}
-
-TEST_F(PieceCursorTest, GathersBytesOfSeveralPieces) {
-  PieceCursor cursor({ElementType::kFloat32, pieces_});
-  EXPECT_EQ(cursor.Fetch(0, 40, scratch_), scratch_);
-  EXPECT_TRUE(Right(cursor, 0, 40));
-}
-
-TEST_F(PieceCursorTest, FindsEveryRangeFromEveryOtherForwardsAndBack) {
-  std::mt19937 random(11);
-  PieceCursor cursor({ElementType::kFloat32, pieces_});
-  for (int trial = 0; trial < 5000; ++trial) {
-    const uint64_t offset = random() % 41;
-    const size_t size = random() % (41 - offset);
-    ASSERT_TRUE(Right(cursor, offset, size)) << offset << " + " << size;
-  }
-}
-
-TEST_F(PieceCursorTest, ReadsNothingOfAnAbsentTensor) {
-  PieceCursor cursor({ElementType::kFloat32, {}});
-  EXPECT_EQ(cursor.Fetch(0, 0, scratch_), scratch_);
-}
 
 // The first block of a segment.
 template <class T>

@@ -58,20 +58,19 @@ struct Polynomials<float> {
         0x1.55547e0000000p-6f,
     };
   };
-  // Relative error 2^-36.032.
+  // Relative error 2^-29.336.
   struct FineExpOfMinus {
     static constexpr float kTerms[] = {
-        0x1.abfe180000000p-16f, -0x1.a2a5f40000000p-13f, 0x1.6c0eda0000000p-10f,
-        -0x1.110fd60000000p-7f, 0x1.5555580000000p-5f,   -0x1.5555560000000p-3f,
-        0x1.0000000000000p-1f,
+        -0x1.99d9840000000p-13f, 0x1.6cba580000000p-10f, -0x1.1114380000000p-7f,
+        0x1.55553e0000000p-5f,   -0x1.5555540000000p-3f, 0x1.0000000000000p-1f,
     };
   };
-  // Relative error 2^-34.191.
+  // Relative error 2^-30.768.
   struct FineLog1p {
     static constexpr float kTerms[] = {
-        0x1.fce06c0000000p-6f,  -0x1.5cba720000000p-4f, 0x1.0bdbe20000000p-3f,
-        -0x1.50d6940000000p-3f, 0x1.9921160000000p-3f,  -0x1.fff97c0000000p-3f,
-        0x1.5555440000000p-2f,  -0x1.0000000000000p-1f,
+        -0x1.5682d20000000p-5f, 0x1.b4ec020000000p-4f,  -0x1.42ebe00000000p-3f,
+        0x1.97101a0000000p-3f,  -0x1.ffd2f20000000p-3f, 0x1.5554be0000000p-2f,
+        -0x1.0000000000000p-1f,
     };
   };
   // Relative error 2^-32.35.

@@ -34,6 +34,7 @@ LOSSD_ELEMENT_FN Exponential<Ops> WeightedPower(typename Ops::V weight,
 // The first of the two forms above.
 template <class Ops>
 LOSSD_ELEMENT_FN Term<Ops> TermAgainst(const SoftplusResult<Ops>& s,
+                                       const Parts<Ops>& share,
                                        const Parts<Ops>& gamma,
                                        typename Ops::V weight) {
   using T = typename Ops::T;
@@ -44,18 +45,19 @@ LOSSD_ELEMENT_FN Term<Ops> TermAgainst(const SoftplusResult<Ops>& s,
   const V bent =
       Ops::Fma(gamma.high, Ops::Mul(finite, s.z.high), Ops::Set(T{1}));
   return {TimesPower<Ops>(power, s.plus),
-          TimesPower<Ops>(power, Product<Ops>(bent, s.share))};
+          TimesPower<Ops>(power, Product<Ops>(bent, share))};
 }
 
 // The second; of its derivative, the size.
 template <class Ops>
 LOSSD_ELEMENT_FN Term<Ops> TermFor(const SoftplusResult<Ops>& s,
+                                   const Parts<Ops>& share,
                                    const Parts<Ops>& gamma,
                                    typename Ops::V weight) {
   const auto power = WeightedPower<Ops>(weight, gamma, s.plus);
   const typename Ops::V bent = Ops::Fma(gamma.high, s.minus.high, s.z.high);
   return {TimesPower<Ops>(power, s.minus),
-          TimesPower<Ops>(power, Product<Ops>(bent, s.share))};
+          TimesPower<Ops>(power, Product<Ops>(bent, share))};
 }
 
 // LOSS_KIND_ASYMMETRIC with a margin of 0.
@@ -74,12 +76,13 @@ class AsymmetricLoss {
     const Parts<Ops> of_positive = gamma_positive_.template Get<Ops>();
     const Parts<Ops> of_negative = gamma_negative_.template Get<Ops>();
     const SoftplusResult<Ops> s = SoftplusOf<Ops>(Ops::Abs(x));
+    const Parts<Ops> share = ShareOf<Ops>(s.z);
     const Term<Ops> against = TermAgainst<Ops>(
-        s, SelectNegativeParts<Ops>(x, of_positive, of_negative),
+        s, share, SelectNegativeParts<Ops>(x, of_positive, of_negative),
         Ops::SelectNegative(x, positive, sides.complement));
-    const Term<Ops> agreed =
-        TermFor<Ops>(s, SelectNegativeParts<Ops>(x, of_negative, of_positive),
-                     Ops::SelectNegative(x, sides.complement, positive));
+    const Term<Ops> agreed = TermFor<Ops>(
+        s, share, SelectNegativeParts<Ops>(x, of_negative, of_positive),
+        Ops::SelectNegative(x, sides.complement, positive));
     return {Ops::Add(against.loss, agreed.loss),
             Ops::FlipUnlessNegative(x, Ops::Sub(agreed.slope, against.slope))};
   }
@@ -104,11 +107,12 @@ class AsymmetricMarginLoss {
   LOSSD_ELEMENT_FN ElementResult<Ops> operator()(V x, const Sides<Ops>& sides,
                                                  V q) const {
     const SoftplusResult<Ops> s = SoftplusOf<Ops>(Ops::Abs(x));
+    const Parts<Ops> share = ShareOf<Ops>(s.z);
     const V weight = Ops::Mul(sides.t, q);
     const Parts<Ops> gamma = gamma_positive_.template Get<Ops>();
-    const Term<Ops> against = TermAgainst<Ops>(s, gamma, weight);
-    const Term<Ops> agreed = TermFor<Ops>(s, gamma, weight);
-    const Term<Ops> negative = Negative(x, s, sides.complement);
+    const Term<Ops> against = TermAgainst<Ops>(s, share, gamma, weight);
+    const Term<Ops> agreed = TermFor<Ops>(s, share, gamma, weight);
+    const Term<Ops> negative = Negative(x, s.z, share, sides.complement);
     const V positive_loss = Ops::SelectNegative(x, against.loss, agreed.loss);
     const V positive_slope =
         Ops::SelectNegative(x, against.slope, agreed.slope);
@@ -121,13 +125,13 @@ class AsymmetricMarginLoss {
   //   d^g (-log v)        p (1 - p) d^g (g (-log v) / d + 1 / v)
   // d is a difference of numbers with two parts: it keeps its digits where p is
   // near the margin. Where p is not above it, both are 0.
-  LOSSD_ELEMENT_FN Term<Ops> Negative(V x, const SoftplusResult<Ops>& s,
-                                      V weight) const {
+  LOSSD_ELEMENT_FN Term<Ops> Negative(V x, const Parts<Ops>& z,
+                                      const Parts<Ops>& share, V weight) const {
     // p and 1 - p: 1 / (1 + z) and z / (1 + z), by the sign of x.
-    Parts<Ops> small = Product<Ops>(s.z.high, s.share);
-    small.low = Ops::Fma(s.z.low, s.share.high, small.low);
-    const Parts<Ops> p = SelectNegativeParts<Ops>(x, small, s.share);
-    const V rest = Ops::SelectNegative(x, s.share.high, small.high);
+    Parts<Ops> small = Product<Ops>(z.high, share);
+    small.low = Ops::Fma(z.low, share.high, small.low);
+    const Parts<Ops> p = SelectNegativeParts<Ops>(x, small, share);
+    const V rest = Ops::SelectNegative(x, share.high, small.high);
     const Parts<Ops> margin = margin_.template Get<Ops>();
     const Parts<Ops> rough = ExactSum<Ops>(p.high, Ops::Neg(margin.high));
     V d =
@@ -140,12 +144,12 @@ class AsymmetricMarginLoss {
     auto power =
         WeightedPower<Ops>(weight, gamma, Negated<Ops>(LogOf<Ops>(d, v)));
     const V zero = Ops::Set(T{0});
-    power.mantissa = SelectParts<Ops>(off, {zero, zero}, power.mantissa);
+    power.mantissa.high = Ops::Select(off, zero, power.mantissa.high);
     const V bent = Ops::Fma(gamma.high, Ops::Div(loss.high, d),
                             Ops::Div(Ops::Set(T{1}), v));
     return {TimesPower<Ops>(power, loss),
             TimesPower<Ops>(power,
-                            Product<Ops>(Ops::Mul(bent, small.high), s.share))};
+                            Product<Ops>(Ops::Mul(bent, small.high), share))};
   }
 
   SplitScalar<T> gamma_positive_, gamma_negative_, margin_;

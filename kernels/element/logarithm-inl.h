@@ -56,6 +56,34 @@ LOSSD_ELEMENT_FN Parts<Ops> Negated(const Parts<Ops>& a) {
   return {Ops::Neg(a.high), Ops::Neg(a.low)};
 }
 
+// Every second term of a polynomial, from term kTerm on, in x^2.
+template <class Ops, class Polynomial, int kTerm>
+LOSSD_ELEMENT_FN typename Ops::V EverySecondTerm(typename Ops::V square,
+                                                 typename Ops::V sum) {
+  constexpr int count = sizeof(Polynomial::kTerms) / sizeof(typename Ops::T);
+  if constexpr (kTerm >= count) {
+    return sum;
+  } else {
+    return EverySecondTerm<Ops, Polynomial, kTerm + 2>(
+        square, Ops::Fma(sum, square, Ops::Set(Polynomial::kTerms[kTerm])));
+  }
+}
+
+// A polynomial as x odd(x^2) + even(x^2): two chains of half the length, where
+// what waits for the result has nothing else to do.
+template <class Ops, class Polynomial>
+LOSSD_ELEMENT_FN typename Ops::V EvenAndOdd(typename Ops::V x,
+                                            typename Ops::V square) {
+  constexpr int count = sizeof(Polynomial::kTerms) / sizeof(typename Ops::T);
+  constexpr int even = (count + 1) % 2;
+  constexpr int odd = 1 - even;
+  return Ops::Fma(x,
+                  EverySecondTerm<Ops, Polynomial, odd + 2>(
+                      square, Ops::Set(Polynomial::kTerms[odd])),
+                  EverySecondTerm<Ops, Polynomial, even + 2>(
+                      square, Ops::Set(Polynomial::kTerms[even])));
+}
+
 template <class T>
 struct PowerLayout;
 
@@ -108,12 +136,14 @@ LOSSD_ELEMENT_FN Exponential<Ops> ExponentialOfMinus(const Parts<Ops>& w) {
       Ops::Sub(Ops::NegFma(w.high, Ops::Set(Layout::kLog2E), round), round);
   const V coarse = Ops::Fma(n, Ops::Set(Layout::kLn2High), w.high);
   const V fine = Ops::Fma(n, Ops::Set(Layout::kLn2Low), w.low);
-  const Parts<Ops> s = ExactSum<Ops>(coarse, fine);
+  // Where `fine` is the larger one, both are so small that nothing is lost.
+  const Parts<Ops> s = OrderedSum<Ops>(coarse, fine);
   // e^-s = 1 - s + s^2 E(s)
   const V one = Ops::Set(T{1});
   const V square = Ops::Mul(s.high, s.high);
   const V curve = Ops::Mul(
-      square, Horner<Ops, typename Polynomials<T>::FineExpOfMinus>(s.high));
+      square,
+      EvenAndOdd<Ops, typename Polynomials<T>::FineExpOfMinus>(s.high, square));
   const Parts<Ops> line = OrderedSum<Ops>(one, Ops::Neg(s.high));
   const Parts<Ops> sum = OrderedSum<Ops>(line.high, curve);
   const V low = Ops::NegFma(s.low, sum.high, Ops::Add(sum.low, line.low));
@@ -121,41 +151,40 @@ LOSSD_ELEMENT_FN Exponential<Ops> ExponentialOfMinus(const Parts<Ops>& w) {
 }
 
 // Of y = |x| >= 0, with z = e^-y: log1p(z) + y and log1p(z), the softplus of
-// both signs; z; and 1 / (1 + z).
+// both signs; and z.
 template <class Ops>
 struct SoftplusResult {
   Parts<Ops> plus;
   Parts<Ops> minus;
   Parts<Ops> z;
-  Parts<Ops> share;
 };
 
-// 1 / (1 + z), within an ulp even of its low part's high digits.
+// log1p(e^-y) where y < 1: ln(2) - y/2 + y^2 C(y^2).
 template <class Ops>
-LOSSD_ELEMENT_FN Parts<Ops> ShareOf(const Parts<Ops>& z) {
-  using V = typename Ops::V;
-  const V one = Ops::Set(typename Ops::T{1});
-  const Parts<Ops> sum = OrderedSum<Ops>(one, z.high);
-  const V r = Ops::Div(one, sum.high);
-  const V residual =
-      Ops::NegFma(r, Ops::Add(sum.low, z.low), Ops::NegFma(r, sum.high, one));
-  return {r, Ops::Mul(residual, r)};
-}
-
-// Softplus of both signs where y < 1: ln(2) +- y/2 + y^2 C(y^2).
-template <class Ops>
-LOSSD_ELEMENT_FN Parts<Ops> SoftplusNearZero(typename Ops::V y,
-                                             typename Ops::T half) {
+LOSSD_ELEMENT_FN Parts<Ops> SoftplusNearZero(typename Ops::V y) {
   using T = typename Ops::T;
   using V = typename Ops::V;
-  const V h = Ops::Set(half);
+  const V half = Ops::Set(T{0.5});
   const V ln2 = Ops::Set(ExponentLayout<T>::kLn2);
-  const V line = Ops::Fma(h, y, ln2);
-  const V lost = Ops::Add(Ops::Fma(h, y, Ops::Sub(ln2, line)),
+  const V line = Ops::NegFma(half, y, ln2);
+  const V lost = Ops::Add(Ops::NegFma(half, y, Ops::Sub(ln2, line)),
                           Ops::Set(PowerLayout<T>::kLn2Rest));
   const V square = Ops::Mul(y, y);
   const V curve = Horner<Ops, typename Polynomials<T>::FineCenter>(square);
   return OrderedSum<Ops>(line, Ops::Fma(square, curve, lost));
+}
+
+// log1p(z) where z <= 1/e. For the derivative that z.low is multiplied with, 1
+// - z is close enough.
+template <class Ops>
+LOSSD_ELEMENT_FN Parts<Ops> Log1pOf(const Parts<Ops>& z) {
+  using T = typename Ops::T;
+  using V = typename Ops::V;
+  const V square = Ops::Mul(z.high, z.high);
+  const V curve =
+      EvenAndOdd<Ops, typename Polynomials<T>::FineLog1p>(z.high, square);
+  const V low = Ops::Mul(z.low, Ops::Sub(Ops::Set(T{1}), z.high));
+  return OrderedSum<Ops>(z.high, Ops::Fma(square, curve, low));
 }
 
 template <class Ops>
@@ -167,20 +196,25 @@ LOSSD_ELEMENT_FN SoftplusResult<Ops> SoftplusOf(typename Ops::V y) {
   const Exponential<Ops> e = ExponentialOfMinus<Ops>({clamped, zero});
   const Parts<Ops> z = {Ops::Scale(e.mantissa.high, e.n),
                         Ops::Scale(e.mantissa.low, e.n)};
-  const Parts<Ops> share = ShareOf<Ops>(z);
-  const V curve =
-      Ops::Mul(Ops::Mul(z.high, z.high),
-               Horner<Ops, typename Polynomials<T>::FineLog1p>(z.high));
-  const Parts<Ops> minus =
-      OrderedSum<Ops>(z.high, Ops::Fma(z.low, share.high, curve));
-  Parts<Ops> plus = OrderedSum<Ops>(y, minus.high);
+  const Parts<Ops> minus = SelectParts<Ops>(
+      Ops::IsBelow(y, T{1}), SoftplusNearZero<Ops>(y), Log1pOf<Ops>(z));
+  Parts<Ops> plus = ExactSum<Ops>(y, minus.high);
   // An infinite y has no low part but a NaN.
   plus.low = Ops::Select(Ops::IsBelow(y, ExponentLayout<T>::kClamp),
                          Ops::Add(plus.low, minus.low), zero);
-  const typename Ops::M near = Ops::IsBelow(y, T{1});
-  return {SelectParts<Ops>(near, SoftplusNearZero<Ops>(y, T{0.5}), plus),
-          SelectParts<Ops>(near, SoftplusNearZero<Ops>(y, T{-0.5}), minus), z,
-          share};
+  return {plus, minus, z};
+}
+
+// 1 / (1 + z), and what its rounding lost.
+template <class Ops>
+LOSSD_ELEMENT_FN Parts<Ops> ShareOf(const Parts<Ops>& z) {
+  using V = typename Ops::V;
+  const V one = Ops::Set(typename Ops::T{1});
+  const Parts<Ops> sum = OrderedSum<Ops>(one, z.high);
+  const V r = Ops::Div(one, sum.high);
+  const V residual =
+      Ops::NegFma(r, Ops::Add(sum.low, z.low), Ops::NegFma(r, sum.high, one));
+  return {r, Ops::Mul(residual, r)};
 }
 
 // log(m) for 0 < m <= 1. `below_one` is 1 - m, which may have more digits than
@@ -230,7 +264,8 @@ class SplitScalar {
 };
 
 // e^-(gamma l) for l >= 0: the power gamma of a base whose logarithm is -l. 0,
-// with a mantissa of 0, where it is so small that no loss times it matters.
+// with a high mantissa of 0, where it is so small that no loss times it
+// matters.
 template <class Ops>
 LOSSD_ELEMENT_FN Exponential<Ops> PowerOf(const Parts<Ops>& gamma,
                                           const Parts<Ops>& l) {
@@ -243,22 +278,21 @@ LOSSD_ELEMENT_FN Exponential<Ops> PowerOf(const Parts<Ops>& gamma,
   const typename Ops::M dead = Ops::IsBelow(Ops::Neg(w.high), -Layout::kLimit);
   w.high = Ops::ClampAbove(w.high, Layout::kLimit);
   Exponential<Ops> power = ExponentialOfMinus<Ops>(w);
-  power.mantissa = SelectParts<Ops>(dead, {zero, zero}, power.mantissa);
+  power.mantissa.high = Ops::Select(dead, zero, power.mantissa.high);
   return power;
 }
 
-// The power times a value, rounded once; 0 where the power is 0, even of an
-// infinite value.
+// The power times a value >= 0, or finite; rounded once. 0 where the power is
+// 0, even of an infinite value.
 template <class Ops>
 LOSSD_ELEMENT_FN typename Ops::V TimesPower(const Exponential<Ops>& power,
                                             const Parts<Ops>& value) {
   using V = typename Ops::V;
-  const V zero = Ops::Set(typename Ops::T{0});
   const Parts<Ops>& m = power.mantissa;
-  const V low = Ops::Fma(value.high, m.low, Ops::Mul(value.low, m.high));
-  // An infinite value, or nearly so, has a low part that may be a NaN.
-  const V small = Ops::Select(
-      Ops::IsBelow(Ops::Abs(value.high), typename Ops::T{0x1p100}), low, zero);
-  return Ops::Select(Ops::IsZero(m.high), zero,
-                     Ops::Scale(Ops::Fma(value.high, m.high, small), power.n));
+  // Not infinity times m.low, which may be 0.
+  const V finite =
+      Ops::ClampAbove(value.high, PowerLayout<typename Ops::T>::kLargest);
+  const V low = Ops::Fma(finite, m.low, Ops::Mul(value.low, m.high));
+  return Ops::Select(Ops::IsZero(m.high), Ops::Set(typename Ops::T{0}),
+                     Ops::Scale(Ops::Fma(value.high, m.high, low), power.n));
 }

@@ -237,7 +237,7 @@ def fit_type(
 if __name__ == "__main__":
     print("float32")
     fit_type("float", 5, 6, 3, 4, 3)
-    fit_fine("float", 6, 7, 4, 9)
+    fit_fine("float", 5, 6, 4, 9)
     print("float64")
     fit_type("double", 11, 14, 5, 10, 9)
     fit_fine("double", 12, 16, 10, 21)

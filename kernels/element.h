@@ -12,12 +12,18 @@
 // The policy `Ops` has the element type T (float or double), V (one or more of
 // them), M (a truth value for each) and static functions, each correctly
 // rounded and so the same bits on every machine:
-//   Set(T)  Add  Sub  Mul  Neg  Abs
+//   Set(T)  Add  Sub  Mul  Div  Neg  Abs
 //   Fma(a, b, c) = a b + c, NegFma(a, b, c) = c - a b and
 //   FmaSub(a, b, c) = a b - c, rounded once
 //   ClampAbove(a, T limit) = a > limit ? limit : a        (a NaN stays a NaN)
 //   TimesPowerOfTwo(a, Exponent e) = a 2^n, rounded once, subnormals included
+//   Scale(a, n) = a 2^n, rounded once, for integers n in [-252, 126], for
+//   float64 [-2044, 1022]
 //   IsZero(a)  IsOne(a)  IsBelow(a, T limit)  Select(m, a, b) = m ? a : b
+//   ExponentOf(a): the integer k for which a 2^-k is in [sqrt(1/2), sqrt(2));
+//   a is positive and normal
+//   All(m): whether m is true throughout; to skip work whose result nothing
+//   selects, never to choose a result
 //   SelectNegative(x, a, b): a where x has its sign bit set, else b
 //   FlipUnlessNegative(x, a): a, with its sign turned where x has no sign bit
 //
@@ -59,13 +65,31 @@ LOSSD_ELEMENT_FN Sides<Ops> Smoothed(const Sides<Ops>& sides,
 // clang-format off
 #include "kernels/element/exponential-inl.h"
 #include "kernels/element/cross_entropy-inl.h"
+#include "kernels/element/logarithm-inl.h"
+#include "kernels/element/focal-inl.h"
+#include "kernels/element/asymmetric-inl.h"
 // clang-format on
 
-// Calls `use` with the loss of a kind.
+// True if the parameters make a loss of powers the cross-entropy itself.
+LOSSD_ELEMENT_FN bool IsCrossEntropy(const LossParameters& parameters) {
+  return parameters.gamma_positive == 0 && parameters.gamma_negative == 0 &&
+         parameters.alpha_positive == 1 && parameters.alpha_negative == 1 &&
+         parameters.margin == 0;
+}
+
+// Calls `use` with the loss of a kind. A loss whose parameters make it the
+// cross-entropy has its bits, because it is that one.
 template <class Ops, class Use>
 LOSSD_ELEMENT_FN auto WithLoss(LossKind kind, const LossParameters& parameters,
                                Use use) {
+  if (IsCrossEntropy(parameters)) kind = LossKind::kSigmoidCrossEntropy;
   switch (kind) {
+    case LossKind::kSigmoidFocal:
+      return use(FocalLoss<Ops>(parameters));
+    case LossKind::kAsymmetric:
+      return parameters.margin == 0
+                 ? use(AsymmetricLoss<Ops>(parameters))
+                 : use(AsymmetricMarginLoss<Ops>(parameters));
     default:
       return use(CrossEntropyLoss<Ops>(parameters));
   }

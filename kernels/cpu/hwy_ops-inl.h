@@ -49,6 +49,37 @@ struct HwyOps {
                    hn::Set(D(), sizeof(T) == 4 ? T{0x1p-64} : T{0x1p-512}));
 #endif
   }
+  static HWY_INLINE V Div(V a, V b) { return hn::Div(a, b); }
+  static HWY_INLINE V Scale(V a, V n) {
+#if HWY_TARGET <= HWY_AVX3
+    if constexpr (sizeof(T) == 4) {
+      return V{_mm512_scalef_ps(a.raw, n.raw)};
+    } else {
+      return V{_mm512_scalef_pd(a.raw, n.raw)};
+    }
+#else
+    // In two steps where 2^n is not normal, of which only the last rounds.
+    using Layout = ScaleLayout<T>;
+    const M deep = hn::Lt(n, Set(-Layout::kStep));
+    const V biased =
+        hn::Add(hn::Add(n, hn::IfThenElseZero(deep, Set(Layout::kStep))),
+                Set(Layout::kBias));
+    const V power = hn::BitCast(
+        D(), hn::ShiftLeft<kMantissaBits>(hn::BitCast(Bits(), biased)));
+    return hn::Mul(hn::Mul(a, power),
+                   hn::IfThenElse(deep, Set(Layout::kStepFactor), Set(T{1})));
+#endif
+  }
+  static HWY_INLINE V ExponentOf(V a) {
+    // What is added carries into the exponent from sqrt(2) on. The exponent's
+    // bits then become an integer of T by standing below a large one.
+    const auto bits = hn::Add(hn::BitCast(Bits(), a),
+                              hn::Set(Bits(), ExponentBits<T>::kCarry));
+    const auto integer = hn::Or(hn::ShiftRight<kMantissaBits>(bits),
+                                hn::Set(Bits(), ExponentBits<T>::kLarge));
+    return hn::Sub(hn::BitCast(D(), integer),
+                   hn::Set(D(), ExponentBits<T>::kLargeAndBias));
+  }
   static HWY_INLINE M IsZero(V a) { return hn::Eq(a, hn::Zero(D())); }
   static HWY_INLINE M IsOne(V a) { return hn::Eq(a, hn::Set(D(), T{1})); }
   static HWY_INLINE M IsBelow(V a, T limit) {
@@ -61,6 +92,7 @@ struct HwyOps {
     return hn::Xor(a, hn::AndNot(x, hn::SignBit(D())));
   }
   static HWY_INLINE V Select(M m, V a, V b) { return hn::IfThenElse(m, a, b); }
+  static HWY_INLINE bool All(M m) { return hn::AllTrue(D(), m); }
 
   // --- what the block loop needs beyond the element function ---
   static HWY_INLINE V Load(const T* from) { return hn::LoadU(D(), from); }

@@ -11,6 +11,8 @@
 #include <limits>
 #include <type_traits>
 
+#include "kernels/exponent_bits.h"
+
 namespace lossd::kernels::cpu {
 
 template <class Element>
@@ -40,12 +42,29 @@ struct ScalarOps {
         std::bit_cast<Bits>(exponent.biased) << kMantissaBits));
     return a * power * (kMantissaBits == 23 ? T{0x1p-64} : T{0x1p-512});
   }
+  static V Div(V a, V b) { return a / b; }
+  static V Scale(V a, V n) {
+    // In two steps where 2^n is not normal, of which only the last rounds.
+    using Layout = ScaleLayout<T>;
+    const bool deep = n < -Layout::kStep;
+    const T biased = n + (deep ? Layout::kStep : T{0}) + Layout::kBias;
+    const T power = std::bit_cast<T>(
+        static_cast<Bits>(std::bit_cast<Bits>(biased) << kMantissaBits));
+    return a * power * (deep ? Layout::kStepFactor : T{1});
+  }
+  static V ExponentOf(V a) {
+    const Bits bits = static_cast<Bits>(
+        (std::bit_cast<Bits>(a) + ExponentBits<T>::kCarry) >> kMantissaBits);
+    return std::bit_cast<T>(bits | ExponentBits<T>::kLarge) -
+           ExponentBits<T>::kLargeAndBias;
+  }
   static M IsZero(V a) { return a == 0; }
   static M IsOne(V a) { return a == 1; }
   static M IsBelow(V a, T limit) { return a < limit; }
   static V SelectNegative(V x, V a, V b) { return std::signbit(x) ? a : b; }
   static V FlipUnlessNegative(V x, V a) { return std::signbit(x) ? a : -a; }
   static V Select(M m, V a, V b) { return m ? a : b; }
+  static bool All(M m) { return m; }
 
   static V CanonicalNan() { return std::numeric_limits<T>::quiet_NaN(); }
 

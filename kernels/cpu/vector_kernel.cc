@@ -9,6 +9,7 @@
 #include "hwy/highway.h"
 #include "kernels/cpu/staging.h"
 #include "kernels/cpu/vector_kernel.h"
+#include "kernels/exponent_bits.h"
 #include "kernels/polynomials.h"
 
 HWY_BEFORE_NAMESPACE();

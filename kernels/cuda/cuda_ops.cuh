@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "kernels/exponent_bits.h"
+
 namespace lossd::kernels::cuda {
 
 template <class Element>
@@ -30,10 +32,26 @@ struct CudaOps<float> {
     const float power = __uint_as_float(__float_as_uint(exponent.biased) << 23);
     return __fmul_rn(__fmul_rn(a, power), 0x1p-64f);
   }
+  static __device__ V Div(V a, V b) { return __fdiv_rn(a, b); }
+  static __device__ V Scale(V a, V n) {
+    // In two steps where 2^n is not normal, of which only the last rounds.
+    using Layout = ScaleLayout<T>;
+    const bool deep = n < -Layout::kStep;
+    const T biased =
+        __fadd_rn(__fadd_rn(n, deep ? Layout::kStep : T{0}), Layout::kBias);
+    const T power = __uint_as_float(__float_as_uint(biased) << 23);
+    return __fmul_rn(__fmul_rn(a, power), deep ? Layout::kStepFactor : T{1});
+  }
+  static __device__ V ExponentOf(V a) {
+    const unsigned bits = (__float_as_uint(a) + ExponentBits<T>::kCarry) >> 23;
+    return __fsub_rn(__uint_as_float(bits | ExponentBits<T>::kLarge),
+                     ExponentBits<T>::kLargeAndBias);
+  }
   static __device__ M IsZero(V a) { return a == 0; }
   static __device__ M IsOne(V a) { return a == 1; }
   static __device__ M IsBelow(V a, T limit) { return a < limit; }
   static __device__ V Select(M m, V a, V b) { return m ? a : b; }
+  static __device__ bool All(M m) { return m; }
   static __device__ V SelectNegative(V x, V a, V b) {
     return (__float_as_uint(x) >> 31) != 0 ? a : b;
   }
@@ -65,10 +83,30 @@ struct CudaOps<double> {
         __longlong_as_double(__double_as_longlong(exponent.biased) << 52);
     return __dmul_rn(__dmul_rn(a, power), 0x1p-512);
   }
+  static __device__ V Div(V a, V b) { return __ddiv_rn(a, b); }
+  static __device__ V Scale(V a, V n) {
+    // In two steps where 2^n is not normal, of which only the last rounds.
+    using Layout = ScaleLayout<T>;
+    const bool deep = n < -Layout::kStep;
+    const T biased =
+        __dadd_rn(__dadd_rn(n, deep ? Layout::kStep : T{0}), Layout::kBias);
+    const T power = __longlong_as_double(__double_as_longlong(biased) << 52);
+    return __dmul_rn(__dmul_rn(a, power), deep ? Layout::kStepFactor : T{1});
+  }
+  static __device__ V ExponentOf(V a) {
+    const unsigned long long bits =
+        (static_cast<unsigned long long>(__double_as_longlong(a)) +
+         ExponentBits<T>::kCarry) >>
+        52;
+    return __dsub_rn(__longlong_as_double(static_cast<long long>(
+                         bits | ExponentBits<T>::kLarge)),
+                     ExponentBits<T>::kLargeAndBias);
+  }
   static __device__ M IsZero(V a) { return a == 0; }
   static __device__ M IsOne(V a) { return a == 1; }
   static __device__ M IsBelow(V a, T limit) { return a < limit; }
   static __device__ V Select(M m, V a, V b) { return m ? a : b; }
+  static __device__ bool All(M m) { return m; }
   static __device__ V SelectNegative(V x, V a, V b) {
     return __double_as_longlong(x) < 0 ? a : b;
   }

@@ -10,6 +10,13 @@ that later coefficients make up for the rounding of earlier ones.
     log1p(e^-y) = ln(2) - y/2 + y^2 C(y^2)   on y in [0, 1], relative to log1p
     1 / (1 + e^y) = 1/2 - y/4 + y^3 S(y^2)   on y in [0, 1], relative
 
+The fine ones are of the functions whose results have two parts (logarithm-inl.h):
+
+    exp(-s)    = 1 - s + s^2 E(s)     on |s| <= ln(2) / 2, relative to exp
+    log1p(z)   = z + z^2 L(z)         on [0, 1/e], relative to log1p
+    log(cosh(y / 2)) = y^2 C(y^2)     on y in [0, 1], relative to ln(2)
+    log1p(f)   = f + f^2 G(f)         on [sqrt(1/2) - 1, sqrt(2) - 1], relative to log1p
+
 Run: python kernels/fit/fit_polynomials.py
 """
 
@@ -80,8 +87,8 @@ def rounded(x, kind):
     return mpf(struct.unpack("f", struct.pack("f", float(x)))[0] if kind == "float" else float(x))
 
 
-def fit_rounded(f, weight, a, b, degree, kind, fixed=()):
-    """Coefficients of type `kind`, rounded one by one; `fixed` are given."""
+def fit_rounded(f, weight, a, b, degree, kind, fixed=(), careful=99):
+    """Coefficients of type `kind`, the first `careful` rounded one by one; `fixed` are given."""
     done = [mpf(c) for c in fixed]
     while len(done) <= degree:
         k = len(done)
@@ -95,7 +102,7 @@ def fit_rounded(f, weight, a, b, degree, kind, fixed=()):
         coefficients, _ = remez(rest, rest_weight, a, b, degree - k)
         # float64: what rounding costs is far below half an ulp of the result, and the
         # exchange has no digits left to mend it.
-        take = 1 if kind == "float" else len(coefficients)
+        take = 1 if kind == "float" and k < careful else len(coefficients)
         done.extend(rounded(c, kind) for c in coefficients[:take])
     # An odd count avoids the grid point 0, where f is a limit.
     grid = [a + (b - a) * mpf(2 * i + 1) / 4002 for i in range(2001)]
@@ -112,6 +119,53 @@ def show(name, coefficients, worst, kind):
         print(f"        {float(c).hex()}{'f' if kind == 'float' else ''},")
     print("    };")
     print("  };")
+
+
+def fit_fine(kind, exp_degree, log1p_degree, center_degree, log_degree):
+    half = log(2) / 2 * mpf("1.0001")
+    tiny = mpf(2) ** -40
+    # As above, both sides of 0 but not across it.
+    e, worst = fit_rounded(
+        lambda r: (exp(r) - 1 - r) / r**2 if abs(r) > tiny else mpf(1) / 2,
+        lambda r: r * r * exp(-r) if abs(r) > tiny else tiny,
+        -half,
+        half * mpf("0.99999"),
+        exp_degree,
+        kind,
+        fixed=[0.5],
+    )
+    show("FineExpOfMinus", [c * (-1) ** i for i, c in enumerate(e)], worst, kind)
+    lg, worst = fit_rounded(
+        lambda z: (log1p(z) - z) / z**2,
+        lambda z: z * z / log1p(z),
+        mpf(2) ** -12,
+        exp(mpf(-1)) * mpf("1.001"),
+        log1p_degree,
+        kind,
+        fixed=[-0.5],
+    )
+    show("FineLog1p", lg, worst, kind)
+    c, worst = fit_rounded(
+        lambda s: log(cosh(sqrt(s) / 2)) / s,
+        lambda s: s / log(2),
+        mpf(2) ** -24,
+        mpf(1),
+        center_degree,
+        kind,
+        fixed=[0.125],
+    )
+    show("FineCenter", c, worst, kind)
+    g, worst = fit_rounded(
+        lambda f: (log1p(f) - f) / f**2 if abs(f) > tiny else -mpf(1) / 2,
+        lambda f: f * f / abs(log1p(f)) if abs(f) > tiny else tiny,
+        sqrt(mpf(1) / 2) - mpf("1.0001"),
+        sqrt(mpf(2)) - mpf("0.9999"),
+        log_degree,
+        kind,
+        fixed=[-0.5],
+        careful=4,
+    )
+    show("FineLog", g, worst, kind)
 
 
 def fit_type(
@@ -183,5 +237,7 @@ def fit_type(
 if __name__ == "__main__":
     print("float32")
     fit_type("float", 5, 6, 3, 4, 3)
+    fit_fine("float", 5, 6, 4, 9)
     print("float64")
     fit_type("double", 11, 14, 5, 10, 9)
+    fit_fine("double", 12, 16, 10, 21)

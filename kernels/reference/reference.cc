@@ -22,6 +22,30 @@ long double Times(long double factor, long double value) {
   return factor == 0 ? 0 : factor * value;
 }
 
+// log(e^a + e^b), of which one may be -infinity.
+long double LogSum(long double a, long double b) {
+  const long double above = std::max(a, b);
+  return above + std::log1p(std::exp(std::min(a, b) - above));
+}
+
+// The term of 1 - t, for a weight of 1.
+Element NegativeOfAsymmetric(long double x, long double gamma,
+                             long double margin) {
+  const long double p = Sigmoid(x), rest = Sigmoid(-x);
+  if (margin == 0) {
+    const long double power = std::exp(-Times(gamma, Softplus(-x)));
+    return {Times(power, Softplus(x)),
+            power * (p + gamma * Times(rest, Softplus(x)))};
+  }
+  const long double d = p - margin;
+  if (d <= 0) return {0, 0};
+  const long double loss =
+      d < 0.5L ? -std::log1p(-d) : -std::log(rest + margin);
+  const long double power = std::pow(d, gamma);
+  return {power * loss,
+          power * p * rest * (gamma * loss / d + 1 / (rest + margin))};
+}
+
 // The element of `operand` that broadcasting gives to `index`; `absent` without
 // one.
 double Broadcast(const Segment& segment, const Operand& operand, uint64_t index,
@@ -38,22 +62,21 @@ double Broadcast(const Segment& segment, const Operand& operand, uint64_t index,
 
 struct Inputs {
   bool valid;
-  // t after smoothing and 1 - t, each smoothed by itself: long double, too, has
-  // few digits of a small 1 - t left once t is rounded.
-  long double x, t, complement, w, q, upstream;
+  ElementInputs element;
+  long double w, upstream;
 };
 
 Inputs InputsOf(const Segment& segment, uint64_t i) {
   Inputs in;
   const double t = TargetAt(segment, i);
   in.valid = !IsIgnored(segment, i);
-  in.x = ElementAt(segment.logits, i);
+  in.element.x = ElementAt(segment.logits, i);
   const long double smoothing = segment.options.label_smoothing;
-  in.t = t * (1 - smoothing) + smoothing / 2;
-  in.complement =
+  in.element.t = t * (1 - smoothing) + smoothing / 2;
+  in.element.complement =
       (1 - static_cast<long double>(t)) * (1 - smoothing) + smoothing / 2;
   in.w = Broadcast(segment, segment.weights, i, 1);
-  in.q = Broadcast(segment, segment.pos_weight, i, 1);
+  in.element.q = Broadcast(segment, segment.pos_weight, i, 1);
   in.upstream = Broadcast(segment, segment.upstream, i, 1) *
                 static_cast<long double>(segment.upstream_scalar);
   return in;
@@ -82,21 +105,77 @@ long double Normalize(const Segment& segment, const Answer& answer,
   return 1;
 }
 
-Element ElementOf(long double x, long double t, long double complement,
-                  long double q, long double w) {
-  // Also where both factors are 0: a NaN logit has no loss.
-  if (std::isnan(x)) return {Times(w, x), Times(w, x)};
-  const long double loss =
-      Times(t * q, Softplus(-x)) + Times(complement, Softplus(x));
-  const long double derivative = complement * Sigmoid(x) - q * t * Sigmoid(-x);
-  return {Times(w, loss), Times(w, derivative)};
+}  // namespace
+
+Element SigmoidCrossEntropy(const ElementInputs& in) {
+  const long double positive = in.t * in.q;
+  return {
+      Times(positive, Softplus(-in.x)) + Times(in.complement, Softplus(in.x)),
+      in.complement * Sigmoid(in.x) - positive * Sigmoid(-in.x)};
 }
 
-}  // namespace
+// 1 - p_t = t s(-x) + (1 - t) s(x), in logarithms.
+Element SigmoidFocal(const ElementInputs& in, const LossParameters& loss) {
+  const Element entropy = SigmoidCrossEntropy(in);
+  const long double of_positive = std::log(in.t) - Softplus(in.x);
+  const long double of_negative = std::log(in.complement) - Softplus(-in.x);
+  const long double log_base = in.t == 0 ? of_negative
+                               : in.complement == 0
+                                   ? of_positive
+                                   : LogSum(of_positive, of_negative);
+  const long double alpha =
+      loss.alpha_positive * in.t + loss.alpha_negative * in.complement;
+  const long double factor =
+      alpha * std::exp(Times(loss.gamma_positive, log_base));
+  // The derivative of log(1 - p_t) is (1 - 2 t) s(x) s(-x) / (1 - p_t).
+  // In its logarithm, infinities meet where x is infinite: 0 for the target
+  // that x is far from; for the other, its softplus is 0.
+  const long double share =
+      std::isinf(in.x) ? 0
+                       : std::exp(-Softplus(in.x) - Softplus(-in.x) - log_base);
+  const long double of_power =
+      Times(share, loss.gamma_positive * entropy.loss * (in.complement - in.t));
+  return {Times(factor, entropy.loss),
+          Times(factor, entropy.derivative + of_power)};
+}
+
+Element Asymmetric(const ElementInputs& in, const LossParameters& loss) {
+  const long double gamma = loss.gamma_positive;
+  // (1 - p)^gamma (-log p)
+  const long double power = std::exp(-Times(gamma, Softplus(in.x)));
+  const long double positive = in.t * in.q;
+  const long double of_power = gamma * Times(Sigmoid(in.x), Softplus(-in.x));
+  const Element negative =
+      NegativeOfAsymmetric(in.x, loss.gamma_negative, loss.margin);
+  return {Times(positive * power, Softplus(-in.x)) +
+              Times(in.complement, negative.loss),
+          Times(in.complement, negative.derivative) -
+              positive * power * (Sigmoid(-in.x) + of_power)};
+}
+
+Element ElementOf(const LossOptions& options, const ElementInputs& in,
+                  long double w) {
+  // Also where both factors are 0: a NaN logit has no loss.
+  if (std::isnan(in.x)) return {Times(w, in.x), Times(w, in.x)};
+  const LossParameters parameters = ParametersOf(options);
+  Element element;
+  switch (options.kind) {
+    case LossKind::kSigmoidCrossEntropy:
+      element = SigmoidCrossEntropy(in);
+      break;
+    case LossKind::kSigmoidFocal:
+      element = SigmoidFocal(in, parameters);
+      break;
+    case LossKind::kAsymmetric:
+      element = Asymmetric(in, parameters);
+      break;
+  }
+  return {Times(w, element.loss), Times(w, element.derivative)};
+}
 
 Element SigmoidCrossEntropy(long double x, long double t, long double q,
                             long double w) {
-  return ElementOf(x, t, 1 - t, q, w);
+  return ElementOf(LossOptions(), {x, t, 1 - t, q}, w);
 }
 
 Answer Compute(const Segment& segment) {
@@ -107,14 +186,13 @@ Answer Compute(const Segment& segment) {
   for (uint64_t i = 0; i < segment.element_count; ++i) {
     const Inputs in = InputsOf(segment, i);
     const Element element =
-        in.valid ? ElementOf(in.x, in.t, in.complement, in.q, in.w)
-                 : Element{0, 0};
+        in.valid ? ElementOf(segment.options, in.element, in.w) : Element{0, 0};
     sum += element.loss;
     if (in.valid) {
       ++answer.valid_count;
       weight_sum += in.w;
       if (in.w != 0) ++nonzero_weights;
-      if (std::isnan(in.x)) ++answer.nan_count;
+      if (std::isnan(in.element.x)) ++answer.nan_count;
     }
     answer.losses.push_back(element.loss * segment.options.loss_weight);
     derivatives.push_back(in.upstream * element.derivative);

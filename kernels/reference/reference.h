@@ -11,12 +11,30 @@
 
 namespace lossd::kernels::reference {
 
-// Loss and derivative of one element; t, q and w as in LossSpec, t already
-// smoothed.
+// What an element's formulas read. t is smoothed already, and so is its
+// complement, by itself: long double, too, has few digits of a small 1 - t left
+// once t is rounded.
+struct ElementInputs {
+  long double x;
+  long double t;
+  long double complement;
+  long double q = 1;  // the positive weight
+};
+
+// Loss and derivative of one element.
 struct Element {
   long double loss;
   long double derivative;
 };
+Element SigmoidCrossEntropy(const ElementInputs& in);
+Element SigmoidFocal(const ElementInputs& in, const LossParameters& loss);
+Element Asymmetric(const ElementInputs& in, const LossParameters& loss);
+
+// The loss that `options` choose, times element weight w. A NaN logit has NaNs.
+Element ElementOf(const LossOptions& options, const ElementInputs& in,
+                  long double w = 1);
+
+// The cross-entropy of t with its exact complement.
 Element SigmoidCrossEntropy(long double x, long double t, long double q,
                             long double w);
 

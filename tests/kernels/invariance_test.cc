@@ -187,6 +187,11 @@ TEST(Invariance, TheRandomSegmentsAreOfEveryKind) {
     kinds["empty"] += s.element_count == 0;
     kinds["ignored out of range"] +=
         s.options.ignore_target == 2 && totals.valid_count < s.element_count;
+    kinds["focal"] +=
+        s.options.kind == LossKind::kSigmoidFocal && s.options.focal_gamma != 0;
+    const bool asymmetric = s.options.kind == LossKind::kAsymmetric;
+    kinds["asymmetric"] += asymmetric && s.options.asymmetric_margin == 0;
+    kinds["margin"] += asymmetric && s.options.asymmetric_margin != 0;
   }
   for (const auto& [kind, count] : kinds) EXPECT_GE(count, 10) << kind;
 }

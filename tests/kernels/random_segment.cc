@@ -99,6 +99,17 @@ double RandomLogit(std::mt19937& random) {
   }
 }
 
+// Parameters that the chosen kind does not read are set all the same.
+void RandomLoss(LossOptions& options, std::mt19937& random) {
+  constexpr double kGammas[] = {0, 0, 0.5, 1, 2, 3.7};
+  options.kind = static_cast<LossKind>(random() % 3);
+  options.focal_gamma = kGammas[random() % 6];
+  if (random() % 2 == 0) options.focal_alpha = 0.25;
+  options.asymmetric_gamma_positive = kGammas[random() % 6];
+  options.asymmetric_gamma_negative = kGammas[random() % 6];
+  if (random() % 2 == 0) options.asymmetric_margin = 0.05;
+}
+
 void RandomOptions(OwnedSegment& owned, std::mt19937& random) {
   LossOptions& options = owned.segment.options;
   options.reduction = static_cast<Reduction>(random() % 3);
@@ -170,6 +181,10 @@ std::unique_ptr<OwnedSegment> RandomSegment(unsigned seed) {
   SetRandomTargets(*owned, random);
   if (random() % 3 == 0) owned->SetGradientType(kFloats[random() % 4]);
   if (random() % 3 != 0) RandomOptions(*owned, random);
+  if (random() % 2 == 0) RandomLoss(owned->segment.options, random);
+  // The power of a focal loss has no meaning beyond the unit interval.
+  if (owned->segment.options.kind == LossKind::kSigmoidFocal)
+    owned->segment.options.targets_in_unit_interval = true;
   if (random() % 5 == 0) owned->segment.gradient = nullptr;
   if (random() % 2 == 0) owned->CutPieces(random);
   return owned;

@@ -1,0 +1,298 @@
+// What losses with a power are made of: softplus, logarithm and exponential as
+// unevaluated sums of two numbers. A body, included by kernels/element.h.
+//
+// A power b^g is e^(g log b), and an error of the argument is a relative error
+// of the result. Where the power is small the argument is near 100 (in float64
+// near 700), and one rounding of it would cost seven (ten) bits. Hence every
+// logarithm here carries what its rounding lost, and the argument is never
+// rounded to one number.
+
+// high + low, |low| at most about an ulp of high.
+template <class Ops>
+struct Parts {
+  typename Ops::V high;
+  typename Ops::V low;
+};
+
+// a + b, exactly, where |a| >= |b| or a is 0.
+template <class Ops>
+LOSSD_ELEMENT_FN Parts<Ops> OrderedSum(typename Ops::V a, typename Ops::V b) {
+  const typename Ops::V high = Ops::Add(a, b);
+  return {high, Ops::Sub(b, Ops::Sub(high, a))};
+}
+
+// a + b, exactly.
+template <class Ops>
+LOSSD_ELEMENT_FN Parts<Ops> ExactSum(typename Ops::V a, typename Ops::V b) {
+  const typename Ops::V high = Ops::Add(a, b);
+  const typename Ops::V of_b = Ops::Sub(high, a);
+  const typename Ops::V of_a = Ops::Sub(high, of_b);
+  return {high, Ops::Add(Ops::Sub(a, of_a), Ops::Sub(b, of_b))};
+}
+
+// a p, but for what is far below its rounding.
+template <class Ops>
+LOSSD_ELEMENT_FN Parts<Ops> Product(typename Ops::V a, const Parts<Ops>& p) {
+  const typename Ops::V high = Ops::Mul(a, p.high);
+  return {high, Ops::Fma(a, p.low, Ops::FmaSub(a, p.high, high))};
+}
+
+template <class Ops>
+LOSSD_ELEMENT_FN Parts<Ops> SelectParts(typename Ops::M m, const Parts<Ops>& a,
+                                        const Parts<Ops>& b) {
+  return {Ops::Select(m, a.high, b.high), Ops::Select(m, a.low, b.low)};
+}
+
+template <class Ops>
+LOSSD_ELEMENT_FN Parts<Ops> SelectNegativeParts(typename Ops::V x,
+                                                const Parts<Ops>& a,
+                                                const Parts<Ops>& b) {
+  return {Ops::SelectNegative(x, a.high, b.high),
+          Ops::SelectNegative(x, a.low, b.low)};
+}
+
+template <class Ops>
+LOSSD_ELEMENT_FN Parts<Ops> Negated(const Parts<Ops>& a) {
+  return {Ops::Neg(a.high), Ops::Neg(a.low)};
+}
+
+// Every second term of a polynomial, from term kTerm on, in x^2.
+template <class Ops, class Polynomial, int kTerm>
+LOSSD_ELEMENT_FN typename Ops::V EverySecondTerm(typename Ops::V square,
+                                                 typename Ops::V sum) {
+  constexpr int count = sizeof(Polynomial::kTerms) / sizeof(typename Ops::T);
+  if constexpr (kTerm >= count) {
+    return sum;
+  } else {
+    return EverySecondTerm<Ops, Polynomial, kTerm + 2>(
+        square, Ops::Fma(sum, square, Ops::Set(Polynomial::kTerms[kTerm])));
+  }
+}
+
+// A polynomial as x odd(x^2) + even(x^2): two chains of half the length, where
+// what waits for the result has nothing else to do.
+template <class Ops, class Polynomial>
+LOSSD_ELEMENT_FN typename Ops::V EvenAndOdd(typename Ops::V x,
+                                            typename Ops::V square) {
+  constexpr int count = sizeof(Polynomial::kTerms) / sizeof(typename Ops::T);
+  constexpr int even = (count + 1) % 2;
+  constexpr int odd = 1 - even;
+  return Ops::Fma(x,
+                  EverySecondTerm<Ops, Polynomial, odd + 2>(
+                      square, Ops::Set(Polynomial::kTerms[odd])),
+                  EverySecondTerm<Ops, Polynomial, even + 2>(
+                      square, Ops::Set(Polynomial::kTerms[even])));
+}
+
+template <class T>
+struct PowerLayout;
+
+template <>
+struct PowerLayout<float> {
+  // e^-kLimit is 2^-251: Scale() reaches so far, and times a loss below 2^100
+  // it is below half the least subnormal.
+  static constexpr float kLimit = 174.0f;
+  static constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: to an integer
+  static constexpr float kLn2Rest = -0x1.05c61p-29f;  // ln(2) - kLn2
+  // m * kLift is normal for every positive m <= 1.
+  static constexpr float kLift = 0x1p24f;
+  static constexpr float kLiftExponent = 24.0f;
+  static constexpr float kLargest = 0x1.fffffep127f;
+  static constexpr float kLeast = 0x1p-149f;
+  // An exponent gamma is at most this: its products with logarithms are finite.
+  static constexpr float kLargestGamma = 0x1p120f;
+};
+
+template <>
+struct PowerLayout<double> {
+  static constexpr double kLimit = 1416.0;
+  static constexpr double kRound = 6755399441055744.0;
+  static constexpr double kLn2Rest = 0x1.abc9e3b39803fp-56;
+  static constexpr double kLift = 0x1p54;
+  static constexpr double kLiftExponent = 54.0;
+  static constexpr double kLargest = 0x1.fffffffffffffp1023;
+  static constexpr double kLeast = 0x1p-1074;
+  static constexpr double kLargestGamma = 0x1p1000;
+};
+
+// An exponential: mantissa times 2^n, with an integer n in Scale()'s range. It
+// is kept apart, so that a product with it is rounded only once where the
+// exponential itself would underflow.
+template <class Ops>
+struct Exponential {
+  Parts<Ops> mantissa;
+  typename Ops::V n;
+};
+
+// e^-(w.high + w.low) for 0 <= w.high <= PowerLayout::kLimit.
+template <class Ops>
+LOSSD_ELEMENT_FN Exponential<Ops> ExponentialOfMinus(const Parts<Ops>& w) {
+  using T = typename Ops::T;
+  using V = typename Ops::V;
+  using Layout = ExponentLayout<T>;
+  const V round = Ops::Set(PowerLayout<T>::kRound);
+  // w = -n ln(2) + s; the first step is exact.
+  const V n =
+      Ops::Sub(Ops::NegFma(w.high, Ops::Set(Layout::kLog2E), round), round);
+  const V coarse = Ops::Fma(n, Ops::Set(Layout::kLn2High), w.high);
+  const V fine = Ops::Fma(n, Ops::Set(Layout::kLn2Low), w.low);
+  // Where `fine` is the larger one, both are so small that nothing is lost.
+  const Parts<Ops> s = OrderedSum<Ops>(coarse, fine);
+  // e^-s = 1 - s + s^2 E(s)
+  const V one = Ops::Set(T{1});
+  const V square = Ops::Mul(s.high, s.high);
+  const V curve = Ops::Mul(
+      square,
+      EvenAndOdd<Ops, typename Polynomials<T>::FineExpOfMinus>(s.high, square));
+  const Parts<Ops> line = OrderedSum<Ops>(one, Ops::Neg(s.high));
+  const Parts<Ops> sum = OrderedSum<Ops>(line.high, curve);
+  const V low = Ops::NegFma(s.low, sum.high, Ops::Add(sum.low, line.low));
+  return {{sum.high, low}, n};
+}
+
+// Of y = |x| >= 0, with z = e^-y: log1p(z) + y and log1p(z), the softplus of
+// both signs; and z.
+template <class Ops>
+struct SoftplusResult {
+  Parts<Ops> plus;
+  Parts<Ops> minus;
+  Parts<Ops> z;
+};
+
+// log1p(e^-y) where y < 1: ln(2) - y/2 + y^2 C(y^2).
+template <class Ops>
+LOSSD_ELEMENT_FN Parts<Ops> SoftplusNearZero(typename Ops::V y) {
+  using T = typename Ops::T;
+  using V = typename Ops::V;
+  const V half = Ops::Set(T{0.5});
+  const V ln2 = Ops::Set(ExponentLayout<T>::kLn2);
+  const V line = Ops::NegFma(half, y, ln2);
+  const V lost = Ops::Add(Ops::NegFma(half, y, Ops::Sub(ln2, line)),
+                          Ops::Set(PowerLayout<T>::kLn2Rest));
+  const V square = Ops::Mul(y, y);
+  const V curve = Horner<Ops, typename Polynomials<T>::FineCenter>(square);
+  return OrderedSum<Ops>(line, Ops::Fma(square, curve, lost));
+}
+
+// log1p(z) where z <= 1/e. For the derivative that z.low is multiplied with, 1
+// - z is close enough.
+template <class Ops>
+LOSSD_ELEMENT_FN Parts<Ops> Log1pOf(const Parts<Ops>& z) {
+  using T = typename Ops::T;
+  using V = typename Ops::V;
+  const V square = Ops::Mul(z.high, z.high);
+  const V curve =
+      EvenAndOdd<Ops, typename Polynomials<T>::FineLog1p>(z.high, square);
+  const V low = Ops::Mul(z.low, Ops::Sub(Ops::Set(T{1}), z.high));
+  return OrderedSum<Ops>(z.high, Ops::Fma(square, curve, low));
+}
+
+template <class Ops>
+LOSSD_ELEMENT_FN SoftplusResult<Ops> SoftplusOf(typename Ops::V y) {
+  using T = typename Ops::T;
+  using V = typename Ops::V;
+  const V zero = Ops::Set(T{0});
+  const V clamped = Ops::ClampAbove(y, PowerLayout<T>::kLimit);
+  const Exponential<Ops> e = ExponentialOfMinus<Ops>({clamped, zero});
+  const Parts<Ops> z = {Ops::Scale(e.mantissa.high, e.n),
+                        Ops::Scale(e.mantissa.low, e.n)};
+  const Parts<Ops> minus = SelectParts<Ops>(
+      Ops::IsBelow(y, T{1}), SoftplusNearZero<Ops>(y), Log1pOf<Ops>(z));
+  Parts<Ops> plus = ExactSum<Ops>(y, minus.high);
+  // An infinite y has no low part but a NaN.
+  plus.low = Ops::Select(Ops::IsBelow(y, ExponentLayout<T>::kClamp),
+                         Ops::Add(plus.low, minus.low), zero);
+  return {plus, minus, z};
+}
+
+// 1 / (1 + z), and what its rounding lost.
+template <class Ops>
+LOSSD_ELEMENT_FN Parts<Ops> ShareOf(const Parts<Ops>& z) {
+  using V = typename Ops::V;
+  const V one = Ops::Set(typename Ops::T{1});
+  const Parts<Ops> sum = OrderedSum<Ops>(one, z.high);
+  const V r = Ops::Div(one, sum.high);
+  const V residual =
+      Ops::NegFma(r, Ops::Add(sum.low, z.low), Ops::NegFma(r, sum.high, one));
+  return {r, Ops::Mul(residual, r)};
+}
+
+// log(m) for 0 < m <= 1. `below_one` is 1 - m, which may have more digits than
+// m where m is near 1.
+template <class Ops>
+LOSSD_ELEMENT_FN Parts<Ops> LogOf(typename Ops::V m,
+                                  typename Ops::V below_one) {
+  using T = typename Ops::T;
+  using V = typename Ops::V;
+  using Layout = ExponentLayout<T>;
+  // Lifted, so that a subnormal has its exponent where others have it.
+  const V lifted = Ops::Mul(m, Ops::Set(PowerLayout<T>::kLift));
+  const V exponent = Ops::ExponentOf(lifted);
+  const V k = Ops::Sub(exponent, Ops::Set(PowerLayout<T>::kLiftExponent));
+  // m = 2^k (1 + f)
+  const V f = Ops::Select(
+      Ops::IsZero(k), Ops::Neg(below_one),
+      Ops::Sub(Ops::Scale(lifted, Ops::Neg(exponent)), Ops::Set(T{1})));
+  const V curve = Ops::Mul(Ops::Mul(f, f),
+                           Horner<Ops, typename Polynomials<T>::FineLog>(f));
+  // Exact: kLn2High has few bits.
+  const Parts<Ops> sum =
+      OrderedSum<Ops>(Ops::Mul(k, Ops::Set(Layout::kLn2High)), f);
+  const V low =
+      Ops::Fma(k, Ops::Set(Layout::kLn2Low), Ops::Add(sum.low, curve));
+  return OrderedSum<Ops>(sum.high, low);
+}
+
+// A parameter >= 0 as a sum of two numbers of the element type.
+template <class T>
+class SplitScalar {
+ public:
+  LOSSD_ELEMENT_FN explicit SplitScalar(double value) {
+    constexpr double kLargest = PowerLayout<T>::kLargestGamma;
+    const double clamped = value < kLargest ? value : kLargest;
+    high_ = static_cast<T>(clamped);
+    low_ = static_cast<T>(clamped - static_cast<double>(high_));
+  }
+  template <class Ops>
+  LOSSD_ELEMENT_FN Parts<Ops> Get() const {
+    return {Ops::Set(high_), Ops::Set(low_)};
+  }
+
+ private:
+  T high_;
+  T low_;
+};
+
+// e^-(gamma l) for l >= 0: the power gamma of a base whose logarithm is -l. 0,
+// with a high mantissa of 0, where it is so small that no loss times it
+// matters.
+template <class Ops>
+LOSSD_ELEMENT_FN Exponential<Ops> PowerOf(const Parts<Ops>& gamma,
+                                          const Parts<Ops>& l) {
+  using T = typename Ops::T;
+  using V = typename Ops::V;
+  using Layout = PowerLayout<T>;
+  Parts<Ops> w = Product<Ops>(gamma.high, l);
+  w.low = Ops::Fma(gamma.low, l.high, w.low);
+  const V zero = Ops::Set(T{0});
+  const typename Ops::M dead = Ops::IsBelow(Ops::Neg(w.high), -Layout::kLimit);
+  w.high = Ops::ClampAbove(w.high, Layout::kLimit);
+  Exponential<Ops> power = ExponentialOfMinus<Ops>(w);
+  power.mantissa.high = Ops::Select(dead, zero, power.mantissa.high);
+  return power;
+}
+
+// The power times a value >= 0, or finite; rounded once. 0 where the power is
+// 0, even of an infinite value.
+template <class Ops>
+LOSSD_ELEMENT_FN typename Ops::V TimesPower(const Exponential<Ops>& power,
+                                            const Parts<Ops>& value) {
+  using V = typename Ops::V;
+  const Parts<Ops>& m = power.mantissa;
+  // Not infinity times m.low, which may be 0.
+  const V finite =
+      Ops::ClampAbove(value.high, PowerLayout<typename Ops::T>::kLargest);
+  const V low = Ops::Fma(finite, m.low, Ops::Mul(value.low, m.high));
+  return Ops::Select(Ops::IsZero(m.high), Ops::Set(typename Ops::T{0}),
+                     Ops::Scale(Ops::Fma(value.high, m.high, low), power.n));
+}

@@ -1,5 +1,7 @@
 #include "server/rpc/compute_loss_call.h"
 
+#include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -96,10 +98,12 @@ absl::Status ComputeLossCall::Read() {
 }
 
 bool ComputeLossCall::Admit() {
-  const int64_t results =
-      int64_t{request_.wants_gradient()} + request_.wants_losses();
-  const int64_t bytes = static_cast<int64_t>(message_.Length()) +
-                        results * static_cast<int64_t>(request_.result_bytes());
+  // 2^60 elements of three times 8 bytes: no overflow in 64 bits unsigned, and
+  // what int64 does not hold never fits.
+  const uint64_t asked = message_.Length() + parser_.decoded_bytes() +
+                         request_.converted_bytes() + request_.reply_bytes();
+  const int64_t bytes = static_cast<int64_t>(
+      std::min<uint64_t>(asked, std::numeric_limits<int64_t>::max()));
   // The queue is asked only by those who could not wait for it.
   const absl::Duration wait = deadline == absl::InfiniteFuture()
                                   ? absl::ZeroDuration()

@@ -57,18 +57,19 @@ void SetScalars(const Reply& reply, v1::ComputeLossResponse* response) {
               execution.mutable_compute_time());
 }
 
-void SetTypeAndShape(const Reply& reply, v1::Tensor* tensor) {
-  tensor->set_dtype(ToProto(reply.request.segment().logits.type));
+void SetTypeAndShape(const Reply& reply, kernels::ElementType type,
+                     v1::Tensor* tensor) {
+  tensor->set_dtype(ToProto(type));
   for (const uint64_t dim : reply.request.dims()) {
     tensor->add_shape(static_cast<int64_t>(dim));
   }
 }
 
-void SetValues(const Reply& reply, const Buffer& buffer, v1::Tensor* tensor) {
-  SetTypeAndShape(reply, tensor);
+void SetValues(const Reply& reply, kernels::ElementType type,
+               const Buffer& buffer, v1::Tensor* tensor) {
+  SetTypeAndShape(reply, type, tensor);
   const kernels::Piece bytes(buffer.data(), buffer.size());
-  const kernels::Tensor elements = {reply.request.segment().logits.type,
-                                    std::span(&bytes, 1)};
+  const kernels::Tensor elements = {type, std::span(&bytes, 1)};
   for (uint64_t i = 0; i < reply.request.segment().element_count; ++i) {
     tensor->add_values(kernels::ElementAt(elements, i));
   }
@@ -81,11 +82,11 @@ class SliceList {
 
   std::string& header() { return header_; }
 
-  // A field of the response that is a tensor with `data`: written out in two
-  // parts, because protobuf allows fields in any order and the payload comes
-  // last.
-  void AddTensor(uint32_t number, const std::string& type_and_shape,
-                 Buffer payload) {
+  // A field of the response that is a tensor with `data`: `head` has its type
+  // and shape. Written out in two parts, because protobuf allows fields in any
+  // order and the payload comes last.
+  void AddTensor(uint32_t number, const v1::Tensor& head, Buffer payload) {
+    const std::string type_and_shape = head.SerializeAsString();
     constexpr uint32_t kLengthType = 2;
     std::string data_header;
     AppendVarint(v1::Tensor::kDataFieldNumber << 3 | kLengthType, &data_header);
@@ -124,14 +125,17 @@ class SliceList {
 
 absl::Status TakeResultBuffers(const ValidRequest& request, BufferPool& pool,
                                Buffer* losses, Buffer* gradient) {
-  const uint64_t bytes = request.result_bytes();
-  if (request.wants_losses()) *losses = pool.Take(bytes);
-  if (request.wants_gradient()) *gradient = pool.Take(bytes);
-  const bool lacking = (request.wants_losses() && losses->size() != bytes) ||
-                       (request.wants_gradient() && gradient->size() != bytes);
-  if (!lacking) return absl::OkStatus();
+  const auto take = [&pool](uint64_t bytes, Buffer* buffer) {
+    *buffer = pool.Take(bytes);
+    return buffer->size() == bytes;
+  };
+  if ((!request.wants_losses() || take(request.losses_bytes(), losses)) &&
+      (!request.wants_gradient() || take(request.gradient_bytes(), gradient))) {
+    return absl::OkStatus();
+  }
   return absl::ResourceExhaustedError(absl::StrCat(
-      "the server has no memory left for results of ", bytes, " bytes"));
+      "the server has no memory left for results of ",
+      request.losses_bytes() + request.gradient_bytes(), " bytes"));
 }
 
 grpc::ByteBuffer WriteReply(Reply reply,
@@ -144,26 +148,30 @@ grpc::ByteBuffer WriteReply(Reply reply,
       google::protobuf::Arena::CreateMessage<ComputeLossResponse>(&arena);
   SetScalars(reply, response);
   SliceList slices(pool);
-  if (reply.request.as_values()) {
-    if (reply.request.wants_losses()) {
-      SetValues(reply, reply.losses, response->mutable_losses());
+  const ValidRequest& request = reply.request;
+  const kernels::ElementType losses_type = request.segment().logits.type;
+  const kernels::ElementType gradient_type = request.segment().gradient_type;
+  if (request.as_values()) {
+    if (request.wants_losses()) {
+      SetValues(reply, losses_type, reply.losses, response->mutable_losses());
     }
-    if (reply.request.wants_gradient()) {
-      SetValues(reply, reply.gradient, response->mutable_gradient());
+    if (request.wants_gradient()) {
+      SetValues(reply, gradient_type, reply.gradient,
+                response->mutable_gradient());
     }
     response->AppendToString(&slices.header());
     return slices.Finish();
   }
   response->AppendToString(&slices.header());
-  auto* tensor = google::protobuf::Arena::CreateMessage<v1::Tensor>(&arena);
-  SetTypeAndShape(reply, tensor);
-  const std::string type_and_shape = tensor->SerializeAsString();
-  if (reply.request.wants_losses()) {
-    slices.AddTensor(ComputeLossResponse::kLossesFieldNumber, type_and_shape,
+  auto* head = google::protobuf::Arena::CreateMessage<v1::Tensor>(&arena);
+  SetTypeAndShape(reply, losses_type, head);
+  if (request.wants_losses()) {
+    slices.AddTensor(ComputeLossResponse::kLossesFieldNumber, *head,
                      std::move(reply.losses));
   }
-  if (reply.request.wants_gradient()) {
-    slices.AddTensor(ComputeLossResponse::kGradientFieldNumber, type_and_shape,
+  head->set_dtype(ToProto(gradient_type));
+  if (request.wants_gradient()) {
+    slices.AddTensor(ComputeLossResponse::kGradientFieldNumber, *head,
                      std::move(reply.gradient));
   }
   return slices.Finish();

@@ -19,6 +19,44 @@ absl::Status BadValue(absl::string_view path, double value,
       absl::StrCat(path, ": ", NumberText(value), " is not ", rule));
 }
 
+absl::Status ReadGamma(absl::string_view path, double value, double* gamma) {
+  if (!(value >= 0) || std::isinf(value)) {
+    return BadValue(path, value, "at least 0 and finite");
+  }
+  *gamma = value;
+  return absl::OkStatus();
+}
+
+absl::Status ReadFocal(const v1::LossSpec& spec,
+                       kernels::LossOptions* options) {
+  if (spec.has_focal_alpha()) {
+    if (!(spec.focal_alpha() >= 0 && spec.focal_alpha() <= 1)) {
+      return BadValue("spec.focal_alpha", spec.focal_alpha(), "in [0, 1]");
+    }
+    options->focal_alpha = spec.focal_alpha();
+  }
+  return ReadGamma("spec.focal_gamma", spec.focal_gamma(),
+                   &options->focal_gamma);
+}
+
+absl::Status ReadAsymmetric(const v1::LossSpec& spec,
+                            kernels::LossOptions* options) {
+  options->asymmetric_margin = spec.asymmetric_margin();
+  if (!(options->asymmetric_margin >= 0 && options->asymmetric_margin < 1)) {
+    return BadValue("spec.asymmetric_margin", options->asymmetric_margin,
+                    "in [0, 1)");
+  }
+  if (absl::Status status = ReadGamma("spec.asymmetric_gamma_positive",
+                                      spec.asymmetric_gamma_positive(),
+                                      &options->asymmetric_gamma_positive);
+      !status.ok()) {
+    return status;
+  }
+  return ReadGamma("spec.asymmetric_gamma_negative",
+                   spec.asymmetric_gamma_negative(),
+                   &options->asymmetric_gamma_negative);
+}
+
 absl::Status ReadKind(const v1::LossSpec& spec, kernels::LossOptions* options) {
   switch (spec.kind()) {
     case v1::LOSS_KIND_UNSPECIFIED:
@@ -26,10 +64,11 @@ absl::Status ReadKind(const v1::LossSpec& spec, kernels::LossOptions* options) {
       options->kind = kernels::LossKind::kSigmoidCrossEntropy;
       return absl::OkStatus();
     case v1::LOSS_KIND_SIGMOID_FOCAL:
+      options->kind = kernels::LossKind::kSigmoidFocal;
+      return ReadFocal(spec, options);
     case v1::LOSS_KIND_ASYMMETRIC:
-      return absl::UnimplementedError(
-          absl::StrCat("spec.kind: ", v1::LossKind_Name(spec.kind()),
-                       " is not in this build"));
+      options->kind = kernels::LossKind::kAsymmetric;
+      return ReadAsymmetric(spec, options);
     default:
       return UnknownNumber("spec.kind", spec.kind());
   }
@@ -111,6 +150,11 @@ absl::Status ReadPolicies(const v1::LossSpec& spec,
       options->targets_in_unit_interval = true;
       return absl::OkStatus();
     case v1::TARGET_RANGE_ANY:
+      if (options->kind == kernels::LossKind::kSigmoidFocal) {
+        return absl::InvalidArgumentError(
+            "spec.target_range: TARGET_RANGE_ANY with LOSS_KIND_SIGMOID_FOCAL "
+            "would take a power of a negative number");
+      }
       options->targets_in_unit_interval = false;
       return absl::OkStatus();
     default:

@@ -8,14 +8,15 @@
 
 namespace lossd::rpc {
 
-// Fills in the options. INVALID_ARGUMENT or UNIMPLEMENTED, with a message that
-// begins with the field's path (`spec.kind: ...`). Fields that the chosen kind,
+// Fills in the options. INVALID_ARGUMENT, with a message that begins with
+// the field's path (`spec.kind: ...`). Fields that the chosen kind,
 // reduction and normalizer do not read are not looked at.
 absl::Status ReadSpec(const v1::LossSpec& spec, kernels::LossOptions* options);
 
 // What GetServerInfo tells.
 inline constexpr v1::LossKind kLossKinds[] = {
-    v1::LOSS_KIND_SIGMOID_CROSS_ENTROPY};
+    v1::LOSS_KIND_SIGMOID_CROSS_ENTROPY, v1::LOSS_KIND_SIGMOID_FOCAL,
+    v1::LOSS_KIND_ASYMMETRIC};
 
 }  // namespace lossd::rpc
 

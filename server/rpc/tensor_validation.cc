@@ -1,7 +1,7 @@
 #include "server/rpc/tensor_validation.h"
 
 #include <algorithm>
-#include <optional>
+#include <iterator>
 
 #include "absl/strings/str_cat.h"
 #include "server/rpc/message_text.h"
@@ -15,53 +15,13 @@ using kernels::ElementType;
 // More elements than any machine holds; a product below it does not overflow.
 constexpr uint64_t kMaxElements = uint64_t{1} << 60;
 
-constexpr ElementType kLogitsTypes[] = {ElementType::kFloat32,
-                                        ElementType::kFloat64};
+constexpr ElementType kLogitsTypes[] = {
+    ElementType::kFloat32, ElementType::kFloat64, ElementType::kBFloat16,
+    ElementType::kFloat16};
 constexpr ElementType kTargetsTypes[] = {
-    ElementType::kFloat32, ElementType::kFloat64, ElementType::kUint8,
-    ElementType::kBool,    ElementType::kBit,     ElementType::kInt32,
-    ElementType::kInt64};
-
-bool Contains(std::span<const ElementType> types, ElementType type) {
-  return std::find(types.begin(), types.end(), type) != types.end();
-}
-
-bool IsFloat(ElementType type) {
-  return type == ElementType::kFloat32 || type == ElementType::kFloat64 ||
-         type == ElementType::kBFloat16 || type == ElementType::kFloat16;
-}
-
-absl::Status NotInThisBuild(absl::string_view path, ElementType type) {
-  return absl::UnimplementedError(
-      absl::StrCat(path, ".dtype: ", v1::DataType_Name(ToProto(type)),
-                   " is not in this build"));
-}
-
-std::optional<ElementType> FromProto(v1::DataType dtype) {
-  switch (dtype) {
-    case v1::DATA_TYPE_UNSPECIFIED:
-    case v1::DATA_TYPE_FLOAT32:
-      return ElementType::kFloat32;
-    case v1::DATA_TYPE_FLOAT64:
-      return ElementType::kFloat64;
-    case v1::DATA_TYPE_BFLOAT16:
-      return ElementType::kBFloat16;
-    case v1::DATA_TYPE_FLOAT16:
-      return ElementType::kFloat16;
-    case v1::DATA_TYPE_UINT8:
-      return ElementType::kUint8;
-    case v1::DATA_TYPE_BOOL:
-      return ElementType::kBool;
-    case v1::DATA_TYPE_BIT:
-      return ElementType::kBit;
-    case v1::DATA_TYPE_INT32:
-      return ElementType::kInt32;
-    case v1::DATA_TYPE_INT64:
-      return ElementType::kInt64;
-    default:
-      return std::nullopt;
-  }
-}
+    ElementType::kFloat32, ElementType::kFloat64, ElementType::kBFloat16,
+    ElementType::kFloat16, ElementType::kUint8,   ElementType::kBool,
+    ElementType::kBit,     ElementType::kInt32,   ElementType::kInt64};
 
 // A 0 anywhere makes the tensor empty, however large the other dimensions are.
 absl::Status ReadShape(absl::string_view path, const v1::Tensor& tensor,
@@ -130,7 +90,48 @@ absl::Status ReadData(absl::string_view path,
   return absl::OkStatus();
 }
 
+// Which elements are 1 is read when the logits' shape is known.
+absl::Status ReadOnesShape(Field field, const v1::Tensor& tensor,
+                           CheckedTensor* checked) {
+  const absl::string_view path = Name(field);
+  if (field != Field::kTargets) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, tensor.has_ones() ? ".ones" : ".identity",
+                     ": only targets are given by their ones; send data"));
+  }
+  checked->as_ones = true;
+  checked->has_shape = tensor.shape_size() > 0;
+  return checked->has_shape ? ReadShape(path, tensor, checked)
+                            : absl::OkStatus();
+}
+
 }  // namespace
+
+std::optional<ElementType> FromProto(v1::DataType dtype) {
+  switch (dtype) {
+    case v1::DATA_TYPE_UNSPECIFIED:
+    case v1::DATA_TYPE_FLOAT32:
+      return ElementType::kFloat32;
+    case v1::DATA_TYPE_FLOAT64:
+      return ElementType::kFloat64;
+    case v1::DATA_TYPE_BFLOAT16:
+      return ElementType::kBFloat16;
+    case v1::DATA_TYPE_FLOAT16:
+      return ElementType::kFloat16;
+    case v1::DATA_TYPE_UINT8:
+      return ElementType::kUint8;
+    case v1::DATA_TYPE_BOOL:
+      return ElementType::kBool;
+    case v1::DATA_TYPE_BIT:
+      return ElementType::kBit;
+    case v1::DATA_TYPE_INT32:
+      return ElementType::kInt32;
+    case v1::DATA_TYPE_INT64:
+      return ElementType::kInt64;
+    default:
+      return std::nullopt;
+  }
+}
 
 v1::DataType ToProto(ElementType type) {
   switch (type) {
@@ -159,27 +160,24 @@ v1::DataType ToProto(ElementType type) {
 std::span<const ElementType> LogitsTypes() { return kLogitsTypes; }
 std::span<const ElementType> TargetsTypes() { return kTargetsTypes; }
 
+bool IsFloat(ElementType type) {
+  return std::find(std::begin(kLogitsTypes), std::end(kLogitsTypes), type) !=
+         std::end(kLogitsTypes);
+}
+
 absl::Status CheckLogitsType(ElementType type) {
-  if (Contains(kLogitsTypes, type)) return absl::OkStatus();
-  if (IsFloat(type)) return NotInThisBuild("logits", type);
+  if (IsFloat(type)) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat("logits.dtype: ", v1::DataType_Name(ToProto(type)),
                    " is not a floating-point type, as logits are"));
 }
 
-absl::Status CheckTargetsType(ElementType type) {
-  if (Contains(kTargetsTypes, type)) return absl::OkStatus();
-  return NotInThisBuild("targets", type);
-}
-
 absl::Status CheckOperandType(Field field, ElementType type) {
-  if (type == ElementType::kFloat32 || type == ElementType::kFloat64) {
-    return absl::OkStatus();
-  }
-  if (IsFloat(type)) return NotInThisBuild(Name(field), type);
+  if (type != ElementType::kBit) return absl::OkStatus();
   return absl::InvalidArgumentError(
-      absl::StrCat(Name(field), ".dtype: ", v1::DataType_Name(ToProto(type)),
-                   " is neither DATA_TYPE_FLOAT32 nor DATA_TYPE_FLOAT64"));
+      absl::StrCat(Name(field),
+                   ".dtype: DATA_TYPE_BIT is for targets alone; send "
+                   "DATA_TYPE_BOOL or DATA_TYPE_UINT8"));
 }
 
 absl::Status ReadTensor(Field field, const v1::Tensor& tensor,
@@ -189,7 +187,7 @@ absl::Status ReadTensor(Field field, const v1::Tensor& tensor,
   const bool has_storage = tensor.storage_case() != v1::Tensor::STORAGE_NOT_SET;
   checked->present =
       has_storage || tensor.values_size() > 0 || tensor.shape_size() > 0;
-  checked->as_values = false;
+  checked->as_values = checked->as_ones = checked->has_shape = false;
   checked->dims.clear();
   checked->count = 0;
   checked->tensor = kernels::Tensor();
@@ -201,15 +199,22 @@ absl::Status ReadTensor(Field field, const v1::Tensor& tensor,
   }
   checked->tensor.type = *type;
   if (!checked->present) return absl::OkStatus();
-  if (tensor.has_shared_memory() || tensor.has_ones()) {
+  if (tensor.has_shared_memory()) {
     return absl::UnimplementedError(
-        absl::StrCat(path, tensor.has_ones() ? ".ones" : ".shared_memory",
-                     ": this storage is not in this build; send data"));
+        absl::StrCat(path,
+                     ".shared_memory: this storage is not in this build; send "
+                     "data"));
   }
   if (has_storage && tensor.values_size() > 0) {
     return absl::InvalidArgumentError(
-        absl::StrCat(path, ".values: ", tensor.values_size(),
-                     " values beside data; send one of the two"));
+        absl::StrCat(path, ".values: ", tensor.values_size(), " values beside ",
+                     tensor.has_data()   ? "data"
+                     : tensor.has_ones() ? "ones"
+                                         : "identity",
+                     "; send one of the two"));
+  }
+  if (tensor.has_ones() || tensor.has_identity()) {
+    return ReadOnesShape(field, tensor, checked);
   }
   if (absl::Status status = ReadShape(path, tensor, checked); !status.ok())
     return status;

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -29,9 +30,11 @@ struct CheckedTensor {
 
   bool present = false;
   bool as_values = false;  // sent as `values`, not as bytes
+  bool as_ones = false;    // targets sent as `ones` or `identity`
+  bool has_shape = false;  // of such targets; else dims and count are not set
   Dims dims;
   uint64_t count = 0;      // of elements
-  kernels::Tensor tensor;  // no pieces if count is 0
+  kernels::Tensor tensor;  // no pieces if count is 0, and of `as_ones`
 
   // Elements converted from `values`.
   std::vector<std::byte> converted;
@@ -44,9 +47,8 @@ absl::Status ReadTensor(Field field, const v1::Tensor& tensor,
                         std::span<const kernels::Piece> data,
                         CheckedTensor* checked);
 
-// The dtypes that each role takes.
+// The dtypes that each role takes; targets take all.
 absl::Status CheckLogitsType(kernels::ElementType type);
-absl::Status CheckTargetsType(kernels::ElementType type);
 // Weights, pos_weight, upstream_gradient.
 absl::Status CheckOperandType(Field field, kernels::ElementType type);
 
@@ -54,7 +56,12 @@ absl::Status CheckOperandType(Field field, kernels::ElementType type);
 std::span<const kernels::ElementType> LogitsTypes();
 std::span<const kernels::ElementType> TargetsTypes();
 
+// float32, float64 and the half types: of logits and gradients.
+bool IsFloat(kernels::ElementType type);
+
 v1::DataType ToProto(kernels::ElementType type);
+// Nothing for a number that is not of the enum.
+std::optional<kernels::ElementType> FromProto(v1::DataType dtype);
 
 }  // namespace lossd::rpc
 

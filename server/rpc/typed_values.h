@@ -15,8 +15,7 @@ namespace lossd::rpc {
 
 // Stores `values` as elements of `type`. Floating-point types round to nearest;
 // a finite value that they cannot hold, and a value that an integer type does
-// not hold exactly, is INVALID_ARGUMENT and named with its index. UNIMPLEMENTED
-// for the half types.
+// not hold exactly, is INVALID_ARGUMENT and named with its index.
 absl::Status StoreValues(absl::string_view path,
                          const google::protobuf::RepeatedField<double>& values,
                          kernels::ElementType type,

@@ -4,6 +4,7 @@
 #include "server/rpc/broadcasting.h"
 #include "server/rpc/kept_memory.h"
 #include "server/rpc/message_text.h"
+#include "server/rpc/ones_validation.h"
 #include "server/rpc/spec_validation.h"
 
 namespace lossd::rpc {
@@ -28,7 +29,11 @@ absl::Status ValidRequest::Read(const WireParser& parser) {
   segment_.logits = of(Field::kLogits).tensor;
   segment_.targets = of(Field::kTargets).tensor;
   segment_.element_count = of(Field::kLogits).count;
-  segment_.gradient_type = segment_.logits.type;
+  if (of(Field::kTargets).as_ones) {
+    if (absl::Status status = ReadOnesOf(request.targets()); !status.ok()) {
+      return status;
+    }
+  }
   if (absl::Status status = CheckGradient(request); !status.ok()) return status;
   if (absl::Status status = CheckUpstream(); !status.ok()) return status;
   return ReadOperands();
@@ -41,14 +46,30 @@ void ValidRequest::Clear() {
     ClearForReuse(checked.dims);
     ClearForReuse(checked.converted);
   }
+  ClearForReuse(ones_);
 }
 
 size_t ValidRequest::kept_bytes() const {
-  size_t kept = 0;
+  size_t kept = CapacityInBytes(ones_);
   for (const CheckedTensor& checked : tensors_) {
     kept += CapacityInBytes(checked.dims) + CapacityInBytes(checked.converted);
   }
   return kept;
+}
+
+uint64_t ValidRequest::converted_bytes() const {
+  uint64_t bytes = segment_.ones.indices.size_bytes();
+  for (const CheckedTensor& checked : tensors_) {
+    if (checked.as_values) bytes += checked.converted.size();
+  }
+  return bytes;
+}
+
+uint64_t ValidRequest::reply_bytes() const {
+  const uint64_t results = uint64_t{wants_gradient_} + wants_losses();
+  const uint64_t values =
+      as_values() ? results * segment_.element_count * sizeof(double) : 0;
+  return gradient_bytes() + losses_bytes() + values;
 }
 
 absl::Status ValidRequest::CheckLogitsAndTargets() const {
@@ -59,10 +80,7 @@ absl::Status ValidRequest::CheckLogitsAndTargets() const {
   if (absl::Status status = CheckLogitsType(logits.tensor.type); !status.ok()) {
     return status;
   }
-  if (absl::Status status = CheckTargetsType(targets.tensor.type);
-      !status.ok()) {
-    return status;
-  }
+  if (targets.as_ones && !targets.has_shape) return absl::OkStatus();
   if (targets.count != logits.count) {
     return absl::InvalidArgumentError(
         absl::StrCat("targets.shape: ", ShapeText(targets.dims), " has ",
@@ -80,6 +98,14 @@ absl::Status ValidRequest::CheckLogitsAndTargets() const {
   return absl::OkStatus();
 }
 
+absl::Status ValidRequest::ReadOnesOf(const v1::Tensor& targets) {
+  const Dims& own =
+      of(Field::kTargets).has_shape ? of(Field::kTargets).dims : dims();
+  return targets.has_ones()
+             ? ReadOnes(targets.ones(), own, &ones_, &segment_.ones)
+             : ReadIdentity(targets.identity(), own, &segment_.ones);
+}
+
 absl::Status ValidRequest::CheckGradient(
     const v1::ComputeLossRequest& request) {
   wants_gradient_ = request.spec().gradient() != v1::GRADIENT_MODE_OMIT;
@@ -88,23 +114,16 @@ absl::Status ValidRequest::CheckGradient(
         "gradient_destination: shared memory is not in this build");
   }
   const v1::DataType dtype = request.spec().gradient_dtype();
-  switch (dtype) {
-    case v1::DATA_TYPE_UNSPECIFIED:
-      return absl::OkStatus();
-    case v1::DATA_TYPE_FLOAT32:
-    case v1::DATA_TYPE_FLOAT64:
-    case v1::DATA_TYPE_BFLOAT16:
-    case v1::DATA_TYPE_FLOAT16:
-      if (dtype == ToProto(segment_.logits.type)) return absl::OkStatus();
-      return absl::UnimplementedError(absl::StrCat(
-          "spec.gradient_dtype: ", v1::DataType_Name(dtype), " for logits of ",
-          v1::DataType_Name(ToProto(segment_.logits.type)),
-          " is not in this build"));
-    default:
-      return absl::InvalidArgumentError(
-          absl::StrCat("spec.gradient_dtype: ", v1::DataType_Name(dtype),
-                       " is not a floating-point type"));
+  segment_.gradient_type = segment_.logits.type;
+  if (dtype == v1::DATA_TYPE_UNSPECIFIED) return absl::OkStatus();
+  const std::optional<kernels::ElementType> type = FromProto(dtype);
+  if (!type.has_value() || !IsFloat(*type)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("spec.gradient_dtype: ", v1::DataType_Name(dtype),
+                     " is not a floating-point type"));
   }
+  segment_.gradient_type = *type;
+  return absl::OkStatus();
 }
 
 // One element, or, with REDUCTION_NONE, the logits' shape.

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "kernels/sigmoid_loss.h"
@@ -29,6 +30,9 @@ class ValidRequest {
   // Memory that a Clear() has left for the next request.
   size_t kept_bytes() const;
 
+  // Memory that the request takes beside its message: what was converted.
+  uint64_t converted_bytes() const;
+
   const kernels::Segment& segment() const { return segment_; }
 
   // The shape of gradient and losses, as the client knows it.
@@ -40,10 +44,19 @@ class ValidRequest {
   // Logits were typed as values, so gradient and losses are answered as values.
   bool as_values() const { return tensors_[0].as_values; }
 
-  // Bytes of the gradient, and of the losses.
-  uint64_t result_bytes() const {
-    return kernels::ByteSize(segment_.logits.type, segment_.element_count);
+  // 0 for what is not wanted.
+  uint64_t gradient_bytes() const {
+    return wants_gradient_ ? kernels::ByteSize(segment_.gradient_type,
+                                               segment_.element_count)
+                           : 0;
   }
+  uint64_t losses_bytes() const {
+    return wants_losses()
+               ? kernels::ByteSize(segment_.logits.type, segment_.element_count)
+               : 0;
+  }
+  // The results, and what they become where they are answered as values.
+  uint64_t reply_bytes() const;
 
  private:
   const CheckedTensor& of(Field field) const {
@@ -51,10 +64,12 @@ class ValidRequest {
   }
   absl::Status CheckGradient(const v1::ComputeLossRequest& request);
   absl::Status CheckLogitsAndTargets() const;
+  absl::Status ReadOnesOf(const v1::Tensor& targets);
   absl::Status ReadOperands();
   absl::Status CheckUpstream() const;
 
   std::array<CheckedTensor, kFieldCount> tensors_;
+  std::vector<uint64_t> ones_;  // what segment_.ones.indices points into
   kernels::Segment segment_;
   bool wants_gradient_ = true;
 };

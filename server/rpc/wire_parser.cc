@@ -1,5 +1,6 @@
 #include "server/rpc/wire_parser.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 
@@ -136,6 +137,7 @@ void WireParser::Clear() {
   ClearForReuse(skeleton_);
   ClearForReuse(tensor_skeleton_);
   for (auto& pieces : pieces_) ClearForReuse(pieces);
+  decoded_bytes_ = 0;
 }
 
 size_t WireParser::kept_bytes() const {
@@ -151,13 +153,28 @@ absl::Status WireParser::Parse(const grpc::ByteBuffer& buffer) {
     return absl::InvalidArgumentError(
         "request: the message cannot be decompressed");
   }
-  if ((Walk() && request_->ParseFromString(skeleton_)) || ParseFlat()) {
+  const bool walked = Walk() && request_->ParseFromString(skeleton_);
+  if (walked || ParseFlat()) {
     ForgetReplacedData();
+    decoded_bytes_ = MeasureDecoded();
+    // They have been read; a long list of numbers must not stay in three forms.
+    ClearForReuse(skeleton_);
+    ClearForReuse(tensor_skeleton_);
     return absl::OkStatus();
   }
   return absl::InvalidArgumentError(
       "request: not a lossd.v1.ComputeLossRequest (truncated or garbage "
       "protobuf)");
+}
+
+// The arena counts lists of numbers with the room that they outgrew, but
+// neither strings nor unknown fields; the message counts these, and takes its
+// time.
+size_t WireParser::MeasureDecoded() const {
+  const size_t arena = arena_.SpaceAllocated() - first_block_.size();
+  const bool flat = skeleton_.empty();
+  if (!flat && skeleton_.size() <= kFirstBlockBytes) return arena;
+  return std::max<size_t>(arena, request_->SpaceUsedLong());
 }
 
 bool WireParser::Walk() {
@@ -195,6 +212,7 @@ bool WireParser::ParseFlat() {
   flat.reserve(size);
   SliceCursor(slices_).Copy(size, &flat);
   request_->Clear();
+  skeleton_.clear();
   if (!request_->ParseFromString(flat)) return false;
   for (int i = 0; i < kFieldCount; ++i) {
     const v1::Tensor& tensor = TensorOf(*request_, static_cast<Field>(i));

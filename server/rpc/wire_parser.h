@@ -49,6 +49,11 @@ class WireParser {
   // first block.
   size_t kept_bytes() const;
 
+  // Memory that the parsed message takes beside the buffer, to within a factor
+  // of two: of a list of numbers far more than its bytes on the wire. 0 for
+  // most requests, whose tensors are `data`.
+  size_t decoded_bytes() const { return decoded_bytes_; }
+
   // The request; its tensors' `data` may be empty: see data().
   const v1::ComputeLossRequest& request() const { return *request_; }
 
@@ -61,12 +66,14 @@ class WireParser {
   bool Walk();
   bool ParseFlat();
   void ForgetReplacedData();
+  size_t MeasureDecoded() const;
 
   // Holds the message; most requests fit the first block and allocate nothing.
   static constexpr size_t kFirstBlockBytes = 4096;
   std::vector<char> first_block_;
   google::protobuf::Arena arena_;
   v1::ComputeLossRequest* request_ = nullptr;
+  size_t decoded_bytes_ = 0;
 
   std::vector<grpc::Slice> slices_;
   std::string skeleton_;

@@ -113,11 +113,11 @@ TEST_F(BadInput, TruncatedAndGarbageMessages) {
 
 TEST_F(BadInput, WhatThisBuildLacksIsUnimplemented) {
   v1::ComputeLossRequest request = SomeRequest(10);
-  request.mutable_spec()->set_kind(v1::LOSS_KIND_SIGMOID_FOCAL);
+  request.mutable_logits()->mutable_shared_memory()->set_region("r");
   v1::ComputeLossResponse response;
   const grpc::Status status = server_.Call(request, &response);
   EXPECT_EQ(status.error_code(), StatusCode::UNIMPLEMENTED);
-  EXPECT_THAT(status.error_message(), HasSubstr("LOSS_KIND_SIGMOID_FOCAL"));
+  EXPECT_THAT(status.error_message(), HasSubstr("logits.shared_memory"));
 }
 
 TEST_F(BadInput, AnExpiredDeadlineIsNeverComputed) {

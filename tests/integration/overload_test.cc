@@ -49,6 +49,29 @@ TEST(Overload, DoesNotAskForARetryThatCannotSucceed) {
   EXPECT_TRUE(status.error_details().empty());
 }
 
+// A column of one byte on the wire takes 16 bytes and more inside.
+TEST(Overload, ChargesSparseTargetsForWhatTheyTakeInside) {
+  Config config;
+  config.max_inflight_bytes = 600000;
+  RunningServer server(config);
+  v1::ComputeLossRequest request;
+  constexpr int kRows = 20000;
+  request.mutable_logits()->set_dtype(v1::DATA_TYPE_FLOAT32);
+  request.mutable_logits()->add_shape(kRows);
+  request.mutable_logits()->set_data(std::string(4 * kRows, '\0'));
+  v1::SparseIndices& ones = *request.mutable_targets()->mutable_ones();
+  for (int row = 0; row < kRows; ++row) {
+    ones.add_row_splits(row);
+    ones.add_columns(0);
+  }
+  ones.add_row_splits(kRows);
+  ASSERT_LT(request.ByteSizeLong() + 4 * kRows, 300000U);
+  v1::ComputeLossResponse response;
+  const grpc::Status status = server.Call(request, &response);
+  EXPECT_EQ(status.error_code(), StatusCode::RESOURCE_EXHAUSTED)
+      << status.error_message();
+}
+
 TEST(Drain, FinishesWhatWasAcceptedAndRefusesTheRest) {
   Config config;
   config.max_queue_delay = absl::Seconds(1);

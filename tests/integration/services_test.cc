@@ -155,7 +155,11 @@ TEST(GetServerInfo, TellsLimitsAndWhatIsComputed) {
   EXPECT_EQ(info.max_inflight_requests(), 77);
   EXPECT_THAT(info.backends(), testing::ElementsAre(server.server().backend()));
   EXPECT_THAT(info.loss_kinds(),
-              testing::ElementsAre(v1::LOSS_KIND_SIGMOID_CROSS_ENTROPY));
+              testing::ElementsAre(v1::LOSS_KIND_SIGMOID_CROSS_ENTROPY,
+                                   v1::LOSS_KIND_SIGMOID_FOCAL,
+                                   v1::LOSS_KIND_ASYMMETRIC));
+  EXPECT_EQ(info.logits_dtypes_size(), 4);
+  EXPECT_EQ(info.targets_dtypes_size(), 9);
   EXPECT_FALSE(info.supports_streaming());
 }
 

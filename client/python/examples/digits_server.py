@@ -28,14 +28,16 @@ def lossd_server(program: Path) -> Iterator[Server]:
         text=True,
     )
     assert process.stdout is not None
-    ready = READY.match(process.stdout.readline())
-    if ready is None:
-        raise SystemExit(f"{program} did not start: exit code {process.wait()}")
-    print(ready[0])
     try:
+        ready = READY.match(process.stdout.readline())
+        if ready is None:
+            raise SystemExit(f"{program} did not start: exit code {process.wait(timeout=10)}")
+        print(ready[0])
         yield Server(ready[1], f"http://{ready[2]}/metrics")
-    finally:
         process.send_signal(signal.SIGTERM)
         code = process.wait(timeout=30)
+    finally:
+        process.kill()  # nothing, where it has ended
+        process.wait()
     if code != 0:
         raise SystemExit(f"lossd did not drain: exit code {code}")

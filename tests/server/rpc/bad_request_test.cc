@@ -109,12 +109,18 @@ const BadCase kBadCases[] = {
     {"IntegerLogits",
      [](Request& r) { r.mutable_logits()->set_dtype(v1::DATA_TYPE_INT32); },
      kInvalid, "logits.dtype:", "DATA_TYPE_INT32"},
-    {"IntegerWeights",
+    {"BitWeights",
      [](Request& r) {
-       SetFloats(r.mutable_weights(), {3}, 3);
-       r.mutable_weights()->set_dtype(v1::DATA_TYPE_INT32);
+       r.mutable_weights()->set_dtype(v1::DATA_TYPE_BIT);
+       r.mutable_weights()->add_values(1);
      },
-     kInvalid, "weights.dtype:", "DATA_TYPE_INT32"},
+     kInvalid, "weights.dtype:", "DATA_TYPE_BIT is for targets alone"},
+    {"BitUpstream",
+     [](Request& r) {
+       r.mutable_upstream_gradient()->set_dtype(v1::DATA_TYPE_BIT);
+       r.mutable_upstream_gradient()->add_values(1);
+     },
+     kInvalid, "upstream_gradient.dtype:", "DATA_TYPE_BIT is for targets"},
     {"IntegerGradient",
      [](Request& r) {
        r.mutable_spec()->set_gradient_dtype(v1::DATA_TYPE_INT64);
@@ -149,6 +155,66 @@ const BadCase kBadCases[] = {
     {"SmoothingNaN",
      [](Request& r) { r.mutable_spec()->set_label_smoothing(kNaN); }, kInvalid,
      "spec.label_smoothing:", "NaN"},
+    {"FocalGammaNegative",
+     [](Request& r) {
+       r.mutable_spec()->set_kind(v1::LOSS_KIND_SIGMOID_FOCAL);
+       r.mutable_spec()->set_focal_gamma(-0.5);
+     },
+     kInvalid, "spec.focal_gamma:", "-0.5 is not at least 0 and finite"},
+    {"FocalGammaInfinite",
+     [](Request& r) {
+       r.mutable_spec()->set_kind(v1::LOSS_KIND_SIGMOID_FOCAL);
+       r.mutable_spec()->set_focal_gamma(kInf);
+     },
+     kInvalid, "spec.focal_gamma:", "inf is not"},
+    {"FocalGammaNaN",
+     [](Request& r) {
+       r.mutable_spec()->set_kind(v1::LOSS_KIND_SIGMOID_FOCAL);
+       r.mutable_spec()->set_focal_gamma(kNaN);
+     },
+     kInvalid, "spec.focal_gamma:", "NaN is not"},
+    {"FocalAlphaAboveOne",
+     [](Request& r) {
+       r.mutable_spec()->set_kind(v1::LOSS_KIND_SIGMOID_FOCAL);
+       r.mutable_spec()->set_focal_alpha(1.5);
+     },
+     kInvalid, "spec.focal_alpha:", "1.5 is not in [0, 1]"},
+    {"FocalAlphaNaN",
+     [](Request& r) {
+       r.mutable_spec()->set_kind(v1::LOSS_KIND_SIGMOID_FOCAL);
+       r.mutable_spec()->set_focal_alpha(kNaN);
+     },
+     kInvalid, "spec.focal_alpha:", "NaN"},
+    {"FocalOfAnyTarget",
+     [](Request& r) {
+       r.mutable_spec()->set_kind(v1::LOSS_KIND_SIGMOID_FOCAL);
+       r.mutable_spec()->set_target_range(v1::TARGET_RANGE_ANY);
+     },
+     kInvalid, "spec.target_range:", "LOSS_KIND_SIGMOID_FOCAL"},
+    {"AsymmetricGammaPositive",
+     [](Request& r) {
+       r.mutable_spec()->set_kind(v1::LOSS_KIND_ASYMMETRIC);
+       r.mutable_spec()->set_asymmetric_gamma_positive(-1);
+     },
+     kInvalid, "spec.asymmetric_gamma_positive:", "-1 is not"},
+    {"AsymmetricGammaNegative",
+     [](Request& r) {
+       r.mutable_spec()->set_kind(v1::LOSS_KIND_ASYMMETRIC);
+       r.mutable_spec()->set_asymmetric_gamma_negative(kInf);
+     },
+     kInvalid, "spec.asymmetric_gamma_negative:", "inf is not"},
+    {"AsymmetricMarginOne",
+     [](Request& r) {
+       r.mutable_spec()->set_kind(v1::LOSS_KIND_ASYMMETRIC);
+       r.mutable_spec()->set_asymmetric_margin(1);
+     },
+     kInvalid, "spec.asymmetric_margin:", "1 is not in [0, 1)"},
+    {"AsymmetricMarginNaN",
+     [](Request& r) {
+       r.mutable_spec()->set_kind(v1::LOSS_KIND_ASYMMETRIC);
+       r.mutable_spec()->set_asymmetric_margin(kNaN);
+     },
+     kInvalid, "spec.asymmetric_margin:", "NaN"},
     {"WeightsDoNotBroadcast",
      [](Request& r) { SetFloats(r.mutable_weights(), {2}, 2); }, kInvalid,
      "weights.shape:", "[2] does not broadcast to the logits' shape [2, 3]"},
@@ -190,32 +256,30 @@ const BadCase kBadCases[] = {
        r.mutable_logits()->add_values(1e300);
      },
      kInvalid, "logits.values[0]:", "1e+300 is not a float32"},
-    {"Focal",
+    {"ValueOverFloat16",
      [](Request& r) {
-       r.mutable_spec()->set_kind(v1::LOSS_KIND_SIGMOID_FOCAL);
+       r.clear_logits();
+       r.mutable_logits()->set_dtype(v1::DATA_TYPE_FLOAT16);
+       r.mutable_logits()->add_values(65504);
+       r.mutable_logits()->add_values(-65520);
      },
-     kLacking, "spec.kind:", "LOSS_KIND_SIGMOID_FOCAL"},
-    {"Asymmetric",
-     [](Request& r) { r.mutable_spec()->set_kind(v1::LOSS_KIND_ASYMMETRIC); },
-     kLacking, "spec.kind:", "LOSS_KIND_ASYMMETRIC"},
-    {"HalfLogits",
+     kInvalid, "logits.values[1]:", "-65520 is not a float16"},
+    {"ValuesBesideOnes",
      [](Request& r) {
-       r.mutable_logits()->set_dtype(v1::DATA_TYPE_BFLOAT16);
-       r.mutable_logits()->set_data(std::string(12, '\0'));
+       r.mutable_targets()->mutable_ones();
+       r.mutable_targets()->add_values(1);
      },
-     kLacking, "logits.dtype:", "DATA_TYPE_BFLOAT16"},
-    {"HalfGradient",
-     [](Request& r) {
-       r.mutable_spec()->set_gradient_dtype(v1::DATA_TYPE_FLOAT16);
-     },
-     kLacking, "spec.gradient_dtype:", "DATA_TYPE_FLOAT16"},
+     kInvalid, "targets.values:", "1 values beside ones"},
+    {"LogitsAsOnes", [](Request& r) { r.mutable_logits()->mutable_ones(); },
+     kInvalid, "logits.ones:", "only targets"},
+    {"WeightsAsIdentity",
+     [](Request& r) { r.mutable_weights()->mutable_identity(); }, kInvalid,
+     "weights.identity:", "only targets"},
     {"SharedMemory",
      [](Request& r) {
        r.mutable_logits()->mutable_shared_memory()->set_region("r");
      },
      kLacking, "logits.shared_memory:", "not in this build"},
-    {"SparseOnes", [](Request& r) { r.mutable_targets()->mutable_ones(); },
-     kLacking, "targets.ones:", "not in this build"},
     {"GradientDestination",
      [](Request& r) { r.mutable_gradient_destination()->set_region("r"); },
      kLacking, "gradient_destination:", "not in this build"},

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "lossd/v1/loss_service.pb.h"
+#include "tests/server/rpc/reading.h"
 
 namespace lossd::rpc {
 namespace {
@@ -33,6 +34,15 @@ struct Asked {
   WireParser parser;
   ValidRequest valid;
 };
+
+v1::ComputeLossResponse Parse(const grpc::ByteBuffer& bytes) {
+  grpc::Slice flat;
+  EXPECT_TRUE(bytes.DumpToSingleSlice(&flat).ok());
+  v1::ComputeLossResponse response;
+  EXPECT_TRUE(
+      response.ParseFromArray(flat.begin(), static_cast<int>(flat.size())));
+  return response;
+}
 
 Buffer Counting(BufferPool& pool, size_t count, float first) {
   Buffer buffer = pool.Take(count * sizeof(float));
@@ -61,6 +71,39 @@ TEST(ResultBuffers, AreOfTheResultsSize) {
   EXPECT_EQ(gradient.size(), 40);
 }
 
+TEST(ResultBuffers, AreEachOfTheirOwnTypesSize) {
+  v1::ComputeLossRequest request;
+  request.mutable_spec()->set_reduction(v1::REDUCTION_NONE);
+  request.mutable_spec()->set_gradient_dtype(v1::DATA_TYPE_FLOAT64);
+  request.mutable_logits()->set_dtype(v1::DATA_TYPE_BFLOAT16);
+  for (v1::Tensor* tensor :
+       {request.mutable_logits(), request.mutable_targets()}) {
+    tensor->add_shape(10);
+    tensor->set_data(std::string(tensor->dtype() == 0 ? 40 : 20, '\0'));
+  }
+  const Reading reading(request);
+  ASSERT_TRUE(reading.status.ok()) << reading.status;
+  const auto pool = std::make_shared<BufferPool>(0);
+  Buffer losses;
+  Buffer gradient;
+  ASSERT_TRUE(TakeResultBuffers(reading.valid, *pool, &losses, &gradient).ok());
+  EXPECT_EQ(losses.size(), 20);
+  EXPECT_EQ(gradient.size(), 80);
+
+  const batching::Computed computed;
+  const v1::ComputeLossResponse response =
+      Parse(WriteReply({.computed = computed,
+                        .request_id = "",
+                        .request = reading.valid,
+                        .losses = std::move(losses),
+                        .gradient = std::move(gradient)},
+                       pool));
+  EXPECT_EQ(response.losses().dtype(), v1::DATA_TYPE_BFLOAT16);
+  EXPECT_EQ(response.losses().data().size(), 20U);
+  EXPECT_EQ(response.gradient().dtype(), v1::DATA_TYPE_FLOAT64);
+  EXPECT_EQ(response.gradient().data().size(), 80U);
+}
+
 TEST(ResultBuffers, OfAnEmptyRequestTakeNoMemory) {
   allocations_left = 0;
   BufferPool pool(0, &AllocateSome);
@@ -81,15 +124,6 @@ TEST(ResultBuffers, WithoutMemoryTheRequestIsResourceExhausted) {
         TakeResultBuffers(asked.valid, pool, &losses, &gradient);
     EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
   }
-}
-
-v1::ComputeLossResponse Parse(const grpc::ByteBuffer& bytes) {
-  grpc::Slice flat;
-  EXPECT_TRUE(bytes.DumpToSingleSlice(&flat).ok());
-  v1::ComputeLossResponse response;
-  EXPECT_TRUE(
-      response.ParseFromArray(flat.begin(), static_cast<int>(flat.size())));
-  return response;
 }
 
 grpc::ByteBuffer Write(const Asked& asked, size_t count,

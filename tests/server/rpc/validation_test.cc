@@ -37,6 +37,7 @@ TEST(Validation, DoesNotReadWhatTheSpecDoesNotUse) {
   Request request = TwoByThree();
   request.mutable_spec()->set_normalizer_value(-1);
   request.mutable_spec()->set_focal_gamma(-1);
+  request.mutable_spec()->set_asymmetric_margin(kNaN);
   EXPECT_TRUE(Reading(request).status.ok());
   request.mutable_spec()->set_normalizer(v1::NORMALIZER_CALLER);
   request.mutable_spec()->set_reduction(v1::REDUCTION_SUM);
@@ -137,6 +138,89 @@ TEST(Validation, StoresValuesInTheTensorsType) {
   ASSERT_EQ(segment.targets.pieces.size(), 1U);
   EXPECT_THAT(segment.targets.pieces[0], ElementsAre(std::byte{0b101}));
   EXPECT_THAT(reading.valid.dims(), ElementsAre(3));
+}
+
+TEST(Validation, FillsInTheParametersOfTheChosenKindAlone) {
+  Request request = TwoByThree();
+  v1::LossSpec& spec = *request.mutable_spec();
+  spec.set_kind(v1::LOSS_KIND_SIGMOID_FOCAL);
+  spec.set_focal_gamma(2);
+  spec.set_focal_alpha(0.25);
+  spec.set_asymmetric_margin(7);
+  const Reading focal(request);
+  ASSERT_TRUE(focal.status.ok()) << focal.status;
+  EXPECT_EQ(focal.valid.segment().options.kind,
+            kernels::LossKind::kSigmoidFocal);
+  EXPECT_EQ(focal.valid.segment().options.focal_gamma, 2);
+  EXPECT_EQ(focal.valid.segment().options.focal_alpha, 0.25);
+  EXPECT_EQ(focal.valid.segment().options.asymmetric_margin, 0);
+
+  spec.set_kind(v1::LOSS_KIND_ASYMMETRIC);
+  spec.set_asymmetric_gamma_positive(1);
+  spec.set_asymmetric_gamma_negative(4);
+  spec.set_asymmetric_margin(0.05);
+  spec.set_target_range(v1::TARGET_RANGE_ANY);
+  const Reading asymmetric(request);
+  ASSERT_TRUE(asymmetric.status.ok()) << asymmetric.status;
+  const kernels::LossOptions& options = asymmetric.valid.segment().options;
+  EXPECT_EQ(options.kind, kernels::LossKind::kAsymmetric);
+  EXPECT_EQ(options.asymmetric_gamma_positive, 1);
+  EXPECT_EQ(options.asymmetric_gamma_negative, 4);
+  EXPECT_EQ(options.asymmetric_margin, 0.05);
+  EXPECT_FALSE(options.focal_alpha.has_value());
+}
+
+TEST(Validation, TakesEveryFloatTypeOfGradientWithEveryOneOfLogits) {
+  const v1::DataType floats[] = {v1::DATA_TYPE_FLOAT32, v1::DATA_TYPE_FLOAT64,
+                                 v1::DATA_TYPE_BFLOAT16, v1::DATA_TYPE_FLOAT16};
+  for (const v1::DataType logits : floats) {
+    for (const v1::DataType gradient : floats) {
+      Request request;
+      request.mutable_logits()->set_dtype(logits);
+      for (const double v : {0.5, -1.0, 2.0})
+        request.mutable_logits()->add_values(v);
+      for (const double v : {1.0, 0.0, 1.0})
+        request.mutable_targets()->add_values(v);
+      request.mutable_targets()->set_dtype(logits);
+      request.mutable_spec()->set_gradient_dtype(gradient);
+      request.mutable_spec()->set_reduction(v1::REDUCTION_NONE);
+      const Reading reading(request);
+      ASSERT_TRUE(reading.status.ok()) << reading.status;
+      const kernels::Segment& segment = reading.valid.segment();
+      EXPECT_EQ(ToProto(segment.logits.type), logits);
+      EXPECT_EQ(ToProto(segment.gradient_type), gradient);
+      const auto bytes = [](v1::DataType type) {
+        return type == v1::DATA_TYPE_FLOAT64   ? 24U
+               : type == v1::DATA_TYPE_FLOAT32 ? 12U
+                                               : 6U;
+      };
+      EXPECT_EQ(reading.valid.losses_bytes(), bytes(logits));
+      EXPECT_EQ(reading.valid.gradient_bytes(), bytes(gradient));
+      // Two results of three values beside them.
+      EXPECT_EQ(reading.valid.reply_bytes(),
+                bytes(logits) + bytes(gradient) + 2 * 3 * sizeof(double));
+      EXPECT_EQ(kernels::ElementAt(segment.logits, 1), -1);
+    }
+  }
+}
+
+TEST(Validation, TakesOperandsOfEveryTypeButBit) {
+  for (const v1::DataType type :
+       {v1::DATA_TYPE_FLOAT32, v1::DATA_TYPE_FLOAT64, v1::DATA_TYPE_BFLOAT16,
+        v1::DATA_TYPE_FLOAT16, v1::DATA_TYPE_UINT8, v1::DATA_TYPE_BOOL,
+        v1::DATA_TYPE_INT32, v1::DATA_TYPE_INT64}) {
+    Request request = TwoByThree();
+    for (v1::Tensor* tensor :
+         {request.mutable_weights(), request.mutable_pos_weight(),
+          request.mutable_upstream_gradient()}) {
+      tensor->set_dtype(type);
+      tensor->add_values(1);
+    }
+    const Reading reading(request);
+    ASSERT_TRUE(reading.status.ok()) << reading.status;
+    EXPECT_EQ(ToProto(reading.valid.segment().weights.tensor.type), type);
+    EXPECT_EQ(reading.valid.segment().upstream_scalar, 1);
+  }
 }
 
 TEST(Validation, KeepsLittleMemoryAfterALargeRequest) {

@@ -257,6 +257,43 @@ TEST(WireParser, AgreesWithTheGeneratedParserOnMutatedRequests) {
   }
 }
 
+TEST(WireParser, MeasuresWhatListsOfNumbersTakeDecoded) {
+  Request request;
+  request.mutable_logits()->set_data(std::string(100000, '\0'));
+  request.mutable_targets()->set_data(std::string(100000, '\0'));
+  WireParser parser;
+  ASSERT_TRUE(parser.Parse(Cut(request.SerializeAsString(), {})).ok());
+  EXPECT_EQ(parser.decoded_bytes(), 0U);
+
+  constexpr size_t kColumns = 1 << 20;
+  for (size_t i = 0; i < kColumns; ++i) {
+    request.mutable_targets()->mutable_ones()->add_columns(1);
+  }
+  const std::string bytes = request.SerializeAsString();
+  ASSERT_LT(bytes.size(), 2 * kColumns);
+  ASSERT_TRUE(parser.Parse(Cut(bytes, {})).ok());
+  EXPECT_GE(parser.decoded_bytes(), kColumns * sizeof(int64_t));
+  EXPECT_LE(parser.decoded_bytes(), 5 * kColumns * sizeof(int64_t));
+  parser.Clear();
+  EXPECT_EQ(parser.decoded_bytes(), 0U);
+}
+
+TEST(WireParser, MeasuresUnknownFieldsAndTheFallback) {
+  std::string unknown;  // field 100, varint 1: three bytes on the wire
+  for (int i = 0; i < 100000; ++i) unknown += "\xa0\x06\x01";
+  WireParser parser;
+  ASSERT_TRUE(parser.Parse(Cut(unknown, {})).ok());
+  EXPECT_GT(parser.decoded_bytes(), unknown.size());
+
+  Request request;
+  request.mutable_logits()->set_data(std::string(100000, '\0'));
+  // A group, which the walk leaves to the generated parser: the data is copied.
+  ASSERT_TRUE(
+      parser.Parse(Cut(request.SerializeAsString() + "\xa3\x06\xa4\x06", {}))
+          .ok());
+  EXPECT_GT(parser.decoded_bytes(), 100000U);
+}
+
 // Hundreds of parsers wait for requests: one odd request to each must not cost
 // memory for good.
 TEST(WireParser, KeepsLittleMemoryAfterALargeRequest) {
@@ -272,7 +309,7 @@ TEST(WireParser, KeepsLittleMemoryAfterALargeRequest) {
   for (size_t at = 0; at < bytes.size(); at += 100) cuts.push_back(at);
   WireParser parser;
   ASSERT_TRUE(parser.Parse(Cut(bytes, cuts)).ok());
-  EXPECT_GT(parser.kept_bytes(), 2 * kLarge);
+  EXPECT_GT(parser.kept_bytes(), kLarge / 2);
   parser.Clear();
   EXPECT_LT(parser.kept_bytes(), kLarge / 4);
 }

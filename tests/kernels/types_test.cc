@@ -3,9 +3,12 @@
 // their ones are the targets that they stand for. Bit for bit.
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <numeric>
+#include <span>
 #include <vector>
 
 #include "kernels/half.h"
@@ -86,6 +89,76 @@ TEST(Types, HalfLogitsAreComputedAsFloat32OnesOfTheSameValues) {
     ASSERT_EQ(Difference(answer, expected), "") << "seed " << seed;
   }
   EXPECT_GT(compared, 50);
+}
+
+TEST(Types, EveryHalfLogitIsWidenedAlikeByEveryInstructionSet) {
+  for (const ElementType half :
+       {ElementType::kBFloat16, ElementType::kFloat16}) {
+    std::vector<uint16_t> patterns(0x10000);
+    std::iota(patterns.begin(), patterns.end(), uint16_t{0});
+    const Piece piece = std::as_bytes(std::span(patterns));
+    OwnedSegment owned(half, {patterns.size()});
+    owned.segment.logits.pieces = {&piece, 1};
+    owned.SetTargets(ElementType::kFloat32,
+                     std::vector<double>(patterns.size(), 0.25));
+    owned.SetGradientType(ElementType::kFloat32);
+    OwnedSegment wide(ElementType::kFloat32, {patterns.size()});
+    wide.SetLogits(LogitsOf(owned.segment));
+    wide.segment.targets = owned.segment.targets;
+    const SegmentAnswer expected = wide.Compute(cpu::BestInstructionSet());
+    for (const cpu::InstructionSet& set : cpu::InstructionSets()) {
+      EXPECT_EQ(Difference(owned.Compute(set), expected), "")
+          << set.name << Name(half);
+    }
+  }
+}
+
+// The middles between neighbours of a half type, what lies next to them, and
+// what is beyond the largest.
+template <class Half, class T>
+std::vector<double> NearTies() {
+  std::vector<double> values = {std::numeric_limits<T>::max(),
+                                std::numeric_limits<T>::infinity(),
+                                -std::numeric_limits<T>::infinity()};
+  for (uint16_t bits = 0; std::isfinite(FloatOf(Half{bits})); ++bits) {
+    const double from = FloatOf(Half{bits});
+    const double to = FloatOf(Half{static_cast<uint16_t>(bits + 1)});
+    const T middle = static_cast<T>((from + (std::isinf(to) ? from : to)) / 2);
+    for (const T sign : {T{1}, T{-1}}) {
+      values.push_back(sign * std::nextafter(middle, T{0}));
+      values.push_back(sign * middle);
+      values.push_back(sign * std::nextafter(middle, T{INFINITY}));
+    }
+  }
+  return values;
+}
+
+// Where the derivative is 1 the gradient is the weight.
+template <class Half, class T>
+void ExpectEveryTieRounded(ElementType logits, ElementType half) {
+  std::vector<double> values = NearTies<Half, T>();
+  std::erase(values, 0);  // the sign of a weight of 0 is lost
+  OwnedSegment owned(logits, {values.size()});
+  owned.segment.options.reduction = Reduction::kSum;
+  owned.SetLogits(std::vector<double>(values.size(), 800));
+  owned.SetOnes({});
+  owned.SetWeights(values, {1}, logits);
+  owned.SetGradientType(half);
+  const Piece weights = owned.segment.weights.tensor.pieces[0];
+  const std::vector<std::byte> expected =
+      Rounded<T>({weights.begin(), weights.end()}, half);
+  for (const cpu::InstructionSet& set : cpu::InstructionSets()) {
+    EXPECT_EQ(owned.Compute(set).gradient == expected, true)
+        << set.name << " " << Name(logits) << " to " << Name(half);
+  }
+}
+
+TEST(Types, EveryInstructionSetRoundsEveryTieAlike) {
+  using enum ElementType;
+  ExpectEveryTieRounded<BFloat16, float>(kFloat32, kBFloat16);
+  ExpectEveryTieRounded<Float16, float>(kFloat32, kFloat16);
+  ExpectEveryTieRounded<BFloat16, double>(kFloat64, kBFloat16);
+  ExpectEveryTieRounded<Float16, double>(kFloat64, kFloat16);
 }
 
 // One of float64's results near the middle of two bfloat16: float32 would make

@@ -67,15 +67,15 @@ TEST(CudaBlocks, GiveTheBitsOfTheCpuForBatchesOfEveryKind) {
 TEST(CudaBlocks, RoundAnInt64TargetOnceAndCompareItWhole) {
   const int64_t targets[] = {(int64_t{1} << 60) + (int64_t{1} << 36) + 1,
                              (int64_t{1} << 53) + 1, int64_t{1} << 53,
-                             std::numeric_limits<int64_t>::max()};
+                             std::numeric_limits<int64_t>::max(), 0};
   const Piece piece = std::as_bytes(std::span(targets));
   for (const double ignored : {0x1p53, 0x1p63, 0.5}) {
     Segments owned;
     for (const ElementType type :
          {ElementType::kFloat32, ElementType::kFloat64}) {
       owned.push_back(
-          std::make_unique<OwnedSegment>(type, std::vector<uint64_t>{4}));
-      owned.back()->SetLogits({1, -2, 3, -4});
+          std::make_unique<OwnedSegment>(type, std::vector<uint64_t>{5}));
+      owned.back()->SetLogits({1, -2, 3, -4, 5});
       owned.back()->segment.targets = {ElementType::kInt64, {&piece, 1}};
       owned.back()->segment.options.targets_in_unit_interval = false;
       owned.back()->segment.options.ignore_target = ignored;
@@ -87,7 +87,7 @@ TEST(CudaBlocks, RoundAnInt64TargetOnceAndCompareItWhole) {
 TEST(CudaBlocks, FindTheOnesOfManyBlocks) {
   constexpr uint64_t kCount = 40 * kBlockElements + 1;
   Segments owned;
-  for (const uint64_t density : {1, 3, 1000}) {
+  for (const uint64_t density : {1, 3, 4, 64, 1000}) {
     owned.push_back(std::make_unique<OwnedSegment>(
         ElementType::kBFloat16, std::vector<uint64_t>{kCount}));
     owned.back()->SetLogits(std::vector<double>(kCount, 0.75));
@@ -95,6 +95,10 @@ TEST(CudaBlocks, FindTheOnesOfManyBlocks) {
     // The second half has none.
     for (uint64_t i = 0; i < kCount / 2; i += density) ones.push_back(i);
     owned.back()->SetOnes(ones);
+    owned.push_back(std::make_unique<OwnedSegment>(
+        ElementType::kFloat16, std::vector<uint64_t>{kCount}));
+    owned.back()->SetLogits(std::vector<double>(kCount, 0.75));
+    owned.back()->SetOnes(8, density, 40 * kBlockElements / density - 8);
   }
   ExpectTheBitsOfTheCpu(owned);
 }

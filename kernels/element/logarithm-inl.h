@@ -77,11 +77,12 @@ LOSSD_ELEMENT_FN typename Ops::V EvenAndOdd(typename Ops::V x,
   constexpr int count = sizeof(Polynomial::kTerms) / sizeof(typename Ops::T);
   constexpr int even = (count + 1) % 2;
   constexpr int odd = 1 - even;
-  return Ops::Fma(x,
-                  EverySecondTerm<Ops, Polynomial, odd + 2>(
-                      square, Ops::Set(Polynomial::kTerms[odd])),
-                  EverySecondTerm<Ops, Polynomial, even + 2>(
-                      square, Ops::Set(Polynomial::kTerms[even])));
+  // Constants of their own: a device has no array to index.
+  constexpr typename Ops::T first_odd = Polynomial::kTerms[odd];
+  constexpr typename Ops::T first_even = Polynomial::kTerms[even];
+  return Ops::Fma(
+      x, EverySecondTerm<Ops, Polynomial, odd + 2>(square, Ops::Set(first_odd)),
+      EverySecondTerm<Ops, Polynomial, even + 2>(square, Ops::Set(first_even)));
 }
 
 template <class T>

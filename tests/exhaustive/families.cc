@@ -105,7 +105,7 @@ std::span<const Family> Families() {
       OfCrossEntropy("all of these", kF32, kNormal32,
                      {&SoftTargets, &Weights, &PosWeight, &Smoothing}, 6),
       OfCrossEntropy("hard targets", kF64, kAll64, {&HardTargets}, 2),
-      OfCrossEntropy("soft targets", kF64, kAll64, {&SoftTargets}, 4),
+      OfCrossEntropy("soft targets", kF64, kAll64, {&SoftTargets}, 2),
       OfCrossEntropy("all of these", kF64, kNormal64,
                      {&SoftTargets, &Weights, &PosWeight, &Smoothing}, 8),
   };

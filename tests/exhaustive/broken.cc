@@ -69,6 +69,11 @@ std::string Broken(const Report& report) {
   for (const FamilyFindings& found : report.families) {
     AppendBroken(found, broken);
   }
+  if (report.halves.different != 0) {
+    absl::StrAppend(&broken,
+                    "16-bit results rounded wrongly: ", report.halves.different,
+                    "\n");
+  }
   return broken;
 }
 

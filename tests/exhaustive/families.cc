@@ -72,6 +72,45 @@ constexpr double kNormal64 = 700;
 constexpr double kAll32 = 3e38;
 constexpr double kAll64 = 1e308;
 
+double OneOf(Random& random, std::span<const double> values) {
+  return values[random() % values.size()];
+}
+
+void Focal(Random& random, Draw& draw) {
+  draw.options.kind = kernels::LossKind::kSigmoidFocal;
+  const double gammas[] = {0, 0.5, 1, 2, 2.5, 5};
+  draw.options.focal_gamma = OneOf(random, gammas);
+  if (random() % 2 == 0) draw.options.focal_alpha = Uniform(random, 0.05, 0.95);
+}
+
+void Asymmetric(Random& random, Draw& draw) {
+  draw.options.kind = kernels::LossKind::kAsymmetric;
+  const double gammas[] = {0, 0.5, 1, 2, 4};
+  draw.options.asymmetric_gamma_positive = OneOf(random, gammas);
+  draw.options.asymmetric_gamma_negative = OneOf(random, gammas);
+}
+
+// Of margin m, with no probability within m / 2 of it: there p - m cancels, and
+// the loss has the digits that are left of it. At 3 m / 2 an error of p is
+// three times as large in p - m, which the power then multiplies with its
+// exponent.
+void Margin(Random& random, Draw& draw) {
+  const double margin = Rounded(draw.type, Uniform(random, 0.01, 0.3));
+  draw.options.asymmetric_margin = margin;
+  for (double& x : draw.logits) {
+    const double p = 1 / (1 + std::exp(-x));
+    if (p > margin / 2 && p < margin * 1.5) x = Rounded(draw.type, x + 3);
+  }
+}
+
+WideElement FocalByMpfr(const ElementInputs& in, const Draw& draw) {
+  return MpfrFocal(in, kernels::ParametersOf(draw.options));
+}
+
+WideElement AsymmetricByMpfr(const ElementInputs& in, const Draw& draw) {
+  return MpfrAsymmetric(in, kernels::ParametersOf(draw.options));
+}
+
 using Parts = std::vector<void (*)(Random&, Draw&)>;
 
 // `bound` as README.md states it: what a factor multiplies is rounded already.
@@ -105,9 +144,44 @@ std::span<const Family> Families() {
       OfCrossEntropy("all of these", kF32, kNormal32,
                      {&SoftTargets, &Weights, &PosWeight, &Smoothing}, 6),
       OfCrossEntropy("hard targets", kF64, kAll64, {&HardTargets}, 2),
-      OfCrossEntropy("soft targets", kF64, kAll64, {&SoftTargets}, 4),
+      OfCrossEntropy("soft targets", kF64, kAll64, {&SoftTargets}, 2),
       OfCrossEntropy("all of these", kF64, kNormal64,
                      {&SoftTargets, &Weights, &PosWeight, &Smoothing}, 8),
+      {"focal",
+       kF32,
+       kNormal32,
+       {&HardTargets, &Focal},
+       nullptr,
+       &FocalByMpfr,
+       4},
+      {"focal",
+       kF64,
+       kNormal64,
+       {&HardTargets, &Focal},
+       nullptr,
+       &FocalByMpfr,
+       4},
+      {"asymmetric",
+       kF32,
+       kNormal32,
+       {&HardTargets, &Asymmetric},
+       nullptr,
+       &AsymmetricByMpfr,
+       4},
+      {"asymmetric",
+       kF64,
+       kNormal64,
+       {&HardTargets, &Asymmetric},
+       nullptr,
+       &AsymmetricByMpfr,
+       4},
+      {"asymmetric, margin",
+       kF32,
+       kNormal32,
+       {&HardTargets, &Asymmetric, &Margin},
+       nullptr,
+       &AsymmetricByMpfr,
+       12},
   };
   return families;
 }

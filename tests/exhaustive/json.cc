@@ -92,6 +92,8 @@ std::string Json(const Report& report) {
   for (const FamilyFindings& found : report.families) {
     json["families"].push_back(JsonOf(found));
   }
+  json["halves"] = {{"results", report.halves.results},
+                    {"different", report.halves.different}};
   json["differing_paths"] = JsonOf(enumeration.paths);
   json["differing_instruction_sets"] = JsonOf(enumeration.instruction_sets);
   json["broken"] = Broken(report);

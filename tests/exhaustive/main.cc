@@ -85,6 +85,8 @@ int main(int argc, char** argv) {
   report.families = lossd::exhaustive::JudgeFamilies(
       options.instruction_sets.front(), absl::GetFlag(FLAGS_samples),
       options.seed);
+  report.halves =
+      lossd::exhaustive::CheckHalves(options.instruction_sets.front());
   std::fputs(lossd::exhaustive::Markdown(report).c_str(), stdout);
   if (!json_path.empty()) {
     std::ofstream(json_path) << lossd::exhaustive::Json(report);

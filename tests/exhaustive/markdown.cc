@@ -102,6 +102,13 @@ std::string Families(const std::vector<FamilyFindings>& families) {
   return table;
 }
 
+std::string Halves(const HalfFindings& halves) {
+  return absl::StrFormat(
+      "\nbfloat16 and float16, every logit, targets 0 and 1: of %u losses and "
+      "gradients %u are not\nfloat32's, rounded correctly.\n",
+      halves.results, halves.different);
+}
+
 }  // namespace
 
 std::string Ulp(double ulps) {
@@ -127,7 +134,7 @@ std::string Markdown(const Report& report) {
           report.limits.broken.empty() ? " give their limits and NaN" : ""),
       Heading(), Rows("lossd", enumeration.kernel),
       Rows("PyTorch", enumeration.pytorch), Rows("Caffe", enumeration.caffe),
-      Families(report.families));
+      Families(report.families), Halves(report.halves));
 }
 
 }  // namespace lossd::exhaustive

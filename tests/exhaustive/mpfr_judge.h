@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+#include "kernels/sigmoid_loss.h"
+
 namespace lossd::exhaustive {
 
 // A number of about 128 bits, as a rounded value and the rest.
@@ -35,6 +37,17 @@ struct ElementInputs {
 // t' = t (1 - smoothing) + smoothing / 2, sp(x) = log(1 + e^x),
 // s(x) = 1 / (1 + e^-x): from the definitions.
 WideElement MpfrCrossEntropy(const ElementInputs& in);
+
+// The other losses of the family, likewise: with p = s(x) and
+// p_t = t' p + (1 - t') (1 - p),
+//   focal        alpha_t (1 - p_t)^gamma cross-entropy
+//   asymmetric   t' q (1 - p)^g+ (-log p) + (1 - t') p_m^g- (-log(1 - p_m)),
+//                p_m = max(p - margin, 0)
+// For logits of which e^-|x| is in MPFR's range.
+WideElement MpfrFocal(const ElementInputs& in,
+                      const kernels::LossParameters& loss);
+WideElement MpfrAsymmetric(const ElementInputs& in,
+                           const kernels::LossParameters& loss);
 
 }  // namespace lossd::exhaustive
 

@@ -7,6 +7,7 @@
 
 #include "tests/exhaustive/enumeration.h"
 #include "tests/exhaustive/family.h"
+#include "tests/exhaustive/halves.h"
 #include "tests/exhaustive/limits.h"
 #include "tests/exhaustive/reference_proof.h"
 
@@ -19,6 +20,7 @@ struct Report {
   LimitFindings limits;
   Enumeration enumeration;
   std::vector<FamilyFindings> families;
+  HalfFindings halves;
 };
 
 // Parts of the texts below.

@@ -19,9 +19,12 @@
 ABSL_FLAG(std::string, target, "localhost:50051",
           "the server: host:port, or unix:/path");
 ABSL_FLAG(int64_t, elements, 64, "of one request");
-ABSL_FLAG(std::string, dtype, "float32", "of the logits: float32 or float64");
+ABSL_FLAG(std::string, dtype, "float32",
+          "of the logits: float32, float64, bfloat16 or float16");
 ABSL_FLAG(std::string, targets_dtype, "float32",
-          "float32, float64, uint8 or bool");
+          "one of those, uint8, bool or bit");
+ABSL_FLAG(std::string, gradient_dtype, "",
+          "as --dtype; the default is the logits'");
 ABSL_FLAG(int, concurrency, 1,
           "calls in flight; with --rate the most there may be");
 ABSL_FLAG(double, rate, 0,
@@ -158,6 +161,7 @@ int Run(std::span<const char* const> arguments) {
       MakeSample({.elements = absl::GetFlag(FLAGS_elements),
                   .dtype = absl::GetFlag(FLAGS_dtype),
                   .targets_dtype = absl::GetFlag(FLAGS_targets_dtype),
+                  .gradient_dtype = absl::GetFlag(FLAGS_gradient_dtype),
                   .seed = absl::GetFlag(FLAGS_seed)});
   if (!sample.ok()) return Usage(sample.status());
   return Measure(*sample);

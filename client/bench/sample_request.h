@@ -12,10 +12,12 @@ namespace lossd::bench {
 
 struct SampleOptions {
   int64_t elements = 64;
-  // float32 or float64.
+  // float32, float64, bfloat16 or float16.
   std::string dtype = "float32";
-  // float32, float64, uint8 or bool.
+  // One of those, uint8, bool or bit.
   std::string targets_dtype = "float32";
+  // Of the first four; empty: that of the logits.
+  std::string gradient_dtype = "";
   uint64_t seed = 1;
 };
 

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <optional>
 
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
@@ -10,15 +11,15 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "client/cli/npy.h"
+#include "client/cpp/half.h"
 
 namespace lossd::cli {
 namespace {
 
-// Rounds to T once, and appends its bytes.
 template <typename T>
-void Append(double value, std::vector<std::byte>& bytes) {
-  const T element = static_cast<T>(value);
+void Append(T element, std::vector<std::byte>& bytes) {
   const auto* begin = reinterpret_cast<const std::byte*>(&element);
   bytes.insert(bytes.end(), begin, begin + sizeof(T));
 }
@@ -29,6 +30,27 @@ bool FitsFloat(double value) {
          std::abs(value) <= double{std::numeric_limits<float>::max()};
 }
 
+// False if the type cannot hold the value.
+bool AppendAs(v1::DataType dtype, double value, std::vector<std::byte>& bytes) {
+  if (client::IsHalf(dtype)) {
+    const std::optional<uint16_t> half = client::DoubleToHalf(dtype, value);
+    if (half.has_value()) Append(*half, bytes);
+    return half.has_value();
+  }
+  if (dtype == v1::DATA_TYPE_FLOAT64) {
+    Append(value, bytes);
+    return true;
+  }
+  if (FitsFloat(value)) Append(static_cast<float>(value), bytes);
+  return FitsFloat(value);
+}
+
+// "float32"
+std::string NameOf(v1::DataType dtype) {
+  const std::string name = absl::AsciiStrToLower(v1::DataType_Name(dtype));
+  return std::string(absl::StripPrefix(name, "data_type_"));
+}
+
 }  // namespace
 
 absl::StatusOr<Array> ParseNumbers(absl::string_view text, v1::DataType dtype) {
@@ -37,6 +59,7 @@ absl::StatusOr<Array> ParseNumbers(absl::string_view text, v1::DataType dtype) {
     array.shape = {0};
     return array;
   }
+  int64_t count = 0;
   for (absl::string_view item : absl::StrSplit(text, ',')) {
     item = absl::StripAsciiWhitespace(item);
     double value = 0;
@@ -44,17 +67,13 @@ absl::StatusOr<Array> ParseNumbers(absl::string_view text, v1::DataType dtype) {
       return absl::InvalidArgumentError(
           absl::StrCat("\"", item, "\" is not a number"));
     }
-    if (dtype == v1::DATA_TYPE_FLOAT64) {
-      Append<double>(value, array.bytes);
-    } else if (FitsFloat(value)) {
-      Append<float>(value, array.bytes);
-    } else {
+    if (!AppendAs(dtype, value, array.bytes)) {
       return absl::InvalidArgumentError(
-          absl::StrCat(item, " is too large for float32"));
+          absl::StrCat(item, " is too large for ", NameOf(dtype)));
     }
+    ++count;
   }
-  const size_t width = dtype == v1::DATA_TYPE_FLOAT64 ? 8 : 4;
-  array.shape = {static_cast<int64_t>(array.bytes.size() / width)};
+  array.shape = {count};
   return array;
 }
 

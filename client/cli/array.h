@@ -20,9 +20,9 @@ struct Array {
   client::TensorView view() const { return {dtype, shape, bytes}; }
 };
 
-// Numbers as a person types them, "0.5,-1,inf"; one dimension of FLOAT32 or
-// FLOAT64. INVALID_ARGUMENT names the first that is no number, or that the type
-// cannot hold.
+// Numbers as a person types them, "0.5,-1,inf"; one dimension of a
+// floating-point type. INVALID_ARGUMENT names the first that is no number, or
+// that the type cannot hold.
 absl::StatusOr<Array> ParseNumbers(absl::string_view text, v1::DataType dtype);
 
 // `text` is the name of a .npy file (it ends so), or numbers.

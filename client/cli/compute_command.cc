@@ -1,5 +1,6 @@
 #include "client/cli/compute_command.h"
 
+#include <cstdint>
 #include <cstdio>
 #include <memory>
 #include <optional>
@@ -23,12 +24,15 @@
 ABSL_FLAG(std::string, logits, "",
           "numbers (0.5,-1) or the name of a .npy file");
 ABSL_FLAG(std::string, targets, "", "likewise; as many as logits");
+ABSL_FLAG(std::optional<int64_t>, identity_targets, std::nullopt,
+          "instead of --targets: 1 on this diagonal of the logits' matrix, 0 "
+          "elsewhere; 0 is the main one");
 ABSL_FLAG(std::string, weights, "", "likewise; element weights");
 ABSL_FLAG(std::string, pos_weight, "",
           "likewise; weights of the positive term");
 ABSL_FLAG(std::string, upstream_gradient, "", "likewise; scales the gradient");
 ABSL_FLAG(std::string, dtype, "float32",
-          "of numbers that are typed: float32 or float64");
+          "of numbers that are typed: float32, float64, bfloat16 or float16");
 ABSL_FLAG(std::string, request, "",
           "instead of the above: file (- is standard input) with a "
           "ComputeLossRequest in proto3 JSON");
@@ -50,13 +54,21 @@ std::optional<client::TensorView> ViewOf(const std::optional<Array>& array) {
   return array->view();
 }
 
+client::Targets TargetsOf(const Arrays& arrays) {
+  if (arrays.targets.has_value()) return arrays.targets->view();
+  return client::IdentityTargets{*absl::GetFlag(FLAGS_identity_targets)};
+}
+
 // What --dtype says.
 absl::StatusOr<v1::DataType> TypedDataType() {
   const std::string name = absl::GetFlag(FLAGS_dtype);
   if (name == "float32") return v1::DATA_TYPE_FLOAT32;
   if (name == "float64") return v1::DATA_TYPE_FLOAT64;
+  if (name == "bfloat16") return v1::DATA_TYPE_BFLOAT16;
+  if (name == "float16") return v1::DATA_TYPE_FLOAT16;
   return absl::InvalidArgumentError(
-      absl::StrCat("--dtype: \"", name, "\" is neither float32 nor float64"));
+      absl::StrCat("--dtype: \"", name,
+                   "\" is none of float32, float64, bfloat16, float16"));
 }
 
 // The tensor that one flag gives, if it gives one; errors begin with the flag.
@@ -89,7 +101,12 @@ absl::StatusOr<Arrays> ReadTensors() {
                    arrays.upstream_gradient)}) {
     if (!status.ok()) return status;
   }
-  if (!arrays.logits.has_value() || !arrays.targets.has_value()) {
+  const bool identity = absl::GetFlag(FLAGS_identity_targets).has_value();
+  if (identity && arrays.targets.has_value()) {
+    return absl::InvalidArgumentError(
+        "--identity_targets: there is --targets too; give one of the two");
+  }
+  if (!arrays.logits.has_value() || !(identity || arrays.targets.has_value())) {
     return absl::InvalidArgumentError(
         "compute needs --logits and --targets, or --request");
   }
@@ -166,7 +183,7 @@ ExitCode RunCompute() {
   const client::LossRequest request{
       .spec = *std::move(spec),
       .logits = arrays->logits->view(),
-      .targets = arrays->targets->view(),
+      .targets = TargetsOf(*arrays),
       .weights = ViewOf(arrays->weights),
       .pos_weight = ViewOf(arrays->pos_weight),
       .upstream_gradient = ViewOf(arrays->upstream_gradient)};

@@ -1,9 +1,11 @@
 #include "client/cli/npy.h"
 
+#include <algorithm>
 #include <bit>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <iterator>
 #include <limits>
 #include <utility>
 
@@ -29,18 +31,21 @@ struct ElementType {
 };
 
 constexpr ElementType kElementTypes[] = {
-    {"<f4", v1::DATA_TYPE_FLOAT32, 4}, {"<f8", v1::DATA_TYPE_FLOAT64, 8},
-    {"|u1", v1::DATA_TYPE_UINT8, 1},   {"|b1", v1::DATA_TYPE_BOOL, 1},
-    {"<i4", v1::DATA_TYPE_INT32, 4},   {"<i8", v1::DATA_TYPE_INT64, 8},
+    {"<f2", v1::DATA_TYPE_FLOAT16, 2},  {"<V2", v1::DATA_TYPE_BFLOAT16, 2},
+    {"|V2", v1::DATA_TYPE_BFLOAT16, 2}, {"<f4", v1::DATA_TYPE_FLOAT32, 4},
+    {"<f8", v1::DATA_TYPE_FLOAT64, 8},  {"|u1", v1::DATA_TYPE_UINT8, 1},
+    {"|b1", v1::DATA_TYPE_BOOL, 1},     {"<i4", v1::DATA_TYPE_INT32, 4},
+    {"<i8", v1::DATA_TYPE_INT64, 8},
 };
 
 absl::StatusOr<ElementType> FindElementType(absl::string_view descr) {
   for (const ElementType& type : kElementTypes) {
     if (type.descr == descr) return type;
   }
-  return absl::UnimplementedError(
-      absl::StrCat("element type '", descr,
-                   "' is not read; save as <f4, <f8, |u1, |b1, <i4 or <i8"));
+  return absl::UnimplementedError(absl::StrCat(
+      "element type '", descr,
+      "' is not read; save as <f2, <f4, <f8, |u1, |b1, <i4, <i8, or "
+      "bfloat16 as <V2"));
 }
 
 // Takes the magic, the version and the length off `content` and returns the
@@ -125,11 +130,17 @@ absl::StatusOr<Array> ReadNpy(const std::string& path) {
 
 absl::Status WriteNpy(const std::string& path,
                       const client::TensorView& array) {
-  const bool wide = array.dtype == v1::DATA_TYPE_FLOAT64;
-  std::string header = absl::StrCat("{'descr': '", wide ? "<f8" : "<f4",
-                                    "', 'fortran_order': False, ", "'shape': (",
-                                    absl::StrJoin(array.shape, ", "),
-                                    array.shape.size() == 1 ? "," : "", "), }");
+  const auto* type = std::find_if(
+      std::begin(kElementTypes), std::end(kElementTypes),
+      [&](const ElementType& known) { return known.dtype == array.dtype; });
+  if (type == std::end(kElementTypes)) {
+    return absl::UnimplementedError(absl::StrCat(
+        path, ": no .npy type for ", v1::DataType_Name(array.dtype)));
+  }
+  std::string header =
+      absl::StrCat("{'descr': '", type->descr, "', 'fortran_order': False, ",
+                   "'shape': (", absl::StrJoin(array.shape, ", "),
+                   array.shape.size() == 1 ? "," : "", "), }");
   // Data begins at a multiple of 64 bytes: 6 of magic, 2 of version, 2 of
   // length.
   header.append(63 - (10 + header.size()) % 64, ' ');

@@ -12,14 +12,15 @@
 namespace lossd::cli {
 
 // Reads one array from a .npy file: format versions 1 to 3, C order,
-// little-endian f4, f8, u1, b1, i4, i8. Anything else is an error of one line
+// little-endian f2, f4, f8, u1, b1, i4, i8, and V2, as which NumPy saves the
+// bfloat16 of ml_dtypes. Anything else is an error of one line
 // that begins with the file's name.
 absl::StatusOr<Array> ReadNpy(const std::string& path);
 
 // The same for a file's content.
 absl::StatusOr<Array> ParseNpy(absl::string_view content);
 
-// Writes a FLOAT32 or FLOAT64 array, version 1.
+// Writes an array of a floating-point type, version 1.
 absl::Status WriteNpy(const std::string& path, const client::TensorView& array);
 
 }  // namespace lossd::cli

@@ -11,7 +11,9 @@
 #include "absl/strings/string_view.h"
 #include "google/protobuf/descriptor.h"
 
-ABSL_FLAG(std::string, kind, "", "the loss, such as sigmoid_cross_entropy");
+ABSL_FLAG(std::string, kind, "",
+          "the loss: sigmoid_cross_entropy (the default), sigmoid_focal or "
+          "asymmetric");
 ABSL_FLAG(std::string, reduction, "", "mean (the default), sum or none");
 ABSL_FLAG(std::string, normalizer, "",
           "what mean divides by: elements (the default), valid, batch, "
@@ -22,7 +24,17 @@ ABSL_FLAG(std::optional<double>, loss_weight, std::nullopt,
 ABSL_FLAG(std::optional<double>, ignore_target, std::nullopt,
           "elements with this target take no part");
 ABSL_FLAG(double, label_smoothing, 0, "in [0, 1)");
+ABSL_FLAG(double, focal_gamma, 0, "with --kind=sigmoid_focal: at least 0");
+ABSL_FLAG(std::optional<double>, focal_alpha, std::nullopt,
+          "with --kind=sigmoid_focal: in [0, 1]");
+ABSL_FLAG(double, asymmetric_gamma_positive, 0,
+          "with --kind=asymmetric: at least 0");
+ABSL_FLAG(double, asymmetric_gamma_negative, 0,
+          "with --kind=asymmetric: at least 0");
+ABSL_FLAG(double, asymmetric_margin, 0, "with --kind=asymmetric: in [0, 1)");
 ABSL_FLAG(bool, gradient, true, "compute the gradient");
+ABSL_FLAG(std::string, gradient_dtype, "",
+          "float32, float64, bfloat16 or float16; the default is the logits'");
 ABSL_FLAG(std::string, nan_policy, "", "reject (the default) or propagate");
 ABSL_FLAG(std::string, target_range, "", "unit_interval (the default) or any");
 
@@ -69,6 +81,10 @@ absl::Status ReadEnums(v1::LossSpec& spec) {
   const auto range = ParseEnum(FLAGS_target_range, "target_range",
                                *v1::TargetRange_descriptor(), "TARGET_RANGE_");
   if (!range.ok()) return range.status();
+  const auto gradient = ParseEnum(FLAGS_gradient_dtype, "gradient_dtype",
+                                  *v1::DataType_descriptor(), "DATA_TYPE_");
+  if (!gradient.ok()) return gradient.status();
+  spec.set_gradient_dtype(static_cast<v1::DataType>(*gradient));
   spec.set_kind(static_cast<v1::LossKind>(*kind));
   spec.set_reduction(static_cast<v1::Reduction>(*reduction));
   spec.set_normalizer(static_cast<v1::Normalizer>(*normalizer));
@@ -90,6 +106,15 @@ absl::StatusOr<v1::LossSpec> SpecFromFlags() {
     spec.set_ignore_target(*ignored);
   }
   spec.set_label_smoothing(absl::GetFlag(FLAGS_label_smoothing));
+  spec.set_focal_gamma(absl::GetFlag(FLAGS_focal_gamma));
+  if (const auto alpha = absl::GetFlag(FLAGS_focal_alpha)) {
+    spec.set_focal_alpha(*alpha);
+  }
+  spec.set_asymmetric_gamma_positive(
+      absl::GetFlag(FLAGS_asymmetric_gamma_positive));
+  spec.set_asymmetric_gamma_negative(
+      absl::GetFlag(FLAGS_asymmetric_gamma_negative));
+  spec.set_asymmetric_margin(absl::GetFlag(FLAGS_asymmetric_margin));
   if (!absl::GetFlag(FLAGS_gradient)) {
     spec.set_gradient(v1::GRADIENT_MODE_OMIT);
   }

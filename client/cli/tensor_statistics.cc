@@ -7,13 +7,14 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "client/cpp/half.h"
 
 namespace lossd::cli {
 namespace {
 
-// One pass, in float64.
-template <typename T>
-TensorStatistics Summarize(std::span<const T> elements) {
+// One pass, in float64. `value_of` makes an element a double.
+template <typename T, typename ValueOf>
+TensorStatistics Summarize(std::span<const T> elements, ValueOf value_of) {
   TensorStatistics result;
   result.elements = static_cast<int64_t>(elements.size());
   double min = std::numeric_limits<double>::infinity();
@@ -21,7 +22,7 @@ TensorStatistics Summarize(std::span<const T> elements) {
   double sum = 0;
   double squares = 0;
   for (const T element : elements) {
-    const double value = element;
+    const double value = value_of(element);
     if (std::isnan(value)) {
       ++result.nans;
       continue;
@@ -44,7 +45,16 @@ template <typename T>
 absl::StatusOr<TensorStatistics> SummarizeAs(client::ReceivedTensor& tensor) {
   const absl::StatusOr<std::span<const T>> elements = tensor.As<T>();
   if (!elements.ok()) return elements.status();
-  return Summarize(*elements);
+  return Summarize(*elements, [](T element) { return double{element}; });
+}
+
+TensorStatistics SummarizeHalves(client::ReceivedTensor& tensor) {
+  const std::span<const std::byte> bytes = tensor.Contiguous();
+  const std::span halves(reinterpret_cast<const uint16_t*>(bytes.data()),
+                         bytes.size() / sizeof(uint16_t));
+  return Summarize(halves, [dtype = tensor.dtype()](uint16_t half) {
+    return client::HalfToDouble(dtype, half);
+  });
 }
 
 }  // namespace
@@ -55,6 +65,7 @@ absl::StatusOr<TensorStatistics> StatisticsOf(client::ReceivedTensor& tensor) {
   if (tensor.dtype() == v1::DATA_TYPE_FLOAT64) {
     return SummarizeAs<double>(tensor);
   }
+  if (client::IsHalf(tensor.dtype())) return SummarizeHalves(tensor);
   return absl::UnimplementedError(
       absl::StrCat("no statistics of ", v1::DataType_Name(tensor.dtype())));
 }

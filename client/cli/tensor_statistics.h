@@ -20,7 +20,7 @@ struct TensorStatistics {
   double l2 = 0;
 };
 
-// UNIMPLEMENTED for dtypes other than FLOAT32 and FLOAT64.
+// UNIMPLEMENTED for dtypes that are not floating-point types.
 absl::StatusOr<TensorStatistics> StatisticsOf(client::ReceivedTensor& tensor);
 
 }  // namespace lossd::cli

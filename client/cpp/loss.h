@@ -17,7 +17,7 @@ namespace lossd::client {
 struct LossRequest {
   v1::LossSpec spec = {};
   TensorView logits = {};
-  TensorView targets = {};
+  Targets targets = {};
   std::optional<TensorView> weights = {};
   std::optional<TensorView> pos_weight = {};
   std::optional<TensorView> upstream_gradient = {};

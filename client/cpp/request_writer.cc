@@ -83,6 +83,37 @@ void PutTensor(int number, const TensorView& view, MessageAssembly& message) {
   message.PutPayload(view.bytes);
 }
 
+v1::Tensor MessageOf(const OnesView& view) {
+  v1::Tensor tensor;
+  tensor.mutable_shape()->Add(view.shape.begin(), view.shape.end());
+  v1::SparseIndices& ones = *tensor.mutable_ones();
+  ones.mutable_row_splits()->Add(view.row_splits.begin(),
+                                 view.row_splits.end());
+  ones.mutable_columns()->Add(view.columns.begin(), view.columns.end());
+  return tensor;
+}
+
+v1::Tensor MessageOf(const IdentityTargets& targets) {
+  v1::Tensor tensor;
+  tensor.mutable_identity()->set_diagonal(targets.diagonal);
+  return tensor;
+}
+
+// The ones are varints on the wire: there is no payload to lend.
+void PutTargets(const Targets& targets, MessageAssembly& message) {
+  constexpr int kNumber = ComputeLossRequest::kTargetsFieldNumber;
+  if (const auto* view = std::get_if<TensorView>(&targets)) {
+    PutTensor(kNumber, *view, message);
+    return;
+  }
+  const auto* ones = std::get_if<OnesView>(&targets);
+  const v1::Tensor tensor = ones != nullptr
+                                ? MessageOf(*ones)
+                                : MessageOf(std::get<IdentityTargets>(targets));
+  message.OpenField(kNumber, tensor.ByteSizeLong());
+  tensor.AppendToString(&message.small());
+}
+
 void PutOptionalTensor(int number, const std::optional<TensorView>& view,
                        MessageAssembly& message) {
   if (view.has_value()) PutTensor(number, *view, message);
@@ -97,7 +128,7 @@ grpc::ByteBuffer WriteRequest(const LossRequest& request,
                     request.spec.ByteSizeLong());
   request.spec.AppendToString(&message.small());
   PutTensor(ComputeLossRequest::kLogitsFieldNumber, request.logits, message);
-  PutTensor(ComputeLossRequest::kTargetsFieldNumber, request.targets, message);
+  PutTargets(request.targets, message);
   PutOptionalTensor(ComputeLossRequest::kWeightsFieldNumber, request.weights,
                     message);
   PutOptionalTensor(ComputeLossRequest::kPosWeightFieldNumber,

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <span>
 #include <utility>
+#include <variant>
 
 #include "absl/container/inlined_vector.h"
 #include "lossd/v1/tensor.pb.h"
@@ -52,6 +53,22 @@ struct TensorView {
     return {kDataTypeOf<T>, std::move(shape), std::as_bytes(elements)};
   }
 };
+
+// Targets that are 1 at these places and 0 at all others: row r, of the first
+// dimension, at columns[row_splits[r]] .. columns[row_splits[r + 1] - 1], which
+// rise. Borrowed. An empty shape is the logits'.
+struct OnesView {
+  std::span<const int64_t> row_splits = {};
+  std::span<const int64_t> columns = {};
+  Shape shape = {};
+};
+
+// Targets of a matrix of logits that are 1 at (i, i + diagonal), 0 elsewhere.
+struct IdentityTargets {
+  int64_t diagonal = 0;
+};
+
+using Targets = std::variant<TensorView, OnesView, IdentityTargets>;
 
 }  // namespace lossd::client
 

@@ -1,31 +1,44 @@
-"""Generates the messages from the repository's proto/, then hands over to setuptools."""
+"""Generates the messages from the repository's proto/, then hands over to setuptools.
 
+From a clone only, which may be read-only: everything is written to a temporary folder.
+"""
+
+import atexit
+import shutil
+import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
 import grpc_tools
 from grpc_tools import protoc
 from setuptools import setup
+from setuptools.command.build_py import build_py
 
-HERE = Path(__file__).resolve().parent
-PROTOS = HERE.parent.parent / "proto"
-
-
-def generate_messages() -> None:
-    """Writes lossd/v1/*_pb2.py and .pyi. Outside a clone they are there already."""
-    sources = sorted(str(path) for path in PROTOS.glob("lossd/v1/*.proto"))
-    if not sources:
-        return
-    well_known = Path(grpc_tools.__file__).parent / "_proto"
-    code = protoc.main(
-        ["protoc", f"-I{PROTOS}", f"-I{well_known}", f"--python_out={HERE}", f"--pyi_out={HERE}"]
-        + sources
-    )
-    if code != 0:
-        raise SystemExit(f"protoc ended with {code}")
-    (HERE / "lossd" / "v1" / "__init__.py").touch()
+PROTOS = Path(__file__).resolve().parent.parent.parent / "proto"
 
 
-generate_messages()
-# Generated messages refuse a protobuf that is older than their generator's.
-setup(install_requires=["grpcio>=1.51", "numpy>=1.24", f"protobuf>={version('protobuf')}"])
+class BuildWithMessages(build_py):
+    """Adds lossd/v1/*_pb2.py and .pyi to what is built."""
+
+    def run(self) -> None:
+        super().run()
+        sources = sorted(str(path) for path in PROTOS.glob("lossd/v1/*.proto"))
+        if not sources:
+            raise SystemExit(f"no protos in {PROTOS}: install from a clone")
+        well_known = Path(grpc_tools.__file__).parent / "_proto"
+        folders = [f"-I{PROTOS}", f"-I{well_known}"]
+        outputs = [f"--python_out={self.build_lib}", f"--pyi_out={self.build_lib}"]
+        code = protoc.main(["protoc", *folders, *outputs, *sources])
+        if code != 0:
+            raise SystemExit(f"protoc ended with {code}")
+        (Path(self.build_lib) / "lossd" / "v1" / "__init__.py").touch()
+
+
+scratch = tempfile.mkdtemp(prefix="lossd-")
+atexit.register(shutil.rmtree, scratch, ignore_errors=True)
+setup(
+    cmdclass={"build_py": BuildWithMessages},
+    options={"egg_info": {"egg_base": scratch}, "build": {"build_base": scratch}},
+    # Generated messages refuse a protobuf that is older than their generator's.
+    install_requires=["grpcio>=1.51", "numpy>=1.24", f"protobuf>={version('protobuf')}"],
+)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from running_server import running_server
 
 CLIENT_DIR = Path(os.environ.get("LOSSD_BINARY_DIR", "build/dev")) / "client"
 FLOAT32_BYTES = 4
@@ -101,6 +102,26 @@ def test_a_wrong_answer_is_not_measured() -> None:
     assert done.returncode == 1
     assert done.stderr.startswith("lossbench: INTERNAL: ")
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16", "float16"])
+@pytest.mark.parametrize("gradient", ["float32", "float64", "bfloat16", "float16"])
+def test_answers_of_a_real_server_are_found_right_in_every_type(dtype: str, gradient: str) -> None:
+    with running_server() as server:
+        done = lossbench(
+            f"--target={server.address}",
+            f"--dtype={dtype}",
+            "--targets_dtype=bit",
+            f"--gradient_dtype={gradient}",
+            "--elements=5000",
+            "--requests=3",
+            "--warmup=0s",
+            "--json",
+        )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["errors"] == {}
+    size = {"float32": 4, "float64": 8, "bfloat16": 2, "float16": 2}
+    assert 0 <= json.loads(done.stdout)["reply_bytes"] - 5000 * size[gradient] < 200
 
 
 def test_no_server_is_a_failed_call() -> None:

@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -111,6 +112,60 @@ def test_npy_files_go_in_and_the_gradient_comes_out(
     np.testing.assert_allclose(got * logits.size, gradient * logits.size, atol=tolerance)
 
 
+def test_bfloat16_files_go_in_and_come_out(target: str, tmp_path: Path) -> None:
+    bfloat16 = ml_dtypes.bfloat16
+    logits = np.random.default_rng(3).normal(0, 3, (21, 5)).astype(bfloat16)
+    targets = np.eye(21, 5)
+    np.save(tmp_path / "x.npy", logits)
+    np.save(tmp_path / "t.npy", targets)
+    out = tmp_path / "g.npy"
+    files = ("--target", target, f"--logits={tmp_path}/x.npy", f"--gradient_out={out}", "--json")
+    done = lossctl(*files, f"--targets={tmp_path}/t.npy", "--reduction=sum")
+    assert done.returncode == 0, done.stderr
+    loss, gradient = expected(logits, targets)
+    assert json.loads(done.stdout)["loss"] == pytest.approx(loss * logits.size, rel=1e-6)
+    got = np.load(out).view(bfloat16)
+    assert got.shape == logits.shape
+    np.testing.assert_allclose(got.astype(float), gradient * logits.size, rtol=2**-8)
+    statistics = json.loads(done.stdout)["gradient"]
+    assert statistics["max"] == got.astype(float).max()
+
+    identity = lossctl(*files, "--identity_targets=0", "--reduction=sum")
+    assert identity.returncode == 0, identity.stderr
+    assert json.loads(identity.stdout)["loss"] == json.loads(done.stdout)["loss"]
+    assert np.load(out).tobytes() == got.tobytes()
+
+    narrow = lossctl(*files, "--identity_targets=-1", "--gradient_dtype=float16")
+    assert narrow.returncode == 0, narrow.stderr
+    assert np.load(out).dtype == np.float16
+
+
+def test_the_flags_of_focal_and_asymmetric_reach_the_loss(target: str) -> None:
+    def loss(*flags: str) -> float:
+        done = lossctl(
+            "--target", target, "--logits=1", "--targets=0", "--dtype=float64", "--json", *flags
+        )
+        assert done.returncode == 0, done.stderr
+        return float(json.loads(done.stdout)["loss"])
+
+    p = 1 / (1 + np.exp(-1.0))
+    plain = -np.log(1 - p)
+    focal = ("--kind=sigmoid_focal", "--focal_gamma=2")
+    assert loss(*focal) == pytest.approx(p**2 * plain, rel=1e-14)
+    assert loss(*focal, "--focal_alpha=0.25") == pytest.approx(0.75 * p**2 * plain, rel=1e-14)
+    shifted = p - 0.05
+    asymmetric = (
+        "--kind=asymmetric",
+        "--asymmetric_gamma_positive=1",
+        "--asymmetric_gamma_negative=4",
+        "--asymmetric_margin=0.05",
+    )
+    assert loss(*asymmetric) == pytest.approx(-(shifted**4) * np.log(1 - shifted), rel=1e-13)
+    half = lossctl("--target", target, "--logits=0.1", "--targets=1", "--dtype=float16", "--json")
+    x = float(np.float16(0.1))
+    assert json.loads(half.stdout)["loss"] == pytest.approx(np.logaddexp(0, -x), rel=1e-6)
+
+
 def test_a_request_comes_as_json_from_standard_input(target: str) -> None:
     request = {
         "logits": {"values": [0.5, -1]},
@@ -187,7 +242,7 @@ BAD_USAGE = [
     (["--logits=1", "--targets=1", "--reduction=max"],
      '--reduction: "max" is none of mean, sum, none'),
     (["--logits=1", "--targets=1", "--dtype=int8"],
-     '--dtype: "int8" is neither float32 nor float64'),
+     '--dtype: "int8" is none of float32, float64, bfloat16, float16'),
     (["--logits=1", "--targets=1", "--tls_cert=/no/c.pem"],
      "/no/c.pem: No such file or directory"),
 ]  # fmt: skip

@@ -10,5 +10,16 @@ from lossd.aio import AsyncClient
 from lossd.client import Client
 from lossd.conversion import Execution, LossOptions, LossResult
 from lossd.errors import LossdError
+from lossd.targets import bits, identity, ones
 
-__all__ = ["AsyncClient", "Client", "Execution", "LossOptions", "LossResult", "LossdError"]
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "Execution",
+    "LossOptions",
+    "LossResult",
+    "LossdError",
+    "bits",
+    "identity",
+    "ones",
+]

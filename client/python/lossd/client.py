@@ -9,7 +9,7 @@ import grpc
 from numpy.typing import ArrayLike
 
 from lossd import conversion
-from lossd.conversion import LossOptions, LossResult
+from lossd.conversion import LossOptions, LossResult, Targets
 from lossd.errors import from_rpc_error
 from lossd.v1 import loss_service_pb2
 
@@ -48,12 +48,15 @@ class Client:
     def compute_loss(
         self,
         logits: ArrayLike,
-        targets: ArrayLike,
+        targets: Targets,
         *,
         timeout: float | None = None,
         **options: Unpack[LossOptions],
     ) -> LossResult:
         """The loss of `logits` and its gradient; `options` are LossOptions.
+
+        `targets` are an array, a scipy.sparse matrix, or what lossd.ones(),
+        lossd.identity() and lossd.bits() make.
 
         `timeout` is in seconds; none: as long as it takes. Raises LossdError if the server
         does not answer with a loss, ValueError or TypeError for arguments that cannot be

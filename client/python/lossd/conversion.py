@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal, TypedDict
@@ -9,7 +10,13 @@ from typing import Any, Literal, TypedDict
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lossd.targets import Bits, Identity, Ones, SparseMatrix, from_sparse
 from lossd.v1 import loss_service_pb2, loss_spec_pb2, tensor_pb2
+
+try:  # NumPy has no bfloat16 of its own
+    from ml_dtypes import bfloat16 as _bfloat16
+except ImportError:
+    _bfloat16 = None
 
 COMPUTE_LOSS = "/lossd.v1.LossService/ComputeLoss"
 GET_SERVER_INFO = "/lossd.v1.LossService/GetServerInfo"
@@ -21,6 +28,7 @@ CHANNEL_OPTIONS = [("grpc.max_send_message_length", -1), ("grpc.max_receive_mess
 _WIRE_TYPES: dict[int, np.dtype[Any]] = {
     tensor_pb2.DATA_TYPE_FLOAT32: np.dtype("<f4"),
     tensor_pb2.DATA_TYPE_FLOAT64: np.dtype("<f8"),
+    tensor_pb2.DATA_TYPE_FLOAT16: np.dtype("<f2"),
     tensor_pb2.DATA_TYPE_UINT8: np.dtype("u1"),
     tensor_pb2.DATA_TYPE_BOOL: np.dtype("?"),
     tensor_pb2.DATA_TYPE_INT32: np.dtype("<i4"),
@@ -31,11 +39,13 @@ _DATA_TYPES: dict[np.dtype[Any], Any] = {
 }
 
 
+Targets = ArrayLike | SparseMatrix | Ones | Identity | Bits
 Kind = Literal["sigmoid_cross_entropy", "sigmoid_focal", "asymmetric"]
 Reduction = Literal["mean", "sum", "none"]
 Normalizer = Literal["elements", "valid", "batch", "nonzero_weights", "weight_sum", "caller"]
 NanPolicy = Literal["reject", "propagate"]
 TargetRange = Literal["unit_interval", "any"]
+GradientType = Literal["float32", "float64", "bfloat16", "float16"]
 
 
 class LossOptions(TypedDict, total=False):
@@ -51,7 +61,13 @@ class LossOptions(TypedDict, total=False):
     loss_weight: float | None
     ignore_target: float | None
     label_smoothing: float
+    focal_gamma: float  # this and the next with kind="sigmoid_focal"
+    focal_alpha: float | None
+    asymmetric_gamma_positive: float  # these three with kind="asymmetric"
+    asymmetric_gamma_negative: float
+    asymmetric_margin: float
     gradient: bool
+    gradient_dtype: GradientType | np.dtype[Any] | type | None  # None: the logits'
     nan_policy: NanPolicy
     target_range: TargetRange
     request_id: str
@@ -72,9 +88,10 @@ class Execution:
 class LossResult:
     """The answer to compute_loss().
 
-    `gradient` and `losses` have the logits' shape and dtype; `gradient` is None with
-    gradient=False, `losses` is None unless reduction="none". They are read-only views
-    of the reply.
+    `gradient` and `losses` have the logits' shape and dtype, the gradient that of
+    `gradient_dtype` if it was given; `gradient` is None with gradient=False, `losses` is
+    None unless reduction="none". They are read-only views of the reply; but bfloat16
+    without the package ml_dtypes is widened to float32, which is exact.
     """
 
     loss: float
@@ -88,19 +105,69 @@ class LossResult:
 
 
 def to_tensor(name: str, array: ArrayLike) -> tensor_pb2.Tensor:
-    """`array` as a message, copied. TypeError, naming `name`, for another dtype."""
-    values = np.asarray(array)
-    wire = values.dtype.newbyteorder("<")
-    if wire not in _DATA_TYPES:
-        known = ", ".join(str(dtype.name) for dtype in _DATA_TYPES)
+    """`array` as a message, copied. TypeError, naming `name`, for what cannot be sent."""
+    if np.ma.isMaskedArray(array):
+        raise TypeError(f"{name}: the mask of a masked array would be lost; use ignore_target")
+    values, data_type = _values_of(array)
+    if data_type is None:
+        known = ", ".join(["bfloat16", *(str(dtype.name) for dtype in _DATA_TYPES)])
         raise TypeError(f"{name}: dtype {values.dtype} is none of {known}")
+    wire = values.dtype.newbyteorder("<")
     data = np.ascontiguousarray(values, dtype=wire).tobytes()
-    return tensor_pb2.Tensor(dtype=_DATA_TYPES[wire], shape=values.shape, data=data)
+    return tensor_pb2.Tensor(dtype=data_type, shape=values.shape, data=data)
+
+
+def _values_of(array: ArrayLike) -> tuple[NDArray[Any], Any]:
+    """An array of the same bytes, and their data type; None: lossd has none."""
+    torch = sys.modules.get("torch")  # whoever has a tensor has imported it
+    if torch is not None and isinstance(array, torch.Tensor):
+        tensor = array.detach().cpu()
+        if tensor.dtype == torch.bfloat16:
+            return tensor.view(torch.int16).numpy(), tensor_pb2.DATA_TYPE_BFLOAT16
+        return _values_of(tensor.numpy())
+    values = np.asarray(array)
+    if values.dtype.name == "bfloat16":
+        return values.view(np.int16), tensor_pb2.DATA_TYPE_BFLOAT16
+    return values, _DATA_TYPES.get(values.dtype.newbyteorder("<"))
+
+
+def to_targets(targets: Targets) -> tensor_pb2.Tensor:
+    """Targets of any form as a message."""
+    if isinstance(targets, Identity):
+        return tensor_pb2.Tensor(identity=tensor_pb2.Identity(diagonal=targets.diagonal))
+    if isinstance(targets, Bits):
+        return tensor_pb2.Tensor(
+            dtype=tensor_pb2.DATA_TYPE_BIT, shape=targets.shape, data=targets.packed
+        )
+    if isinstance(targets, SparseMatrix):
+        targets = from_sparse(targets)
+    if isinstance(targets, Ones):
+        sparse = tensor_pb2.SparseIndices(
+            row_splits=targets.row_splits.tolist(), columns=targets.columns.tolist()
+        )
+        return tensor_pb2.Tensor(shape=targets.shape, ones=sparse)
+    return to_tensor("targets", targets)
 
 
 def to_array(tensor: tensor_pb2.Tensor) -> NDArray[Any]:
-    """The elements of a reply's tensor, not copied."""
-    return np.frombuffer(tensor.data, dtype=_WIRE_TYPES[tensor.dtype]).reshape(tuple(tensor.shape))
+    """The elements of a reply's tensor, not copied where NumPy has their type."""
+    shape = tuple(tensor.shape)
+    if tensor.dtype != tensor_pb2.DATA_TYPE_BFLOAT16:
+        return np.frombuffer(tensor.data, dtype=_WIRE_TYPES[tensor.dtype]).reshape(shape)
+    halves = np.frombuffer(tensor.data, dtype="<u2").reshape(shape)
+    if _bfloat16 is not None and sys.byteorder == "little":
+        return halves.view(_bfloat16)
+    return (halves.astype("<u4") << 16).view("<f4")
+
+
+def _gradient_type(dtype: GradientType | np.dtype[Any] | type | None) -> Any:
+    if dtype is None:
+        return tensor_pb2.DATA_TYPE_UNSPECIFIED
+    name = dtype if isinstance(dtype, str) else np.dtype(dtype).name
+    known = ["float32", "float64", "bfloat16", "float16"]
+    if name not in known:
+        raise ValueError(f"gradient_dtype: {name!r} is none of {', '.join(known)}")
+    return tensor_pb2.DataType.Value(f"DATA_TYPE_{name.upper()}")
 
 
 def _enum(enum: Any, prefix: str, argument: str, value: str) -> Any:
@@ -113,7 +180,7 @@ def _enum(enum: Any, prefix: str, argument: str, value: str) -> Any:
 
 def to_request(
     logits: ArrayLike,
-    targets: ArrayLike,
+    targets: Targets,
     *,
     weights: ArrayLike | None = None,
     pos_weight: ArrayLike | None = None,
@@ -125,7 +192,13 @@ def to_request(
     loss_weight: float | None = None,
     ignore_target: float | None = None,
     label_smoothing: float = 0.0,
+    focal_gamma: float = 0.0,
+    focal_alpha: float | None = None,
+    asymmetric_gamma_positive: float = 0.0,
+    asymmetric_gamma_negative: float = 0.0,
+    asymmetric_margin: float = 0.0,
     gradient: bool = True,
+    gradient_dtype: GradientType | np.dtype[Any] | type | None = None,
     nan_policy: NanPolicy = "reject",
     target_range: TargetRange = "unit_interval",
     request_id: str = "",
@@ -136,6 +209,11 @@ def to_request(
         reduction=_enum(loss_spec_pb2.Reduction, "REDUCTION", "reduction", reduction),
         normalizer=_enum(loss_spec_pb2.Normalizer, "NORMALIZER", "normalizer", normalizer),
         label_smoothing=label_smoothing,
+        focal_gamma=focal_gamma,
+        asymmetric_gamma_positive=asymmetric_gamma_positive,
+        asymmetric_gamma_negative=asymmetric_gamma_negative,
+        asymmetric_margin=asymmetric_margin,
+        gradient_dtype=_gradient_type(gradient_dtype),
         gradient=loss_spec_pb2.GRADIENT_MODE_RETURN
         if gradient
         else loss_spec_pb2.GRADIENT_MODE_OMIT,
@@ -146,12 +224,14 @@ def to_request(
         spec.normalizer_value = normalizer_value
     if loss_weight is not None:
         spec.loss_weight = loss_weight
+    if focal_alpha is not None:
+        spec.focal_alpha = focal_alpha
     if ignore_target is not None:
         spec.ignore_target = ignore_target
     request = loss_service_pb2.ComputeLossRequest(
         spec=spec,
         logits=to_tensor("logits", logits),
-        targets=to_tensor("targets", targets),
+        targets=to_targets(targets),
         request_id=request_id,
     )
     optional = {

@@ -35,6 +35,17 @@ TEST(ArrayTest, Float64NumbersKeepAllTheirBits) {
   EXPECT_EQ(value, 0.1);
 }
 
+TEST(ArrayTest, HalvesAreRoundedOnce) {
+  const auto array = ParseNumbers("1,-2,0.1", v1::DATA_TYPE_BFLOAT16);
+  ASSERT_TRUE(array.ok()) << array.status();
+  EXPECT_EQ(array->shape, client::Shape({3}));
+  const uint16_t expected[] = {0x3F80, 0xC000, 0x3DCD};
+  ASSERT_EQ(array->bytes.size(), sizeof(expected));
+  EXPECT_EQ(std::memcmp(array->bytes.data(), expected, sizeof(expected)), 0);
+  EXPECT_EQ(ParseNumbers("65520", v1::DATA_TYPE_FLOAT16).status().message(),
+            "65520 is too large for float16");
+}
+
 TEST(ArrayTest, NamesWhatIsNoNumberOrDoesNotFit) {
   const auto message = [](const char* text) {
     return std::string(

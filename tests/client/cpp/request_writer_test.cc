@@ -27,7 +27,7 @@ std::string GeneratedEncoding(const LossRequest& request,
   v1::ComputeLossRequest message;
   *message.mutable_spec() = request.spec;
   Copy(request.logits, *message.mutable_logits());
-  Copy(request.targets, *message.mutable_targets());
+  Copy(std::get<TensorView>(request.targets), *message.mutable_targets());
   if (request.weights) Copy(*request.weights, *message.mutable_weights());
   if (request.pos_weight) {
     Copy(*request.pos_weight, *message.mutable_pos_weight());
@@ -104,6 +104,37 @@ TEST(RequestWriterTest, CopiesPayloadsUpToTheThreshold) {
   ASSERT_TRUE(WriteRequest(request, "", *loan).Dump(&slices).ok());
   EXPECT_EQ(slices.size(), 1u);
   EXPECT_TRUE(loan->ReturnedOrElse([] { FAIL(); }));
+}
+
+TEST(RequestWriterTest, WritesOnesAndIdentityAsTheGeneratedCodeDoes) {
+  const std::vector<float> logits(6);
+  std::vector<int64_t> row_splits = {0, 1, 3};
+  const std::vector<int64_t> columns = {2, 0, 1};
+  LossRequest request{.logits = TensorView::Of<float>(logits, {2, 3})};
+  v1::ComputeLossRequest message;
+  message.mutable_spec();
+  Copy(request.logits, *message.mutable_logits());
+  const auto written = [&] {
+    Loan loan;
+    return Flatten(WriteRequest(request, "", loan));
+  };
+
+  request.targets = OnesView{row_splits, columns, {2, 3}};
+  v1::Tensor& targets = *message.mutable_targets();
+  targets.add_shape(2);
+  targets.add_shape(3);
+  targets.mutable_ones()->mutable_row_splits()->Add(row_splits.begin(),
+                                                    row_splits.end());
+  targets.mutable_ones()->mutable_columns()->Add(columns.begin(),
+                                                 columns.end());
+  EXPECT_EQ(written(), message.SerializeAsString());
+
+  for (const int64_t diagonal : {0, 5, -1}) {
+    request.targets = IdentityTargets{diagonal};
+    targets.Clear();
+    targets.mutable_identity()->set_diagonal(diagonal);
+    EXPECT_EQ(written(), message.SerializeAsString());
+  }
 }
 
 }  // namespace

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import grpc
+import lossd
+import ml_dtypes
 import numpy as np
 import pytest
+import scipy.sparse
 from lossd import conversion
 from lossd.errors import from_rpc_error
 from lossd.v1 import loss_service_pb2, loss_spec_pb2, tensor_pb2
@@ -15,6 +20,8 @@ from lossd.v1 import loss_service_pb2, loss_spec_pb2, tensor_pb2
     [
         ("<f4", tensor_pb2.DATA_TYPE_FLOAT32),
         (">f8", tensor_pb2.DATA_TYPE_FLOAT64),
+        ("<f2", tensor_pb2.DATA_TYPE_FLOAT16),
+        (">f2", tensor_pb2.DATA_TYPE_FLOAT16),
         ("u1", tensor_pb2.DATA_TYPE_UINT8),
         ("?", tensor_pb2.DATA_TYPE_BOOL),
         ("<i4", tensor_pb2.DATA_TYPE_INT32),
@@ -48,8 +55,63 @@ def test_an_empty_array_keeps_its_shape() -> None:
 
 
 def test_another_dtype_is_refused_by_the_arguments_name() -> None:
-    with pytest.raises(TypeError, match="weights: dtype complex64 is none of float32"):
+    with pytest.raises(TypeError, match="weights: dtype complex64 is none of bfloat16, float32"):
         conversion.to_tensor("weights", np.zeros(2, dtype=np.complex64))
+
+
+def test_the_mask_of_a_masked_array_is_not_lost_in_silence() -> None:
+    masked = np.ma.masked_array(np.zeros(2, np.float32), mask=[True, False])
+    with pytest.raises(TypeError, match="logits: the mask of a masked array"):
+        conversion.to_request(masked, np.zeros(2))
+    with pytest.raises(TypeError, match="targets: the mask"):
+        conversion.to_request(np.zeros(2), masked)
+
+
+def test_bfloat16_is_sent_as_it_is_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    array = np.array([[1.5, -2.0], [np.inf, 0.1]], dtype=ml_dtypes.bfloat16)
+    tensor = conversion.to_tensor("logits", array)
+    assert tensor.dtype == tensor_pb2.DATA_TYPE_BFLOAT16
+    assert tensor.data == array.tobytes()
+    back = conversion.to_array(tensor)
+    assert back.dtype == ml_dtypes.bfloat16
+    assert back.tobytes() == array.tobytes()
+    # Not contiguous: row by row all the same.
+    assert conversion.to_tensor("logits", array.T).data == array.T.tobytes()
+    monkeypatch.setattr(conversion, "_bfloat16", None)
+    widened = conversion.to_array(tensor)
+    assert widened.dtype == np.float32
+    assert np.array_equal(widened, array.astype(np.float32))
+
+
+def test_torch_tensors_are_sent_in_their_own_type() -> None:
+    torch = pytest.importorskip("torch")
+    for name in ("float32", "float64", "bfloat16", "float16", "uint8", "bool", "int32", "int64"):
+        values = torch.tensor([[0, 1], [1, 1]], dtype=getattr(torch, name))
+        tensor = conversion.to_tensor("targets", values)
+        assert tensor.dtype == tensor_pb2.DataType.Value(f"DATA_TYPE_{name.upper()}")
+        assert tensor.shape == [2, 2]
+        back = conversion.to_array(tensor)
+        assert np.array_equal(back.astype(np.float32), [[0, 1], [1, 1]])
+
+
+@pytest.mark.parametrize(
+    ("dtype", "expected"),
+    [
+        (None, tensor_pb2.DATA_TYPE_UNSPECIFIED),
+        ("bfloat16", tensor_pb2.DATA_TYPE_BFLOAT16),
+        (np.float16, tensor_pb2.DATA_TYPE_FLOAT16),
+        (np.dtype(">f8"), tensor_pb2.DATA_TYPE_FLOAT64),
+        (ml_dtypes.bfloat16, tensor_pb2.DATA_TYPE_BFLOAT16),
+    ],
+)
+def test_the_gradients_type_is_a_name_or_a_dtype(dtype: Any, expected: int) -> None:
+    request = conversion.to_request(np.zeros(1), np.zeros(1), gradient_dtype=dtype)
+    assert request.spec.gradient_dtype == expected
+
+
+def test_a_gradient_of_integers_is_refused() -> None:
+    with pytest.raises(ValueError, match="gradient_dtype: 'int32' is none of float32"):
+        conversion.to_request(np.zeros(1), np.zeros(1), gradient_dtype=np.int32)
 
 
 @pytest.mark.parametrize("argument", ["reduction", "normalizer", "nan_policy", "kind"])
@@ -70,9 +132,14 @@ def test_options_become_the_spec() -> None:
         label_smoothing=0.1,
         gradient=False,
         target_range="any",
+        focal_alpha=0.0,
+        asymmetric_margin=0.05,
         request_id="r1",
     )
     spec = request.spec
+    assert spec.HasField("focal_alpha")
+    assert spec.asymmetric_margin == 0.05
+    assert not conversion.to_request([1.0], [1.0]).spec.HasField("focal_alpha")
     assert spec.reduction == loss_spec_pb2.REDUCTION_NONE
     assert spec.HasField("loss_weight")
     assert spec.ignore_target == -1
@@ -89,6 +156,48 @@ def test_a_reply_without_gradient_has_none() -> None:
     assert result.gradient is None
     assert result.losses is None
     assert (result.loss, result.valid_count) == (2.5, 3)
+
+
+def test_identity_and_ones_are_sent_without_their_zeros() -> None:
+    identity = conversion.to_targets(lossd.identity(diagonal=-2))
+    assert identity.WhichOneof("storage") == "identity"
+    assert identity.identity.diagonal == -2
+    ones = conversion.to_targets(lossd.ones([0, 2, 3], np.array([1, 4, 0], np.uint8)))
+    assert (ones.ones.row_splits, ones.ones.columns) == ([0, 2, 3], [1, 4, 0])
+    assert ones.shape == []
+    shaped = conversion.to_targets(lossd.ones([0], [], shape=(0, 3)))
+    assert (shaped.shape, shaped.ones.row_splits) == ([0, 3], [0])
+    for bad in ([0.0, 1.0], [[0, 1]]):
+        with pytest.raises(TypeError, match="row_splits: not one dimension of integers"):
+            lossd.ones(bad, [])
+
+
+@pytest.mark.parametrize("form", ["csr", "csc", "coo"])
+def test_sparse_matrices_are_ones_in_rising_columns(form: Any) -> None:
+    dense = np.array([[0, 1, 0, 1], [0, 0, 0, 0], [1, 1, 0, 0]])
+    tensor = conversion.to_targets(scipy.sparse.coo_array(dense).asformat(form))
+    assert tensor.ones.row_splits == [0, 2, 2, 4]
+    assert tensor.ones.columns == [1, 3, 0, 1]
+    assert tensor.shape == [3, 4]
+
+
+def test_what_a_sparse_matrix_stores_is_looked_at() -> None:
+    half = scipy.sparse.csr_array(([1.0, 0.5], ([0, 0], [0, 1])), shape=(1, 2))
+    with pytest.raises(ValueError, match="neither 0 nor 1"):
+        conversion.to_targets(half)
+    stored_zero = scipy.sparse.csr_array(([0.0, 1.0], ([0, 0], [0, 1])), shape=(1, 2))
+    assert conversion.to_targets(stored_zero).ones.columns == [1]
+    assert stored_zero.nnz == 2  # the caller's own is as it was
+
+
+def test_bits_are_packed_least_significant_first() -> None:
+    array = np.zeros((3, 3), np.float32)
+    array[0, 0] = array[1, 1] = array[2, 2] = 1
+    tensor = conversion.to_targets(lossd.bits(array))
+    assert (tensor.dtype, tensor.shape) == (tensor_pb2.DATA_TYPE_BIT, [3, 3])
+    assert tensor.data == bytes([0b00010001, 1])
+    with pytest.raises(ValueError, match="neither 0 nor 1"):
+        lossd.bits([0.5])
 
 
 class Refusal(grpc.RpcError):

@@ -45,9 +45,5 @@ void BlocksOf(const Segment& segment, double gradient_scale,
               uint64_t first_block, std::span<BlockPartial> partials) {
   const auto scale = static_cast<typename Ops::T>(gradient_scale);
   if (ComputeIfPlain<PlainOps>(segment, scale, first_block, partials)) return;
-  WithLoss<Ops>(segment.options.kind, ParametersOf(segment.options),
-                [&](const auto& loss) {
-                  GeneralBlocks<Ops>(loss, segment, scale, first_block,
-                                     partials);
-                });
+  GeneralBlocksOf<Ops>(segment, scale, first_block, partials);
 }

@@ -163,3 +163,14 @@ void GeneralBlocks(const Loss& loss, const Segment& segment,
     ++block;
   }
 }
+
+// The same, with the loss that the segment asks for.
+template <class Ops>
+void GeneralBlocksOf(const Segment& segment, typename Ops::T scale,
+                     uint64_t first_block, std::span<BlockPartial> partials) {
+  WithLoss<Ops>(segment.options.kind, ParametersOf(segment.options),
+                [&](const auto& loss) {
+                  GeneralBlocks<Ops>(loss, segment, scale, first_block,
+                                     partials);
+                });
+}

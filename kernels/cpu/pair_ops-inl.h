@@ -31,6 +31,12 @@ struct PairOps {
   static HWY_INLINE V Mul(V a, V b) {
     return {Single::Mul(a.low, b.low), Single::Mul(a.high, b.high)};
   }
+  static HWY_INLINE V Div(V a, V b) {
+    return {Single::Div(a.low, b.low), Single::Div(a.high, b.high)};
+  }
+  static HWY_INLINE V Neg(V a) {
+    return {Single::Neg(a.low), Single::Neg(a.high)};
+  }
   static HWY_INLINE V Abs(V a) {
     return {Single::Abs(a.low), Single::Abs(a.high)};
   }
@@ -41,6 +47,10 @@ struct PairOps {
   static HWY_INLINE V NegFma(V a, V b, V c) {
     return {Single::NegFma(a.low, b.low, c.low),
             Single::NegFma(a.high, b.high, c.high)};
+  }
+  static HWY_INLINE V FmaSub(V a, V b, V c) {
+    return {Single::FmaSub(a.low, b.low, c.low),
+            Single::FmaSub(a.high, b.high, c.high)};
   }
   static HWY_INLINE V ClampAbove(V a, T limit) {
     return {Single::ClampAbove(a.low, limit),
@@ -56,12 +66,24 @@ struct PairOps {
         Single::TimesPowerOfTwo(a.high,
                                 Of{exponent.n.high, exponent.biased.high})};
   }
+  static HWY_INLINE V Scale(V a, V n) {
+    return {Single::Scale(a.low, n.low), Single::Scale(a.high, n.high)};
+  }
+  static HWY_INLINE V ExponentOf(V a) {
+    return {Single::ExponentOf(a.low), Single::ExponentOf(a.high)};
+  }
+  static HWY_INLINE M IsZero(V a) {
+    return {Single::IsZero(a.low), Single::IsZero(a.high)};
+  }
   static HWY_INLINE M IsBelow(V a, T limit) {
     return {Single::IsBelow(a.low, limit), Single::IsBelow(a.high, limit)};
   }
   static HWY_INLINE V Select(M m, V a, V b) {
     return {Single::Select(m.low, a.low, b.low),
             Single::Select(m.high, a.high, b.high)};
+  }
+  static HWY_INLINE bool All(M m) {
+    return Single::All(m.low) && Single::All(m.high);
   }
   static HWY_INLINE V SelectNegative(V x, V a, V b) {
     return {Single::SelectNegative(x.low, a.low, b.low),

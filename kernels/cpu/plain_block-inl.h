@@ -1,5 +1,5 @@
-// The loop of the requests that are sent most: loss and gradient of the sigmoid
-// cross-entropy, nothing else. A body, included by kernels/cpu/block-inl.h.
+// The loop of the requests that are sent most: a loss and its gradient, nothing
+// else. A body, included by kernels/cpu/block-inl.h.
 //
 // It computes what is ordinary and gives up on what is not: a block that has a
 // NaN, an infinite logit or a target out of range is computed again by the
@@ -75,15 +75,29 @@ LOSSD_ELEMENT_FN void PrefetchAhead(const std::byte* from, uint64_t bytes) {
   }
 }
 
+// A loss of a plain element, whose logit is finite or whose block is computed
+// again. The cross-entropy saves what only infinite logits need.
+template <class Ops, class Loss>
+LOSSD_ELEMENT_FN ElementResult<Ops> PlainElement(const Loss& loss,
+                                                 typename Ops::V x,
+                                                 typename Ops::V t) {
+  if constexpr (std::is_same_v<Loss, CrossEntropyLoss<Ops>>) {
+    return SigmoidCrossEntropy<Ops>(x, t);
+  } else {
+    return loss(x, SidesOf<Ops>(t), Ops::Set(1));
+  }
+}
+
 // Vector `i` of a block: stores its gradient, returns its losses, and collects
 // the targets' bits in `seen`.
-template <class Ops, class Logits, class Targets, bool kGradient>
-LOSSD_ELEMENT_FN typename Ops::V PlainStep(const PlainBlock& block, uint64_t i,
+template <class Ops, class Logits, class Targets, bool kGradient, class Loss>
+LOSSD_ELEMENT_FN typename Ops::V PlainStep(const Loss& loss,
+                                           const PlainBlock& block, uint64_t i,
                                            typename Ops::V scale,
                                            typename Ops::V& seen) {
   const typename Ops::V t = Targets::Load(block.targets, i);
   const ElementResult<Ops> result =
-      SigmoidCrossEntropy<Ops>(Logits::Load(block.logits, i), t);
+      PlainElement<Ops>(loss, Logits::Load(block.logits, i), t);
   if constexpr (kGradient) {
     Logits::Store(Ops::Mul(result.derivative, scale), block.gradient, i);
   }
@@ -94,10 +108,11 @@ LOSSD_ELEMENT_FN typename Ops::V PlainStep(const PlainBlock& block, uint64_t i,
 }
 
 // The last `count` elements, fewer than a vector, through padded copies.
-template <class Ops, class Logits, class Targets, bool kGradient>
-LOSSD_ELEMENT_FN void PlainTail(const PlainBlock& block, uint64_t first,
-                                uint64_t count, typename Ops::V scale,
-                                typename Ops::V& seen, double* lanes) {
+template <class Ops, class Logits, class Targets, bool kGradient, class Loss>
+LOSSD_ELEMENT_FN void PlainTail(const Loss& loss, const PlainBlock& block,
+                                uint64_t first, uint64_t count,
+                                typename Ops::V scale, typename Ops::V& seen,
+                                double* lanes) {
   alignas(64) std::byte logits[Logits::Bytes(Ops::kWidth)] = {};
   alignas(64) std::byte targets[Targets::Bytes(Ops::kWidth)] = {};
   alignas(64) std::byte gradient[Logits::Bytes(Ops::kWidth)];
@@ -105,10 +120,10 @@ LOSSD_ELEMENT_FN void PlainTail(const PlainBlock& block, uint64_t first,
               Logits::Bytes(count));
   std::memcpy(targets, block.targets + Targets::Bytes(first),
               Targets::Bytes(count));
-  const typename Ops::V loss = PlainStep<Ops, Logits, Targets, kGradient>(
-      {logits, targets, gradient}, 0, scale, seen);
+  const typename Ops::V losses = PlainStep<Ops, Logits, Targets, kGradient>(
+      loss, {logits, targets, gradient}, 0, scale, seen);
   Ops::AddToLanes(
-      Ops::Select(Ops::FirstN(static_cast<int>(count)), loss, Ops::Set(0)),
+      Ops::Select(Ops::FirstN(static_cast<int>(count)), losses, Ops::Set(0)),
       lanes);
   if constexpr (kGradient) {
     std::memcpy(block.gradient + Logits::Bytes(first), gradient,
@@ -119,21 +134,21 @@ LOSSD_ELEMENT_FN void PlainTail(const PlainBlock& block, uint64_t first,
 // Fills in the partial of a block of `n` elements. False: the block has
 // something that is not ordinary, and neither partial nor gradient is the
 // answer.
-template <class Ops, class Logits, class Targets, bool kGradient>
-bool ComputePlainBlock(const PlainBlock& block, uint64_t n,
+template <class Ops, class Logits, class Targets, bool kGradient, class Loss>
+bool ComputePlainBlock(const Loss& loss, const PlainBlock& block, uint64_t n,
                        typename Ops::T scale, BlockPartial& partial) {
   alignas(64) double lanes[kBlockLanes] = {};
   typename Ops::V seen = Ops::Set(0);
   const typename Ops::V scale_v = Ops::Set(scale);
   uint64_t i = 0;
   for (; i + Ops::kWidth <= n; i += Ops::kWidth) {
-    Ops::AddToLanes(
-        PlainStep<Ops, Logits, Targets, kGradient>(block, i, scale_v, seen),
-        lanes + i % kBlockLanes);
+    Ops::AddToLanes(PlainStep<Ops, Logits, Targets, kGradient>(loss, block, i,
+                                                               scale_v, seen),
+                    lanes + i % kBlockLanes);
   }
   if (i < n) {
-    PlainTail<Ops, Logits, Targets, kGradient>(block, i, n - i, scale_v, seen,
-                                               lanes + i % kBlockLanes);
+    PlainTail<Ops, Logits, Targets, kGradient>(loss, block, i, n - i, scale_v,
+                                               seen, lanes + i % kBlockLanes);
   }
   partial.loss_sum = SumLanes(lanes);
   partial.valid_count = static_cast<uint32_t>(n);
@@ -144,9 +159,10 @@ bool ComputePlainBlock(const PlainBlock& block, uint64_t n,
   return std::isfinite(partial.loss_sum) && !Ops::AnyAboveOneByBits(seen);
 }
 
-template <class Ops, class Logits, class Targets>
-void PlainBlocks(const Segment& segment, typename Ops::T scale,
-                 uint64_t first_block, std::span<BlockPartial> partials) {
+template <class Ops, class Logits, class Targets, class Loss>
+void PlainBlocks(const Loss& loss, const Segment& segment,
+                 typename Ops::T scale, uint64_t first_block,
+                 std::span<BlockPartial> partials) {
   alignas(64) std::byte logits_scratch[Logits::Bytes(kBlockElements)];
   alignas(64) std::byte targets_scratch[Targets::Bytes(kBlockElements)];
   PieceCursor logits(segment.logits);
@@ -163,22 +179,21 @@ void PlainBlocks(const Segment& segment, typename Ops::T scale,
     bool ordinary;
     if (segment.gradient != nullptr) {
       block.gradient = segment.gradient + Logits::Bytes(first);
-      ordinary = ComputePlainBlock<Ops, Logits, Targets, true>(block, n, scale,
-                                                               partials[k]);
+      ordinary = ComputePlainBlock<Ops, Logits, Targets, true>(
+          loss, block, n, scale, partials[k]);
     } else {
-      ordinary = ComputePlainBlock<Ops, Logits, Targets, false>(block, n, scale,
-                                                                partials[k]);
+      ordinary = ComputePlainBlock<Ops, Logits, Targets, false>(
+          loss, block, n, scale, partials[k]);
     }
     if (!ordinary) {
-      GeneralBlocks<typename Ops::Single>(
-          CrossEntropyLoss<typename Ops::Single>(LossParameters()), segment,
-          scale, first_block + k, partials.subspan(k, 1));
+      GeneralBlocksOf<typename Ops::Single>(segment, scale, first_block + k,
+                                            partials.subspan(k, 1));
     }
   }
 }
 
-// Calls `use` with the types of a plain segment's logits and targets; false: it
-// is not plain. Ops is the policy of its arithmetic.
+// What `use` returns for the types of a plain segment's logits and targets;
+// false: it is not plain. Ops is the policy of its arithmetic.
 template <class Ops, class Use>
 bool WithPlainTypes(const Segment& segment, Use use) {
   const ElementType logits = segment.logits.type;
@@ -189,43 +204,52 @@ bool WithPlainTypes(const Segment& segment, Use use) {
     if (logits == ElementType::kBFloat16) {
       using Logits = StoredAsBFloat16<Ops>;
       if (targets == ElementType::kBit) {
-        use.template operator()<Logits, StoredAsBits<Ops>>();
+        return use.template operator()<Logits, StoredAsBits<Ops>>();
       } else if (bytes) {
-        use.template operator()<Logits, StoredAsBytes<Ops>>();
-      } else {
-        return false;
+        return use.template operator()<Logits, StoredAsBytes<Ops>>();
       }
-      return true;
+      return false;
     }
     if (logits == ElementType::kFloat32 && targets == ElementType::kBit) {
-      use.template operator()<StoredAsComputed<Ops>, StoredAsBits<Ops>>();
-      return true;
+      return use
+          .template operator()<StoredAsComputed<Ops>, StoredAsBits<Ops>>();
     }
   }
   if (logits != ElementType::kFloat32 && logits != ElementType::kFloat64) {
     return false;
   }
   if (targets == logits) {
-    use.template operator()<StoredAsComputed<Ops>, StoredAsComputed<Ops>>();
+    return use
+        .template operator()<StoredAsComputed<Ops>, StoredAsComputed<Ops>>();
   } else if (bytes) {
-    use.template operator()<StoredAsComputed<Ops>, StoredAsBytes<Ops>>();
-  } else {
-    return false;
+    return use.template operator()<StoredAsComputed<Ops>, StoredAsBytes<Ops>>();
   }
-  return true;
+  return false;
 }
 
 // Nothing is asked for but the loss and, in the logits' type, its gradient.
 inline bool IsPlain(const Segment& segment) {
   const LossOptions& options = segment.options;
-  return options.kind == LossKind::kSigmoidCrossEntropy &&
-         segment.targets.present() && !segment.weights.present() &&
+  return segment.targets.present() && !segment.weights.present() &&
          !segment.pos_weight.present() && !segment.upstream.present() &&
          !options.ignore_target && options.label_smoothing == 0 &&
          options.targets_in_unit_interval && segment.losses == nullptr &&
          (segment.gradient == nullptr ||
           segment.gradient_type == segment.logits.type);
 }
+
+// Whether every loss has this loop for such types. Losses with powers are long,
+// and each combination of types is a loop of its own: they have it for the
+// types that are sent most, and the general loop for the rest.
+template <class Logits, class Targets>
+inline constexpr bool kForEveryLoss = false;
+template <class Ops>
+inline constexpr bool
+    kForEveryLoss<StoredAsComputed<Ops>, StoredAsComputed<Ops>> =
+        sizeof(typename Ops::T) == 4;
+template <class Ops>
+inline constexpr bool kForEveryLoss<StoredAsComputed<Ops>, StoredAsBytes<Ops>> =
+    sizeof(typename Ops::T) == 4;
 
 // Computes the blocks, if they are plain.
 template <class Ops>
@@ -235,6 +259,16 @@ bool ComputeIfPlain(const Segment& segment, typename Ops::T scale,
   // minds.
   if (!IsPlain(segment) || !std::isfinite(scale)) return false;
   return WithPlainTypes<Ops>(segment, [&]<class Logits, class Targets>() {
-    PlainBlocks<Ops, Logits, Targets>(segment, scale, first_block, partials);
+    return WithLoss<Ops>(segment.options.kind, ParametersOf(segment.options),
+                         [&]<class Loss>(const Loss& loss) {
+                           constexpr bool kHasLoop =
+                               kForEveryLoss<Logits, Targets> ||
+                               std::is_same_v<Loss, CrossEntropyLoss<Ops>>;
+                           if constexpr (kHasLoop) {
+                             PlainBlocks<Ops, Logits, Targets>(
+                                 loss, segment, scale, first_block, partials);
+                           }
+                           return kHasLoop;
+                         });
   });
 }

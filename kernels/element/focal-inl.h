@@ -84,10 +84,9 @@ class FocalLoss {
     // Its negative, as the sign is turned next.
     const V slope =
         Ops::Fma(bent, Ops::Sub(right, wrong), Ops::FmaSub(b, s.z.high, a));
-    const V share = Ops::Div(slope, Ops::Add(Ops::Set(T{1}), s.z.high));
+    const Parts<Ops> scaled = Product<Ops>(slope, ShareOf<Ops>(s.z));
     return {TimesPower<Ops>(power, entropy),
-            Ops::FlipUnlessNegative(
-                x, TimesPower<Ops>(power, {share, Ops::Set(T{0})}))};
+            Ops::FlipUnlessNegative(x, TimesPower<Ops>(power, scaled))};
   }
 
  private:

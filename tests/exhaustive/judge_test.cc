@@ -167,5 +167,26 @@ TEST(MpfrJudge, KnowsValuesThatFollowFromTheDefinition) {
   EXPECT_EQ(MpfrCrossEntropy({1000, 0}).loss.high, 1000.0L);
 }
 
+TEST(MpfrJudge, KnowsTheOtherLossesAtZero) {
+  const long double ln2 = 0.693147180559945309417232121458176568L;
+  kernels::LossParameters focal;
+  focal.gamma_positive = 2;
+  focal.alpha_positive = 0.25;
+  // 1/4 (1/2)^2 ln 2, and -1/4 (1/2)^2 (1/2 + 2 ln 2 / 2).
+  const WideElement positive = MpfrFocal({0, 1}, focal);
+  EXPECT_LT(positive.loss.DistanceOf(ln2 / 16), 1e-20L);
+  EXPECT_LT(positive.derivative.DistanceOf(-(0.5L + ln2) / 16), 1e-20L);
+  kernels::LossParameters asymmetric;
+  asymmetric.gamma_negative = 1;
+  asymmetric.margin = 0.25;
+  // 1/4 (-log 3/4), and 1/4 (-log(3/4) + 1/4 / (3/4)).
+  const long double log = -std::log(0.75L);
+  const WideElement negative = MpfrAsymmetric({0, 0}, asymmetric);
+  EXPECT_LT(negative.loss.DistanceOf(log / 4), 1e-19L);
+  EXPECT_LT(negative.derivative.DistanceOf((log + 1.0L / 3) / 4), 1e-19L);
+  EXPECT_EQ(MpfrAsymmetric({-2, 0}, asymmetric).loss.high, 0);
+  EXPECT_LT(MpfrAsymmetric({0, 1}, asymmetric).loss.DistanceOf(ln2), 1e-19L);
+}
+
 }  // namespace
 }  // namespace lossd::exhaustive

@@ -1,7 +1,5 @@
 #include "server/rpc/compute_loss_call.h"
 
-#include <algorithm>
-#include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -98,12 +96,10 @@ absl::Status ComputeLossCall::Read() {
 }
 
 bool ComputeLossCall::Admit() {
-  // 2^60 elements of three times 8 bytes: no overflow in 64 bits unsigned, and
-  // what int64 does not hold never fits.
-  const uint64_t asked = message_.Length() + parser_.decoded_bytes() +
-                         request_.converted_bytes() + request_.reply_bytes();
-  const int64_t bytes = static_cast<int64_t>(
-      std::min<uint64_t>(asked, std::numeric_limits<int64_t>::max()));
+  // Logits are in the message, element by element, so nothing here overflows.
+  const int64_t bytes =
+      static_cast<int64_t>(message_.Length() + parser_.decoded_bytes() +
+                           request_.converted_bytes() + request_.reply_bytes());
   // The queue is asked only by those who could not wait for it.
   const absl::Duration wait = deadline == absl::InfiniteFuture()
                                   ? absl::ZeroDuration()
@@ -138,8 +134,7 @@ absl::Status ComputeLossCall::CheckElements(
                      "]: NaN, and spec.nan_policy is NAN_POLICY_REJECT"));
   }
   if (totals.first_bad_target == kernels::kNoIndex) return absl::OkStatus();
-  const double value =
-      kernels::ElementAt(segment.targets, totals.first_bad_target);
+  const double value = kernels::TargetAt(segment, totals.first_bad_target);
   return absl::InvalidArgumentError(absl::StrCat(
       "targets[", totals.first_bad_target, "]: ", NumberText(value), " is not ",
       segment.options.targets_in_unit_interval ? "in [0, 1]" : "finite"));

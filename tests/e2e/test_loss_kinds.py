@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
@@ -82,3 +84,17 @@ def test_asymmetric(client: lossd.Client, parameters: tuple[float, float, float]
     expected = slope(lambda v: asymmetric(v, target, *parameters), x)
     assert result.gradient is not None
     np.testing.assert_allclose(result.gradient, expected, rtol=1e-8, atol=1e-10)
+
+
+def test_elements_are_counted_by_loss_and_type_of_logits() -> None:
+    with running_server() as server, lossd.Client(server.address) as client:
+        x = np.zeros((10, 3), np.float16)
+        client.compute_loss(x, lossd.identity(), kind="sigmoid_focal", focal_gamma=2)
+        client.compute_loss(x[:4], np.zeros((4, 3)), kind="asymmetric", gradient_dtype="float64")
+        with urllib.request.urlopen(f"http://{server.metrics}/metrics", timeout=30) as reply:
+            text = reply.read().decode()
+    counted = dict(re.findall(r"^lossd_elements_total\{(\S+)\} (\d+)$", text, re.MULTILINE))
+    assert {labels: count for labels, count in counted.items() if count != "0"} == {
+        'loss="sigmoid_focal",dtype="float16"': "30",
+        'loss="asymmetric",dtype="float16"': "12",
+    }

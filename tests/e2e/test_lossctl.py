@@ -140,6 +140,22 @@ def test_bfloat16_files_go_in_and_come_out(target: str, tmp_path: Path) -> None:
     assert np.load(out).dtype == np.float16
 
 
+def test_ones_and_identity_come_as_json_and_give_what_dense_targets_give(target: str) -> None:
+    logits = {"shape": ["2", "3"], "values": [0.5, -1, 2, "-Infinity", 40, -3]}
+
+    def answer(targets: dict[str, object]) -> dict[str, object]:
+        request = json.dumps({"logits": logits, "targets": targets})
+        done = lossctl("--target", target, "--request=-", "--json", stdin=request)
+        assert done.returncode == 0, done.stderr
+        reply: dict[str, object] = json.loads(done.stdout)
+        return {key: reply[key] for key in ("loss", "gradient", "normalizer", "valid_count")}
+
+    dense = answer({"shape": ["2", "3"], "values": [1, 0, 0, 0, 1, 0]})
+    assert answer({"identity": {}}) == dense
+    assert answer({"ones": {"rowSplits": ["0", "1", "2"], "columns": ["0", "1"]}}) == dense
+    assert answer({"identity": {"diagonal": "1"}}) != dense
+
+
 def test_the_flags_of_focal_and_asymmetric_reach_the_loss(target: str) -> None:
     def loss(*flags: str) -> float:
         done = lossctl(

@@ -149,8 +149,9 @@ def test_a_token_is_sent_with_every_call(tmp_path: Path) -> None:
     assert raised.value.code == grpc.StatusCode.UNAUTHENTICATED
 
 
-def test_the_example_of_the_readme_runs(server: RunningServer) -> None:
-    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", ["README.md", "client/README.md"])
+def test_the_example_of_the_readme_runs(server: RunningServer, name: str) -> None:
+    readme = (Path(__file__).resolve().parents[2] / name).read_text(encoding="utf-8")
     example = readme.split("```python\n")[1].split("```")[0]
     done = subprocess.run(
         [sys.executable, "-c", example.replace("localhost:50051", server.address)],

@@ -95,13 +95,17 @@ void FillTensor(v1::Tensor* tensor, Random& random) {
   for (uint64_t i = random() % 4; i > 0; --i) {
     tensor->add_shape(static_cast<int64_t>(random() >> (random() % 64)));
   }
-  switch (random() % 5) {
+  switch (random() % 6) {
     case 0:
       tensor->mutable_shared_memory()->set_region("region");
       tensor->mutable_shared_memory()->set_offset(random());
       break;
     case 1:
       tensor->mutable_ones()->add_columns(3);
+      tensor->mutable_ones()->add_row_splits(static_cast<int64_t>(random()));
+      break;
+    case 3:
+      tensor->mutable_identity()->set_diagonal(static_cast<int64_t>(random()));
       break;
     case 2:
       tensor->add_values(0.5);

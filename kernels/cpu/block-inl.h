@@ -18,18 +18,13 @@ LOSSD_ELEMENT_FN typename Ops::V OneNan(typename Ops::V a) {
   return Ops::Select(Ops::IsNan(a), Ops::Set(nan), a);
 }
 
-// Counts the NaN logits of valid elements. `gradient`, unless null, gets one
-// and the same NaN for each (see OneNan).
+// Counts the NaN logits of valid elements.
 template <class T, class IsIgnored>
 void NoteNans(const T* logits, uint64_t n, uint64_t first, IsIgnored ignored,
-              T* gradient, BlockPartial& partial) {
+              BlockPartial& partial) {
   for (uint64_t i = 0; i < n; ++i) {
-    const T x = UnalignedAt(logits, i);
-    if (x == x || ignored(i)) continue;
+    if (logits[i] == logits[i] || ignored(i)) continue;
     if (partial.nan_count++ == 0) partial.first_nan = first + i;
-    if (gradient != nullptr && gradient[i] != gradient[i]) {
-      gradient[i] = std::numeric_limits<T>::quiet_NaN();
-    }
   }
 }
 

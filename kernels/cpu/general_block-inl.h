@@ -76,7 +76,7 @@ void GeneralBlock(const Loss& loss, const StagedBlock<typename Ops::T>& staged,
     const auto ignored = [&](uint64_t i) {
       return staged.targets[i] == StagedBlock<T>::kIgnored;
     };
-    NoteNans<T>(staged.logits, n, first, ignored, nullptr, partial);
+    NoteNans<T>(staged.logits, n, first, ignored, partial);
   }
 }
 

@@ -12,7 +12,7 @@ struct FormResult {
   float gradient;
 };
 
-// PyTorch's binary_cross_entropy_with_logits since 2.1, and its derivative:
+// PyTorch's binary_cross_entropy_with_logits (2.15), and its derivative:
 //   (1 - t) x - log_sigmoid(x), log_sigmoid(x) = min(0, x) - log1p(e^-|x|)
 //   sigmoid(x) - t, sigmoid(x) = 1 / (1 + e^-x)
 struct PyTorchForm {

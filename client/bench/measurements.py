@@ -153,6 +153,14 @@ MEASUREMENTS: dict[str, Measurement] = {
             "two loads, an add and a store over the same memory on two threads",
         ),
     ),
+    "kernel_f32_128Mi_2core_vs_stream": Measurement(
+        0.8,
+        kernel_and_case(
+            "f32_gradient_halves/134217728",
+            "stream_halves/134217728",
+            "likewise of 134217728 elements, more than any cache holds",
+        ),
+    ),
     "kernel_focal_vs_pytorch": Measurement(
         8.0, kernel_and_pytorch("focal_f32_gradient", pytorch_peer.FOCAL, 64 << 10)
     ),

@@ -94,6 +94,7 @@ void Halves(benchmark::State& state) {
 BENCHMARK(Halves)
     ->Name("f32_gradient_halves")
     ->Arg(16777216)
+    ->Arg(134217728)
     ->Threads(2)
     ->UseRealTime();
 
@@ -111,6 +112,7 @@ void StreamPeer(benchmark::State& state) {
 BENCHMARK(StreamPeer)
     ->Name("stream_halves")
     ->Arg(16777216)
+    ->Arg(134217728)
     ->Threads(2)
     ->UseRealTime();
 

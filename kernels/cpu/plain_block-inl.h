@@ -142,6 +142,14 @@ bool ComputePlainBlock(const Loss& loss, const PlainBlock& block, uint64_t n,
   const typename Ops::V scale_v = Ops::Set(scale);
   uint64_t i = 0;
   for (; i + Ops::kWidth <= n; i += Ops::kWidth) {
+    PrefetchAhead<false>(block.logits + Logits::Bytes(i),
+                         Logits::Bytes(Ops::kWidth));
+    PrefetchAhead<false>(block.targets + Targets::Bytes(i),
+                         Targets::Bytes(Ops::kWidth));
+    if constexpr (kGradient) {
+      PrefetchAhead<true>(block.gradient + Logits::Bytes(i),
+                          Logits::Bytes(Ops::kWidth));
+    }
     Ops::AddToLanes(PlainStep<Ops, Logits, Targets, kGradient>(loss, block, i,
                                                                scale_v, seen),
                     lanes + i % kBlockLanes);

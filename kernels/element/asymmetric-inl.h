@@ -41,7 +41,7 @@ LOSSD_ELEMENT_FN Term<Ops> TermAgainst(const SoftplusResult<Ops>& s,
   using V = typename Ops::V;
   const auto power = WeightedPower<Ops>(weight, gamma, s.minus);
   // z is 0 where P is infinite.
-  const V finite = Ops::ClampAbove(s.plus.high, PowerLayout<T>::kLargest);
+  const V finite = Ops::ClampAbove(s.plus.high, ExponentLayout<T>::kLargest);
   const V bent =
       Ops::Fma(gamma.high, Ops::Mul(finite, s.z.high), Ops::Set(T{1}));
   return {TimesPower<Ops>(power, s.plus),

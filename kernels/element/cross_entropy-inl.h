@@ -1,48 +1,27 @@
 // The sigmoid cross-entropy of one element. A body, included by
 // kernels/element.h.
 //
-// Formulas: with y = |x|, z = e^-y, u = z / (1 + z), target t and positive
-// weight q,
-//   A = x < 0 ? t q : 1 - t         b = t q + (1 - t)
-//   loss = A y + b log1p(z)         derivative = x < 0 ? b u - A : A - b u
-// which is t q sp(-x) + (1 - t) sp(x) and its derivative, with nothing that
-// cancels in the tails. Exchanging (x, t) for (-x, 1 - t) exchanges the two
-// cases of A and changes nothing else, so loss(x, 1) == loss(-x, 0) and
-// derivative(x, 1) == -derivative(-x, 0) bit for bit.
+// Formulas: with y = |x|, z = e^-y, u = z / (1 + z), target t, and `a` the side
+// of the target that the logit's sign speaks against (x < 0 ? t : 1 - t),
+//   loss = a y + log1p(z)           derivative = x < 0 ? u - a : a - u
+// which is t sp(-x) + (1 - t) sp(x) and its derivative, with nothing that
+// cancels in the tails. Exchanging (x, t) for (-x, 1 - t) leaves `a` as it is,
+// so loss(x, 1) == loss(-x, 0) and derivative(x, 1) == -derivative(-x, 0) bit
+// for bit.
 //
 // For y < 1 both are taken from their expansion around 0, where z is close to 1
 // and the formulas would cancel or step back:
-//   loss  = b ln(2) + [(A - b/2) y + b y^2 C(y^2)]
-//   b u - A = b [-y/4 + y^3 S(y^2)] - (A - b/2)
+//   loss  = ln(2) + [(a - 1/2) y + y^2 C(y^2)]
+//   u - a = [-y/4 + y^3 S(y^2)] - (a - 1/2)
 // What stands in brackets is rounded once and steps further, from one y to the
 // next, than it errs; hence both are monotone.
+//
+// With positive weight q, t q + (1 - t) is taken out of both:
+//   b = t q + (1 - t)               a = (x < 0 ? t q : 1 - t) / b
+// times b. A hard target's `a` is then 0 or 1 again, and only one rounding is
+// added.
 
-// b of the formulas: 1 without a positive weight, or a number. The same bits
-// where the number is 1.
-template <class Ops>
-struct UnitFactor {
-  using V = typename Ops::V;
-  LOSSD_ELEMENT_FN V Times(V v) const { return v; }
-  LOSSD_ELEMENT_FN V TimesPlus(V v, V c) const { return Ops::Add(v, c); }
-  LOSSD_ELEMENT_FN V TimesMinus(V v, V c) const { return Ops::Sub(v, c); }
-  LOSSD_ELEMENT_FN V HalfBelow(V c) const {
-    return Ops::Sub(c, Ops::Set(typename Ops::T{0.5}));
-  }
-};
-
-template <class Ops>
-struct Factor {
-  using V = typename Ops::V;
-  V b;
-  LOSSD_ELEMENT_FN V Times(V v) const { return Ops::Mul(b, v); }
-  LOSSD_ELEMENT_FN V TimesPlus(V v, V c) const { return Ops::Fma(b, v, c); }
-  LOSSD_ELEMENT_FN V TimesMinus(V v, V c) const { return Ops::FmaSub(b, v, c); }
-  LOSSD_ELEMENT_FN V HalfBelow(V c) const {  // c - b/2
-    return Ops::NegFma(b, Ops::Set(typename Ops::T{0.5}), c);
-  }
-};
-
-// Loss, and b u - A: the derivative but for the sign.
+// Loss, and u - a: the derivative but for the sign.
 template <class Ops>
 struct Branch {
   typename Ops::V loss;
@@ -50,44 +29,39 @@ struct Branch {
 };
 
 // For y < 1.
-template <class Ops, class Both>
-LOSSD_ELEMENT_FN Branch<Ops> NearZero(typename Ops::V y, typename Ops::V a,
-                                      const Both& both) {
+template <class Ops>
+LOSSD_ELEMENT_FN Branch<Ops> NearZero(typename Ops::V y, typename Ops::V a) {
   using T = typename Ops::T;
   using V = typename Ops::V;
-  const V half = both.HalfBelow(a);
+  const V half = Ops::Sub(a, Ops::Set(T{0.5}));
   const V square = Ops::Mul(y, y);
   const V loss_curve = Horner<Ops, typename Polynomials<T>::CenterLoss>(square);
-  const V bent = Ops::Fma(both.Times(square), loss_curve, Ops::Mul(half, y));
+  const V bent = Ops::Fma(square, loss_curve, Ops::Mul(half, y));
   const V slope_curve =
       Horner<Ops, typename Polynomials<T>::CenterSlope>(square);
   const V turned = Ops::Fma(Ops::Mul(y, square), slope_curve,
                             Ops::Mul(y, Ops::Set(T{-0.25})));
-  return {both.TimesPlus(Ops::Set(ExponentLayout<T>::kLn2), bent),
-          both.TimesMinus(turned, half)};
+  return {Ops::Add(Ops::Set(ExponentLayout<T>::kLn2), bent),
+          Ops::Sub(turned, half)};
 }
 
-// `negative` is 1 - t, `positive` is t q, `both` their sum (see above).
-// kFinite: where A is 0 and x infinite, the loss is a NaN instead of 0; the
+// kFinite: where `a` is 0 and x infinite, the loss is a NaN instead of 0; the
 // derivative is right.
-template <class Ops, bool kFinite, class Both>
-LOSSD_ELEMENT_FN ElementResult<Ops> SigmoidCrossEntropyOfTerms(
-    typename Ops::V x, typename Ops::V negative, typename Ops::V positive,
-    const Both& both) {
+template <class Ops, bool kFinite>
+LOSSD_ELEMENT_FN ElementResult<Ops> CrossEntropyOfSide(typename Ops::V x,
+                                                       typename Ops::V a) {
   using V = typename Ops::V;
   const V y = Ops::Abs(x);
-  const V a = Ops::SelectNegative(x, positive, negative);
   const TailResult<Ops> tail = Tail<Ops>(y);
-  const V rest = both.Times(tail.log1p);
-  V far_loss = Ops::Fma(a, y, rest);
-  if constexpr (!kFinite)
-    far_loss = Ops::Select(Ops::IsZero(a), rest, far_loss);
-  const V far_slope = both.TimesMinus(tail.share, a);
-  const Branch<Ops> near = NearZero<Ops>(y, a, both);
+  V far_loss = Ops::Fma(a, y, tail.log1p);
+  if constexpr (!kFinite) {
+    far_loss = Ops::Select(Ops::IsZero(a), tail.log1p, far_loss);
+  }
+  const Branch<Ops> near = NearZero<Ops>(y, a);
   const auto is_near = Ops::IsBelow(y, typename Ops::T{1});
-  return {
-      Ops::Select(is_near, near.loss, far_loss),
-      Ops::FlipUnlessNegative(x, Ops::Select(is_near, near.slope, far_slope))};
+  return {Ops::Select(is_near, near.loss, far_loss),
+          Ops::FlipUnlessNegative(
+              x, Ops::Select(is_near, near.slope, Ops::Sub(tail.share, a)))};
 }
 
 // Of finite logits (kFinite above), without options.
@@ -95,8 +69,23 @@ template <class Ops>
 LOSSD_ELEMENT_FN ElementResult<Ops> SigmoidCrossEntropy(typename Ops::V x,
                                                         typename Ops::V t) {
   const typename Ops::V one = Ops::Set(typename Ops::T{1});
-  return SigmoidCrossEntropyOfTerms<Ops, true>(x, Ops::Sub(one, t), t,
-                                               UnitFactor<Ops>());
+  return CrossEntropyOfSide<Ops, true>(
+      x, Ops::SelectNegative(x, t, Ops::Sub(one, t)));
+}
+
+// What is left where b is 0: side y and its derivative. Both sides are 0 for a
+// positive target of weight 0; targets out of [0, 1] may also cancel.
+template <class Ops>
+LOSSD_ELEMENT_FN ElementResult<Ops> WithoutCurve(typename Ops::V x,
+                                                 typename Ops::V side) {
+  using V = typename Ops::V;
+  const V y = Ops::Abs(x);
+  const V finite =
+      Ops::ClampAbove(y, ExponentLayout<typename Ops::T>::kLargest);
+  // A NaN logit has a NaN derivative, too.
+  const V slope = Ops::Sub(Ops::Mul(finite, Ops::Set(0)), side);
+  return {Ops::Mul(side, Ops::Select(Ops::IsZero(side), finite, y)),
+          Ops::FlipUnlessNegative(x, slope)};
 }
 
 // Of any logits, with positive weight q. A weight of 1 gives the bits of the
@@ -105,11 +94,21 @@ template <class Ops>
 LOSSD_ELEMENT_FN ElementResult<Ops> WeightedSigmoidCrossEntropy(
     typename Ops::V x, const Sides<Ops>& sides, typename Ops::V q) {
   using V = typename Ops::V;
-  const V one = Ops::Set(typename Ops::T{1});
-  const V both =
-      Ops::Select(Ops::IsOne(q), one, Ops::Fma(sides.t, q, sides.complement));
-  return SigmoidCrossEntropyOfTerms<Ops, false>(
-      x, sides.complement, Ops::Mul(sides.t, q), Factor<Ops>{both});
+  const typename Ops::M unweighted = Ops::IsOne(q);
+  if (Ops::All(unweighted)) {
+    return CrossEntropyOfSide<Ops, false>(
+        x, Ops::SelectNegative(x, sides.t, sides.complement));
+  }
+  const V both = Ops::Select(unweighted, Ops::Set(typename Ops::T{1}),
+                             Ops::Fma(sides.t, q, sides.complement));
+  const V side = Ops::SelectNegative(x, Ops::Mul(sides.t, q), sides.complement);
+  const ElementResult<Ops> result =
+      CrossEntropyOfSide<Ops, false>(x, Ops::Div(side, both));
+  const ElementResult<Ops> line = WithoutCurve<Ops>(x, side);
+  const typename Ops::M straight = Ops::IsZero(both);
+  return {Ops::Select(straight, line.loss, Ops::Mul(both, result.loss)),
+          Ops::Select(straight, line.derivative,
+                      Ops::Mul(both, result.derivative))};
 }
 
 // LOSS_KIND_SIGMOID_CROSS_ENTROPY.

@@ -8,6 +8,7 @@ template <>
 struct ExponentLayout<float> {
   static constexpr float kClamp =
       110.0f;  // e^-110 is below half the least subnormal
+  static constexpr float kLargest = 0x1.fffffep127f;
   static constexpr float kLog2E = 0x1.715476p+0f;
   // ln(2) in two parts; the first has 16 bits, so n times it leaves no
   // remainder.
@@ -23,6 +24,7 @@ struct ExponentLayout<float> {
 template <>
 struct ExponentLayout<double> {
   static constexpr double kClamp = 750.0;
+  static constexpr double kLargest = 0x1.fffffffffffffp1023;
   static constexpr double kLog2E = 0x1.71547652b82fep+0;
   static constexpr double kLn2 = 0x1.62e42fefa39efp-1;
   static constexpr double kLn2High = 0x1.62e42fefap-1;

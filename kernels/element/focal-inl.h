@@ -79,7 +79,7 @@ class FocalLoss {
     power.mantissa = Product<Ops>(Alpha(x, wrong, right), power.mantissa);
     const Parts<Ops> entropy = WeightedSoftplus<Ops>(s, a, b);
     // Times the ratio first: it is 0 where the entropy is infinite.
-    const V finite = Ops::ClampAbove(entropy.high, PowerLayout<T>::kLargest);
+    const V finite = Ops::ClampAbove(entropy.high, ExponentLayout<T>::kLargest);
     const V bent = Ops::Mul(Ops::Mul(finite, terms.ratio), gamma.high);
     // Its negative, as the sign is turned next.
     const V slope =

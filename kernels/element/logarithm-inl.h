@@ -98,7 +98,6 @@ struct PowerLayout<float> {
   // m * kLift is normal for every positive m <= 1.
   static constexpr float kLift = 0x1p24f;
   static constexpr float kLiftExponent = 24.0f;
-  static constexpr float kLargest = 0x1.fffffep127f;
   static constexpr float kLeast = 0x1p-149f;
   // An exponent gamma is at most this: its products with logarithms are finite.
   static constexpr float kLargestGamma = 0x1p120f;
@@ -111,7 +110,6 @@ struct PowerLayout<double> {
   static constexpr double kLn2Rest = 0x1.abc9e3b39803fp-56;
   static constexpr double kLift = 0x1p54;
   static constexpr double kLiftExponent = 54.0;
-  static constexpr double kLargest = 0x1.fffffffffffffp1023;
   static constexpr double kLeast = 0x1p-1074;
   static constexpr double kLargestGamma = 0x1p1000;
 };
@@ -292,7 +290,7 @@ LOSSD_ELEMENT_FN typename Ops::V TimesPower(const Exponential<Ops>& power,
   const Parts<Ops>& m = power.mantissa;
   // Not infinity times m.low, which may be 0.
   const V finite =
-      Ops::ClampAbove(value.high, PowerLayout<typename Ops::T>::kLargest);
+      Ops::ClampAbove(value.high, ExponentLayout<typename Ops::T>::kLargest);
   const V low = Ops::Fma(finite, m.low, Ops::Mul(value.low, m.high));
   return Ops::Select(Ops::IsZero(m.high), Ops::Set(typename Ops::T{0}),
                      Ops::Scale(Ops::Fma(value.high, m.high, low), power.n));

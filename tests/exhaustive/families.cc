@@ -138,7 +138,7 @@ std::span<const Family> Families() {
       OfCrossEntropy("soft targets", kF32, kAll32, {&SoftTargets}, 2),
       OfCrossEntropy("weights", kF32, kNormal32, {&HardTargets, &Weights}, 2),
       OfCrossEntropy("pos_weight", kF32, kNormal32, {&HardTargets, &PosWeight},
-                     4),
+                     2),
       OfCrossEntropy("label smoothing", kF32, kNormal32,
                      {&HardTargets, &Smoothing}, 4),
       OfCrossEntropy("all of these", kF32, kNormal32,

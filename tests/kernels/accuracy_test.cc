@@ -120,8 +120,8 @@ TEST(Accuracy, WithAPositiveWeightResultsAreWithinFourUlps) {
                 narrow.loss, narrow.gradient);
     std::printf("float64 %.3f and %.3f ulp\n", wide.loss, wide.gradient);
     for (const Worst& worst : {narrow, wide}) {
-      EXPECT_LE(worst.loss, 4.0) << q;
-      EXPECT_LE(worst.gradient, 4.0) << q;
+      EXPECT_LE(worst.loss, 2.0) << q;
+      EXPECT_LE(worst.gradient, 2.0) << q;
     }
   }
 }

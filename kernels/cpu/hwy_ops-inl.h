@@ -85,6 +85,12 @@ struct HwyOps {
   static HWY_INLINE M IsBelow(V a, T limit) {
     return hn::Lt(a, hn::Set(D(), limit));
   }
+  static HWY_INLINE M HasNoSign(V a) {
+    const hn::RebindToSigned<D> integers;
+    return hn::RebindMask(
+        D(), hn::Gt(hn::BitCast(integers, a), hn::Set(integers, -1)));
+  }
+  static HWY_INLINE M Differ(M m, M n) { return hn::Xor(m, n); }
   static HWY_INLINE V SelectNegative(V x, V a, V b) {
     return hn::IfNegativeThenElse(x, a, b);
   }
@@ -107,16 +113,16 @@ struct HwyOps {
       return hn::PromoteTo(D(), wide);
     }
   }
-  // 1 where bit i, i + 1, ... is set; `i` is a multiple of kWidth. Reads no
+  // Whether bit i, i + 1, ... is set; `i` is a multiple of kWidth. Reads no
   // byte without such a bit.
-  static HWY_INLINE V LoadBits(const uint8_t* bits, uint64_t i) {
+  static HWY_INLINE M LoadBits(const uint8_t* bits, uint64_t i) {
     alignas(8) uint8_t mask[8] = {};
     if constexpr (kWidth >= 8) {
       std::memcpy(mask, bits + i / 8, kWidth / 8);
     } else {
       mask[0] = static_cast<uint8_t>(bits[i / 8] >> (i % 8));
     }
-    return hn::IfThenElseZero(hn::LoadMaskBits(D(), mask), Set(T{1}));
+    return hn::LoadMaskBits(D(), mask);
   }
   static HWY_INLINE V LoadBFloat16(const uint16_t* from) {
     const hn::Rebind<uint16_t, D> halves;

@@ -85,6 +85,12 @@ struct PairOps {
   static HWY_INLINE bool All(M m) {
     return Single::All(m.low) && Single::All(m.high);
   }
+  static HWY_INLINE M HasNoSign(V a) {
+    return {Single::HasNoSign(a.low), Single::HasNoSign(a.high)};
+  }
+  static HWY_INLINE M Differ(M m, M n) {
+    return {Single::Differ(m.low, n.low), Single::Differ(m.high, n.high)};
+  }
   static HWY_INLINE V SelectNegative(V x, V a, V b) {
     return {Single::SelectNegative(x.low, a.low, b.low),
             Single::SelectNegative(x.high, a.high, b.high)};
@@ -105,7 +111,7 @@ struct PairOps {
   static HWY_INLINE V LoadBytes(const uint8_t* from) {
     return {Single::LoadBytes(from), Single::LoadBytes(from + kHalf)};
   }
-  static HWY_INLINE V LoadBits(const uint8_t* bits, uint64_t i) {
+  static HWY_INLINE M LoadBits(const uint8_t* bits, uint64_t i) {
     return {Single::LoadBits(bits, i), Single::LoadBits(bits, i + kHalf)};
   }
   static HWY_INLINE V LoadBFloat16(const uint16_t* from) {

@@ -46,7 +46,7 @@ struct StoredAsBytes {
 template <class Ops>
 struct StoredAsBits {
   static constexpr uint64_t Bytes(uint64_t n) { return (n + 7) / 8; }
-  LOSSD_ELEMENT_FN static typename Ops::V Load(const std::byte* base,
+  LOSSD_ELEMENT_FN static typename Ops::M Load(const std::byte* base,
                                                uint64_t i) {
     return Ops::LoadBits(reinterpret_cast<const uint8_t*>(base), i);
   }
@@ -88,6 +88,14 @@ LOSSD_ELEMENT_FN ElementResult<Ops> PlainElement(const Loss& loss,
   }
 }
 
+// Likewise of targets that are 0 or 1 and cannot be anything else.
+template <class Ops>
+LOSSD_ELEMENT_FN ElementResult<Ops> PlainElement(const CrossEntropyLoss<Ops>&,
+                                                 typename Ops::V x,
+                                                 typename Ops::M positive) {
+  return HardSigmoidCrossEntropy<Ops>(x, positive);
+}
+
 // Vector `i` of a block: stores its gradient, returns its losses, and collects
 // the targets' bits in `seen`.
 template <class Ops, class Logits, class Targets, bool kGradient, class Loss>
@@ -95,13 +103,13 @@ LOSSD_ELEMENT_FN typename Ops::V PlainStep(const Loss& loss,
                                            const PlainBlock& block, uint64_t i,
                                            typename Ops::V scale,
                                            typename Ops::V& seen) {
-  const typename Ops::V t = Targets::Load(block.targets, i);
+  const auto t = Targets::Load(block.targets, i);
   const ElementResult<Ops> result =
       PlainElement<Ops>(loss, Logits::Load(block.logits, i), t);
   if constexpr (kGradient) {
     Logits::Store(Ops::Mul(result.derivative, scale), block.gradient, i);
   }
-  if constexpr (!std::is_same_v<Targets, StoredAsBits<Ops>>) {
+  if constexpr (std::is_same_v<decltype(t), const typename Ops::V>) {
     seen = Ops::MaxOfBits(seen, t);
   }
   return result.loss;
@@ -208,30 +216,24 @@ bool WithPlainTypes(const Segment& segment, Use use) {
   const ElementType targets = segment.targets.type;
   const bool bytes =
       targets == ElementType::kUint8 || targets == ElementType::kBool;
+  const bool bits = targets == ElementType::kBit;
+  using Computed = StoredAsComputed<Ops>;
   if constexpr (sizeof(typename Ops::T) == 4) {
+    using Halves = StoredAsBFloat16<Ops>;
     if (logits == ElementType::kBFloat16) {
-      using Logits = StoredAsBFloat16<Ops>;
-      if (targets == ElementType::kBit) {
-        return use.template operator()<Logits, StoredAsBits<Ops>>();
-      } else if (bytes) {
-        return use.template operator()<Logits, StoredAsBytes<Ops>>();
-      }
+      if (bits) return use.template operator()<Halves, StoredAsBits<Ops>>();
+      if (bytes) return use.template operator()<Halves, StoredAsBytes<Ops>>();
       return false;
     }
-    if (logits == ElementType::kFloat32 && targets == ElementType::kBit) {
-      return use
-          .template operator()<StoredAsComputed<Ops>, StoredAsBits<Ops>>();
+    if (logits == ElementType::kFloat32 && bits) {
+      return use.template operator()<Computed, StoredAsBits<Ops>>();
     }
   }
   if (logits != ElementType::kFloat32 && logits != ElementType::kFloat64) {
     return false;
   }
-  if (targets == logits) {
-    return use
-        .template operator()<StoredAsComputed<Ops>, StoredAsComputed<Ops>>();
-  } else if (bytes) {
-    return use.template operator()<StoredAsComputed<Ops>, StoredAsBytes<Ops>>();
-  }
+  if (targets == logits) return use.template operator()<Computed, Computed>();
+  if (bytes) return use.template operator()<Computed, StoredAsBytes<Ops>>();
   return false;
 }
 

@@ -12,7 +12,6 @@
 #include <type_traits>
 
 #include "kernels/exponent_bits.h"
-
 namespace lossd::kernels::cpu {
 
 template <class Element>
@@ -61,6 +60,8 @@ struct ScalarOps {
   static M IsZero(V a) { return a == 0; }
   static M IsOne(V a) { return a == 1; }
   static M IsBelow(V a, T limit) { return a < limit; }
+  static M HasNoSign(V a) { return !std::signbit(a); }
+  static M Differ(M m, M n) { return m != n; }
   static V SelectNegative(V x, V a, V b) { return std::signbit(x) ? a : b; }
   static V FlipUnlessNegative(V x, V a) { return std::signbit(x) ? a : -a; }
   static V Select(M m, V a, V b) { return m ? a : b; }
@@ -76,8 +77,8 @@ struct ScalarOps {
   }
   static void Store(V a, T* to) { *to = a; }
   static V LoadBytes(const uint8_t* from) { return static_cast<T>(*from); }
-  static V LoadBits(const uint8_t* bits, uint64_t i) {
-    return static_cast<T>((bits[i / 8] >> (i % 8)) & 1);
+  static M LoadBits(const uint8_t* bits, uint64_t i) {
+    return ((bits[i / 8] >> (i % 8)) & 1) != 0;
   }
   static V LoadBFloat16(const uint16_t* from) {
     uint16_t bits;

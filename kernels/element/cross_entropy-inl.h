@@ -28,12 +28,44 @@ struct Branch {
   typename Ops::V slope;
 };
 
-// For y < 1.
+// `a` of the formulas, of any target.
 template <class Ops>
-LOSSD_ELEMENT_FN Branch<Ops> NearZero(typename Ops::V y, typename Ops::V a) {
+struct SoftSide {
+  using V = typename Ops::V;
+  V a;
+  // a v + c, v - a and a - 1/2
+  LOSSD_ELEMENT_FN V TimesPlus(V v, V c) const { return Ops::Fma(a, v, c); }
+  LOSSD_ELEMENT_FN V Below(V v) const { return Ops::Sub(v, a); }
+  LOSSD_ELEMENT_FN V BeyondHalf() const {
+    return Ops::Sub(a, Ops::Set(typename Ops::T{0.5}));
+  }
+  LOSSD_ELEMENT_FN typename Ops::M IsNone() const { return Ops::IsZero(a); }
+};
+
+// `a` of a target that is 0 or 1: 1 where it is wrong. The same bits with fewer
+// operations.
+template <class Ops>
+struct HardSide {
   using T = typename Ops::T;
   using V = typename Ops::V;
-  const V half = Ops::Sub(a, Ops::Set(T{0.5}));
+  typename Ops::M wrong;
+  LOSSD_ELEMENT_FN V TimesPlus(V v, V c) const {
+    return Ops::Select(wrong, Ops::Add(c, v), c);
+  }
+  LOSSD_ELEMENT_FN V Below(V v) const {
+    return Ops::Select(wrong, Ops::Sub(v, Ops::Set(T{1})), v);
+  }
+  LOSSD_ELEMENT_FN V BeyondHalf() const {
+    return Ops::Select(wrong, Ops::Set(T{0.5}), Ops::Set(T{-0.5}));
+  }
+};
+
+// For y < 1.
+template <class Ops, class Side>
+LOSSD_ELEMENT_FN Branch<Ops> NearZero(typename Ops::V y, const Side& side) {
+  using T = typename Ops::T;
+  using V = typename Ops::V;
+  const V half = side.BeyondHalf();
   const V square = Ops::Mul(y, y);
   const V loss_curve = Horner<Ops, typename Polynomials<T>::CenterLoss>(square);
   const V bent = Ops::Fma(square, loss_curve, Ops::Mul(half, y));
@@ -47,21 +79,21 @@ LOSSD_ELEMENT_FN Branch<Ops> NearZero(typename Ops::V y, typename Ops::V a) {
 
 // kFinite: where `a` is 0 and x infinite, the loss is a NaN instead of 0; the
 // derivative is right.
-template <class Ops, bool kFinite>
+template <class Ops, bool kFinite, class Side>
 LOSSD_ELEMENT_FN ElementResult<Ops> CrossEntropyOfSide(typename Ops::V x,
-                                                       typename Ops::V a) {
+                                                       const Side& side) {
   using V = typename Ops::V;
   const V y = Ops::Abs(x);
   const TailResult<Ops> tail = Tail<Ops>(y);
-  V far_loss = Ops::Fma(a, y, tail.log1p);
+  V far_loss = side.TimesPlus(y, tail.log1p);
   if constexpr (!kFinite) {
-    far_loss = Ops::Select(Ops::IsZero(a), tail.log1p, far_loss);
+    far_loss = Ops::Select(side.IsNone(), tail.log1p, far_loss);
   }
-  const Branch<Ops> near = NearZero<Ops>(y, a);
+  const Branch<Ops> near = NearZero<Ops>(y, side);
   const auto is_near = Ops::IsBelow(y, typename Ops::T{1});
   return {Ops::Select(is_near, near.loss, far_loss),
           Ops::FlipUnlessNegative(
-              x, Ops::Select(is_near, near.slope, Ops::Sub(tail.share, a)))};
+              x, Ops::Select(is_near, near.slope, side.Below(tail.share)))};
 }
 
 // Of finite logits (kFinite above), without options.
@@ -70,7 +102,15 @@ LOSSD_ELEMENT_FN ElementResult<Ops> SigmoidCrossEntropy(typename Ops::V x,
                                                         typename Ops::V t) {
   const typename Ops::V one = Ops::Set(typename Ops::T{1});
   return CrossEntropyOfSide<Ops, true>(
-      x, Ops::SelectNegative(x, t, Ops::Sub(one, t)));
+      x, SoftSide<Ops>{Ops::SelectNegative(x, t, Ops::Sub(one, t))});
+}
+
+// The same for targets 0 and 1: `positive` says which are 1.
+template <class Ops>
+LOSSD_ELEMENT_FN ElementResult<Ops> HardSigmoidCrossEntropy(
+    typename Ops::V x, typename Ops::M positive) {
+  return CrossEntropyOfSide<Ops, true>(
+      x, HardSide<Ops>{Ops::Differ(Ops::HasNoSign(x), positive)});
 }
 
 // What is left where b is 0: side y and its derivative. Both sides are 0 for a
@@ -97,13 +137,13 @@ LOSSD_ELEMENT_FN ElementResult<Ops> WeightedSigmoidCrossEntropy(
   const typename Ops::M unweighted = Ops::IsOne(q);
   if (Ops::All(unweighted)) {
     return CrossEntropyOfSide<Ops, false>(
-        x, Ops::SelectNegative(x, sides.t, sides.complement));
+        x, SoftSide<Ops>{Ops::SelectNegative(x, sides.t, sides.complement)});
   }
   const V both = Ops::Select(unweighted, Ops::Set(typename Ops::T{1}),
                              Ops::Fma(sides.t, q, sides.complement));
   const V side = Ops::SelectNegative(x, Ops::Mul(sides.t, q), sides.complement);
   const ElementResult<Ops> result =
-      CrossEntropyOfSide<Ops, false>(x, Ops::Div(side, both));
+      CrossEntropyOfSide<Ops, false>(x, SoftSide<Ops>{Ops::Div(side, both)});
   const ElementResult<Ops> line = WithoutCurve<Ops>(x, side);
   const typename Ops::M straight = Ops::IsZero(both);
   return {Ops::Select(straight, line.loss, Ops::Mul(both, result.loss)),

@@ -47,10 +47,10 @@ LOSSD_ELEMENT_FN float FloatOf(BFloat16 value) {
 
 // Exact, likewise.
 LOSSD_ELEMENT_FN float FloatOf(Float16 value) {
-  constexpr int32_t kRebias = (127 - 15) << 23;
+  constexpr int32_t rebias = (127 - 15) << 23;
   // Exponent and fraction where float32 has them.
   const int32_t magnitude = (value.bits & 0x7fff) << 13;
-  const int32_t normal = magnitude + kRebias;
+  const int32_t normal = magnitude + rebias;
   // A subnormal has no leading 1: with exponent 2^-14 it gets one, which is
   // then subtracted.
   const int32_t subnormal = static_cast<int32_t>(BitsOf(
@@ -72,18 +72,18 @@ LOSSD_ELEMENT_FN BFloat16 BFloat16Of(float value) {
 
 // Likewise; every NaN is 0x7e00.
 LOSSD_ELEMENT_FN Float16 Float16Of(float value) {
-  constexpr int32_t kRebias = (127 - 15) << 23;
-  constexpr int32_t kLeastNormal = 0x38800000;  // 2^-14
-  constexpr int32_t kTooLarge = 0x47800000;     // 2^16
+  constexpr int32_t rebias = (127 - 15) << 23;
+  constexpr int32_t least_normal = 0x38800000;  // 2^-14
+  constexpr int32_t too_large = 0x47800000;     // 2^16
   const uint32_t all = BitsOf(value);
   const int32_t magnitude = static_cast<int32_t>(all & 0x7fffffffu);
   const int32_t normal =
-      (magnitude - kRebias + 0xfff + ((magnitude >> 13) & 1)) >> 13;
+      (magnitude - rebias + 0xfff + ((magnitude >> 13) & 1)) >> 13;
   // The last bit of 1/2 is the least subnormal: the sum rounds to it.
   const float half = FloatOfBits(static_cast<uint32_t>(magnitude)) + 0.5f;
   const int32_t subnormal = static_cast<int32_t>(BitsOf(half)) - 0x3f000000;
-  int32_t bits = ChooseBelow(magnitude, kLeastNormal, subnormal, normal);
-  bits = ChooseBelow(magnitude, kTooLarge, bits, 0x7c00);
+  int32_t bits = ChooseBelow(magnitude, least_normal, subnormal, normal);
+  bits = ChooseBelow(magnitude, too_large, bits, 0x7c00);
   bits |= static_cast<int32_t>((all >> 16) & 0x8000u);
   return {
       static_cast<uint16_t>(ChooseBelow(0x7f800000, magnitude, 0x7e00, bits))};
@@ -143,6 +143,8 @@ LOSSD_ELEMENT_FN void StoreRounded(T value, double* to) {
   memcpy(to, &bits, sizeof(bits));
 }
 
+// NOLINTBEGIN(bugprone-branch-clone): branches that differ in the type alone.
+
 // Calls `use` with a value of the type that stores one of the four float types.
 template <class Use>
 LOSSD_ELEMENT_FN void WithStoredFloat(ElementType type, Use use) {
@@ -173,3 +175,5 @@ LOSSD_ELEMENT_FN void WithStored(ElementType type, Use use) {
       return WithStoredFloat(type, use);
   }
 }
+
+// NOLINTEND(bugprone-branch-clone)

@@ -65,13 +65,11 @@ struct PlainBlock {
 inline constexpr uint64_t kPrefetchBytes = 2048;
 
 // Asks for the lines that hold `bytes` bytes, kPrefetchBytes after `from`; they
-// may lie past the end of what there is.
+// may lie past the end of what there is, which a prefetch does not mind.
 template <bool kWrite>
 LOSSD_ELEMENT_FN void PrefetchAhead(const std::byte* from, uint64_t bytes) {
-  const auto ahead = reinterpret_cast<uintptr_t>(from) + kPrefetchBytes;
   for (uint64_t line = 0; line < bytes; line += 64) {
-    __builtin_prefetch(reinterpret_cast<const void*>(ahead + line),
-                       kWrite ? 1 : 0);
+    __builtin_prefetch(from + kPrefetchBytes + line, kWrite ? 1 : 0);
   }
 }
 
@@ -271,14 +269,14 @@ bool ComputeIfPlain(const Segment& segment, typename Ops::T scale,
   return WithPlainTypes<Ops>(segment, [&]<class Logits, class Targets>() {
     return WithLoss<Ops>(segment.options.kind, ParametersOf(segment.options),
                          [&]<class Loss>(const Loss& loss) {
-                           constexpr bool kHasLoop =
+                           constexpr bool has_loop =
                                kForEveryLoss<Logits, Targets> ||
                                std::is_same_v<Loss, CrossEntropyLoss<Ops>>;
-                           if constexpr (kHasLoop) {
+                           if constexpr (has_loop) {
                              PlainBlocks<Ops, Logits, Targets>(
                                  loss, segment, scale, first_block, partials);
                            }
-                           return kHasLoop;
+                           return has_loop;
                          });
   });
 }

@@ -247,8 +247,8 @@ template <class T>
 class SplitScalar {
  public:
   LOSSD_ELEMENT_FN explicit SplitScalar(double value) {
-    constexpr double kLargest = PowerLayout<T>::kLargestGamma;
-    const double clamped = value < kLargest ? value : kLargest;
+    constexpr double largest = PowerLayout<T>::kLargestGamma;
+    const double clamped = value < largest ? value : largest;
     high_ = static_cast<T>(clamped);
     low_ = static_cast<T>(clamped - static_cast<double>(high_));
   }

@@ -168,9 +168,7 @@ def fit_fine(kind, exp_degree, log1p_degree, center_degree, log_degree):
     show("FineLog", g, worst, kind)
 
 
-def fit_type(
-    kind, exp_degree, log1p_degree, reciprocal_degree, center_degree, slope_degree
-):
+def fit_type(kind, exp_degree, log1p_degree, reciprocal_degree, center_degree, slope_degree):
     half = log(2) / 2 * mpf("1.0001")
     tiny = mpf(2) ** -40
     near = mpf(2) ** -12

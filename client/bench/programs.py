@@ -18,6 +18,7 @@ class Server:
 
     target: str
     pid: int
+    metrics: str = ""  # HOST:PORT of /metrics, where there is one
 
     def resident_bytes(self) -> int:
         """Resident memory, as the kernel counts it."""
@@ -36,7 +37,7 @@ class Programs:
     server_threads: int
 
     @contextlib.contextmanager
-    def lossd(self) -> Iterator[Server]:
+    def lossd(self, *flags: str) -> Iterator[Server]:
         with self._serve(
             [
                 str(self.build_dir / "server" / "lossd"),
@@ -44,6 +45,7 @@ class Programs:
                 "--metrics_listen=127.0.0.1:0",
                 "--backend=cpu",
                 f"--rpc_threads={self.server_threads}",
+                *flags,
             ]
         ) as server:
             yield server
@@ -70,7 +72,7 @@ class Programs:
             words = process.stdout.readline().split()
             if words[1:3] != ["listening", "on"]:
                 raise RuntimeError(f"{name} did not start: see {log.name}")
-            yield Server(target=words[3], pid=process.pid)
+            yield Server(words[3], process.pid, words[6] if len(words) > 6 else "")
         finally:
             process.send_signal(signal.SIGTERM)
             try:

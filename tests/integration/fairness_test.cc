@@ -24,7 +24,7 @@ std::shared_ptr<grpc::Channel> AnotherConnection(RunningServer& server) {
 TEST(Fairness, AnotherConnectionsRequestIsNotTheLastOfALongQueue) {
   Config config;
   config.cpu_threads = 1;
-  config.max_queue_delay = absl::Seconds(60);
+  config.max_queue_delay = absl::Seconds(10);
   config.max_batch_elements = 100 * kBlock;
   RunningServer server(config);
   constexpr int kGreedy = 24;

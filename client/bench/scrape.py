@@ -6,7 +6,9 @@ import re
 import urllib.request
 from dataclasses import dataclass
 
-SAMPLE = re.compile(r'^(?P<name>\w+?)_(?P<part>bucket|sum|count)(?:\{le="(?P<le>[^"]+)"\})? (?P<value>\S+)$')
+SAMPLE = re.compile(
+    r'^(?P<name>\w+?)_(?P<part>bucket|sum|count)(?:\{le="(?P<le>[^"]+)"\})? (?P<value>\S+)$'
+)
 
 
 @dataclass(frozen=True)

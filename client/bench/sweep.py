@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import sweep_charts
-from bench import describe_machine, write_json
+from machine import describe_machine
 from programs import Programs, Server
 from scrape import histogram_of
 
@@ -116,9 +117,7 @@ def sweep_sizes(programs: Programs, effort: Effort) -> list[dict[str, Any]]:
     points = []
     for elements in SIZES:
         with serve(programs, elements, one_by_one=False) as sides:
-            reports = in_turns(
-                programs, sides, effort, elements=elements, threads=2, concurrency=4
-            )
+            reports = in_turns(programs, sides, effort, elements=elements, threads=2, concurrency=4)
         points.append({"elements": elements, "sides": reports})
         rates = {name: report["elements_per_second"] for name, report in reports.items()}
         cells = [f"{name}: {value:,.0f} elements/s" for name, value in rates.items()]
@@ -151,9 +150,8 @@ def main() -> int:
     effort = Effort(rounds=arguments.rounds, seconds=arguments.seconds)
     loads = sweep_loads(programs, effort)
     sizes = sweep_sizes(programs, effort)
-    write_json(
-        arguments.out_dir / "sweep.json", {"machine": machine, "loads": loads, "sizes": sizes}
-    )
+    measured = {"machine": machine, "loads": loads, "sizes": sizes}
+    (arguments.out_dir / "sweep.json").write_text(json.dumps(measured, indent=2) + "\n")
     sweep_charts.save_latency(loads, machine, arguments.out_dir / "latency_against_load.png")
     sweep_charts.save_queue_time(loads, machine, arguments.out_dir / "queue_time.png")
     sweep_charts.save_throughput(sizes, machine, arguments.out_dir / "throughput_against_size.png")

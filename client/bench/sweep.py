@@ -21,7 +21,7 @@ from typing import Any
 import sweep_charts
 from machine import describe_machine
 from programs import Programs, Server
-from scrape import histogram_of
+from scrape import Histogram, histogram_of
 
 SMALL_ELEMENTS = 64
 LOADS = (0.1, 0.25, 0.5, 0.65, 0.8, 0.9, 1.0)  # of lossd's closed-loop rate
@@ -49,15 +49,22 @@ class Effort:
 
 
 def measure(programs: Programs, side: Side, flags: Mapping[str, object]) -> dict[str, Any]:
-    """A run of lossbench, with what the server's own histograms saw of it, warm-up included."""
-    if side.echo:
-        return programs.load(side.server, flags, echo=True)
-    before = {name: histogram_of(side.server.metrics, metric) for name, metric in SCRAPED.items()}
-    report = programs.load(side.server, flags)
-    for name, metric in SCRAPED.items():
-        after = histogram_of(side.server.metrics, metric)
-        report[name] = after.since(before[name]).as_json()
+    """A run of lossbench, with what it cost the server and what lossd's histograms saw of it.
+
+    Both include the warm-up, if there is one.
+    """
+    cpu_before = side.server.cpu_seconds()
+    before = {} if side.echo else scrape(side.server)
+    report = programs.load(side.server, flags, echo=side.echo)
+    spent = side.server.cpu_seconds() - cpu_before
+    report["server_cpu_us_per_request"] = 1e6 * spent / report["requests"]
+    for name, histogram in before.items():
+        report[name] = scrape(side.server)[name].since(histogram).as_json()
     return report
+
+
+def scrape(server: Server) -> dict[str, Histogram]:
+    return {name: histogram_of(server.metrics, metric) for name, metric in SCRAPED.items()}
 
 
 def in_turns(
@@ -90,7 +97,8 @@ def serve(programs: Programs, elements: int, *, one_by_one: bool) -> Iterator[li
 
 
 def sweep_loads(programs: Programs, effort: Effort) -> dict[str, Any]:
-    small = {"elements": SMALL_ELEMENTS, "threads": 2}
+    # The closed loops are the warm-up of the open ones.
+    small = {"elements": SMALL_ELEMENTS, "threads": 2, "warmup": "0s"}
     with serve(programs, SMALL_ELEMENTS, one_by_one=True) as sides:
         lone = in_turns(programs, sides, effort, elements=SMALL_ELEMENTS, concurrency=1)
         full = in_turns(programs, sides, effort, **small, concurrency=64)

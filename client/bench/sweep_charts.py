@@ -22,29 +22,34 @@ def _save(figure: Any, path: Path) -> None:
 
 
 def save_latency(loads: Mapping[str, Any], machine: Mapping[str, object], path: Path) -> None:
-    """Medians and 99th percentiles above the offered rate; below, how full batches were."""
-    figure, (latency, batches) = plt.subplots(
-        2, 1, figsize=(9, 8), sharex=True, height_ratios=[3, 1]
+    """By the offered rate: latencies, what a request costs the server, how full batches are."""
+    figure, (latency, cost, batches) = plt.subplots(
+        3, 1, figsize=(9, 10), sharex=True, height_ratios=[3, 1, 1]
     )
     points = loads["open_loop"]
     rates = [point["rate"] for point in points]
     for name, color in COLORS.items():
+        reports = [point["sides"][name] for point in points]
         for percentile, style in (("p99", "o-"), ("p50", "o:")):
-            values = [point["sides"][name]["latency_us"][percentile] for point in points]
+            values = [report["latency_us"][percentile] for report in reports]
             latency.plot(rates, values, style, color=color, label=f"{name}, {percentile}")
+        values = [report["server_cpu_us_per_request"] for report in reports]
+        cost.plot(rates, values, "o-", color=color)
         if name != "echo":
-            means = [point["sides"][name]["batch_requests"]["mean"] for point in points]
-            batches.plot(rates, means, "o-", color=color)
+            values = [report["batch_requests"]["mean"] for report in reports]
+            batches.plot(rates, values, "o-", color=color)
     latency.set_yscale("log")
     latency.set_ylabel("latency from the intended start, us")
     latency.legend(fontsize=8)
-    latency.grid(visible=True, which="both", alpha=0.3)
     what = f"Requests of {loads['elements']} elements, Poisson arrivals"
     latency.set_title(_title(what, machine), fontsize=10)
-    batches.set_ylabel("requests a batch")
-    batches.set_ylim(bottom=0)
+    cost.set_ylabel("server's CPU, us/request")
+    batches.set_ylabel("requests/batch")
     batches.set_xlabel("offered requests per second")
-    batches.grid(visible=True, alpha=0.3)
+    for axes in (latency, cost, batches):
+        axes.grid(visible=True, which="both", alpha=0.3)
+    for axes in (cost, batches):
+        axes.set_ylim(bottom=0)
     _save(figure, path)
 
 
@@ -59,8 +64,10 @@ def save_queue_time(loads: Mapping[str, Any], machine: Mapping[str, object], pat
         waits = report["queue_seconds"]
         bounds = [1e6 * bound for bound, _ in waits["at_most"]]
         shares = [count / max(waits["count"], 1) for _, count in waits["at_most"]]
-        axes.plot(bounds, shares, "o-", markersize=3, label=name)
+        label = f"{name}: mean {1e6 * waits['mean']:.1f} us"
+        axes.plot(bounds, shares, "o-", markersize=3, label=label)
     axes.set_xscale("log")
+    axes.set_xlim(right=1e5)
     axes.set_xlabel("time in the queue, at most, us")
     axes.set_ylabel("share of the requests")
     axes.set_ylim(0, 1.02)

@@ -6,9 +6,13 @@
 #include "kernels/sigmoid_loss.h"
 
 namespace lossd::batching {
+namespace {
+
+constexpr uint64_t kBlock = kernels::kBlockElements;
+
+}  // namespace
 
 int64_t ChargeOf(uint64_t element_count) {
-  constexpr uint64_t kBlock = kernels::kBlockElements;
   const uint64_t blocks =
       element_count / kBlock + (element_count % kBlock != 0);
   return static_cast<int64_t>(std::max<uint64_t>(blocks, 1) * kBlock);

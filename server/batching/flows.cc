@@ -8,6 +8,8 @@
 namespace lossd::batching {
 namespace {
 
+constexpr int64_t kBlock = kernels::kBlockElements;
+
 int64_t ElementsOf(const Task& task) {
   return static_cast<int64_t>(task.segment.element_count);
 }
@@ -78,10 +80,10 @@ Work Flows::Ahead(uint64_t flow) const {
   const auto other_flows =
       static_cast<double>(by_id_.size() - (found == by_id_.end() ? 0 : 1));
   // A turn for the task itself, and those that its own company needs first.
-  constexpr int64_t kBlock = kernels::kBlockElements;
   const int64_t charge = std::max(own.elements, own.requests * kBlock);
-  const auto rounds = static_cast<double>(1 + charge / quantum_);
-  const double share = other_flows * rounds * static_cast<double>(quantum_);
+  const int64_t rounds = 1 + charge / quantum_;
+  const double share =
+      other_flows * static_cast<double>(rounds) * static_cast<double>(quantum_);
   return {.requests = own.requests + Least(others.requests, share / kBlock),
           .elements = own.elements + Least(others.elements, share)};
 }

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/hash/hash.h"
 #include "absl/strings/str_cat.h"
 #include "server/observability/log.h"
 #include "server/rpc/kept_memory.h"
@@ -35,6 +36,12 @@ absl::Time DeadlineOf(const grpc::ServerContext& context) {
              : absl::FromChrono(deadline);
 }
 
+// A connection is known by its peer's address and port; gRPC has no cheaper
+// name for it. All connections of a Unix socket have the same one.
+uint64_t FlowOf(const grpc::ServerContext& context) {
+  return absl::HashOf(context.peer());
+}
+
 // The RPC is over for the client, and not by our reply.
 absl::Status GoneStatus(absl::Time deadline, absl::Time now) {
   return now >= deadline
@@ -59,6 +66,7 @@ void ComputeLossCall::Listen() {
 bool ComputeLossCall::Start() {
   received_ = services_->clock->Now();
   deadline = DeadlineOf(*context_);
+  flow = FlowOf(*context_);
   services_->metrics->CallAccepted(Method::kComputeLoss);
   services_->metrics->BytesReceived(static_cast<int64_t>(message_.Length()));
   if (absl::Status status = Read(); !status.ok()) {
@@ -103,7 +111,7 @@ bool ComputeLossCall::Admit() {
   // The queue is asked only by those who could not wait for it.
   const absl::Duration wait = deadline == absl::InfiniteFuture()
                                   ? absl::ZeroDuration()
-                                  : services_->batcher->ExpectedWait();
+                                  : services_->batcher->ExpectedWait(flow);
   admission::Refusal refusal{};
   absl::StatusOr<admission::Permit> permit =
       services_->admission->Admit(bytes, deadline, received_, wait, &refusal);
@@ -119,7 +127,7 @@ bool ComputeLossCall::Admit() {
   }
   code_ = permit.status().code();
   responder_->FinishWithError(
-      ToOverloadStatus(permit.status(), services_->batcher->RetryAfter(),
+      ToOverloadStatus(permit.status(), services_->batcher->RetryAfter(flow),
                        &*context_),
       &finished_tag_);
   return false;

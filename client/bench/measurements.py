@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -133,6 +134,40 @@ def small_open_loop(name: str, programs: Programs, effort: Effort) -> Result:
     return Result(name, ours, peer, ours / peer, "us", what)
 
 
+def polite_beside_greedy(name: str, programs: Programs, effort: Effort) -> Result:
+    greedy_load = {
+        "elements": 65536,
+        "dtype": "bfloat16",
+        "targets_dtype": "bit",
+        "concurrency": 2000,
+        "duration": f"{effort.seconds + 2}s",
+        "warmup": "0s",
+    }
+    # Open loop, so that it also asks while the queue is long.
+    polite_load = {
+        "elements": 64,
+        "rate": 300,
+        "concurrency": 1000,
+        "duration": f"{effort.seconds}s",
+        "warmup": "1s",
+    }
+    pairs = []
+    # One executor and nothing inline, so that what is scarce is the batcher's to give.
+    with programs.lossd("--cpu_threads=1", "--max_inline_elements=0") as lossd:
+        for _ in range(effort.rounds):
+            with ThreadPoolExecutor(max_workers=1) as other:
+                greedy = other.submit(programs.load, lossd, greedy_load)
+                polite = programs.load(lossd, polite_load)
+                pairs.append([run["latency_us"]["p50"] for run in (polite, greedy.result())])
+    ours, peer = (statistics.median(side) for side in zip(*pairs, strict=True))
+    what = (
+        "median latency of 300 requests a second of 64 elements while another connection keeps "
+        "2000 of 65536 in flight, one executor; peer: the other's own median, which is what "
+        "everyone would wait in one common queue (smaller is better)"
+    )
+    return Result(name, ours, peer, ours / peer, "us", what)
+
+
 def resident_growth(name: str, programs: Programs, effort: Effort) -> Result:
     del effort  # the number of requests is what is promised
     small = {"elements": 64, "concurrency": 64, "threads": 2, "warmup": "0s"}
@@ -212,6 +247,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "unary_1Mi_c1_vs_echo": Measurement(0.8, unary(1 << 20, 1)),
     "unary_1Mi_c4_vs_echo": Measurement(0.8, unary(1 << 20, 4)),
     "small_open_loop_p99_at_half_load": Measurement(None, small_open_loop),
+    "polite_p50_beside_greedy": Measurement(None, polite_beside_greedy),
     "rss_growth_1M_requests": Measurement(1.0, resident_growth),
 }
 

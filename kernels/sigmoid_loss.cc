@@ -142,8 +142,8 @@ void TotalsAccumulator::Add(std::span<const BlockPartial> partials,
     totals_.nan_count += partial.nan_count;
     totals_.first_nan =
         FirstOf(totals_.first_nan, whole_index(partial.first_nan));
-    totals_.first_bad_target =
-        FirstOf(totals_.first_bad_target, whole_index(partial.first_bad_target));
+    totals_.first_bad_target = FirstOf(totals_.first_bad_target,
+                                       whole_index(partial.first_bad_target));
   }
 }
 

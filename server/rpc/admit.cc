@@ -33,9 +33,9 @@ absl::Time DeadlineOf(const grpc::ServerContext& context) {
              : absl::FromChrono(deadline);
 }
 
-grpc::Status Admit(const Services& services, int64_t bytes,
-                   absl::Time deadline, absl::Time received,
-                   grpc::ServerContext* context, admission::Permit* permit) {
+grpc::Status Admit(const Services& services, int64_t bytes, absl::Time deadline,
+                   absl::Time received, grpc::ServerContext* context,
+                   admission::Permit* permit) {
   // The queue is asked only by those who could not wait for it.
   const absl::Duration wait = deadline == absl::InfiniteFuture()
                                   ? absl::ZeroDuration()

@@ -19,9 +19,9 @@ absl::Time DeadlineOf(const grpc::ServerContext& context);
 
 // Asks for a permit. What is not OK is the call's answer; of a full budget it
 // says when to come again, also in the trailers of `context`.
-grpc::Status Admit(const Services& services, int64_t bytes,
-                   absl::Time deadline, absl::Time received,
-                   grpc::ServerContext* context, admission::Permit* permit);
+grpc::Status Admit(const Services& services, int64_t bytes, absl::Time deadline,
+                   absl::Time received, grpc::ServerContext* context,
+                   admission::Permit* permit);
 
 // The same answer for a budget that filled up later.
 grpc::Status OverloadStatus(const Services& services,

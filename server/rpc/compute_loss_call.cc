@@ -70,8 +70,8 @@ bool ComputeLossCall::Admit() {
   const int64_t bytes =
       static_cast<int64_t>(message_.Length() + parser_.decoded_bytes() +
                            request_.converted_bytes() + request_.reply_bytes());
-  const grpc::Status answer = rpc::Admit(*services_, bytes, deadline, received_,
-                                         &*context_, &permit_);
+  const grpc::Status answer =
+      rpc::Admit(*services_, bytes, deadline, received_, &*context_, &permit_);
   if (answer.ok()) return true;
   code_ = static_cast<absl::StatusCode>(answer.error_code());
   responder_->FinishWithError(answer, &finished_tag_);

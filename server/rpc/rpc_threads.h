@@ -56,7 +56,7 @@ class RpcThread {
   // The calls of one method.
   struct Method {
     std::unique_ptr<RpcCall> (RpcThread::*make)() const;
-    int wanted;     // listening
+    int wanted;  // listening
     int max_spare;
     int listening = 0;
     std::vector<std::unique_ptr<RpcCall>> spare;

@@ -126,12 +126,12 @@ class StreamLossCall final : public RpcCall {
   struct Progress {
     absl::Time received;
     absl::Time deadline;
-    uint64_t made = 0;      // bytes of results that windows may have
-    uint64_t reserved = 0;  // bytes of input that are charged in any case
-    uint64_t held = 0;      // bytes of input in header, queues and windows
+    uint64_t made = 0;          // bytes of results that windows may have
+    uint64_t reserved = 0;      // bytes of input that are charged in any case
+    uint64_t held = 0;          // bytes of input in header, queues and windows
     uint64_t next_element = 0;  // where the next window begins
-    uint64_t oldest = 0;  // numbers of the windows in flight: from oldest
-    uint64_t newest = 0;  // to before newest
+    uint64_t oldest = 0;        // numbers of the windows in flight: from oldest
+    uint64_t newest = 0;        // to before newest
     std::array<uint64_t, kFieldCount> arrived{};  // bytes, since the beginning
     kernels::TotalsAccumulator totals;
     std::string_view backend;

@@ -99,8 +99,8 @@ absl::Status StreamLossCall::CheckSkew() const {
     if (elements - least <= kMaxSkewElements) continue;
     return absl::InvalidArgumentError(absl::StrCat(
         "chunk: ", elements, " elements of ", Name(field), ", but only ", least,
-        " of ", Name(static_cast<Field>(slowest)), " have arrived; they may be ",
-        kMaxSkewElements, " apart"));
+        " of ", Name(static_cast<Field>(slowest)),
+        " have arrived; they may be ", kMaxSkewElements, " apart"));
   }
   return absl::OkStatus();
 }

@@ -17,9 +17,9 @@ namespace {
 
 using kernels::Normalizer;
 
-constexpr Field kFields[kFieldCount] = {
-    Field::kLogits, Field::kTargets, Field::kWeights, Field::kPosWeight,
-    Field::kUpstreamGradient};
+constexpr Field kFields[kFieldCount] = {Field::kLogits, Field::kTargets,
+                                        Field::kWeights, Field::kPosWeight,
+                                        Field::kUpstreamGradient};
 
 }  // namespace
 
@@ -42,8 +42,8 @@ absl::Status StreamPlan::Read(v1::StreamLossHeader header) {
 }
 
 absl::Status StreamPlan::ReadTypes() {
-  if (absl::Status s = ReadType("logits_dtype", header_.logits_dtype(),
-                                Field::kLogits);
+  if (absl::Status s =
+          ReadType("logits_dtype", header_.logits_dtype(), Field::kLogits);
       !s.ok()) {
     return s;
   }
@@ -80,8 +80,8 @@ absl::Status StreamPlan::ReadType(absl::string_view path, v1::DataType dtype,
 
 absl::Status StreamPlan::ReadOnesTargets() {
   Source& targets = of(Field::kTargets);
-  if (absl::Status s = ReadTensor(Field::kTargets, header_.targets(), {},
-                                  &targets.whole);
+  if (absl::Status s =
+          ReadTensor(Field::kTargets, header_.targets(), {}, &targets.whole);
       !s.ok()) {
     return s;
   }
@@ -103,15 +103,15 @@ absl::Status StreamPlan::ReadOnesTargets() {
 }
 
 absl::Status StreamPlan::ReadTargetsInChunks() {
-  if (absl::Status s = ReadType("targets_dtype", header_.targets_dtype(),
-                                Field::kTargets);
+  if (absl::Status s =
+          ReadType("targets_dtype", header_.targets_dtype(), Field::kTargets);
       !s.ok() || header_.targets_shape().empty()) {
     return s;
   }
   Dims own;
   uint64_t count = 0;
   absl::Status s =
-      ReadShape("header.targets_shape", header_.targets_shape(), &own, &count);
+      ReadShape("header.targets", header_.targets_shape(), &own, &count);
   return s.ok() ? CheckTargetsShape("targets_shape", own, count) : s;
 }
 
@@ -119,8 +119,7 @@ absl::Status StreamPlan::CheckTargetsShape(absl::string_view path,
                                            const Dims& dims,
                                            uint64_t count) const {
   // A rank-0 tensor has no first dimension that could differ.
-  const bool same_first =
-      dims.empty() || dims_.empty() || dims[0] == dims_[0];
+  const bool same_first = dims.empty() || dims_.empty() || dims[0] == dims_[0];
   if (count == count_ && same_first) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(
       "header.", path, ": ", ShapeText(dims),
@@ -145,10 +144,10 @@ absl::Status StreamPlan::ReadOperand(Field field, v1::DataType dtype,
   }
   // The header's message is the memory.
   source.whole.piece = std::as_bytes(std::span(whole->data()));
-  if (absl::Status s = ReadTensor(field, *whole,
-                                  std::span(&source.whole.piece,
-                                            whole->data().empty() ? 0 : 1),
-                                  &source.whole);
+  if (absl::Status s = ReadTensor(
+          field, *whole,
+          std::span(&source.whole.piece, whole->data().empty() ? 0 : 1),
+          &source.whole);
       !s.ok()) {
     return s;
   }
@@ -206,8 +205,8 @@ absl::Status StreamPlan::ReadGradient() {
 
 absl::Status StreamPlan::ReadNormalizer() {
   kernels::LossOptions& options = whole_.options;
-  const bool has_weights = of(Field::kWeights).streamed ||
-                           of(Field::kWeights).whole.present;
+  const bool has_weights =
+      of(Field::kWeights).streamed || of(Field::kWeights).whole.present;
   if (kernels::NeedsCounts(options)) {
     if (header_.has_declared_normalizer()) {
       const double declared = header_.declared_normalizer();
@@ -252,8 +251,8 @@ std::string StreamPlan::Describe(Field field) const {
 }
 
 uint64_t StreamPlan::header_bytes() const {
-  uint64_t bytes = header_.SpaceUsedLong() +
-                   one_indices_.capacity() * sizeof(uint64_t);
+  uint64_t bytes =
+      header_.SpaceUsedLong() + one_indices_.capacity() * sizeof(uint64_t);
   for (const Source& source : sources_) bytes += source.whole.converted.size();
   return bytes;
 }

@@ -104,7 +104,8 @@ class StreamPlan {
   absl::Status ReadNormalizer();
   absl::Status Expand(Field field, uint64_t first, uint64_t count,
                       BufferPool& pool, WindowMemory* memory) const;
-  void PointAt(Field field, WindowMemory* memory, kernels::Tensor* tensor) const;
+  void PointAt(Field field, WindowMemory* memory,
+               kernels::Tensor* tensor) const;
   kernels::Ones OnesWithin(uint64_t first, uint64_t count,
                            std::vector<uint64_t>* indices) const;
 

@@ -37,8 +37,8 @@ absl::Status StreamPlan::MakeWindow(uint64_t first, uint64_t count,
   } else {
     segment->ones = OnesWithin(first, count, &memory->ones);
   }
-  kernels::Operand* const operands[] = {
-      &segment->weights, &segment->pos_weight, &segment->upstream};
+  kernels::Operand* const operands[] = {&segment->weights, &segment->pos_weight,
+                                        &segment->upstream};
   for (int i = 0; i < 3; ++i) {
     const Field field =
         static_cast<Field>(static_cast<int>(Field::kWeights) + i);
@@ -56,9 +56,8 @@ absl::Status StreamPlan::MakeWindow(uint64_t first, uint64_t count,
     }
   }
   if (wants_gradient_) {
-    absl::Status s =
-        TakeBuffer(kernels::ByteSize(whole_.gradient_type, count), pool,
-                   &memory->gradient);
+    absl::Status s = TakeBuffer(kernels::ByteSize(whole_.gradient_type, count),
+                                pool, &memory->gradient);
     if (!s.ok()) return s;
     segment->gradient = memory->gradient.data();
   }

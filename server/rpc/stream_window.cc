@@ -1,6 +1,5 @@
 #include "server/rpc/stream_window.h"
 
-#include "server/batching/batcher.h"
 #include "server/rpc/kept_memory.h"
 
 namespace lossd::rpc {

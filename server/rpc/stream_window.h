@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "absl/status/status.h"
+#include "server/batching/batcher.h"
 #include "server/batching/task.h"
 #include "server/rpc/rpc_call.h"
 #include "server/rpc/stream_plan.h"

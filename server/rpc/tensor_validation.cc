@@ -23,11 +23,6 @@ constexpr ElementType kTargetsTypes[] = {
     ElementType::kFloat16, ElementType::kUint8,   ElementType::kBool,
     ElementType::kBit,     ElementType::kInt32,   ElementType::kInt64};
 
-absl::Status ReadShape(absl::string_view path, const v1::Tensor& tensor,
-                       CheckedTensor* checked) {
-  return ReadShape(path, tensor.shape(), &checked->dims, &checked->count);
-}
-
 absl::Status ReadValues(absl::string_view path, const v1::Tensor& tensor,
                         CheckedTensor* checked) {
   checked->as_values = true;
@@ -79,8 +74,9 @@ absl::Status ReadOnesShape(Field field, const v1::Tensor& tensor,
   }
   checked->as_ones = true;
   checked->has_shape = tensor.shape_size() > 0;
-  return checked->has_shape ? ReadShape(path, tensor, checked)
-                            : absl::OkStatus();
+  return checked->has_shape
+             ? ReadShape(path, tensor.shape(), &checked->dims, &checked->count)
+             : absl::OkStatus();
 }
 
 }  // namespace
@@ -219,7 +215,9 @@ absl::Status ReadTensor(Field field, const v1::Tensor& tensor,
   if (tensor.has_ones() || tensor.has_identity()) {
     return ReadOnesShape(field, tensor, checked);
   }
-  if (absl::Status status = ReadShape(path, tensor, checked); !status.ok())
+  if (absl::Status status =
+          ReadShape(path, tensor.shape(), &checked->dims, &checked->count);
+      !status.ok())
     return status;
   if (tensor.values_size() > 0) return ReadValues(path, tensor, checked);
   return ReadData(path, data, checked);

@@ -2,13 +2,13 @@
 #ifndef LOSSD_SERVER_RPC_TENSOR_VALIDATION_H_
 #define LOSSD_SERVER_RPC_TENSOR_VALIDATION_H_
 
+#include <google/protobuf/repeated_field.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
 #include <vector>
-
-#include <google/protobuf/repeated_field.h>
 
 #include "absl/container/inlined_vector.h"
 #include "absl/status/status.h"

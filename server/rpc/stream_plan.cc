@@ -80,15 +80,15 @@ absl::Status StreamPlan::ReadType(absl::string_view path, v1::DataType dtype,
 
 absl::Status StreamPlan::ReadOnesTargets() {
   Source& targets = of(Field::kTargets);
+  if (!header_.targets().has_ones() && !header_.targets().has_identity()) {
+    return absl::InvalidArgumentError(
+        "header.targets: only ones and identity are sent whole; send data in "
+        "chunks");
+  }
   if (absl::Status s =
           ReadTensor(Field::kTargets, header_.targets(), {}, &targets.whole);
       !s.ok()) {
     return s;
-  }
-  if (!targets.whole.as_ones) {
-    return absl::InvalidArgumentError(
-        "header.targets: only ones and identity are sent whole; send data in "
-        "chunks");
   }
   const Dims& own = targets.whole.has_shape ? targets.whole.dims : dims_;
   if (targets.whole.has_shape) {

@@ -62,7 +62,9 @@ class StreamClient : public testing::Test {
 
 TEST_F(StreamClient, GetsTheBitsOfTheUnaryCall) {
   ExpectSameBits(request_);
-  EXPECT_EQ(server_.Counter("lossd_requests_total", "StreamLoss"), 1);
+  EXPECT_TRUE(RunningServer::Eventually([this] {
+    return server_.Counter("lossd_requests_total", "StreamLoss") == 1;
+  }));
 }
 
 TEST_F(StreamClient, SendsWeightsOfEveryShape) {

@@ -130,7 +130,7 @@ TEST(StreamFlow, AClientThatDoesNotReadIsNeitherReadFromNorComputedFor) {
 
 TEST(StreamFlow, ACancelledStreamLeavesTheQueue) {
   Config config;
-  config.max_queue_delay = absl::Seconds(20);
+  config.max_queue_delay = absl::Seconds(10);
   RunningServer server(config);
   OpenStream stream(server);
   ASSERT_TRUE(stream.Write(HeaderOfElements(20)));

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <limits>
 
+#include "server/rpc/kept_memory.h"
 #include "server/rpc/slice_cursor.h"
 #include "server/rpc/wire_walk.h"
 
@@ -28,9 +29,11 @@ absl::Status StreamMessage::Parse(const grpc::ByteBuffer& buffer) {
 }
 
 void StreamMessage::Clear() {
-  slices_.clear();
+  ClearForReuse(slices_);
+  ClearForReuse(skeleton_);
+  ClearForReuse(chunk_skeleton_);
   message_.Clear();
-  ForgetData();
+  for (auto& slices : data_) ClearForReuse(slices);
 }
 
 void StreamMessage::ForgetData() {

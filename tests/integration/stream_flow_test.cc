@@ -187,6 +187,19 @@ TEST(StreamDrain, EndsAStreamThatItsTimeDoesNotSufficeFor) {
   EXPECT_EQ(stream.Finish().error_code(), StatusCode::UNAVAILABLE);
 }
 
+TEST(StreamDrain, DropsWindowsThatStillWait) {
+  Config config;
+  config.max_queue_delay = absl::Seconds(10);
+  RunningServer server(config);
+  OpenStream stream(server);
+  ASSERT_TRUE(stream.Write(HeaderOfElements(20)));
+  ASSERT_TRUE(stream.Write(ChunkOf(SomeRequest(20), 0, 1)));
+  ASSERT_TRUE(RunningServer::Eventually(
+      [&] { return server.Counter("lossd_received_bytes_total") > 160; }));
+  EXPECT_FALSE(server.server().Shutdown(absl::ZeroDuration()));
+  EXPECT_EQ(stream.Finish().error_code(), StatusCode::UNAVAILABLE);
+}
+
 // Good, bad, cancelled and too late ones at once. RunningServer's destructor
 // looks for what did not come back.
 TEST(StreamStorm, EveryStreamIsCountedOnce) {

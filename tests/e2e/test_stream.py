@@ -118,9 +118,7 @@ def test_the_asyncio_client_streams(server: RunningServer) -> None:
 
     async def four() -> list[lossd.LossResult]:
         async with lossd.AsyncClient(server.address, stream_above_bytes=0) as client:
-            return await asyncio.gather(
-                *(client.compute_loss(logits, targets) for _ in range(4))
-            )
+            return await asyncio.gather(*(client.compute_loss(logits, targets) for _ in range(4)))
 
     with lossd.Client(server.address) as client:
         unary = client.compute_loss(logits, targets)

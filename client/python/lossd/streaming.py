@@ -101,9 +101,7 @@ class LossStream:
             self._header.targets.CopyFrom(conversion.to_targets(targets))
             return
         if isinstance(targets, Bits):
-            wire = WireTensor(
-                tensor_pb2.DATA_TYPE_BIT, targets.shape, memoryview(targets.packed)
-            )
+            wire = WireTensor(tensor_pb2.DATA_TYPE_BIT, targets.shape, memoryview(targets.packed))
         else:
             wire = conversion.to_wire("targets", targets)
         self._header.targets_dtype = wire.data_type

@@ -125,35 +125,47 @@ LossParameters ParametersOf(const LossOptions& options) {
   return parameters;
 }
 
-Totals Combine(std::span<const BlockPartial> partials) {
-  Totals totals;
-  double lost = 0;  // what the running sum's roundings lost (Neumaier 1974)
-  double sum = 0;
+void TotalsAccumulator::Add(std::span<const BlockPartial> partials,
+                            uint64_t first_element) {
+  const auto whole_index = [first_element](uint64_t index) {
+    return index == kNoIndex ? kNoIndex : first_element + index;
+  };
   for (const BlockPartial& partial : partials) {
-    const double next = sum + partial.loss_sum;
-    lost += std::fabs(sum) >= std::fabs(partial.loss_sum)
-                ? (sum - next) + partial.loss_sum
-                : (partial.loss_sum - next) + sum;
-    sum = next;
-    totals.weight_sum += partial.weight_sum;
-    totals.valid_count += partial.valid_count;
-    totals.nonzero_weight_count += partial.nonzero_weight_count;
-    totals.nan_count += partial.nan_count;
-    totals.first_nan = FirstOf(totals.first_nan, partial.first_nan);
-    totals.first_bad_target =
-        FirstOf(totals.first_bad_target, partial.first_bad_target);
+    const double next = sum_ + partial.loss_sum;
+    lost_ += std::fabs(sum_) >= std::fabs(partial.loss_sum)
+                 ? (sum_ - next) + partial.loss_sum
+                 : (partial.loss_sum - next) + sum_;
+    sum_ = next;
+    totals_.weight_sum += partial.weight_sum;
+    totals_.valid_count += partial.valid_count;
+    totals_.nonzero_weight_count += partial.nonzero_weight_count;
+    totals_.nan_count += partial.nan_count;
+    totals_.first_nan =
+        FirstOf(totals_.first_nan, whole_index(partial.first_nan));
+    totals_.first_bad_target = FirstOf(totals_.first_bad_target,
+                                       whole_index(partial.first_bad_target));
   }
+}
+
+Totals TotalsAccumulator::Sum() const {
+  Totals totals = totals_;
   if (std::isnan(totals.weight_sum)) {
     totals.weight_sum = std::numeric_limits<double>::quiet_NaN();
   }
-  if (std::isnan(sum)) {
+  if (std::isnan(sum_)) {
     // One NaN for all backends: its sign and payload are the machine's
     // otherwise.
     totals.loss_sum = std::numeric_limits<double>::quiet_NaN();
   } else {
-    totals.loss_sum = std::isinf(sum) ? sum : sum + lost;
+    totals.loss_sum = std::isinf(sum_) ? sum_ : sum_ + lost_;
   }
   return totals;
+}
+
+Totals Combine(std::span<const BlockPartial> partials) {
+  TotalsAccumulator accumulator;
+  accumulator.Add(partials);
+  return accumulator.Sum();
 }
 
 bool NeedsCounts(const LossOptions& options) {

@@ -202,7 +202,25 @@ struct Totals {
   uint64_t first_bad_target = kNoIndex;
 };
 
-// Adds partials in their order; both backends call it.
+// Adds partials in their order, a few at a time: what a tensor that is never
+// whole in memory needs. However the partials are portioned, the bits are the
+// same.
+class TotalsAccumulator {
+ public:
+  // Partials of the blocks that follow the last ones, of a segment whose
+  // element 0 is element `first_element` of the whole.
+  void Add(std::span<const BlockPartial> partials, uint64_t first_element = 0);
+
+  // Of all that was added.
+  Totals Sum() const;
+
+ private:
+  Totals totals_;
+  double sum_ = 0;
+  double lost_ = 0;  // what the running sum's roundings lost (Neumaier 1974)
+};
+
+// Adds all partials of a segment; every backend calls it.
 Totals Combine(std::span<const BlockPartial> partials);
 
 // True if the normalizer is known only after CountBlocks() over the whole

@@ -32,7 +32,7 @@ constexpr absl::Duration kDrainPoll = absl::Milliseconds(2);
 constexpr absl::Duration kCloseStreams = absl::Milliseconds(100);
 
 // gRPC's own threads, each held by one health check, watch, reflection stream
-// or other call but ComputeLoss: beyond them such calls are RESOURCE_EXHAUSTED.
+// or other call but for losses: beyond them such calls are RESOURCE_EXHAUSTED.
 // Without a limit a client has as many threads made as it opens streams.
 constexpr int kMaxGrpcThreads = 512;
 
@@ -140,8 +140,7 @@ absl::Status Server::BuildParts() {
                .backend = executors_.first().backend(),
                .metrics = metrics_.get(),
                .authenticator = authenticator_.get(),
-               .buffers = buffers_,
-               .max_inflight_bytes = config_.max_inflight_bytes};
+               .buffers = buffers_};
   loss_service_ = std::make_unique<rpc::LossService>(
       &services_, InfoOf(config_, choice->names));
   return absl::OkStatus();

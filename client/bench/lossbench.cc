@@ -13,6 +13,7 @@
 #include "client/bench/load.h"
 #include "client/bench/report.h"
 #include "client/bench/sample_request.h"
+#include "client/bench/stream_load.h"
 #include "client/cli/flag_parser.h"
 #include "grpcpp/create_channel.h"
 
@@ -40,6 +41,9 @@ ABSL_FLAG(
     bool, echo, false,
     "the target is echo_server: the same bytes are sent, and the reply is "
     "expected to be their beginning");
+ABSL_FLAG(bool, stream, false,
+          "each request is a StreamLoss, whose chunks are the same bytes over "
+          "and over: --elements may be more than memory holds");
 ABSL_FLAG(bool, json, false, "print JSON instead of a table");
 ABSL_FLAG(bool, help, false, "print this and exit");
 
@@ -121,6 +125,13 @@ absl::Status CheckReply(const v1::ComputeLossRequest& sample,
   return absl::InternalError("the reply is not the beginning of the request");
 }
 
+void Print(const LoadReport& report, const ReportScale& scale) {
+  const std::string text = absl::GetFlag(FLAGS_json)
+                               ? ReportJson(report, scale)
+                               : ReportTable(report, scale);
+  std::fputs(text.c_str(), stdout);
+}
+
 // Checks one answer, warms up, measures and prints.
 int Measure(const v1::ComputeLossRequest& sample) {
   const std::string request = sample.SerializeAsString();
@@ -138,10 +149,27 @@ int Measure(const v1::ComputeLossRequest& sample) {
   const ReportScale scale = {
       .elements = absl::GetFlag(FLAGS_elements),
       .request_bytes = static_cast<int64_t>(request.size())};
-  const std::string text = absl::GetFlag(FLAGS_json)
-                               ? ReportJson(report, scale)
-                               : ReportTable(report, scale);
-  std::fputs(text.c_str(), stdout);
+  Print(report, scale);
+  return report.succeeded > 0 ? 0 : 1;
+}
+
+// The same for streams; what is wrong with an answer shows as an error.
+int MeasureStreams(const SampleOptions& sample) {
+  if (absl::GetFlag(FLAGS_rate) > 0 || absl::GetFlag(FLAGS_echo)) {
+    return Usage(absl::InvalidArgumentError(
+        "--stream: neither with --rate nor with --echo"));
+  }
+  const absl::StatusOr<StreamMessages> messages = MakeStream(sample);
+  if (!messages.ok()) return Usage(messages.status());
+  LoadOptions options = OptionsFromFlags("");
+  if (absl::GetFlag(FLAGS_warmup) > absl::ZeroDuration()) {
+    LoadOptions warmup = options;
+    warmup.duration = absl::GetFlag(FLAGS_warmup);
+    RunStreamLoad(warmup, *messages);
+  }
+  const LoadReport report = RunStreamLoad(options, *messages);
+  Print(report, {.elements = messages->elements,
+                 .request_bytes = messages->request_bytes});
   return report.succeeded > 0 ? 0 : 1;
 }
 
@@ -157,12 +185,14 @@ int Run(std::span<const char* const> arguments) {
         absl::StrCat("\"", words->front(), "\" is no flag")));
   }
   if (absl::Status status = CheckFlags(); !status.ok()) return Usage(status);
-  const auto sample =
-      MakeSample({.elements = absl::GetFlag(FLAGS_elements),
-                  .dtype = absl::GetFlag(FLAGS_dtype),
-                  .targets_dtype = absl::GetFlag(FLAGS_targets_dtype),
-                  .gradient_dtype = absl::GetFlag(FLAGS_gradient_dtype),
-                  .seed = absl::GetFlag(FLAGS_seed)});
+  const SampleOptions sample_options = {
+      .elements = absl::GetFlag(FLAGS_elements),
+      .dtype = absl::GetFlag(FLAGS_dtype),
+      .targets_dtype = absl::GetFlag(FLAGS_targets_dtype),
+      .gradient_dtype = absl::GetFlag(FLAGS_gradient_dtype),
+      .seed = absl::GetFlag(FLAGS_seed)};
+  if (absl::GetFlag(FLAGS_stream)) return MeasureStreams(sample_options);
+  const auto sample = MakeSample(sample_options);
   if (!sample.ok()) return Usage(sample.status());
   return Measure(*sample);
 }

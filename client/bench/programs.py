@@ -23,10 +23,17 @@ class Server:
 
     def resident_bytes(self) -> int:
         """Resident memory, as the kernel counts it."""
+        return self._status_bytes("VmRSS")
+
+    def peak_resident_bytes(self) -> int:
+        """The most that it ever was."""
+        return self._status_bytes("VmHWM")
+
+    def _status_bytes(self, name: str) -> int:
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
+            if line.startswith(f"{name}:"):
                 return int(line.split()[1]) * 1024
-        raise RuntimeError(f"process {self.pid} has no VmRSS")
+        raise RuntimeError(f"process {self.pid} has no {name}")
 
     def cpu_seconds(self) -> float:
         """What all its threads have used so far, in user and kernel mode, in clock ticks' steps."""

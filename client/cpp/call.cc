@@ -9,16 +9,21 @@
 
 namespace lossd::client {
 
-Call::Call(const CallOptions& options, const std::string& token)
-    : context_(std::make_unique<grpc::ClientContext>()) {
+std::unique_ptr<grpc::ClientContext> MakeContext(const CallOptions& options,
+                                                 const std::string& token) {
+  auto context = std::make_unique<grpc::ClientContext>();
   if (options.deadline != absl::InfiniteFuture()) {
-    context_->set_deadline(absl::ToChronoTime(options.deadline));
+    context->set_deadline(absl::ToChronoTime(options.deadline));
   }
-  context_->set_wait_for_ready(options.wait_for_ready);
+  context->set_wait_for_ready(options.wait_for_ready);
   if (!token.empty()) {
-    context_->AddMetadata("authorization", absl::StrCat("Bearer ", token));
+    context->AddMetadata("authorization", absl::StrCat("Bearer ", token));
   }
+  return context;
 }
+
+Call::Call(const CallOptions& options, const std::string& token)
+    : context_(MakeContext(options, token)) {}
 
 void Call::Start(const std::shared_ptr<grpc::Channel>& channel,
                  const std::string& method, const grpc::ByteBuffer& request,

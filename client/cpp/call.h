@@ -29,6 +29,10 @@ struct CallOptions {
   bool wait_for_ready = false;
 };
 
+// The context of one call: deadline, token, patience.
+std::unique_ptr<grpc::ClientContext> MakeContext(const CallOptions& options,
+                                                 const std::string& token);
+
 // One unary call as bytes, for one use: Start, wait for the tag, Take.
 class Call {
  public:

@@ -4,6 +4,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "client/cpp/request_writer.h"
+#include "client/cpp/stream_call.h"
+#include "client/cpp/stream_writer.h"
 #include "client/cpp/wire_fields.h"
 #include "grpcpp/alarm.h"
 #include "grpcpp/completion_queue.h"
@@ -37,12 +39,13 @@ absl::StatusOr<std::string> StringOf(const grpc::ByteBuffer& buffer) {
 absl::StatusOr<std::unique_ptr<Client>> Client::Create(ClientOptions options) {
   absl::StatusOr<Connections> connections = Connections::Open(options);
   if (!connections.ok()) return connections.status();
-  return std::unique_ptr<Client>(
-      new Client(*std::move(connections), std::move(options.token)));
+  return std::unique_ptr<Client>(new Client(*std::move(connections), options));
 }
 
-Client::Client(Connections connections, std::string token)
-    : token_(std::move(token)), connections_(std::move(connections)) {}
+Client::Client(Connections connections, const ClientOptions& options)
+    : token_(options.token),
+      stream_above_bytes_(options.stream_above_bytes),
+      connections_(std::move(connections)) {}
 
 absl::StatusOr<grpc::ByteBuffer> Client::Unary(const std::string& method,
                                                grpc::ByteBuffer request,
@@ -78,6 +81,9 @@ absl::StatusOr<std::string> Client::UnaryBytes(const std::string& method,
 
 absl::StatusOr<LossResult> Client::ComputeLoss(const LossRequest& request,
                                                const CallOptions& options) {
+  if (TensorBytes(request) > stream_above_bytes_) {
+    return ComputeByStream(connections_.Take(), token_, request, options);
+  }
   const std::shared_ptr<Loan> loan = Loan::Make();
   return ResultOf(
       Unary(kComputeLoss, WriteRequest(request, options.request_id, *loan),

@@ -1,6 +1,7 @@
 #ifndef LOSSD_CLIENT_CPP_CLIENT_H_
 #define LOSSD_CLIENT_CPP_CLIENT_H_
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -49,7 +50,8 @@ class Client {
   Client& operator=(const Client&) = delete;
 
   // Blocks until the answer is here. The calling thread itself drives the
-  // connection: there is no other thread on the way.
+  // connection: there is no other thread on the way. Tensors of more than
+  // ClientOptions::stream_above_bytes go through StreamLoss.
   absl::StatusOr<LossResult> ComputeLoss(const LossRequest& request,
                                          const CallOptions& options = {});
 
@@ -58,9 +60,10 @@ class Client {
   absl::StatusOr<LossResult> ComputeLoss(const v1::ComputeLossRequest& request,
                                          const CallOptions& options = {});
 
-  // Does not wait; `done` runs exactly once, on the client's completion thread,
-  // perhaps before this returns. It must not block (all callbacks share that
-  // thread), nor destroy the client; it may start calls.
+  // Always one message. Does not wait; `done` runs exactly once, on the
+  // client's completion thread, perhaps before this returns. It must not block
+  // (all callbacks share that thread), nor destroy the client; it may start
+  // calls.
   CallHandle ComputeLossAsync(const LossRequest& request,
                               const CallOptions& options, LossCallback done);
 
@@ -73,7 +76,7 @@ class Client {
                            const CallOptions& options = {});
 
  private:
-  Client(Connections connections, std::string token);
+  Client(Connections connections, const ClientOptions& options);
 
   // Calls and waits, also for the return of what `loan` lent to `request`.
   absl::StatusOr<grpc::ByteBuffer> Unary(const std::string& method,
@@ -87,6 +90,7 @@ class Client {
   AsyncCalls& Async();
 
   const std::string token_;
+  const int64_t stream_above_bytes_;
   // Its own synchronisation.
   Connections connections_;
 

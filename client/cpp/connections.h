@@ -2,6 +2,7 @@
 #define LOSSD_CLIENT_CPP_CONNECTIONS_H_
 
 #include <atomic>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -33,6 +34,11 @@ struct ClientOptions {
   std::string token = {};
   // Comes first in the user agent.
   std::string user_agent = "lossd-cpp";
+  // A blocking ComputeLoss whose tensors are larger goes through StreamLoss:
+  // below the server's message limit, and where a stream is as fast. A gradient
+  // whose normalizer is a count that no one knows beforehand is then scaled
+  // here, which rounds once more.
+  int64_t stream_above_bytes = int64_t{64} << 20;
   // A connection with calls on it, silent for that long, is probed, and closed
   // if no answer comes in 20 s. A peer that stops reading in mid-message holds
   // back all calls of its connection, even those past their deadline, until

@@ -1,72 +1,13 @@
 #include "client/cpp/request_writer.h"
 
-#include <cstdint>
-#include <utility>
-#include <vector>
+#include <string>
 
-#include "google/protobuf/wire_format_lite.h"
+#include "client/cpp/message_assembly.h"
 
 namespace lossd::client {
 namespace {
 
 using v1::ComputeLossRequest;
-
-// Collects small pieces in one string and large ones as lent slices, in order.
-class MessageAssembly {
- public:
-  explicit MessageAssembly(Loan& loan) : loan_(loan) {}
-
-  std::string& small() { return small_; }
-
-  // Tag and length of a length-delimited field; its bytes follow.
-  void OpenField(int number, size_t length) {
-    using google::protobuf::internal::WireFormatLite;
-    PutVarint(WireFormatLite::MakeTag(
-        number, WireFormatLite::WIRETYPE_LENGTH_DELIMITED));
-    PutVarint(length);
-  }
-
-  // The bytes of the field that was opened last.
-  void PutPayload(std::span<const std::byte> bytes) {
-    if (bytes.size() > kLargestCopiedPayload) {
-      CloseSmall();
-      slices_.push_back(loan_.Lend(bytes));
-    } else if (!bytes.empty()) {
-      small_.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-    }
-  }
-
-  grpc::ByteBuffer Finish() {
-    CloseSmall();
-    return grpc::ByteBuffer(slices_.data(), slices_.size());
-  }
-
- private:
-  // Base 128, least significant group first, as protobuf has it.
-  void PutVarint(uint64_t value) {
-    for (; value >= 0x80; value >>= 7) {
-      small_.push_back(static_cast<char>(value | 0x80));
-    }
-    small_.push_back(static_cast<char>(value));
-  }
-
-  // A lent slice comes next: what was collected so far is a slice of its own.
-  void CloseSmall() {
-    if (small_.empty()) return;
-    slices_.emplace_back(small_);
-    small_.clear();
-  }
-
-  Loan& loan_;
-  std::string small_;
-  std::vector<grpc::Slice> slices_;
-};
-
-size_t VarintSize(uint64_t value) {
-  size_t size = 1;
-  for (; value >= 0x80; value >>= 7) ++size;
-  return size;
-}
 
 // One tensor field: the header by the generated code, then the payload, in the
 // order of their field numbers, as the generated code has them.
@@ -75,12 +16,28 @@ void PutTensor(int number, const TensorView& view, MessageAssembly& message) {
   header.set_dtype(view.dtype);
   header.mutable_shape()->Add(view.shape.begin(), view.shape.end());
   const std::string head = header.SerializeAsString();
-  // All tags of these messages are one byte: their numbers are below 16.
   const size_t payload = view.bytes.size();
   message.OpenField(number, head.size() + 1 + VarintSize(payload) + payload);
   message.small() += head;
   message.OpenField(v1::Tensor::kDataFieldNumber, payload);
   message.PutPayload(view.bytes);
+}
+
+// The ones are varints on the wire: there is no payload to lend.
+void PutTargets(const Targets& targets, MessageAssembly& message) {
+  constexpr int kNumber = ComputeLossRequest::kTargetsFieldNumber;
+  if (const auto* view = std::get_if<TensorView>(&targets)) {
+    PutTensor(kNumber, *view, message);
+    return;
+  }
+  const v1::Tensor tensor = OnesMessage(targets);
+  message.OpenField(kNumber, tensor.ByteSizeLong());
+  tensor.AppendToString(&message.small());
+}
+
+void PutOptionalTensor(int number, const std::optional<TensorView>& view,
+                       MessageAssembly& message) {
+  if (view.has_value()) PutTensor(number, *view, message);
 }
 
 v1::Tensor MessageOf(const OnesView& view) {
@@ -99,27 +56,13 @@ v1::Tensor MessageOf(const IdentityTargets& targets) {
   return tensor;
 }
 
-// The ones are varints on the wire: there is no payload to lend.
-void PutTargets(const Targets& targets, MessageAssembly& message) {
-  constexpr int kNumber = ComputeLossRequest::kTargetsFieldNumber;
-  if (const auto* view = std::get_if<TensorView>(&targets)) {
-    PutTensor(kNumber, *view, message);
-    return;
-  }
-  const auto* ones = std::get_if<OnesView>(&targets);
-  const v1::Tensor tensor = ones != nullptr
-                                ? MessageOf(*ones)
-                                : MessageOf(std::get<IdentityTargets>(targets));
-  message.OpenField(kNumber, tensor.ByteSizeLong());
-  tensor.AppendToString(&message.small());
-}
-
-void PutOptionalTensor(int number, const std::optional<TensorView>& view,
-                       MessageAssembly& message) {
-  if (view.has_value()) PutTensor(number, *view, message);
-}
-
 }  // namespace
+
+v1::Tensor OnesMessage(const Targets& targets) {
+  const auto* ones = std::get_if<OnesView>(&targets);
+  return ones != nullptr ? MessageOf(*ones)
+                         : MessageOf(std::get<IdentityTargets>(targets));
+}
 
 grpc::ByteBuffer WriteRequest(const LossRequest& request,
                               const std::string& request_id, Loan& loan) {

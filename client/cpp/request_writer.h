@@ -18,6 +18,9 @@ inline constexpr size_t kLargestCopiedPayload = 4096;
 grpc::ByteBuffer WriteRequest(const LossRequest& request,
                               const std::string& request_id, Loan& loan);
 
+// Targets by where their ones are, as a message; not of a TensorView.
+v1::Tensor OnesMessage(const Targets& targets);
+
 }  // namespace lossd::client
 
 #endif  // LOSSD_CLIENT_CPP_REQUEST_WRITER_H_

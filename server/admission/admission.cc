@@ -45,6 +45,18 @@ Permit::~Permit() {
   if (controller_ != nullptr) controller_->Return(bytes_);
 }
 
+absl::Status Permit::Resize(int64_t bytes) {
+  assert(held() && bytes >= 0);
+  if (bytes > bytes_) {
+    absl::Status status = controller_->TakeBytes(bytes - bytes_);
+    if (!status.ok()) return status;
+  } else {
+    controller_->bytes_.fetch_sub(bytes_ - bytes);
+  }
+  bytes_ = bytes;
+  return absl::OkStatus();
+}
+
 AdmissionController::AdmissionController(const AdmissionOptions& options)
     : options_(options) {}
 
@@ -90,15 +102,23 @@ absl::Status AdmissionController::TakePlace(int64_t bytes, Refusal* refusal) {
         "max_inflight_requests is reached: %d of %d requests are in flight",
         seen, options_.max_inflight_requests));
   }
-  if (!AddWithin(bytes_, bytes, options_.max_inflight_bytes, &seen)) {
+  if (absl::Status status = TakeBytes(bytes); !status.ok()) {
     requests_.fetch_sub(1);
     *refusal = Refusal::kBytes;
-    return absl::ResourceExhaustedError(absl::StrFormat(
-        "max_inflight_bytes is reached: %d of %d bytes are in flight, and the "
-        "request needs %d",
-        seen, options_.max_inflight_bytes, bytes));
+    return status;
   }
   return absl::OkStatus();
+}
+
+absl::Status AdmissionController::TakeBytes(int64_t bytes) {
+  int64_t seen = 0;
+  if (AddWithin(bytes_, bytes, options_.max_inflight_bytes, &seen)) {
+    return absl::OkStatus();
+  }
+  return absl::ResourceExhaustedError(absl::StrFormat(
+      "max_inflight_bytes is reached: %d of %d bytes are in flight, and the "
+      "request needs %d",
+      seen, options_.max_inflight_bytes, bytes));
 }
 
 void AdmissionController::StopAdmitting() { stopped_.store(true); }

@@ -28,6 +28,12 @@ class Permit {
   ~Permit();
 
   bool held() const { return controller_ != nullptr; }
+  int64_t bytes() const { return bytes_; }
+
+  // Stands for `bytes` from now on, with the same one place. RESOURCE_EXHAUSTED
+  // if it is more and the budget has not got it: nothing has changed then. The
+  // permit is held.
+  absl::Status Resize(int64_t bytes);
 
  private:
   friend class AdmissionController;
@@ -80,6 +86,7 @@ class AdmissionController {
  private:
   friend class Permit;
   absl::Status TakePlace(int64_t bytes, Refusal* refusal);
+  absl::Status TakeBytes(int64_t bytes);
   void Return(int64_t bytes);
 
   const AdmissionOptions options_;

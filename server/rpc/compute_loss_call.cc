@@ -2,54 +2,17 @@
 
 #include <utility>
 
-#include "absl/hash/hash.h"
 #include "absl/strings/str_cat.h"
 #include "server/observability/log.h"
+#include "server/rpc/admit.h"
+#include "server/rpc/element_errors.h"
 #include "server/rpc/kept_memory.h"
-#include "server/rpc/message_text.h"
 #include "server/rpc/reply_writer.h"
 #include "server/rpc/status.h"
 
 namespace lossd::rpc {
-namespace {
 
 using observability::Method;
-
-std::string_view Reason(admission::Refusal refusal) {
-  switch (refusal) {
-    case admission::Refusal::kBytes:
-      return "bytes";
-    case admission::Refusal::kRequests:
-      return "requests";
-    case admission::Refusal::kDeadline:
-      return "deadline";
-    case admission::Refusal::kDraining:
-      return "draining";
-  }
-  return "draining";
-}
-
-absl::Time DeadlineOf(const grpc::ServerContext& context) {
-  const auto deadline = context.deadline();
-  return deadline == std::chrono::system_clock::time_point::max()
-             ? absl::InfiniteFuture()
-             : absl::FromChrono(deadline);
-}
-
-// A connection is known by its peer's address and port; gRPC has no cheaper
-// name for it. All connections of a Unix socket have the same one.
-uint64_t FlowOf(const grpc::ServerContext& context) {
-  return absl::HashOf(context.peer());
-}
-
-// The RPC is over for the client, and not by our reply.
-absl::Status GoneStatus(absl::Time deadline, absl::Time now) {
-  return now >= deadline
-             ? absl::DeadlineExceededError("the deadline passed")
-             : absl::CancelledError("the client cancelled the request");
-}
-
-}  // namespace
 
 ComputeLossCall::ComputeLossCall(const Services* services, LossService* service,
                                  grpc::ServerCompletionQueue* queue)
@@ -108,48 +71,16 @@ bool ComputeLossCall::Admit() {
   const int64_t bytes =
       static_cast<int64_t>(message_.Length() + parser_.decoded_bytes() +
                            request_.converted_bytes() + request_.reply_bytes());
-  // The queue is asked only by those who could not wait for it.
-  const absl::Duration wait = deadline == absl::InfiniteFuture()
-                                  ? absl::ZeroDuration()
-                                  : services_->batcher->ExpectedWait(flow);
-  admission::Refusal refusal{};
-  absl::StatusOr<admission::Permit> permit =
-      services_->admission->Admit(bytes, deadline, received_, wait, &refusal);
-  if (permit.ok()) {
-    permit_ = *std::move(permit);
-    return true;
-  }
-  services_->metrics->Rejected(Reason(refusal));
-  if (!absl::IsResourceExhausted(permit.status()) ||
-      bytes > services_->max_inflight_bytes) {
-    FinishWithError(permit.status());
-    return false;
-  }
-  code_ = permit.status().code();
-  responder_->FinishWithError(
-      ToOverloadStatus(permit.status(), services_->batcher->RetryAfter(flow),
-                       &*context_),
-      &finished_tag_);
+  const grpc::Status answer = rpc::Admit(*services_, bytes, flow, deadline,
+                                         received_, &*context_, &permit_);
+  if (answer.ok()) return true;
+  code_ = static_cast<absl::StatusCode>(answer.error_code());
+  responder_->FinishWithError(answer, &finished_tag_);
   return false;
 }
 
-absl::Status ComputeLossCall::CheckElements(
-    const kernels::Totals& totals) const {
-  if (segment.options.reject_nan_logits &&
-      totals.first_nan != kernels::kNoIndex) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("logits[", totals.first_nan,
-                     "]: NaN, and spec.nan_policy is NAN_POLICY_REJECT"));
-  }
-  if (totals.first_bad_target == kernels::kNoIndex) return absl::OkStatus();
-  const double value = kernels::TargetAt(segment, totals.first_bad_target);
-  return absl::InvalidArgumentError(absl::StrCat(
-      "targets[", totals.first_bad_target, "]: ", NumberText(value), " is not ",
-      segment.options.targets_in_unit_interval ? "in [0, 1]" : "finite"));
-}
-
 void ComputeLossCall::OnComputed(const batching::Computed& computed) {
-  if (absl::Status s = CheckElements(computed.totals); !s.ok()) {
+  if (absl::Status s = CheckElements(segment, computed.totals); !s.ok()) {
     FinishWithError(s);
   } else {
     FinishWithReply(computed);
@@ -181,6 +112,19 @@ void ComputeLossCall::FinishWithError(const absl::Status& status) {
   const grpc::Status answer = ToGrpcStatus(status, request_id());
   code_ = static_cast<absl::StatusCode>(answer.error_code());
   responder_->FinishWithError(answer, &finished_tag_);
+}
+
+bool ComputeLossCall::OnEvent(int event, bool ok) {
+  switch (event) {
+    case kRequest:
+      return Start();
+    case kFinished:
+      OnFinished(ok);
+      return false;
+    default:  // kDone
+      OnDone();
+      return false;
+  }
 }
 
 void ComputeLossCall::OnFinished(bool ok) {

@@ -14,6 +14,7 @@
 #include "server/base/buffer_pool.h"
 #include "server/batching/task.h"
 #include "server/rpc/loss_service.h"
+#include "server/rpc/rpc_call.h"
 #include "server/rpc/services.h"
 #include "server/rpc/validation.h"
 #include "server/rpc/wire_parser.h"
@@ -23,8 +24,7 @@ namespace lossd::rpc {
 // The call is the batching::Task. It is used again and again, so that a request
 // allocates little but what gRPC allocates.
 //
-//   Listen() -> kRequest -> Start() -> [batcher, executor] -> Finish ->
-//   kFinished, kDone
+//   Listen() -> kRequest -> [batcher, executor] -> Finish -> kFinished, kDone
 //
 // gRPC reports kFinished when the reply is out and kDone when the RPC is over
 // for the client (cancelled or not); after both the call has ended. All is
@@ -32,42 +32,31 @@ namespace lossd::rpc {
 // come from any thread, once, and touch the call no more after they have
 // started Finish. The permit goes back and the call is counted when it has
 // ended, hence exactly once.
-class ComputeLossCall final : public batching::Task {
+class ComputeLossCall final : public RpcCall, public batching::Task {
  public:
-  enum class Event { kRequest, kFinished, kDone };
-  // What comes out of the completion queue.
-  struct Tag {
-    ComputeLossCall* call;
-    Event event;
-  };
-
   // All borrowed.
   ComputeLossCall(const Services* services, LossService* service,
                   grpc::ServerCompletionQueue* queue);
 
-  // Waits for the next RPC. The call is new, or has ended and been reset.
-  void Listen();
-
-  // kRequest: validates, admits and enqueues. True if the batcher has it: the
-  // caller runs Batcher::RunInline() soon.
-  bool Start();
-
-  void OnFinished(bool ok);
-  void OnDone();
-  bool ended() const { return finished_ && done_; }
-
-  // After ended(): counts the call, gives back everything that it held.
-  void Reset();
+  void Listen() override;
+  bool OnEvent(int event, bool ok) override;
+  bool ended() const override { return finished_ && done_; }
+  void Reset() override;
 
   void OnComputed(const batching::Computed& computed) override;
   void OnDropped(const absl::Status& why) override;
 
  private:
+  enum Event { kFinished = kRequest + 1, kDone };
+
+  // kRequest: validates, admits and enqueues. True if the batcher has it.
+  bool Start();
+  void OnFinished(bool ok);
+  void OnDone();
   absl::Status Read();
   // Refuses by Finish with more than a status, hence returns whether it was
   // admitted.
   bool Admit();
-  absl::Status CheckElements(const kernels::Totals& totals) const;
   void FinishWithReply(const batching::Computed& computed);
   void FinishWithError(const absl::Status& status);
   absl::StatusCode FinalCode() const;
@@ -78,9 +67,9 @@ class ComputeLossCall final : public batching::Task {
   const Services* const services_;
   LossService* const service_;
   grpc::ServerCompletionQueue* const queue_;
-  Tag request_tag_{this, Event::kRequest};
-  Tag finished_tag_{this, Event::kFinished};
-  Tag done_tag_{this, Event::kDone};
+  Tag request_tag_{this, kRequest};
+  Tag finished_tag_{this, kFinished};
+  Tag done_tag_{this, kDone};
 
   // Made anew for each RPC.
   std::optional<grpc::ServerContext> context_;

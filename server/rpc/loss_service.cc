@@ -35,26 +35,12 @@ grpc::Status LossService::GetServerInfo(
   return Counted(*services_, Method::kGetServerInfo, received, status);
 }
 
-grpc::Status LossService::StreamLoss(
-    grpc::ServerContext* context,
-    grpc::ServerReaderWriter<v1::StreamLossResponse,
-                             v1::StreamLossRequest>* /*stream*/) {
-  const absl::Time received = services_->clock->Now();
-  services_->metrics->CallAccepted(Method::kStreamLoss);
-  absl::Status status = services_->authenticator->Check(*context);
-  if (status.ok()) {
-    status = absl::UnimplementedError(
-        "StreamLoss is not in this build; use ComputeLoss");
-  }
-  return Counted(*services_, Method::kStreamLoss, received, status);
-}
-
 void DescribeBuild(v1::GetServerInfoResponse* info) {
   for (const v1::LossKind kind : kLossKinds) info->add_loss_kinds(kind);
   for (const auto type : LogitsTypes()) info->add_logits_dtypes(ToProto(type));
   for (const auto type : TargetsTypes())
     info->add_targets_dtypes(ToProto(type));
-  info->set_supports_streaming(false);
+  info->set_supports_streaming(true);
   info->set_supports_shared_memory(false);
 }
 

@@ -1,5 +1,4 @@
-// The gRPC service: ComputeLoss as raw bytes on completion queues, the rest
-// plainly.
+// The gRPC service: losses as raw bytes on completion queues, the rest plainly.
 #ifndef LOSSD_SERVER_RPC_LOSS_SERVICE_H_
 #define LOSSD_SERVER_RPC_LOSS_SERVICE_H_
 
@@ -8,10 +7,11 @@
 
 namespace lossd::rpc {
 
-// ComputeLoss is answered by ComputeLossCall. GetServerInfo and StreamLoss are
-// rare and cheap: gRPC's own threads answer them. Thread-safe.
-class LossService final : public v1::LossService::WithRawMethod_ComputeLoss<
-                              v1::LossService::Service> {
+// ComputeLoss is answered by ComputeLossCall, StreamLoss by StreamLossCall.
+// GetServerInfo is rare and cheap: gRPC's own threads answer it. Thread-safe.
+class LossService final
+    : public v1::LossService::WithRawMethod_ComputeLoss<
+          v1::LossService::WithRawMethod_StreamLoss<v1::LossService::Service>> {
  public:
   // `services` is borrowed; `info` is what GetServerInfo answers.
   LossService(const Services* services, v1::GetServerInfoResponse info);
@@ -19,12 +19,6 @@ class LossService final : public v1::LossService::WithRawMethod_ComputeLoss<
   grpc::Status GetServerInfo(grpc::ServerContext* context,
                              const v1::GetServerInfoRequest* request,
                              v1::GetServerInfoResponse* response) override;
-
-  // UNIMPLEMENTED.
-  grpc::Status StreamLoss(
-      grpc::ServerContext* context,
-      grpc::ServerReaderWriter<v1::StreamLossResponse, v1::StreamLossRequest>*
-          stream) override;
 
  private:
   const Services* const services_;

@@ -24,15 +24,6 @@ struct Lent {
   Buffer buffer;  // declared last: it goes first
 };
 
-grpc::Slice Lend(Buffer buffer, const std::shared_ptr<BufferPool>& pool) {
-  void* data = buffer.data();
-  const size_t size = buffer.size();
-  auto lent = std::make_unique<Lent>(Lent{pool, std::move(buffer)});
-  return grpc::Slice(
-      data, size, [](void* owned) { delete static_cast<Lent*>(owned); },
-      lent.release());
-}
-
 void SetDuration(absl::Duration time, google::protobuf::Duration* out) {
   time = std::max(time, absl::ZeroDuration());
   out->set_seconds(absl::IDivDuration(time, absl::Seconds(1), &time));
@@ -122,6 +113,15 @@ class SliceList {
 };
 
 }  // namespace
+
+grpc::Slice Lend(Buffer buffer, const std::shared_ptr<BufferPool>& pool) {
+  void* data = buffer.data();
+  const size_t size = buffer.size();
+  auto lent = std::make_unique<Lent>(Lent{pool, std::move(buffer)});
+  return grpc::Slice(
+      data, size, [](void* owned) { delete static_cast<Lent*>(owned); },
+      lent.release());
+}
 
 absl::Status TakeResultBuffers(const ValidRequest& request, BufferPool& pool,
                                Buffer* losses, Buffer* gradient) {

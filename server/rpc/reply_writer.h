@@ -4,6 +4,7 @@
 #define LOSSD_SERVER_RPC_REPLY_WRITER_H_
 
 #include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/slice.h>
 
 #include <memory>
 
@@ -26,6 +27,10 @@ struct Reply {
   Buffer losses;    // with ValidRequest::wants_losses()
   Buffer gradient;  // with ValidRequest::wants_gradient()
 };
+
+// A slice over a buffer, which goes back to `pool` when gRPC has let go of it:
+// perhaps after the server is gone, hence the shared pointer.
+grpc::Slice Lend(Buffer buffer, const std::shared_ptr<BufferPool>& pool);
 
 // Memory for what the request wants back; the rest of the two stays empty.
 // RESOURCE_EXHAUSTED if the system has none left.

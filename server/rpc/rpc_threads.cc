@@ -2,6 +2,9 @@
 
 #include <utility>
 
+#include "server/rpc/compute_loss_call.h"
+#include "server/rpc/stream_loss_call.h"
+
 namespace lossd::rpc {
 
 RpcThread::RpcThread(const RpcThreadOptions& options, const Services* services,
@@ -10,7 +13,16 @@ RpcThread::RpcThread(const RpcThreadOptions& options, const Services* services,
     : options_(options),
       services_(services),
       service_(service),
-      queue_(std::move(queue)) {}
+      queue_(std::move(queue)),
+      methods_{{{&RpcThread::Make<ComputeLossCall>, options.listening_calls,
+                 options.max_spare_calls},
+                {&RpcThread::Make<StreamLossCall>, options.listening_streams,
+                 options.max_spare_streams}}} {}
+
+template <typename Call>
+std::unique_ptr<RpcCall> RpcThread::Make() const {
+  return std::make_unique<Call>(services_, service_, queue_.get());
+}
 
 void RpcThread::Start() {
   thread_ = std::thread([this] { Run(); });
@@ -58,48 +70,46 @@ void RpcThread::Run() {
 }
 
 void RpcThread::Handle(void* tag, bool ok) {
-  const auto [call, event] = *static_cast<ComputeLossCall::Tag*>(tag);
-  switch (event) {
-    case ComputeLossCall::Event::kRequest:
-      --listening_;
-      if (!ok) {  // the server is shutting down
-        stopping_ = true;
-        --calls_;
-        delete call;
-        return;
-      }
-      enqueued_ |= call->Start();
-      break;
-    case ComputeLossCall::Event::kFinished:
-      call->OnFinished(ok);
-      break;
-    case ComputeLossCall::Event::kDone:
-      call->OnDone();
-      break;
+  const auto [call, event] = *static_cast<RpcCall::Tag*>(tag);
+  if (event == RpcCall::kRequest) {
+    --listening_;
+    --methods_[static_cast<size_t>(call->method)].listening;
+    if (!ok) {  // the server is shutting down
+      stopping_ = true;
+      --calls_;
+      delete call;
+      return;
+    }
   }
+  enqueued_ |= call->OnEvent(event, ok);
   if (call->ended()) Retire(call);
 }
 
-void RpcThread::Retire(ComputeLossCall* call) {
-  std::unique_ptr<ComputeLossCall> owned(call);
+void RpcThread::Retire(RpcCall* call) {
+  std::unique_ptr<RpcCall> owned(call);
   owned->Reset();
   --calls_;
-  if (spare_.size() < static_cast<size_t>(options_.max_spare_calls)) {
-    spare_.push_back(std::move(owned));
+  Method& method = methods_[static_cast<size_t>(call->method)];
+  if (method.spare.size() < static_cast<size_t>(method.max_spare)) {
+    method.spare.push_back(std::move(owned));
   }
 }
 
 void RpcThread::KeepListening() {
-  for (; listening_ < options_.listening_calls; ++listening_, ++calls_) {
-    std::unique_ptr<ComputeLossCall> call;
-    if (spare_.empty()) {
-      call =
-          std::make_unique<ComputeLossCall>(services_, service_, queue_.get());
-    } else {
-      call = std::move(spare_.back());
-      spare_.pop_back();
+  for (size_t i = 0; i < methods_.size(); ++i) {
+    Method& method = methods_[i];
+    for (; method.listening < method.wanted;
+         ++method.listening, ++listening_, ++calls_) {
+      std::unique_ptr<RpcCall> call;
+      if (method.spare.empty()) {
+        call = (this->*method.make)();
+        call->method = static_cast<int>(i);
+      } else {
+        call = std::move(method.spare.back());
+        method.spare.pop_back();
+      }
+      call.release()->Listen();  // its tags bring it back
     }
-    call.release()->Listen();  // its tags bring it back
   }
 }
 

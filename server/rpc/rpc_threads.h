@@ -5,25 +5,28 @@
 #include <grpcpp/completion_queue.h>
 #include <grpcpp/server_builder.h>
 
+#include <array>
 #include <memory>
 #include <thread>
 #include <vector>
 
-#include "server/rpc/compute_loss_call.h"
 #include "server/rpc/loss_service.h"
+#include "server/rpc/rpc_call.h"
 #include "server/rpc/services.h"
 
 namespace lossd::rpc {
 
 struct RpcThreadOptions {
-  // Calls that wait for an RPC on each queue; one that arrives while none waits
-  // is held back by gRPC until the next round.
+  // Calls that wait for an RPC of each method on each queue; one that arrives
+  // while none waits is held back by gRPC until the next round.
   int listening_calls = 64;
+  int listening_streams = 4;
   // Events handled before the batcher is told: what arrives together is
   // enqueued together.
   int max_events_at_once = 64;
   // Calls that have ended and wait to be used again; more are freed.
   int max_spare_calls = 256;
+  int max_spare_streams = 8;
 };
 
 // One completion queue and the thread that serves it. All but Start() and
@@ -48,7 +51,18 @@ class RpcThread {
   void Run();
   void Handle(void* tag, bool ok);
   void KeepListening();
-  void Retire(ComputeLossCall* call);
+  void Retire(RpcCall* call);
+
+  // The calls of one method.
+  struct Method {
+    std::unique_ptr<RpcCall> (RpcThread::*make)() const;
+    int wanted;  // listening
+    int max_spare;
+    int listening = 0;
+    std::vector<std::unique_ptr<RpcCall>> spare;
+  };
+  template <typename Call>
+  std::unique_ptr<RpcCall> Make() const;
 
   const RpcThreadOptions options_;
   const Services* const services_;
@@ -57,8 +71,8 @@ class RpcThread {
 
   int calls_ =
       0;  // listening or busy; those own themselves, through their tags
-  int listening_ = 0;
-  std::vector<std::unique_ptr<ComputeLossCall>> spare_;
+  int listening_ = 0;  // of all methods
+  std::array<Method, 2> methods_;
   bool enqueued_ = false;  // the batcher was given something in this round
   bool stopping_ = false;  // gRPC takes no more RPCs
   std::thread thread_;     // last: it uses all of the above

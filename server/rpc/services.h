@@ -25,7 +25,6 @@ struct Services {
   observability::Metrics* metrics;
   const Authenticator* authenticator;
   std::shared_ptr<BufferPool> buffers;  // shared with the slices inside gRPC
-  int64_t max_inflight_bytes;  // a larger request can never be admitted
 };
 
 }  // namespace lossd::rpc

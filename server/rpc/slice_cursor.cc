@@ -58,6 +58,15 @@ void SliceCursor::Locate(uint64_t count, std::vector<kernels::Piece>* out) {
   }
 }
 
+void SliceCursor::Share(uint64_t count, std::vector<grpc::Slice>* out) {
+  while (count > 0) {
+    const size_t size = Chunk(count).size();
+    out->push_back(slices_[slice_].sub(offset_, offset_ + size));
+    Advance(size);
+    count -= size;
+  }
+}
+
 void AppendVarint(uint64_t value, std::string* out) {
   while (value >= 0x80) {
     out->push_back(static_cast<char>((value & 0x7f) | 0x80));

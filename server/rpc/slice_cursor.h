@@ -33,6 +33,9 @@ class SliceCursor {
   // Appends where `count` bytes, at most left(), lie; no empty pieces.
   void Locate(uint64_t count, std::vector<kernels::Piece>* out);
 
+  // Appends `count` bytes, at most left(), as slices that share their memory.
+  void Share(uint64_t count, std::vector<grpc::Slice>* out);
+
  private:
   // The bytes of the current slice that are left, at most `limit`; not empty
   // unless left() or `limit` is 0.

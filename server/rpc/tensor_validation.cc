@@ -23,33 +23,6 @@ constexpr ElementType kTargetsTypes[] = {
     ElementType::kFloat16, ElementType::kUint8,   ElementType::kBool,
     ElementType::kBit,     ElementType::kInt32,   ElementType::kInt64};
 
-// A 0 anywhere makes the tensor empty, however large the other dimensions are.
-absl::Status ReadShape(absl::string_view path, const v1::Tensor& tensor,
-                       CheckedTensor* checked) {
-  for (int i = 0; i < tensor.shape_size(); ++i) {
-    if (tensor.shape(i) < 0) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          path, ".shape: dimension ", i, " is ", tensor.shape(i), ", below 0"));
-    }
-    checked->dims.push_back(static_cast<uint64_t>(tensor.shape(i)));
-  }
-  if (std::find(checked->dims.begin(), checked->dims.end(), 0U) !=
-      checked->dims.end()) {
-    checked->count = 0;
-    return absl::OkStatus();
-  }
-  checked->count = 1;
-  for (const uint64_t dim : checked->dims) {
-    if (dim > kMaxElements / checked->count) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(path, ".shape: ", ShapeText(checked->dims),
-                       " is more than 2^60 elements"));
-    }
-    checked->count *= dim;
-  }
-  return absl::OkStatus();
-}
-
 absl::Status ReadValues(absl::string_view path, const v1::Tensor& tensor,
                         CheckedTensor* checked) {
   checked->as_values = true;
@@ -101,11 +74,37 @@ absl::Status ReadOnesShape(Field field, const v1::Tensor& tensor,
   }
   checked->as_ones = true;
   checked->has_shape = tensor.shape_size() > 0;
-  return checked->has_shape ? ReadShape(path, tensor, checked)
-                            : absl::OkStatus();
+  return checked->has_shape
+             ? ReadShape(path, tensor.shape(), &checked->dims, &checked->count)
+             : absl::OkStatus();
 }
 
 }  // namespace
+
+absl::Status ReadShape(absl::string_view path,
+                       const google::protobuf::RepeatedField<int64_t>& shape,
+                       Dims* dims, uint64_t* count) {
+  for (int i = 0; i < shape.size(); ++i) {
+    if (shape.Get(i) < 0) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          path, ".shape: dimension ", i, " is ", shape.Get(i), ", below 0"));
+    }
+    dims->push_back(static_cast<uint64_t>(shape.Get(i)));
+  }
+  if (std::find(dims->begin(), dims->end(), 0U) != dims->end()) {
+    *count = 0;
+    return absl::OkStatus();
+  }
+  *count = 1;
+  for (const uint64_t dim : *dims) {
+    if (dim > kMaxElements / *count) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          path, ".shape: ", ShapeText(*dims), " is more than 2^60 elements"));
+    }
+    *count *= dim;
+  }
+  return absl::OkStatus();
+}
 
 std::optional<ElementType> FromProto(v1::DataType dtype) {
   switch (dtype) {
@@ -216,7 +215,9 @@ absl::Status ReadTensor(Field field, const v1::Tensor& tensor,
   if (tensor.has_ones() || tensor.has_identity()) {
     return ReadOnesShape(field, tensor, checked);
   }
-  if (absl::Status status = ReadShape(path, tensor, checked); !status.ok())
+  if (absl::Status status =
+          ReadShape(path, tensor.shape(), &checked->dims, &checked->count);
+      !status.ok())
     return status;
   if (tensor.values_size() > 0) return ReadValues(path, tensor, checked);
   return ReadData(path, data, checked);

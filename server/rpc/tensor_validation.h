@@ -2,6 +2,8 @@
 #ifndef LOSSD_SERVER_RPC_TENSOR_VALIDATION_H_
 #define LOSSD_SERVER_RPC_TENSOR_VALIDATION_H_
 
+#include <google/protobuf/repeated_field.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -46,6 +48,13 @@ struct CheckedTensor {
 absl::Status ReadTensor(Field field, const v1::Tensor& tensor,
                         std::span<const kernels::Piece> data,
                         CheckedTensor* checked);
+
+// Dimensions, and their product: at most 2^60. A 0 anywhere makes the tensor
+// empty, however large the other dimensions are. INVALID_ARGUMENT begins with
+// `path`.
+absl::Status ReadShape(absl::string_view path,
+                       const google::protobuf::RepeatedField<int64_t>& shape,
+                       Dims* dims, uint64_t* count);
 
 // The dtypes that each role takes; targets take all.
 absl::Status CheckLogitsType(kernels::ElementType type);

@@ -6,73 +6,13 @@
 
 #include "server/rpc/kept_memory.h"
 #include "server/rpc/slice_cursor.h"
+#include "server/rpc/wire_walk.h"
 
 namespace lossd::rpc {
 namespace {
 
-// Wire types of protobuf's encoding.
-enum WireType : uint32_t {
-  kVarint = 0,
-  kFixed64 = 1,
-  kLength = 2,
-  kFixed32 = 5
-};
-
 constexpr uint32_t kFirstTensorField = 2;
 constexpr uint32_t kDataField = v1::Tensor::kDataFieldNumber;
-
-struct Tag {
-  uint32_t number;
-  uint32_t type;
-};
-
-// Field numbers take 29 bits; 0 is none.
-bool ReadTag(SliceCursor& cursor, Tag* tag) {
-  uint64_t value;
-  if (!cursor.ReadVarint(&value)) return false;
-  if (value > std::numeric_limits<uint32_t>::max() || value < 8) return false;
-  *tag = {static_cast<uint32_t>(value >> 3), static_cast<uint32_t>(value & 7)};
-  return true;
-}
-
-void AppendTag(Tag tag, std::string* out) {
-  AppendVarint(uint64_t{tag.number} << 3 | tag.type, out);
-}
-
-// A length that stays within the cursor and within `end`, bytes left at the end
-// of the enclosing message. The upper bound is that of the generated parser.
-bool ReadLength(SliceCursor& cursor, uint64_t end, uint64_t* length) {
-  return cursor.ReadVarint(length) && cursor.left() >= end &&
-         *length <= cursor.left() - end &&
-         *length <= std::numeric_limits<int32_t>::max() - 16;
-}
-
-// Copies a field as it is. False for what the walk does not know: groups,
-// truncation.
-bool CopyField(SliceCursor& cursor, Tag tag, uint64_t end, std::string* out) {
-  AppendTag(tag, out);
-  uint64_t value;
-  switch (tag.type) {
-    case kVarint:
-      if (!cursor.ReadVarint(&value)) return false;
-      AppendVarint(value, out);
-      return cursor.left() >= end;
-    case kFixed64:
-    case kFixed32: {
-      const uint64_t size = tag.type == kFixed64 ? 8 : 4;
-      if (cursor.left() < end + size) return false;
-      cursor.Copy(size, out);
-      return true;
-    }
-    case kLength:
-      if (!ReadLength(cursor, end, &value)) return false;
-      AppendVarint(value, out);
-      cursor.Copy(value, out);
-      return true;
-    default:
-      return false;
-  }
-}
 
 // Walks a tensor that ends where `end` bytes are left. Of repeated `data` the
 // last one counts, as everywhere in protobuf, also across repeated tensors.

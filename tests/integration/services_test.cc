@@ -160,19 +160,7 @@ TEST(GetServerInfo, TellsLimitsAndWhatIsComputed) {
                                    v1::LOSS_KIND_ASYMMETRIC));
   EXPECT_EQ(info.logits_dtypes_size(), 4);
   EXPECT_EQ(info.targets_dtypes_size(), 9);
-  EXPECT_FALSE(info.supports_streaming());
-}
-
-TEST(StreamLoss, SaysThatThisBuildLacksIt) {
-  RunningServer server;
-  grpc::ClientContext context;
-  const auto stream = server.stub().StreamLoss(&context);
-  stream->WritesDone();
-  v1::StreamLossResponse response;
-  EXPECT_FALSE(stream->Read(&response));
-  const grpc::Status status = stream->Finish();
-  EXPECT_EQ(status.error_code(), StatusCode::UNIMPLEMENTED);
-  EXPECT_THAT(status.error_message(), HasSubstr("StreamLoss"));
+  EXPECT_TRUE(info.supports_streaming());
 }
 
 TEST(Tokens, LetInWhoHasOne) {

@@ -3,9 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <limits>
+#include <random>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -78,6 +81,47 @@ TEST(Combine, KeepsWhatThePlainSumLoses) {
 }
 
 // In another order the ones are not lost in the large sum.
+TEST(TotalsAccumulator, GivesTheBitsOfCombineHoweverPartialsArePortioned) {
+  std::mt19937 random(11);
+  std::vector<BlockPartial> partials(500);
+  for (BlockPartial& partial : partials) {
+    partial.loss_sum = std::ldexp(static_cast<double>(random()) - 0x1p31,
+                                  static_cast<int>(random() % 80) - 40);
+    partial.weight_sum = static_cast<double>(random()) / 3;
+    partial.valid_count = random() % 2049;
+    partial.nonzero_weight_count = random() % 2049;
+    partial.nan_count = random() % 3;
+  }
+  const Totals whole = Combine(partials);
+  for (int round = 0; round < 20; ++round) {
+    TotalsAccumulator accumulator;
+    for (size_t at = 0; at < partials.size();) {
+      const size_t count =
+          std::min<size_t>(random() % 90, partials.size() - at);
+      accumulator.Add(std::span(partials).subspan(at, count));
+      at += count;
+    }
+    const Totals totals = accumulator.Sum();
+    EXPECT_EQ(totals.loss_sum, whole.loss_sum);
+    EXPECT_EQ(totals.weight_sum, whole.weight_sum);
+    EXPECT_EQ(totals.valid_count, whole.valid_count);
+    EXPECT_EQ(totals.nonzero_weight_count, whole.nonzero_weight_count);
+    EXPECT_EQ(totals.nan_count, whole.nan_count);
+  }
+}
+
+TEST(TotalsAccumulator, CountsIndicesFromTheFirstElementOfTheWhole) {
+  const BlockPartial none = {.valid_count = 2048};
+  const BlockPartial bad = {.first_nan = 5, .first_bad_target = 9};
+  TotalsAccumulator accumulator;
+  accumulator.Add({&none, 1});
+  EXPECT_EQ(accumulator.Sum().first_nan, kNoIndex);
+  accumulator.Add({&bad, 1}, 4096);
+  accumulator.Add({&bad, 1}, 8192);
+  EXPECT_EQ(accumulator.Sum().first_nan, 4101U);
+  EXPECT_EQ(accumulator.Sum().first_bad_target, 4105U);
+}
+
 TEST(Combine, AddsWeightSumsInOrder) {
   std::vector<BlockPartial> partials(3);
   partials[0].weight_sum = 0x1p53;

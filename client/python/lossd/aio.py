@@ -8,7 +8,7 @@ from typing import Any, Unpack
 import grpc
 from numpy.typing import ArrayLike
 
-from lossd import conversion
+from lossd import conversion, streaming
 from lossd.conversion import LossOptions, LossResult, Targets
 from lossd.errors import from_rpc_error
 from lossd.v1 import loss_service_pb2
@@ -18,7 +18,9 @@ class AsyncClient:
     """Calls one lossd server from one event loop. Close it, or use it in `async with`.
 
     `target` is HOST:PORT or unix:/path; `credentials` are a channel's, for a server with
-    TLS; `token` is sent as a bearer token.
+    TLS; `token` is sent as a bearer token. Tensors of more than `stream_above_bytes` go
+    through StreamLoss, in bounded memory of the server; a gradient whose normalizer is a
+    count that depends on the data is then scaled here, which rounds once more.
     """
 
     def __init__(
@@ -27,17 +29,24 @@ class AsyncClient:
         *,
         credentials: grpc.ChannelCredentials | None = None,
         token: str | None = None,
+        stream_above_bytes: int = streaming.STREAM_ABOVE_BYTES,
     ) -> None:
         options = conversion.CHANNEL_OPTIONS
         if credentials is None:
             self._channel = grpc.aio.insecure_channel(target, options)
         else:
             self._channel = grpc.aio.secure_channel(target, credentials, options)
+        self._stream_above_bytes = stream_above_bytes
         self._metadata = [("authorization", f"Bearer {token}")] if token else None
         self._compute_loss = self._channel.unary_unary(
             conversion.COMPUTE_LOSS,
             request_serializer=loss_service_pb2.ComputeLossRequest.SerializeToString,
             response_deserializer=loss_service_pb2.ComputeLossResponse.FromString,
+        )
+        self._stream_loss = self._channel.stream_stream(
+            conversion.STREAM_LOSS,
+            request_serializer=loss_service_pb2.StreamLossRequest.SerializeToString,
+            response_deserializer=loss_service_pb2.StreamLossResponse.FromString,
         )
         self._get_server_info = self._channel.unary_unary(
             conversion.GET_SERVER_INFO,
@@ -62,6 +71,9 @@ class AsyncClient:
         does not answer with a loss, ValueError or TypeError for arguments that cannot be
         sent.
         """
+        if streaming.total_bytes(logits, targets, dict(options)) > self._stream_above_bytes:
+            stream = streaming.LossStream(logits, targets, **options)
+            return await self._run(stream, timeout)
         request = conversion.to_request(logits, targets, **options)
         return conversion.to_result(await self._call(self._compute_loss, request, timeout))
 
@@ -72,6 +84,18 @@ class AsyncClient:
         return await self._call(
             self._get_server_info, loss_service_pb2.GetServerInfoRequest(), timeout
         )
+
+    async def _run(self, stream: streaming.LossStream, timeout: float | None) -> LossResult:
+        try:
+            # gRPC takes the messages in a task of its own while these are read.
+            responses = self._stream_loss(
+                stream.messages(), timeout=timeout, metadata=self._metadata
+            )
+            async for response in responses:
+                stream.add(response)
+        except grpc.RpcError as error:
+            raise from_rpc_error(error) from error
+        return stream.result()
 
     async def _call(self, method: Any, request: Any, timeout: float | None) -> Any:
         try:

@@ -19,6 +19,7 @@ except ImportError:
     _bfloat16 = None
 
 COMPUTE_LOSS = "/lossd.v1.LossService/ComputeLoss"
+STREAM_LOSS = "/lossd.v1.LossService/StreamLoss"
 GET_SERVER_INFO = "/lossd.v1.LossService/GetServerInfo"
 
 # Messages are as large as the server allows.
@@ -104,8 +105,17 @@ class LossResult:
     request_id: str
 
 
-def to_tensor(name: str, array: ArrayLike) -> tensor_pb2.Tensor:
-    """`array` as a message, copied. TypeError, naming `name`, for what cannot be sent."""
+@dataclass(frozen=True, eq=False)
+class WireTensor:
+    """A tensor as its bytes are sent; `data` is a view where the array is fit for it."""
+
+    data_type: Any
+    shape: tuple[int, ...]
+    data: memoryview
+
+
+def to_wire(name: str, array: ArrayLike) -> WireTensor:
+    """`array` as bytes. TypeError, naming `name`, for what cannot be sent."""
     if np.ma.isMaskedArray(array):
         raise TypeError(f"{name}: the mask of a masked array would be lost; use ignore_target")
     values, data_type = _values_of(array)
@@ -113,8 +123,14 @@ def to_tensor(name: str, array: ArrayLike) -> tensor_pb2.Tensor:
         known = ", ".join(["bfloat16", *(str(dtype.name) for dtype in _DATA_TYPES)])
         raise TypeError(f"{name}: dtype {values.dtype} is none of {known}")
     wire = values.dtype.newbyteorder("<")
-    data = np.ascontiguousarray(values, dtype=wire).tobytes()
-    return tensor_pb2.Tensor(dtype=data_type, shape=values.shape, data=data)
+    data = np.ascontiguousarray(values, dtype=wire).reshape(-1).view(np.uint8)
+    return WireTensor(data_type, values.shape, data.data)
+
+
+def to_tensor(name: str, array: ArrayLike) -> tensor_pb2.Tensor:
+    """`array` as a message, copied. TypeError, naming `name`, for what cannot be sent."""
+    wire = to_wire(name, array)
+    return tensor_pb2.Tensor(dtype=wire.data_type, shape=wire.shape, data=wire.data.tobytes())
 
 
 def _values_of(array: ArrayLike) -> tuple[NDArray[Any], Any]:
@@ -151,10 +167,14 @@ def to_targets(targets: Targets) -> tensor_pb2.Tensor:
 
 def to_array(tensor: tensor_pb2.Tensor) -> NDArray[Any]:
     """The elements of a reply's tensor, not copied where NumPy has their type."""
-    shape = tuple(tensor.shape)
-    if tensor.dtype != tensor_pb2.DATA_TYPE_BFLOAT16:
-        return np.frombuffer(tensor.data, dtype=_WIRE_TYPES[tensor.dtype]).reshape(shape)
-    halves = np.frombuffer(tensor.data, dtype="<u2").reshape(shape)
+    return from_wire(tensor.dtype, tuple(tensor.shape), tensor.data)
+
+
+def from_wire(data_type: Any, shape: tuple[int, ...], data: Any) -> NDArray[Any]:
+    """Elements from their bytes, not copied where NumPy has their type."""
+    if data_type != tensor_pb2.DATA_TYPE_BFLOAT16:
+        return np.frombuffer(data, dtype=_WIRE_TYPES[data_type]).reshape(shape)
+    halves = np.frombuffer(data, dtype="<u2").reshape(shape)
     if _bfloat16 is not None and sys.byteorder == "little":
         return halves.view(_bfloat16)
     return (halves.astype("<u4") << 16).view("<f4")
@@ -178,13 +198,8 @@ def _enum(enum: Any, prefix: str, argument: str, value: str) -> Any:
     return enum.Value(name)
 
 
-def to_request(
-    logits: ArrayLike,
-    targets: Targets,
+def to_spec(
     *,
-    weights: ArrayLike | None = None,
-    pos_weight: ArrayLike | None = None,
-    upstream_gradient: ArrayLike | None = None,
     kind: Kind = "sigmoid_cross_entropy",
     reduction: Reduction = "mean",
     normalizer: Normalizer = "elements",
@@ -201,9 +216,8 @@ def to_request(
     gradient_dtype: GradientType | np.dtype[Any] | type | None = None,
     nan_policy: NanPolicy = "reject",
     target_range: TargetRange = "unit_interval",
-    request_id: str = "",
-) -> loss_service_pb2.ComputeLossRequest:
-    """The arguments of compute_loss() as a message. ValueError names a bad argument."""
+) -> loss_spec_pb2.LossSpec:
+    """The options that say which loss. ValueError names a bad argument."""
     spec = loss_spec_pb2.LossSpec(
         kind=_enum(loss_spec_pb2.LossKind, "LOSS_KIND", "kind", kind),
         reduction=_enum(loss_spec_pb2.Reduction, "REDUCTION", "reduction", reduction),
@@ -228,8 +242,22 @@ def to_request(
         spec.focal_alpha = focal_alpha
     if ignore_target is not None:
         spec.ignore_target = ignore_target
+    return spec
+
+
+def to_request(
+    logits: ArrayLike,
+    targets: Targets,
+    *,
+    weights: ArrayLike | None = None,
+    pos_weight: ArrayLike | None = None,
+    upstream_gradient: ArrayLike | None = None,
+    request_id: str = "",
+    **spec: Any,
+) -> loss_service_pb2.ComputeLossRequest:
+    """The arguments of compute_loss() as a message. ValueError names a bad argument."""
     request = loss_service_pb2.ComputeLossRequest(
-        spec=spec,
+        spec=to_spec(**spec),
         logits=to_tensor("logits", logits),
         targets=to_targets(targets),
         request_id=request_id,

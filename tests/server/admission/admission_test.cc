@@ -57,6 +57,26 @@ TEST(Admission, AMovedPermitIsGivenBackOnce) {
   EXPECT_EQ(controller.inflight_requests(), 0);
 }
 
+TEST(Admission, APermitGrowsWithinTheBudgetAndShrinks) {
+  AdmissionController controller(
+      {.max_inflight_bytes = 100, .max_inflight_requests = 10});
+  Refusal refusal;
+  {
+    Permit permit = *Ask(controller, 60, &refusal);
+    EXPECT_TRUE(permit.Resize(100).ok());
+    EXPECT_EQ(controller.inflight_bytes(), 100);
+    const absl::Status refused = permit.Resize(101);
+    EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted);
+    EXPECT_EQ(permit.bytes(), 100);
+    EXPECT_EQ(controller.inflight_bytes(), 100);
+    EXPECT_TRUE(permit.Resize(10).ok());
+    EXPECT_EQ(controller.inflight_bytes(), 10);
+    EXPECT_EQ(controller.inflight_requests(), 1);
+  }
+  EXPECT_EQ(controller.inflight_bytes(), 0);
+  EXPECT_EQ(controller.inflight_requests(), 0);
+}
+
 TEST(Admission, FullBytesAreRefusedWithAllNumbersAndLeaveNothingBehind) {
   AdmissionController controller(
       {.max_inflight_bytes = 100, .max_inflight_requests = 10});

@@ -1,0 +1,197 @@
+"""Losses of tensors that are too large for a message; shared by both clients."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lossd import conversion
+from lossd.conversion import Execution, LossResult, Targets, WireTensor
+from lossd.targets import Bits, Identity, Ones, SparseMatrix
+from lossd.v1 import loss_service_pb2, loss_spec_pb2, tensor_pb2
+
+# Tensors that take more bytes go through StreamLoss.
+STREAM_ABOVE_BYTES = 64 << 20
+# Elements of a chunk: those of the server's window.
+_CHUNK_ELEMENTS = 1 << 17
+# Elements that are scaled in one go.
+_SCALE_ELEMENTS = 1 << 20
+
+_BITS = {
+    tensor_pb2.DATA_TYPE_FLOAT64: 64,
+    tensor_pb2.DATA_TYPE_INT64: 64,
+    tensor_pb2.DATA_TYPE_BFLOAT16: 16,
+    tensor_pb2.DATA_TYPE_FLOAT16: 16,
+    tensor_pb2.DATA_TYPE_UINT8: 8,
+    tensor_pb2.DATA_TYPE_BOOL: 8,
+    tensor_pb2.DATA_TYPE_BIT: 1,
+}
+
+
+def total_bytes(logits: ArrayLike, targets: Targets, options: dict[str, Any]) -> int:
+    """What the tensors take, about: lists of numbers, which are never large, count as 0."""
+    operands = (options.get(name) for name in ("weights", "pos_weight", "upstream_gradient"))
+    packed = len(targets.packed) if isinstance(targets, Bits) else 0
+    return packed + sum(_bytes_of(array) for array in (logits, targets, *operands))
+
+
+def _bytes_of(array: Any) -> int:
+    if hasattr(array, "element_size"):  # PyTorch's, old and new
+        return int(array.element_size() * array.nelement())
+    return int(getattr(array, "nbytes", 0))
+
+
+def _byte_size(data_type: Any, elements: int) -> int:
+    return (elements * _BITS.get(data_type, 32) + 7) // 8
+
+
+class LossStream:
+    """One loss by StreamLoss: the messages to send, and the result of those that come.
+
+    Tensors of the logits' shape are sent in chunks, cut from the caller's memory; what is
+    broadcast, and targets by their ones, go whole in the header.
+    """
+
+    def __init__(
+        self,
+        logits: ArrayLike,
+        targets: Targets,
+        *,
+        weights: ArrayLike | None = None,
+        pos_weight: ArrayLike | None = None,
+        upstream_gradient: ArrayLike | None = None,
+        request_id: str = "",
+        **spec: Any,
+    ) -> None:
+        wire = conversion.to_wire("logits", logits)
+        self._shape = wire.shape
+        self._elements = math.prod(wire.shape)
+        self._in_chunks: dict[str, WireTensor] = {"logits": wire}
+        self._header = loss_service_pb2.StreamLossHeader(
+            spec=conversion.to_spec(**spec),
+            shape=wire.shape,
+            logits_dtype=wire.data_type,
+            request_id=request_id,
+        )
+        self._add_targets(targets)
+        operands = {
+            "weights": weights,
+            "pos_weight": pos_weight,
+            "upstream_gradient": upstream_gradient,
+        }
+        for name, array in operands.items():
+            if array is not None:
+                self._add_operand(name, array)
+        self._summary: loss_service_pb2.StreamLossSummary | None = None
+        self._gradient = self._landing(
+            self._header.spec.gradient != loss_spec_pb2.GRADIENT_MODE_OMIT,
+            self._header.spec.gradient_dtype or wire.data_type,
+        )
+        self._losses = self._landing(
+            self._header.spec.reduction == loss_spec_pb2.REDUCTION_NONE, wire.data_type
+        )
+
+    def _add_targets(self, targets: Targets) -> None:
+        if isinstance(targets, Identity | Ones | SparseMatrix):
+            self._header.targets.CopyFrom(conversion.to_targets(targets))
+            return
+        if isinstance(targets, Bits):
+            wire = WireTensor(tensor_pb2.DATA_TYPE_BIT, targets.shape, memoryview(targets.packed))
+        else:
+            wire = conversion.to_wire("targets", targets)
+        self._header.targets_dtype = wire.data_type
+        self._header.targets_shape.extend(wire.shape)
+        self._in_chunks["targets"] = wire
+
+    def _add_operand(self, name: str, array: ArrayLike) -> None:
+        wire = conversion.to_wire(name, array)
+        if wire.shape == self._shape and self._elements > 1:
+            setattr(self._header, f"{name}_dtype", wire.data_type)
+            self._in_chunks[name] = wire
+        else:
+            getattr(self._header, name).CopyFrom(conversion.to_tensor(name, array))
+
+    def _landing(self, wanted: bool, data_type: Any) -> _Landing | None:
+        if not wanted:
+            return None
+        return _Landing(data_type, self._shape, _byte_size(data_type, self._elements))
+
+    def messages(self) -> Iterator[loss_service_pb2.StreamLossRequest]:
+        """The header, then the chunks."""
+        yield loss_service_pb2.StreamLossRequest(header=self._header)
+        for first in range(0, self._elements, _CHUNK_ELEMENTS):
+            end = first + _CHUNK_ELEMENTS
+            last = end >= self._elements
+            chunk = loss_service_pb2.StreamLossChunk()
+            for name, wire in self._in_chunks.items():
+                begin = _byte_size(wire.data_type, first)
+                stop = len(wire.data) if last else _byte_size(wire.data_type, end)
+                setattr(chunk, name, wire.data[begin:stop].tobytes())
+            yield loss_service_pb2.StreamLossRequest(chunk=chunk)
+
+    def add(self, response: loss_service_pb2.StreamLossResponse) -> None:
+        """One message of the server's."""
+        part = response.WhichOneof("part")
+        if part == "gradient" and self._gradient is not None:
+            self._gradient.add(response.gradient)
+        elif part == "losses" and self._losses is not None:
+            self._losses.add(response.losses)
+        elif part == "summary":
+            self._summary = response.summary
+
+    def result(self) -> LossResult:
+        """After the stream has ended well."""
+        summary = self._summary
+        if summary is None:
+            raise RuntimeError("the stream ended without its summary")
+        gradient = None if self._gradient is None else self._gradient.array()
+        if gradient is not None and summary.HasField("gradient_scale"):
+            gradient = _scaled(gradient, summary.gradient_scale)
+        return LossResult(
+            loss=summary.loss,
+            losses=None if self._losses is None else self._losses.array(),
+            gradient=gradient,
+            normalizer=summary.normalizer,
+            valid_count=summary.valid_count,
+            nan_count=summary.nan_count,
+            execution=Execution(summary.backend, 0, 0, timedelta(), timedelta()),
+            request_id=summary.request_id,
+        )
+
+
+class _Landing:
+    """Where results go as they arrive."""
+
+    def __init__(self, data_type: Any, shape: tuple[int, ...], size: int) -> None:
+        self._data_type = data_type
+        self._shape = shape
+        self._bytes = np.empty(size, np.uint8)
+        self._arrived = 0
+
+    def add(self, data: bytes) -> None:
+        end = self._arrived + len(data)
+        self._bytes[self._arrived : end] = np.frombuffer(data, np.uint8)
+        self._arrived = end
+
+    def array(self) -> NDArray[Any]:
+        if self._arrived != len(self._bytes):
+            raise RuntimeError(f"{self._arrived} bytes of results of {len(self._bytes)}")
+        array = conversion.from_wire(self._data_type, self._shape, self._bytes.data)
+        array.flags.writeable = False
+        return array
+
+
+def _scaled(gradient: NDArray[Any], scale: float) -> NDArray[Any]:
+    """Multiplied in float64 and rounded once, a part at a time."""
+    scaled = np.empty_like(gradient)
+    source, target = gradient.reshape(-1), scaled.reshape(-1)
+    for first in range(0, source.size, _SCALE_ELEMENTS):
+        part = slice(first, first + _SCALE_ELEMENTS)
+        target[part] = source[part].astype(np.float64) * scale
+    scaled.flags.writeable = False
+    return scaled

@@ -1,0 +1,75 @@
+#include "server/rpc/admit.h"
+
+#include <chrono>
+#include <string_view>
+#include <utility>
+
+#include "absl/hash/hash.h"
+#include "absl/status/statusor.h"
+#include "server/rpc/status.h"
+
+namespace lossd::rpc {
+namespace {
+
+std::string_view Reason(admission::Refusal refusal) {
+  switch (refusal) {
+    case admission::Refusal::kBytes:
+      return "bytes";
+    case admission::Refusal::kRequests:
+      return "requests";
+    case admission::Refusal::kDeadline:
+      return "deadline";
+    case admission::Refusal::kDraining:
+      return "draining";
+  }
+  return "draining";
+}
+
+}  // namespace
+
+absl::Time DeadlineOf(const grpc::ServerContext& context) {
+  const auto deadline = context.deadline();
+  return deadline == std::chrono::system_clock::time_point::max()
+             ? absl::InfiniteFuture()
+             : absl::FromChrono(deadline);
+}
+
+uint64_t FlowOf(const grpc::ServerContext& context) {
+  return absl::HashOf(context.peer());
+}
+
+grpc::Status Admit(const Services& services, int64_t bytes, uint64_t flow,
+                   absl::Time deadline, absl::Time received,
+                   grpc::ServerContext* context, admission::Permit* permit) {
+  // The queue is asked only by those who could not wait for it.
+  const absl::Duration wait = deadline == absl::InfiniteFuture()
+                                  ? absl::ZeroDuration()
+                                  : services.batcher->ExpectedWait(flow);
+  admission::Refusal refusal{};
+  absl::StatusOr<admission::Permit> admitted =
+      services.admission->Admit(bytes, deadline, received, wait, &refusal);
+  if (admitted.ok()) {
+    *permit = *std::move(admitted);
+    return grpc::Status::OK;
+  }
+  services.metrics->Rejected(Reason(refusal));
+  if (!absl::IsResourceExhausted(admitted.status()) ||
+      services.admission->NeverFits(bytes)) {
+    return ToGrpcStatus(admitted.status(), {});
+  }
+  return OverloadStatus(services, admitted.status(), flow, context);
+}
+
+grpc::Status OverloadStatus(const Services& services,
+                            const absl::Status& status, uint64_t flow,
+                            grpc::ServerContext* context) {
+  return ToOverloadStatus(status, services.batcher->RetryAfter(flow), context);
+}
+
+absl::Status GoneStatus(absl::Time deadline, absl::Time now) {
+  return now >= deadline
+             ? absl::DeadlineExceededError("the deadline passed")
+             : absl::CancelledError("the client cancelled the request");
+}
+
+}  // namespace lossd::rpc

@@ -1,0 +1,21 @@
+// What the kernels find wrong with elements, in words.
+#ifndef LOSSD_SERVER_RPC_ELEMENT_ERRORS_H_
+#define LOSSD_SERVER_RPC_ELEMENT_ERRORS_H_
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "kernels/sigmoid_loss.h"
+
+namespace lossd::rpc {
+
+// INVALID_ARGUMENT that names the first NaN logit, if the segment rejects them,
+// or else the first bad target. `totals` are the segment's; its element 0 is
+// element `first_element` of the client's tensor.
+absl::Status CheckElements(const kernels::Segment& segment,
+                           const kernels::Totals& totals,
+                           uint64_t first_element = 0);
+
+}  // namespace lossd::rpc
+
+#endif  // LOSSD_SERVER_RPC_ELEMENT_ERRORS_H_

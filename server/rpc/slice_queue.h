@@ -1,0 +1,32 @@
+// Bytes that have arrived and wait, in the slices in which they came.
+#ifndef LOSSD_SERVER_RPC_SLICE_QUEUE_H_
+#define LOSSD_SERVER_RPC_SLICE_QUEUE_H_
+
+#include <grpcpp/support/slice.h>
+
+#include <cstdint>
+#include <deque>
+#include <vector>
+
+namespace lossd::rpc {
+
+// First in, first out. No byte is copied. Not thread-safe.
+class SliceQueue {
+ public:
+  uint64_t bytes() const { return bytes_; }
+
+  void Append(grpc::Slice slice);
+
+  // Moves the first `count` bytes, at most bytes(), to the end of `out`.
+  void Take(uint64_t count, std::vector<grpc::Slice>* out);
+
+  void Clear();
+
+ private:
+  std::deque<grpc::Slice> slices_;  // none is empty
+  uint64_t bytes_ = 0;
+};
+
+}  // namespace lossd::rpc
+
+#endif  // LOSSD_SERVER_RPC_SLICE_QUEUE_H_

@@ -1,0 +1,277 @@
+#include "server/rpc/stream_loss_call.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "server/observability/log.h"
+#include "server/rpc/admit.h"
+#include "server/rpc/element_errors.h"
+#include "server/rpc/status.h"
+#include "server/rpc/stream_reply.h"
+
+namespace lossd::rpc {
+
+using observability::Method;
+
+StreamLossCall::StreamLossCall(const Services* services, LossService* service,
+                               grpc::ServerCompletionQueue* queue)
+    : services_(services), service_(service), queue_(queue) {
+  for (size_t i = 0; i < windows_.size(); ++i) {
+    windows_[i] = std::make_unique<StreamWindow>(
+        queue, Tag{this, kFirstWindow + static_cast<int>(i)});
+  }
+}
+
+void StreamLossCall::Listen() {
+  context_.emplace();
+  stream_.emplace(&*context_);
+  context_->AsyncNotifyWhenDone(&done_tag_);
+  service_->RequestStreamLoss(&*context_, &*stream_, queue_, queue_,
+                              &request_tag_);
+}
+
+bool StreamLossCall::OnEvent(int event, bool ok) {
+  enqueued_ = false;
+  switch (event) {
+    case kRequest:
+      OnRequest();
+      break;
+    case kRead:
+      OnRead(ok);
+      break;
+    case kWritten:
+      OnWritten(ok);
+      break;
+    case kFinished:
+      now_.finished = true;
+      now_.sent = ok;
+      break;
+    case kDone:
+      OnDone();
+      break;
+    default:
+      windows_[static_cast<size_t>(event - kFirstWindow)]->state =
+          StreamWindow::State::kBack;
+  }
+  Advance();
+  return enqueued_;
+}
+
+void StreamLossCall::OnRequest() {
+  now_.received = services_->clock->Now();
+  now_.deadline = DeadlineOf(*context_);
+  now_.flow = FlowOf(*context_);
+  services_->metrics->CallAccepted(Method::kStreamLoss);
+  if (absl::Status s = services_->authenticator->Check(*context_); !s.ok())
+    Fail(s);
+}
+
+void StreamLossCall::OnRead(bool ok) {
+  now_.reading = false;
+  if (now_.failure) return;
+  absl::Status status;
+  if (ok) {
+    services_->metrics->BytesReceived(
+        static_cast<int64_t>(message_buffer_.Length()));
+    status = TakeMessage();
+  } else {
+    now_.half_closed = true;
+    status = CheckComplete();
+  }
+  if (!status.ok()) Fail(status);
+}
+
+void StreamLossCall::OnWritten(bool ok) {
+  now_.writing = false;
+  // Nobody reads any more; kDone says why, and counts.
+  if (!ok) Fail(absl::CancelledError("the client went away"));
+}
+
+void StreamLossCall::OnDone() {
+  now_.done = true;
+  if (!now_.finishing && context_->IsCancelled()) {
+    Fail(GoneStatus(now_.deadline, services_->clock->Now()));
+  }
+}
+
+void StreamLossCall::Advance() {
+  if (!now_.failure && plan_) {
+    WriteResults();
+    if (!now_.failure) SendWindows();
+  }
+  if (now_.failure) {
+    if (now_.writing || now_.finishing) return;
+    now_.finishing = true;
+    stream_->Finish(*now_.failure, &finished_tag_);
+    return;
+  }
+  const bool room = now_.newest - now_.oldest < kMaxWindows;
+  if (room && !now_.reading && !now_.half_closed) {
+    now_.reading = true;
+    stream_->Read(&message_buffer_, &read_tag_);
+  }
+  if (now_.half_closed && now_.oldest == now_.newest && !now_.writing &&
+      !now_.finishing) {
+    WriteSummary();
+  }
+}
+
+bool StreamLossCall::NextWindowIsHere() const {
+  const uint64_t count = NextCount();
+  if (count == 0) return false;
+  for (int i = 0; i < kFieldCount; ++i) {
+    const Field field = static_cast<Field>(i);
+    if (plan_->streamed(field) &&
+        queues_[i].bytes() < plan_->ByteSize(field, count)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+uint64_t StreamLossCall::NextCount() const {
+  return std::min(kWindowElements, plan_->element_count() - now_.next_element);
+}
+
+void StreamLossCall::SendWindows() {
+  while (now_.newest - now_.oldest < kMaxWindows && NextWindowIsHere()) {
+    StreamWindow& next = window(now_.newest);
+    const uint64_t count = NextCount();
+    for (int i = 0; i < kFieldCount; ++i) {
+      const Field field = static_cast<Field>(i);
+      if (!plan_->streamed(field)) continue;
+      queues_[i].Take(plan_->ByteSize(field, count), &next.memory.slices[i]);
+    }
+    next.first_element = now_.next_element;
+    next.held_bytes = plan_->ArrivingBytes(count);
+    now_.next_element += count;
+    next.deadline = now_.deadline;
+    next.flow = now_.flow;
+    ++now_.newest;
+    absl::Status made =
+        plan_->MakeWindow(next.first_element, count, *services_->buffers,
+                          &next.memory, &next.segment);
+    if (!made.ok()) return Fail(made);
+    enqueued_ = true;
+    next.Send(*services_->batcher);
+  }
+}
+
+void StreamLossCall::WriteResults() {
+  while (now_.oldest < now_.newest && !now_.writing) {
+    StreamWindow& oldest = window(now_.oldest);
+    if (oldest.state != StreamWindow::State::kBack) return;
+    if (!std::exchange(now_.settled, true)) {
+      if (absl::Status s = Settle(oldest); !s.ok()) return Fail(s);
+    }
+    if (plan_->wants_losses() && !std::exchange(now_.losses_sent, true)) {
+      return Write(v1::StreamLossResponse::kLossesFieldNumber,
+                   std::move(oldest.memory.losses));
+    }
+    if (oldest.memory.gradient.size() > 0) {
+      return Write(v1::StreamLossResponse::kGradientFieldNumber,
+                   std::move(oldest.memory.gradient));
+    }
+    now_.settled = now_.losses_sent = false;
+    ++now_.oldest;
+    Free(oldest);
+  }
+}
+
+// A window that is back goes into the totals, or says what is wrong.
+absl::Status StreamLossCall::Settle(StreamWindow& window) {
+  if (!window.outcome().ok()) return window.outcome();
+  const kernels::Totals totals = kernels::Combine(window.partials);
+  absl::Status status =
+      CheckElements(window.segment, totals, window.first_element);
+  if (!status.ok()) return status;
+  now_.totals.Add(window.partials, window.first_element);
+  now_.backend = window.backend();
+  return absl::OkStatus();
+}
+
+void StreamLossCall::Free(StreamWindow& window) {
+  now_.held -= window.held_bytes;
+  window.Clear();
+  // Never more than before: it cannot fail.
+  if (ChargedBytes() < permit_.bytes()) {
+    permit_.Resize(ChargedBytes()).IgnoreError();
+  }
+}
+
+void StreamLossCall::Write(uint32_t field, Buffer payload) {
+  const grpc::ByteBuffer bytes =
+      WriteStreamBytes(field, std::move(payload), services_->buffers);
+  services_->metrics->BytesSent(static_cast<int64_t>(bytes.Length()));
+  now_.writing = true;
+  stream_->Write(bytes, &written_tag_);
+}
+
+void StreamLossCall::WriteSummary() {
+  v1::StreamLossSummary summary = plan_->Summarize(now_.totals.Sum());
+  const std::string_view backend =
+      now_.backend.empty() ? services_->backend : now_.backend;
+  summary.set_backend(backend.data(), backend.size());
+  const grpc::ByteBuffer bytes = WriteStreamSummary(std::move(summary));
+  services_->metrics->BytesSent(static_cast<int64_t>(bytes.Length()));
+  now_.finishing = true;
+  stream_->WriteAndFinish(bytes, grpc::WriteOptions(), grpc::Status::OK,
+                          &finished_tag_);
+}
+
+void StreamLossCall::Fail(const absl::Status& status) {
+  FailWith(ToGrpcStatus(status, plan_ ? plan_->request_id() : ""));
+}
+
+void StreamLossCall::FailWith(const grpc::Status& answer) {
+  if (now_.failure || now_.finishing) return;
+  now_.failure = answer;
+  now_.code = static_cast<absl::StatusCode>(answer.error_code());
+  for (const auto& window : windows_) {
+    if (window->state == StreamWindow::State::kOut &&
+        services_->batcher->Remove(window.get())) {
+      window->state = StreamWindow::State::kBack;
+    }
+  }
+}
+
+bool StreamLossCall::windows_out() const {
+  return std::any_of(windows_.begin(), windows_.end(), [](const auto& window) {
+    return window->state == StreamWindow::State::kOut;
+  });
+}
+
+bool StreamLossCall::ended() const {
+  return now_.finished && now_.done && !now_.reading && !now_.writing &&
+         !windows_out();
+}
+
+absl::StatusCode StreamLossCall::FinalCode() const {
+  if (now_.sent && !context_->IsCancelled()) return now_.code;
+  return GoneStatus(now_.deadline, services_->clock->Now()).code();
+}
+
+void StreamLossCall::Reset() {
+  const absl::Duration latency = services_->clock->Now() - now_.received;
+  const absl::StatusCode code = FinalCode();
+  services_->metrics->CallFinished(Method::kStreamLoss, code, latency);
+  if (observability::LogsRequests()) {
+    observability::LogRequest(
+        absl::StrCat("StreamLoss ", absl::StatusCodeToString(code), " of ",
+                     now_.next_element, " elements in ",
+                     absl::FormatDuration(latency)),
+        plan_ ? std::string(plan_->request_id()) : std::string());
+  }
+  for (const auto& window : windows_) window->Clear();
+  for (SliceQueue& queue : queues_) queue.Clear();
+  permit_ = admission::Permit();
+  message_.Clear();
+  message_buffer_.Clear();
+  plan_.reset();
+  stream_.reset();
+  context_.reset();
+  now_ = Progress();
+}
+
+}  // namespace lossd::rpc

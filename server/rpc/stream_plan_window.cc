@@ -1,0 +1,131 @@
+// The part of StreamPlan that makes windows.
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "server/rpc/broadcast_copy.h"
+#include "server/rpc/stream_plan.h"
+
+namespace lossd::rpc {
+namespace {
+
+absl::Status TakeBuffer(uint64_t bytes, BufferPool& pool, Buffer* buffer) {
+  if (buffer->size() != bytes) *buffer = pool.Take(bytes);
+  if (buffer->size() == bytes) return absl::OkStatus();
+  return absl::ResourceExhaustedError(absl::StrCat(
+      "the server has no memory left for a window of ", bytes, " bytes"));
+}
+
+// Whatever the shape is, a window is one dimension; an operand of one element
+// is repeated.
+void SetOperand(const kernels::Tensor& tensor, uint64_t stride,
+                kernels::Operand* operand) {
+  operand->tensor = tensor;
+  operand->strides[0] = stride;
+}
+
+}  // namespace
+
+absl::Status StreamPlan::MakeWindow(uint64_t first, uint64_t count,
+                                    BufferPool& pool, WindowMemory* memory,
+                                    kernels::Segment* segment) const {
+  *segment = pattern_;
+  segment->element_count = count;
+  segment->shape.dims[0] = count;
+  PointAt(Field::kLogits, memory, &segment->logits);
+  if (streamed(Field::kTargets)) {
+    PointAt(Field::kTargets, memory, &segment->targets);
+  } else {
+    segment->ones = OnesWithin(first, count, &memory->ones);
+  }
+  kernels::Operand* const operands[] = {&segment->weights, &segment->pos_weight,
+                                        &segment->upstream};
+  for (int i = 0; i < 3; ++i) {
+    const Field field =
+        static_cast<Field>(static_cast<int>(Field::kWeights) + i);
+    const Source& source = of(field);
+    if (source.expands()) {
+      if (absl::Status s = Expand(field, first, count, pool, memory); !s.ok())
+        return s;
+    }
+    if (source.streamed || source.expands()) {
+      kernels::Tensor tensor;
+      PointAt(field, memory, &tensor);
+      SetOperand(tensor, 1, operands[i]);
+    } else if (source.whole.present) {
+      SetOperand(source.whole.tensor, 0, operands[i]);
+    }
+  }
+  if (wants_gradient_) {
+    absl::Status s = TakeBuffer(kernels::ByteSize(whole_.gradient_type, count),
+                                pool, &memory->gradient);
+    if (!s.ok()) return s;
+    segment->gradient = memory->gradient.data();
+  }
+  if (wants_losses()) {
+    absl::Status s =
+        TakeBuffer(ByteSize(Field::kLogits, count), pool, &memory->losses);
+    if (!s.ok()) return s;
+    segment->losses = memory->losses.data();
+  }
+  return absl::OkStatus();
+}
+
+void StreamPlan::PointAt(Field field, WindowMemory* memory,
+                         kernels::Tensor* tensor) const {
+  const size_t index = static_cast<size_t>(field);
+  tensor->type = of(field).type;
+  if (!streamed(field)) {
+    tensor->pieces = std::span(&memory->expanded_piece[index], 1);
+    return;
+  }
+  std::vector<kernels::Piece>& pieces = memory->pieces[index];
+  pieces.clear();
+  for (const grpc::Slice& slice : memory->slices[index]) {
+    pieces.push_back(std::as_bytes(std::span(slice.begin(), slice.size())));
+  }
+  tensor->pieces = pieces;
+}
+
+absl::Status StreamPlan::Expand(Field field, uint64_t first, uint64_t count,
+                                BufferPool& pool, WindowMemory* memory) const {
+  const size_t index = static_cast<size_t>(field);
+  const Source& source = of(field);
+  Buffer& buffer = memory->expanded[index];
+  const uint64_t bytes = kernels::ByteSize(source.type, count);
+  if (absl::Status s = TakeBuffer(bytes, pool, &buffer); !s.ok()) return s;
+  CopyBroadcast(dims_, source.strides, kernels::ByteSize(source.type, 1),
+                source.whole.tensor.pieces[0].data(), first, count,
+                buffer.data());
+  memory->expanded_piece[index] = kernels::Piece(buffer.data(), buffer.size());
+  return absl::OkStatus();
+}
+
+kernels::Ones StreamPlan::OnesWithin(uint64_t first, uint64_t count,
+                                     std::vector<uint64_t>* indices) const {
+  const kernels::Ones& ones = whole_.ones;
+  kernels::Ones within;
+  indices->clear();
+  if (!ones.indices.empty()) {
+    const auto from =
+        std::lower_bound(ones.indices.begin(), ones.indices.end(), first);
+    const auto to = std::lower_bound(from, ones.indices.end(), first + count);
+    for (auto it = from; it != to; ++it) indices->push_back(*it - first);
+    within.indices = *indices;
+    return within;
+  }
+  // Of the progression, those from number `skipped` on and below the end.
+  const uint64_t skipped =
+      first <= ones.first
+          ? 0
+          : (first - ones.first + ones.stride - 1) / ones.stride;
+  if (skipped >= ones.count) return within;
+  const uint64_t next = ones.first + skipped * ones.stride;
+  if (next >= first + count) return within;
+  within.first = next - first;
+  within.stride = ones.stride;
+  within.count = std::min(ones.count - skipped,
+                          (first + count - 1 - next) / ones.stride + 1);
+  return within;
+}
+
+}  // namespace lossd::rpc

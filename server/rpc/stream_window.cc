@@ -1,0 +1,40 @@
+#include "server/rpc/stream_window.h"
+
+#include "server/rpc/kept_memory.h"
+
+namespace lossd::rpc {
+
+void StreamWindow::Send(batching::Batcher& batcher) {
+  state = State::kOut;
+  batcher.Enqueue(this, /*may_run_inline=*/true);
+}
+
+void StreamWindow::OnComputed(const batching::Computed& computed) {
+  outcome_ = absl::OkStatus();
+  backend_ = computed.backend;
+  HandBack();
+}
+
+void StreamWindow::OnDropped(const absl::Status& why) {
+  outcome_ = why;
+  HandBack();
+}
+
+// Nothing is touched after the alarm is set: the stream may end with it.
+void StreamWindow::HandBack() {
+  back_.Set(queue_, gpr_time_0(GPR_CLOCK_MONOTONIC), &tag_);
+}
+
+void StreamWindow::Clear() {
+  state = State::kFree;
+  held_bytes = 0;
+  segment = kernels::Segment();
+  for (auto& slices : memory.slices) ClearForReuse(slices);
+  for (auto& pieces : memory.pieces) ClearForReuse(pieces);
+  for (Buffer& buffer : memory.expanded) buffer = Buffer();
+  ClearForReuse(memory.ones);
+  memory.gradient = Buffer();
+  memory.losses = Buffer();
+}
+
+}  // namespace lossd::rpc

@@ -1,0 +1,133 @@
+// The C++ client's own way through a stream.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "client/cpp/client.h"
+#include "client/cpp/stream_writer.h"
+#include "tests/integration/running_server.h"
+
+namespace lossd {
+namespace {
+
+using client::LossRequest;
+using client::TensorView;
+
+class StreamClient : public testing::Test {
+ protected:
+  StreamClient() {
+    for (size_t i = 0; i < logits_.size(); ++i) {
+      logits_[i] = static_cast<float>(static_cast<int>(i * 37 % 201) - 100) / 8;
+      targets_[i] = static_cast<float>(i % 2);
+      weights_[i] = static_cast<float>(i % 4);
+    }
+  }
+
+  std::unique_ptr<client::Client> ClientThatStreamsAbove(int64_t bytes) {
+    return *client::Client::Create(
+        {.target = server_.server().address(), .stream_above_bytes = bytes});
+  }
+
+  void ExpectSameBits(const LossRequest& request) {
+    auto unary = ClientThatStreamsAbove(1 << 30)->ComputeLoss(request);
+    auto stream = ClientThatStreamsAbove(0)->ComputeLoss(request);
+    ASSERT_TRUE(unary.ok()) << unary.status();
+    ASSERT_TRUE(stream.ok()) << stream.status();
+    EXPECT_EQ(stream->loss, unary->loss);
+    EXPECT_EQ(stream->normalizer, unary->normalizer);
+    EXPECT_EQ(stream->valid_count, unary->valid_count);
+    EXPECT_EQ(stream->execution.backend(), unary->execution.backend());
+    ASSERT_EQ(stream->gradient.has_value(), unary->gradient.has_value());
+    if (unary->gradient) {
+      EXPECT_EQ(stream->gradient->shape(), unary->gradient->shape());
+      EXPECT_TRUE(std::ranges::equal(stream->gradient->Contiguous(),
+                                     unary->gradient->Contiguous()));
+    }
+    ASSERT_EQ(stream->losses.has_value(), unary->losses.has_value());
+    if (unary->losses) {
+      EXPECT_TRUE(std::ranges::equal(stream->losses->Contiguous(),
+                                     unary->losses->Contiguous()));
+    }
+  }
+
+  static constexpr int64_t kRows = 1001, kColumns = 301;
+  std::vector<float> logits_ = std::vector<float>(kRows * kColumns);
+  std::vector<float> targets_ = logits_, weights_ = logits_;
+  RunningServer server_;
+  LossRequest request_{
+      .logits = TensorView::Of<float>(logits_, {kRows, kColumns}),
+      .targets = TensorView::Of<float>(targets_, {kRows, kColumns})};
+};
+
+TEST_F(StreamClient, GetsTheBitsOfTheUnaryCall) {
+  ExpectSameBits(request_);
+  EXPECT_TRUE(RunningServer::Eventually([this] {
+    return server_.Counter("lossd_requests_total", "StreamLoss") == 1;
+  }));
+}
+
+TEST_F(StreamClient, SendsWeightsOfEveryShape) {
+  request_.weights = TensorView::Of<float>(weights_, {kRows, kColumns});
+  request_.pos_weight =
+      TensorView::Of<float>(std::span(weights_).first(kColumns));
+  request_.upstream_gradient =
+      TensorView::Of<float>(std::span(weights_).subspan(3, 1));
+  ExpectSameBits(request_);
+}
+
+TEST_F(StreamClient, GetsLossesAndTakesIdentityTargets) {
+  request_.spec.set_reduction(v1::REDUCTION_NONE);
+  request_.spec.set_gradient_dtype(v1::DATA_TYPE_BFLOAT16);
+  request_.upstream_gradient =
+      TensorView::Of<float>(weights_, {kRows, kColumns});
+  request_.targets = client::IdentityTargets{2};
+  ExpectSameBits(request_);
+}
+
+TEST_F(StreamClient, ScalesWhatOnlyTheEndKnows) {
+  request_.spec.set_normalizer(v1::NORMALIZER_WEIGHT_SUM);
+  request_.weights = TensorView::Of<float>(weights_, {kRows, kColumns});
+  auto unary = ClientThatStreamsAbove(1 << 30)->ComputeLoss(request_);
+  auto stream = ClientThatStreamsAbove(0)->ComputeLoss(request_);
+  ASSERT_TRUE(unary.ok() && stream.ok()) << unary.status() << stream.status();
+  EXPECT_EQ(stream->loss, unary->loss);
+  const std::span<const float> expected = *unary->gradient->As<float>();
+  const std::span<const float> gradient = *stream->gradient->As<float>();
+  ASSERT_EQ(gradient.size(), expected.size());
+  for (size_t i = 0; i < gradient.size(); ++i) {
+    ASSERT_NEAR(gradient[i], expected[i], std::fabs(expected[i]) * 0x1p-22);
+  }
+}
+
+TEST_F(StreamClient, PutsTheGradientWhereItIsWanted) {
+  std::vector<float> gradient(logits_.size());
+  auto unary = ClientThatStreamsAbove(1 << 30)->ComputeLoss(request_);
+  auto stream = ClientThatStreamsAbove(0)->ComputeLoss(
+      request_,
+      {.gradient_destination = std::as_writable_bytes(std::span(gradient))});
+  ASSERT_TRUE(unary.ok() && stream.ok());
+  EXPECT_TRUE(std::ranges::equal(gradient, *unary->gradient->As<float>()));
+}
+
+TEST_F(StreamClient, PassesTheServersErrorsOn) {
+  logits_[200000] = NAN;
+  const auto nan = ClientThatStreamsAbove(0)->ComputeLoss(request_);
+  EXPECT_EQ(nan.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(nan.status().message()),
+              testing::HasSubstr("logits[200000]: NaN"));
+  request_.targets =
+      TensorView::Of<float>(std::span(targets_).first(kRows), {kRows});
+  const auto shape = ClientThatStreamsAbove(0)->ComputeLoss(request_);
+  EXPECT_THAT(std::string(shape.status().message()),
+              testing::HasSubstr("targets_shape: [1001]"));
+}
+
+TEST_F(StreamClient, EndsAtItsDeadline) {
+  const auto result = ClientThatStreamsAbove(0)->ComputeLoss(
+      request_, {.deadline = absl::Now() - absl::Seconds(1)});
+  EXPECT_EQ(result.status().code(), absl::StatusCode::kDeadlineExceeded);
+}
+
+}  // namespace
+}  // namespace lossd

@@ -72,7 +72,7 @@ LOSSD_ELEMENT_FN Sides<Ops> Smoothed(const Sides<Ops>& sides,
 // clang-format on
 
 // True if the parameters make a loss of powers the cross-entropy itself.
-LOSSD_ELEMENT_FN bool IsCrossEntropy(const LossParameters& parameters) {
+LOSSD_ELEMENT_FN bool HasNoPowers(const LossParameters& parameters) {
   return parameters.gamma_positive == 0 && parameters.gamma_negative == 0 &&
          parameters.alpha_positive == 1 && parameters.alpha_negative == 1 &&
          parameters.margin == 0;
@@ -83,15 +83,17 @@ LOSSD_ELEMENT_FN bool IsCrossEntropy(const LossParameters& parameters) {
 template <class Ops, class Use>
 LOSSD_ELEMENT_FN auto WithLoss(LossKind kind, const LossParameters& parameters,
                                Use use) {
-  if (IsCrossEntropy(parameters)) kind = LossKind::kSigmoidCrossEntropy;
-  switch (kind) {
+  switch (kind) {  // without a default: the compiler names a kind left out
+    case LossKind::kSigmoidCrossEntropy:
+      break;
     case LossKind::kSigmoidFocal:
+      if (HasNoPowers(parameters)) break;
       return use(FocalLoss<Ops>(parameters));
     case LossKind::kAsymmetric:
+      if (HasNoPowers(parameters)) break;
       return parameters.margin == 0
                  ? use(AsymmetricLoss<Ops>(parameters))
                  : use(AsymmetricMarginLoss<Ops>(parameters));
-    default:
-      return use(CrossEntropyLoss<Ops>(parameters));
   }
+  return use(CrossEntropyLoss<Ops>(parameters));
 }

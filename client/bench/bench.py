@@ -8,7 +8,6 @@ whether every measurement could be taken.
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import os
 import sys
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import pytorch_peer
 from chart import save_chart
+from machine import describe_machine
 from measurements import MEASUREMENTS, Effort, Result, meets_floor
 from programs import Programs
 
@@ -39,23 +39,11 @@ def parse_arguments() -> argparse.Namespace:
     return arguments
 
 
-def describe_machine() -> dict[str, object]:
-    models = [
-        line.split(":", 1)[1].strip()
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        if line.startswith("model name")
-    ]
-    return {
-        "cpu": models[0] if models else "unknown",
-        "cores": os.cpu_count() or 1,
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "pytorch": pytorch_peer.version(),
-    }
-
-
 def format_row(result: Result) -> str:
     floor = MEASUREMENTS[result.name].floor
-    goal = f"< {floor:g}" if result.unit == "MB" else f">= {floor:g}"
+    goal = "reported"
+    if floor is not None:
+        goal = f"< {floor:g}" if result.unit == "MB" else f">= {floor:g}"
     verdict = "" if meets_floor(result) else "  MISSED"
     return (
         f"{result.name:32} {result.ours:>14,.1f} {result.peer:>14,.1f} {result.unit:12}"
@@ -66,7 +54,7 @@ def format_row(result: Result) -> str:
 def main() -> int:
     arguments = parse_arguments()
     arguments.out_dir.mkdir(parents=True, exist_ok=True)
-    machine = describe_machine()
+    machine = {**describe_machine(), "pytorch": pytorch_peer.version()}
     print(", ".join(f"{key}: {value}" for key, value in machine.items()))
     print(f"{'name':32} {'ours':>14} {'peer':>14} {'unit':12}{'ratio':>8}  goal", flush=True)
     programs = Programs(

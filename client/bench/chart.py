@@ -20,7 +20,8 @@ def save_chart(results: Sequence[Result], machine: Mapping[str, object], path: P
         # A memory that shrank is drawn as one that did not grow.
         axes.barh(row, max(result.ratio, 0.0), color=color)
         floor = MEASUREMENTS[result.name].floor
-        axes.plot([floor, floor], [row - 0.4, row + 0.4], color="black", linewidth=2)
+        if floor is not None:
+            axes.plot([floor, floor], [row - 0.4, row + 0.4], color="black", linewidth=2)
     labels = [f"{result.name}   {result.ratio:.2f}" for result in results]
     axes.set_yticks(range(len(results)), labels)
     axes.invert_yaxis()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,7 @@ class Server:
 
     target: str
     pid: int
+    metrics: str = ""  # HOST:PORT of /metrics, where there is one
 
     def resident_bytes(self) -> int:
         """Resident memory, as the kernel counts it."""
@@ -33,6 +35,11 @@ class Server:
                 return int(line.split()[1]) * 1024
         raise RuntimeError(f"process {self.pid} has no {name}")
 
+    def cpu_seconds(self) -> float:
+        """What all its threads have used so far, in user and kernel mode, in clock ticks' steps."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
 
 @dataclass(frozen=True)
 class Programs:
@@ -43,7 +50,7 @@ class Programs:
     server_threads: int
 
     @contextlib.contextmanager
-    def lossd(self) -> Iterator[Server]:
+    def lossd(self, *flags: str) -> Iterator[Server]:
         with self._serve(
             [
                 str(self.build_dir / "server" / "lossd"),
@@ -51,6 +58,7 @@ class Programs:
                 "--metrics_listen=127.0.0.1:0",
                 "--backend=cpu",
                 f"--rpc_threads={self.server_threads}",
+                *flags,
             ]
         ) as server:
             yield server
@@ -77,7 +85,7 @@ class Programs:
             words = process.stdout.readline().split()
             if words[1:3] != ["listening", "on"]:
                 raise RuntimeError(f"{name} did not start: see {log.name}")
-            yield Server(target=words[3], pid=process.pid)
+            yield Server(words[3], process.pid, words[6] if len(words) > 6 else "")
         finally:
             process.send_signal(signal.SIGTERM)
             try:

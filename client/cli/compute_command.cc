@@ -170,6 +170,11 @@ ExitCode SendAndPrint(Send send) {
 
 ExitCode RunCompute() {
   if (const std::string path = absl::GetFlag(FLAGS_request); !path.empty()) {
+    if (!absl::GetFlag(FLAGS_logits).empty() ||
+        !absl::GetFlag(FLAGS_targets).empty()) {
+      return ReportUsage(absl::InvalidArgumentError(
+          "--request: the file says everything; leave --logits and --targets"));
+    }
     const auto request = ReadJsonRequest(path);
     if (!request.ok()) return ReportUsage(request.status());
     return SendAndPrint([&](client::Client& client, const auto& options) {

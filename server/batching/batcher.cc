@@ -47,7 +47,7 @@ Batch::~Batch() {
 void Batch::PutBack(Task* task) { batcher_->PutBack(task); }
 
 Batcher::Batcher(const BatcherOptions& options, const Clock* clock)
-    : options_(options), clock_(clock) {}
+    : options_(options), clock_(clock), queue_(options.flow_quantum_elements) {}
 
 Batcher::~Batcher() {
   absl::MutexLock lock(&mu_);
@@ -135,10 +135,9 @@ void Batcher::DropQueued(const absl::Status& why) {
     Tasks tasks;
     {
       absl::MutexLock lock(&mu_);
-      while (queue_.first_untouched() != nullptr &&
-             tasks.size() < kMaxDroppedAtOnce) {
-        tasks.push_back(queue_.first_untouched());
-        queue_.PopFirstUntouched();
+      while (queue_.oldest() != nullptr && tasks.size() < kMaxDroppedAtOnce) {
+        tasks.push_back(queue_.oldest());
+        queue_.Remove(queue_.oldest());
       }
       if (Finished()) WakeAsNeeded(clock_->Now());
     }
@@ -162,16 +161,18 @@ int Batcher::busy_executors() const {
   return out_;
 }
 
-absl::Duration Batcher::ExpectedWait() const {
+absl::Duration Batcher::ExpectedWait(uint64_t flow) const {
   absl::MutexLock lock(&mu_);
   if (queue_.empty() && out_ < options_.executors) return absl::ZeroDuration();
-  return cost_.Estimate(queue_.requests() + requests_out_,
-                        queue_.elements() + elements_out_) /
+  const Work ahead = queue_.Ahead(flow);
+  return cost_.Estimate(ahead.requests + requests_out_,
+                        ahead.elements + elements_out_) /
          options_.executors;
 }
 
-absl::Duration Batcher::RetryAfter() const {
-  return std::clamp(ExpectedWait(), absl::Milliseconds(10), absl::Seconds(10));
+absl::Duration Batcher::RetryAfter(uint64_t flow) const {
+  return std::clamp(ExpectedWait(flow), absl::Milliseconds(10),
+                    absl::Seconds(10));
 }
 
 void Batcher::PutBack(Task* task) {
@@ -197,8 +198,10 @@ QueueView Batcher::View() const {
   view.elements = queue_.elements();
   view.begun = queue_.has_begun();
   view.closed = closed_;
-  view.oldest = queue_.oldest();
-  if (const Task* first = queue_.first_untouched(); first != nullptr) {
+  if (const Task* oldest = queue_.oldest(); oldest != nullptr) {
+    view.oldest = oldest->enqueued;
+  }
+  if (const Task* first = queue_.first_to_expire(); first != nullptr) {
     view.earliest_deadline = first->deadline;
   }
   view.time_to_compute = cost_.Estimate(view.requests, view.elements);
@@ -212,18 +215,18 @@ bool Batcher::Finished() const {
 
 Batcher::Tasks Batcher::PopExpired(absl::Time now) {
   Tasks expired;
-  Task* first = queue_.first_untouched();
+  Task* first = queue_.first_to_expire();
   while (first != nullptr && IsExpired(first->deadline, now) &&
          expired.size() < kMaxDroppedAtOnce) {
-    queue_.PopFirstUntouched();
+    queue_.Remove(first);
     expired.push_back(first);
-    first = queue_.first_untouched();
+    first = queue_.first_to_expire();
   }
   return expired;
 }
 
 void Batcher::TryTake(absl::Time now, std::optional<Batch>* batch) {
-  const Task* first = queue_.first_untouched();
+  const Task* first = queue_.first_to_expire();
   // More than one go of expired ones: they are dropped before anything is
   // taken.
   if (first != nullptr && IsExpired(first->deadline, now)) return;

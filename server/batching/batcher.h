@@ -72,10 +72,10 @@ class Batcher {
   Batcher(const BatcherOptions& options, const Clock* clock);
   ~Batcher();  // closed and empty by then
 
-  // Puts a task of at least one block in the queue, ordered by deadline, then
-  // by arrival, and lets an idle executor know, unless `may_run_inline` and the
-  // caller promises to call RunInline() next. After Close() the task is dropped
-  // as UNAVAILABLE.
+  // Puts a task of at least one block in the queue (flows take turns; within a
+  // flow by deadline, then by arrival), and lets an idle executor know, unless
+  // `may_run_inline` and the caller promises to call RunInline() next. After
+  // Close() the task is dropped as UNAVAILABLE.
   void Enqueue(Task* task, bool may_run_inline = false);
 
   // Takes a task out of the queue if none of its blocks was given out: the
@@ -106,14 +106,14 @@ class Batcher {
   int64_t queued_elements() const;
   int busy_executors() const;
 
-  // How long a task enqueued now would wait: what is queued and out, at the
-  // cost of the last batches; nothing while an executor is idle. For hopeless
-  // deadlines.
-  absl::Duration ExpectedWait() const;
+  // How long a task of this flow enqueued now would wait: what is out, and what
+  // is queued and would be taken before it, at the cost of the last batches;
+  // nothing while an executor is idle. For hopeless deadlines.
+  absl::Duration ExpectedWait(uint64_t flow) const;
 
   // When a client that was refused should come again: ExpectedWait(), within 10
   // ms and 10 s.
-  absl::Duration RetryAfter() const;
+  absl::Duration RetryAfter(uint64_t flow) const;
 
  private:
   friend class Batch;

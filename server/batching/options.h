@@ -29,6 +29,11 @@ struct BatcherOptions {
   // them (RunInline); 0: never. Waking another thread costs more than such a
   // batch.
   int64_t max_inline_elements = 0;
+  // What a flow is given in one turn while others wait (deficit.h): about 30 us
+  // of one core, which is how long each other flow makes a small request wait.
+  // A batch goes on across turns, so a small quantum costs no coalescing; but
+  // below this the bookkeeping of a turn would begin to show.
+  int64_t flow_quantum_elements = int64_t{1} << 15;
 };
 
 }  // namespace lossd::batching

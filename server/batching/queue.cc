@@ -19,12 +19,16 @@ void TaskQueue::Insert(Task* task) {
   task->place = {.arrival = arrivals_++, .untouched = true, .older = newest_};
   (newest_ != nullptr ? newest_->place.newer : oldest_) = task;
   newest_ = task;
-  untouched_.insert(KeyOf(task));
+  if (task->deadline != absl::InfiniteFuture()) {
+    expiring_.insert(TaskKey(task));
+  }
+  flows_.Add(task);
   elements_ += ElementsLeft(*task);
 }
 
 bool TaskQueue::Remove(Task* task) {
   if (!task->place.untouched) return false;
+  flows_.Remove(task);
   Unlink(task);
   elements_ -= ElementsLeft(*task);
   return true;
@@ -37,16 +41,17 @@ void TaskQueue::PutBack(Task* task) {
 }
 
 int64_t TaskQueue::requests() const {
-  return static_cast<int64_t>(begun_.size() + untouched_.size());
+  return static_cast<int64_t>(begun_.size()) + flows_.waiting().requests;
 }
 
 Task* TaskQueue::head() const {
-  return begun_.empty() ? untouched_.begin()->task : begun_.front();
+  return begun_.empty() ? flows_.next() : begun_.front();
 }
 
 Portion TaskQueue::GiveOut(uint64_t blocks) {
   Task* task = head();
   if (task->place.untouched) {
+    flows_.TakeNext();
     Unlink(task);
     begun_.push_front(task);
   }
@@ -60,18 +65,22 @@ Portion TaskQueue::GiveOut(uint64_t blocks) {
   return portion;
 }
 
-Task* TaskQueue::first_untouched() const {
-  return untouched_.empty() ? nullptr : untouched_.begin()->task;
+Task* TaskQueue::first_to_expire() const {
+  return expiring_.empty() ? nullptr : expiring_.begin()->task;
 }
 
-void TaskQueue::PopFirstUntouched() { Remove(first_untouched()); }
-
-absl::Time TaskQueue::oldest() const {
-  return oldest_ == nullptr ? absl::InfiniteFuture() : oldest_->enqueued;
+Work TaskQueue::Ahead(uint64_t flow) const {
+  // What is begun goes first.
+  Work ahead = flows_.Ahead(flow);
+  ahead.requests += static_cast<int64_t>(begun_.size());
+  ahead.elements += elements_ - flows_.waiting().elements;
+  return ahead;
 }
 
 void TaskQueue::Unlink(Task* task) {
-  untouched_.erase(KeyOf(task));
+  if (task->deadline != absl::InfiniteFuture()) {
+    expiring_.erase(TaskKey(task));
+  }
   Task::Place& place = task->place;
   (place.older != nullptr ? place.older->place.newer : oldest_) = place.newer;
   (place.newer != nullptr ? place.newer->place.older : newest_) = place.older;

@@ -4,10 +4,10 @@
 
 #include <cstdint>
 #include <deque>
-#include <tuple>
 
 #include "absl/container/btree_set.h"
-#include "absl/time/time.h"
+#include "server/batching/flows.h"
+#include "server/batching/options.h"
 #include "server/batching/task.h"
 
 namespace lossd::batching {
@@ -21,13 +21,17 @@ struct Portion {
 
 // First the tasks that were begun, in the order in which they came to be so: at
 // most one that is partly given out, and those put back for computing. They
-// neither leave nor expire. Then the untouched ones by deadline, then by
-// arrival.
+// neither leave nor expire. Then the untouched ones: flows take turns
+// (flows.h), and within a flow by deadline, then by arrival.
 //
 // Insert, Remove and the head's advance are O(log n); nothing is O(n). Not
 // thread-safe. Tasks are borrowed.
 class TaskQueue {
  public:
+  explicit TaskQueue(
+      int64_t flow_quantum = BatcherOptions().flow_quantum_elements)
+      : flows_(flow_quantum) {}
+
   // A task of at least one block, prepared and with `enqueued` set.
   void Insert(Task* task);
 
@@ -38,7 +42,7 @@ class TaskQueue {
   // head.
   void PutBack(Task* task);
 
-  bool empty() const { return begun_.empty() && untouched_.empty(); }
+  bool empty() const { return begun_.empty() && flows_.empty(); }
   bool has_begun() const { return !begun_.empty(); }
   int64_t requests() const;
   int64_t elements() const { return elements_; }  // not given out
@@ -49,35 +53,27 @@ class TaskQueue {
   // one.
   Portion GiveOut(uint64_t blocks);
 
-  // The untouched task with the earliest deadline, or null; and without it.
-  Task* first_untouched() const;
-  void PopFirstUntouched();
+  // The untouched task with the earliest deadline, whatever its flow; null: no
+  // untouched task has one.
+  Task* first_to_expire() const;
 
-  // When the longest-waiting untouched task came; infinite future: there is
-  // none.
-  absl::Time oldest() const;
+  // The untouched task that has waited longest, or null.
+  Task* oldest() const { return oldest_; }
+
+  // What would go out before a task of this flow that came now, about.
+  Work Ahead(uint64_t flow) const;
 
  private:
-  struct Key {
-    absl::Time deadline;
-    uint64_t arrival;
-    Task* task;
-    bool operator<(const Key& other) const {
-      return std::tie(deadline, arrival) <
-             std::tie(other.deadline, other.arrival);
-    }
-  };
-  static Key KeyOf(Task* task) {
-    return {task->deadline, task->place.arrival, task};
-  }
-  // Out of the untouched, without touching the counts.
+  // Out of the arrivals and of those that expire.
   void Unlink(Task* task);
 
   uint64_t arrivals_ = 0;
   int64_t elements_ = 0;
   std::deque<Task*> begun_;
-  absl::btree_set<Key> untouched_;
-  // The untouched by arrival, linked through Task::place.
+  // The untouched: in the order in which they are taken; those of them that
+  // have a deadline; and by arrival, linked through Task::place.
+  Flows flows_;
+  absl::btree_set<TaskKey> expiring_;
   Task* oldest_ = nullptr;
   Task* newest_ = nullptr;
 };

@@ -13,6 +13,8 @@
 
 namespace lossd::batching {
 
+struct Flow;
+
 // What became of a task whose blocks were computed.
 struct Computed {
   kernels::Totals totals;
@@ -42,6 +44,9 @@ class Task {
   // --- set by the owner before Enqueue(), constant after it ---
   kernels::Segment segment;
   absl::Time deadline = absl::InfiniteFuture();
+  // Whose it is: tasks of one connection have one number, and flows share the
+  // executors fairly (flows.h).
+  uint64_t flow = 0;
 
   // --- owned by the batcher, guarded by its mutex ---
   absl::Time enqueued;      // Enqueue() sets it
@@ -50,6 +55,7 @@ class Task {
   struct Place {
     uint64_t arrival = 0;
     bool untouched = false;  // in the queue, and no block of it was given out
+    Flow* in = nullptr;      // its flow, while it is untouched
     Task* older = nullptr;   // neighbours by arrival among the untouched
     Task* newer = nullptr;
   } place;

@@ -4,6 +4,7 @@
 #include <string_view>
 #include <utility>
 
+#include "absl/hash/hash.h"
 #include "absl/status/statusor.h"
 #include "server/rpc/status.h"
 
@@ -33,13 +34,17 @@ absl::Time DeadlineOf(const grpc::ServerContext& context) {
              : absl::FromChrono(deadline);
 }
 
-grpc::Status Admit(const Services& services, int64_t bytes, absl::Time deadline,
-                   absl::Time received, grpc::ServerContext* context,
-                   admission::Permit* permit) {
+uint64_t FlowOf(const grpc::ServerContext& context) {
+  return absl::HashOf(context.peer());
+}
+
+grpc::Status Admit(const Services& services, int64_t bytes, uint64_t flow,
+                   absl::Time deadline, absl::Time received,
+                   grpc::ServerContext* context, admission::Permit* permit) {
   // The queue is asked only by those who could not wait for it.
   const absl::Duration wait = deadline == absl::InfiniteFuture()
                                   ? absl::ZeroDuration()
-                                  : services.batcher->ExpectedWait();
+                                  : services.batcher->ExpectedWait(flow);
   admission::Refusal refusal{};
   absl::StatusOr<admission::Permit> admitted =
       services.admission->Admit(bytes, deadline, received, wait, &refusal);
@@ -52,13 +57,13 @@ grpc::Status Admit(const Services& services, int64_t bytes, absl::Time deadline,
       services.admission->NeverFits(bytes)) {
     return ToGrpcStatus(admitted.status(), {});
   }
-  return OverloadStatus(services, admitted.status(), context);
+  return OverloadStatus(services, flow, admitted.status(), context);
 }
 
-grpc::Status OverloadStatus(const Services& services,
+grpc::Status OverloadStatus(const Services& services, uint64_t flow,
                             const absl::Status& status,
                             grpc::ServerContext* context) {
-  return ToOverloadStatus(status, services.batcher->RetryAfter(), context);
+  return ToOverloadStatus(status, services.batcher->RetryAfter(flow), context);
 }
 
 absl::Status GoneStatus(absl::Time deadline, absl::Time now) {

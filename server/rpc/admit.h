@@ -17,14 +17,18 @@ namespace lossd::rpc {
 // The client's, or the infinite future.
 absl::Time DeadlineOf(const grpc::ServerContext& context);
 
+// A connection is known by its peer's address and port; gRPC has no cheaper
+// name for it. All connections of a Unix socket have the same one.
+uint64_t FlowOf(const grpc::ServerContext& context);
+
 // Asks for a permit. What is not OK is the call's answer; of a full budget it
 // says when to come again, also in the trailers of `context`.
-grpc::Status Admit(const Services& services, int64_t bytes, absl::Time deadline,
-                   absl::Time received, grpc::ServerContext* context,
-                   admission::Permit* permit);
+grpc::Status Admit(const Services& services, int64_t bytes, uint64_t flow,
+                   absl::Time deadline, absl::Time received,
+                   grpc::ServerContext* context, admission::Permit* permit);
 
 // The same answer for a budget that filled up later.
-grpc::Status OverloadStatus(const Services& services,
+grpc::Status OverloadStatus(const Services& services, uint64_t flow,
                             const absl::Status& status,
                             grpc::ServerContext* context);
 

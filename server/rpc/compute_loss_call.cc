@@ -29,6 +29,7 @@ void ComputeLossCall::Listen() {
 bool ComputeLossCall::Start() {
   received_ = services_->clock->Now();
   deadline = DeadlineOf(*context_);
+  flow = FlowOf(*context_);
   services_->metrics->CallAccepted(Method::kComputeLoss);
   services_->metrics->BytesReceived(static_cast<int64_t>(message_.Length()));
   if (absl::Status status = Read(); !status.ok()) {
@@ -70,8 +71,8 @@ bool ComputeLossCall::Admit() {
   const int64_t bytes =
       static_cast<int64_t>(message_.Length() + parser_.decoded_bytes() +
                            request_.converted_bytes() + request_.reply_bytes());
-  const grpc::Status answer =
-      rpc::Admit(*services_, bytes, deadline, received_, &*context_, &permit_);
+  const grpc::Status answer = rpc::Admit(*services_, bytes, flow, deadline,
+                                         received_, &*context_, &permit_);
   if (answer.ok()) return true;
   code_ = static_cast<absl::StatusCode>(answer.error_code());
   responder_->FinishWithError(answer, &finished_tag_);

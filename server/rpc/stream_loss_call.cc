@@ -61,6 +61,7 @@ bool StreamLossCall::OnEvent(int event, bool ok) {
 void StreamLossCall::OnRequest() {
   now_.received = services_->clock->Now();
   now_.deadline = DeadlineOf(*context_);
+  now_.flow = FlowOf(*context_);
   services_->metrics->CallAccepted(Method::kStreamLoss);
   if (absl::Status s = services_->authenticator->Check(*context_); !s.ok())
     Fail(s);
@@ -146,6 +147,7 @@ void StreamLossCall::SendWindows() {
     next.held_bytes = plan_->ArrivingBytes(count);
     now_.next_element += count;
     next.deadline = now_.deadline;
+    next.flow = now_.flow;
     ++now_.newest;
     absl::Status made =
         plan_->MakeWindow(next.first_element, count, *services_->buffers,

@@ -35,8 +35,8 @@ absl::Status StreamLossCall::TakeHeader() {
   now_.reserved = now_.held + 2 * plan_->ArrivingBytes(count);
   now_.made = plan_->MadeBytes(count);
   const grpc::Status admitted =
-      Admit(*services_, ChargedBytes(), now_.deadline, services_->clock->Now(),
-            &*context_, &permit_);
+      Admit(*services_, ChargedBytes(), now_.flow, now_.deadline,
+            services_->clock->Now(), &*context_, &permit_);
   if (!admitted.ok()) FailWith(admitted);
   return absl::OkStatus();
 }
@@ -72,8 +72,10 @@ absl::Status StreamLossCall::TakeChunk() {
   message_.Clear();
   if (absl::Status s = CheckSkew(); !s.ok()) return s;
   if (ChargedBytes() > permit_.bytes()) {
-    absl::Status s = permit_.Resize(ChargedBytes());
-    if (!s.ok()) FailWith(OverloadStatus(*services_, s, &*context_));
+    if (absl::Status s = permit_.Resize(ChargedBytes()); !s.ok()) {
+      services_->metrics->Rejected("bytes");
+      FailWith(OverloadStatus(*services_, now_.flow, s, &*context_));
+    }
   }
   return absl::OkStatus();
 }

@@ -191,7 +191,7 @@ def _gradient_type(dtype: GradientType | np.dtype[Any] | type | None) -> Any:
 
 
 def _enum(enum: Any, prefix: str, argument: str, value: str) -> Any:
-    name = f"{prefix}_{value.upper()}"
+    name = f"{prefix}_{str(value).upper()}"
     if name not in enum.keys() or name.endswith("_UNSPECIFIED"):  # noqa: SIM118
         known = [key.removeprefix(f"{prefix}_").lower() for key in enum.keys()[1:]]  # noqa: SIM118
         raise ValueError(f"{argument}: {value!r} is none of {', '.join(known)}")

@@ -54,9 +54,16 @@ def ones(row_splits: ArrayLike, columns: ArrayLike, shape: tuple[int, ...] | Non
     return Ones(_integers("row_splits", row_splits), _integers("columns", columns), shape)
 
 
+def unmasked(name: str, array: ArrayLike) -> NDArray[np.generic]:
+    """The array, unless it has a mask, which would be lost."""
+    if np.ma.isMaskedArray(array):
+        raise TypeError(f"{name}: the mask of a masked array would be lost; use ignore_target")
+    return np.asarray(array)
+
+
 def bits(array: ArrayLike) -> Bits:
     """Zeros and ones, packed: a thirty-second of the bytes of float32."""
-    values = np.asarray(array)
+    values = unmasked("bits", array)
     if values.dtype != np.bool_ and not np.isin(values, (0, 1)).all():
         raise ValueError("bits: an element is neither 0 nor 1")
     packed = np.packbits(values.astype(np.bool_).ravel(), bitorder="little")
@@ -75,7 +82,7 @@ def from_sparse(matrix: SparseMatrix) -> Ones:
 
 
 def _integers(name: str, array: ArrayLike) -> NDArray[np.int64]:
-    values = np.asarray(array)
+    values = unmasked(name, array)
     if values.ndim != 1 or (values.size > 0 and values.dtype.kind not in "iu"):
         raise TypeError(f"{name}: not one dimension of integers")
     return values.astype(np.int64)

@@ -190,6 +190,14 @@ def test_what_a_sparse_matrix_stores_is_looked_at() -> None:
     assert stored_zero.nnz == 2  # the caller's own is as it was
 
 
+def test_bits_and_ones_refuse_a_mask() -> None:
+    masked = np.ma.masked_array([1, 0], mask=[True, False])
+    with pytest.raises(TypeError, match="bits: the mask"):
+        lossd.bits(masked)
+    with pytest.raises(TypeError, match="row_splits: the mask"):
+        lossd.ones(masked, [0])
+
+
 def test_bits_are_packed_least_significant_first() -> None:
     array = np.zeros((3, 3), np.float32)
     array[0, 0] = array[1, 1] = array[2, 2] = 1

@@ -33,6 +33,7 @@ class BatcherStormTest : public ::testing::TestWithParam<BatcherOptions> {
     }
     tasks.emplace_back(elements, deadline);
     if (random() % 3 == 0) tasks.back().NeedCounts();
+    tasks.back().flow = random() % 5;
   }
 
   // An RPC thread: enqueues in bursts, runs inline, and takes some tasks back.

@@ -258,8 +258,8 @@ TEST_F(BatcherTest, DropQueuedDropsWhatWasNotBegun) {
 
 TEST_F(BatcherTest, TheWaitIsNothingWhileAnExecutorIsIdleAndGrowsWithTheQueue) {
   Build(kOptions);
-  EXPECT_EQ(batcher_->ExpectedWait(), absl::ZeroDuration());
-  EXPECT_EQ(batcher_->RetryAfter(), absl::Milliseconds(10));
+  EXPECT_EQ(batcher_->ExpectedWait(0), absl::ZeroDuration());
+  EXPECT_EQ(batcher_->RetryAfter(0), absl::Milliseconds(10));
   RecordingTask& out = NewTask(8 * kBlock);
   RecordingTask& huge = NewTask(16 * kBlock);
   for (int i = 0; i < 100; ++i) {
@@ -271,13 +271,13 @@ TEST_F(BatcherTest, TheWaitIsNothingWhileAnExecutorIsIdleAndGrowsWithTheQueue) {
   }
   batcher_->Enqueue(&out);
   std::optional<Batch> batch = batcher_->Take();
-  EXPECT_NEAR(absl::ToDoubleSeconds(batcher_->ExpectedWait()), 1.0, 0.01);
+  EXPECT_NEAR(absl::ToDoubleSeconds(batcher_->ExpectedWait(0)), 1.0, 0.01);
   batcher_->Enqueue(&huge);
-  EXPECT_NEAR(absl::ToDoubleSeconds(batcher_->ExpectedWait()), 3.0, 0.03);
-  EXPECT_EQ(batcher_->RetryAfter(), batcher_->ExpectedWait());
+  EXPECT_NEAR(absl::ToDoubleSeconds(batcher_->ExpectedWait(0)), 3.0, 0.03);
+  EXPECT_EQ(batcher_->RetryAfter(0), batcher_->ExpectedWait(0));
   RecordingTask& more = NewTask(1 << 20);
   batcher_->Enqueue(&more);
-  EXPECT_EQ(batcher_->RetryAfter(), absl::Seconds(10));
+  EXPECT_EQ(batcher_->RetryAfter(0), absl::Seconds(10));
   runner_.Run(*std::move(batch));
 }
 

@@ -1,0 +1,170 @@
+"""./dev bench sweep: latency against load, and throughput against size, as pictures.
+
+Small requests come open loop (Poisson arrivals, latencies from the intended start) at a
+rising rate at lossd, at lossd with one request in a batch, and at the echo, in turns.
+Larger and larger ones come closed loop at lossd and the echo. Writes sweep.json,
+latency_against_load.png, queue_time.png and throughput_against_size.png.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sweep_charts
+from machine import describe_machine
+from programs import Programs, Server
+from scrape import Histogram, histogram_of
+
+SMALL_ELEMENTS = 64
+LOADS = (0.1, 0.25, 0.5, 0.65, 0.8, 0.9, 1.0)  # of lossd's closed-loop rate
+SIZES = tuple(1 << power for power in range(6, 23, 2))
+MOST_IN_FLIGHT = 1024
+SCRAPED = {"queue_seconds": "lossd_queue_seconds", "batch_requests": "lossd_batch_requests"}
+
+
+@dataclass(frozen=True)
+class Side:
+    """A server that takes part, under its name in the pictures."""
+
+    name: str
+    server: Server
+    echo: bool = False
+
+
+@dataclass(frozen=True)
+class Effort:
+    rounds: int
+    seconds: float
+
+    def load(self, **flags: object) -> dict[str, object]:
+        return {"duration": f"{self.seconds}s", "warmup": f"{self.seconds / 4}s", **flags}
+
+
+def measure(programs: Programs, side: Side, flags: Mapping[str, object]) -> dict[str, Any]:
+    """A run of lossbench, with what it cost the server and what lossd's histograms saw of it.
+
+    Both include the warm-up, if there is one.
+    """
+    cpu_before = side.server.cpu_seconds()
+    before = {} if side.echo else scrape(side.server)
+    report = programs.load(side.server, flags, echo=side.echo)
+    spent = side.server.cpu_seconds() - cpu_before
+    report["server_cpu_us_per_request"] = 1e6 * spent / report["requests"]
+    for name, histogram in before.items():
+        report[name] = scrape(side.server)[name].since(histogram).as_json()
+    return report
+
+
+def scrape(server: Server) -> dict[str, Histogram]:
+    return {name: histogram_of(server.metrics, metric) for name, metric in SCRAPED.items()}
+
+
+def in_turns(
+    programs: Programs, sides: list[Side], effort: Effort, **flags: object
+) -> dict[str, dict[str, Any]]:
+    """Of each side the report with the median 99th percentile, all taken in turns."""
+    reports: dict[str, list[dict[str, Any]]] = {side.name: [] for side in sides}
+    for _ in range(effort.rounds):
+        for side in sides:
+            reports[side.name].append(measure(programs, side, effort.load(**flags)))
+    return {
+        name: sorted(runs, key=lambda run: run["latency_us"]["p99"])[len(runs) // 2]
+        for name, runs in reports.items()
+    }
+
+
+@contextlib.contextmanager
+def serve(programs: Programs, elements: int, *, one_by_one: bool) -> Iterator[list[Side]]:
+    """The sides, the echo with replies as large as lossd's to so many elements."""
+    with contextlib.ExitStack() as stack:
+        lossd = stack.enter_context(programs.lossd())
+        sides = [Side("lossd", lossd)]
+        if one_by_one:
+            single = stack.enter_context(programs.lossd("--max_batch_requests=1"))
+            sides.append(Side("lossd, one request a batch", single))
+        reply = programs.load(lossd, {"elements": elements, "requests": 10, "warmup": "0s"})
+        echo = stack.enter_context(programs.echo(reply["reply_bytes"]))
+        sides.append(Side("echo", echo, echo=True))
+        yield sides
+
+
+def sweep_loads(programs: Programs, effort: Effort) -> dict[str, Any]:
+    # The closed loops are the warm-up of the open ones.
+    small = {"elements": SMALL_ELEMENTS, "threads": 2, "warmup": "0s"}
+    with serve(programs, SMALL_ELEMENTS, one_by_one=True) as sides:
+        lone = in_turns(programs, sides, effort, elements=SMALL_ELEMENTS, concurrency=1)
+        full = in_turns(programs, sides, effort, **small, concurrency=64)
+        rate = full["lossd"]["requests_per_second"]
+        points = []
+        for load in LOADS:
+            reports = in_turns(
+                programs, sides, effort, **small, rate=load * rate, concurrency=MOST_IN_FLIGHT
+            )
+            points.append({"load": load, "rate": load * rate, "sides": reports})
+            print(load_row(load * rate, reports), flush=True)
+    return {"elements": SMALL_ELEMENTS, "lone": lone, "closed_loop": full, "open_loop": points}
+
+
+def load_row(rate: float, reports: Mapping[str, Any]) -> str:
+    cells = [
+        f"{name}: p50 {report['latency_us']['p50']:,.0f} p99 {report['latency_us']['p99']:,.0f} us"
+        for name, report in reports.items()
+    ]
+    return f"{rate:>9,.0f}/s  " + ";  ".join(cells)
+
+
+def sweep_sizes(programs: Programs, effort: Effort) -> list[dict[str, Any]]:
+    points = []
+    for elements in SIZES:
+        with serve(programs, elements, one_by_one=False) as sides:
+            reports = in_turns(programs, sides, effort, elements=elements, threads=2, concurrency=4)
+        points.append({"elements": elements, "sides": reports})
+        rates = {name: report["elements_per_second"] for name, report in reports.items()}
+        cells = [f"{name}: {value:,.0f} elements/s" for name, value in rates.items()]
+        print(f"{elements:>9} elements  " + ";  ".join(cells), flush=True)
+    return points
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--build_dir", type=Path, default=Path("build/release"))
+    parser.add_argument("--out_dir", type=Path, default=Path("build/bench"))
+    parser.add_argument("--rounds", type=int, default=3, help="of all sides, in turns")
+    parser.add_argument("--seconds", type=float, default=2.0, help="of one side in one round")
+    arguments = parser.parse_args()
+    if arguments.rounds < 1 or arguments.seconds <= 0:
+        parser.error("--rounds and --seconds must be positive")
+    return arguments
+
+
+def main() -> int:
+    arguments = parse_arguments()
+    arguments.out_dir.mkdir(parents=True, exist_ok=True)
+    machine = describe_machine()
+    print(", ".join(f"{key}: {value}" for key, value in machine.items()), flush=True)
+    programs = Programs(
+        build_dir=arguments.build_dir,
+        log_dir=arguments.out_dir,
+        server_threads=min(2, os.cpu_count() or 1),
+    )
+    effort = Effort(rounds=arguments.rounds, seconds=arguments.seconds)
+    loads = sweep_loads(programs, effort)
+    sizes = sweep_sizes(programs, effort)
+    measured = {"machine": machine, "loads": loads, "sizes": sizes}
+    (arguments.out_dir / "sweep.json").write_text(json.dumps(measured, indent=2) + "\n")
+    sweep_charts.save_latency(loads, machine, arguments.out_dir / "latency_against_load.png")
+    sweep_charts.save_queue_time(loads, machine, arguments.out_dir / "queue_time.png")
+    sweep_charts.save_throughput(sizes, machine, arguments.out_dir / "throughput_against_size.png")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

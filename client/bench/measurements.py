@@ -114,6 +114,42 @@ def unary(elements: int, concurrency: int) -> Callable[[str, Programs, Effort], 
     return run
 
 
+def stream_and_unary(name: str, programs: Programs, effort: Effort) -> Result:
+    common = {
+        "duration": f"{effort.seconds}s",
+        "warmup": f"{effort.seconds / 4}s",
+    }
+    unary_load = {**common, "elements": MEBI, "concurrency": 4, "threads": 2}
+    stream_load = {**common, "elements": 64 * MEBI, "stream": "true"}
+    with programs.lossd() as lossd:
+        ours, peer = _alternate(
+            effort.rounds,
+            lambda: float(programs.load(lossd, stream_load)["elements_per_second"]),
+            lambda: float(programs.load(lossd, unary_load)["elements_per_second"]),
+        )
+    what = (
+        "one StreamLoss of 67108864 float32 elements at a time over TCP; peer: ComputeLoss of "
+        "1048576 elements at concurrency 4, one connection each"
+    )
+    return Result(name, ours, peer, ours / peer, "elements/s", what)
+
+
+def stream_growth(name: str, programs: Programs, effort: Effort) -> Result:
+    del effort  # the size of the tensor is what is promised
+    load = {"stream": "true", "warmup": "0s", "requests": 1, "duration": "600s", "timeout": "600s"}
+    with programs.lossd() as lossd:
+        programs.load(lossd, {**load, "elements": MEBI})
+        before = lossd.resident_bytes()
+        report = programs.load(lossd, {**load, "elements": 1 << 30})
+        growth = (lossd.peak_resident_bytes() - before) / MEBI
+    what = (
+        "growth of lossd's peak resident memory by one StreamLoss of 1073741824 float32 elements "
+        f"({report['elements_per_second'] / 1e6:.0f} million elements/s), after one of 1048576; "
+        "peer: the 256 MB that it may grow by (smaller is better)"
+    )
+    return Result(name, growth, 256.0, growth / 256.0, "MB", what)
+
+
 def small_open_loop(name: str, programs: Programs, effort: Effort) -> Result:
     small = {"elements": 64, "threads": 2, "duration": f"{effort.seconds}s"}
     with programs.lossd() as lossd:
@@ -166,42 +202,6 @@ def polite_beside_greedy(name: str, programs: Programs, effort: Effort) -> Resul
         "everyone would wait in one common queue (smaller is better)"
     )
     return Result(name, ours, peer, ours / peer, "us", what)
-
-
-def stream_and_unary(name: str, programs: Programs, effort: Effort) -> Result:
-    common = {
-        "duration": f"{effort.seconds}s",
-        "warmup": f"{effort.seconds / 4}s",
-    }
-    unary_load = {**common, "elements": MEBI, "concurrency": 4, "threads": 2}
-    stream_load = {**common, "elements": 64 * MEBI, "stream": "true"}
-    with programs.lossd() as lossd:
-        ours, peer = _alternate(
-            effort.rounds,
-            lambda: float(programs.load(lossd, stream_load)["elements_per_second"]),
-            lambda: float(programs.load(lossd, unary_load)["elements_per_second"]),
-        )
-    what = (
-        "one StreamLoss of 67108864 float32 elements at a time over TCP; peer: ComputeLoss of "
-        "1048576 elements at concurrency 4, one connection each"
-    )
-    return Result(name, ours, peer, ours / peer, "elements/s", what)
-
-
-def stream_growth(name: str, programs: Programs, effort: Effort) -> Result:
-    del effort  # the size of the tensor is what is promised
-    load = {"stream": "true", "warmup": "0s", "requests": 1, "duration": "600s", "timeout": "600s"}
-    with programs.lossd() as lossd:
-        programs.load(lossd, {**load, "elements": MEBI})
-        before = lossd.resident_bytes()
-        report = programs.load(lossd, {**load, "elements": 1 << 30})
-        growth = (lossd.peak_resident_bytes() - before) / MEBI
-    what = (
-        "growth of lossd's peak resident memory by one StreamLoss of 1073741824 float32 elements "
-        f"({report['elements_per_second'] / 1e6:.0f} million elements/s), after one of 1048576; "
-        "peer: the 256 MB that it may grow by (smaller is better)"
-    )
-    return Result(name, growth, 256.0, growth / 256.0, "MB", what)
 
 
 def resident_growth(name: str, programs: Programs, effort: Effort) -> Result:
@@ -282,10 +282,10 @@ MEASUREMENTS: dict[str, Measurement] = {
     "unary_64_c64_vs_echo": Measurement(0.7, unary(64, 64)),
     "unary_1Mi_c1_vs_echo": Measurement(0.8, unary(1 << 20, 1)),
     "unary_1Mi_c4_vs_echo": Measurement(0.8, unary(1 << 20, 4)),
-    "small_open_loop_p99_at_half_load": Measurement(None, small_open_loop),
-    "polite_p50_beside_greedy": Measurement(None, polite_beside_greedy),
     "stream_vs_unary": Measurement(0.8, stream_and_unary),
     "rss_growth_stream_1Gi": Measurement(1.0, stream_growth),
+    "small_open_loop_p99_at_half_load": Measurement(None, small_open_loop),
+    "polite_p50_beside_greedy": Measurement(None, polite_beside_greedy),
     "rss_growth_1M_requests": Measurement(1.0, resident_growth),
 }
 

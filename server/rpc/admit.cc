@@ -57,11 +57,11 @@ grpc::Status Admit(const Services& services, int64_t bytes, uint64_t flow,
       services.admission->NeverFits(bytes)) {
     return ToGrpcStatus(admitted.status(), {});
   }
-  return OverloadStatus(services, admitted.status(), flow, context);
+  return OverloadStatus(services, flow, admitted.status(), context);
 }
 
-grpc::Status OverloadStatus(const Services& services,
-                            const absl::Status& status, uint64_t flow,
+grpc::Status OverloadStatus(const Services& services, uint64_t flow,
+                            const absl::Status& status,
                             grpc::ServerContext* context) {
   return ToOverloadStatus(status, services.batcher->RetryAfter(flow), context);
 }

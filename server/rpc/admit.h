@@ -17,9 +17,8 @@ namespace lossd::rpc {
 // The client's, or the infinite future.
 absl::Time DeadlineOf(const grpc::ServerContext& context);
 
-// What the batcher shares its turns between. A connection is known by its
-// peer's address and port; gRPC has no cheaper name for it. All connections of
-// a Unix socket have the same one.
+// A connection is known by its peer's address and port; gRPC has no cheaper
+// name for it. All connections of a Unix socket have the same one.
 uint64_t FlowOf(const grpc::ServerContext& context);
 
 // Asks for a permit. What is not OK is the call's answer; of a full budget it
@@ -29,8 +28,8 @@ grpc::Status Admit(const Services& services, int64_t bytes, uint64_t flow,
                    grpc::ServerContext* context, admission::Permit* permit);
 
 // The same answer for a budget that filled up later.
-grpc::Status OverloadStatus(const Services& services,
-                            const absl::Status& status, uint64_t flow,
+grpc::Status OverloadStatus(const Services& services, uint64_t flow,
+                            const absl::Status& status,
                             grpc::ServerContext* context);
 
 // The RPC is over for the client, and not by our reply.

@@ -126,7 +126,7 @@ class StreamLossCall final : public RpcCall {
   struct Progress {
     absl::Time received;
     absl::Time deadline;
-    uint64_t flow = 0;
+    uint64_t flow = 0;          // the connection's
     uint64_t made = 0;          // bytes of results that windows may have
     uint64_t reserved = 0;      // bytes of input that are charged in any case
     uint64_t held = 0;          // bytes of input in header, queues and windows

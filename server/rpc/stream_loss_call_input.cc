@@ -72,8 +72,10 @@ absl::Status StreamLossCall::TakeChunk() {
   message_.Clear();
   if (absl::Status s = CheckSkew(); !s.ok()) return s;
   if (ChargedBytes() > permit_.bytes()) {
-    absl::Status s = permit_.Resize(ChargedBytes());
-    if (!s.ok()) FailWith(OverloadStatus(*services_, s, now_.flow, &*context_));
+    if (absl::Status s = permit_.Resize(ChargedBytes()); !s.ok()) {
+      services_->metrics->Rejected("bytes");
+      FailWith(OverloadStatus(*services_, now_.flow, s, &*context_));
+    }
   }
   return absl::OkStatus();
 }

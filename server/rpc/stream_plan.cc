@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "server/rpc/broadcast_copy.h"
 #include "server/rpc/broadcasting.h"
 #include "server/rpc/message_text.h"
 #include "server/rpc/ones_validation.h"
@@ -142,25 +141,30 @@ absl::Status StreamPlan::ReadOperand(Field field, v1::DataType dtype,
     return absl::InvalidArgumentError(absl::StrCat(
         "header.", name, ": beside ", name, "_dtype; send one of the two"));
   }
+  return ReadWhole(field, *whole);
+}
+
+absl::Status StreamPlan::ReadWhole(Field field, const v1::Tensor& tensor) {
+  Source& source = of(field);
   // The header's message is the memory.
-  source.whole.piece = std::as_bytes(std::span(whole->data()));
+  source.whole.piece = std::as_bytes(std::span(tensor.data()));
+  const size_t pieces = tensor.data().empty() ? 0 : 1;
   if (absl::Status s = ReadTensor(
-          field, *whole,
-          std::span(&source.whole.piece, whole->data().empty() ? 0 : 1),
-          &source.whole);
+          field, tensor, std::span(&source.whole.piece, pieces), &source.whole);
       !s.ok()) {
     return s;
   }
   source.type = source.whole.tensor.type;
   if (!source.whole.present) return absl::OkStatus();
   if (absl::Status s = CheckOperandType(field, source.type); !s.ok()) return s;
+  // One element of any rank is an upstream gradient.
+  if (field == Field::kUpstreamGradient && source.whole.count == 1) {
+    return absl::OkStatus();
+  }
   absl::StatusOr<Dims> strides =
       BroadcastStrides(field, source.whole.dims, dims_);
-  if (strides.ok()) {
-    source.strides = *std::move(strides);
-  } else if (field != Field::kUpstreamGradient || source.whole.count != 1) {
-    return strides.status();
-  }
+  if (!strides.ok()) return strides.status();
+  source.strides = *std::move(strides);
   return absl::OkStatus();
 }
 

@@ -100,8 +100,15 @@ class StreamPlan {
                                  uint64_t count) const;
   absl::Status ReadOperand(Field field, v1::DataType dtype,
                            const v1::Tensor* whole);
+  absl::Status ReadWhole(Field field, const v1::Tensor& tensor);
   absl::Status ReadUpstream();
   absl::Status ReadNormalizer();
+  absl::Status MakeOperand(Field field, uint64_t first, uint64_t count,
+                           BufferPool& pool, WindowMemory* memory,
+                           kernels::Operand* operand) const;
+  absl::Status MakeResults(uint64_t count, BufferPool& pool,
+                           WindowMemory* memory,
+                           kernels::Segment* segment) const;
   absl::Status Expand(Field field, uint64_t first, uint64_t count,
                       BufferPool& pool, WindowMemory* memory) const;
   void PointAt(Field field, WindowMemory* memory,

@@ -15,14 +15,6 @@ absl::Status TakeBuffer(uint64_t bytes, BufferPool& pool, Buffer* buffer) {
       "the server has no memory left for a window of ", bytes, " bytes"));
 }
 
-// Whatever the shape is, a window is one dimension; an operand of one element
-// is repeated.
-void SetOperand(const kernels::Tensor& tensor, uint64_t stride,
-                kernels::Operand* operand) {
-  operand->tensor = tensor;
-  operand->strides[0] = stride;
-}
-
 }  // namespace
 
 absl::Status StreamPlan::MakeWindow(uint64_t first, uint64_t count,
@@ -37,34 +29,53 @@ absl::Status StreamPlan::MakeWindow(uint64_t first, uint64_t count,
   } else {
     segment->ones = OnesWithin(first, count, &memory->ones);
   }
-  kernels::Operand* const operands[] = {&segment->weights, &segment->pos_weight,
-                                        &segment->upstream};
-  for (int i = 0; i < 3; ++i) {
-    const Field field =
-        static_cast<Field>(static_cast<int>(Field::kWeights) + i);
-    const Source& source = of(field);
-    if (source.expands()) {
-      if (absl::Status s = Expand(field, first, count, pool, memory); !s.ok())
-        return s;
-    }
-    if (source.streamed || source.expands()) {
-      kernels::Tensor tensor;
-      PointAt(field, memory, &tensor);
-      SetOperand(tensor, 1, operands[i]);
-    } else if (source.whole.present) {
-      SetOperand(source.whole.tensor, 0, operands[i]);
-    }
-  }
-  if (wants_gradient_) {
-    absl::Status s = TakeBuffer(kernels::ByteSize(whole_.gradient_type, count),
-                                pool, &memory->gradient);
+  const struct {
+    Field field;
+    kernels::Operand* operand;
+  } operands[] = {{Field::kWeights, &segment->weights},
+                  {Field::kPosWeight, &segment->pos_weight},
+                  {Field::kUpstreamGradient, &segment->upstream}};
+  for (const auto& [field, operand] : operands) {
+    absl::Status s = MakeOperand(field, first, count, pool, memory, operand);
     if (!s.ok()) return s;
+  }
+  return MakeResults(count, pool, memory, segment);
+}
+
+// Whatever the tensor's shape is, a window has one dimension; an operand of one
+// element is repeated.
+absl::Status StreamPlan::MakeOperand(Field field, uint64_t first,
+                                     uint64_t count, BufferPool& pool,
+                                     WindowMemory* memory,
+                                     kernels::Operand* operand) const {
+  const Source& source = of(field);
+  if (source.expands()) {
+    if (absl::Status s = Expand(field, first, count, pool, memory); !s.ok())
+      return s;
+  }
+  if (source.streamed || source.expands()) {
+    PointAt(field, memory, &operand->tensor);
+    operand->strides[0] = 1;
+  } else if (source.whole.present) {
+    operand->tensor = source.whole.tensor;
+    operand->strides[0] = 0;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status StreamPlan::MakeResults(uint64_t count, BufferPool& pool,
+                                     WindowMemory* memory,
+                                     kernels::Segment* segment) const {
+  if (wants_gradient_) {
+    const uint64_t bytes = kernels::ByteSize(whole_.gradient_type, count);
+    if (absl::Status s = TakeBuffer(bytes, pool, &memory->gradient); !s.ok())
+      return s;
     segment->gradient = memory->gradient.data();
   }
   if (wants_losses()) {
-    absl::Status s =
-        TakeBuffer(ByteSize(Field::kLogits, count), pool, &memory->losses);
-    if (!s.ok()) return s;
+    const uint64_t bytes = ByteSize(Field::kLogits, count);
+    if (absl::Status s = TakeBuffer(bytes, pool, &memory->losses); !s.ok())
+      return s;
     segment->losses = memory->losses.data();
   }
   return absl::OkStatus();

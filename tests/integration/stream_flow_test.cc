@@ -66,6 +66,7 @@ TEST(StreamFlow, ALargeMessageIsChargedAsLongAsItIsHeld) {
   const StreamAnswer whole = RunStream(server, Cut(request, 2000000));
   EXPECT_EQ(whole.status.error_code(), StatusCode::RESOURCE_EXHAUSTED);
   EXPECT_THAT(whole.status.error_message(), HasSubstr("max_inflight_bytes"));
+  EXPECT_EQ(server.Counter("lossd_rejected_total", "bytes"), 1);
   const StreamAnswer small = RunStream(server, Cut(request, 50000));
   EXPECT_TRUE(small.status.ok()) << small.status.error_message();
 }

@@ -1,6 +1,7 @@
 // cases NAME: two threads that use Abseil's locks rightly (ok_*) or wrongly
 // (race_*). The tests of the tsan preset see that the sanitizer, told by
 // absl_annotations.cc, is silent on the first and reports the second.
+#include <atomic>
 #include <cstdio>
 #include <functional>
 #include <map>
@@ -58,13 +59,35 @@ void ReadAsReader() {
   }
 }
 
-// With `heed`, adds only where the lock was got.
-void AddIfTaken(bool heed) LOSSD_UNCHECKED {
+void AddIfTaken() LOSSD_UNCHECKED {
   for (int i = 0; i < kRounds; ++i) {
-    const bool taken = mu.TryLock();
-    if (taken || !heed) Add();
-    if (taken) mu.Unlock();
+    if (!mu.TryLock()) continue;
+    Add();
+    mu.Unlock();
   }
+}
+
+// One adds although the other has the lock; which of them is first is not
+// ordered by `step`.
+void AddWhereNotTaken() {
+  std::atomic<int> step = 0;
+  const auto reach = [&](int which) {
+    while (step.load(std::memory_order_relaxed) < which) {
+      std::this_thread::yield();
+    }
+  };
+  const auto holder = [&]() LOSSD_UNCHECKED {
+    absl::MutexLock lock(&mu);
+    Add();
+    step.store(1, std::memory_order_relaxed);
+    reach(2);
+  };
+  const auto other_one = [&]() LOSSD_UNCHECKED {
+    reach(1);
+    if (!mu.TryLock()) Add();
+    step.store(2, std::memory_order_relaxed);
+  };
+  Together(holder, other_one);
 }
 
 void SetReady() {
@@ -113,8 +136,7 @@ const std::map<std::string, std::function<void()>>& Cases() {
       {"ok_mutex",
        [] { Together([] { AddUnder(mu); }, [] { AddUnder(mu); }); }},
       {"ok_reader", [] { Together([] { AddUnder(mu); }, ReadAsReader); }},
-      {"ok_try_lock",
-       [] { Together([] { AddIfTaken(true); }, [] { AddUnder(mu); }); }},
+      {"ok_try_lock", [] { Together(AddIfTaken, [] { AddUnder(mu); }); }},
       {"ok_cond_var",
        [] {
          Together([] { WaitForChange(absl::InfiniteDuration()); }, SetReady);
@@ -154,8 +176,7 @@ const std::map<std::string, std::function<void()>>& Cases() {
        [] { Together([] { AddUnder(mu); }, [] { AddUnder(other); }); }},
       {"race_lock_on_one_side", [] { Together([] { AddUnder(mu); }, Add); }},
       {"race_reader_writes", [] { Together(AddToReader, AddToReader); }},
-      {"race_try_lock_failed",
-       [] { Together([] { AddIfTaken(false); }, [] { AddUnder(mu); }); }},
+      {"race_try_lock_failed", AddWhereNotTaken},
       {"race_after_signal",
        [] {
          Together([] { WaitForChange(kBlink); }, [] { SetReady(), Add(); });

@@ -10,6 +10,7 @@ readonly BUILD_PACKAGES=(
   protobuf-compiler-grpc)
 readonly TEST_PACKAGES=(
   curl golang-go libgmock-dev libgtest-dev libmpfr-dev openssl prometheus)
+readonly FUZZ_PACKAGES=(clang libclang-rt-dev llvm)
 readonly LINT_PACKAGES=(clang-format clang-tidy codespell shellcheck)
 
 # The last grpcurl that the distribution's Go (1.19) builds.

@@ -63,8 +63,8 @@ T StagedTarget(Compared value, const IgnoredTarget<Compared>& ignored) {
                         ? (value >= 0) & (value <= 1)
                         : (rounded >= -largest) & (rounded <= largest);
   const T kept = good ? rounded : std::numeric_limits<T>::quiet_NaN();
-  return ignored.any & (value == ignored.value) ? StagedBlock<T>::kIgnored
-                                                : kept;
+  return (ignored.any & (value == ignored.value)) ? StagedBlock<T>::kIgnored
+                                                  : kept;
 }
 
 // Element `i` of an array at any address.

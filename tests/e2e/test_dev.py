@@ -24,7 +24,17 @@ def count(report: Path) -> subprocess.CompletedProcess[str]:
 def test_help_lists_every_command_and_nothing_else() -> None:
     done = subprocess.run([ROOT / "dev", "help"], capture_output=True, text=True, check=True)
     listed = {line.split()[0] for line in done.stdout.splitlines()[1:]}
-    assert listed == {"demo", "test", "bench", "exhaustive", "lint", "format", "image", "gpu"}
+    assert listed == {
+        "demo",
+        "test",
+        "bench",
+        "exhaustive",
+        "fuzz",
+        "lint",
+        "format",
+        "image",
+        "gpu",
+    }
 
 
 @pytest.mark.parametrize("arguments", [[], ["tset"]])

@@ -61,13 +61,15 @@ class FakeClock final : public Clock {
   // signalled counts until it has run.
   void AwaitWaiters(size_t count) const {
     absl::MutexLock lock(&mu_);
-    auto there = [&] { return waiters_.size() == count; };
+    auto there = [&]() ABSL_SHARED_LOCKS_REQUIRED(mu_) {
+      return waiters_.size() == count;
+    };
     mu_.Await(absl::Condition(&there));
   }
   // Blocks until a thread waits for exactly `until`.
   void AwaitWaiterUntil(absl::Time until) const {
     absl::MutexLock lock(&mu_);
-    auto there = [&] {
+    auto there = [&]() ABSL_SHARED_LOCKS_REQUIRED(mu_) {
       return std::any_of(
           waiters_.begin(), waiters_.end(),
           [&](const Waiter& waiter) { return waiter.until == until; });

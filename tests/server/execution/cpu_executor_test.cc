@@ -51,7 +51,9 @@ void MarkCounted(const Segment& segment, uint64_t first,
 void Meet() {
   absl::MutexLock lock(&marks->mu);
   if (marks->expected > 0) --marks->expected;
-  auto all_there = [] { return marks->expected == 0; };
+  auto all_there = []() ABSL_SHARED_LOCKS_REQUIRED(marks->mu) {
+    return marks->expected == 0;
+  };
   marks->mu.Await(absl::Condition(&all_there));
 }
 

@@ -1,0 +1,129 @@
+#include "tests/fuzz/segment_check.h"
+
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "kernels/cpu/cpu_kernel.h"
+#include "tests/fuzz/input.h"
+#include "tests/kernels/owned_segment.h"
+
+namespace lossd::fuzz {
+namespace {
+
+using kernels::ByteSize;
+using kernels::Segment;
+using kernels::SegmentAnswer;
+using kernels::Tensor;
+
+uint64_t BytesOf(const Tensor& tensor) {
+  uint64_t bytes = 0;
+  for (const kernels::Piece& piece : tensor.pieces) bytes += piece.size();
+  return bytes;
+}
+
+void CheckBytes(const char* name, const Tensor& tensor, uint64_t elements) {
+  if (BytesOf(tensor) != ByteSize(tensor.type, elements)) {
+    Fail(absl::StrCat(name, ": ", BytesOf(tensor), " bytes for ", elements,
+                      " elements"));
+  }
+}
+
+// The last element that is read lies within the operand's bytes, and no element
+// of it is beyond reach.
+void CheckOperand(const char* name, const kernels::Operand& operand,
+                  const kernels::Shape& shape) {
+  if (!operand.present()) return;
+  uint64_t last = 0;
+  for (int k = 0; k < shape.rank; ++k) {
+    const auto at = static_cast<size_t>(k);
+    last += (shape.dims[at] - 1) * operand.strides[at];
+  }
+  CheckBytes(name, operand.tensor, last + 1);
+}
+
+void CheckOnes(const kernels::Ones& ones, uint64_t elements) {
+  uint64_t next = 0;
+  for (const uint64_t index : ones.indices) {
+    if (index < next || index >= elements) Fail("ones: not rising, or too far");
+    next = index + 1;
+  }
+  if (ones.count == 0) return;
+  if (!ones.indices.empty()) Fail("ones: a list and a progression");
+  if (ones.stride == 0 || ones.first >= elements ||
+      ones.count - 1 > (elements - 1 - ones.first) / ones.stride) {
+    Fail("ones: the progression leaves the elements");
+  }
+}
+
+// Memory of exactly `size` bytes, aligned as the kernels ask.
+struct Freed {
+  void operator()(std::byte* memory) const {
+    ::operator delete(memory, std::align_val_t(64));
+  }
+};
+using Memory = std::unique_ptr<std::byte[], Freed>;
+
+Memory Allocate(uint64_t size) {
+  if (size == 0) return nullptr;
+  return Memory(
+      static_cast<std::byte*>(::operator new(size, std::align_val_t(64))));
+}
+
+SegmentAnswer Compute(const kernels::cpu::InstructionSet& set,
+                      const rpc::ValidRequest& valid) {
+  Segment segment = valid.segment();
+  const Memory gradient = Allocate(valid.gradient_bytes());
+  const Memory losses = Allocate(valid.losses_bytes());
+  segment.gradient = gradient.get();
+  segment.losses = losses.get();
+  std::vector<kernels::BlockPartial> partials(kernels::BlockCount(segment));
+  if (kernels::NeedsCounts(segment.options)) {
+    set.count_blocks(segment, 0, partials);
+  }
+  const double normalizer =
+      kernels::NormalizerOf(segment, kernels::Combine(partials));
+  set.compute_blocks(segment, kernels::GradientScale(segment, normalizer), 0,
+                     partials);
+  const kernels::Totals totals = kernels::Combine(partials);
+  return {kernels::LossOf(segment, totals, normalizer),
+          normalizer,
+          totals,
+          {gradient.get(), gradient.get() + valid.gradient_bytes()},
+          {losses.get(), losses.get() + valid.losses_bytes()}};
+}
+
+}  // namespace
+
+void CheckBounds(const Segment& segment) {
+  uint64_t elements = 1;
+  for (int k = 0; k < segment.shape.rank; ++k) {
+    elements *= segment.shape.dims[static_cast<size_t>(k)];
+  }
+  if (elements != segment.element_count) Fail("a shape of other elements");
+  if (elements == 0) return;  // nothing is read, so nothing need be there
+  CheckBytes("logits", segment.logits, elements);
+  if (segment.targets.present()) {
+    CheckBytes("targets", segment.targets, elements);
+  }
+  CheckOnes(segment.ones, elements);
+  CheckOperand("weights", segment.weights, segment.shape);
+  CheckOperand("pos_weight", segment.pos_weight, segment.shape);
+  CheckOperand("upstream", segment.upstream, segment.shape);
+}
+
+void CheckKernels(const rpc::ValidRequest& valid, uint64_t max_elements) {
+  if (valid.segment().element_count > max_elements) return;
+  const auto sets = kernels::cpu::InstructionSets();
+  const std::string difference = kernels::Difference(
+      Compute(sets.front(), valid), Compute(sets.back(), valid));
+  if (!difference.empty()) {
+    Fail(std::string(sets.front().name) + " and " +
+         std::string(sets.back().name) + " differ in " + difference);
+  }
+}
+
+}  // namespace lossd::fuzz

@@ -25,7 +25,7 @@ def grpcurl(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def line_of_the_readme() -> list[str]:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    found = re.search(r"^(grpcurl .*ComputeLoss.*)$", text, re.MULTILINE)
+    found = re.search(r"^(build/bin/grpcurl .*ComputeLoss.*)$", text, re.MULTILINE)
     assert found is not None, "the README shows no grpcurl line"
     return shlex.split(found[1])[1:]
 

@@ -20,7 +20,8 @@
 //   Scale(a, n) = a 2^n, rounded once, for integers n in [-252, 126], for
 //   float64 [-2044, 1022]
 //   IsZero(a)  IsOne(a)  IsBelow(a, T limit)  Select(m, a, b) = m ? a : b
-//   HasNoSign(a): whether its sign bit is not set; Differ(m, n)
+//   HasNoSign(a): whether its sign bit is not set; Differ(m, n). Only of
+//   policies that load targets as truth values.
 //   ExponentOf(a): the integer k for which a 2^-k is in [sqrt(1/2), sqrt(2));
 //   a is positive and normal
 //   All(m): whether m is true throughout; to skip work whose result nothing

@@ -36,11 +36,7 @@ struct HwyOps {
   template <class Exponent>
   static HWY_INLINE V TimesPowerOfTwo(V a, const Exponent& exponent) {
 #if HWY_TARGET <= HWY_AVX3
-    if constexpr (sizeof(T) == 4) {
-      return V{_mm512_scalef_ps(a.raw, exponent.n.raw)};
-    } else {
-      return V{_mm512_scalef_pd(a.raw, exponent.n.raw)};
-    }
+    return Scale(a, exponent.n);
 #else
     // Through a power of two that is normal: the last product rounds alone.
     const V power = hn::BitCast(D(), hn::ShiftLeft<kMantissaBits>(

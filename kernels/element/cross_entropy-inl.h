@@ -133,17 +133,24 @@ LOSSD_ELEMENT_FN ElementResult<Ops> WithoutCurve(typename Ops::V x,
 template <class Ops>
 LOSSD_ELEMENT_FN ElementResult<Ops> WeightedSigmoidCrossEntropy(
     typename Ops::V x, const Sides<Ops>& sides, typename Ops::V q) {
+  using T = typename Ops::T;
   using V = typename Ops::V;
+  // No weight of a target that is not positive: 0 times an infinite one.
+  q = Ops::Select(Ops::IsZero(sides.t), Ops::Set(T{1}), q);
   const typename Ops::M unweighted = Ops::IsOne(q);
   if (Ops::All(unweighted)) {
     return CrossEntropyOfSide<Ops, false>(
         x, SoftSide<Ops>{Ops::SelectNegative(x, sides.t, sides.complement)});
   }
-  const V both = Ops::Select(unweighted, Ops::Set(typename Ops::T{1}),
+  const V both = Ops::Select(unweighted, Ops::Set(T{1}),
                              Ops::Fma(sides.t, q, sides.complement));
   const V side = Ops::SelectNegative(x, Ops::Mul(sides.t, q), sides.complement);
+  // Clamped, so that an infinite weight leaves a share.
+  constexpr T largest = ExponentLayout<T>::kLargest;
+  const V share =
+      Ops::Div(Ops::ClampAbove(side, largest), Ops::ClampAbove(both, largest));
   const ElementResult<Ops> result =
-      CrossEntropyOfSide<Ops, false>(x, SoftSide<Ops>{Ops::Div(side, both)});
+      CrossEntropyOfSide<Ops, false>(x, SoftSide<Ops>{share});
   const ElementResult<Ops> line = WithoutCurve<Ops>(x, side);
   const typename Ops::M straight = Ops::IsZero(both);
   return {Ops::Select(straight, line.loss, Ops::Mul(both, result.loss)),

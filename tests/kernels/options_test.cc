@@ -5,6 +5,7 @@
 #include <memory>
 #include <random>
 #include <string>
+#include <limits>
 #include <vector>
 
 #include "kernels/reference/reference.h"
@@ -138,6 +139,34 @@ TEST_P(OptionsTest, SmallSmoothingKeepsDigitsAndSymmetry) {
     for (size_t i = 0; i < losses.size(); ++i) {
       EXPECT_NEAR(losses[i] / static_cast<double>(exact[i]), 1, 3 * epsilon)
           << logits[i] << " " << smoothing;
+    }
+  }
+}
+
+TEST_P(OptionsTest, AnInfinitePositiveWeightIsInfiniteForPositivesAlone) {
+  const double infinity = std::numeric_limits<double>::infinity();
+  const std::vector<double> logits = {-30, -2, -0.5, 0.5, 2, 5};
+  for (const double target : {0.0, 1.0}) {
+    OwnedSegment weighted(GetParam(), {logits.size()});
+    OwnedSegment plain(GetParam(), {logits.size()});
+    for (OwnedSegment* owned : {&weighted, &plain}) {
+      owned->SetLogits(logits);
+      owned->SetTargets(GetParam(), std::vector<double>(logits.size(), target));
+      owned->segment.options.reduction = Reduction::kNone;
+      owned->WantLosses();
+    }
+    weighted.SetPosWeight({infinity}, {0}, GetParam());
+    for (const cpu::InstructionSet& set : cpu::InstructionSets()) {
+      weighted.Compute(set);
+      plain.Compute(set);
+      if (target == 0) {
+        EXPECT_EQ(weighted.losses(), plain.losses()) << set.name;
+        EXPECT_EQ(weighted.gradient(), plain.gradient()) << set.name;
+      } else {
+        const std::vector<double> all(logits.size(), infinity);
+        EXPECT_EQ(weighted.losses(), all) << set.name;
+        EXPECT_EQ(weighted.gradient(), Scaled(all, -1)) << set.name;
+      }
     }
   }
 }

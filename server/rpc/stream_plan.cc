@@ -194,17 +194,8 @@ absl::Status StreamPlan::ReadUpstream() {
 
 absl::Status StreamPlan::ReadGradient() {
   wants_gradient_ = header_.spec().gradient() != v1::GRADIENT_MODE_OMIT;
-  whole_.gradient_type = of(Field::kLogits).type;
-  const v1::DataType dtype = header_.spec().gradient_dtype();
-  if (dtype == v1::DATA_TYPE_UNSPECIFIED) return absl::OkStatus();
-  const std::optional<kernels::ElementType> type = FromProto(dtype);
-  if (!type.has_value() || !IsFloat(*type)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("spec.gradient_dtype: ", v1::DataType_Name(dtype),
-                     " is not a floating-point type"));
-  }
-  whole_.gradient_type = *type;
-  return absl::OkStatus();
+  return ReadGradientType(header_.spec(), of(Field::kLogits).type,
+                          &whole_.gradient_type);
 }
 
 absl::Status StreamPlan::ReadNormalizer() {

@@ -164,6 +164,21 @@ bool IsFloat(ElementType type) {
          std::end(kLogitsTypes);
 }
 
+absl::Status ReadGradientType(const v1::LossSpec& spec, ElementType logits,
+                              ElementType* gradient) {
+  *gradient = logits;
+  const v1::DataType dtype = spec.gradient_dtype();
+  if (dtype == v1::DATA_TYPE_UNSPECIFIED) return absl::OkStatus();
+  const std::optional<ElementType> type = FromProto(dtype);
+  if (!type.has_value() || !IsFloat(*type)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("spec.gradient_dtype: ", v1::DataType_Name(dtype),
+                     " is not a floating-point type"));
+  }
+  *gradient = *type;
+  return absl::OkStatus();
+}
+
 absl::Status CheckLogitsType(ElementType type) {
   if (IsFloat(type)) return absl::OkStatus();
   return absl::InvalidArgumentError(

@@ -14,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "kernels/sigmoid_loss.h"
+#include "lossd/v1/loss_spec.pb.h"
 #include "lossd/v1/tensor.pb.h"
 #include "server/rpc/wire_parser.h"
 
@@ -71,6 +72,12 @@ bool IsFloat(kernels::ElementType type);
 v1::DataType ToProto(kernels::ElementType type);
 // Nothing for a number that is not of the enum.
 std::optional<kernels::ElementType> FromProto(v1::DataType dtype);
+
+// The type of the gradient that a spec asks for: any of the float types, or the
+// logits'.
+absl::Status ReadGradientType(const v1::LossSpec& spec,
+                              kernels::ElementType logits,
+                              kernels::ElementType* gradient);
 
 }  // namespace lossd::rpc
 

@@ -113,17 +113,8 @@ absl::Status ValidRequest::CheckGradient(
     return absl::UnimplementedError(
         "gradient_destination: shared memory is not in this build");
   }
-  const v1::DataType dtype = request.spec().gradient_dtype();
-  segment_.gradient_type = segment_.logits.type;
-  if (dtype == v1::DATA_TYPE_UNSPECIFIED) return absl::OkStatus();
-  const std::optional<kernels::ElementType> type = FromProto(dtype);
-  if (!type.has_value() || !IsFloat(*type)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("spec.gradient_dtype: ", v1::DataType_Name(dtype),
-                     " is not a floating-point type"));
-  }
-  segment_.gradient_type = *type;
-  return absl::OkStatus();
+  return ReadGradientType(request.spec(), segment_.logits.type,
+                          &segment_.gradient_type);
 }
 
 // One element, or, with REDUCTION_NONE, the logits' shape.

@@ -11,26 +11,11 @@
 #include <vector>
 
 #include "kernels/reference/reference.h"
+#include "tests/kernels/loss_curve.h"
 #include "tests/kernels/owned_segment.h"
 
 namespace lossd::kernels {
 namespace {
-
-// The distance of `got` from `exact`, in units of the last place of T at
-// `exact`.
-template <class T>
-double Ulps(T got, long double exact) {
-  if (std::isinf(exact) || exact == 0)
-    return static_cast<long double>(got) == exact ? 0 : 1e9;
-  int exponent = 0;
-  std::frexp(exact, &exponent);
-  const int digits = std::numeric_limits<T>::digits;
-  const long double unit =
-      std::max(std::ldexp(1.0L, exponent - digits),
-               static_cast<long double>(std::numeric_limits<T>::denorm_min()));
-  return static_cast<double>(std::fabs(static_cast<long double>(got) - exact) /
-                             unit);
-}
 
 struct Worst {
   double loss = 0;

@@ -2,10 +2,10 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 #include <memory>
 #include <random>
 #include <string>
-#include <limits>
 #include <vector>
 
 #include "kernels/reference/reference.h"

@@ -22,18 +22,12 @@ long double Times(long double factor, long double value) {
   return factor == 0 ? 0 : factor * value;
 }
 
-// log(e^a + e^b), of which one may be -infinity.
-long double LogSum(long double a, long double b) {
-  const long double above = std::max(a, b);
-  return above + std::log1p(std::exp(std::min(a, b) - above));
-}
-
 // The term of 1 - t, for a weight of 1.
 Element NegativeOfAsymmetric(long double x, long double gamma,
                              long double margin) {
   const long double p = Sigmoid(x), rest = Sigmoid(-x);
   if (margin == 0) {
-    const long double power = std::exp(-Times(gamma, Softplus(-x)));
+    const long double power = std::pow(p, gamma);
     return {Times(power, Softplus(x)),
             power * (p + gamma * Times(rest, Softplus(x)))};
   }
@@ -114,25 +108,20 @@ Element SigmoidCrossEntropy(const ElementInputs& in) {
       in.complement * Sigmoid(in.x) - positive * Sigmoid(-in.x)};
 }
 
-// 1 - p_t = t s(-x) + (1 - t) s(x), in logarithms.
+// The base of the power is 1 - p_t = t s(-x) + (1 - t) s(x): long double holds
+// it for |x| up to 11355, beyond which the loss it multiplies is 0, too.
 Element SigmoidFocal(const ElementInputs& in, const LossParameters& loss) {
   const Element entropy = SigmoidCrossEntropy(in);
-  const long double of_positive = std::log(in.t) - Softplus(in.x);
-  const long double of_negative = std::log(in.complement) - Softplus(-in.x);
-  const long double log_base = in.t == 0 ? of_negative
-                               : in.complement == 0
-                                   ? of_positive
-                                   : LogSum(of_positive, of_negative);
+  const long double p = Sigmoid(in.x), rest = Sigmoid(-in.x);
+  const long double base = in.t * rest + in.complement * p;
   const long double alpha =
       loss.alpha_positive * in.t + loss.alpha_negative * in.complement;
-  const long double factor =
-      alpha * std::exp(Times(loss.gamma_positive, log_base));
-  // The derivative of log(1 - p_t) is (1 - 2 t) s(x) s(-x) / (1 - p_t).
-  // In its logarithm, infinities meet where x is infinite: 0 for the target
-  // that x is far from; for the other, its softplus is 0.
-  const long double share =
-      std::isinf(in.x) ? 0
-                       : std::exp(-Softplus(in.x) - Softplus(-in.x) - log_base);
+  const long double factor = alpha * std::pow(base, loss.gamma_positive);
+  // The derivative of log(1 - p_t) is (1 - 2 t) s(x) s(-x) / (1 - p_t), where a
+  // hard target's base is one of the two.
+  const long double share = in.t == 0            ? rest
+                            : in.complement == 0 ? p
+                                                 : p * rest / base;
   const long double of_power =
       Times(share, loss.gamma_positive * entropy.loss * (in.complement - in.t));
   return {Times(factor, entropy.loss),
@@ -142,7 +131,7 @@ Element SigmoidFocal(const ElementInputs& in, const LossParameters& loss) {
 Element Asymmetric(const ElementInputs& in, const LossParameters& loss) {
   const long double gamma = loss.gamma_positive;
   // (1 - p)^gamma (-log p)
-  const long double power = std::exp(-Times(gamma, Softplus(in.x)));
+  const long double power = std::pow(Sigmoid(-in.x), gamma);
   const long double positive = in.t * in.q;
   const long double of_power = gamma * Times(Sigmoid(in.x), Softplus(-in.x));
   const Element negative =

@@ -24,11 +24,11 @@ void AppendBroken(const std::string& what, const Violations& violations,
                         violations.count, violations.first, violations.first);
 }
 
-// A reference is good enough where it is 50 times closer than the bound.
+// A reference is good enough where it is 100 times closer than the bound.
 void AppendBroken(const FamilyFindings& found, std::string& broken) {
   const double bound = found.family->bound;
   if (found.loss.max <= bound && found.gradient.max <= bound &&
-      found.reference_error <= bound / 50) {
+      found.reference_error <= bound / 100) {
     return;
   }
   absl::StrAppendFormat(

@@ -82,6 +82,7 @@ TEST(Metrics, NeverShowMoreCallsFinishedThanAccepted) {
   Metrics metrics("1", "cpu/TEST");
   std::atomic<int64_t> begun{0};
   std::atomic<bool> stop{false};
+  std::atomic<bool> all_begun{false};
   std::thread accepts([&] {
     while (!stop) {
       metrics.CallAccepted(kUnary);
@@ -89,7 +90,7 @@ TEST(Metrics, NeverShowMoreCallsFinishedThanAccepted) {
     }
   });
   std::thread finishes([&] {
-    for (int64_t ended = 0; !stop || ended < begun;) {
+    for (int64_t ended = 0; !all_begun || ended < begun;) {
       if (ended == begun) continue;
       metrics.CallFinished(kUnary, absl::StatusCode::kOk, absl::ZeroDuration());
       ++ended;
@@ -103,6 +104,7 @@ TEST(Metrics, NeverShowMoreCallsFinishedThanAccepted) {
   }
   stop = true;
   accepts.join();
+  all_begun = true;  // not before: the last call may begin after `stop`
   finishes.join();
   const Exposition seen = Scrape(metrics);
   EXPECT_EQ(seen.at(R"(lossd_accepted_total{method="ComputeLoss"})"),

@@ -13,6 +13,7 @@
 #include "client/bench/load.h"
 #include "client/bench/report.h"
 #include "client/bench/sample_request.h"
+#include "client/bench/shared_sample.h"
 #include "client/cli/flag_parser.h"
 #include "grpcpp/create_channel.h"
 
@@ -40,6 +41,9 @@ ABSL_FLAG(
     bool, echo, false,
     "the target is echo_server: the same bytes are sent, and the reply is "
     "expected to be their beginning");
+ABSL_FLAG(std::string, shared_memory, "",
+          "the server's --shared_memory_socket: tensors and gradients lie in "
+          "shared memory, a region for each call in flight");
 ABSL_FLAG(bool, json, false, "print JSON instead of a table");
 ABSL_FLAG(bool, help, false, "print this and exit");
 
@@ -95,37 +99,70 @@ std::vector<std::shared_ptr<grpc::Channel>> OpenChannels() {
   return channels;
 }
 
-LoadOptions OptionsFromFlags(const std::string& request) {
-  const grpc::Slice slice(request);
-  return {.channels = OpenChannels(),
-          .request = grpc::ByteBuffer(&slice, 1),
-          .threads = absl::GetFlag(FLAGS_threads),
-          .concurrency = absl::GetFlag(FLAGS_concurrency),
-          .rate = absl::GetFlag(FLAGS_rate),
-          .duration = absl::GetFlag(FLAGS_duration),
-          .requests = absl::GetFlag(FLAGS_requests),
-          .timeout = absl::GetFlag(FLAGS_timeout),
-          .seed = absl::GetFlag(FLAGS_seed)};
+grpc::ByteBuffer BufferOf(const std::string& bytes) {
+  const grpc::Slice slice(bytes);
+  return grpc::ByteBuffer(&slice, 1);
+}
+
+LoadOptions OptionsFromFlags(const v1::ComputeLossRequest& sample,
+                             const std::vector<SharedSample>& shared) {
+  LoadOptions options = {.channels = OpenChannels(),
+                         .threads = absl::GetFlag(FLAGS_threads),
+                         .concurrency = absl::GetFlag(FLAGS_concurrency),
+                         .rate = absl::GetFlag(FLAGS_rate),
+                         .duration = absl::GetFlag(FLAGS_duration),
+                         .requests = absl::GetFlag(FLAGS_requests),
+                         .timeout = absl::GetFlag(FLAGS_timeout),
+                         .seed = absl::GetFlag(FLAGS_seed)};
+  for (const SharedSample& place : shared) {
+    options.messages.push_back(BufferOf(place.request().SerializeAsString()));
+  }
+  if (shared.empty()) {
+    options.messages.push_back(BufferOf(sample.SerializeAsString()));
+  }
+  return options;
+}
+
+// With --shared_memory, a sample for each call in flight; else none.
+absl::StatusOr<std::vector<SharedSample>> ShareSample(
+    const v1::ComputeLossRequest& sample) {
+  std::vector<SharedSample> shared;
+  const std::string path = absl::GetFlag(FLAGS_shared_memory);
+  if (path.empty()) return shared;
+  auto memory = client::SharedMemory::Connect(path);
+  if (!memory.ok()) return memory.status();
+  for (int i = 0; i < absl::GetFlag(FLAGS_concurrency); ++i) {
+    auto made = SharedSample::Make(**memory, sample);
+    if (!made.ok()) return made.status();
+    shared.push_back(*std::move(made));
+  }
+  return shared;
 }
 
 // One reply, before any is timed.
 absl::Status CheckReply(const v1::ComputeLossRequest& sample,
-                        const std::string& request,
+                        const std::vector<SharedSample>& shared,
                         const LoadOptions& options) {
-  const absl::StatusOr<std::string> reply = CallOnce(options);
+  absl::StatusOr<std::string> reply = CallOnce(options);
   if (!reply.ok()) return reply.status();
-  if (!absl::GetFlag(FLAGS_echo)) return CheckAnswer(sample, *reply);
-  if (!reply->empty() && absl::StartsWith(request, *reply)) {
-    return absl::OkStatus();
+  if (absl::GetFlag(FLAGS_echo)) {
+    if (!reply->empty() &&
+        absl::StartsWith(sample.SerializeAsString(), *reply)) {
+      return absl::OkStatus();
+    }
+    return absl::InternalError("the reply is not the beginning of the request");
   }
-  return absl::InternalError("the reply is not the beginning of the request");
+  if (!shared.empty()) reply = shared.front().WithGradient(*reply);
+  if (!reply.ok()) return reply.status();
+  return CheckAnswer(sample, *reply);
 }
 
 // Checks one answer, warms up, measures and prints.
 int Measure(const v1::ComputeLossRequest& sample) {
-  const std::string request = sample.SerializeAsString();
-  const LoadOptions options = OptionsFromFlags(request);
-  if (absl::Status status = CheckReply(sample, request, options);
+  const auto shared = ShareSample(sample);
+  if (!shared.ok()) return Failed(shared.status());
+  const LoadOptions options = OptionsFromFlags(sample, *shared);
+  if (absl::Status status = CheckReply(sample, *shared, options);
       !status.ok()) {
     return Failed(status);
   }
@@ -137,7 +174,7 @@ int Measure(const v1::ComputeLossRequest& sample) {
   const LoadReport report = RunLoad(options);
   const ReportScale scale = {
       .elements = absl::GetFlag(FLAGS_elements),
-      .request_bytes = static_cast<int64_t>(request.size())};
+      .request_bytes = static_cast<int64_t>(options.messages.front().Length())};
   const std::string text = absl::GetFlag(FLAGS_json)
                                ? ReportJson(report, scale)
                                : ReportTable(report, scale);

@@ -31,8 +31,7 @@ class LossService final : public v1::LossService::WithRawMethod_ComputeLoss<
   const v1::GetServerInfoResponse info_;
 };
 
-// The part of the answer that this build decides: kinds, dtypes, what is
-// supported.
+// The part of the answer that this build decides: kinds, dtypes, streaming.
 void DescribeBuild(v1::GetServerInfoResponse* info);
 
 }  // namespace lossd::rpc

@@ -11,6 +11,7 @@
 #include "server/batching/batcher.h"
 #include "server/observability/metrics.h"
 #include "server/rpc/authenticator.h"
+#include "server/shared_memory/region_table.h"
 
 namespace lossd::rpc {
 
@@ -26,6 +27,8 @@ struct Services {
   const Authenticator* authenticator;
   std::shared_ptr<BufferPool> buffers;  // shared with the slices inside gRPC
   int64_t max_inflight_bytes;  // a larger request can never be admitted
+  // Null: requests with tensors in shared memory are UNIMPLEMENTED.
+  const shared_memory::RegionTable* regions = nullptr;
 };
 
 }  // namespace lossd::rpc

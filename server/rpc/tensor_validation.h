@@ -13,6 +13,7 @@
 #include "absl/strings/string_view.h"
 #include "kernels/sigmoid_loss.h"
 #include "lossd/v1/tensor.pb.h"
+#include "server/rpc/shared_tensors.h"
 #include "server/rpc/wire_parser.h"
 
 namespace lossd::rpc {
@@ -21,8 +22,8 @@ using Dims = absl::InlinedVector<uint64_t, kernels::kMaxRank>;
 
 // A tensor of a request that is right in itself: known dtype, dimensions that
 // multiply without overflow, as many bytes as they ask for. The memory behind
-// `tensor` is borrowed from the parsed request, or from `converted`: not
-// movable.
+// `tensor` is borrowed from the parsed request, from shared memory, or from
+// `converted`: not movable.
 struct CheckedTensor {
   CheckedTensor() = default;
   CheckedTensor(const CheckedTensor&) = delete;
@@ -38,14 +39,15 @@ struct CheckedTensor {
 
   // Elements converted from `values`.
   std::vector<std::byte> converted;
-  kernels::Piece piece;
+  kernels::Piece piece;  // of those, or of shared memory
 };
 
-// Checks one tensor, whatever its role. INVALID_ARGUMENT or UNIMPLEMENTED;
-// messages begin with the field's path. `data` is what the wire parser found.
+// Checks one tensor, whatever its role. INVALID_ARGUMENT or UNIMPLEMENTED, or
+// what `shared` says of shared memory; messages begin with the field's path.
+// `data` is what the wire parser found.
 absl::Status ReadTensor(Field field, const v1::Tensor& tensor,
                         std::span<const kernels::Piece> data,
-                        CheckedTensor* checked);
+                        SharedTensors* shared, CheckedTensor* checked);
 
 // The dtypes that each role takes; targets take all.
 absl::Status CheckLogitsType(kernels::ElementType type);

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypedDict
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lossd.shared_memory import SharedMemory
 from lossd.targets import Bits, Identity, Ones, SparseMatrix, from_sparse
 from lossd.v1 import loss_service_pb2, loss_spec_pb2, tensor_pb2
 
@@ -23,6 +24,9 @@ GET_SERVER_INFO = "/lossd.v1.LossService/GetServerInfo"
 
 # Messages are as large as the server allows.
 CHANNEL_OPTIONS = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
+
+# Of a gradient in shared memory.
+_GRADIENT_ALIGNMENT = 64
 
 # What lossd reads and writes, little-endian whatever this machine is.
 _WIRE_TYPES: dict[int, np.dtype[Any]] = {
@@ -68,6 +72,7 @@ class LossOptions(TypedDict, total=False):
     asymmetric_margin: float
     gradient: bool
     gradient_dtype: GradientType | np.dtype[Any] | type | None  # None: the logits'
+    gradient_out: Any  # an array or a CPU tensor of the logits' shape; it has the dtype
     nan_policy: NanPolicy
     target_range: TargetRange
     request_id: str
@@ -91,7 +96,8 @@ class LossResult:
     `gradient` and `losses` have the logits' shape and dtype, the gradient that of
     `gradient_dtype` if it was given; `gradient` is None with gradient=False, `losses` is
     None unless reduction="none". They are read-only views of the reply; but bfloat16
-    without the package ml_dtypes is widened to float32, which is exact.
+    without the package ml_dtypes is widened to float32, which is exact. With
+    `gradient_out`, that is what `gradient` is.
     """
 
     loss: float
@@ -104,8 +110,11 @@ class LossResult:
     request_id: str
 
 
-def to_tensor(name: str, array: ArrayLike) -> tensor_pb2.Tensor:
-    """`array` as a message, copied. TypeError, naming `name`, for what cannot be sent."""
+def to_tensor(name: str, array: ArrayLike, memory: SharedMemory | None = None) -> tensor_pb2.Tensor:
+    """`array` as a message: by reference if it lies in `memory`, else copied.
+
+    TypeError, naming `name`, for what cannot be sent.
+    """
     if np.ma.isMaskedArray(array):
         raise TypeError(f"{name}: the mask of a masked array would be lost; use ignore_target")
     values, data_type = _values_of(array)
@@ -113,6 +122,10 @@ def to_tensor(name: str, array: ArrayLike) -> tensor_pb2.Tensor:
         known = ", ".join(["bfloat16", *(str(dtype.name) for dtype in _DATA_TYPES)])
         raise TypeError(f"{name}: dtype {values.dtype} is none of {known}")
     wire = values.dtype.newbyteorder("<")
+    if memory is not None and values.dtype == wire:
+        reference = memory.reference(values)
+        if reference is not None:
+            return tensor_pb2.Tensor(dtype=data_type, shape=values.shape, shared_memory=reference)
     data = np.ascontiguousarray(values, dtype=wire).tobytes()
     return tensor_pb2.Tensor(dtype=data_type, shape=values.shape, data=data)
 
@@ -131,7 +144,7 @@ def _values_of(array: ArrayLike) -> tuple[NDArray[Any], Any]:
     return values, _DATA_TYPES.get(values.dtype.newbyteorder("<"))
 
 
-def to_targets(targets: Targets) -> tensor_pb2.Tensor:
+def to_targets(targets: Targets, memory: SharedMemory | None = None) -> tensor_pb2.Tensor:
     """Targets of any form as a message."""
     if isinstance(targets, Identity):
         return tensor_pb2.Tensor(identity=tensor_pb2.Identity(diagonal=targets.diagonal))
@@ -146,7 +159,42 @@ def to_targets(targets: Targets) -> tensor_pb2.Tensor:
             row_splits=targets.row_splits.tolist(), columns=targets.columns.tolist()
         )
         return tensor_pb2.Tensor(shape=targets.shape, ones=sparse)
-    return to_tensor("targets", targets)
+    return to_tensor("targets", targets, memory)
+
+
+def _gradient_place(out: Any) -> tuple[NDArray[Any], Any]:
+    """`out` as an array over its own memory, and its data type; ValueError if it has none."""
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(out, torch.Tensor):
+        if out.device.type != "cpu":
+            raise ValueError(f"gradient_out: a tensor on {out.device}, not in the CPU's memory")
+    elif not isinstance(out, np.ndarray):
+        raise TypeError(f"gradient_out: {type(out).__name__} is neither an array nor a tensor")
+    values, data_type = _values_of(out)
+    if data_type is None or values.dtype != values.dtype.newbyteorder("<"):
+        raise ValueError(f"gradient_out: dtype {values.dtype} is none that lossd writes")
+    if not values.flags.c_contiguous or not values.flags.writeable:
+        raise ValueError("gradient_out: must be C-contiguous and writable")
+    return values, data_type
+
+
+def _set_gradient_out(
+    request: loss_service_pb2.ComputeLossRequest, out: Any, memory: SharedMemory | None
+) -> None:
+    """Asks for the gradient in `out`; what is not in shared memory is copied to later."""
+    values, data_type = _gradient_place(out)
+    if request.spec.gradient == loss_spec_pb2.GRADIENT_MODE_OMIT:
+        raise ValueError("gradient_out: with gradient=False there is none")
+    if request.spec.gradient_dtype not in (tensor_pb2.DATA_TYPE_UNSPECIFIED, data_type):
+        raise ValueError(f"gradient_out: dtype {values.dtype} is not gradient_dtype")
+    if values.shape != tuple(request.logits.shape):
+        raise ValueError(
+            f"gradient_out: shape {values.shape} is not the logits', {tuple(request.logits.shape)}"
+        )
+    request.spec.gradient_dtype = data_type
+    reference = memory.reference(values) if memory is not None else None
+    if reference is not None and reference.offset % _GRADIENT_ALIGNMENT == 0:
+        request.gradient_destination.CopyFrom(reference)
 
 
 def to_array(tensor: tensor_pb2.Tensor) -> NDArray[Any]:
@@ -199,9 +247,11 @@ def to_request(
     asymmetric_margin: float = 0.0,
     gradient: bool = True,
     gradient_dtype: GradientType | np.dtype[Any] | type | None = None,
+    gradient_out: Any = None,
     nan_policy: NanPolicy = "reject",
     target_range: TargetRange = "unit_interval",
     request_id: str = "",
+    memory: SharedMemory | None = None,
 ) -> loss_service_pb2.ComputeLossRequest:
     """The arguments of compute_loss() as a message. ValueError names a bad argument."""
     spec = loss_spec_pb2.LossSpec(
@@ -230,8 +280,8 @@ def to_request(
         spec.ignore_target = ignore_target
     request = loss_service_pb2.ComputeLossRequest(
         spec=spec,
-        logits=to_tensor("logits", logits),
-        targets=to_targets(targets),
+        logits=to_tensor("logits", logits, memory),
+        targets=to_targets(targets, memory),
         request_id=request_id,
     )
     optional = {
@@ -241,16 +291,28 @@ def to_request(
     }
     for name, array in optional.items():
         if array is not None:
-            getattr(request, name).CopyFrom(to_tensor(name, array))
+            getattr(request, name).CopyFrom(to_tensor(name, array, memory))
+    if gradient_out is not None:
+        _set_gradient_out(request, gradient_out, memory)
     return request
 
 
-def to_result(reply: loss_service_pb2.ComputeLossResponse) -> LossResult:
+def _gradient_of(reply: loss_service_pb2.ComputeLossResponse, out: Any) -> Any:
+    if out is None:
+        return to_array(reply.gradient) if reply.HasField("gradient") else None
+    if reply.HasField("gradient"):  # else the server wrote it there
+        values, _ = _gradient_place(out)
+        values.reshape(-1).view(np.uint8)[:] = np.frombuffer(reply.gradient.data, np.uint8)
+    return out
+
+
+def to_result(reply: loss_service_pb2.ComputeLossResponse, gradient_out: Any = None) -> LossResult:
+    """The answer, its gradient in `gradient_out` if that is given."""
     execution = reply.execution
     return LossResult(
         loss=reply.loss,
         losses=to_array(reply.losses) if reply.HasField("losses") else None,
-        gradient=to_array(reply.gradient) if reply.HasField("gradient") else None,
+        gradient=_gradient_of(reply, gradient_out),
         normalizer=reply.normalizer,
         valid_count=reply.valid_count,
         nan_count=reply.nan_count,

@@ -27,8 +27,8 @@ class RegionSocket {
 
   // The reply, which is no error: that becomes the status. `*file` is the
   // caller's to close, or -1. UNAVAILABLE if the server is gone or takes longer
-  // than a minute; the connection is then of no more use. FAILED_PRECONDITION in
-  // a process that was forked off: the regions are not its own to release.
+  // than a minute; the connection is then of no more use. FAILED_PRECONDITION
+  // in a process that was forked off: the regions are not its own to release.
   absl::StatusOr<v1::SharedMemoryReply> Ask(
       const v1::SharedMemoryRequest& request, int* file);
 

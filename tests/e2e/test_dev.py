@@ -30,6 +30,7 @@ def test_help_lists_every_command_and_nothing_else() -> None:
         "bench",
         "exhaustive",
         "fuzz",
+        "sanitize",
         "lint",
         "format",
         "image",

@@ -278,6 +278,30 @@ TEST_F(HeldRequest, IsComputedThoughItsClientIsGone) {
       [&] { return server_.server().shared_memory_bytes() == 0; }));
 }
 
+// The answer is that of the data as it was when it was read, which is after the
+// release.
+TEST_F(HeldRequest, IsComputedThoughItsRegionIsReleased) {
+  v1::ComputeLossRequest request = Shared(1000);
+  request.clear_gradient_destination();  // its memory goes with the call
+  v1::ComputeLossResponse expected, response;
+  PendingCall by_data(server_, SomeRequest(1000));
+  ASSERT_TRUE(server_.Call(SomeRequest(1000), &expected).ok());
+  ASSERT_TRUE(by_data.Wait().ok());
+  std::thread held([&] { EXPECT_TRUE(server_.Call(request, &response).ok()); });
+  EXPECT_TRUE(RunningServer::Eventually(
+      [&] { return server_.server().inflight_requests() == 1; }));
+  EXPECT_TRUE(client_.Release(name_)->reply.has_released());
+  EXPECT_EQ(server_.server().shared_memory_bytes(),
+            static_cast<int64_t>(kBytes));
+  v1::ComputeLossResponse second;
+  EXPECT_TRUE(server_.Call(SomeRequest(10), &second).ok());
+  held.join();
+  EXPECT_EQ(response.loss(), expected.loss());
+  EXPECT_EQ(response.gradient().data(), expected.gradient().data());
+  EXPECT_TRUE(RunningServer::Eventually(
+      [&] { return server_.server().shared_memory_bytes() == 0; }));
+}
+
 TEST_F(HeldRequest, LetsGoOfItsRegionWhenItIsCancelled) {
   PendingCall call(server_, Shared(1000));
   ASSERT_TRUE(RunningServer::Eventually(

@@ -196,7 +196,8 @@ void StreamLossCall::Free(StreamWindow& window) {
   window.Clear();
   // Never more than before: it cannot fail.
   if (ChargedBytes() < permit_.bytes()) {
-    permit_.Resize(ChargedBytes()).IgnoreError();
+    admission::Refusal never;
+    permit_.Resize(ChargedBytes(), &never).IgnoreError();
   }
 }
 

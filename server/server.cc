@@ -141,6 +141,9 @@ absl::Status Server::BuildParts() {
                .metrics = metrics_.get(),
                .authenticator = authenticator_.get(),
                .buffers = buffers_};
+  if (config_.stream_idle_timeout > absl::ZeroDuration()) {
+    services_.stream_idle_limit = config_.stream_idle_timeout;
+  }
   loss_service_ = std::make_unique<rpc::LossService>(
       &services_, InfoOf(config_, choice->names));
   return absl::OkStatus();

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string_view>
 
+#include "absl/time/time.h"
 #include "server/admission/admission.h"
 #include "server/base/buffer_pool.h"
 #include "server/base/clock.h"
@@ -25,6 +26,8 @@ struct Services {
   observability::Metrics* metrics;
   const Authenticator* authenticator;
   std::shared_ptr<BufferPool> buffers;  // shared with the slices inside gRPC
+  // After which a stream ends for whose client the server waits in vain.
+  absl::Duration stream_idle_limit = absl::InfiniteDuration();
 };
 
 }  // namespace lossd::rpc

@@ -12,6 +12,7 @@
 #include "server/batching/batcher.h"
 #include "server/observability/metrics.h"
 #include "server/rpc/authenticator.h"
+#include "server/shared_memory/region_table.h"
 
 namespace lossd::rpc {
 
@@ -26,6 +27,8 @@ struct Services {
   observability::Metrics* metrics;
   const Authenticator* authenticator;
   std::shared_ptr<BufferPool> buffers;  // shared with the slices inside gRPC
+  // Null: requests with tensors in shared memory are UNIMPLEMENTED.
+  const shared_memory::RegionTable* regions = nullptr;
   // After which a stream ends for whose client the server waits in vain.
   absl::Duration stream_idle_limit = absl::InfiniteDuration();
 };

@@ -1,4 +1,4 @@
-// lossbench: puts load on a lossd server, or on the echo peer, and measures.
+// lossbench: puts load on a lossd server, or on a peer, and measures.
 #include <cstdio>
 #include <cstdlib>
 #include <span>
@@ -8,8 +8,8 @@
 
 #include "absl/flags/flag.h"
 #include "absl/status/status.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "client/bench/exchange.h"
 #include "client/bench/load.h"
 #include "client/bench/report.h"
 #include "client/bench/sample_request.h"
@@ -37,10 +37,10 @@ ABSL_FLAG(int64_t, requests, 0, "stop after this many; 0: any number");
 ABSL_FLAG(absl::Duration, warmup, absl::Seconds(1), "how long to run before");
 ABSL_FLAG(absl::Duration, timeout, absl::Seconds(30), "of one call");
 ABSL_FLAG(uint64_t, seed, 1, "of data and arrivals");
-ABSL_FLAG(
-    bool, echo, false,
-    "the target is echo_server: the same bytes are sent, and the reply is "
-    "expected to be their beginning");
+ABSL_FLAG(std::string, peer, "",
+          "the target is not lossd but echo (echo_server: the reply is the "
+          "request's beginning), protobuf_echo (protobuf_echo_server: the "
+          "gradient is the logits) or triton (the model of triton_model/)");
 ABSL_FLAG(bool, stream, false,
           "each request is a StreamLoss, whose chunks are the same bytes over "
           "and over: --elements may be more than memory holds");
@@ -112,19 +112,6 @@ LoadOptions OptionsFromFlags(const std::string& request) {
           .seed = absl::GetFlag(FLAGS_seed)};
 }
 
-// One reply, before any is timed.
-absl::Status CheckReply(const v1::ComputeLossRequest& sample,
-                        const std::string& request,
-                        const LoadOptions& options) {
-  const absl::StatusOr<std::string> reply = CallOnce(options);
-  if (!reply.ok()) return reply.status();
-  if (!absl::GetFlag(FLAGS_echo)) return CheckAnswer(sample, *reply);
-  if (!reply->empty() && absl::StartsWith(request, *reply)) {
-    return absl::OkStatus();
-  }
-  return absl::InternalError("the reply is not the beginning of the request");
-}
-
 void Print(const LoadReport& report, const ReportScale& scale) {
   const std::string text = absl::GetFlag(FLAGS_json)
                                ? ReportJson(report, scale)
@@ -132,12 +119,19 @@ void Print(const LoadReport& report, const ReportScale& scale) {
   std::fputs(text.c_str(), stdout);
 }
 
+// One reply, before any is timed.
+absl::Status CheckReply(const Exchange& exchange, const LoadOptions& options) {
+  const absl::StatusOr<std::string> reply = CallOnce(options);
+  return reply.ok() ? exchange.check(*reply) : reply.status();
+}
+
 // Checks one answer, warms up, measures and prints.
 int Measure(const v1::ComputeLossRequest& sample) {
-  const std::string request = sample.SerializeAsString();
-  const LoadOptions options = OptionsFromFlags(request);
-  if (absl::Status status = CheckReply(sample, request, options);
-      !status.ok()) {
+  const auto exchange = ExchangeWith(absl::GetFlag(FLAGS_peer), sample);
+  if (!exchange.ok()) return Usage(exchange.status());
+  LoadOptions options = OptionsFromFlags(exchange->request);
+  options.method = exchange->method;
+  if (absl::Status status = CheckReply(*exchange, options); !status.ok()) {
     return Failed(status);
   }
   if (absl::GetFlag(FLAGS_warmup) > absl::ZeroDuration()) {
@@ -148,16 +142,16 @@ int Measure(const v1::ComputeLossRequest& sample) {
   const LoadReport report = RunLoad(options);
   const ReportScale scale = {
       .elements = absl::GetFlag(FLAGS_elements),
-      .request_bytes = static_cast<int64_t>(request.size())};
+      .request_bytes = static_cast<int64_t>(exchange->request.size())};
   Print(report, scale);
   return report.succeeded > 0 ? 0 : 1;
 }
 
 // The same for streams; what is wrong with an answer shows as an error.
 int MeasureStreams(const SampleOptions& sample) {
-  if (absl::GetFlag(FLAGS_rate) > 0 || absl::GetFlag(FLAGS_echo)) {
+  if (absl::GetFlag(FLAGS_rate) > 0 || !absl::GetFlag(FLAGS_peer).empty()) {
     return Usage(absl::InvalidArgumentError(
-        "--stream: neither with --rate nor with --echo"));
+        "--stream: neither with --rate nor with --peer"));
   }
   const absl::StatusOr<StreamMessages> messages = MakeStream(sample);
   if (!messages.ok()) return Usage(messages.status());

@@ -44,7 +44,7 @@ def lossbench(*flags: str) -> subprocess.CompletedProcess[str]:
 def report(target: str, *flags: str) -> dict[str, Any]:
     """Of a run that is bounded by its number of requests."""
     done = lossbench(
-        f"--target={target}", "--echo", "--json", "--warmup=0s", "--duration=60s", *flags
+        f"--target={target}", "--peer=echo", "--json", "--warmup=0s", "--duration=60s", *flags
     )
     assert done.returncode == 0, done.stderr
     result: dict[str, Any] = json.loads(done.stdout)

@@ -13,6 +13,7 @@
 #include "client/bench/load.h"
 #include "client/bench/report.h"
 #include "client/bench/sample_request.h"
+#include "client/bench/shared_sample.h"
 #include "client/bench/stream_load.h"
 #include "client/cli/flag_parser.h"
 #include "grpcpp/create_channel.h"
@@ -44,6 +45,9 @@ ABSL_FLAG(std::string, peer, "",
 ABSL_FLAG(bool, stream, false,
           "each request is a StreamLoss, whose chunks are the same bytes over "
           "and over: --elements may be more than memory holds");
+ABSL_FLAG(std::string, shared_memory, "",
+          "the server's --shared_memory_socket: tensors and gradients lie in "
+          "shared memory, a region for each call in flight");
 ABSL_FLAG(bool, json, false, "print JSON instead of a table");
 ABSL_FLAG(bool, help, false, "print this and exit");
 
@@ -79,6 +83,10 @@ absl::Status CheckFlags() {
       absl::GetFlag(FLAGS_duration) > absl::Hours(24)) {
     return absl::InvalidArgumentError("--duration must be in (0, 24h]");
   }
+  if (!absl::GetFlag(FLAGS_peer).empty() &&
+      !absl::GetFlag(FLAGS_shared_memory).empty()) {
+    return absl::InvalidArgumentError("--peer: not with --shared_memory");
+  }
   return absl::OkStatus();
 }
 
@@ -99,10 +107,14 @@ std::vector<std::shared_ptr<grpc::Channel>> OpenChannels() {
   return channels;
 }
 
-LoadOptions OptionsFromFlags(const std::string& request) {
-  const grpc::Slice slice(request);
+grpc::ByteBuffer BufferOf(const std::string& bytes) {
+  const grpc::Slice slice(bytes);
+  return grpc::ByteBuffer(&slice, 1);
+}
+
+// Without messages.
+LoadOptions OptionsFromFlags() {
   return {.channels = OpenChannels(),
-          .request = grpc::ByteBuffer(&slice, 1),
           .threads = absl::GetFlag(FLAGS_threads),
           .concurrency = absl::GetFlag(FLAGS_concurrency),
           .rate = absl::GetFlag(FLAGS_rate),
@@ -110,6 +122,32 @@ LoadOptions OptionsFromFlags(const std::string& request) {
           .requests = absl::GetFlag(FLAGS_requests),
           .timeout = absl::GetFlag(FLAGS_timeout),
           .seed = absl::GetFlag(FLAGS_seed)};
+}
+
+std::vector<grpc::ByteBuffer> MessagesOf(
+    const Exchange& exchange, const std::vector<SharedSample>& shared) {
+  std::vector<grpc::ByteBuffer> messages;
+  for (const SharedSample& place : shared) {
+    messages.push_back(BufferOf(place.request().SerializeAsString()));
+  }
+  if (shared.empty()) messages.push_back(BufferOf(exchange.request));
+  return messages;
+}
+
+// With --shared_memory, a sample for each call in flight; else none.
+absl::StatusOr<std::vector<SharedSample>> ShareSample(
+    const v1::ComputeLossRequest& sample) {
+  std::vector<SharedSample> shared;
+  const std::string path = absl::GetFlag(FLAGS_shared_memory);
+  if (path.empty()) return shared;
+  auto memory = client::SharedMemory::Connect(path);
+  if (!memory.ok()) return memory.status();
+  for (int i = 0; i < absl::GetFlag(FLAGS_concurrency); ++i) {
+    auto made = SharedSample::Make(**memory, sample);
+    if (!made.ok()) return made.status();
+    shared.push_back(*std::move(made));
+  }
+  return shared;
 }
 
 void Print(const LoadReport& report, const ReportScale& scale) {
@@ -120,8 +158,13 @@ void Print(const LoadReport& report, const ReportScale& scale) {
 }
 
 // One reply, before any is timed.
-absl::Status CheckReply(const Exchange& exchange, const LoadOptions& options) {
-  const absl::StatusOr<std::string> reply = CallOnce(options);
+absl::Status CheckReply(const Exchange& exchange,
+                        const std::vector<SharedSample>& shared,
+                        const LoadOptions& options) {
+  absl::StatusOr<std::string> reply = CallOnce(options);
+  if (reply.ok() && !shared.empty()) {
+    reply = shared.front().WithGradient(*reply);
+  }
   return reply.ok() ? exchange.check(*reply) : reply.status();
 }
 
@@ -129,9 +172,13 @@ absl::Status CheckReply(const Exchange& exchange, const LoadOptions& options) {
 int Measure(const v1::ComputeLossRequest& sample) {
   const auto exchange = ExchangeWith(absl::GetFlag(FLAGS_peer), sample);
   if (!exchange.ok()) return Usage(exchange.status());
-  LoadOptions options = OptionsFromFlags(exchange->request);
+  const auto shared = ShareSample(sample);
+  if (!shared.ok()) return Failed(shared.status());
+  LoadOptions options = OptionsFromFlags();
   options.method = exchange->method;
-  if (absl::Status status = CheckReply(*exchange, options); !status.ok()) {
+  options.messages = MessagesOf(*exchange, *shared);
+  if (absl::Status status = CheckReply(*exchange, *shared, options);
+      !status.ok()) {
     return Failed(status);
   }
   if (absl::GetFlag(FLAGS_warmup) > absl::ZeroDuration()) {
@@ -142,20 +189,21 @@ int Measure(const v1::ComputeLossRequest& sample) {
   const LoadReport report = RunLoad(options);
   const ReportScale scale = {
       .elements = absl::GetFlag(FLAGS_elements),
-      .request_bytes = static_cast<int64_t>(exchange->request.size())};
+      .request_bytes = static_cast<int64_t>(options.messages.front().Length())};
   Print(report, scale);
   return report.succeeded > 0 ? 0 : 1;
 }
 
 // The same for streams; what is wrong with an answer shows as an error.
 int MeasureStreams(const SampleOptions& sample) {
-  if (absl::GetFlag(FLAGS_rate) > 0 || !absl::GetFlag(FLAGS_peer).empty()) {
+  if (absl::GetFlag(FLAGS_rate) > 0 || !absl::GetFlag(FLAGS_peer).empty() ||
+      !absl::GetFlag(FLAGS_shared_memory).empty()) {
     return Usage(absl::InvalidArgumentError(
-        "--stream: neither with --rate nor with --peer"));
+        "--stream: not with --rate, --peer or --shared_memory"));
   }
   const absl::StatusOr<StreamMessages> messages = MakeStream(sample);
   if (!messages.ok()) return Usage(messages.status());
-  LoadOptions options = OptionsFromFlags("");
+  const LoadOptions options = OptionsFromFlags();
   if (absl::GetFlag(FLAGS_warmup) > absl::ZeroDuration()) {
     LoadOptions warmup = options;
     warmup.duration = absl::GetFlag(FLAGS_warmup);

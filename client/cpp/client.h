@@ -51,7 +51,8 @@ class Client {
 
   // Blocks until the answer is here. The calling thread itself drives the
   // connection: there is no other thread on the way. Tensors of more than
-  // ClientOptions::stream_above_bytes go through StreamLoss.
+  // ClientOptions::stream_above_bytes go through StreamLoss, unless they or the
+  // gradient's destination lie in shared memory.
   absl::StatusOr<LossResult> ComputeLoss(const LossRequest& request,
                                          const CallOptions& options = {});
 

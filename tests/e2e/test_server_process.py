@@ -92,7 +92,7 @@ def test_the_environment_sets_flags():
         "--backend=tpu",
         "--log_level=loud",
         "--listen=nowhere",
-        "--shared_memory_socket=/tmp/lossd.sock",
+        "--shared_memory_socket=" + 200 * "x",
         "--token_file=/nonexistent",
     ],
 )

@@ -83,6 +83,7 @@ absl::StatusOr<Permit> AdmissionController::Admit(int64_t bytes,
   // counters sees every permit that this line lets through. (All four are
   // seq_cst.)
   if (stopped_.load()) return Draining(refusal);
+  TellWaiters();
   return permit;
 }
 
@@ -103,7 +104,7 @@ absl::Status AdmissionController::TakePlace(int64_t bytes, Refusal* refusal) {
         seen, options_.max_inflight_requests));
   }
   if (absl::Status status = TakeBytes(bytes); !status.ok()) {
-    requests_.fetch_sub(1);
+    ReturnPlace();
     *refusal = Refusal::kBytes;
     return status;
   }
@@ -132,7 +133,32 @@ int64_t AdmissionController::inflight_requests() const {
 void AdmissionController::Return(int64_t bytes) {
   // Bytes first: whoever sees no request in flight sees no bytes either.
   bytes_.fetch_sub(bytes);
+  ReturnPlace();
+}
+
+void AdmissionController::ReturnPlace() {
   requests_.fetch_sub(1);
+  TellWaiters();
+}
+
+// After a change of requests_. Either this sees the waiter, or the waiter, who
+// is counted before it looks, sees the change. (Both are seq_cst.)
+void AdmissionController::TellWaiters() {
+  if (waiters_.load() == 0) return;
+  // Whoever awaits a condition looks at it again when the mutex is let go.
+  absl::MutexLock lock(&mu_);
+}
+
+bool AdmissionController::WaitForRequests(int64_t count, absl::Time deadline) {
+  const auto reached = [this, count] { return requests_.load() == count; };
+  waiters_.fetch_add(1);
+  bool seen = false;
+  {
+    absl::MutexLock lock(&mu_);
+    seen = mu_.AwaitWithDeadline(absl::Condition(&reached), deadline);
+  }
+  waiters_.fetch_sub(1);
+  return seen;
 }
 
 }  // namespace lossd::admission

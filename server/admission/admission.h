@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 
 namespace lossd::admission {
@@ -49,13 +50,16 @@ struct AdmissionOptions {
   int64_t max_inflight_requests = 4096;
 };
 
-// Thread-safe; no lock is taken: two counters. The place is taken first and
-// undone if the bytes do not fit, so that a large request that is refused never
-// makes a small one beside it be refused.
+// Thread-safe; two counters, and no lock is taken unless somebody is in
+// WaitForRequests(). The place is taken first and undone if the bytes do not
+// fit, so that a large request that is refused never makes a small one beside
+// it be refused.
 class AdmissionController {
  public:
   explicit AdmissionController(const AdmissionOptions& options);
-  ~AdmissionController();  // every permit has come back by then
+  // Every permit has come back by then, and those who gave them back have
+  // returned from it.
+  ~AdmissionController();
 
   // A permit for `bytes`, or
   //   RESOURCE_EXHAUSTED  the budget of bytes or requests is full (the message
@@ -83,16 +87,25 @@ class AdmissionController {
   int64_t inflight_bytes() const;
   int64_t inflight_requests() const;
 
+  // Returns true as soon as exactly `count` requests are in flight, false at
+  // `deadline`. A drain waits for 0; a number that is passed through at once
+  // may go unseen.
+  bool WaitForRequests(int64_t count, absl::Time deadline);
+
  private:
   friend class Permit;
   absl::Status TakePlace(int64_t bytes, Refusal* refusal);
   absl::Status TakeBytes(int64_t bytes);
   void Return(int64_t bytes);
+  void ReturnPlace();
+  void TellWaiters();
 
   const AdmissionOptions options_;
   std::atomic<int64_t> bytes_{0};
   std::atomic<int64_t> requests_{0};
   std::atomic<bool> stopped_{false};
+  std::atomic<int> waiters_{0};  // in WaitForRequests()
+  absl::Mutex mu_;               // what they sleep on; guards nothing
 };
 
 }  // namespace lossd::admission

@@ -22,10 +22,8 @@ class StreamErrors : public testing::Test {
         << answer.status.error_message();
     EXPECT_THAT(answer.status.error_message(), HasSubstr(text));
     EXPECT_FALSE(answer.summary.has_value());
-    EXPECT_TRUE(RunningServer::Eventually([this] {
-      return server_.server().inflight_requests() == 0 &&
-             server_.server().inflight_bytes() == 0;
-    }));
+    EXPECT_TRUE(server_.WaitUntilIdle());
+    EXPECT_EQ(server_.server().inflight_bytes(), 0);
     // The server lives on.
     const StreamAnswer good = RunStream(server_, Cut(SomeRequest(10), 5));
     EXPECT_TRUE(good.status.ok()) << good.status.error_message();

@@ -37,6 +37,8 @@ class ValidRequest {
 
   // The shape of gradient and losses, as the client knows it.
   const Dims& dims() const { return tensors_[0].dims; }
+  // Of targets whose elements were sent; those are what can be out of range.
+  const Dims& targets_dims() const { return of(Field::kTargets).dims; }
   bool wants_gradient() const { return wants_gradient_; }
   bool wants_losses() const {
     return segment_.options.reduction == kernels::Reduction::kNone;

@@ -74,6 +74,25 @@ TEST_F(BadInput, NanLogitDeepInALargeRequest) {
   ExpectRefused(request, "logits[70000]: NaN");
 }
 
+TEST_F(BadInput, ALogitOfAMatrixIsNamedByItsPlaceToo) {
+  v1::ComputeLossRequest request;
+  SetFloats(request.mutable_logits(), {2, 4}, {0, 0, 0, 0, 0, 0, 0, NAN});
+  SetFloats(request.mutable_targets(), {2, 4}, {0, 0, 0, 0, 0, 0, 0, 0});
+  ExpectRefused(request,
+                "logits[7]: NaN, and spec.nan_policy is NAN_POLICY_REJECT "
+                "(element [1, 3] of shape [2, 4])");
+}
+
+// Which need not be that of the logits.
+TEST_F(BadInput, ATargetIsNamedByItsPlaceInTheTargetsShape) {
+  v1::ComputeLossRequest request;
+  SetFloats(request.mutable_logits(), {2, 4}, {0, 0, 0, 0, 0, 0, 0, 0});
+  SetFloats(request.mutable_targets(), {2, 2, 2}, {0, 0, 0, 0, 0, 0, 2, 0});
+  ExpectRefused(
+      request,
+      "targets[6]: 2 is not in [0, 1] (element [1, 1, 0] of shape [2, 2, 2])");
+}
+
 TEST_F(BadInput, NormalizerValueZero) {
   v1::ComputeLossRequest request = SomeRequest(10);
   request.mutable_spec()->set_normalizer(v1::NORMALIZER_CALLER);

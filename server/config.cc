@@ -63,6 +63,9 @@ absl::Status CheckNumbers(const Config& config) {
       CheckRange("max_inline_elements", config.max_inline_elements, 0),
       CheckRange("max_inflight_bytes", config.max_inflight_bytes, 1),
       CheckRange("max_inflight_requests", config.max_inflight_requests, 1),
+      CheckRange("max_shared_memory_bytes", config.max_shared_memory_bytes, 0),
+      CheckRange("max_shared_memory_bytes_per_connection",
+                 config.max_shared_memory_bytes_per_connection, 0),
       // protobuf counts a message's bytes in 31 bits
       CheckRange("max_message_bytes", config.max_message_bytes, 1, kMaxMessage),
       CheckDuration("max_queue_delay", config.max_queue_delay,
@@ -108,14 +111,13 @@ absl::Status ValidateConfig(const Config& config) {
       !s.ok()) {
     return s;
   }
-  if (config.unix_socket.size() >= sizeof(sockaddr_un::sun_path)) {
+  for (const auto& [flag, path] :
+       {std::pair("unix_socket", config.unix_socket),
+        std::pair("shared_memory_socket", config.shared_memory_socket)}) {
+    if (path.size() < sizeof(sockaddr_un::sun_path)) continue;
     return Bad(
-        "unix_socket", config.unix_socket,
+        flag, path,
         absl::StrCat("shorter than ", sizeof(sockaddr_un::sun_path), " bytes"));
-  }
-  if (!config.shared_memory_socket.empty()) {
-    return Bad("shared_memory_socket", config.shared_memory_socket,
-               "empty: shared memory is not in this build");
   }
   if (absl::Status s = CheckNumbers(config); !s.ok()) return s;
   return CheckTls(config);

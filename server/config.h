@@ -48,7 +48,11 @@ struct Config {
   std::string tls_key;
   std::string tls_client_ca;
   std::string token_file;
-  std::string shared_memory_socket;
+  std::string shared_memory_socket;  // empty: none
+  // Pages taken from the machine as clients ask for them, beside the bytes in
+  // flight.
+  int64_t max_shared_memory_bytes = int64_t{4} << 30;
+  int64_t max_shared_memory_bytes_per_connection = int64_t{1} << 30;
   bool channelz = false;
 
   std::string log_level = "info";

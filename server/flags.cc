@@ -57,7 +57,14 @@ ABSL_FLAG(
     "PEM file of authorities; clients then need a certificate (mutual TLS)");
 ABSL_FLAG(std::string, token_file, "",
           "file of bearer tokens, one a line; clients then need one");
-ABSL_FLAG(std::string, shared_memory_socket, "", "not in this build");
+ABSL_FLAG(std::string, shared_memory_socket, "",
+          "path of a Unix socket over which workers of this host get shared "
+          "memory");
+ABSL_FLAG(int64_t, max_shared_memory_bytes, Config().max_shared_memory_bytes,
+          "of all workers; more is RESOURCE_EXHAUSTED");
+ABSL_FLAG(int64_t, max_shared_memory_bytes_per_connection,
+          Config().max_shared_memory_bytes_per_connection,
+          "of one connection; more is RESOURCE_EXHAUSTED");
 ABSL_FLAG(bool, channelz, false, "serve grpc.channelz.v1.Channelz");
 ABSL_FLAG(std::string, log_level, Config().log_level,
           "trace, debug, info, warning, error or off");
@@ -248,6 +255,10 @@ void ReadPlainFlags(Config* config) {
   config->tls_client_ca = absl::GetFlag(FLAGS_tls_client_ca);
   config->token_file = absl::GetFlag(FLAGS_token_file);
   config->shared_memory_socket = absl::GetFlag(FLAGS_shared_memory_socket);
+  config->max_shared_memory_bytes =
+      absl::GetFlag(FLAGS_max_shared_memory_bytes);
+  config->max_shared_memory_bytes_per_connection =
+      absl::GetFlag(FLAGS_max_shared_memory_bytes_per_connection);
   config->channelz = absl::GetFlag(FLAGS_channelz);
   config->log_level = absl::GetFlag(FLAGS_log_level);
 }

@@ -81,6 +81,7 @@ v1::GetServerInfoResponse InfoOf(const Config& config,
   info.set_max_inflight_requests(config.max_inflight_requests);
   info.set_max_batch_requests(config.max_batch_requests);
   info.set_max_batch_elements(config.max_batch_elements);
+  info.set_supports_shared_memory(!config.shared_memory_socket.empty());
   rpc::DescribeBuild(&info);
   return info;
 }
@@ -93,6 +94,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Create(const Config& config) {
   if (absl::Status s = ValidateConfig(config); !s.ok()) return s;
   std::unique_ptr<Server> server(new Server(config));
   if (absl::Status s = server->BuildParts(); !s.ok()) return s;
+  if (absl::Status s = server->ServeRegions(); !s.ok()) return s;
   if (absl::Status s = server->Listen(); !s.ok()) return s;
   // Only now: a server that cannot start says one line, which is why it cannot.
   if (!server->why_cpu_.empty()) {
@@ -123,6 +125,11 @@ absl::Status Server::BuildParts() {
   auto executors = MakeExecutors(config_, *choice, metrics_.get(), &clock_);
   if (!executors.ok()) return executors.status();
   executors_ = *std::move(executors);
+  shared_memory::RegionLimits limits;
+  limits.max_bytes = config_.max_shared_memory_bytes;
+  limits.max_bytes_per_connection =
+      config_.max_shared_memory_bytes_per_connection;
+  regions_ = std::make_unique<shared_memory::RegionTable>(limits);
   AddGauges(choice->executors);
   auto exposer =
       observability::Exposer::Start(config_.metrics_listen, *metrics_);
@@ -136,7 +143,10 @@ absl::Status Server::BuildParts() {
                .backend = executors_.first().backend(),
                .metrics = metrics_.get(),
                .authenticator = authenticator_.get(),
-               .buffers = buffers_};
+               .buffers = buffers_,
+               .regions = config_.shared_memory_socket.empty()
+                              ? nullptr
+                              : regions_.get()};
   loss_service_ = std::make_unique<rpc::LossService>(
       &services_, InfoOf(config_, choice->names));
   return absl::OkStatus();
@@ -151,12 +161,24 @@ void Server::AddGauges(int executors) {
       [this] { return admission_->inflight_requests(); });
   add("lossd_inflight_bytes", "Tensor bytes of the requests in flight.",
       [this] { return admission_->inflight_bytes(); });
+  add("lossd_shared_memory_bytes", "Shared memory that clients have.",
+      [this] { return regions_->bytes(); });
   add("lossd_queue_depth", "Requests that wait for an executor.",
       [this] { return batcher_->queued_requests(); });
   add("lossd_executors_busy", "Executors that compute a batch now.",
       [this] { return batcher_->busy_executors(); });
   add("lossd_executors", "Batches that can be computed at once.",
       [executors] { return executors; });
+}
+
+absl::Status Server::ServeRegions() {
+  if (config_.shared_memory_socket.empty()) return absl::OkStatus();
+  shared_memory::RegionSocketOptions options;
+  options.path = config_.shared_memory_socket;
+  auto socket = shared_memory::RegionSocket::Start(options, regions_.get());
+  if (!socket.ok()) return socket.status();
+  region_socket_ = *std::move(socket);
+  return absl::OkStatus();
 }
 
 absl::Status Server::Listen() {
@@ -218,6 +240,7 @@ bool Server::Shutdown(absl::Duration drain_timeout) {
   for (auto& thread : rpc_threads_) thread->Join();
   batcher_->Close();
   executors_.first().Join();
+  region_socket_.reset();
   return drained;
 }
 

@@ -25,6 +25,8 @@
 #include "server/rpc/loss_service.h"
 #include "server/rpc/rpc_threads.h"
 #include "server/rpc/services.h"
+#include "server/shared_memory/region_socket.h"
+#include "server/shared_memory/region_table.h"
 
 namespace lossd {
 
@@ -64,11 +66,13 @@ class Server {
   bool WaitForInflight(int64_t requests, absl::Time deadline) {
     return admission_->WaitForRequests(requests, deadline);
   }
+  int64_t shared_memory_bytes() const { return regions_->bytes(); }
   const observability::Metrics& metrics() const { return *metrics_; }
 
  private:
   explicit Server(const Config& config);
   absl::Status BuildParts();
+  absl::Status ServeRegions();
   absl::Status Listen();
   void StartThreads();
   void AddGauges(int executors);
@@ -83,6 +87,8 @@ class Server {
   std::unique_ptr<batching::Batcher> batcher_;
   Executors executors_;
   std::unique_ptr<observability::Exposer> exposer_;
+  std::unique_ptr<shared_memory::RegionTable> regions_;
+  std::unique_ptr<shared_memory::RegionSocket> region_socket_;  // or null
   std::unique_ptr<rpc::Authenticator> authenticator_;
   rpc::Services services_{};
   rpc::HealthService health_service_{v1::LossService::service_full_name()};

@@ -25,6 +25,7 @@ using SteadyClock = std::chrono::steady_clock;
 struct Slot {
   grpc::CompletionQueue* queue = nullptr;
   grpc::GenericStub* stub = nullptr;
+  const grpc::ByteBuffer* request = nullptr;
   std::optional<grpc::ClientContext> context;
   std::unique_ptr<grpc::ClientAsyncResponseReader<grpc::ByteBuffer>> reader;
   grpc::ByteBuffer reply;
@@ -41,7 +42,7 @@ void StartCall(const LoadOptions& options, Slot& slot,
   slot.context->set_deadline(std::chrono::system_clock::now() +
                              absl::ToChronoNanoseconds(options.timeout));
   slot.reader = slot.stub->PrepareUnaryCall(&*slot.context, options.method,
-                                            options.request, slot.queue);
+                                            *slot.request, slot.queue);
   slot.reader->StartCall();
   slot.reader->Finish(&slot.reply, &slot.status, &slot);
 }
@@ -99,6 +100,8 @@ class Load {
     Slot& slot = slots_.emplace_back();
     slot.queue = &lanes_[static_cast<size_t>(i) % lanes_.size()].queue;
     slot.stub = &stubs_[static_cast<size_t>(i) % stubs_.size()];
+    slot.request =
+        &options_.messages[static_cast<size_t>(i) % options_.messages.size()];
     absl::MutexLock lock(&mu_);
     idle_.push_back(&slot);
   }
@@ -222,6 +225,7 @@ absl::StatusOr<std::string> CallOnce(const LoadOptions& options) {
   Slot slot;
   slot.queue = &queue;
   slot.stub = &stub;
+  slot.request = &options.messages.front();
   StartCall(options, slot, SteadyClock::now());
   void* tag = nullptr;
   bool ok = false;

@@ -19,7 +19,9 @@ struct LoadOptions {
   // Calls take turns on them.
   std::vector<std::shared_ptr<grpc::Channel>> channels;
   std::string method = "/lossd.v1.LossService/ComputeLoss";
-  grpc::ByteBuffer request;
+  // Taken in turns by the places that a call in flight can have: a place always
+  // sends the same one.
+  std::vector<grpc::ByteBuffer> messages;
   // Each with a completion queue.
   int threads = 1;
   // Calls in flight. Closed loop: always that many. Open loop: at most;
@@ -52,7 +54,8 @@ struct LoadReport {
 // Puts the load on a server and measures. Returns when every call is over.
 LoadReport RunLoad(const LoadOptions& options);
 
-// One call, outside of any measurement; the reply's bytes.
+// One call, outside of any measurement, of the first message; the reply's
+// bytes.
 absl::StatusOr<std::string> CallOnce(const LoadOptions& options);
 
 }  // namespace lossd::bench

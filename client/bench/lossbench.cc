@@ -13,6 +13,7 @@
 #include "client/bench/load.h"
 #include "client/bench/report.h"
 #include "client/bench/sample_request.h"
+#include "client/bench/shared_sample.h"
 #include "client/bench/stream_load.h"
 #include "client/cli/flag_parser.h"
 #include "grpcpp/create_channel.h"
@@ -44,6 +45,9 @@ ABSL_FLAG(
 ABSL_FLAG(bool, stream, false,
           "each request is a StreamLoss, whose chunks are the same bytes over "
           "and over: --elements may be more than memory holds");
+ABSL_FLAG(std::string, shared_memory, "",
+          "the server's --shared_memory_socket: tensors and gradients lie in "
+          "shared memory, a region for each call in flight");
 ABSL_FLAG(bool, json, false, "print JSON instead of a table");
 ABSL_FLAG(bool, help, false, "print this and exit");
 
@@ -99,10 +103,14 @@ std::vector<std::shared_ptr<grpc::Channel>> OpenChannels() {
   return channels;
 }
 
-LoadOptions OptionsFromFlags(const std::string& request) {
-  const grpc::Slice slice(request);
+grpc::ByteBuffer BufferOf(const std::string& bytes) {
+  const grpc::Slice slice(bytes);
+  return grpc::ByteBuffer(&slice, 1);
+}
+
+// Without messages.
+LoadOptions OptionsFromFlags() {
   return {.channels = OpenChannels(),
-          .request = grpc::ByteBuffer(&slice, 1),
           .threads = absl::GetFlag(FLAGS_threads),
           .concurrency = absl::GetFlag(FLAGS_concurrency),
           .rate = absl::GetFlag(FLAGS_rate),
@@ -112,17 +120,51 @@ LoadOptions OptionsFromFlags(const std::string& request) {
           .seed = absl::GetFlag(FLAGS_seed)};
 }
 
+std::vector<grpc::ByteBuffer> MessagesOf(
+    const v1::ComputeLossRequest& sample,
+    const std::vector<SharedSample>& shared) {
+  std::vector<grpc::ByteBuffer> messages;
+  for (const SharedSample& place : shared) {
+    messages.push_back(BufferOf(place.request().SerializeAsString()));
+  }
+  if (shared.empty()) {
+    messages.push_back(BufferOf(sample.SerializeAsString()));
+  }
+  return messages;
+}
+
+// With --shared_memory, a sample for each call in flight; else none.
+absl::StatusOr<std::vector<SharedSample>> ShareSample(
+    const v1::ComputeLossRequest& sample) {
+  std::vector<SharedSample> shared;
+  const std::string path = absl::GetFlag(FLAGS_shared_memory);
+  if (path.empty()) return shared;
+  auto memory = client::SharedMemory::Connect(path);
+  if (!memory.ok()) return memory.status();
+  for (int i = 0; i < absl::GetFlag(FLAGS_concurrency); ++i) {
+    auto made = SharedSample::Make(**memory, sample);
+    if (!made.ok()) return made.status();
+    shared.push_back(*std::move(made));
+  }
+  return shared;
+}
+
 // One reply, before any is timed.
 absl::Status CheckReply(const v1::ComputeLossRequest& sample,
-                        const std::string& request,
+                        const std::vector<SharedSample>& shared,
                         const LoadOptions& options) {
-  const absl::StatusOr<std::string> reply = CallOnce(options);
+  absl::StatusOr<std::string> reply = CallOnce(options);
   if (!reply.ok()) return reply.status();
-  if (!absl::GetFlag(FLAGS_echo)) return CheckAnswer(sample, *reply);
-  if (!reply->empty() && absl::StartsWith(request, *reply)) {
-    return absl::OkStatus();
+  if (absl::GetFlag(FLAGS_echo)) {
+    if (!reply->empty() &&
+        absl::StartsWith(sample.SerializeAsString(), *reply)) {
+      return absl::OkStatus();
+    }
+    return absl::InternalError("the reply is not the beginning of the request");
   }
-  return absl::InternalError("the reply is not the beginning of the request");
+  if (!shared.empty()) reply = shared.front().WithGradient(*reply);
+  if (!reply.ok()) return reply.status();
+  return CheckAnswer(sample, *reply);
 }
 
 void Print(const LoadReport& report, const ReportScale& scale) {
@@ -134,9 +176,11 @@ void Print(const LoadReport& report, const ReportScale& scale) {
 
 // Checks one answer, warms up, measures and prints.
 int Measure(const v1::ComputeLossRequest& sample) {
-  const std::string request = sample.SerializeAsString();
-  const LoadOptions options = OptionsFromFlags(request);
-  if (absl::Status status = CheckReply(sample, request, options);
+  const auto shared = ShareSample(sample);
+  if (!shared.ok()) return Failed(shared.status());
+  LoadOptions options = OptionsFromFlags();
+  options.messages = MessagesOf(sample, *shared);
+  if (absl::Status status = CheckReply(sample, *shared, options);
       !status.ok()) {
     return Failed(status);
   }
@@ -148,20 +192,21 @@ int Measure(const v1::ComputeLossRequest& sample) {
   const LoadReport report = RunLoad(options);
   const ReportScale scale = {
       .elements = absl::GetFlag(FLAGS_elements),
-      .request_bytes = static_cast<int64_t>(request.size())};
+      .request_bytes = static_cast<int64_t>(options.messages.front().Length())};
   Print(report, scale);
   return report.succeeded > 0 ? 0 : 1;
 }
 
 // The same for streams; what is wrong with an answer shows as an error.
 int MeasureStreams(const SampleOptions& sample) {
-  if (absl::GetFlag(FLAGS_rate) > 0 || absl::GetFlag(FLAGS_echo)) {
+  if (absl::GetFlag(FLAGS_rate) > 0 || absl::GetFlag(FLAGS_echo) ||
+      !absl::GetFlag(FLAGS_shared_memory).empty()) {
     return Usage(absl::InvalidArgumentError(
-        "--stream: neither with --rate nor with --echo"));
+        "--stream: not with --rate, --echo or --shared_memory"));
   }
   const absl::StatusOr<StreamMessages> messages = MakeStream(sample);
   if (!messages.ok()) return Usage(messages.status());
-  LoadOptions options = OptionsFromFlags("");
+  const LoadOptions options = OptionsFromFlags();
   if (absl::GetFlag(FLAGS_warmup) > absl::ZeroDuration()) {
     LoadOptions warmup = options;
     warmup.duration = absl::GetFlag(FLAGS_warmup);

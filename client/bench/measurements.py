@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -204,6 +205,35 @@ def polite_beside_greedy(name: str, programs: Programs, effort: Effort) -> Resul
     return Result(name, ours, peer, ours / peer, "us", what)
 
 
+def shared_memory(
+    concurrency: int, peer_what: str, peer_rate: Callable[[Programs, int, float], float]
+) -> Callable[[str, Programs, Effort], Result]:
+    def run(name: str, programs: Programs, effort: Effort) -> Result:
+        elements = MEBI
+        with tempfile.TemporaryDirectory() as folder:
+            socket = f"{folder}/lossd"
+            load = {
+                "elements": elements,
+                "concurrency": concurrency,
+                "shared_memory": socket,
+                "duration": f"{effort.seconds}s",
+                "warmup": f"{effort.seconds / 4}s",
+            }
+            with programs.lossd(f"--shared_memory_socket={socket}") as lossd:
+                ours, peer = _alternate(
+                    effort.rounds,
+                    lambda: elements * float(programs.load(lossd, load)["requests_per_second"]),
+                    lambda: peer_rate(programs, elements, effort.seconds / 2),
+                )
+        what = (
+            f"ComputeLoss of {elements} float32 elements at concurrency {concurrency}, tensors and "
+            f"gradient in shared memory, messages over TCP; peer: {peer_what}"
+        )
+        return Result(name, ours, peer, ours / peer, "elements/s", what)
+
+    return run
+
+
 def resident_growth(name: str, programs: Programs, effort: Effort) -> Result:
     del effort  # the number of requests is what is promised
     small = {"elements": 64, "concurrency": 64, "threads": 2, "warmup": "0s"}
@@ -286,6 +316,37 @@ MEASUREMENTS: dict[str, Measurement] = {
     "rss_growth_stream_1Gi": Measurement(1.0, stream_growth),
     "small_open_loop_p99_at_half_load": Measurement(None, small_open_loop),
     "polite_p50_beside_greedy": Measurement(None, polite_beside_greedy),
+    "shm_1Mi_c1_vs_kernel": Measurement(
+        0.7,
+        shared_memory(
+            1,
+            "the kernel alone, one thread",
+            lambda programs, elements, seconds: programs.kernel_rate(
+                f"f32_gradient/{elements}", seconds
+            ),
+        ),
+    ),
+    "shm_1Mi_c4_vs_kernel": Measurement(
+        0.9,
+        shared_memory(
+            4,
+            "the kernel alone on two threads, each with half of as many elements",
+            lambda programs, elements, seconds: programs.kernel_rate(
+                f"f32_gradient_halves/{elements}", seconds
+            ),
+        ),
+    ),
+    "shm_1Mi_vs_pytorch_inprocess": Measurement(
+        2.5,
+        shared_memory(
+            4,
+            f"{pytorch_peer.CROSS_ENTROPY.what}, PyTorch {pytorch_peer.version()}, eager forward "
+            "and backward in process, two threads",
+            lambda programs, elements, seconds: pytorch_peer.elements_per_second(
+                pytorch_peer.CROSS_ENTROPY, elements, seconds, threads=2
+            ),
+        ),
+    ),
     "rss_growth_1M_requests": Measurement(1.0, resident_growth),
 }
 

@@ -143,18 +143,26 @@ absl::StatusOr<v1::ComputeLossRequest> MakeSample(
   return request;
 }
 
+v1::DataType GradientType(const v1::ComputeLossRequest& sample) {
+  const v1::DataType asked = sample.spec().gradient_dtype();
+  return asked == v1::DATA_TYPE_UNSPECIFIED ? sample.logits().dtype() : asked;
+}
+
+size_t GradientBytes(const v1::ComputeLossRequest& sample) {
+  return static_cast<size_t>(sample.logits().shape(0)) *
+         WidthOf(GradientType(sample));
+}
+
 absl::Status CheckAnswer(const v1::ComputeLossRequest& sample,
                          const std::string& reply) {
   v1::ComputeLossResponse response;
   if (!response.ParseFromString(reply)) {
     return absl::InternalError("the reply is not a ComputeLossResponse");
   }
-  const v1::DataType asked = sample.spec().gradient_dtype();
-  const v1::DataType dtype =
-      asked == v1::DATA_TYPE_UNSPECIFIED ? sample.logits().dtype() : asked;
+  const v1::DataType dtype = GradientType(sample);
   const auto count = static_cast<size_t>(sample.logits().shape(0));
   if (response.gradient().dtype() != dtype ||
-      response.gradient().data().size() != count * WidthOf(dtype)) {
+      response.gradient().data().size() != GradientBytes(sample)) {
     return absl::InternalError("the reply's gradient has the wrong size");
   }
   const auto n = static_cast<double>(count);

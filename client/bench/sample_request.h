@@ -1,6 +1,7 @@
 #ifndef LOSSD_CLIENT_BENCH_SAMPLE_REQUEST_H_
 #define LOSSD_CLIENT_BENCH_SAMPLE_REQUEST_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 
@@ -29,6 +30,10 @@ absl::StatusOr<v1::ComputeLossRequest> MakeSample(const SampleOptions& options);
 // is of no use.
 absl::Status CheckAnswer(const v1::ComputeLossRequest& sample,
                          const std::string& reply);
+
+// Of the sample's gradient: its type, and the bytes that it takes.
+v1::DataType GradientType(const v1::ComputeLossRequest& sample);
+size_t GradientBytes(const v1::ComputeLossRequest& sample);
 
 }  // namespace lossd::bench
 

@@ -83,7 +83,8 @@ absl::StatusOr<std::string> Client::UnaryBytes(const std::string& method,
 absl::StatusOr<LossResult> Client::ComputeLoss(const LossRequest& request,
                                                const CallOptions& options) {
   if (absl::Status s = CheckParameters(request.spec); !s.ok()) return s;
-  if (TensorBytes(request) > stream_above_bytes_) {
+  if (!request.shared_gradient.has_value() &&
+      SentBytes(request) > stream_above_bytes_) {
     return ComputeByStream(connections_.Take(), token_, request, options);
   }
   const std::shared_ptr<Loan> loan = Loan::Make();

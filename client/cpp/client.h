@@ -51,8 +51,9 @@ class Client {
 
   // Blocks until the answer is here. The calling thread itself drives the
   // connection: there is no other thread on the way. Tensors of more than
-  // ClientOptions::stream_above_bytes go through StreamLoss. A parameter of
-  // another loss kind than the spec's is INVALID_ARGUMENT without a call.
+  // ClientOptions::stream_above_bytes go through StreamLoss, unless they or the
+  // gradient's destination lie in shared memory. A parameter of another loss
+  // kind than the spec's is INVALID_ARGUMENT without a call.
   absl::StatusOr<LossResult> ComputeLoss(const LossRequest& request,
                                          const CallOptions& options = {});
 

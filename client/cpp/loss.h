@@ -6,6 +6,7 @@
 #include <string>
 
 #include "client/cpp/received_tensor.h"
+#include "client/cpp/shared_memory.h"
 #include "client/cpp/tensor_view.h"
 #include "lossd/v1/loss_service.pb.h"
 #include "lossd/v1/loss_spec.pb.h"
@@ -21,6 +22,9 @@ struct LossRequest {
   std::optional<TensorView> weights = {};
   std::optional<TensorView> pos_weight = {};
   std::optional<TensorView> upstream_gradient = {};
+  // The server writes the gradient there, and the result has none. It begins at
+  // a multiple of 64 bytes of its region, and no tensor above overlaps it.
+  std::optional<SharedSpan> shared_gradient = {};
 };
 
 // The answer; owns what it shows.
@@ -35,7 +39,7 @@ struct LossResult {
   v1::Execution execution;
   // With REDUCTION_NONE.
   std::optional<ReceivedTensor> losses;
-  // Absent with GRADIENT_MODE_OMIT.
+  // Absent with GRADIENT_MODE_OMIT, and with LossRequest::shared_gradient.
   std::optional<ReceivedTensor> gradient;
 };
 

@@ -9,12 +9,34 @@ namespace {
 
 using v1::ComputeLossRequest;
 
+// Bytes of a region by its name; the server refuses what is outside of it.
+v1::SharedMemoryRef RefOf(const SharedRegion& region,
+                          std::span<const std::byte> bytes) {
+  v1::SharedMemoryRef ref;
+  ref.set_region(region.name());
+  ref.set_offset(static_cast<uint64_t>(bytes.data() - region.bytes().data()));
+  ref.set_byte_size(bytes.size());
+  return ref;
+}
+
+// A field that has no payload to lend.
+void PutMessage(int number, const google::protobuf::MessageLite& value,
+                MessageAssembly& message) {
+  message.OpenField(number, value.ByteSizeLong());
+  value.AppendToString(&message.small());
+}
+
 // One tensor field: the header by the generated code, then the payload, in the
 // order of their field numbers, as the generated code has them.
 void PutTensor(int number, const TensorView& view, MessageAssembly& message) {
   v1::Tensor header;
   header.set_dtype(view.dtype);
   header.mutable_shape()->Add(view.shape.begin(), view.shape.end());
+  if (view.region != nullptr) {
+    *header.mutable_shared_memory() = RefOf(*view.region, view.bytes);
+    PutMessage(number, header, message);
+    return;
+  }
   const std::string head = header.SerializeAsString();
   const size_t payload = view.bytes.size();
   message.OpenField(number, head.size() + 1 + VarintSize(payload) + payload);
@@ -31,8 +53,7 @@ void PutTargets(const Targets& targets, MessageAssembly& message) {
     return;
   }
   const v1::Tensor tensor = OnesMessage(targets);
-  message.OpenField(kNumber, tensor.ByteSizeLong());
-  tensor.AppendToString(&message.small());
+  PutMessage(kNumber, tensor, message);
 }
 
 void PutOptionalTensor(int number, const std::optional<TensorView>& view,
@@ -67,9 +88,7 @@ v1::Tensor OnesMessage(const Targets& targets) {
 grpc::ByteBuffer WriteRequest(const LossRequest& request,
                               const std::string& request_id, Loan& loan) {
   MessageAssembly message(loan);
-  message.OpenField(ComputeLossRequest::kSpecFieldNumber,
-                    request.spec.ByteSizeLong());
-  request.spec.AppendToString(&message.small());
+  PutMessage(ComputeLossRequest::kSpecFieldNumber, request.spec, message);
   PutTensor(ComputeLossRequest::kLogitsFieldNumber, request.logits, message);
   PutTargets(request.targets, message);
   PutOptionalTensor(ComputeLossRequest::kWeightsFieldNumber, request.weights,
@@ -78,6 +97,12 @@ grpc::ByteBuffer WriteRequest(const LossRequest& request,
                     request.pos_weight, message);
   PutOptionalTensor(ComputeLossRequest::kUpstreamGradientFieldNumber,
                     request.upstream_gradient, message);
+  if (request.shared_gradient.has_value()) {
+    PutMessage(
+        ComputeLossRequest::kGradientDestinationFieldNumber,
+        RefOf(*request.shared_gradient->region, request.shared_gradient->bytes),
+        message);
+  }
   if (!request_id.empty()) {
     message.OpenField(ComputeLossRequest::kRequestIdFieldNumber,
                       request_id.size());

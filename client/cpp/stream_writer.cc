@@ -37,14 +37,17 @@ std::span<const std::byte> Part(const TensorView& view, int64_t from,
 
 }  // namespace
 
-int64_t TensorBytes(const LossRequest& request) {
-  size_t bytes = request.logits.bytes.size();
+int64_t SentBytes(const LossRequest& request) {
+  const auto sent = [](const TensorView& tensor) {
+    return tensor.region == nullptr ? tensor.bytes.size() : 0;
+  };
+  size_t bytes = sent(request.logits);
   if (const auto* targets = std::get_if<TensorView>(&request.targets)) {
-    bytes += targets->bytes.size();
+    bytes += sent(*targets);
   }
   for (const auto* tensor :
        {&request.weights, &request.pos_weight, &request.upstream_gradient}) {
-    if (tensor->has_value()) bytes += (*tensor)->bytes.size();
+    if (tensor->has_value()) bytes += sent(**tensor);
   }
   return static_cast<int64_t>(bytes);
 }

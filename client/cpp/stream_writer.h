@@ -16,8 +16,9 @@ namespace lossd::client {
 // each message.
 inline constexpr int64_t kChunkElements = int64_t{1} << 17;
 
-// The bytes of all tensors of a request.
-int64_t TensorBytes(const LossRequest& request);
+// The bytes of the tensors that a request sends: those in shared memory are
+// named only.
+int64_t SentBytes(const LossRequest& request);
 
 // The elements of a shape; nothing if it makes no sense.
 std::optional<int64_t> ElementCount(const Shape& shape);

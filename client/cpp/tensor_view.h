@@ -30,6 +30,8 @@ inline constexpr v1::DataType kDataTypeOf<int32_t> = v1::DATA_TYPE_INT32;
 template <>
 inline constexpr v1::DataType kDataTypeOf<int64_t> = v1::DATA_TYPE_INT64;
 
+class SharedRegion;
+
 // A dense row-major tensor that somebody else owns: what a request borrows.
 //
 // The bytes are little-endian, as many as dtype and shape ask for; the server
@@ -39,6 +41,9 @@ struct TensorView {
   v1::DataType dtype = v1::DATA_TYPE_FLOAT32;
   Shape shape = {};
   std::span<const std::byte> bytes = {};
+  // Not null: the bytes lie in this region (shared_memory.h), and are named
+  // instead of sent.
+  const SharedRegion* region = nullptr;
 
   // One dimension.
   template <typename T>

@@ -38,6 +38,7 @@ void Gradient(benchmark::State& state) {
 BENCHMARK(Gradient<ElementType::kFloat32, ElementType::kFloat32>)
     ->Name("f32_gradient")
     ->Arg(65536)
+    ->Arg(1048576)
     ->Arg(16777216)
     ->UseRealTime();
 BENCHMARK(Gradient<ElementType::kBFloat16, ElementType::kBit>)
@@ -98,6 +99,7 @@ void Halves(benchmark::State& state) {
 }
 BENCHMARK(Halves)
     ->Name("f32_gradient_halves")
+    ->Arg(1048576)
     ->Arg(16777216)
     ->Arg(134217728)
     ->Threads(2)

@@ -44,7 +44,8 @@ bool ComputeLossCall::Start() {
     return false;
   }
   segment = request_.segment();
-  segment.gradient = gradient_.data();
+  // Else it is null, or in shared memory.
+  if (request_.wants_gradient()) segment.gradient = gradient_.data();
   segment.losses = losses_.data();
   if (segment.element_count == 0) {  // no blocks: nothing for an executor
     batching::Prepare(*this);
@@ -63,11 +64,12 @@ absl::Status ComputeLossCall::Read() {
   if (absl::Status s = services_->authenticator->Check(*context_); !s.ok())
     return s;
   if (absl::Status s = parser_.Parse(message_); !s.ok()) return s;
-  return request_.Read(parser_);
+  return request_.Read(parser_, services_->regions);
 }
 
 bool ComputeLossCall::Admit() {
-  // Logits are in the message, element by element, so nothing here overflows.
+  // Logits are in memory, element by element, so nothing here overflows. Shared
+  // memory costs nothing here: its regions have a budget of their own.
   const int64_t bytes =
       static_cast<int64_t>(message_.Length() + parser_.decoded_bytes() +
                            request_.converted_bytes() + request_.reply_bytes());

@@ -41,7 +41,6 @@ void DescribeBuild(v1::GetServerInfoResponse* info) {
   for (const auto type : TargetsTypes())
     info->add_targets_dtypes(ToProto(type));
   info->set_supports_streaming(true);
-  info->set_supports_shared_memory(false);
 }
 
 }  // namespace lossd::rpc

@@ -25,8 +25,7 @@ class LossService final
   const v1::GetServerInfoResponse info_;
 };
 
-// The part of the answer that this build decides: kinds, dtypes, what is
-// supported.
+// The part of the answer that this build decides: kinds, dtypes, streaming.
 void DescribeBuild(v1::GetServerInfoResponse* info);
 
 }  // namespace lossd::rpc

@@ -11,6 +11,7 @@
 #include "server/batching/batcher.h"
 #include "server/observability/metrics.h"
 #include "server/rpc/authenticator.h"
+#include "server/shared_memory/region_table.h"
 
 namespace lossd::rpc {
 
@@ -25,6 +26,8 @@ struct Services {
   observability::Metrics* metrics;
   const Authenticator* authenticator;
   std::shared_ptr<BufferPool> buffers;  // shared with the slices inside gRPC
+  // Null: requests with tensors in shared memory are UNIMPLEMENTED.
+  const shared_memory::RegionTable* regions = nullptr;
 };
 
 }  // namespace lossd::rpc

@@ -84,8 +84,9 @@ absl::Status StreamPlan::ReadOnesTargets() {
         "header.targets: only ones and identity are sent whole; send data in "
         "chunks");
   }
-  if (absl::Status s =
-          ReadTensor(Field::kTargets, header_.targets(), {}, &targets.whole);
+  SharedTensors none;
+  if (absl::Status s = ReadTensor(Field::kTargets, header_.targets(), {}, &none,
+                                  &targets.whole);
       !s.ok()) {
     return s;
   }
@@ -150,12 +151,18 @@ absl::Status StreamPlan::ReadOperand(Field field, v1::DataType dtype,
 }
 
 absl::Status StreamPlan::ReadWhole(Field field, const v1::Tensor& tensor) {
+  if (tensor.has_shared_memory()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "header.", Name(field), ".shared_memory: a stream sends its tensors"));
+  }
   Source& source = of(field);
   // The header's message is the memory.
   source.whole.piece = std::as_bytes(std::span(tensor.data()));
   const size_t pieces = tensor.data().empty() ? 0 : 1;
-  if (absl::Status s = ReadTensor(
-          field, tensor, std::span(&source.whole.piece, pieces), &source.whole);
+  SharedTensors none;
+  if (absl::Status s =
+          ReadTensor(field, tensor, std::span(&source.whole.piece, pieces),
+                     &none, &source.whole);
       !s.ok()) {
     return s;
   }

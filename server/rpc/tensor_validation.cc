@@ -46,20 +46,38 @@ absl::Status ReadValues(absl::string_view path, const v1::Tensor& tensor,
   return absl::OkStatus();
 }
 
+// `path` is that of the storage, which has `given` bytes.
+absl::Status CheckByteSize(absl::string_view path, absl::string_view storage,
+                           uint64_t given, const CheckedTensor& checked) {
+  const uint64_t needed = kernels::ByteSize(checked.tensor.type, checked.count);
+  if (given == needed) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(path, storage, ": ", given, " bytes, but ",
+                   View(kernels::Name(checked.tensor.type)), " of shape ",
+                   ShapeText(checked.dims), " takes ", needed));
+}
+
 absl::Status ReadData(absl::string_view path,
                       std::span<const kernels::Piece> data,
                       CheckedTensor* checked) {
   uint64_t given = 0;
   for (const kernels::Piece& piece : data) given += piece.size();
-  const uint64_t needed =
-      kernels::ByteSize(checked->tensor.type, checked->count);
-  if (given != needed) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(path, ".data: ", given, " bytes, but ",
-                     View(kernels::Name(checked->tensor.type)), " of shape ",
-                     ShapeText(checked->dims), " takes ", needed));
+  absl::Status status = CheckByteSize(path, ".data", given, *checked);
+  if (status.ok() && checked->count > 0) checked->tensor.pieces = data;
+  return status;
+}
+
+absl::Status ReadShared(absl::string_view path, const v1::SharedMemoryRef& ref,
+                        SharedTensors* shared, CheckedTensor* checked) {
+  absl::Status status = CheckByteSize(path, ".shared_memory.byte_size",
+                                      ref.byte_size(), *checked);
+  if (!status.ok()) return status;
+  absl::StatusOr<kernels::Piece> piece = shared->Source(path, ref);
+  if (!piece.ok()) return piece.status();
+  checked->piece = *piece;
+  if (checked->count > 0) {
+    checked->tensor.pieces = std::span(&checked->piece, 1);
   }
-  if (checked->count > 0) checked->tensor.pieces = data;
   return absl::OkStatus();
 }
 
@@ -77,6 +95,22 @@ absl::Status ReadOnesShape(Field field, const v1::Tensor& tensor,
   return checked->has_shape
              ? ReadShape(path, tensor.shape(), &checked->dims, &checked->count)
              : absl::OkStatus();
+}
+
+absl::string_view StorageName(const v1::Tensor& tensor) {
+  switch (tensor.storage_case()) {
+    case v1::Tensor::kData:
+      return "data";
+    case v1::Tensor::kSharedMemory:
+      return "shared_memory";
+    case v1::Tensor::kOnes:
+      return "ones";
+    case v1::Tensor::kIdentity:
+      return "identity";
+    case v1::Tensor::STORAGE_NOT_SET:
+      break;
+  }
+  return "nothing";
 }
 
 }  // namespace
@@ -196,7 +230,7 @@ absl::Status CheckOperandType(Field field, ElementType type) {
 
 absl::Status ReadTensor(Field field, const v1::Tensor& tensor,
                         std::span<const kernels::Piece> data,
-                        CheckedTensor* checked) {
+                        SharedTensors* shared, CheckedTensor* checked) {
   const absl::string_view path = Name(field);
   const bool has_storage = tensor.storage_case() != v1::Tensor::STORAGE_NOT_SET;
   checked->present =
@@ -213,19 +247,10 @@ absl::Status ReadTensor(Field field, const v1::Tensor& tensor,
   }
   checked->tensor.type = *type;
   if (!checked->present) return absl::OkStatus();
-  if (tensor.has_shared_memory()) {
-    return absl::UnimplementedError(
-        absl::StrCat(path,
-                     ".shared_memory: this storage is not in this build; send "
-                     "data"));
-  }
   if (has_storage && tensor.values_size() > 0) {
     return absl::InvalidArgumentError(
         absl::StrCat(path, ".values: ", tensor.values_size(), " values beside ",
-                     tensor.has_data()   ? "data"
-                     : tensor.has_ones() ? "ones"
-                                         : "identity",
-                     "; send one of the two"));
+                     StorageName(tensor), "; send one of the two"));
   }
   if (tensor.has_ones() || tensor.has_identity()) {
     return ReadOnesShape(field, tensor, checked);
@@ -234,6 +259,9 @@ absl::Status ReadTensor(Field field, const v1::Tensor& tensor,
           ReadShape(path, tensor.shape(), &checked->dims, &checked->count);
       !status.ok())
     return status;
+  if (tensor.has_shared_memory()) {
+    return ReadShared(path, tensor.shared_memory(), shared, checked);
+  }
   if (tensor.values_size() > 0) return ReadValues(path, tensor, checked);
   return ReadData(path, data, checked);
 }

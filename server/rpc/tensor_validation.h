@@ -16,6 +16,7 @@
 #include "kernels/sigmoid_loss.h"
 #include "lossd/v1/loss_spec.pb.h"
 #include "lossd/v1/tensor.pb.h"
+#include "server/rpc/shared_tensors.h"
 #include "server/rpc/wire_parser.h"
 
 namespace lossd::rpc {
@@ -24,8 +25,8 @@ using Dims = absl::InlinedVector<uint64_t, kernels::kMaxRank>;
 
 // A tensor of a request that is right in itself: known dtype, dimensions that
 // multiply without overflow, as many bytes as they ask for. The memory behind
-// `tensor` is borrowed from the parsed request, or from `converted`: not
-// movable.
+// `tensor` is borrowed from the parsed request, from shared memory, or from
+// `converted`: not movable.
 struct CheckedTensor {
   CheckedTensor() = default;
   CheckedTensor(const CheckedTensor&) = delete;
@@ -41,14 +42,15 @@ struct CheckedTensor {
 
   // Elements converted from `values`.
   std::vector<std::byte> converted;
-  kernels::Piece piece;
+  kernels::Piece piece;  // of those, or of shared memory
 };
 
-// Checks one tensor, whatever its role. INVALID_ARGUMENT or UNIMPLEMENTED;
-// messages begin with the field's path. `data` is what the wire parser found.
+// Checks one tensor, whatever its role. INVALID_ARGUMENT or UNIMPLEMENTED, or
+// what `shared` says of shared memory; messages begin with the field's path.
+// `data` is what the wire parser found.
 absl::Status ReadTensor(Field field, const v1::Tensor& tensor,
                         std::span<const kernels::Piece> data,
-                        CheckedTensor* checked);
+                        SharedTensors* shared, CheckedTensor* checked);
 
 // Dimensions, and their product: at most 2^60. A 0 anywhere makes the tensor
 // empty, however large the other dimensions are. INVALID_ARGUMENT begins with

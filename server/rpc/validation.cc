@@ -9,17 +9,20 @@
 
 namespace lossd::rpc {
 
-absl::Status ValidRequest::Read(const WireParser& parser) {
+absl::Status ValidRequest::Read(const WireParser& parser,
+                                const shared_memory::RegionTable* regions) {
   const v1::ComputeLossRequest& request = parser.request();
   segment_ = kernels::Segment();
+  shared_.Start(regions);
   if (absl::Status status = ReadSpec(request.spec(), &segment_.options);
       !status.ok()) {
     return status;
   }
   for (int i = 0; i < kFieldCount; ++i) {
     const Field field = static_cast<Field>(i);
-    if (absl::Status status = ReadTensor(field, TensorOf(request, field),
-                                         parser.data(field), &tensors_[i]);
+    if (absl::Status status =
+            ReadTensor(field, TensorOf(request, field), parser.data(field),
+                       &shared_, &tensors_[i]);
         !status.ok()) {
       return status;
     }
@@ -36,11 +39,13 @@ absl::Status ValidRequest::Read(const WireParser& parser) {
   }
   if (absl::Status status = CheckGradient(request); !status.ok()) return status;
   if (absl::Status status = CheckUpstream(); !status.ok()) return status;
-  return ReadOperands();
+  if (absl::Status status = ReadOperands(); !status.ok()) return status;
+  return CheckReply();
 }
 
 void ValidRequest::Clear() {
   segment_ = kernels::Segment();
+  shared_.Start(nullptr);
   for (CheckedTensor& checked : tensors_) {
     checked.tensor = kernels::Tensor();
     ClearForReuse(checked.dims);
@@ -109,12 +114,44 @@ absl::Status ValidRequest::ReadOnesOf(const v1::Tensor& targets) {
 absl::Status ValidRequest::CheckGradient(
     const v1::ComputeLossRequest& request) {
   wants_gradient_ = request.spec().gradient() != v1::GRADIENT_MODE_OMIT;
-  if (request.has_gradient_destination()) {
-    return absl::UnimplementedError(
-        "gradient_destination: shared memory is not in this build");
+  if (absl::Status status = ReadGradientType(
+          request.spec(), segment_.logits.type, &segment_.gradient_type);
+      !status.ok()) {
+    return status;
   }
-  return ReadGradientType(request.spec(), segment_.logits.type,
-                          &segment_.gradient_type);
+  return request.has_gradient_destination()
+             ? ReadDestination(request.gradient_destination())
+             : absl::OkStatus();
+}
+
+// Last of all that reads shared memory, so that every source is known.
+absl::Status ValidRequest::ReadDestination(
+    const v1::SharedMemoryRef& destination) {
+  if (!wants_gradient_) {
+    return absl::InvalidArgumentError(
+        "gradient_destination: spec.gradient is GRADIENT_MODE_OMIT");
+  }
+  if (destination.byte_size() != gradient_bytes()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "gradient_destination.byte_size: ", destination.byte_size(),
+        ", but the gradient of shape ", ShapeText(dims()), " takes ",
+        gradient_bytes()));
+  }
+  absl::StatusOr<std::span<std::byte>> bytes = shared_.Destination(destination);
+  if (!bytes.ok()) return bytes.status();
+  segment_.gradient = bytes->data();
+  wants_gradient_ = false;
+  return absl::OkStatus();
+}
+
+// Logits in shared memory, or narrow ones with a wide gradient, can have
+// results beyond what protobuf holds.
+absl::Status ValidRequest::CheckReply() const {
+  constexpr uint64_t kMaxReplyBytes = (uint64_t{1} << 31) - (1 << 16);
+  if (reply_bytes() <= kMaxReplyBytes) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "logits.shape: ", ShapeText(dims()), " has results of ", reply_bytes(),
+      " bytes, and a reply holds ", kMaxReplyBytes));
 }
 
 // One element, or, with REDUCTION_NONE, the logits' shape.

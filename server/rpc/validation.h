@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "kernels/sigmoid_loss.h"
+#include "server/rpc/shared_tensors.h"
 #include "server/rpc/tensor_validation.h"
 #include "server/rpc/wire_parser.h"
 
@@ -19,12 +20,16 @@ namespace lossd::rpc {
 // WireParser.
 class ValidRequest {
  public:
-  // INVALID_ARGUMENT or UNIMPLEMENTED; the message begins with the field's path
-  // and names both values. On OK segment() is complete but for `gradient` and
-  // `losses`.
-  absl::Status Read(const WireParser& parser);
+  // INVALID_ARGUMENT, UNIMPLEMENTED, or for shared memory NOT_FOUND or
+  // FAILED_PRECONDITION; the message begins with the field's path and names
+  // both values. On OK segment() is complete but for `losses`, and for
+  // `gradient` where it goes into the reply. `regions` is borrowed until
+  // Clear(); null: the server has no shared memory.
+  absl::Status Read(const WireParser& parser,
+                    const shared_memory::RegionTable* regions = nullptr);
 
-  // After it Read() comes before anything else. Lets go of what was converted.
+  // After it Read() comes before anything else. Lets go of what was converted
+  // and of shared memory.
   void Clear();
 
   // Memory that a Clear() has left for the next request.
@@ -39,6 +44,7 @@ class ValidRequest {
   const Dims& dims() const { return tensors_[0].dims; }
   // Of targets whose elements were sent; those are what can be out of range.
   const Dims& targets_dims() const { return of(Field::kTargets).dims; }
+  // In the reply, that is: not where gradient_destination has it written.
   bool wants_gradient() const { return wants_gradient_; }
   bool wants_losses() const {
     return segment_.options.reduction == kernels::Reduction::kNone;
@@ -65,12 +71,15 @@ class ValidRequest {
     return tensors_[static_cast<size_t>(field)];
   }
   absl::Status CheckGradient(const v1::ComputeLossRequest& request);
+  absl::Status ReadDestination(const v1::SharedMemoryRef& destination);
   absl::Status CheckLogitsAndTargets() const;
   absl::Status ReadOnesOf(const v1::Tensor& targets);
   absl::Status ReadOperands();
   absl::Status CheckUpstream() const;
+  absl::Status CheckReply() const;
 
   std::array<CheckedTensor, kFieldCount> tensors_;
+  SharedTensors shared_;
   std::vector<uint64_t> ones_;  // what segment_.ones.indices points into
   kernels::Segment segment_;
   bool wants_gradient_ = true;

@@ -41,6 +41,8 @@ def test_includes_keep_to_the_table(source: str) -> None:
         ("server/batching/queue.h", "#include <grpcpp/grpcpp.h>"),
         ("server/execution/finish.h", "#include <cuda_runtime.h>"),
         ("server/rpc/status.cc", '# include "tests/server/fake_clock.h"'),
+        ("server/shared_memory/region.h", '#include "server/rpc/status.h"'),
+        ("server/shared_memory/packets.h", "#include <grpcpp/grpcpp.h>"),
         ("client/cli/lossctl.cc", '#include "server/config.h"'),
         ("kernels/sigmoid_loss.cc", '#include "hwy/highway.h"'),
         ("server/server.cc", "#include <spdlog/spdlog.h>"),

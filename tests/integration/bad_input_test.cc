@@ -131,7 +131,7 @@ TEST_F(BadInput, TruncatedAndGarbageMessages) {
 
 TEST_F(BadInput, WhatThisBuildLacksIsUnimplemented) {
   v1::ComputeLossRequest request = SomeRequest(10);
-  request.mutable_logits()->mutable_shared_memory()->set_region("r");
+  request.mutable_logits()->mutable_shared_memory()->set_byte_size(40);
   v1::ComputeLossResponse response;
   const grpc::Status status = server_.Call(request, &response);
   EXPECT_EQ(status.error_code(), StatusCode::UNIMPLEMENTED);

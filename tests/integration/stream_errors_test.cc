@@ -122,6 +122,15 @@ TEST_F(StreamErrors, WeightsThatDoNotBroadcast) {
   ExpectRefused(messages_, "weights.shape: [3] does not broadcast");
 }
 
+TEST_F(StreamErrors, WeightsInSharedMemory) {
+  messages_[0]
+      .mutable_header()
+      ->mutable_weights()
+      ->mutable_shared_memory()
+      ->set_region("any");
+  ExpectRefused(messages_, "header.weights.shared_memory: a stream sends");
+}
+
 TEST_F(StreamErrors, WholeTargetsThatAreData) {
   *messages_[0].mutable_header()->mutable_targets() = request_.targets();
   ExpectRefused(messages_, "header.targets: only ones and identity");

@@ -123,7 +123,9 @@ TEST_F(Flags, WhatMakesNoSenseIsSaidInOneLine) {
            {"--tls_cert=/dev/null", "--tls_key"},
            {"--tls_client_ca=/dev/null", "--tls_client_ca"},
            {"--token_file=/nonexistent", "--token_file=/nonexistent"},
-           {"--shared_memory_socket=/tmp/s", "--shared_memory_socket"},
+           {"--shared_memory_socket=" + std::string(200, 'x'),
+            "--shared_memory_socket"},
+           {"--max_shared_memory_bytes=-1", "--max_shared_memory_bytes=-1"},
            {"--unix_socket=" + std::string(200, 'x'), "--unix_socket"},
            {"--flagfile=/nonexistent", "--flagfile=/nonexistent"}}) {
     const absl::FlagSaver saver;

@@ -10,6 +10,7 @@ from lossd.aio import AsyncClient
 from lossd.client import Client
 from lossd.conversion import Execution, LossOptions, LossResult
 from lossd.errors import LossdError
+from lossd.shared_memory import SharedMemory
 from lossd.targets import bits, identity, ones
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "LossOptions",
     "LossResult",
     "LossdError",
+    "SharedMemory",
     "bits",
     "identity",
     "ones",

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from lossd import arguments, conversion, streaming
 from lossd.conversion import LossOptions, LossResult, Targets
 from lossd.errors import from_rpc_error
+from lossd.shared_memory import SharedMemory
 from lossd.v1 import loss_service_pb2
 
 
@@ -21,6 +22,8 @@ class AsyncClient:
     TLS; `token` is sent as a bearer token. Tensors of more than `stream_above_bytes` go
     through StreamLoss, in bounded memory of the server; a gradient whose normalizer is a
     count that depends on the data is then scaled here, which rounds once more.
+    Arrays of `shared_memory`, which must be of the same server, are named in a request
+    instead of sent.
     """
 
     def __init__(
@@ -30,8 +33,10 @@ class AsyncClient:
         credentials: grpc.ChannelCredentials | None = None,
         token: str | None = None,
         stream_above_bytes: int = streaming.STREAM_ABOVE_BYTES,
+        shared_memory: SharedMemory | None = None,
     ) -> None:
         arguments.text("target", target)
+        self._shared_memory = shared_memory
         options = conversion.CHANNEL_OPTIONS
         if credentials is None:
             self._channel = grpc.aio.insecure_channel(target, options)
@@ -69,18 +74,21 @@ class AsyncClient:
         """The loss of `logits` and its gradient; `options` are LossOptions.
 
         `targets` are an array, a scipy.sparse matrix, or what lossd.ones(),
-        lossd.identity() and lossd.bits() make.
+        lossd.identity() and lossd.bits() make. `gradient_out` is where the gradient is put:
+        by the server itself, if it lies in shared memory.
 
         `timeout` is in seconds; none: as long as it takes. Raises LossdError if the server
         does not answer with a loss, ValueError or TypeError for arguments that cannot be
         sent.
         """
         timeout = arguments.seconds("timeout", timeout)
-        if streaming.total_bytes(logits, targets, dict(options)) > self._stream_above_bytes:
+        sent = streaming.sent_bytes(logits, targets, dict(options), self._shared_memory)
+        if sent > self._stream_above_bytes:
             stream = streaming.LossStream(logits, targets, **options)
             return await self._run(stream, timeout)
-        request = conversion.to_request(logits, targets, **options)
-        return conversion.to_result(await self._call(self._compute_loss, request, timeout))
+        request = conversion.to_request(logits, targets, memory=self._shared_memory, **options)
+        reply = await self._call(self._compute_loss, request, timeout)
+        return conversion.to_result(reply, options.get("gradient_out"))
 
     async def server_info(
         self, timeout: float | None = None

@@ -10,8 +10,19 @@ from typing import Any
 
 import numpy as np
 
+from lossd.v1 import loss_spec_pb2
+
 # What float() would take, or a NumPy scalar says it could.
 _NO_NUMBERS = (bool, str, bytes, complex, np.bool_, np.character, np.complexfloating)
+
+# Which kind of loss has them.
+_PARAMETERS = {
+    "focal_gamma": "sigmoid_focal",
+    "focal_alpha": "sigmoid_focal",
+    "asymmetric_gamma_positive": "asymmetric",
+    "asymmetric_gamma_negative": "asymmetric",
+    "asymmetric_margin": "asymmetric",
+}
 
 
 @contextlib.contextmanager
@@ -82,3 +93,14 @@ def seconds(name: str, value: Any) -> float | None:
     if math.isnan(time):
         raise ValueError(f"{name}: NaN is no time")
     return time
+
+
+def check_parameters(spec: loss_spec_pb2.LossSpec) -> None:
+    """ValueError for one that is set although the kind has it not: the server ignores it."""
+    kind = loss_spec_pb2.LossKind.Name(spec.kind).removeprefix("LOSS_KIND_").lower()
+    for field, _ in spec.ListFields():  # those that are present, or not 0
+        owner = _PARAMETERS.get(field.name, kind)
+        if owner != kind:
+            raise ValueError(
+                f"{field.name}: is for kind {owner}, and the kind is {kind}, which would ignore it"
+            )

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lossd import arguments
+from lossd.shared_memory import SharedMemory
 from lossd.targets import Bits, Identity, Ones, SparseMatrix, from_sparse
 from lossd.v1 import loss_service_pb2, loss_spec_pb2, tensor_pb2
 
@@ -25,6 +26,9 @@ GET_SERVER_INFO = "/lossd.v1.LossService/GetServerInfo"
 
 # Messages are as large as the server allows.
 CHANNEL_OPTIONS = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
+
+# Of a gradient in shared memory.
+_GRADIENT_ALIGNMENT = 64
 
 # What lossd reads and writes, little-endian whatever this machine is.
 _WIRE_TYPES: dict[int, np.dtype[Any]] = {
@@ -70,6 +74,7 @@ class LossOptions(TypedDict, total=False):
     asymmetric_margin: float
     gradient: bool
     gradient_dtype: GradientType | np.dtype[Any] | type | None  # None: the logits'
+    gradient_out: Any  # an array or a CPU tensor of the logits' shape; it has the dtype
     nan_policy: NanPolicy
     target_range: TargetRange
     request_id: str
@@ -93,7 +98,8 @@ class LossResult:
     `gradient` and `losses` have the logits' shape and dtype, the gradient that of
     `gradient_dtype` if it was given; `gradient` is None with gradient=False, `losses` is
     None unless reduction="none". They are read-only views of the reply; but bfloat16
-    without the package ml_dtypes is widened to float32, which is exact.
+    without the package ml_dtypes is widened to float32, which is exact. With
+    `gradient_out`, that is what `gradient` is.
     """
 
     loss: float
@@ -128,10 +134,22 @@ def to_wire(name: str, array: ArrayLike) -> WireTensor:
     return WireTensor(data_type, values.shape, data.data)
 
 
-def to_tensor(name: str, array: ArrayLike) -> tensor_pb2.Tensor:
-    """`array` as a message, copied. TypeError, naming `name`, for what cannot be sent."""
+def to_tensor(name: str, array: ArrayLike, memory: SharedMemory | None = None) -> tensor_pb2.Tensor:
+    """`array` as a message: by reference if it lies in `memory`, else copied.
+
+    TypeError, naming `name`, for what cannot be sent.
+    """
     wire = to_wire(name, array)
+    reference = memory.reference(np.asarray(wire.data)) if memory is not None else None
+    if reference is not None:
+        return tensor_pb2.Tensor(dtype=wire.data_type, shape=wire.shape, shared_memory=reference)
     return tensor_pb2.Tensor(dtype=wire.data_type, shape=wire.shape, data=wire.data.tobytes())
+
+
+def lies_in(array: ArrayLike, memory: SharedMemory) -> bool:
+    """Whether to_tensor() would name the array's bytes instead of copying them."""
+    values, _ = _values_of(array)
+    return memory.reference(values) is not None
 
 
 def _values_of(array: ArrayLike) -> tuple[NDArray[Any], Any]:
@@ -148,7 +166,7 @@ def _values_of(array: ArrayLike) -> tuple[NDArray[Any], Any]:
     return values, _DATA_TYPES.get(values.dtype.newbyteorder("<"))
 
 
-def to_targets(targets: Targets) -> tensor_pb2.Tensor:
+def to_targets(targets: Targets, memory: SharedMemory | None = None) -> tensor_pb2.Tensor:
     """Targets of any form as a message."""
     if isinstance(targets, Identity):
         return tensor_pb2.Tensor(identity=tensor_pb2.Identity(diagonal=targets.diagonal))
@@ -163,7 +181,49 @@ def to_targets(targets: Targets) -> tensor_pb2.Tensor:
             row_splits=targets.row_splits.tolist(), columns=targets.columns.tolist()
         )
         return tensor_pb2.Tensor(shape=targets.shape, ones=sparse)
-    return to_tensor("targets", targets)
+    return to_tensor("targets", targets, memory)
+
+
+def _gradient_place(out: Any) -> tuple[NDArray[Any], Any]:
+    """`out` as an array over its own memory, and its data type; ValueError if it has none."""
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(out, torch.Tensor):
+        if out.device.type != "cpu":
+            raise ValueError(f"gradient_out: a tensor on {out.device}, not in the CPU's memory")
+    elif not isinstance(out, np.ndarray):
+        raise TypeError(f"gradient_out: {type(out).__name__} is neither an array nor a tensor")
+    values, data_type = _values_of(out)
+    if data_type is None or values.dtype != values.dtype.newbyteorder("<"):
+        raise ValueError(f"gradient_out: dtype {values.dtype} is none that lossd writes")
+    if not values.flags.c_contiguous or not values.flags.writeable:
+        raise ValueError("gradient_out: must be C-contiguous and writable")
+    return values, data_type
+
+
+def gradient_place(spec: loss_spec_pb2.LossSpec, shape: tuple[int, ...], out: Any) -> NDArray[Any]:
+    """`out` as an array over its own memory; `spec` then asks for a gradient of its type.
+
+    ValueError if the gradient of logits of `shape` does not fit there.
+    """
+    values, data_type = _gradient_place(out)
+    if spec.gradient == loss_spec_pb2.GRADIENT_MODE_OMIT:
+        raise ValueError("gradient_out: with gradient=False there is none")
+    if spec.gradient_dtype not in (tensor_pb2.DATA_TYPE_UNSPECIFIED, data_type):
+        raise ValueError(f"gradient_out: dtype {values.dtype} is not gradient_dtype")
+    if values.shape != shape:
+        raise ValueError(f"gradient_out: shape {values.shape} is not the logits', {shape}")
+    spec.gradient_dtype = data_type
+    return values
+
+
+def _set_gradient_out(
+    request: loss_service_pb2.ComputeLossRequest, out: Any, memory: SharedMemory | None
+) -> None:
+    """Asks for the gradient in `out`; what is not in shared memory is copied to later."""
+    values = gradient_place(request.spec, tuple(request.logits.shape), out)
+    reference = memory.reference(values) if memory is not None else None
+    if reference is not None and reference.offset % _GRADIENT_ALIGNMENT == 0:
+        request.gradient_destination.CopyFrom(reference)
 
 
 def to_array(tensor: tensor_pb2.Tensor) -> NDArray[Any]:
@@ -198,27 +258,6 @@ def _enum(enum: Any, prefix: str, argument: str, value: str) -> Any:
         known = [key.removeprefix(f"{prefix}_").lower() for key in enum.keys()[1:]]  # noqa: SIM118
         raise ValueError(f"{argument}: {value!r} is none of {', '.join(known)}")
     return enum.Value(name)
-
-
-# Which kind of loss has them.
-_PARAMETERS = {
-    "focal_gamma": "sigmoid_focal",
-    "focal_alpha": "sigmoid_focal",
-    "asymmetric_gamma_positive": "asymmetric",
-    "asymmetric_gamma_negative": "asymmetric",
-    "asymmetric_margin": "asymmetric",
-}
-
-
-def _check_parameters(spec: loss_spec_pb2.LossSpec) -> None:
-    """ValueError for one that is set although the kind has it not: the server ignores it."""
-    kind = loss_spec_pb2.LossKind.Name(spec.kind).removeprefix("LOSS_KIND_").lower()
-    for field, _ in spec.ListFields():  # those that are present, or not 0
-        owner = _PARAMETERS.get(field.name, kind)
-        if owner != kind:
-            raise ValueError(
-                f"{field.name}: is for kind {owner}, and the kind is {kind}, which would ignore it"
-            )
 
 
 def to_spec(
@@ -269,7 +308,7 @@ def to_spec(
         spec.focal_alpha = arguments.number("focal_alpha", focal_alpha)
     if ignore_target is not None:
         spec.ignore_target = arguments.number("ignore_target", ignore_target)
-    _check_parameters(spec)
+    arguments.check_parameters(spec)
     return spec
 
 
@@ -280,7 +319,9 @@ def to_request(
     weights: ArrayLike | None = None,
     pos_weight: ArrayLike | None = None,
     upstream_gradient: ArrayLike | None = None,
+    gradient_out: Any = None,
     request_id: str = "",
+    memory: SharedMemory | None = None,
     **spec: Any,
 ) -> loss_service_pb2.ComputeLossRequest:
     """The arguments of compute_loss() as a message.
@@ -289,8 +330,8 @@ def to_request(
     """
     request = loss_service_pb2.ComputeLossRequest(
         spec=to_spec(**spec),
-        logits=to_tensor("logits", logits),
-        targets=to_targets(targets),
+        logits=to_tensor("logits", logits, memory),
+        targets=to_targets(targets, memory),
         request_id=arguments.text("request_id", request_id),
     )
     optional = {
@@ -300,16 +341,34 @@ def to_request(
     }
     for name, array in optional.items():
         if array is not None:
-            getattr(request, name).CopyFrom(to_tensor(name, array))
+            getattr(request, name).CopyFrom(to_tensor(name, array, memory))
+    if gradient_out is not None:
+        _set_gradient_out(request, gradient_out, memory)
     return request
 
 
-def to_result(reply: loss_service_pb2.ComputeLossResponse) -> LossResult:
+def put_gradient(data: Any, out: Any) -> Any:
+    """The bytes of a gradient in `out`, where gradient_place() saw that they fit."""
+    values, _ = _gradient_place(out)
+    values.reshape(-1).view(np.uint8)[:] = np.frombuffer(data, np.uint8)
+    return out
+
+
+def _gradient_of(reply: loss_service_pb2.ComputeLossResponse, out: Any) -> Any:
+    if out is None:
+        return to_array(reply.gradient) if reply.HasField("gradient") else None
+    if reply.HasField("gradient"):  # else the server wrote it there
+        return put_gradient(reply.gradient.data, out)
+    return out
+
+
+def to_result(reply: loss_service_pb2.ComputeLossResponse, gradient_out: Any = None) -> LossResult:
+    """The answer, its gradient in `gradient_out` if that is given."""
     execution = reply.execution
     return LossResult(
         loss=reply.loss,
         losses=to_array(reply.losses) if reply.HasField("losses") else None,
-        gradient=to_array(reply.gradient) if reply.HasField("gradient") else None,
+        gradient=_gradient_of(reply, gradient_out),
         normalizer=reply.normalizer,
         valid_count=reply.valid_count,
         nan_count=reply.nan_count,

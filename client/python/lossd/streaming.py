@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lossd import arguments, conversion
 from lossd.conversion import Execution, LossResult, Targets, WireTensor
+from lossd.shared_memory import SharedMemory
 from lossd.targets import Bits, Identity, Ones, SparseMatrix
 from lossd.v1 import loss_service_pb2, loss_spec_pb2, tensor_pb2
 
@@ -33,17 +34,26 @@ _BITS = {
 }
 
 
-def total_bytes(logits: ArrayLike, targets: Targets, options: dict[str, Any]) -> int:
-    """What the tensors take, about: lists of numbers, which are never large, count as 0."""
+def sent_bytes(
+    logits: ArrayLike, targets: Targets, options: dict[str, Any], memory: SharedMemory | None
+) -> int:
+    """What the tensors take on the wire, about.
+
+    Lists of numbers, which are never large, count as 0, as does what `memory` holds.
+    """
     operands = (options.get(name) for name in ("weights", "pos_weight", "upstream_gradient"))
     packed = len(targets.packed) if isinstance(targets, Bits) else 0
-    return packed + sum(_bytes_of(array) for array in (logits, targets, *operands))
+    arrays = [array for array in (logits, targets, *operands) if array is not None]
+    return packed + sum(_bytes_of(array, memory) for array in arrays)
 
 
-def _bytes_of(array: Any) -> int:
+def _bytes_of(array: Any, memory: SharedMemory | None) -> int:
     if hasattr(array, "element_size"):  # PyTorch's, old and new
-        return int(array.element_size() * array.nelement())
-    return int(getattr(array, "nbytes", 0))
+        size = int(array.element_size() * array.nelement())
+    else:
+        size = int(getattr(array, "nbytes", 0))
+    shared = memory is not None and size > 0 and conversion.lies_in(array, memory)
+    return 0 if shared else size
 
 
 def _byte_size(data_type: Any, elements: int) -> int:
@@ -65,6 +75,7 @@ class LossStream:
         weights: ArrayLike | None = None,
         pos_weight: ArrayLike | None = None,
         upstream_gradient: ArrayLike | None = None,
+        gradient_out: Any = None,
         request_id: str = "",
         **spec: Any,
     ) -> None:
@@ -87,6 +98,9 @@ class LossStream:
         for name, array in operands.items():
             if array is not None:
                 self._add_operand(name, array)
+        self._gradient_out = gradient_out
+        if gradient_out is not None:
+            conversion.gradient_place(self._header.spec, wire.shape, gradient_out)
         self._summary: loss_service_pb2.StreamLossSummary | None = None
         self._gradient = self._landing(
             self._header.spec.gradient != loss_spec_pb2.GRADIENT_MODE_OMIT,
@@ -152,6 +166,8 @@ class LossStream:
         gradient = None if self._gradient is None else self._gradient.array()
         if gradient is not None and summary.HasField("gradient_scale"):
             gradient = _scaled(gradient, summary.gradient_scale)
+        if gradient is not None and self._gradient_out is not None:
+            gradient = conversion.put_gradient(gradient, self._gradient_out)
         return LossResult(
             loss=summary.loss,
             losses=None if self._losses is None else self._losses.array(),

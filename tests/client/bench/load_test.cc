@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/flat_hash_set.h"
+#include "absl/synchronization/mutex.h"
 #include "client/bench/report.h"
 #include "client/bench/sample_request.h"
 #include "grpcpp/create_channel.h"
@@ -22,12 +24,40 @@ LoadOptions OptionsFor(const client::FakeLossServer& server) {
         server.target(), grpc::InsecureChannelCredentials()));
   }
   const grpc::Slice request(MakeSample({})->SerializeAsString());
-  options.request = grpc::ByteBuffer(&request, 1);
+  options.messages = {grpc::ByteBuffer(&request, 1)};
   options.duration = absl::Seconds(60);
   options.requests = 500;
   options.threads = 2;
   options.concurrency = 7;
   return options;
+}
+
+// Regions of shared memory must not be used by two calls at once.
+TEST(LoadTest, ACallInFlightNeverSharesItsMessageWithAnother) {
+  absl::Mutex mu;
+  absl::flat_hash_set<std::string> in_flight;
+  bool shared = false;
+  client::FakeLossServer server(
+      [&](auto& context, const auto& request, auto& response) {
+        {
+          absl::MutexLock lock(&mu);
+          shared |= !in_flight.insert(request.request_id()).second;
+        }
+        const auto status = client::AnswerLogits(context, request, response);
+        absl::MutexLock lock(&mu);
+        in_flight.erase(request.request_id());
+        return status;
+      });
+  LoadOptions options = OptionsFor(server);
+  options.messages.clear();
+  for (int i = 0; i < options.concurrency; ++i) {
+    v1::ComputeLossRequest request = *MakeSample({});
+    request.set_request_id(std::to_string(i));
+    const grpc::Slice bytes(request.SerializeAsString());
+    options.messages.push_back(grpc::ByteBuffer(&bytes, 1));
+  }
+  EXPECT_EQ(RunLoad(options).succeeded, 500);
+  EXPECT_FALSE(shared);
 }
 
 TEST(LoadTest, AClosedLoopMakesAsManyCallsAsAskedAndCountsThemAll) {

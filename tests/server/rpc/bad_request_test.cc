@@ -279,10 +279,30 @@ const BadCase kBadCases[] = {
      [](Request& r) {
        r.mutable_logits()->mutable_shared_memory()->set_region("r");
      },
-     kLacking, "logits.shared_memory:", "not in this build"},
+     kInvalid, "logits.shared_memory.byte_size:", "0 bytes"},
+    {"ValuesBesideSharedMemory",
+     [](Request& r) {
+       r.mutable_logits()->mutable_shared_memory()->set_region("r");
+       r.mutable_logits()->add_values(1);
+     },
+     kInvalid, "logits.values:", "1 values beside shared_memory"},
+    {"SharedMemoryOfAServerWithout",
+     [](Request& r) {
+       r.mutable_logits()->mutable_shared_memory()->set_byte_size(24);
+     },
+     kLacking, "logits.shared_memory:", "--shared_memory_socket"},
     {"GradientDestination",
      [](Request& r) { r.mutable_gradient_destination()->set_region("r"); },
-     kLacking, "gradient_destination:", "not in this build"},
+     kInvalid, "gradient_destination.byte_size: 0", "[2, 3] takes 24"},
+    {"GradientDestinationOfAServerWithout",
+     [](Request& r) { r.mutable_gradient_destination()->set_byte_size(24); },
+     kLacking, "gradient_destination:", "--shared_memory_socket"},
+    {"GradientDestinationOfNoGradient",
+     [](Request& r) {
+       r.mutable_spec()->set_gradient(v1::GRADIENT_MODE_OMIT);
+       r.mutable_gradient_destination()->set_byte_size(24);
+     },
+     kInvalid, "gradient_destination:", "GRADIENT_MODE_OMIT"},
 };
 
 class BadRequest : public testing::TestWithParam<BadCase> {};

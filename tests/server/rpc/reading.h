@@ -28,10 +28,11 @@ inline Request TwoByThree() {
 
 // A request read as the server reads it, and kept alive.
 struct Reading {
-  explicit Reading(const Request& request) {
+  explicit Reading(const Request& request,
+                   const shared_memory::RegionTable* regions = nullptr) {
     const grpc::Slice slice(request.SerializeAsString());
     status = parser.Parse(grpc::ByteBuffer(&slice, 1));
-    if (status.ok()) status = valid.Read(parser);
+    if (status.ok()) status = valid.Read(parser, regions);
   }
   std::string message() const { return std::string(status.message()); }
   std::vector<uint64_t> Dims() const {

@@ -1,0 +1,36 @@
+#ifndef LOSSD_CLIENT_BENCH_SHARED_SAMPLE_H_
+#define LOSSD_CLIENT_BENCH_SHARED_SAMPLE_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "client/cpp/shared_memory.h"
+#include "lossd/v1/loss_service.pb.h"
+
+namespace lossd::bench {
+
+// A sample request (sample_request.h) whose tensors and gradient lie in a
+// region of their own.
+class SharedSample {
+ public:
+  static absl::StatusOr<SharedSample> Make(
+      client::SharedMemory& memory, const v1::ComputeLossRequest& sample);
+
+  // Names the region's bytes; valid as long as this lives.
+  const v1::ComputeLossRequest& request() const { return request_; }
+
+  // A reply with the gradient that lies in the region put into it, as if it had
+  // been sent.
+  absl::StatusOr<std::string> WithGradient(const std::string& reply) const;
+
+ private:
+  SharedSample() = default;
+
+  std::unique_ptr<client::SharedRegion> region_;
+  v1::ComputeLossRequest request_;
+};
+
+}  // namespace lossd::bench
+
+#endif  // LOSSD_CLIENT_BENCH_SHARED_SAMPLE_H_

@@ -1,0 +1,53 @@
+#include "client/cpp/shared_memory.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "client/cpp/region_socket.h"
+
+namespace lossd::client {
+
+absl::StatusOr<std::unique_ptr<SharedMemory>> SharedMemory::Connect(
+    const std::string& path) {
+  absl::StatusOr<std::shared_ptr<RegionSocket>> socket =
+      RegionSocket::Connect(path);
+  if (!socket.ok()) return socket.status();
+  return std::unique_ptr<SharedMemory>(new SharedMemory(*std::move(socket)));
+}
+
+absl::StatusOr<std::unique_ptr<SharedRegion>> SharedMemory::Allocate(
+    size_t byte_size) {
+  v1::SharedMemoryRequest request;
+  request.mutable_register_region()->set_byte_size(byte_size);
+  int file = -1;
+  const auto reply = socket_->Ask(request, &file);
+  if (!reply.ok()) return reply.status();
+  const size_t size = reply->region().byte_size();
+  // Populated: the first step of a training run costs as much as the others.
+  void* const mapped = file < 0 ? MAP_FAILED
+                                : mmap(nullptr, size, PROT_READ | PROT_WRITE,
+                                       MAP_SHARED | MAP_POPULATE, file, 0);
+  if (file >= 0) close(file);
+  const bool good = mapped != MAP_FAILED;
+  // Owned from here on, so that what cannot be mapped is released.
+  std::unique_ptr<SharedRegion> region(new SharedRegion(
+      socket_, reply->region().name(),
+      {good ? static_cast<std::byte*>(mapped) : nullptr, good ? size : 0}));
+  if (!good) {
+    return absl::ResourceExhaustedError(
+        "shared memory: the region cannot be mapped");
+  }
+  return region;
+}
+
+SharedRegion::~SharedRegion() {
+  if (!bytes_.empty()) munmap(bytes_.data(), bytes_.size());
+  v1::SharedMemoryRequest request;
+  request.mutable_release_region()->set_name(name_);
+  int file = -1;
+  // A server that is gone has released it.
+  socket_->Ask(request, &file).IgnoreError();
+  if (file >= 0) close(file);
+}
+
+}  // namespace lossd::client

@@ -1,0 +1,35 @@
+// A file descriptor that is closed by whoever holds it.
+#ifndef LOSSD_SERVER_BASE_FILE_DESCRIPTOR_H_
+#define LOSSD_SERVER_BASE_FILE_DESCRIPTOR_H_
+
+#include <unistd.h>
+
+#include <utility>
+
+namespace lossd {
+
+// Owns one descriptor, or none. Move-only.
+class FileDescriptor {
+ public:
+  FileDescriptor() = default;
+  // Takes what a system call returned: a negative number is none.
+  explicit FileDescriptor(int number) : number_(number) {}
+  FileDescriptor(FileDescriptor&& other) noexcept { *this = std::move(other); }
+  FileDescriptor& operator=(FileDescriptor&& other) noexcept {
+    std::swap(number_, other.number_);
+    return *this;
+  }
+  ~FileDescriptor() {
+    if (open()) close(number_);
+  }
+
+  bool open() const { return number_ >= 0; }
+  int number() const { return number_; }
+
+ private:
+  int number_ = -1;
+};
+
+}  // namespace lossd
+
+#endif  // LOSSD_SERVER_BASE_FILE_DESCRIPTOR_H_

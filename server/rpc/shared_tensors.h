@@ -1,0 +1,63 @@
+// The shared memory that one request refers to.
+#ifndef LOSSD_SERVER_RPC_SHARED_TENSORS_H_
+#define LOSSD_SERVER_RPC_SHARED_TENSORS_H_
+
+#include <cstddef>
+#include <memory>
+#include <span>
+
+#include "absl/container/inlined_vector.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "kernels/sigmoid_loss.h"
+#include "lossd/v1/tensor.pb.h"
+#include "server/shared_memory/region_table.h"
+
+namespace lossd::rpc {
+
+// Finds the regions, checks where in them the bytes lie, and holds the regions
+// until the request has ended: a client may release them, or die, meanwhile.
+//
+// The bytes are the client's to change at any moment, so nothing is decided by
+// them here. Errors name the field: UNIMPLEMENTED without a table, NOT_FOUND
+// and FAILED_PRECONDITION as RegionTable::Find() says, INVALID_ARGUMENT for
+// bytes outside of their region. Not thread-safe.
+class SharedTensors {
+ public:
+  // Begins a request, and lets go of the one before. `table` is borrowed until
+  // the next Start(); null: there is no shared memory.
+  void Start(const shared_memory::RegionTable* table);
+
+  // Bytes that the tensor at `path` reads.
+  absl::StatusOr<kernels::Piece> Source(absl::string_view path,
+                                        const v1::SharedMemoryRef& ref);
+
+  // Bytes that the gradient is written to; after every Source(). They begin
+  // where a kernel may write, and overlap with no source, or it is
+  // INVALID_ARGUMENT.
+  absl::StatusOr<std::span<std::byte>> Destination(
+      const v1::SharedMemoryRef& ref);
+
+ private:
+  struct Used {
+    std::shared_ptr<const shared_memory::Region> region;
+    absl::string_view name;  // of the request
+  };
+  struct Read {
+    absl::string_view path;  // a literal
+    kernels::Piece bytes;
+  };
+
+  absl::StatusOr<std::span<std::byte>> Locate(absl::string_view path,
+                                              const v1::SharedMemoryRef& ref);
+  absl::StatusOr<std::span<std::byte>> RegionOf(absl::string_view path,
+                                                absl::string_view name);
+
+  const shared_memory::RegionTable* table_ = nullptr;
+  absl::InlinedVector<Used, 2> used_;
+  absl::InlinedVector<Read, 5> read_;
+};
+
+}  // namespace lossd::rpc
+
+#endif  // LOSSD_SERVER_RPC_SHARED_TENSORS_H_

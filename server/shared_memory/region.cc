@@ -1,0 +1,101 @@
+#include "server/shared_memory/region.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+
+namespace lossd::shared_memory {
+namespace {
+
+constexpr uint64_t kMaxBytes = uint64_t{1} << 63;
+
+// After it the file has this size for good: nobody can take a page from under
+// a mapping, nor add or lift a seal.
+constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+
+absl::Status NoMemory(absl::string_view call, uint64_t byte_size) {
+  const int error = errno;
+  return absl::ResourceExhaustedError(
+      absl::StrCat("no shared memory of ", byte_size, " bytes: ", call, ": ",
+                   absl::ErrnoToStatus(error, "").message()));
+}
+
+// Left to everybody else.
+constexpr uint64_t kReserve = uint64_t{128} << 20;
+
+// Taken at once: what is available is looked at again before the next.
+constexpr uint64_t kStep = uint64_t{64} << 20;
+
+bool Has(Region::Available available, uint64_t byte_size) {
+  const uint64_t left = available();
+  if (left >= kReserve && byte_size <= left - kReserve) return true;
+  errno = ENOMEM;
+  return false;
+}
+
+// Takes the pages now. Else the first write to one that a full machine does not
+// have would end the server (SIGBUS) instead of failing here. But fallocate()
+// itself fails on no full machine: it goes on until the system kills processes
+// for their memory. So nothing is asked of it that is not there.
+bool TakePages(int file, uint64_t byte_size, Region::Available available) {
+  for (uint64_t taken = 0; taken < byte_size;) {
+    const uint64_t step = std::min(kStep, byte_size - taken);
+    if (!Has(available, step)) return false;
+    if (fallocate(file, 0, static_cast<off_t>(taken),
+                  static_cast<off_t>(step)) == 0) {
+      taken += step;
+    } else if (errno != EINTR) {
+      return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+uint64_t WholePages(uint64_t byte_size) {
+  const auto page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  if (byte_size > kMaxBytes - page) return kMaxBytes;
+  return (byte_size + page - 1) / page * page;
+}
+
+absl::StatusOr<std::unique_ptr<Region>> Region::Create(uint64_t byte_size,
+                                                       FileDescriptor* file,
+                                                       Available available) {
+  const uint64_t size = WholePages(byte_size);
+  if (size == 0) return absl::InvalidArgumentError("a region of 0 bytes");
+  if (!Has(available, size)) return NoMemory("available", size);
+  FileDescriptor made(
+      memfd_create("lossd_region", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!made.open()) return NoMemory("memfd_create", size);
+  if (ftruncate(made.number(), static_cast<off_t>(size)) != 0) {
+    return NoMemory("ftruncate", size);
+  }
+  if (!TakePages(made.number(), size, available))
+    return NoMemory("fallocate", size);
+  if (fcntl(made.number(), F_ADD_SEALS, kSeals) != 0) {
+    return NoMemory("fcntl", size);
+  }
+  // Populated: the first request pays for no page table.
+  void* const mapped = mmap(nullptr, size, PROT_READ | PROT_WRITE,
+                            MAP_SHARED | MAP_POPULATE, made.number(), 0);
+  if (mapped == MAP_FAILED) return NoMemory("mmap", size);
+  *file = std::move(made);
+  return std::unique_ptr<Region>(
+      new Region({static_cast<std::byte*>(mapped), size}));
+}
+
+Region::~Region() {
+  // Else a client that keeps its mapping would keep the pages, beyond any
+  // limit. It may fail only where there is nothing to give back.
+  madvise(bytes_.data(), bytes_.size(), MADV_REMOVE);
+  munmap(bytes_.data(), bytes_.size());
+}
+
+}  // namespace lossd::shared_memory

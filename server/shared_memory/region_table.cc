@@ -1,0 +1,176 @@
+#include "server/shared_memory/region_table.h"
+
+#include <sys/random.h>
+
+#include <algorithm>
+#include <cassert>
+#include <cerrno>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+
+namespace lossd::shared_memory {
+namespace {
+
+constexpr size_t kNameBytes = 16;
+
+// The kernel's own random bytes: whoever knows a name may use the region.
+absl::StatusOr<std::string> RandomName() {
+  std::string bytes(kNameBytes, '\0');
+  ssize_t got;
+  do {
+    got = getrandom(bytes.data(), bytes.size(), 0);
+  } while (got < 0 && errno == EINTR);
+  if (got != static_cast<ssize_t>(bytes.size())) {
+    return absl::InternalError("getrandom gave no name for a region");
+  }
+  return absl::BytesToHexString(bytes);
+}
+
+// Names in messages: a client can send megabytes as one.
+std::string Shown(absl::string_view name) {
+  return absl::CHexEscape(name.substr(0, 64));
+}
+
+}  // namespace
+
+RegionTable::RegionTable(const RegionLimits& limits) : limits_(limits) {}
+
+RegionTable::~RegionTable() {
+  regions_.clear();
+  assert(bytes() == 0);
+}
+
+absl::Status RegionTable::CheckLimits(const Usage& usage, int64_t bytes) const {
+  if (bytes > limits_.max_bytes_per_connection - usage.bytes) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "a region of ", bytes, " bytes: this connection has ", usage.bytes,
+        " and may have ", limits_.max_bytes_per_connection));
+  }
+  if (static_cast<int64_t>(usage.names.size()) >=
+      limits_.max_regions_per_connection) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "this connection has ", usage.names.size(), " regions, the most of ",
+        limits_.max_regions_per_connection));
+  }
+  const int64_t taken = this->bytes();
+  if (bytes > limits_.max_bytes - taken) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("a region of ", bytes, " bytes: all regions have ", taken,
+                     " and may have ", limits_.max_bytes));
+  }
+  return absl::OkStatus();
+}
+
+// Only returns race with it, so a sum that was within the limit stays so.
+absl::Status RegionTable::TakeBytes(Connection owner, int64_t bytes) {
+  absl::MutexLock lock(&mu_);
+  Usage& usage = usage_[owner];
+  if (absl::Status s = CheckLimits(usage, bytes); !s.ok()) return s;
+  usage.bytes += bytes;
+  bytes_.fetch_add(bytes, std::memory_order_relaxed);
+  return absl::OkStatus();
+}
+
+void RegionTable::ReturnBytes(Connection owner, int64_t bytes) {
+  absl::MutexLock lock(&mu_);
+  usage_[owner].bytes -= bytes;
+  bytes_.fetch_sub(bytes, std::memory_order_relaxed);
+}
+
+// Its bytes are free when its memory is, and not before.
+std::shared_ptr<const Region> RegionTable::Share(
+    std::unique_ptr<Region> region) {
+  return std::shared_ptr<const Region>(
+      region.release(), [this](const Region* ended) {
+        const auto bytes = static_cast<int64_t>(ended->bytes().size());
+        delete ended;
+        bytes_.fetch_sub(bytes, std::memory_order_relaxed);
+      });
+}
+
+absl::StatusOr<RegionTable::Registered> RegionTable::Register(
+    Connection owner, uint64_t byte_size) {
+  if (byte_size == 0) return absl::InvalidArgumentError("a region of 0 bytes");
+  constexpr uint64_t kMost = uint64_t{1} << 62;  // no limit is above it
+  const auto bytes =
+      static_cast<int64_t>(std::min(WholePages(byte_size), kMost));
+  if (absl::Status s = TakeBytes(owner, bytes); !s.ok()) return s;
+  Registered made;
+  absl::StatusOr<std::unique_ptr<Region>> region =
+      Region::Create(byte_size, &made.file);
+  absl::StatusOr<std::string> name = RandomName();
+  if (!region.ok() || !name.ok()) {
+    ReturnBytes(owner, bytes);
+    return region.ok() ? name.status() : region.status();
+  }
+  made.name = *std::move(name);
+  made.byte_size = static_cast<uint64_t>(bytes);
+  absl::MutexLock lock(&mu_);
+  regions_[made.name] = {owner, Share(*std::move(region))};
+  usage_[owner].names.insert(made.name);
+  return made;
+}
+
+absl::Status RegionTable::Release(Connection owner, absl::string_view name) {
+  std::shared_ptr<const Region> ended;  // may be unmapped, so after the lock
+  absl::MutexLock lock(&mu_);
+  const auto found = regions_.find(name);
+  if (found == regions_.end()) return NoSuchRegion(name);
+  if (found->second.owner != owner) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("region ", Shown(name), " is another connection's"));
+  }
+  ended = std::move(found->second.region);
+  regions_.erase(found);
+  Usage& usage = usage_[owner];
+  usage.bytes -= static_cast<int64_t>(ended->bytes().size());
+  usage.names.erase(name);
+  Remember(std::string(name));
+  return absl::OkStatus();
+}
+
+void RegionTable::ReleaseAll(Connection owner) {
+  std::vector<std::shared_ptr<const Region>> ended;
+  absl::MutexLock lock(&mu_);
+  const auto usage = usage_.find(owner);
+  if (usage == usage_.end()) return;
+  for (const std::string& name : usage->second.names) {
+    const auto found = regions_.find(name);
+    ended.push_back(std::move(found->second.region));
+    regions_.erase(found);
+    Remember(name);
+  }
+  usage_.erase(usage);
+}
+
+absl::StatusOr<std::shared_ptr<const Region>> RegionTable::Find(
+    absl::string_view name) const {
+  absl::ReaderMutexLock lock(&mu_);
+  const auto found = regions_.find(name);
+  if (found == regions_.end()) return NoSuchRegion(name);
+  return found->second.region;
+}
+
+absl::Status RegionTable::NoSuchRegion(absl::string_view name) const {
+  if (ended_.contains(name)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("region ", Shown(name),
+                     " is gone: it was released, or its connection closed"));
+  }
+  return absl::NotFoundError(absl::StrCat("no region ", Shown(name)));
+}
+
+void RegionTable::Remember(std::string name) {
+  if (limits_.max_remembered_names == 0) return;
+  if (ended_order_.size() == limits_.max_remembered_names) {
+    ended_.erase(ended_order_.front());
+    ended_order_.pop_front();
+  }
+  ended_.insert(name);
+  ended_order_.push_back(std::move(name));
+}
+
+}  // namespace lossd::shared_memory

@@ -1,0 +1,105 @@
+// Which regions there are, whose they are, and what they may take.
+#ifndef LOSSD_SERVER_SHARED_MEMORY_REGION_TABLE_H_
+#define LOSSD_SERVER_SHARED_MEMORY_REGION_TABLE_H_
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
+#include "server/base/file_descriptor.h"
+#include "server/shared_memory/region.h"
+
+namespace lossd::shared_memory {
+
+struct RegionLimits {
+  // Of all regions together, in whole pages; a region counts until the last
+  // request that holds it has ended.
+  int64_t max_bytes = int64_t{4} << 30;
+  int64_t max_bytes_per_connection = int64_t{1} << 30;
+  // Each is a mapping of the process, of which Linux allows 65530.
+  int64_t max_regions_per_connection = 256;
+  // Names of ended regions, the newest ones, that are still told apart from
+  // names that never were.
+  size_t max_remembered_names = 4096;
+};
+
+// A connection of the socket, for as long as it lasts; never used twice.
+using Connection = uint64_t;
+
+// Thread-safe. Its lock is a leaf, and no memory is mapped or unmapped under
+// it. Outlives its regions.
+class RegionTable {
+ public:
+  explicit RegionTable(const RegionLimits& limits);
+  ~RegionTable();  // nobody holds a region by then
+  RegionTable(const RegionTable&) = delete;
+  RegionTable& operator=(const RegionTable&) = delete;
+
+  struct Registered {
+    std::string name;  // 128 random bits, as 32 hexadecimal digits
+    uint64_t byte_size = 0;
+    FileDescriptor file;  // for the client
+  };
+
+  // A new region of `owner`; or INVALID_ARGUMENT for 0 bytes,
+  // RESOURCE_EXHAUSTED if a limit is reached or the machine has no more.
+  absl::StatusOr<Registered> Register(Connection owner, uint64_t byte_size);
+
+  // Ends a region: nobody finds it again, and its memory goes when the last
+  // holder lets go. NOT_FOUND, or FAILED_PRECONDITION for a region of another
+  // connection and for one that is gone.
+  absl::Status Release(Connection owner, absl::string_view name);
+
+  // The same for all that `owner` has.
+  void ReleaseAll(Connection owner);
+
+  // The region of that name. The pointer is shared because a region may end
+  // while a request reads it: the memory then stays mapped until that request
+  // has ended too. NOT_FOUND, or FAILED_PRECONDITION if it is gone.
+  absl::StatusOr<std::shared_ptr<const Region>> Find(
+      absl::string_view name) const;
+
+  // What all regions take now.
+  int64_t bytes() const { return bytes_.load(std::memory_order_relaxed); }
+
+ private:
+  struct Entry {
+    Connection owner = 0;
+    std::shared_ptr<const Region> region;
+  };
+  struct Usage {
+    int64_t bytes = 0;
+    absl::flat_hash_set<std::string> names;
+  };
+
+  absl::Status CheckLimits(const Usage& usage, int64_t bytes) const;
+  absl::Status TakeBytes(Connection owner, int64_t bytes);
+  void ReturnBytes(Connection owner, int64_t bytes);
+  std::shared_ptr<const Region> Share(std::unique_ptr<Region> region);
+  absl::Status NoSuchRegion(absl::string_view name) const
+      ABSL_SHARED_LOCKS_REQUIRED(mu_);
+  void Remember(std::string name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  const RegionLimits limits_;
+  std::atomic<int64_t> bytes_{0};
+
+  mutable absl::Mutex mu_;
+  absl::flat_hash_map<std::string, Entry> regions_ ABSL_GUARDED_BY(mu_);
+  absl::flat_hash_map<Connection, Usage> usage_ ABSL_GUARDED_BY(mu_);
+  // Ended names, oldest first, and the same as a set.
+  std::deque<std::string> ended_order_ ABSL_GUARDED_BY(mu_);
+  absl::flat_hash_set<std::string> ended_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace lossd::shared_memory
+
+#endif  // LOSSD_SERVER_SHARED_MEMORY_REGION_TABLE_H_

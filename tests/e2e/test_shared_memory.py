@@ -1,0 +1,397 @@
+"""Shared memory from Python and from lossbench, against the real server."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import re
+import signal
+import stat
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import grpc
+import lossd
+import numpy as np
+import pytest
+from running_server import BINARIES, RunningServer, running_server
+
+LIMIT = 8 << 20
+
+
+@pytest.fixture(name="socket")
+def socket_path(tmp_path: Path) -> str:
+    return str(tmp_path / "lossd")
+
+
+@pytest.fixture(name="server")
+def start_server(socket: str) -> Iterator[RunningServer]:
+    with running_server(
+        f"--shared_memory_socket={socket}", f"--max_shared_memory_bytes={LIMIT}"
+    ) as server:
+        yield server
+
+
+def shared_bytes(server: RunningServer) -> int:
+    with urllib.request.urlopen(f"http://{server.metrics}/metrics", timeout=10) as page:
+        found = re.search(r"^lossd_shared_memory_bytes (\S+)$", page.read().decode(), re.M)
+    assert found is not None
+    return int(float(found[1]))
+
+
+def eventually(client: lossd.Client, condition: Callable[[], bool]) -> bool:
+    """Waits for what the server does after another's call; its answers are the clock."""
+    for _ in range(5000):
+        if condition():
+            return True
+        client.compute_loss(np.zeros(1), np.zeros(1))
+    return False
+
+
+def batch(
+    memory: lossd.SharedMemory, shape: tuple[int, ...] = (40, 25)
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    random = np.random.default_rng(7)
+    logits = memory.allocate(shape, np.float32)
+    targets = memory.allocate(shape, np.float32)
+    logits[:] = random.normal(0, 3, shape)
+    targets[:] = random.random(shape) < 0.5
+    return logits, targets, memory.allocate(shape, np.float32)
+
+
+def test_the_answer_has_the_bytes_of_the_same_request_by_value(
+    server: RunningServer, socket: str
+) -> None:
+    with lossd.SharedMemory(socket) as memory:
+        logits, targets, gradient = batch(memory)
+        with lossd.Client(server.address) as client:
+            expected = client.compute_loss(logits, targets)
+        with lossd.Client(server.address, shared_memory=memory) as client:
+            result = client.compute_loss(logits, targets, gradient_out=gradient)
+            again = client.compute_loss(logits, targets)
+    assert expected.gradient is not None
+    assert again.gradient is not None
+    assert result.loss == again.loss == expected.loss
+    assert result.gradient is gradient
+    assert gradient.tobytes() == again.gradient.tobytes() == expected.gradient.tobytes()
+    assert gradient.any()
+
+
+def test_views_and_every_operand_are_named(server: RunningServer, socket: str) -> None:
+    with (
+        lossd.SharedMemory(socket) as memory,
+        lossd.Client(server.address, shared_memory=memory) as client,
+        lossd.Client(server.address) as other,
+    ):
+        logits, targets, gradient = batch(memory)
+        weights = memory.allocate(25, np.float64)
+        weights[:] = np.linspace(0, 2, 25)
+        step = slice(3, 19)
+        options: lossd.LossOptions = {
+            "weights": weights,
+            "pos_weight": weights,
+            "normalizer": "valid",
+        }
+        placed: lossd.LossOptions = {**options, "gradient_out": gradient[16:32]}
+        request = lossd.conversion.to_request(logits[step], targets[step], memory=memory, **placed)
+        for name in ("logits", "targets", "weights", "pos_weight"):
+            assert getattr(request, name).HasField("shared_memory"), name
+        assert request.HasField("gradient_destination")
+        client.compute_loss(logits[step], targets[step], **placed)
+        expected = other.compute_loss(logits[step], targets[step], **options)
+    assert expected.gradient is not None
+    assert gradient[16:32].tobytes() == expected.gradient.tobytes()
+    assert not gradient[:16].any()
+    assert not gradient[32:].any()
+
+
+def test_what_does_not_lie_in_a_row_or_elsewhere_is_sent(
+    server: RunningServer, socket: str
+) -> None:
+    with (
+        lossd.SharedMemory(socket) as memory,
+        lossd.Client(server.address, shared_memory=memory) as client,
+    ):
+        logits, targets, gradient = batch(memory)
+        own = np.array(logits[:, ::2])
+        out = np.zeros((40, 13), np.float64)
+        result = client.compute_loss(logits[:, ::2], targets[:, ::2], gradient_out=out)
+        expected = client.compute_loss(own, np.array(targets[:, ::2]), gradient_dtype="float64")
+        assert result.gradient is out
+        assert expected.gradient is not None
+        assert out.tobytes() == expected.gradient.tobytes()
+        # In shared memory, but not where a kernel may write: copied too.
+        odd = gradient.reshape(-1)[1:26]
+        assert client.compute_loss(logits[0], targets[0], gradient_out=odd).gradient is odd
+        assert odd.all()
+
+
+def was_streamed(result: lossd.LossResult) -> bool:
+    return result.execution.batch_requests == 0  # a stream is many batches, or parts of some
+
+
+def test_only_what_is_sent_is_streamed(server: RunningServer, socket: str) -> None:
+    with (
+        lossd.SharedMemory(socket) as memory,
+        lossd.Client(server.address, shared_memory=memory, stream_above_bytes=0) as client,
+    ):
+        logits, targets, gradient = batch(memory)
+        named = client.compute_loss(logits, targets, gradient_out=gradient)
+        assert not was_streamed(named)
+        expected = gradient.copy()
+        own = np.zeros_like(expected)
+        result = client.compute_loss(logits, targets.copy(), gradient_out=own)
+        assert result.gradient is own
+        assert was_streamed(result)
+        gradient[:] = 0
+        result = client.compute_loss(logits, targets.copy(), gradient_out=gradient)
+        assert was_streamed(result)
+        assert own.tobytes() == gradient.tobytes() == expected.tobytes()
+        with pytest.raises(ValueError, match="gradient_out: shape"):
+            client.compute_loss(own, own, gradient_out=own[1:])
+
+
+def test_gradient_out_must_fit(server: RunningServer, socket: str) -> None:
+    with (
+        lossd.SharedMemory(socket) as memory,
+        lossd.Client(server.address, shared_memory=memory) as client,
+    ):
+        logits, targets, gradient = batch(memory)
+        frozen = np.zeros(logits.shape, np.float32)
+        frozen.flags.writeable = False
+        for out, says in [
+            (gradient[1:], "shape"),
+            (gradient.astype(np.int32), "gradient_dtype|none that lossd writes|floating"),
+            (np.zeros((25, 40), np.float32).T, "C-contiguous"),
+            (frozen, "writable"),
+        ]:
+            with pytest.raises((ValueError, lossd.LossdError), match=says):
+                client.compute_loss(logits, targets, gradient_out=out)
+        with pytest.raises(TypeError, match="list"):
+            client.compute_loss(logits, targets, gradient_out=[0.0])
+        with pytest.raises(ValueError, match="gradient=False"):
+            client.compute_loss(logits, targets, gradient_out=gradient, gradient=False)
+        with pytest.raises(ValueError, match="gradient_dtype"):
+            client.compute_loss(logits, targets, gradient_out=gradient, gradient_dtype="float64")
+        with pytest.raises(lossd.LossdError, match="overlap") as raised:
+            client.compute_loss(logits, targets, gradient_out=logits)
+        assert raised.value.code == grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_memory_lives_as_long_as_its_arrays(server: RunningServer, socket: str) -> None:
+    with lossd.SharedMemory(socket) as memory:
+        whole = memory.allocate((2, 1024), np.float32)
+        part = whole[1]
+        assert shared_bytes(server) == 8192
+        part[:] = 3
+        del whole
+        gc.collect()
+        assert shared_bytes(server) == 8192
+    assert part.sum() == 3 * 1024  # closed, and still there
+    assert shared_bytes(server) == 8192
+    with pytest.raises(ValueError, match="closed"):
+        memory.allocate(1, np.float32)
+    del part
+    gc.collect()
+    assert shared_bytes(server) == 0
+    memory.close()
+
+
+FORKED = """
+import gc, os, sys, lossd, numpy as np
+memory = lossd.SharedMemory(sys.argv[1])
+array = memory.allocate(1024, np.float32)
+child = os.fork()
+if child == 0:
+    array[3] = 5
+    del array
+    gc.collect()
+    os._exit(0)
+os.waitpid(child, 0)
+print(array[3], flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_forked_process_ends_no_memory(server: RunningServer, socket: str) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", FORKED, socket],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as worker:
+        assert worker.stdout is not None
+        assert worker.stdin is not None
+        assert worker.stdout.readline() == "5.0\n"
+        assert shared_bytes(server) == 4096
+        worker.stdin.close()
+    assert worker.returncode == 0
+
+
+def test_limits_are_resource_exhausted(server: RunningServer, socket: str) -> None:
+    with lossd.SharedMemory(socket) as memory, lossd.SharedMemory(socket) as other:
+        most = memory.allocate(LIMIT // 4, np.float32)
+        for _ in range(3):
+            with pytest.raises(lossd.LossdError) as raised:
+                other.allocate(1, np.float32)
+            assert raised.value.code == grpc.StatusCode.RESOURCE_EXHAUSTED
+        del most
+        gc.collect()
+        assert other.allocate((0, 3), np.float32).shape == (0, 3)
+        assert other.allocate((), np.float64).shape == ()
+    assert shared_bytes(server) == 0
+
+
+def test_an_array_of_another_server_is_not_found(server: RunningServer, tmp_path: Path) -> None:
+    path = str(tmp_path / "other")
+    with running_server(f"--shared_memory_socket={path}"), lossd.SharedMemory(path) as memory:
+        logits, targets, _ = batch(memory)
+        with (
+            lossd.Client(server.address, shared_memory=memory) as client,
+            pytest.raises(lossd.LossdError) as raised,
+        ):
+            client.compute_loss(logits, targets)
+        assert raised.value.code == grpc.StatusCode.NOT_FOUND
+        del logits, targets, _
+
+
+def test_the_asyncio_client_has_it_too(server: RunningServer, socket: str) -> None:
+    async def ask(memory: lossd.SharedMemory) -> tuple[list[float], list[bytes]]:
+        async with lossd.AsyncClient(server.address, shared_memory=memory) as client:
+            parts = [batch(memory) for _ in range(4)]
+            results = await asyncio.gather(
+                *(client.compute_loss(x, t, gradient_out=out) for x, t, out in parts)
+            )
+        return [r.loss for r in results], [out.tobytes() for _, _, out in parts]
+
+    with lossd.SharedMemory(socket) as memory:
+        losses, gradients = asyncio.run(ask(memory))
+    assert len(set(losses)) == 1
+    assert len(set(gradients)) == 1
+
+
+KILLED = """
+import sys, lossd, numpy as np
+memory = lossd.SharedMemory(sys.argv[2])
+logits = memory.allocate(1 << 16, np.float32)
+gradient = memory.allocate(1 << 16, np.float32)
+client = lossd.Client(sys.argv[1], shared_memory=memory)
+print("ready", flush=True)
+while True:
+    client.compute_loss(logits, logits, gradient_out=gradient)
+"""
+
+
+def kill_one_at_work(server: RunningServer, socket: str) -> None:
+    worker = subprocess.Popen(
+        [sys.executable, "-c", KILLED, server.address, socket],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert worker.stdout is not None
+    assert worker.stdout.readline() == "ready\n"
+    assert shared_bytes(server) == 2 << 18
+    worker.send_signal(signal.SIGKILL)
+    worker.wait()
+    worker.stdout.close()
+
+
+def test_a_client_that_is_killed_leaks_nothing(server: RunningServer, socket: str) -> None:
+    descriptors = Path(f"/proc/{server.process.pid}/fd")
+    before = None
+    with lossd.Client(server.address) as client:
+        client.server_info()  # connects, so that its descriptor is among those before
+        for _ in range(5):
+            kill_one_at_work(server, socket)
+            assert eventually(client, lambda: shared_bytes(server) == 0)
+            before = before or len(list(descriptors.iterdir()))
+        assert client.compute_loss(np.zeros(3), np.zeros(3)).loss > 0
+        assert before is not None
+        assert eventually(client, lambda: len(list(descriptors.iterdir())) <= before)
+
+
+def test_the_socket_is_its_users_alone_and_goes_with_the_server(tmp_path: Path) -> None:
+    path = tmp_path / "lossd"
+    with running_server(f"--shared_memory_socket={path}") as server:
+        mode = path.stat().st_mode
+        assert stat.S_ISSOCK(mode)
+        assert stat.S_IMODE(mode) == 0o600
+        with lossd.Client(server.address) as client:
+            assert client.server_info().supports_shared_memory
+    assert not path.exists()
+
+
+def test_a_killed_servers_socket_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "lossd"
+    dead = subprocess.Popen(
+        [
+            str(BINARIES / "server" / "lossd"),
+            "--listen=127.0.0.1:0",
+            "--metrics_listen=127.0.0.1:0",
+            f"--shared_memory_socket={path}",
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert dead.stdout is not None
+    assert dead.stdout.readline()
+    dead.kill()
+    dead.wait()
+    assert path.exists()
+    with running_server(f"--shared_memory_socket={path}"), lossd.SharedMemory(str(path)) as memory:
+        memory.allocate(1, np.uint8)
+
+
+def test_lossbench_measures_through_shared_memory(server: RunningServer, socket: str) -> None:
+    for dtype in ("float32", "bfloat16"):
+        done = subprocess.run(
+            [
+                str(BINARIES / "client" / "lossbench"),
+                f"--target={server.address}",
+                f"--shared_memory={socket}",
+                "--elements=10000",
+                f"--dtype={dtype}",
+                "--concurrency=4",
+                "--requests=50",
+                "--warmup=0s",
+                "--duration=60s",
+                "--json",
+            ],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        report = json.loads(done.stdout)
+        assert report["errors"] == {}
+        assert report["requests"] == 50
+        assert report["request_bytes"] < 500
+        assert report["reply_bytes"] < 500
+    with lossd.Client(server.address) as client:
+        assert eventually(client, lambda: shared_bytes(server) == 0)
+
+
+def test_the_example_of_the_clients_readme_runs(server: RunningServer, socket: str) -> None:
+    readme = (Path(__file__).resolve().parents[2] / "client" / "README.md").read_text("utf-8")
+    example = next(
+        part.split("```")[0]
+        for part in readme.split("```python\n")[1:]
+        if "SharedMemory" in part.split("```")[0]
+    )
+    example = example.replace("localhost:50051", server.address)
+    done = subprocess.run(
+        [sys.executable, "-c", example.replace("/run/lossd/shared_memory", socket)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout.split()[0]) > 0

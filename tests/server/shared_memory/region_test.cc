@@ -1,0 +1,133 @@
+#include "server/shared_memory/region.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "tests/server/shared_memory/raw_client.h"
+
+namespace lossd::shared_memory {
+namespace {
+
+const auto kPage = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+
+TEST(Region, IsWholePagesOfZeros) {
+  FileDescriptor file;
+  const auto region = Region::Create(kPage + 1, &file);
+  ASSERT_TRUE(region.ok()) << region.status();
+  const auto bytes = (*region)->bytes();
+  EXPECT_EQ(bytes.size(), 2 * kPage);
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(bytes.data()) % kPage, 0U);
+  EXPECT_TRUE(std::all_of(bytes.begin(), bytes.end(),
+                          [](std::byte b) { return b == std::byte{0}; }));
+}
+
+TEST(Region, IsTheFilesMemory) {
+  FileDescriptor file;
+  const auto region = Region::Create(kPage, &file);
+  ASSERT_TRUE(region.ok());
+  const Mapping mapping(file, kPage);
+  mapping.bytes()[17] = std::byte{42};
+  EXPECT_EQ((*region)->bytes()[17], std::byte{42});
+  (*region)->bytes()[18] = std::byte{43};
+  EXPECT_EQ(mapping.bytes()[18], std::byte{43});
+}
+
+TEST(Region, ItsPagesAreTakenBeforeAnybodyTouchesThem) {
+  FileDescriptor file;
+  const auto region = Region::Create(64 * kPage, &file);
+  ASSERT_TRUE(region.ok());
+  struct stat info;
+  ASSERT_EQ(fstat(file.number(), &info), 0);
+  EXPECT_GE(static_cast<uint64_t>(info.st_blocks) * 512, 64 * kPage);
+}
+
+TEST(Region, ItsFileCannotBeShrunkOrGrownOrUnsealed) {
+  FileDescriptor file;
+  const auto region = Region::Create(2 * kPage, &file);
+  ASSERT_TRUE(region.ok());
+  for (const uint64_t size : {uint64_t{0}, kPage, 3 * kPage}) {
+    errno = 0;
+    EXPECT_EQ(ftruncate(file.number(), static_cast<off_t>(size)), -1);
+    EXPECT_EQ(errno, EPERM) << size;
+  }
+  errno = 0;
+  EXPECT_EQ(fcntl(file.number(), F_ADD_SEALS, F_SEAL_WRITE), -1);
+  EXPECT_EQ(errno, EPERM);
+  (*region)->bytes().back() = std::byte{1};  // still there
+}
+
+TEST(Region, ItsEndGivesThePagesBackThoughAClientMapsThem) {
+  FileDescriptor file;
+  auto region = Region::Create(4 * kPage, &file);
+  ASSERT_TRUE(region.ok());
+  const Mapping mapping(file, 4 * kPage);
+  mapping.bytes()[0] = std::byte{1};
+  region->reset();
+  struct stat info;
+  ASSERT_EQ(fstat(file.number(), &info), 0);
+  EXPECT_EQ(info.st_blocks, 0);
+  EXPECT_EQ(mapping.bytes()[0], std::byte{0});
+}
+
+TEST(Region, KeepsNoDescriptor) {
+  const int before = OpenDescriptors();
+  FileDescriptor file;
+  const auto region = Region::Create(kPage, &file);
+  ASSERT_TRUE(region.ok());
+  file = FileDescriptor();
+  EXPECT_EQ(OpenDescriptors(), before);
+}
+
+// No test asks Linux for memory that there is not: it would not refuse, but
+// kill.
+TEST(AvailableMemory, IsSomeOfTheMachines) {
+  const auto pages = static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES));
+  EXPECT_GT(AvailableMemory(), 0U);
+  EXPECT_LE(AvailableMemory(), pages * kPage);
+}
+
+TEST(Region, MoreThanIsAvailableIsResourceExhausted) {
+  const int before = OpenDescriptors();
+  const Region::Available two_pages = [] {
+    return (uint64_t{128} << 20) + 2 * kPage;
+  };
+  for (const uint64_t size :
+       {3 * kPage, uint64_t{1} << 62, uint64_t{1} << 63, ~uint64_t{0}}) {
+    FileDescriptor file;
+    const auto refused = Region::Create(size, &file, two_pages);
+    EXPECT_TRUE(absl::IsResourceExhausted(refused.status())) << size;
+    EXPECT_FALSE(file.open());
+  }
+  FileDescriptor file;
+  EXPECT_TRUE(Region::Create(2 * kPage, &file, two_pages).ok());
+  file = FileDescriptor();
+  EXPECT_EQ(OpenDescriptors(), before);
+}
+
+// Between the first step and the second somebody else takes it all.
+TEST(Region, MemoryThatGoesMeanwhileIsResourceExhausted) {
+  static int calls;
+  calls = 0;
+  const Region::Available going = [] {
+    return ++calls <= 2 ? uint64_t{1} << 30 : uint64_t{0};
+  };
+  FileDescriptor file;
+  const auto refused = Region::Create(uint64_t{65} << 20, &file, going);
+  EXPECT_TRUE(absl::IsResourceExhausted(refused.status()));
+  EXPECT_EQ(calls, 3);
+  EXPECT_FALSE(file.open());
+}
+
+TEST(WholePages, NeverOverflows) {
+  EXPECT_EQ(WholePages(0), 0U);
+  EXPECT_EQ(WholePages(1), kPage);
+  EXPECT_EQ(WholePages(kPage), kPage);
+  EXPECT_EQ(WholePages(~uint64_t{0}), uint64_t{1} << 63);
+}
+
+}  // namespace
+}  // namespace lossd::shared_memory

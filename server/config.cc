@@ -42,7 +42,8 @@ absl::Status CheckDuration(absl::string_view flag, absl::Duration value,
                            absl::Duration most) {
   if (value >= absl::ZeroDuration() && value <= most) return absl::OkStatus();
   return Bad(flag, absl::FormatDuration(value),
-             absl::StrCat("in [0, ", absl::FormatDuration(most), "]"));
+             absl::StrCat("in [0, ", absl::FormatDuration(most),
+                          "], such as 200us or 5s"));
 }
 
 absl::Status CheckReadable(absl::string_view flag, const std::string& path) {

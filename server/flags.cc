@@ -85,6 +85,11 @@ absl::Status Set(absl::string_view name, absl::string_view value,
   }
   std::string error;
   if (flag->ParseFrom(value, &error)) return absl::OkStatus();
+  if (flag->IsOfType<absl::Duration>()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(origin, ": --", name, "=", value,
+                     ": must be a number with a unit, such as 200us or 5s"));
+  }
   // Abseil's messages go over several lines.
   std::replace(error.begin(), error.end(), '\n', ' ');
   return absl::InvalidArgumentError(

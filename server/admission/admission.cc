@@ -115,6 +115,7 @@ absl::StatusOr<Permit> AdmissionController::Admit(int64_t bytes, uint64_t flow,
   // Only after the counters moved: StopAdmitting() and then a look at the
   // counters sees every permit that this line lets through. (All are seq_cst.)
   if (stopped_.load()) return Draining(refusal);
+  TellWaiters();
   return permit;
 }
 
@@ -143,7 +144,7 @@ absl::Status AdmissionController::TakePlace(int64_t bytes, const Holding& own,
       return UnfairError("requests", own.requests, 1, limit - seen, limit);
   }
   absl::Status status = TakeBytes(bytes, own, refusal);
-  if (!status.ok()) requests_.fetch_sub(1);
+  if (!status.ok()) ReturnPlace();
   return status;
 }
 
@@ -181,7 +182,32 @@ void AdmissionController::Return(uint64_t flow, int64_t bytes) {
   holdings_.RemoveRequest(flow, bytes);
   // Bytes first: whoever sees no request in flight sees no bytes either.
   bytes_.fetch_sub(bytes);
+  ReturnPlace();
+}
+
+void AdmissionController::ReturnPlace() {
   requests_.fetch_sub(1);
+  TellWaiters();
+}
+
+// After a change of requests_. Either this sees the waiter, or the waiter, who
+// is counted before it looks, sees the change. (Both are seq_cst.)
+void AdmissionController::TellWaiters() {
+  if (waiters_.load() == 0) return;
+  // Whoever awaits a condition looks at it again when the mutex is let go.
+  absl::MutexLock lock(&mu_);
+}
+
+bool AdmissionController::WaitForRequests(int64_t count, absl::Time deadline) {
+  const auto reached = [this, count] { return requests_.load() == count; };
+  waiters_.fetch_add(1);
+  bool seen = false;
+  {
+    absl::MutexLock lock(&mu_);
+    seen = mu_.AwaitWithDeadline(absl::Condition(&reached), deadline);
+  }
+  waiters_.fetch_sub(1);
+  return seen;
 }
 
 }  // namespace lossd::admission

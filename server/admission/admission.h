@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "server/admission/holdings.h"
 
@@ -62,16 +63,19 @@ struct AdmissionOptions {
 // Nobody needs to know how many flows there are.
 double ShareOf(int64_t limit, int64_t left);
 
-// Thread-safe; no lock is taken: two counters, and two of each flow. The place
-// is taken first and undone if the bytes do not fit, so that a large request
-// that is refused never makes a small one beside it be refused.
+// Thread-safe; two counters and two of each flow, and no lock is taken unless
+// somebody is in WaitForRequests(). The place is taken first and undone if the
+// bytes do not fit, so that a large request that is refused never makes a small
+// one beside it be refused.
 //
 // The budgets are never exceeded. A flow's share may be, by one request for
 // each other thread that admits one of the same flow at the same instant.
 class AdmissionController {
  public:
   explicit AdmissionController(const AdmissionOptions& options);
-  ~AdmissionController();  // every permit has come back by then
+  // Every permit has come back by then, and those who gave them back have
+  // returned from it.
+  ~AdmissionController();
 
   // A permit for `bytes` of the flow (a hash, such as a connection's), or
   //   RESOURCE_EXHAUSTED  the budget of bytes or requests is full, or the flow
@@ -103,6 +107,11 @@ class AdmissionController {
   // Never less than what the flow holds.
   Holding held_by(uint64_t flow) const { return holdings_.Of(flow); }
 
+  // Returns true as soon as exactly `count` requests are in flight, false at
+  // `deadline`. A drain waits for 0; a number that is passed through at once
+  // may go unseen.
+  bool WaitForRequests(int64_t count, absl::Time deadline);
+
  private:
   friend class Permit;
   // Both count in the totals alone. `own` is what the flow holds without the
@@ -111,6 +120,8 @@ class AdmissionController {
   absl::Status TakePlace(int64_t bytes, const Holding& own, Refusal* refusal);
   absl::Status TakeBytes(int64_t bytes, const Holding& own, Refusal* refusal);
   void Return(uint64_t flow, int64_t bytes);
+  void ReturnPlace();
+  void TellWaiters();
 
   const AdmissionOptions options_;
   // Counted after the totals and uncounted before them.
@@ -118,6 +129,8 @@ class AdmissionController {
   std::atomic<int64_t> bytes_{0};
   std::atomic<int64_t> requests_{0};
   std::atomic<bool> stopped_{false};
+  std::atomic<int> waiters_{0};  // in WaitForRequests()
+  absl::Mutex mu_;               // what they sleep on; guards nothing
 };
 
 }  // namespace lossd::admission

@@ -213,8 +213,9 @@ void StreamLossCall::WriteResults() {
 absl::Status StreamLossCall::Settle(StreamWindow& window) {
   if (!window.outcome().ok()) return window.outcome();
   const kernels::Totals totals = kernels::Combine(window.partials);
-  absl::Status status =
-      CheckElements(window.segment, totals, window.first_element);
+  absl::Status status = CheckElements(window.segment, totals,
+                                      {plan_->dims(), plan_->targets_dims()},
+                                      window.first_element);
   if (!status.ok()) return status;
   now_.totals.Add(window.partials, window.first_element);
   now_.backend = window.backend();

@@ -140,6 +140,21 @@ TEST_F(Flags, WhatMakesNoSenseIsSaidInOneLine) {
   }
 }
 
+TEST_F(Flags, ABadDurationIsAnsweredWithAGoodOne) {
+  for (const char* flag : {"--drain_timeout", "--max_queue_delay"}) {
+    for (const char* value : {"5", "-1s", "abc", "", "1h1", "inf"}) {
+      const absl::FlagSaver saver;
+      const std::string argument = absl::StrCat(flag, "=", value);
+      const auto line = Read({argument});
+      ASSERT_TRUE(absl::IsInvalidArgument(line.status())) << argument;
+      const std::string message(line.status().message());
+      EXPECT_THAT(message, HasSubstr(absl::StrCat(argument, ": must be ")));
+      EXPECT_THAT(message, HasSubstr("such as 200us or 5s"));
+      EXPECT_THAT(message, Not(HasSubstr("\n")));
+    }
+  }
+}
+
 TEST_F(Flags, ABadVariableIsNamed) {
   environment_ = {{"LOSSD_RPC_THREADS", "x"}};
   EXPECT_THAT(std::string(Read({}).status().message()),

@@ -178,6 +178,30 @@ TEST(Admission,
   EXPECT_EQ(controller.inflight_bytes(), 0);
 }
 
+TEST(Admission, WhoWaitsForANumberOfRequestsIsToldOfIt) {
+  AdmissionController controller(
+      {.max_inflight_bytes = 100, .max_inflight_requests = 10});
+  Refusal refusal;
+  absl::Barrier two_seen(2);
+  std::thread waiter([&] {
+    EXPECT_TRUE(controller.WaitForRequests(2, absl::InfiniteFuture()));
+    two_seen.Block();
+    EXPECT_TRUE(controller.WaitForRequests(0, absl::InfiniteFuture()));
+  });
+  {
+    const Permit first = *Ask(controller, 60, &refusal);
+    const Permit second = *Ask(controller, 30, &refusal);
+    two_seen.Block();
+  }
+  waiter.join();
+}
+
+TEST(Admission, AWaitEndsAtItsDeadlineWithWhatIsTrueThen) {
+  AdmissionController controller({});
+  EXPECT_FALSE(controller.WaitForRequests(1, absl::InfinitePast()));
+  EXPECT_TRUE(controller.WaitForRequests(0, absl::InfinitePast()));
+}
+
 TEST(Admission, ManyThreadsNeverExceedTheBudgetAndAllPermitsComeBack) {
   constexpr int kThreads = 4;
   AdmissionController controller(

@@ -42,7 +42,8 @@ absl::Status CheckDuration(absl::string_view flag, absl::Duration value,
                            absl::Duration most) {
   if (value >= absl::ZeroDuration() && value <= most) return absl::OkStatus();
   return Bad(flag, absl::FormatDuration(value),
-             absl::StrCat("in [0, ", absl::FormatDuration(most), "]"));
+             absl::StrCat("in [0, ", absl::FormatDuration(most),
+                          "], such as 200us or 5s"));
 }
 
 absl::Status CheckReadable(absl::string_view flag, const std::string& path) {
@@ -70,6 +71,8 @@ absl::Status CheckNumbers(const Config& config) {
       CheckDuration("max_queue_delay", config.max_queue_delay,
                     absl::Seconds(10)),
       CheckDuration("drain_timeout", config.drain_timeout, absl::Hours(1)),
+      CheckDuration("stream_idle_timeout", config.stream_idle_timeout,
+                    absl::Hours(24)),
   };
   for (const absl::Status& status : checks) {
     if (!status.ok()) return status;

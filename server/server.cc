@@ -23,10 +23,6 @@ namespace {
 // Returned buffers kept for the next requests.
 constexpr int64_t kMaxPooledBytes = int64_t{256} << 20;
 
-// How often a drain looks whether it is over. Nothing on the way of a request
-// tells it, because that would cost every request.
-constexpr absl::Duration kDrainPoll = absl::Milliseconds(2);
-
 // For calls that a drain does not wait for: health watches and reflection
 // streams.
 constexpr absl::Duration kCloseStreams = absl::Milliseconds(100);
@@ -151,6 +147,9 @@ absl::Status Server::BuildParts() {
                .regions = config_.shared_memory_socket.empty()
                               ? nullptr
                               : regions_.get()};
+  if (config_.stream_idle_timeout > absl::ZeroDuration()) {
+    services_.stream_idle_limit = config_.stream_idle_timeout;
+  }
   loss_service_ = std::make_unique<rpc::LossService>(
       &services_, InfoOf(config_, choice->names));
   return absl::OkStatus();
@@ -227,19 +226,15 @@ void Server::StartThreads() {
   health_service_.SetServing(true);
 }
 
-bool Server::WaitForAccepted(absl::Time until) const {
-  while (admission_->inflight_requests() > 0) {
-    if (absl::Now() >= until) return false;
-    absl::SleepFor(kDrainPoll);
-  }
-  return true;
+void Server::BeginDrain() {
+  health_service_.SetServing(false);
+  admission_->StopAdmitting();
 }
 
 bool Server::Shutdown(absl::Duration drain_timeout) {
   if (!std::exchange(running_, false)) return true;
-  health_service_.SetServing(false);
-  admission_->StopAdmitting();
-  const bool drained = WaitForAccepted(absl::Now() + drain_timeout);
+  BeginDrain();
+  const bool drained = WaitForInflight(0, absl::Now() + drain_timeout);
   if (!drained) {
     batcher_->DropQueued(absl::UnavailableError("the server is shutting down"));
   }

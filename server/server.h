@@ -56,8 +56,16 @@ class Server {
   // has ended. True if none was dropped.
   bool Shutdown(absl::Duration drain_timeout);
 
+  // Its first step alone, which goes on serving what was accepted: when this
+  // has returned, health is NOT_SERVING and new requests are UNAVAILABLE.
+  void BeginDrain();
+
   int64_t inflight_requests() const { return admission_->inflight_requests(); }
   int64_t inflight_bytes() const { return admission_->inflight_bytes(); }
+  // True as soon as exactly so many are in flight; false at `deadline`.
+  bool WaitForInflight(int64_t requests, absl::Time deadline) {
+    return admission_->WaitForRequests(requests, deadline);
+  }
   int64_t shared_memory_bytes() const { return regions_->bytes(); }
   const observability::Metrics& metrics() const { return *metrics_; }
 
@@ -68,7 +76,6 @@ class Server {
   absl::Status Listen();
   void StartThreads();
   void AddGauges(int executors);
-  bool WaitForAccepted(absl::Time until) const;
 
   const Config config_;
   std::string why_cpu_;  // as BackendChoice says

@@ -39,6 +39,9 @@ ABSL_FLAG(std::string, request, "",
 ABSL_FLAG(std::string, request_id, "", "for the server's log");
 ABSL_FLAG(std::string, gradient_out, "",
           "write the gradient to this .npy file");
+ABSL_FLAG(bool, print_gradient, false,
+          "print the gradient's elements too, in row-major order: all of them "
+          "with --json, else the first and the last");
 ABSL_DECLARE_FLAG(bool, json);
 
 namespace lossd::cli {
@@ -59,18 +62,6 @@ client::Targets TargetsOf(const Arrays& arrays) {
   return client::IdentityTargets{*absl::GetFlag(FLAGS_identity_targets)};
 }
 
-// What --dtype says.
-absl::StatusOr<v1::DataType> TypedDataType() {
-  const std::string name = absl::GetFlag(FLAGS_dtype);
-  if (name == "float32") return v1::DATA_TYPE_FLOAT32;
-  if (name == "float64") return v1::DATA_TYPE_FLOAT64;
-  if (name == "bfloat16") return v1::DATA_TYPE_BFLOAT16;
-  if (name == "float16") return v1::DATA_TYPE_FLOAT16;
-  return absl::InvalidArgumentError(
-      absl::StrCat("--dtype: \"", name,
-                   "\" is none of float32, float64, bfloat16, float16"));
-}
-
 // The tensor that one flag gives, if it gives one; errors begin with the flag.
 absl::Status ReadTensor(const absl::Flag<std::string>& flag,
                         const char* flag_name, v1::DataType dtype,
@@ -89,7 +80,8 @@ absl::Status ReadTensor(const absl::Flag<std::string>& flag,
 // All tensors; logits and targets must be among them. What fits together and
 // what does not is the server's to say.
 absl::StatusOr<Arrays> ReadTensors() {
-  const absl::StatusOr<v1::DataType> dtype = TypedDataType();
+  const absl::StatusOr<v1::DataType> dtype =
+      FloatTypeNamed("dtype", absl::GetFlag(FLAGS_dtype));
   if (!dtype.ok()) return dtype.status();
   Arrays arrays;
   for (const absl::Status& status :
@@ -130,21 +122,32 @@ absl::StatusOr<v1::ComputeLossRequest> ReadJsonRequest(
   return request;
 }
 
+// Writes the gradient to the file that is named, if one is.
+absl::Status WriteGradient(std::optional<client::ReceivedTensor>& gradient) {
+  const std::string path = absl::GetFlag(FLAGS_gradient_out);
+  const bool print = absl::GetFlag(FLAGS_print_gradient);
+  if (path.empty() && !print) return absl::OkStatus();
+  if (!gradient.has_value()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(print ? "--print_gradient" : "--gradient_out",
+                     ": the request asks for no gradient"));
+  }
+  if (path.empty()) return absl::OkStatus();
+  return WriteNpy(
+      path, {gradient->dtype(), gradient->shape(), gradient->Contiguous()});
+}
+
 // Writes the gradient where it is wanted, and the rest to standard output.
 ExitCode Print(client::LossResult& result, absl::Duration round_trip) {
-  const std::string path = absl::GetFlag(FLAGS_gradient_out);
-  if (!path.empty()) {
-    if (!result.gradient.has_value()) {
-      return ReportUsage(absl::InvalidArgumentError(
-          "--gradient_out: the request asks for no gradient"));
-    }
-    client::ReceivedTensor& gradient = *result.gradient;
-    const absl::Status written = WriteNpy(
-        path, {gradient.dtype(), gradient.shape(), gradient.Contiguous()});
-    if (!written.ok()) return ReportUsage(written);
-  }
-  const auto json = ResultJson(result, round_trip);
+  const absl::Status written = WriteGradient(result.gradient);
+  if (!written.ok()) return ReportUsage(written);
+  auto json = ResultJson(result, round_trip);
   if (!json.ok()) return ReportCallFailure(json.status());
+  if (absl::GetFlag(FLAGS_print_gradient)) {
+    const auto elements = ElementsJson(*result.gradient);
+    if (!elements.ok()) return ReportCallFailure(elements.status());
+    (*json)["gradient"]["elements"] = *elements;
+  }
   const std::string text =
       absl::GetFlag(FLAGS_json) ? json->dump(2) + "\n" : Table(*json);
   std::fputs(text.c_str(), stdout);

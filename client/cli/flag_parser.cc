@@ -10,6 +10,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
+#include "absl/time/time.h"
 
 namespace lossd::cli {
 namespace {
@@ -45,10 +46,16 @@ absl::StatusOr<Option> ReadOption(absl::string_view argument) {
   return option;
 }
 
-// Abseil's own message, made one line.
+// Abseil's own message, made one line; but it does not say how a duration
+// looks.
 absl::Status Set(const Option& option) {
   std::string error;
   if (option.flag->ParseFrom(*option.value, &error)) return absl::OkStatus();
+  if (option.flag->IsOfType<absl::Duration>()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--", option.flag->Name(), "=", *option.value,
+                     ": must be a number with a unit, such as 500ms or 5s"));
+  }
   std::replace(error.begin(), error.end(), '\n', ' ');
   return absl::InvalidArgumentError(
       absl::StrCat("--", option.flag->Name(), ": ", error));

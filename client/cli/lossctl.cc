@@ -20,7 +20,10 @@ namespace lossd::cli {
 namespace {
 
 constexpr char kUsage[] =
-    "lossctl [compute] --logits=0.5,-1 --targets=1,0   one loss and gradient\n"
+    "lossctl [compute] --logits=0.5,-1 --targets=1,0   one loss, and "
+    "statistics "
+    "of its gradient\n"
+    "lossctl [compute] --logits=0.5,-1 --targets=1,0 --print_gradient\n"
     "lossctl [compute] --logits=x.npy --targets=t.npy --gradient_out=g.npy\n"
     "lossctl [compute] --request=request.json\n"
     "lossctl info                                      what the server is\n"

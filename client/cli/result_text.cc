@@ -1,6 +1,7 @@
 #include "client/cli/result_text.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <utility>
 #include <vector>
@@ -19,6 +20,18 @@ Json Number(double value) {
   if (std::isnan(value)) return "NaN";
   if (std::isinf(value)) return value > 0 ? "Infinity" : "-Infinity";
   return value;
+}
+
+// The number with the fewest digits that reads as `value`, a float32: JSON is
+// written with all digits of a double, most of which say nothing about it.
+double Shortest(double value) {
+  if (!std::isfinite(value)) return value;
+  char text[32];
+  const char* end =
+      std::to_chars(text, text + sizeof(text), static_cast<float>(value)).ptr;
+  double shortest = 0;
+  std::from_chars(text, end, shortest);
+  return shortest;
 }
 
 // Shape and statistics; the elements themselves are for --gradient_out.
@@ -41,6 +54,22 @@ double Microseconds(const google::protobuf::Duration& duration) {
          static_cast<double>(duration.nanos()) / 1e3;
 }
 
+// "[1, 2, 3]"; of a long list the first and the last elements.
+std::string ListText(const Json& list) {
+  constexpr size_t kEnd = 4;
+  std::string text;
+  for (size_t i = 0; i < list.size(); ++i) {
+    if (i > 0) absl::StrAppend(&text, ", ");
+    if (list.size() > 2 * kEnd && i == kEnd) {
+      absl::StrAppend(&text, "..., ");
+      i = list.size() - kEnd;
+    }
+    absl::StrAppend(&text, list[i].is_string() ? list[i].get<std::string>()
+                                               : list[i].dump());
+  }
+  return absl::StrCat("[", text, "]");
+}
+
 // "a.b" for nested objects: one row for each leaf.
 void CollectRows(const std::string& prefix, const Json& object,
                  std::vector<std::pair<std::string, std::string>>& rows) {
@@ -51,6 +80,8 @@ void CollectRows(const std::string& prefix, const Json& object,
       CollectRows(name, value, rows);
     } else if (value.is_string()) {
       rows.emplace_back(name, value.get<std::string>());
+    } else if (value.is_array()) {
+      rows.emplace_back(name, ListText(value));
     } else {
       rows.emplace_back(name, value.dump());
     }
@@ -83,6 +114,17 @@ absl::StatusOr<Json> ResultJson(client::LossResult& result,
   json["queue_us"] = Microseconds(execution.queue_time());
   json["compute_us"] = Microseconds(execution.compute_time());
   json["round_trip_us"] = absl::ToDoubleMicroseconds(round_trip);
+  return json;
+}
+
+absl::StatusOr<Json> ElementsJson(client::ReceivedTensor& tensor) {
+  const absl::StatusOr<std::vector<double>> elements = ElementsOf(tensor);
+  if (!elements.ok()) return elements.status();
+  const bool wide = tensor.dtype() == v1::DATA_TYPE_FLOAT64;
+  Json json = Json::array();
+  for (const double element : *elements) {
+    json.push_back(Number(wide ? element : Shortest(element)));
+  }
   return json;
 }
 

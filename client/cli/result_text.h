@@ -16,7 +16,13 @@ namespace lossd::cli {
 absl::StatusOr<nlohmann::ordered_json> ResultJson(client::LossResult& result,
                                                   absl::Duration round_trip);
 
-// A JSON object as an aligned table of two columns, for a person.
+// The elements of a floating-point tensor in row-major order, as JSON numbers
+// that read back as the same element; what JSON cannot say as above.
+absl::StatusOr<nlohmann::ordered_json> ElementsJson(
+    client::ReceivedTensor& tensor);
+
+// A JSON object as an aligned table of two columns, for a person. Of a long
+// list only the first and the last elements are shown.
 std::string Table(const nlohmann::ordered_json& object);
 
 }  // namespace lossd::cli

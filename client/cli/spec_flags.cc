@@ -9,6 +9,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "client/cpp/spec_check.h"
 #include "google/protobuf/descriptor.h"
 
 ABSL_FLAG(std::string, kind, "",
@@ -81,10 +82,12 @@ absl::Status ReadEnums(v1::LossSpec& spec) {
   const auto range = ParseEnum(FLAGS_target_range, "target_range",
                                *v1::TargetRange_descriptor(), "TARGET_RANGE_");
   if (!range.ok()) return range.status();
-  const auto gradient = ParseEnum(FLAGS_gradient_dtype, "gradient_dtype",
-                                  *v1::DataType_descriptor(), "DATA_TYPE_");
-  if (!gradient.ok()) return gradient.status();
-  spec.set_gradient_dtype(static_cast<v1::DataType>(*gradient));
+  if (const std::string type = absl::GetFlag(FLAGS_gradient_dtype);
+      !type.empty()) {
+    const auto gradient = FloatTypeNamed("gradient_dtype", type);
+    if (!gradient.ok()) return gradient.status();
+    spec.set_gradient_dtype(*gradient);
+  }
   spec.set_kind(static_cast<v1::LossKind>(*kind));
   spec.set_reduction(static_cast<v1::Reduction>(*reduction));
   spec.set_normalizer(static_cast<v1::Normalizer>(*normalizer));
@@ -118,7 +121,22 @@ absl::StatusOr<v1::LossSpec> SpecFromFlags() {
   if (!absl::GetFlag(FLAGS_gradient)) {
     spec.set_gradient(v1::GRADIENT_MODE_OMIT);
   }
+  // The flags are named as the fields are.
+  if (absl::Status s = client::CheckParameters(spec); !s.ok()) {
+    return absl::InvalidArgumentError(absl::StrCat("--", s.message()));
+  }
   return spec;
+}
+
+absl::StatusOr<v1::DataType> FloatTypeNamed(absl::string_view flag_name,
+                                            absl::string_view name) {
+  if (name == "float32") return v1::DATA_TYPE_FLOAT32;
+  if (name == "float64") return v1::DATA_TYPE_FLOAT64;
+  if (name == "bfloat16") return v1::DATA_TYPE_BFLOAT16;
+  if (name == "float16") return v1::DATA_TYPE_FLOAT16;
+  return absl::InvalidArgumentError(
+      absl::StrCat("--", flag_name, ": \"", name,
+                   "\" is none of float32, float64, bfloat16, float16"));
 }
 
 }  // namespace lossd::cli

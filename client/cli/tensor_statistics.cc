@@ -41,18 +41,27 @@ TensorStatistics Summarize(std::span<const T> elements, ValueOf value_of) {
   return result;
 }
 
-template <typename T>
-absl::StatusOr<TensorStatistics> SummarizeAs(client::ReceivedTensor& tensor) {
-  const absl::StatusOr<std::span<const T>> elements = tensor.As<T>();
-  if (!elements.ok()) return elements.status();
-  return Summarize(*elements, [](T element) { return double{element}; });
-}
-
-TensorStatistics SummarizeHalves(client::ReceivedTensor& tensor) {
+// All elements of a tensor of any floating-point type, for `read(elements,
+// value_of)` to go through.
+template <typename Read>
+auto ReadElements(client::ReceivedTensor& tensor, Read read)
+    -> absl::StatusOr<decltype(read(std::span<const double>(),
+                                    [](double value) { return value; }))> {
+  const auto widen = [](auto element) { return double{element}; };
+  if (tensor.dtype() == v1::DATA_TYPE_FLOAT32) {
+    return read(*tensor.As<float>(), widen);
+  }
+  if (tensor.dtype() == v1::DATA_TYPE_FLOAT64) {
+    return read(*tensor.As<double>(), widen);
+  }
+  if (!client::IsHalf(tensor.dtype())) {
+    return absl::UnimplementedError(
+        absl::StrCat("cannot show ", v1::DataType_Name(tensor.dtype())));
+  }
   const std::span<const std::byte> bytes = tensor.Contiguous();
   const std::span halves(reinterpret_cast<const uint16_t*>(bytes.data()),
                          bytes.size() / sizeof(uint16_t));
-  return Summarize(halves, [dtype = tensor.dtype()](uint16_t half) {
+  return read(halves, [dtype = tensor.dtype()](uint16_t half) {
     return client::HalfToDouble(dtype, half);
   });
 }
@@ -60,14 +69,17 @@ TensorStatistics SummarizeHalves(client::ReceivedTensor& tensor) {
 }  // namespace
 
 absl::StatusOr<TensorStatistics> StatisticsOf(client::ReceivedTensor& tensor) {
-  if (tensor.dtype() == v1::DATA_TYPE_FLOAT32)
-    return SummarizeAs<float>(tensor);
-  if (tensor.dtype() == v1::DATA_TYPE_FLOAT64) {
-    return SummarizeAs<double>(tensor);
-  }
-  if (client::IsHalf(tensor.dtype())) return SummarizeHalves(tensor);
-  return absl::UnimplementedError(
-      absl::StrCat("no statistics of ", v1::DataType_Name(tensor.dtype())));
+  return ReadElements(tensor, [](auto elements, auto value_of) {
+    return Summarize(elements, value_of);
+  });
+}
+
+absl::StatusOr<std::vector<double>> ElementsOf(client::ReceivedTensor& tensor) {
+  return ReadElements(tensor, [](auto elements, auto value_of) {
+    std::vector<double> values(elements.size());
+    std::transform(elements.begin(), elements.end(), values.begin(), value_of);
+    return values;
+  });
 }
 
 }  // namespace lossd::cli

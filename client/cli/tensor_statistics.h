@@ -2,6 +2,7 @@
 #define LOSSD_CLIENT_CLI_TENSOR_STATISTICS_H_
 
 #include <cstdint>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "client/cpp/received_tensor.h"
@@ -22,6 +23,9 @@ struct TensorStatistics {
 
 // UNIMPLEMENTED for dtypes that are not floating-point types.
 absl::StatusOr<TensorStatistics> StatisticsOf(client::ReceivedTensor& tensor);
+
+// All elements in row-major order, exactly. UNIMPLEMENTED likewise.
+absl::StatusOr<std::vector<double>> ElementsOf(client::ReceivedTensor& tensor);
 
 }  // namespace lossd::cli
 

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "client/cpp/request_writer.h"
+#include "client/cpp/spec_check.h"
 #include "client/cpp/stream_call.h"
 #include "client/cpp/stream_writer.h"
 #include "client/cpp/wire_fields.h"
@@ -81,6 +82,7 @@ absl::StatusOr<std::string> Client::UnaryBytes(const std::string& method,
 
 absl::StatusOr<LossResult> Client::ComputeLoss(const LossRequest& request,
                                                const CallOptions& options) {
+  if (absl::Status s = CheckParameters(request.spec); !s.ok()) return s;
   if (!request.shared_gradient.has_value() &&
       SentBytes(request) > stream_above_bytes_) {
     return ComputeByStream(connections_.Take(), token_, request, options);
@@ -102,6 +104,10 @@ absl::StatusOr<LossResult> Client::ComputeLoss(
 CallHandle Client::ComputeLossAsync(const LossRequest& request,
                                     const CallOptions& options,
                                     LossCallback done) {
+  if (absl::Status s = CheckParameters(request.spec); !s.ok()) {
+    std::move(done)(std::move(s));
+    return CallHandle();
+  }
   std::shared_ptr<Loan> loan = Loan::Make();
   const grpc::ByteBuffer message =
       WriteRequest(request, options.request_id, *loan);

@@ -52,17 +52,19 @@ class Client {
   // Blocks until the answer is here. The calling thread itself drives the
   // connection: there is no other thread on the way. Tensors of more than
   // ClientOptions::stream_above_bytes go through StreamLoss, unless they or the
-  // gradient's destination lie in shared memory.
+  // gradient's destination lie in shared memory. A parameter of another loss
+  // kind than the spec's is INVALID_ARGUMENT without a call.
   absl::StatusOr<LossResult> ComputeLoss(const LossRequest& request,
                                          const CallOptions& options = {});
 
-  // The same for a message that is already there (read from JSON, say). Its
-  // request_id counts, not that of `options`.
+  // The same for a message that is already there (read from JSON, say), which
+  // is sent as it is. Its request_id counts, not that of `options`.
   absl::StatusOr<LossResult> ComputeLoss(const v1::ComputeLossRequest& request,
                                          const CallOptions& options = {});
 
   // Always one message. Does not wait; `done` runs exactly once, on the
-  // client's completion thread, perhaps before this returns. It must not block
+  // client's completion thread, perhaps before this returns, or, for a request
+  // that ComputeLoss() would not send, on this one. It must not block
   // (all callbacks share that thread), nor destroy the client; it may start
   // calls.
   CallHandle ComputeLossAsync(const LossRequest& request,

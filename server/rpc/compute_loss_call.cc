@@ -82,7 +82,9 @@ bool ComputeLossCall::Admit() {
 }
 
 void ComputeLossCall::OnComputed(const batching::Computed& computed) {
-  if (absl::Status s = CheckElements(segment, computed.totals); !s.ok()) {
+  if (absl::Status s = CheckElements(
+          segment, computed.totals, {request_.dims(), request_.targets_dims()});
+      !s.ok()) {
     FinishWithError(s);
   } else {
     FinishWithReply(computed);

@@ -3,17 +3,26 @@
 #define LOSSD_SERVER_RPC_ELEMENT_ERRORS_H_
 
 #include <cstdint>
+#include <span>
 
 #include "absl/status/status.h"
 #include "kernels/sigmoid_loss.h"
 
 namespace lossd::rpc {
 
+// The shapes of the client's tensors, in which elements have their places.
+struct ElementShapes {
+  std::span<const uint64_t> logits;
+  std::span<const uint64_t> targets;
+};
+
 // INVALID_ARGUMENT that names the first NaN logit, if the segment rejects them,
-// or else the first bad target. `totals` are the segment's; its element 0 is
-// element `first_element` of the client's tensor.
+// or else the first bad target: by its index in row-major order, and in two
+// dimensions and more by its place too. `totals` are the segment's; its element
+// 0 is element `first_element` of the client's tensor.
 absl::Status CheckElements(const kernels::Segment& segment,
                            const kernels::Totals& totals,
+                           const ElementShapes& shapes,
                            uint64_t first_element = 0);
 
 }  // namespace lossd::rpc

@@ -115,6 +115,11 @@ absl::Status StreamPlan::ReadTargetsInChunks() {
   return s.ok() ? CheckTargetsShape("targets_shape", own, count) : s;
 }
 
+Dims StreamPlan::targets_dims() const {
+  const auto& own = header_.targets_shape();
+  return own.empty() ? dims_ : Dims(own.begin(), own.end());
+}
+
 absl::Status StreamPlan::CheckTargetsShape(absl::string_view path,
                                            const Dims& dims,
                                            uint64_t count) const {

@@ -41,6 +41,9 @@ class StreamPlan {
   absl::Status Read(v1::StreamLossHeader header);
 
   uint64_t element_count() const { return count_; }
+  const Dims& dims() const { return dims_; }
+  // Of targets in chunks.
+  Dims targets_dims() const;
   absl::string_view request_id() const { return header_.request_id(); }
 
   // The tensor's bytes come in chunks.

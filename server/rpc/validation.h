@@ -42,6 +42,8 @@ class ValidRequest {
 
   // The shape of gradient and losses, as the client knows it.
   const Dims& dims() const { return tensors_[0].dims; }
+  // Of targets whose elements were sent; those are what can be out of range.
+  const Dims& targets_dims() const { return of(Field::kTargets).dims; }
   // In the reply, that is: not where gradient_destination has it written.
   bool wants_gradient() const { return wants_gradient_; }
   bool wants_losses() const {

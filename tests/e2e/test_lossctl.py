@@ -227,6 +227,28 @@ def test_what_the_server_refuses_exits_with_1_and_its_message(target: str) -> No
     assert "1.5" in done.stderr
 
 
+def test_the_gradient_is_printed_where_that_is_asked_for(target: str) -> None:
+    numbers = ("--logits=0,1,-1,2", "--targets=1,0,0,1", "--reduction=sum", "--print_gradient")
+    done = lossctl("--target", target, *numbers, "--json")
+    assert done.returncode == 0, done.stderr
+    elements = json.loads(done.stdout)["gradient"]["elements"]
+    _, gradient = expected(np.array([0.0, 1, -1, 2]), np.array([1.0, 0, 0, 1]))
+    np.testing.assert_allclose(elements, 4 * gradient, rtol=1e-6)
+    table = lossctl("--target", target, *numbers)
+    rows = dict(line.split(maxsplit=1) for line in table.stdout.splitlines())
+    assert json.loads(rows["gradient.elements"]) == elements
+    zeros = "0," * 99 + "0"
+    long = lossctl(
+        "--target", target, f"--logits={zeros}", f"--targets={zeros}", "--print_gradient"
+    )
+    rows = dict(line.split(maxsplit=1) for line in long.stdout.splitlines())
+    half = ", ".join(["0.005"] * 4)
+    assert rows["gradient.elements"] == f"[{half}, ..., {half}]"
+    none = lossctl("--target", target, *numbers, "--nogradient")
+    assert none.returncode == 2
+    assert none.stderr == "lossctl: --print_gradient: the request asks for no gradient\n"
+
+
 def test_info_tells_what_the_server_is(target: str) -> None:
     done = lossctl("info", "--target", target, "--json")
     assert done.returncode == 0, done.stderr
@@ -259,6 +281,16 @@ BAD_USAGE = [
      '--reduction: "max" is none of mean, sum, none'),
     (["--logits=1", "--targets=1", "--dtype=int8"],
      '--dtype: "int8" is none of float32, float64, bfloat16, float16'),
+    (["--logits=1", "--targets=1", "--gradient_dtype=int32"],
+     '--gradient_dtype: "int32" is none of float32, float64, bfloat16, float16'),
+    (["--logits=1", "--targets=1", "--focal_gamma=2"],
+     "--focal_gamma: is for kind sigmoid_focal, and the kind is sigmoid_cross_entropy, "
+     "which would ignore it"),
+    (["--logits=1", "--targets=1", "--kind=sigmoid_focal", "--asymmetric_margin=0.05"],
+     "--asymmetric_margin: is for kind asymmetric, and the kind is sigmoid_focal, "
+     "which would ignore it"),
+    (["--logits=1", "--targets=1", "--timeout=5"],
+     "--timeout=5: must be a number with a unit, such as 500ms or 5s"),
     (["--logits=1", "--targets=1", "--tls_cert=/no/c.pem"],
      "/no/c.pem: No such file or directory"),
 ]  # fmt: skip

@@ -10,79 +10,133 @@ import re
 import signal
 import struct
 import subprocess
+import threading
 import time
 import urllib.parse
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TypeVar
 
 import grpc
 import pytest
 
 BINARIES = Path(os.environ.get("LOSSD_BINARY_DIR", "build/dev"))
-ATTEMPTS = 200  # of anything that is waited for, 0.1 s apart
-
-T = TypeVar("T")
-
-
-def wait_until(condition: Callable[[], T | None], what: str) -> T:
-    for _ in range(ATTEMPTS):
-        result = condition()
-        if result:
-            return result
-        time.sleep(0.1)
-    raise AssertionError(f"{what}: not seen in {ATTEMPTS} attempts")
+TIMEOUT = 30  # seconds, for anything that is waited for
+MAX_SCRAPES = 100  # until the storm has settled
 
 
 class Program:
-    """A child process whose output goes to a file."""
+    """A child process whose output is read line by line."""
 
-    def __init__(self, arguments: list[str], log: Path) -> None:
-        self._log = log
-        with log.open("wb") as output:
-            self._process = subprocess.Popen(arguments, stdout=output, stderr=subprocess.STDOUT)
+    def __init__(self, arguments: list[str]) -> None:
+        self._process = subprocess.Popen(
+            arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        self._changed = threading.Condition()
+        self._text = ""
+        self._ended = False
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            with self._changed:
+                self._text += line
+                self._changed.notify_all()
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
 
     def wait_for(self, pattern: str) -> re.Match[str]:
-        def look() -> re.Match[str] | None:
-            text = self._log.read_text()
-            assert self._process.poll() is None, text
-            return re.search(pattern, text)
-
-        return wait_until(look, f"{pattern!r} in {self._log.name}")
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended or re.search(pattern, self._text), TIMEOUT)
+            found = re.search(pattern, self._text)
+            assert found is not None, f"no {pattern!r} in {self._text}"
+            return found
 
     def stop(self) -> int:
         self._process.send_signal(signal.SIGTERM)
-        return self._process.wait(timeout=60)
+        code = self._process.wait(timeout=60)
+        self._reader.join()
+        return code
 
 
 class Server:
     """A running lossd; few calls may be inside, so that a storm meets refusals."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self) -> None:
         self.program = Program(
             [
                 str(BINARIES / "server" / "lossd"),
                 "--listen=127.0.0.1:0",
                 "--metrics_listen=127.0.0.1:0",
                 "--max_inflight_requests=16",
-            ],
-            folder / "lossd.log",
+            ]
         )
         ready = self.program.wait_for(r"lossd listening on (\S+) metrics on (\S+)")
         self.address, self.metrics_address = ready.groups()
 
 
+class ScrapeGate:
+    """Stands before a /metrics page and tells of every scrape that comes through."""
+
+    def __init__(self, target: str) -> None:
+        self._changed = threading.Condition()
+        self._scrapes = 0
+        page = f"http://{target}/metrics"
+        gate = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                gate._count()
+                with urllib.request.urlopen(page, timeout=TIMEOUT) as metrics:
+                    body = metrics.read()
+                self.send_response(200)
+                self.send_header("Content-Type", metrics.headers["Content-Type"])
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread.start()
+
+    def _count(self) -> None:
+        with self._changed:
+            self._scrapes += 1
+            self._changed.notify_all()
+
+    def wait_for_stored_scrape(self) -> None:
+        """Until a scrape that begins from now on is in Prometheus's storage.
+
+        Prometheus stores what it has scraped before it scrapes the same target again.
+        """
+        with self._changed:
+            wanted = self._scrapes + 2
+            assert self._changed.wait_for(lambda: self._scrapes >= wanted, TIMEOUT)
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
 class Prometheus:
-    """A running Prometheus that scrapes one address every second."""
+    """A running Prometheus that scrapes one address."""
 
     def __init__(self, target: str, folder: Path) -> None:
         config = folder / "prometheus.yml"
         # JSON is YAML.
         scrape = {"job_name": "lossd", "static_configs": [{"targets": [target]}]}
         config.write_text(
-            json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": [scrape]})
+            json.dumps({"global": {"scrape_interval": "200ms"}, "scrape_configs": [scrape]})
         )
         self.program = Program(
             [
@@ -90,8 +144,7 @@ class Prometheus:
                 f"--config.file={config}",
                 f"--storage.tsdb.path={folder / 'data'}",
                 "--web.listen-address=127.0.0.1:0",
-            ],
-            folder / "prometheus.log",
+            ]
         )
         listening = self.program.wait_for(r'"Listening on" address=(127\.0\.0\.1:[1-9]\d*)')
         self._base = f"http://{listening.group(1)}"
@@ -108,15 +161,22 @@ class Prometheus:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    running = Server(tmp_path)
+def server() -> Iterator[Server]:
+    running = Server()
     yield running
     assert running.program.stop() == 0
 
 
 @pytest.fixture
-def prometheus(server: Server, tmp_path: Path) -> Iterator[Prometheus]:
-    running = Prometheus(server.metrics_address, tmp_path)
+def gate(server: Server) -> Iterator[ScrapeGate]:
+    open_gate = ScrapeGate(server.metrics_address)
+    yield open_gate
+    open_gate.close()
+
+
+@pytest.fixture
+def prometheus(gate: ScrapeGate, tmp_path: Path) -> Iterator[Prometheus]:
+    running = Prometheus(gate.address, tmp_path)
     yield running
     assert running.program.stop() == 0
 
@@ -193,7 +253,9 @@ def totals_now(prometheus: Prometheus) -> dict[str, float]:
     return {name: prometheus.value(query, now) for name, query in TOTALS.items()}
 
 
-def test_every_accepted_call_ends_exactly_once(server: Server, prometheus: Prometheus) -> None:
+def test_every_accepted_call_ends_exactly_once(
+    server: Server, gate: ScrapeGate, prometheus: Prometheus
+) -> None:
     with grpc.insecure_channel(server.address) as channel:
         storm = Storm(channel)
         for _ in range(5):
@@ -204,17 +266,14 @@ def test_every_accepted_call_ends_exactly_once(server: Server, prometheus: Prome
     assert answered > 0, storm.seen
     assert invalid > 0, storm.seen
 
-    last: dict[str, float] = {}
-
-    def settled() -> bool:
-        nonlocal last
+    # What the client has cancelled may still be on its way through the server.
+    for _ in range(MAX_SCRAPES):
+        gate.wait_for_stored_scrape()
         last = totals_now(prometheus)
-        return last["ok"] >= answered and last["inflight"] == 0 and is_balanced(last)
-
-    try:
-        wait_until(settled, "a balanced scrape that shows the storm")
-    except AssertionError as error:
-        raise AssertionError(f"{error}; last {last}; client saw {storm.seen}") from None
+        if last["ok"] >= answered and last["inflight"] == 0 and is_balanced(last):
+            break
+    else:
+        raise AssertionError(f"no balanced scrape shows the storm: {last}; saw {storm.seen}")
     # The client hears of a cancellation or an expiry before the server does, so only
     # what both must agree on is compared: at least every answer it got was counted.
     assert last["invalid"] >= invalid

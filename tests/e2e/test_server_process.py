@@ -94,6 +94,9 @@ def test_the_environment_sets_flags():
         "--listen=nowhere",
         "--shared_memory_socket=" + 200 * "x",
         "--token_file=/nonexistent",
+        "--drain_timeout=5",
+        "--max_queue_delay=-1s",
+        "--max_queue_delay=abc",
     ],
 )
 def test_a_bad_flag_is_one_line_and_code_2(flag):

@@ -30,9 +30,8 @@ class BadInput : public testing::Test {
         << status.error_message();
     EXPECT_THAT(status.error_message(), HasSubstr(message));
     ExpectUnharmed(server_);
-    EXPECT_TRUE(RunningServer::Eventually([this] {
-      return server_.Counter("lossd_requests_total", "INVALID_ARGUMENT") == 1;
-    }));
+    server_.CountAll();
+    EXPECT_EQ(server_.Counter("lossd_requests_total", "INVALID_ARGUMENT"), 1);
   }
   RunningServer server_;
 };
@@ -73,6 +72,25 @@ TEST_F(BadInput, NanLogitDeepInALargeRequest) {
   logits[90000] = NAN;
   SetFloats(request.mutable_logits(), {100000}, logits);
   ExpectRefused(request, "logits[70000]: NaN");
+}
+
+TEST_F(BadInput, ALogitOfAMatrixIsNamedByItsPlaceToo) {
+  v1::ComputeLossRequest request;
+  SetFloats(request.mutable_logits(), {2, 4}, {0, 0, 0, 0, 0, 0, 0, NAN});
+  SetFloats(request.mutable_targets(), {2, 4}, {0, 0, 0, 0, 0, 0, 0, 0});
+  ExpectRefused(request,
+                "logits[7]: NaN, and spec.nan_policy is NAN_POLICY_REJECT "
+                "(element [1, 3] of shape [2, 4])");
+}
+
+// Which need not be that of the logits.
+TEST_F(BadInput, ATargetIsNamedByItsPlaceInTheTargetsShape) {
+  v1::ComputeLossRequest request;
+  SetFloats(request.mutable_logits(), {2, 4}, {0, 0, 0, 0, 0, 0, 0, 0});
+  SetFloats(request.mutable_targets(), {2, 2, 2}, {0, 0, 0, 0, 0, 0, 2, 0});
+  ExpectRefused(
+      request,
+      "targets[6]: 2 is not in [0, 1] (element [1, 1, 0] of shape [2, 2, 2])");
 }
 
 TEST_F(BadInput, NormalizerValueZero) {
@@ -156,16 +174,15 @@ TEST(MessageLimit, AMessageOverItIsResourceExhausted) {
 }
 
 TEST(Disconnection, ACancelledRequestLeavesTheQueue) {
-  Config config;
+  Config config = OneRpcThread();
   config.max_queue_delay = absl::Seconds(10);
   RunningServer server(config);
   PendingCall call(server, SomeRequest(10));
-  ASSERT_TRUE(RunningServer::Eventually(
-      [&] { return server.server().inflight_requests() == 1; }));
+  ASSERT_TRUE(server.WaitForTaken(1));
   call.Cancel();
   EXPECT_EQ(call.Wait().error_code(), StatusCode::CANCELLED);
-  EXPECT_TRUE(RunningServer::Eventually(
-      [&] { return server.server().inflight_requests() == 0; }));
+  // The batch would be held for longer than this.
+  EXPECT_TRUE(server.server().Shutdown(absl::Seconds(5)));
   EXPECT_EQ(server.Counter("lossd_requests_total", "CANCELLED"), 1);
 }
 

@@ -2,8 +2,12 @@
 #include <gtest/gtest.h>
 
 #include <deque>
+#include <memory>
+#include <utility>
+#include <vector>
 
 #include "kernels/sigmoid_loss.h"
+#include "tests/integration/loss_stream.h"
 #include "tests/integration/running_server.h"
 
 namespace lossd {
@@ -11,18 +15,10 @@ namespace {
 
 constexpr int64_t kBlock = kernels::kBlockElements;
 
-// A connection beside the server's own channel.
-std::shared_ptr<grpc::Channel> AnotherConnection(RunningServer& server) {
-  grpc::ChannelArguments arguments;
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  return grpc::CreateCustomChannel(
-      server.server().address(), grpc::InsecureChannelCredentials(), arguments);
-}
-
 // The batch is held open until it is full, so that it is known what waits when
 // it is taken: more than it can hold, and the polite request came last.
 TEST(Fairness, AnotherConnectionsRequestIsNotTheLastOfALongQueue) {
-  Config config;
+  Config config = OneRpcThread();
   config.cpu_threads = 1;
   config.max_queue_delay = absl::Seconds(10);
   config.max_batch_elements = 100 * kBlock;
@@ -32,10 +28,9 @@ TEST(Fairness, AnotherConnectionsRequestIsNotTheLastOfALongQueue) {
   for (int i = 0; i < kGreedy; ++i) {
     greedy.emplace_back(server, SomeRequest(4 * kBlock));
   }
-  ASSERT_TRUE(RunningServer::Eventually(
-      [&] { return server.server().inflight_requests() == kGreedy; }));
+  ASSERT_TRUE(server.WaitForTaken(kGreedy));
 
-  const auto stub = v1::LossService::NewStub(AnotherConnection(server));
+  const auto stub = v1::LossService::NewStub(server.AnotherConnection());
   grpc::ClientContext context;
   v1::ComputeLossResponse response;
   const grpc::Status status =
@@ -43,9 +38,103 @@ TEST(Fairness, AnotherConnectionsRequestIsNotTheLastOfALongQueue) {
   ASSERT_TRUE(status.ok()) << status.error_message();
   // The batch was filled up with all but one of the others, which waits on.
   EXPECT_EQ(response.execution().batch_requests(), kGreedy);
-  EXPECT_TRUE(RunningServer::Eventually(
-      [&] { return server.server().inflight_requests() == 1; }));
+  EXPECT_TRUE(server.WaitForTaken(1));
   for (PendingCall& call : greedy) call.Cancel();
+}
+
+// Streams that have sent a header hold their permits and ask for nothing to be
+// computed, so that who is refused is refused by admission.
+class GreedyConnection {
+ public:
+  explicit GreedyConnection(RunningServer& server)
+      : server_(server),
+        stub_(v1::LossService::NewStub(AnotherConnection(server))) {}
+  ~GreedyConnection() {
+    for (const auto& stream : streams_) stream->context().TryCancel();
+    for (const auto& stream : streams_) stream->Finish();
+  }
+
+  // Opens streams until one is refused, and says how it was.
+  grpc::Status OpenUntilRefused(const v1::StreamLossRequest& header) {
+    for (;;) {
+      const int64_t inside = server_.server().inflight_requests();
+      const double refusals = server_.Counter("lossd_rejected_total");
+      auto stream = std::make_unique<OpenStream>(*stub_);
+      EXPECT_TRUE(stream->Write(header));
+      EXPECT_TRUE(RunningServer::Eventually([&] {
+        return server_.server().inflight_requests() > inside ||
+               server_.Counter("lossd_rejected_total") > refusals;
+      }));
+      if (server_.server().inflight_requests() == inside) {
+        refused_ = std::move(stream);
+        return refused_->Finish();
+      }
+      streams_.push_back(std::move(stream));
+    }
+  }
+  size_t streams() const { return streams_.size(); }
+  const grpc::ClientContext& refused() const { return refused_->context(); }
+
+ private:
+  RunningServer& server_;
+  std::unique_ptr<v1::LossService::Stub> stub_;
+  std::vector<std::unique_ptr<OpenStream>> streams_;
+  std::unique_ptr<OpenStream> refused_;
+};
+
+void ExpectAnswers(RunningServer& server) {
+  const int64_t inside = server.server().inflight_requests();
+  for (int i = 0; i < 3; ++i) {
+    v1::ComputeLossResponse response;
+    const grpc::Status status = server.Call(SomeRequest(1000), &response);
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    const grpc::Status stream =
+        RunStream(server, Cut(SomeRequest(1000), 100)).status;
+    EXPECT_TRUE(stream.ok()) << stream.error_message();
+  }
+  EXPECT_TRUE(RunningServer::Eventually(
+      [&] { return server.server().inflight_requests() == inside; }));
+}
+
+TEST(Fairness,
+     APoliteConnectionIsAnsweredWhileGreedyOnesHoldAllRequestsTheyCan) {
+  Config config;
+  config.max_inflight_requests = 64;
+  RunningServer server(config);
+  GreedyConnection greedy[2] = {GreedyConnection(server),
+                                GreedyConnection(server)};
+  for (GreedyConnection& connection : greedy) {
+    const grpc::Status refused =
+        connection.OpenUntilRefused(HeaderOf(SomeRequest(10)));
+    EXPECT_EQ(refused.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+    EXPECT_NE(refused.error_details().find("google.rpc.RetryInfo"),
+              std::string::npos);
+    EXPECT_EQ(connection.refused().GetServerTrailingMetadata().count(
+                  "grpc-retry-pushback-ms"),
+              1U);
+    ExpectAnswers(server);
+  }
+  EXPECT_GE(greedy[0].streams(), 56U);  // seven eighths
+  EXPECT_EQ(server.Counter("lossd_rejected_total", "share"), 2);
+}
+
+TEST(Fairness, APoliteConnectionIsAnsweredWhileGreedyOnesHoldAllBytesTheyCan) {
+  Config config;
+  config.max_inflight_bytes = int64_t{400} << 20;
+  RunningServer server(config);
+  GreedyConnection greedy[2] = {GreedyConnection(server),
+                                GreedyConnection(server)};
+  v1::StreamLossRequest header = HeaderOf(SomeRequest(10));
+  header.mutable_header()->set_shape(0, int64_t{1} << 40);
+  header.mutable_header()->clear_targets_shape();
+  for (GreedyConnection& connection : greedy) {
+    const grpc::Status refused = connection.OpenUntilRefused(header);
+    EXPECT_EQ(refused.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+    EXPECT_NE(refused.error_message().find("share of max_inflight_bytes"),
+              std::string::npos)
+        << refused.error_message();
+    ExpectAnswers(server);
+  }
 }
 
 }  // namespace

@@ -35,8 +35,9 @@ StreamAnswer RunStream(
 // A stream that a test drives step by step.
 class OpenStream {
  public:
-  explicit OpenStream(RunningServer& server)
-      : stream_(server.stub().StreamLoss(&context_)) {}
+  explicit OpenStream(RunningServer& server) : OpenStream(server.stub()) {}
+  explicit OpenStream(v1::LossService::Stub& stub)
+      : stream_(stub.StreamLoss(&context_)) {}
   grpc::ClientContext& context() { return context_; }
   bool Write(const v1::StreamLossRequest& request) {
     return stream_->Write(request);

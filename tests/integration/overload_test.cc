@@ -17,13 +17,12 @@ bool HasTrailer(const grpc::ClientContext& context, const char* key) {
 }
 
 TEST(Overload, SaysWhenToComeAgain) {
-  Config config;
+  Config config = OneRpcThread();
   config.max_inflight_requests = 1;
   config.max_queue_delay = absl::Seconds(10);
   RunningServer server(config);
   PendingCall first(server, SomeRequest(10));
-  ASSERT_TRUE(RunningServer::Eventually(
-      [&] { return server.server().inflight_requests() == 1; }));
+  ASSERT_TRUE(server.WaitForTaken(1));
   grpc::ClientContext context;
   v1::ComputeLossResponse response;
   const grpc::Status status =
@@ -73,32 +72,27 @@ TEST(Overload, ChargesSparseTargetsForWhatTheyTakeInside) {
 }
 
 TEST(Drain, FinishesWhatWasAcceptedAndRefusesTheRest) {
-  Config config;
+  Config config = OneRpcThread();
   config.max_queue_delay = absl::Seconds(1);
   RunningServer server(config);
   PendingCall accepted(server, SomeRequest(10));
-  ASSERT_TRUE(RunningServer::Eventually(
-      [&] { return server.server().inflight_requests() == 1; }));
-  std::thread drain(
-      [&] { EXPECT_TRUE(server.server().Shutdown(absl::Seconds(20))); });
+  ASSERT_TRUE(server.WaitForTaken(1));
   // It refuses as soon as it drains; the accepted request still waits for
   // company.
-  EXPECT_TRUE(RunningServer::Eventually([&] {
-    v1::ComputeLossResponse response;
-    return server.Call(SomeRequest(10), &response).error_code() ==
-           StatusCode::UNAVAILABLE;
-  }));
-  drain.join();
+  server.server().BeginDrain();
+  v1::ComputeLossResponse response;
+  EXPECT_EQ(server.Call(SomeRequest(10), &response).error_code(),
+            StatusCode::UNAVAILABLE);
+  EXPECT_TRUE(server.server().Shutdown(absl::Seconds(20)));
   EXPECT_TRUE(accepted.Wait().ok()) << accepted.Wait().error_message();
 }
 
 TEST(Drain, DropsWhatItsTimeDoesNotSuffceFor) {
-  Config config;
+  Config config = OneRpcThread();
   config.max_queue_delay = absl::Seconds(10);
   RunningServer server(config);
   PendingCall call(server, SomeRequest(10));
-  ASSERT_TRUE(RunningServer::Eventually(
-      [&] { return server.server().inflight_requests() == 1; }));
+  ASSERT_TRUE(server.WaitForTaken(1));
   EXPECT_FALSE(server.server().Shutdown(absl::ZeroDuration()));
   EXPECT_EQ(call.Wait().error_code(), StatusCode::UNAVAILABLE);
 }
@@ -136,10 +130,9 @@ TEST(Storm, EveryRequestIsCountedOnce) {
   }
   for (std::thread& client : clients) client.join();
   EXPECT_GT(ok, 0);
-  EXPECT_TRUE(RunningServer::Eventually([&] {
-    return server.Counter("lossd_accepted_total") ==
-           server.Counter("lossd_requests_total");
-  }));
+  server.CountAll();
+  EXPECT_EQ(server.Counter("lossd_accepted_total"),
+            server.Counter("lossd_requests_total"));
   EXPECT_GE(server.Counter("lossd_requests_total", "OK"), ok.load());
   EXPECT_GT(server.Counter("lossd_requests_total", "INVALID_ARGUMENT"), 0);
 }

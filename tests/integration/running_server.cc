@@ -15,28 +15,41 @@
 
 namespace lossd {
 
-RunningServer::RunningServer(Config config) {
+namespace {
+
+Config OnAnyPort(Config config) {
   config.listen = "127.0.0.1:0";
   config.metrics_listen = "127.0.0.1:0";
-  absl::StatusOr<std::unique_ptr<Server>> server = Server::Create(config);
+  return config;
+}
+
+}  // namespace
+
+RunningServer::RunningServer(const Config& config)
+    : config_(OnAnyPort(config)) {
+  absl::StatusOr<std::unique_ptr<Server>> server = Server::Create(config_);
   if (!server.ok()) {
     std::cerr << server.status() << "\n";
     std::abort();
   }
   server_ = *std::move(server);
-  grpc::ChannelArguments arguments;
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  arguments.SetMaxReceiveMessageSize(-1);
-  channel_ = grpc::CreateCustomChannel(
-      server_->address(), grpc::InsecureChannelCredentials(), arguments);
+  channel_ = AnotherConnection();
   stub_ = v1::LossService::NewStub(channel_);
 }
 
 RunningServer::~RunningServer() {
-  server_->Shutdown(absl::Seconds(10));
+  CountAll();
   EXPECT_EQ(server_->inflight_requests(), 0);
   EXPECT_EQ(server_->inflight_bytes(), 0);
   EXPECT_EQ(Counter("lossd_accepted_total"), Counter("lossd_requests_total"));
+}
+
+std::shared_ptr<grpc::Channel> RunningServer::AnotherConnection() const {
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  arguments.SetMaxReceiveMessageSize(-1);
+  return grpc::CreateCustomChannel(
+      server_->address(), grpc::InsecureChannelCredentials(), arguments);
 }
 
 grpc::Status RunningServer::Call(const v1::ComputeLossRequest& request,
@@ -76,12 +89,26 @@ double RunningServer::Counter(const std::string& name,
   return sum;
 }
 
-bool RunningServer::Eventually(const std::function<bool()>& condition) {
-  for (int i = 0; i < 10000; ++i) {
-    if (condition()) return true;
-    absl::SleepFor(absl::Milliseconds(2));
-  }
-  return false;
+bool RunningServer::WaitForTaken(int64_t requests) {
+  EXPECT_EQ(config_.rpc_threads, 1);
+  const bool admitted =
+      server_->WaitForInflight(requests, absl::Now() + absl::Seconds(20));
+  // A request is in flight before it is in the queue. The thread that is about
+  // to put it there answers this one, which makes no sense, after that.
+  EXPECT_EQ(CallRaw("\xff").error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  return admitted;
+}
+
+bool RunningServer::WaitUntilIdle() {
+  return server_->WaitForInflight(0, absl::Now() + absl::Seconds(20));
+}
+
+void RunningServer::CountAll() { server_->Shutdown(absl::Seconds(10)); }
+
+Config OneRpcThread() {
+  Config config;
+  config.rpc_threads = 1;
+  return config;
 }
 
 PendingCall::PendingCall(RunningServer& server, v1::ComputeLossRequest request)

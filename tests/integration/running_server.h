@@ -4,9 +4,9 @@
 
 #include <grpcpp/grpcpp.h>
 
-#include <functional>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "lossd/v1/loss_service.grpc.pb.h"
@@ -18,13 +18,15 @@ namespace lossd {
 // start.
 class RunningServer {
  public:
-  explicit RunningServer(Config config = Config());
+  explicit RunningServer(const Config& config = Config());
   // Everything has come back by then: permits and bytes.
   ~RunningServer();
 
   Server& server() { return *server_; }
   v1::LossService::Stub& stub() { return *stub_; }
   const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
+  // A connection beside that one.
+  std::shared_ptr<grpc::Channel> AnotherConnection() const;
 
   // One call with generated code.
   grpc::Status Call(const v1::ComputeLossRequest& request,
@@ -35,14 +37,26 @@ class RunningServer {
   // Sum of a counter over its labels; with a `code` only of that.
   double Counter(const std::string& name, const std::string& code = "") const;
 
-  // Waits, for at most 20 s, until something is true of the server.
-  static bool Eventually(const std::function<bool()>& condition);
+  // As soon as exactly so many requests are in flight, and in the queue unless
+  // they are streams without a window. False after 20 s. The server must have
+  // one RPC thread.
+  bool WaitForTaken(int64_t requests);
+  // As soon as no request is in flight; false after 20 s.
+  bool WaitUntilIdle();
+
+  // Shuts down, so that everything is counted: a client has its answer before
+  // the server has counted it.
+  void CountAll();
 
  private:
+  const Config config_;
   std::unique_ptr<Server> server_;
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<v1::LossService::Stub> stub_;
 };
+
+// For WaitForTaken().
+Config OneRpcThread();
 
 // A call that is under way on a thread of its own.
 class PendingCall {

@@ -84,15 +84,14 @@ TEST(Health, ChecksTheServerAndTheService) {
 }
 
 TEST(Health, WatchersSeeTheDrain) {
-  Config config;
+  Config config = OneRpcThread();
   config.max_queue_delay = absl::Seconds(1);
   RunningServer server(config);
   RawStream watch(server, "/grpc.health.v1.Health/Watch",
                   HealthRequest("lossd.v1.LossService"));
   EXPECT_EQ(watch.Read(), kServing);
   PendingCall accepted(server, SomeRequest(10));
-  ASSERT_TRUE(RunningServer::Eventually(
-      [&] { return server.server().inflight_requests() == 1; }));
+  ASSERT_TRUE(server.WaitForTaken(1));
   std::thread drain([&] { server.server().Shutdown(absl::Seconds(20)); });
   EXPECT_EQ(watch.Read(), kNotServing);
   drain.join();

@@ -37,6 +37,14 @@ class SharedMemory : public testing::Test {
     mapping_.emplace(answer->file, kBytes);
   }
 
+  // Closes the connection, and returns when the server has dealt with that.
+  void CloseAndAwait() {
+    client_.Close();
+    // Connections are served in the order they came.
+    RawClient second(WithSocket().shared_memory_socket);
+    EXPECT_TRUE(second.Release(name_).has_value());
+  }
+
   // Moves a tensor's bytes to `offset` of the region.
   void Move(v1::Tensor* tensor, uint64_t offset) {
     const std::string data = tensor->data();
@@ -244,9 +252,8 @@ TEST_F(SharedMemory, ItsBytesAreAMetricAndTheServerSaysThatItHasIt) {
   EXPECT_TRUE(info.supports_shared_memory());
   EXPECT_EQ(server_.server().shared_memory_bytes(),
             static_cast<int64_t>(kBytes));
-  client_.Close();
-  EXPECT_TRUE(RunningServer::Eventually(
-      [&] { return server_.server().shared_memory_bytes() == 0; }));
+  CloseAndAwait();
+  EXPECT_EQ(server_.server().shared_memory_bytes(), 0);
 }
 
 // The first request waits in the queue for a second one.
@@ -254,6 +261,7 @@ class HeldRequest : public SharedMemory {
  protected:
   static Config Held() {
     Config config = WithSocket();
+    config.rpc_threads = 1;
     config.max_queue_delay = absl::Seconds(10);
     config.max_batch_requests = 2;
     return config;
@@ -263,19 +271,15 @@ class HeldRequest : public SharedMemory {
 
 TEST_F(HeldRequest, IsComputedThoughItsClientIsGone) {
   PendingCall call(server_, Shared(1000));
-  ASSERT_TRUE(RunningServer::Eventually(
-      [&] { return server_.server().inflight_requests() == 1; }));
-  RawClient second(WithSocket().shared_memory_socket);
-  client_.Close();
-  // An answer to the second connection: the end of the first is dealt with.
-  ASSERT_TRUE(second.Release(name_).has_value());
+  ASSERT_TRUE(server_.WaitForTaken(1));
+  CloseAndAwait();
   EXPECT_EQ(server_.server().shared_memory_bytes(),
             static_cast<int64_t>(kBytes));
   v1::ComputeLossResponse response;
   EXPECT_TRUE(server_.Call(SomeRequest(10), &response).ok());
   EXPECT_TRUE(call.Wait().ok()) << call.Wait().error_message();
-  EXPECT_TRUE(RunningServer::Eventually(
-      [&] { return server_.server().shared_memory_bytes() == 0; }));
+  server_.CountAll();
+  EXPECT_EQ(server_.server().shared_memory_bytes(), 0);
 }
 
 // The answer is that of the data as it was when it was read, which is after the
@@ -304,13 +308,13 @@ TEST_F(HeldRequest, IsComputedThoughItsRegionIsReleased) {
 
 TEST_F(HeldRequest, LetsGoOfItsRegionWhenItIsCancelled) {
   PendingCall call(server_, Shared(1000));
-  ASSERT_TRUE(RunningServer::Eventually(
-      [&] { return server_.server().inflight_requests() == 1; }));
-  client_.Close();
+  ASSERT_TRUE(server_.WaitForTaken(1));
+  CloseAndAwait();
   call.Cancel();
   EXPECT_EQ(call.Wait().error_code(), StatusCode::CANCELLED);
-  EXPECT_TRUE(RunningServer::Eventually(
-      [&] { return server_.server().shared_memory_bytes() == 0; }));
+  // The batch would be held for longer than this.
+  EXPECT_TRUE(server_.server().Shutdown(absl::Seconds(5)));
+  EXPECT_EQ(server_.server().shared_memory_bytes(), 0);
 }
 
 TEST(WithoutSharedMemory, TheServerSaysSo) {

@@ -62,9 +62,8 @@ class StreamClient : public testing::Test {
 
 TEST_F(StreamClient, GetsTheBitsOfTheUnaryCall) {
   ExpectSameBits(request_);
-  EXPECT_TRUE(RunningServer::Eventually([this] {
-    return server_.Counter("lossd_requests_total", "StreamLoss") == 1;
-  }));
+  server_.CountAll();
+  EXPECT_EQ(server_.Counter("lossd_requests_total", "StreamLoss"), 1);
 }
 
 TEST_F(StreamClient, SendsWeightsOfEveryShape) {

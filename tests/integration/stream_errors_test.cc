@@ -22,10 +22,8 @@ class StreamErrors : public testing::Test {
         << answer.status.error_message();
     EXPECT_THAT(answer.status.error_message(), HasSubstr(text));
     EXPECT_FALSE(answer.summary.has_value());
-    EXPECT_TRUE(RunningServer::Eventually([this] {
-      return server_.server().inflight_requests() == 0 &&
-             server_.server().inflight_bytes() == 0;
-    }));
+    EXPECT_TRUE(server_.WaitUntilIdle());
+    EXPECT_EQ(server_.server().inflight_bytes(), 0);
     // The server lives on.
     const StreamAnswer good = RunStream(server_, Cut(SomeRequest(10), 5));
     EXPECT_TRUE(good.status.ok()) << good.status.error_message();
@@ -167,6 +165,27 @@ TEST_F(StreamErrors, NanLogitsAndBadTargetsHaveTheirIndexInTheWholeTensor) {
   ExpectRefused(Cut(large, 70000), "logits[300001]: NaN, and spec.nan_policy");
   SetFloats(large.mutable_targets(), {400000}, targets);
   ExpectRefused(Cut(large, 70000), "targets[150003]: 1.5 is not in [0, 1]");
+}
+
+TEST_F(StreamErrors, ElementsOfAMatrixHaveTheirPlaceToo) {
+  v1::ComputeLossRequest large = SomeRequest(400000);
+  std::vector<float> logits = Floats(large.logits());
+  std::vector<float> targets = Floats(large.targets());
+  targets[150003] = 1.5F;
+  SetFloats(large.mutable_logits(), {400, 1000}, logits);
+  SetFloats(large.mutable_targets(), {400, 10, 100}, targets);
+  ExpectRefused(Cut(large, 70000),
+                "targets[150003]: 1.5 is not in [0, 1] (element [150, 0, 3] of "
+                "shape [400, 10, 100])");
+  SetFloats(large.mutable_targets(), {400, 1000}, targets);
+  Messages messages = Cut(large, 70000);
+  messages[0].mutable_header()->clear_targets_shape();
+  ExpectRefused(messages, "(element [150, 3] of shape [400, 1000])");
+  logits[300001] = NAN;
+  SetFloats(large.mutable_logits(), {400, 1000}, logits);
+  targets[150003] = 0;
+  SetFloats(large.mutable_targets(), {400, 1000}, targets);
+  ExpectRefused(Cut(large, 70000), "(element [300, 1] of shape [400, 1000])");
 }
 
 TEST_F(StreamErrors, GarbageIsNotAMessage) {

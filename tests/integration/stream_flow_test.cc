@@ -39,11 +39,10 @@ TEST(StreamFlow, GradientsComeBackWhileTheTensorStillArrives) {
 }
 
 TEST(StreamFlow, IsChargedForItsWindowsAndNotForTheTensor) {
-  RunningServer server;
+  RunningServer server(OneRpcThread());
   OpenStream stream(server);
   ASSERT_TRUE(stream.Write(HeaderOfElements(int64_t{1} << 40)));
-  ASSERT_TRUE(RunningServer::Eventually(
-      [&] { return server.server().inflight_requests() == 1; }));
+  ASSERT_TRUE(server.WaitForTaken(1));
   // Windows with their results, as much input again, and the header.
   const auto windows =
       static_cast<int64_t>(rpc::kWindowElements * rpc::kMaxWindows);
@@ -51,11 +50,10 @@ TEST(StreamFlow, IsChargedForItsWindowsAndNotForTheTensor) {
   EXPECT_LE(server.server().inflight_bytes(), windows * (8 + 4 + 8) + 10000);
   stream.context().TryCancel();
   EXPECT_EQ(stream.Finish().error_code(), StatusCode::CANCELLED);
-  EXPECT_TRUE(RunningServer::Eventually(
-      [&] { return server.server().inflight_bytes() == 0; }));
-  EXPECT_TRUE(RunningServer::Eventually([&] {
-    return server.Counter("lossd_requests_total", "CANCELLED") == 1;
-  }));
+  EXPECT_TRUE(server.WaitUntilIdle());
+  EXPECT_EQ(server.server().inflight_bytes(), 0);
+  server.CountAll();
+  EXPECT_EQ(server.Counter("lossd_requests_total", "CANCELLED"), 1);
 }
 
 TEST(StreamFlow, ALargeMessageIsChargedAsLongAsItIsHeld) {
@@ -72,13 +70,12 @@ TEST(StreamFlow, ALargeMessageIsChargedAsLongAsItIsHeld) {
 }
 
 TEST(StreamFlow, AFullBudgetSaysWhenToComeAgain) {
-  Config config;
+  Config config = OneRpcThread();
   config.max_inflight_requests = 1;
   RunningServer server(config);
   OpenStream first(server);
   ASSERT_TRUE(first.Write(HeaderOfElements(1000)));
-  ASSERT_TRUE(RunningServer::Eventually(
-      [&] { return server.server().inflight_requests() == 1; }));
+  ASSERT_TRUE(server.WaitForTaken(1));
   OpenStream second(server);
   second.Write(HeaderOfElements(1000));
   EXPECT_EQ(second.Finish().error_code(), StatusCode::RESOURCE_EXHAUSTED);
@@ -88,62 +85,95 @@ TEST(StreamFlow, AFullBudgetSaysWhenToComeAgain) {
   first.context().TryCancel();
 }
 
+// A stream of equal chunks whose gradients are read when the test says so.
+class LongStream {
+ public:
+  static constexpr int64_t kChunks = 400;  // of 1 MiB of input each
+
+  explicit LongStream(const std::shared_ptr<grpc::Channel>& channel)
+      : stub_(v1::LossService::NewStub(channel)), stream_(*stub_) {
+    EXPECT_TRUE(
+        stream_.Write(HeaderOfElements(kChunks * rpc::kWindowElements)));
+    writer_ = std::thread([this] {
+      const v1::StreamLossRequest chunk =
+          ChunkOf(SomeRequest(rpc::kWindowElements), 0, 1);
+      while (written_ < kChunks && stream_.Write(chunk)) ++written_;
+      stream_.WritesDone();
+    });
+  }
+
+  int64_t written() const { return written_; }
+
+  void ExpectAllOfIt() {
+    uint64_t gradient = 0;
+    v1::StreamLossResponse response;
+    bool summary = false;
+    while (stream_.Read(&response)) {
+      gradient += response.gradient().size();
+      summary |= response.has_summary();
+    }
+    writer_.join();
+    EXPECT_TRUE(stream_.Finish().ok());
+    EXPECT_TRUE(summary);
+    EXPECT_EQ(gradient, uint64_t{4} * kChunks * rpc::kWindowElements);
+  }
+
+ private:
+  const std::unique_ptr<v1::LossService::Stub> stub_;
+  OpenStream stream_;
+  std::atomic<int64_t> written_{0};
+  std::thread writer_;
+};
+
 // The transport on both sides holds some megabytes of its own; the tensor is
-// far larger.
+// far larger. Connections take turns, so a stream that were computed without
+// being read would be as far as one beside it that is read.
 TEST(StreamFlow, AClientThatDoesNotReadIsNeitherReadFromNorComputedFor) {
+  constexpr auto kElements =
+      static_cast<double>(LongStream::kChunks * rpc::kWindowElements);
   RunningServer server;
-  OpenStream stream(server);
-  constexpr int64_t kChunks = 400;  // of 1 MiB of input each
-  ASSERT_TRUE(stream.Write(HeaderOfElements(kChunks * rpc::kWindowElements)));
-  const v1::StreamLossRequest chunk =
-      ChunkOf(SomeRequest(rpc::kWindowElements), 0, 1);
-  std::atomic<int64_t> written{0};
-  std::thread writer([&] {
-    while (written < kChunks && stream.Write(chunk)) ++written;
-    stream.WritesDone();
-  });
-  // It comes to rest: nothing is received between many looks.
-  double received = -1;
-  int unchanged = 0;
-  ASSERT_TRUE(RunningServer::Eventually([&] {
-    const double now = server.Counter("lossd_received_bytes_total");
-    unchanged = now == received && now > 0 ? unchanged + 1 : 0;
-    received = now;
-    return unchanged == 100;
-  }));
-  EXPECT_LT(written, kChunks);
-  EXPECT_LT(server.Counter("lossd_elements_total"),
-            static_cast<double>(kChunks * rpc::kWindowElements) / 2);
+  LongStream unread(server.channel());
+  LongStream(server.AnotherConnection()).ExpectAllOfIt();
+  EXPECT_LT(unread.written(), LongStream::kChunks);
+  EXPECT_LT(server.Counter("lossd_elements_total"), kElements * 3 / 2);
   EXPECT_LT(server.server().inflight_bytes(), 32 << 20);
   // And goes on when it is read again.
-  uint64_t gradient = 0;
-  v1::StreamLossResponse response;
-  bool summary = false;
-  while (stream.Read(&response)) {
-    gradient += response.gradient().size();
-    summary |= response.has_summary();
-  }
-  writer.join();
-  EXPECT_TRUE(stream.Finish().ok());
-  EXPECT_TRUE(summary);
-  EXPECT_EQ(gradient, uint64_t{4} * kChunks * rpc::kWindowElements);
+  unread.ExpectAllOfIt();
 }
 
+// A stream of which a window waits in the queue, for a batch that is held open.
+// It came in one message with a window that fills a batch by itself, and
+// whoever has that one's gradient knows that the message was taken apart.
+class StreamThatWaits {
+ public:
+  StreamThatWaits() : server_(HoldingConfig()), stream_(server_) {
+    constexpr auto kElements = static_cast<int64_t>(rpc::kWindowElements + 20);
+    EXPECT_TRUE(stream_.Write(HeaderOfElements(kElements)));
+    EXPECT_TRUE(stream_.Write(ChunkOf(SomeRequest(kElements), 0, 1)));
+    v1::StreamLossResponse response;
+    EXPECT_TRUE(stream_.Read(&response));
+    EXPECT_EQ(response.gradient().size(), 4 * rpc::kWindowElements);
+  }
+  RunningServer& server() { return server_; }
+  OpenStream& stream() { return stream_; }
+
+ private:
+  static Config HoldingConfig() {
+    Config config;
+    config.cpu_threads = 1;  // two would share the first window
+    config.max_queue_delay = absl::Seconds(10);
+    config.max_batch_elements = rpc::kWindowElements;
+    return config;
+  }
+  RunningServer server_;
+  OpenStream stream_;
+};
+
 TEST(StreamFlow, ACancelledStreamLeavesTheQueue) {
-  Config config;
-  config.max_queue_delay = absl::Seconds(10);
-  RunningServer server(config);
-  OpenStream stream(server);
-  ASSERT_TRUE(stream.Write(HeaderOfElements(20)));
-  ASSERT_TRUE(stream.Write(ChunkOf(SomeRequest(20), 0, 1)));
-  ASSERT_TRUE(RunningServer::Eventually([&] {
-    return server.Counter("lossd_received_bytes_total") > 160 &&
-           server.server().inflight_requests() == 1;
-  }));
-  stream.context().TryCancel();
-  EXPECT_EQ(stream.Finish().error_code(), StatusCode::CANCELLED);
-  EXPECT_TRUE(RunningServer::Eventually(
-      [&] { return server.server().inflight_requests() == 0; }));
+  StreamThatWaits waiting;
+  waiting.stream().context().TryCancel();
+  EXPECT_EQ(waiting.stream().Finish().error_code(), StatusCode::CANCELLED);
+  EXPECT_TRUE(waiting.server().WaitUntilIdle());
 }
 
 TEST(StreamFlow, ADeadlineEndsAnIdleStream) {
@@ -160,45 +190,33 @@ TEST(StreamFlow, ADeadlineEndsAnIdleStream) {
 }
 
 TEST(StreamDrain, FinishesAnAcceptedStreamAndRefusesNewOnes) {
-  RunningServer server;
+  RunningServer server(OneRpcThread());
   OpenStream stream(server);
   ASSERT_TRUE(stream.Write(HeaderOfElements(20)));
-  ASSERT_TRUE(RunningServer::Eventually(
-      [&] { return server.server().inflight_requests() == 1; }));
-  std::thread drain(
-      [&] { EXPECT_TRUE(server.server().Shutdown(absl::Seconds(20))); });
-  EXPECT_TRUE(RunningServer::Eventually([&] {
-    return RunStream(server, Cut(SomeRequest(10), 5)).status.error_code() ==
-           StatusCode::UNAVAILABLE;
-  }));
+  ASSERT_TRUE(server.WaitForTaken(1));
+  server.server().BeginDrain();
+  EXPECT_EQ(RunStream(server, Cut(SomeRequest(10), 5)).status.error_code(),
+            StatusCode::UNAVAILABLE);
   EXPECT_TRUE(stream.Write(ChunkOf(SomeRequest(20), 0, 1)));
   stream.WritesDone();
   const grpc::Status status = stream.Finish();
   EXPECT_TRUE(status.ok()) << status.error_message();
-  drain.join();
+  EXPECT_TRUE(server.server().Shutdown(absl::Seconds(20)));
 }
 
 TEST(StreamDrain, EndsAStreamThatItsTimeDoesNotSufficeFor) {
-  RunningServer server;
+  RunningServer server(OneRpcThread());
   OpenStream stream(server);
   ASSERT_TRUE(stream.Write(HeaderOfElements(20)));
-  ASSERT_TRUE(RunningServer::Eventually(
-      [&] { return server.server().inflight_requests() == 1; }));
+  ASSERT_TRUE(server.WaitForTaken(1));
   EXPECT_FALSE(server.server().Shutdown(absl::ZeroDuration()));
   EXPECT_EQ(stream.Finish().error_code(), StatusCode::UNAVAILABLE);
 }
 
 TEST(StreamDrain, DropsWindowsThatStillWait) {
-  Config config;
-  config.max_queue_delay = absl::Seconds(10);
-  RunningServer server(config);
-  OpenStream stream(server);
-  ASSERT_TRUE(stream.Write(HeaderOfElements(20)));
-  ASSERT_TRUE(stream.Write(ChunkOf(SomeRequest(20), 0, 1)));
-  ASSERT_TRUE(RunningServer::Eventually(
-      [&] { return server.Counter("lossd_received_bytes_total") > 160; }));
-  EXPECT_FALSE(server.server().Shutdown(absl::ZeroDuration()));
-  EXPECT_EQ(stream.Finish().error_code(), StatusCode::UNAVAILABLE);
+  StreamThatWaits waiting;
+  EXPECT_FALSE(waiting.server().server().Shutdown(absl::ZeroDuration()));
+  EXPECT_EQ(waiting.stream().Finish().error_code(), StatusCode::UNAVAILABLE);
 }
 
 // Good, bad, cancelled and too late ones at once. RunningServer's destructor
@@ -240,10 +258,9 @@ TEST(StreamStorm, EveryStreamIsCountedOnce) {
   }
   for (std::thread& client : clients) client.join();
   EXPECT_GT(ok, 0);
-  EXPECT_TRUE(RunningServer::Eventually([&] {
-    return server.Counter("lossd_accepted_total") ==
-           server.Counter("lossd_requests_total");
-  }));
+  server.CountAll();
+  EXPECT_EQ(server.Counter("lossd_accepted_total"),
+            server.Counter("lossd_requests_total"));
   EXPECT_GE(server.Counter("lossd_requests_total", "OK"), ok.load());
 }
 

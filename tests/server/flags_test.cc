@@ -47,9 +47,10 @@ TEST_F(Flags, HaveTheDefaultsOfConfig) {
 }
 
 TEST_F(Flags, AreReadInBothForms) {
-  const auto line = Read({"--rpc_threads=3", "--cpu_threads", "5", "-channelz",
-                          "--cuda_devices=0,2", "--max_queue_delay=200us",
-                          "--log_format=json", "--backend=cpu"});
+  const auto line =
+      Read({"--rpc_threads=3", "--cpu_threads", "5", "-channelz",
+            "--cuda_devices=0,2", "--max_queue_delay=200us",
+            "--stream_idle_timeout=90s", "--log_format=json", "--backend=cpu"});
   ASSERT_TRUE(line.ok()) << line.status();
   EXPECT_EQ(line->config.rpc_threads, 3);
   EXPECT_EQ(line->config.cpu_threads, 5);
@@ -57,6 +58,7 @@ TEST_F(Flags, AreReadInBothForms) {
   EXPECT_THAT(line->config.cuda_devices, testing::ElementsAre(0, 2));
   EXPECT_EQ(line->config.max_queue_delay, absl::Microseconds(200));
   EXPECT_EQ(line->config.log_format, observability::LogFormat::kJson);
+  EXPECT_EQ(line->config.stream_idle_timeout, absl::Seconds(90));
   EXPECT_EQ(line->config.backend, Backend::kCpu);
 }
 
@@ -112,6 +114,7 @@ TEST_F(Flags, WhatMakesNoSenseIsSaidInOneLine) {
            {"--max_batch_requests=0", "--max_batch_requests=0"},
            {"--max_message_bytes=9999999999", "--max_message_bytes=9999999999"},
            {"--max_queue_delay=-1s", "--max_queue_delay=-1s"},
+           {"--stream_idle_timeout=-1s", "--stream_idle_timeout=-1s"},
            {"--max_queue_delay=soon", "--max_queue_delay=soon"},
            {"--listen=nowhere", "--listen=nowhere"},
            {"--listen=:1", "--listen=:1"},
@@ -134,6 +137,21 @@ TEST_F(Flags, WhatMakesNoSenseIsSaidInOneLine) {
     const std::string message(line.status().message());
     EXPECT_THAT(message, HasSubstr(bad.named));
     EXPECT_THAT(message, Not(HasSubstr("\n")));
+  }
+}
+
+TEST_F(Flags, ABadDurationIsAnsweredWithAGoodOne) {
+  for (const char* flag : {"--drain_timeout", "--max_queue_delay"}) {
+    for (const char* value : {"5", "-1s", "abc", "", "1h1", "inf"}) {
+      const absl::FlagSaver saver;
+      const std::string argument = absl::StrCat(flag, "=", value);
+      const auto line = Read({argument});
+      ASSERT_TRUE(absl::IsInvalidArgument(line.status())) << argument;
+      const std::string message(line.status().message());
+      EXPECT_THAT(message, HasSubstr(absl::StrCat(argument, ": must be ")));
+      EXPECT_THAT(message, HasSubstr("such as 200us or 5s"));
+      EXPECT_THAT(message, Not(HasSubstr("\n")));
+    }
   }
 }
 

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
 
 @dataclass(frozen=True)
@@ -20,6 +18,10 @@ class Digits:
 
 def load_digits_split() -> Digits:
     """Three quarters to train, one quarter held out; the same split every time."""
+    # Only here: the workers, who are sent their shares, need not load it.
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
     images, labels = load_digits(return_X_y=True)
     train, test, train_labels, test_labels = train_test_split(
         images / 16, labels, test_size=0.25, random_state=1, stratify=labels

@@ -6,6 +6,7 @@ import contextlib
 import re
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,23 +20,58 @@ class Server:
     metrics_url: str
 
 
-@contextlib.contextmanager
-def lossd_server(program: Path) -> Iterator[Server]:
-    """Starts `program` on free ports; at the end SIGTERM must drain it to exit code 0."""
-    process = subprocess.Popen(
-        [program, "--listen=127.0.0.1:0", "--metrics_listen=127.0.0.1:0"],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+def wait_until_ready(
+    program: Path, process: subprocess.Popen[str], seconds: float
+) -> re.Match[str]:
+    """The line that says where the server listens."""
     assert process.stdout is not None
+    # The read below has no timeout, but it ends when the process does.
+    too_late = threading.Event()
+
+    def give_up() -> None:
+        too_late.set()
+        process.kill()
+
+    timer = threading.Timer(seconds, give_up)
+    timer.start()
+    line = process.stdout.readline()
+    timer.cancel()
+    ready = READY.match(line)
+    if ready is not None:
+        return ready
+    if too_late.is_set():
+        raise SystemExit(f"{program} did not start: no line within {seconds} s")
+    if line:
+        raise SystemExit(f"{program} did not start: its first line is {line.rstrip()!r}")
+    raise SystemExit(f"{program} did not start: exit code {process.wait()}")
+
+
+@contextlib.contextmanager
+def lossd_server(
+    program: Path, start_seconds: float = 60, drain_seconds: float = 30
+) -> Iterator[Server]:
+    """Starts `program` on free ports; at the end SIGTERM must drain it to exit code 0.
+
+    SystemExit says what went wrong; the program has ended then in any case.
+    """
     try:
-        ready = READY.match(process.stdout.readline())
-        if ready is None:
-            raise SystemExit(f"{program} did not start: exit code {process.wait(timeout=10)}")
+        process = subprocess.Popen(
+            [program, "--listen=127.0.0.1:0", "--metrics_listen=127.0.0.1:0"],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+    except OSError as error:
+        raise SystemExit(f"{program} did not start: {error.strerror}") from error
+    try:
+        ready = wait_until_ready(program, process, start_seconds)
         print(ready[0])
         yield Server(ready[1], f"http://{ready[2]}/metrics")
         process.send_signal(signal.SIGTERM)
-        code = process.wait(timeout=30)
+        code = process.wait(timeout=drain_seconds)
+    except subprocess.TimeoutExpired as error:
+        raise SystemExit(
+            f"lossd did not drain within {drain_seconds} s of SIGTERM, and was killed"
+        ) from error
     finally:
         process.kill()  # nothing, where it has ended
         process.wait()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import multiprocessing
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from types import TracebackType
 
@@ -63,7 +65,10 @@ def worker_main(
 
 
 class Workers:
-    """`count` processes, each with its share of the images. Use in a `with` statement."""
+    """`count` processes, each with its share of the images. Use in a `with` statement.
+
+    None is left after it. SystemExit says which of them died before.
+    """
 
     def __init__(self, address: str, digits: Digits, count: int) -> None:
         context = multiprocessing.get_context("spawn")
@@ -87,11 +92,28 @@ class Workers:
 
     def step(self, parameters: list[Array]) -> tuple[float, list[Array]]:
         """The loss over all images and the gradient of every parameter."""
-        for pipe in self._pipes:
-            pipe.send(parameters)
-        shares = [pipe.recv() for pipe in self._pipes]
+        for index in range(len(self._pipes)):
+            with self._naming(index):
+                self._pipes[index].send(parameters)
+        shares = []
+        for index in range(len(self._pipes)):
+            with self._naming(index):
+                shares.append(self._pipes[index].recv())
         gradients = [sum(parts) for parts in zip(*(share[1] for share in shares), strict=True)]
         return sum(share[0] for share in shares), gradients
+
+    @contextlib.contextmanager
+    def _naming(self, index: int) -> Iterator[None]:
+        """A pipe that ends means that the worker at its other end did."""
+        try:
+            yield
+        except (EOFError, OSError) as error:
+            process = self._processes[index]
+            process.join(timeout=10)
+            raise SystemExit(
+                f"worker {index} died with exit code {process.exitcode};"
+                " if it said why, that is above"
+            ) from error
 
     def __enter__(self) -> Workers:
         return self
@@ -103,6 +125,9 @@ class Workers:
         trace: TracebackType | None,
     ) -> None:
         for pipe, process in zip(self._pipes, self._processes, strict=True):
-            if process.is_alive():
-                pipe.send(None)
-            process.join(timeout=10)
+            if kind is None:
+                with contextlib.suppress(OSError):  # it has just died
+                    pipe.send(None)
+                process.join(timeout=10)
+            process.kill()  # nothing, where it has ended
+            process.join()

@@ -8,7 +8,7 @@ from typing import Any, Unpack
 import grpc
 from numpy.typing import ArrayLike
 
-from lossd import conversion, streaming
+from lossd import arguments, conversion, streaming
 from lossd.conversion import LossOptions, LossResult, Targets
 from lossd.errors import from_rpc_error
 from lossd.shared_memory import SharedMemory
@@ -35,14 +35,18 @@ class Client:
         stream_above_bytes: int = streaming.STREAM_ABOVE_BYTES,
         shared_memory: SharedMemory | None = None,
     ) -> None:
+        arguments.text("target", target)
         self._shared_memory = shared_memory
         options = conversion.CHANNEL_OPTIONS
         if credentials is None:
             self._channel = grpc.insecure_channel(target, options)
+        elif not isinstance(credentials, grpc.ChannelCredentials):
+            raise TypeError(f"credentials: {credentials!r} are not a channel's")
         else:
             self._channel = grpc.secure_channel(target, credentials, options)
-        self._stream_above_bytes = stream_above_bytes
-        self._metadata = [("authorization", f"Bearer {token}")] if token else None
+        self._stream_above_bytes = arguments.integer("stream_above_bytes", stream_above_bytes)
+        bearer = arguments.text("token", token) if token is not None else ""
+        self._metadata = [("authorization", f"Bearer {bearer}")] if bearer else None
         self._compute_loss = self._channel.unary_unary(
             conversion.COMPUTE_LOSS,
             request_serializer=loss_service_pb2.ComputeLossRequest.SerializeToString,
@@ -77,6 +81,7 @@ class Client:
         does not answer with a loss, ValueError or TypeError for arguments that cannot be
         sent.
         """
+        timeout = arguments.seconds("timeout", timeout)
         sent = streaming.sent_bytes(logits, targets, dict(options), self._shared_memory)
         if sent > self._stream_above_bytes:
             stream = streaming.LossStream(logits, targets, **options)
@@ -87,6 +92,7 @@ class Client:
 
     def server_info(self, timeout: float | None = None) -> loss_service_pb2.GetServerInfoResponse:
         """What the server is and can do."""
+        timeout = arguments.seconds("timeout", timeout)
         return self._call(self._get_server_info, loss_service_pb2.GetServerInfoRequest(), timeout)
 
     def _run(self, stream: streaming.LossStream, timeout: float | None) -> LossResult:

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypedDict
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lossd import arguments
 from lossd.shared_memory import SharedMemory
 from lossd.targets import Bits, Identity, Ones, SparseMatrix, from_sparse
 from lossd.v1 import loss_service_pb2, loss_spec_pb2, tensor_pb2
@@ -122,9 +123,9 @@ class WireTensor:
 
 def to_wire(name: str, array: ArrayLike) -> WireTensor:
     """`array` as bytes. TypeError, naming `name`, for what cannot be sent."""
-    if np.ma.isMaskedArray(array):
-        raise TypeError(f"{name}: the mask of a masked array would be lost; use ignore_target")
-    values, data_type = _values_of(array)
+    arguments.refuse_mask(name, array)
+    with arguments.naming(name):
+        values, data_type = _values_of(array)
     if data_type is None:
         known = ", ".join(["bfloat16", *(str(dtype.name) for dtype in _DATA_TYPES)])
         raise TypeError(f"{name}: dtype {values.dtype} is none of {known}")
@@ -243,7 +244,8 @@ def from_wire(data_type: Any, shape: tuple[int, ...], data: Any) -> NDArray[Any]
 def _gradient_type(dtype: GradientType | np.dtype[Any] | type | None) -> Any:
     if dtype is None:
         return tensor_pb2.DATA_TYPE_UNSPECIFIED
-    name = dtype if isinstance(dtype, str) else np.dtype(dtype).name
+    with arguments.naming("gradient_dtype"):
+        name = dtype if isinstance(dtype, str) else np.dtype(dtype).name
     known = ["float32", "float64", "bfloat16", "float16"]
     if name not in known:
         raise ValueError(f"gradient_dtype: {name!r} is none of {', '.join(known)}")
@@ -251,7 +253,7 @@ def _gradient_type(dtype: GradientType | np.dtype[Any] | type | None) -> Any:
 
 
 def _enum(enum: Any, prefix: str, argument: str, value: str) -> Any:
-    name = f"{prefix}_{str(value).upper()}"
+    name = f"{prefix}_{value.upper()}" if isinstance(value, str) else ""  # None is not "none"
     if name not in enum.keys() or name.endswith("_UNSPECIFIED"):  # noqa: SIM118
         known = [key.removeprefix(f"{prefix}_").lower() for key in enum.keys()[1:]]  # noqa: SIM118
         raise ValueError(f"{argument}: {value!r} is none of {', '.join(known)}")
@@ -277,31 +279,36 @@ def to_spec(
     nan_policy: NanPolicy = "reject",
     target_range: TargetRange = "unit_interval",
 ) -> loss_spec_pb2.LossSpec:
-    """The options that say which loss. ValueError names a bad argument."""
+    """The options that say which loss. ValueError and TypeError name a bad argument."""
     spec = loss_spec_pb2.LossSpec(
         kind=_enum(loss_spec_pb2.LossKind, "LOSS_KIND", "kind", kind),
         reduction=_enum(loss_spec_pb2.Reduction, "REDUCTION", "reduction", reduction),
         normalizer=_enum(loss_spec_pb2.Normalizer, "NORMALIZER", "normalizer", normalizer),
-        label_smoothing=label_smoothing,
-        focal_gamma=focal_gamma,
-        asymmetric_gamma_positive=asymmetric_gamma_positive,
-        asymmetric_gamma_negative=asymmetric_gamma_negative,
-        asymmetric_margin=asymmetric_margin,
+        label_smoothing=arguments.number("label_smoothing", label_smoothing),
+        focal_gamma=arguments.number("focal_gamma", focal_gamma),
+        asymmetric_gamma_positive=arguments.number(
+            "asymmetric_gamma_positive", asymmetric_gamma_positive
+        ),
+        asymmetric_gamma_negative=arguments.number(
+            "asymmetric_gamma_negative", asymmetric_gamma_negative
+        ),
+        asymmetric_margin=arguments.number("asymmetric_margin", asymmetric_margin),
         gradient_dtype=_gradient_type(gradient_dtype),
         gradient=loss_spec_pb2.GRADIENT_MODE_RETURN
-        if gradient
+        if arguments.truth("gradient", gradient)
         else loss_spec_pb2.GRADIENT_MODE_OMIT,
         nan_policy=_enum(loss_spec_pb2.NanPolicy, "NAN_POLICY", "nan_policy", nan_policy),
         target_range=_enum(loss_spec_pb2.TargetRange, "TARGET_RANGE", "target_range", target_range),
     )
     if normalizer_value is not None:
-        spec.normalizer_value = normalizer_value
+        spec.normalizer_value = arguments.number("normalizer_value", normalizer_value)
     if loss_weight is not None:
-        spec.loss_weight = loss_weight
+        spec.loss_weight = arguments.number("loss_weight", loss_weight)
     if focal_alpha is not None:
-        spec.focal_alpha = focal_alpha
+        spec.focal_alpha = arguments.number("focal_alpha", focal_alpha)
     if ignore_target is not None:
-        spec.ignore_target = ignore_target
+        spec.ignore_target = arguments.number("ignore_target", ignore_target)
+    arguments.check_parameters(spec)
     return spec
 
 
@@ -317,12 +324,15 @@ def to_request(
     memory: SharedMemory | None = None,
     **spec: Any,
 ) -> loss_service_pb2.ComputeLossRequest:
-    """The arguments of compute_loss() as a message. ValueError names a bad argument."""
+    """The arguments of compute_loss() as a message.
+
+    ValueError and TypeError name a bad argument.
+    """
     request = loss_service_pb2.ComputeLossRequest(
         spec=to_spec(**spec),
         logits=to_tensor("logits", logits, memory),
         targets=to_targets(targets, memory),
-        request_id=request_id,
+        request_id=arguments.text("request_id", request_id),
     )
     optional = {
         "weights": weights,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lossd import conversion
+from lossd import arguments, conversion
 from lossd.conversion import Execution, LossResult, Targets, WireTensor
 from lossd.shared_memory import SharedMemory
 from lossd.targets import Bits, Identity, Ones, SparseMatrix
@@ -87,7 +87,7 @@ class LossStream:
             spec=conversion.to_spec(**spec),
             shape=wire.shape,
             logits_dtype=wire.data_type,
-            request_id=request_id,
+            request_id=arguments.text("request_id", request_id),
         )
         self._add_targets(targets)
         operands = {

@@ -8,6 +8,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lossd import arguments
+
 
 @runtime_checkable
 class SparseMatrix(Protocol):
@@ -42,7 +44,7 @@ class Bits:
 
 def identity(diagonal: int = 0) -> Identity:
     """numpy.eye(..., k=diagonal), never expanded."""
-    return Identity(diagonal)
+    return Identity(arguments.integer("diagonal", diagonal))
 
 
 def ones(row_splits: ArrayLike, columns: ArrayLike, shape: tuple[int, ...] | None = None) -> Ones:
@@ -51,19 +53,25 @@ def ones(row_splits: ArrayLike, columns: ArrayLike, shape: tuple[int, ...] | Non
     The rows are the first dimension, the columns all others together. The server says
     what is wrong with the numbers, if anything is.
     """
+    if shape is not None:
+        if not isinstance(shape, tuple | list):
+            raise TypeError(f"shape: {shape!r} is not a tuple of integers")
+        shape = tuple(arguments.integer("shape", dimension) for dimension in shape)
     return Ones(_integers("row_splits", row_splits), _integers("columns", columns), shape)
 
 
 def unmasked(name: str, array: ArrayLike) -> NDArray[np.generic]:
     """The array, unless it has a mask, which would be lost."""
-    if np.ma.isMaskedArray(array):
-        raise TypeError(f"{name}: the mask of a masked array would be lost; use ignore_target")
-    return np.asarray(array)
+    arguments.refuse_mask(name, array)
+    with arguments.naming(name):
+        return np.asarray(array)
 
 
 def bits(array: ArrayLike) -> Bits:
     """Zeros and ones, packed: a thirty-second of the bytes of float32."""
     values = unmasked("bits", array)
+    if values.dtype.kind not in "biuf" and values.dtype.name != "bfloat16":
+        raise TypeError(f"bits: dtype {values.dtype} is not one of zeros and ones")
     if values.dtype != np.bool_ and not np.isin(values, (0, 1)).all():
         raise ValueError("bits: an element is neither 0 nor 1")
     packed = np.packbits(values.astype(np.bool_).ravel(), bitorder="little")
@@ -85,4 +93,6 @@ def _integers(name: str, array: ArrayLike) -> NDArray[np.int64]:
     values = unmasked(name, array)
     if values.ndim != 1 or (values.size > 0 and values.dtype.kind not in "iu"):
         raise TypeError(f"{name}: not one dimension of integers")
+    if values.size > 0 and values.max() > np.iinfo(np.int64).max:
+        raise ValueError(f"{name}: {values.max()} does not fit 64 bits")
     return values.astype(np.int64)

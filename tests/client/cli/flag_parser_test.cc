@@ -5,11 +5,13 @@
 
 #include "absl/flags/flag.h"
 #include "absl/flags/reflection.h"
+#include "absl/time/time.h"
 #include "gtest/gtest.h"
 
 ABSL_FLAG(std::string, flag_parser_test_text, "", "");
 ABSL_FLAG(int, flag_parser_test_number, 0, "");
 ABSL_FLAG(bool, flag_parser_test_switch, false, "");
+ABSL_FLAG(absl::Duration, flag_parser_test_time, absl::Seconds(1), "");
 
 namespace lossd::cli {
 namespace {
@@ -55,6 +57,9 @@ TEST(FlagParserTest, MistakesAreErrorsOfOneLine) {
   const std::string bad = message({"--flag_parser_test_number=many"});
   EXPECT_NE(bad.find("flag_parser_test_number: "), std::string::npos);
   EXPECT_EQ(bad.find('\n'), std::string::npos);
+  EXPECT_EQ(message({"--flag_parser_test_time=5"}),
+            "--flag_parser_test_time=5: must be a number with a unit, such as "
+            "500ms or 5s");
 }
 
 }  // namespace

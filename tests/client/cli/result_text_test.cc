@@ -50,6 +50,26 @@ TEST(ResultTextTest, SaysWhatJsonHasNoNumbersFor) {
   EXPECT_FALSE(json->contains("gradient"));
 }
 
+TEST(ResultTextTest, ElementsHaveTheDigitsOfTheirTypeAndNoMore) {
+  client::ReceivedTensor tensor = TensorOf(
+      {0.1F, -1e-45F, std::numeric_limits<float>::infinity(), 16777216});
+  const auto json = ElementsJson(tensor);
+  ASSERT_TRUE(json.ok());
+  EXPECT_EQ(json->dump(), R"([0.1,-1e-45,"Infinity",16777216.0])");
+  const std::vector<double> values = {0.1, 1.0 / 3};
+  client::ReceivedTensor wide(
+      v1::DATA_TYPE_FLOAT64, {2},
+      {grpc::Slice(values.data(), values.size() * sizeof(double))});
+  EXPECT_EQ(ElementsJson(wide)->dump(), "[0.1,0.3333333333333333]");
+}
+
+TEST(ResultTextTest, TheTableShowsTheEndsOfALongList) {
+  EXPECT_EQ(Table({{"short", {1, 2, 3, 4, 5, 6, 7, 8}}}),
+            "short  [1, 2, 3, 4, 5, 6, 7, 8]\n");
+  EXPECT_EQ(Table({{"long", {1, 2, 3, 4, 5, 6, 7, "NaN", 9}}}),
+            "long  [1, 2, 3, 4, ..., 6, 7, NaN, 9]\n");
+}
+
 TEST(ResultTextTest, TheTableHasARowForEachLeaf) {
   EXPECT_EQ(Table({{"loss", 0.5}, {"gradient", {{"min", -1}}}}),
             "loss          0.5\n"

@@ -2,6 +2,7 @@
 #include <memory>
 #include <vector>
 
+#include "absl/base/call_once.h"
 #include "absl/synchronization/blocking_counter.h"
 #include "absl/synchronization/notification.h"
 #include "client/cpp/client.h"
@@ -11,13 +12,15 @@
 namespace lossd::client {
 namespace {
 
-// Blocks handlers until the client has gone away, and tells when one began.
+// Holds handlers until the test lets them go, and tells when one began.
 struct Stall {
+  absl::once_flag first;
   absl::Notification began;
+  absl::Notification over;
 
-  grpc::Status operator()(grpc::ServerContext& context) {
-    if (!began.HasBeenNotified()) began.Notify();
-    while (!context.IsCancelled()) std::this_thread::yield();
+  grpc::Status operator()() {
+    absl::call_once(first, [this] { began.Notify(); });
+    over.WaitForNotification();
     return grpc::Status::CANCELLED;
   }
 };
@@ -55,8 +58,7 @@ TEST(AsyncClientTest, EveryCallbackRunsExactlyOnce) {
 
 TEST(AsyncClientTest, CancelEndsACallInFlight) {
   Stall stall;
-  FakeLossServer server(
-      [&](auto& context, const auto&, auto&) { return stall(context); });
+  FakeLossServer server([&](auto&, const auto&, auto&) { return stall(); });
   auto client = ClientOf(server);
   // Large enough to be lent, not copied.
   const std::vector<float> logits(100'000);
@@ -76,12 +78,12 @@ TEST(AsyncClientTest, CancelEndsACallInFlight) {
   handle.Cancel();  // over: does nothing
   client.reset();
   handle.Cancel();  // nor does it without a client
+  stall.over.Notify();
 }
 
 TEST(AsyncClientTest, DestroyingTheClientCancelsWhatIsInFlight) {
   Stall stall;
-  FakeLossServer server(
-      [&](auto& context, const auto&, auto&) { return stall(context); });
+  FakeLossServer server([&](auto&, const auto&, auto&) { return stall(); });
   auto client = ClientOf(server);
   const std::vector<float> logits(100'000);
   std::atomic<int> cancelled = 0;
@@ -95,6 +97,7 @@ TEST(AsyncClientTest, DestroyingTheClientCancelsWhatIsInFlight) {
   stall.began.WaitForNotification();
   client.reset();
   EXPECT_EQ(cancelled, 4);
+  stall.over.Notify();
 }
 
 TEST(AsyncClientTest, ACallbackMayStartTheNextCall) {

@@ -132,13 +132,13 @@ def test_options_become_the_spec() -> None:
         label_smoothing=0.1,
         gradient=False,
         target_range="any",
-        focal_alpha=0.0,
-        asymmetric_margin=0.05,
         request_id="r1",
     )
     spec = request.spec
-    assert spec.HasField("focal_alpha")
-    assert spec.asymmetric_margin == 0.05
+    focal = conversion.to_request([1.0], [1.0], kind="sigmoid_focal", focal_alpha=0.0)
+    assert focal.spec.HasField("focal_alpha")
+    asymmetric = conversion.to_request([1.0], [1.0], kind="asymmetric", asymmetric_margin=0.05)
+    assert asymmetric.spec.asymmetric_margin == 0.05
     assert not conversion.to_request([1.0], [1.0]).spec.HasField("focal_alpha")
     assert spec.reduction == loss_spec_pb2.REDUCTION_NONE
     assert spec.HasField("loss_weight")

@@ -1,0 +1,197 @@
+"""Every bad argument of a public function is refused before a call, by its name."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import lossd
+import ml_dtypes
+import numpy as np
+import pytest
+from lossd.v1 import loss_spec_pb2
+
+NOBODY = "127.0.0.1:1"  # a call would end with UNAVAILABLE
+MASKED = np.ma.masked_array([0.5, 1.0], mask=[True, False])
+RAGGED = [[1.0], [1.0, 2.0]]
+TENSORS = ["logits", "targets", "weights", "pos_weight", "upstream_gradient"]
+NUMBERS = [
+    "normalizer_value",
+    "loss_weight",
+    "ignore_target",
+    "label_smoothing",
+    "focal_gamma",
+    "focal_alpha",
+    "asymmetric_gamma_positive",
+    "asymmetric_gamma_negative",
+    "asymmetric_margin",
+]
+NAMES = ["kind", "reduction", "normalizer", "nan_policy", "target_range"]
+
+
+def blocking(stream_above_bytes: int, **arguments: Any) -> None:
+    with lossd.Client(NOBODY, stream_above_bytes=stream_above_bytes) as client:
+        client.compute_loss(**arguments)
+
+
+def asynchronous(stream_above_bytes: int, **arguments: Any) -> None:
+    async def call() -> None:
+        async with lossd.AsyncClient(NOBODY, stream_above_bytes=stream_above_bytes) as client:
+            await client.compute_loss(**arguments)
+
+    asyncio.run(call())
+
+
+@pytest.fixture(params=[blocking, asynchronous])
+def compute(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+def refused(
+    compute: Any,
+    error: type[Exception],
+    text: str,
+    bad: dict[str, Any],
+    stream_above_bytes: int = 1 << 20,
+) -> None:
+    arguments = {"logits": np.zeros((2, 1)), "targets": np.zeros((2, 1)), **bad}
+    with pytest.raises(error, match=text):
+        compute(stream_above_bytes, **arguments)
+
+
+@pytest.mark.parametrize("name", TENSORS)
+@pytest.mark.parametrize("stream_above_bytes", [0, 1 << 20])
+def test_an_array_that_cannot_be_sent_is_named(
+    compute: Any, name: str, stream_above_bytes: int
+) -> None:
+    def check(error: type[Exception], text: str, value: Any) -> None:
+        refused(compute, error, f"^{name}: {text}", {name: value}, stream_above_bytes)
+
+    check(TypeError, "the mask", MASKED)
+    check(TypeError, "the mask", np.ma.masked_array([0.5]))  # none masked yet
+    check(TypeError, "the mask", [MASKED, MASKED])
+    check(TypeError, "the mask", [1.0, np.ma.masked])
+    check(TypeError, "dtype complex64 is none of", np.zeros(2, np.complex64))
+    check(TypeError, "dtype object is none of", np.array([1.0, None], object))
+    check(TypeError, "dtype <U3 is none of", ["abc", "de"])
+    check(TypeError, "dtype <U3 is none of", "abc")
+    check(TypeError, "dtype datetime64.* is none of", np.zeros(2, "datetime64[s]"))
+    check(TypeError, "dtype object is none of", {"a": 1.0})
+    check(ValueError, ".*inhomogeneous", RAGGED)
+    if name in ("logits", "targets"):  # the others are optional
+        check(TypeError, "dtype object is none of", None)
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_an_option_that_is_no_number_is_named(compute: Any, name: str) -> None:
+    for bad in ("0.5", b"1", True, np.True_, [1.0], np.zeros(2), 1j, np.complex64(1), np.str_("1")):
+        refused(compute, TypeError, f"^{name}: .* is not a number", {name: bad})
+    refused(compute, TypeError, f"^{name}: the mask", {name: np.ma.masked})
+    refused(compute, ValueError, f"^{name}: ", {name: 10**400})
+    if name not in ("normalizer_value", "loss_weight", "ignore_target", "focal_alpha"):
+        refused(compute, TypeError, f"^{name}: None is not a number", {name: None})
+
+
+def test_a_number_may_be_of_numpy() -> None:
+    for number in (2, np.float32(2), np.int64(2), np.array(2.0)):
+        request = lossd.conversion.to_request([1.0], [1.0], loss_weight=number)
+        assert request.spec.loss_weight == 2
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("value", [None, 1, "", "no_such", ["mean"]])
+def test_an_option_that_is_no_known_name_is_named(compute: Any, name: str, value: Any) -> None:
+    refused(compute, ValueError, f"^{name}: .* is none of", {name: value})
+
+
+def test_other_options_of_a_wrong_type_are_named(compute: Any) -> None:
+    for truth in ("no", None, 2, 1.0):
+        refused(compute, TypeError, "^gradient: .* is neither True nor False", {"gradient": truth})
+    refused(compute, ValueError, "^gradient_dtype: 'int8' is none of", {"gradient_dtype": "int8"})
+    refused(compute, TypeError, "^gradient_dtype: ", {"gradient_dtype": 5})
+    for text in (7, None, b"r1"):
+        refused(compute, TypeError, "^request_id: .* is not a string", {"request_id": text})
+        refused(compute, TypeError, "^request_id: .* is not a string", {"request_id": text}, 0)
+    refused(compute, ValueError, "^request_id: ", {"request_id": "\ud800"})
+    for time in ("5", [1], True):
+        refused(compute, TypeError, "^timeout: .* is not a number", {"timeout": time})
+    refused(compute, ValueError, "^timeout: NaN", {"timeout": float("nan")})
+    refused(compute, TypeError, "'no_such'", {"no_such": 1})
+
+
+def test_a_parameter_of_another_kind_of_loss_is_refused(compute: Any) -> None:
+    kinds = {
+        "focal_gamma": "sigmoid_focal",
+        "focal_alpha": "sigmoid_focal",
+        "asymmetric_gamma_positive": "asymmetric",
+        "asymmetric_gamma_negative": "asymmetric",
+        "asymmetric_margin": "asymmetric",
+    }
+    fields = loss_spec_pb2.LossSpec.DESCRIPTOR.fields_by_name
+    assert {name for name in fields if name.startswith(("focal", "asymmetric"))} == set(kinds)
+    for name, owner in kinds.items():
+        for kind in {"sigmoid_cross_entropy", "sigmoid_focal", "asymmetric"} - {owner}:
+            text = f"^{name}: is for kind {owner}, and the kind is {kind}, which would ignore it"
+            refused(compute, ValueError, text, {"kind": kind, name: 0.5})
+        lossd.conversion.to_request([1.0], [1.0], **{"kind": owner, name: 0.5})  # type: ignore[arg-type]
+        if name != "focal_alpha":  # of which 0 is not the default
+            lossd.conversion.to_request([1.0], [1.0], **{name: 0.0})  # type: ignore[arg-type]
+    refused(compute, ValueError, "^focal_alpha: is for kind sigmoid_focal", {"focal_alpha": 0.0})
+
+
+@pytest.mark.parametrize("client", [lossd.Client, lossd.AsyncClient])
+def test_a_client_names_its_bad_arguments(client: Any) -> None:
+    async def make(*target: Any, **options: Any) -> None:
+        client(*target, **options)
+
+    for error, text, options in (
+        (TypeError, "^target: None is not a string", {"target": None}),
+        (TypeError, "^credentials: 'tls' are not", {"credentials": "tls"}),
+        (TypeError, "^token: 7 is not a string", {"token": 7}),
+        (TypeError, "^stream_above_bytes: 1.5 is not", {"stream_above_bytes": 1.5}),
+        (TypeError, "^stream_above_bytes: '1' is not", {"stream_above_bytes": "1"}),
+    ):
+        with pytest.raises(error, match=text):
+            asyncio.run(make(**{"target": NOBODY, **options}))
+
+
+def test_server_info_names_a_bad_timeout() -> None:
+    with lossd.Client(NOBODY) as client, pytest.raises(TypeError, match="^timeout: "):
+        client.server_info("5")  # type: ignore[arg-type]
+
+
+def test_targets_without_their_zeros_name_what_is_wrong() -> None:
+    for diagonal in (None, 1.5, "1", True):
+        with pytest.raises(TypeError, match="^diagonal: .* is not an integer"):
+            lossd.identity(diagonal)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="^diagonal: .* does not fit 64 bits"):
+        lossd.identity(1 << 63)
+    assert lossd.identity(np.int8(-1)) == lossd.identity(-1)  # type: ignore[arg-type]
+    for splits in (None, "ab", [0.0, 1.0], [[0, 1]], 3, [True], [None]):
+        with pytest.raises(TypeError, match="^row_splits: not one dimension of integers"):
+            lossd.ones(splits, [])  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="^columns: not one dimension of integers"):
+            lossd.ones([0], splits)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="^columns: .* does not fit"):
+        lossd.ones([0, 1], np.array([1 << 63], np.uint64))
+    with pytest.raises(ValueError, match="^columns: .*inhomogeneous"):
+        lossd.ones([0], [[1], [1, 2]])
+    for shape in (3, "ab", (2, 1.5), (None,)):
+        with pytest.raises(TypeError, match="^shape: "):
+            lossd.ones([0], [], shape)  # type: ignore[arg-type]
+
+
+def test_bits_name_what_is_wrong() -> None:
+    strange: list[Any] = [None, "abc", [None], np.zeros(2, np.complex64), [b"a"]]
+    for bad in strange:
+        with pytest.raises(TypeError, match="^bits: dtype .* is not one of zeros and ones"):
+            lossd.bits(bad)
+    for number in (0.5, 2, -1, np.nan):
+        with pytest.raises(ValueError, match="^bits: an element is neither 0 nor 1"):
+            lossd.bits([number])
+    for masked in (MASKED, [MASKED]):
+        with pytest.raises(TypeError, match="^bits: the mask"):
+            lossd.bits(masked)
+    with pytest.raises(ValueError, match="^bits: .*inhomogeneous"):
+        lossd.bits(RAGGED)
+    assert lossd.bits(np.array([1, 0], ml_dtypes.bfloat16)).packed == b"\x01"

@@ -292,8 +292,7 @@ TEST_F(HeldRequest, IsComputedThoughItsRegionIsReleased) {
   ASSERT_TRUE(server_.Call(SomeRequest(1000), &expected).ok());
   ASSERT_TRUE(by_data.Wait().ok());
   std::thread held([&] { EXPECT_TRUE(server_.Call(request, &response).ok()); });
-  EXPECT_TRUE(RunningServer::Eventually(
-      [&] { return server_.server().inflight_requests() == 1; }));
+  EXPECT_TRUE(server_.WaitForTaken(1));
   EXPECT_TRUE(client_.Release(name_)->reply.has_released());
   EXPECT_EQ(server_.server().shared_memory_bytes(),
             static_cast<int64_t>(kBytes));
@@ -302,8 +301,8 @@ TEST_F(HeldRequest, IsComputedThoughItsRegionIsReleased) {
   held.join();
   EXPECT_EQ(response.loss(), expected.loss());
   EXPECT_EQ(response.gradient().data(), expected.gradient().data());
-  EXPECT_TRUE(RunningServer::Eventually(
-      [&] { return server_.server().shared_memory_bytes() == 0; }));
+  server_.CountAll();
+  EXPECT_EQ(server_.server().shared_memory_bytes(), 0);
 }
 
 TEST_F(HeldRequest, LetsGoOfItsRegionWhenItIsCancelled) {

@@ -71,6 +71,8 @@ absl::Status CheckNumbers(const Config& config) {
       CheckDuration("max_queue_delay", config.max_queue_delay,
                     absl::Seconds(10)),
       CheckDuration("drain_timeout", config.drain_timeout, absl::Hours(1)),
+      CheckDuration("stream_idle_timeout", config.stream_idle_timeout,
+                    absl::Hours(24)),
   };
   for (const absl::Status& status : checks) {
     if (!status.ok()) return status;

@@ -43,6 +43,7 @@ struct Config {
   int64_t max_message_bytes = int64_t{256} << 20;
   // Below the 30 s after which orchestrators kill.
   absl::Duration drain_timeout = absl::Seconds(20);
+  absl::Duration stream_idle_timeout = absl::Seconds(60);  // 0: never
 
   std::string tls_cert;
   std::string tls_key;

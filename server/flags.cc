@@ -49,6 +49,9 @@ ABSL_FLAG(int64_t, max_message_bytes, Config().max_message_bytes,
           "largest request; more is RESOURCE_EXHAUSTED");
 ABSL_FLAG(absl::Duration, drain_timeout, Config().drain_timeout,
           "how long accepted work may take after SIGTERM");
+ABSL_FLAG(absl::Duration, stream_idle_timeout, Config().stream_idle_timeout,
+          "after which a stream ends whose client neither sends nor reads; 0: "
+          "never");
 ABSL_FLAG(std::string, tls_cert, "",
           "PEM file of the server's certificate chain");
 ABSL_FLAG(std::string, tls_key, "", "PEM file of its private key");
@@ -250,6 +253,7 @@ void ReadPlainFlags(Config* config) {
   config->max_inflight_requests = absl::GetFlag(FLAGS_max_inflight_requests);
   config->max_message_bytes = absl::GetFlag(FLAGS_max_message_bytes);
   config->drain_timeout = absl::GetFlag(FLAGS_drain_timeout);
+  config->stream_idle_timeout = absl::GetFlag(FLAGS_stream_idle_timeout);
   config->tls_cert = absl::GetFlag(FLAGS_tls_cert);
   config->tls_key = absl::GetFlag(FLAGS_tls_key);
   config->tls_client_ca = absl::GetFlag(FLAGS_tls_client_ca);

@@ -147,6 +147,9 @@ absl::Status Server::BuildParts() {
                .regions = config_.shared_memory_socket.empty()
                               ? nullptr
                               : regions_.get()};
+  if (config_.stream_idle_timeout > absl::ZeroDuration()) {
+    services_.stream_idle_limit = config_.stream_idle_timeout;
+  }
   loss_service_ = std::make_unique<rpc::LossService>(
       &services_, InfoOf(config_, choice->names));
   return absl::OkStatus();

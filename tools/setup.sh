@@ -48,12 +48,20 @@ need_venv() {
     sort -z | xargs -0 cat | sha256sum)
   [[ $(cat "$venv/installed" 2>/dev/null) == "$sum" ]] && return
   say "preparing $venv"
-  python3 -m venv "$venv"
+  python3 -m venv "$venv" || return
   for item in "$@"; do
     if [[ -d $item ]]; then arguments+=("./$item"); else arguments+=(-r "$item"); fi
   done
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "${arguments[@]}"
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "${arguments[@]}" ||
+    return
   echo "$sum" > "$venv/installed"
+}
+
+# NVIDIA's Triton Inference Server, a peer of the bench; fails where its package has no
+# build for this machine.
+need_triton() {
+  need_packages "libpython$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')" &&
+    need_venv venv-triton client/bench/requirements-triton.txt
 }
 
 need_grpcurl() {

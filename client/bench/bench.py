@@ -2,7 +2,7 @@
 
 Writes bench.json (a list of {name, ours, peer, ratio, unit, what}), machine.json and
 bench.png, and prints a table. It measures; it judges nothing: its exit code says only
-whether every measurement could be taken.
+whether every measurement could be taken that this machine has the peers for.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from pathlib import Path
 import pytorch_peer
 from chart import save_chart
 from machine import describe_machine
-from measurements import MEASUREMENTS, Effort, Result, meets_floor
+from measurement import Effort, Result
+from measurements import MEASUREMENTS, meets_floor
 from programs import Programs
+from started_server import PeerMissing
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -68,6 +70,9 @@ def main() -> int:
     for name in arguments.names:
         try:
             result = MEASUREMENTS[name].run(name, programs, effort)
+        except PeerMissing as missing:
+            print(f"{name:32} not measured: {missing}", flush=True)
+            continue
         except (RuntimeError, OSError) as error:
             print(f"{name:32} not measured: {error}", flush=True)
             failures += 1

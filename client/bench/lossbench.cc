@@ -1,4 +1,4 @@
-// lossbench: puts load on a lossd server, or on the echo peer, and measures.
+// lossbench: puts load on a lossd server, or on a peer, and measures.
 #include <cstdio>
 #include <cstdlib>
 #include <span>
@@ -8,8 +8,8 @@
 
 #include "absl/flags/flag.h"
 #include "absl/status/status.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "client/bench/exchange.h"
 #include "client/bench/load.h"
 #include "client/bench/report.h"
 #include "client/bench/sample_request.h"
@@ -38,10 +38,10 @@ ABSL_FLAG(int64_t, requests, 0, "stop after this many; 0: any number");
 ABSL_FLAG(absl::Duration, warmup, absl::Seconds(1), "how long to run before");
 ABSL_FLAG(absl::Duration, timeout, absl::Seconds(30), "of one call");
 ABSL_FLAG(uint64_t, seed, 1, "of data and arrivals");
-ABSL_FLAG(
-    bool, echo, false,
-    "the target is echo_server: the same bytes are sent, and the reply is "
-    "expected to be their beginning");
+ABSL_FLAG(std::string, peer, "",
+          "the target is not lossd but echo (echo_server: the reply is the "
+          "request's beginning), protobuf_echo (protobuf_echo_server: the "
+          "gradient is the logits) or triton (the model of triton_model/)");
 ABSL_FLAG(bool, stream, false,
           "each request is a StreamLoss, whose chunks are the same bytes over "
           "and over: --elements may be more than memory holds");
@@ -83,6 +83,10 @@ absl::Status CheckFlags() {
       absl::GetFlag(FLAGS_duration) > absl::Hours(24)) {
     return absl::InvalidArgumentError("--duration must be in (0, 24h]");
   }
+  if (!absl::GetFlag(FLAGS_peer).empty() &&
+      !absl::GetFlag(FLAGS_shared_memory).empty()) {
+    return absl::InvalidArgumentError("--peer: not with --shared_memory");
+  }
   return absl::OkStatus();
 }
 
@@ -121,15 +125,12 @@ LoadOptions OptionsFromFlags() {
 }
 
 std::vector<grpc::ByteBuffer> MessagesOf(
-    const v1::ComputeLossRequest& sample,
-    const std::vector<SharedSample>& shared) {
+    const Exchange& exchange, const std::vector<SharedSample>& shared) {
   std::vector<grpc::ByteBuffer> messages;
   for (const SharedSample& place : shared) {
     messages.push_back(BufferOf(place.request().SerializeAsString()));
   }
-  if (shared.empty()) {
-    messages.push_back(BufferOf(sample.SerializeAsString()));
-  }
+  if (shared.empty()) messages.push_back(BufferOf(exchange.request));
   return messages;
 }
 
@@ -149,24 +150,6 @@ absl::StatusOr<std::vector<SharedSample>> ShareSample(
   return shared;
 }
 
-// One reply, before any is timed.
-absl::Status CheckReply(const v1::ComputeLossRequest& sample,
-                        const std::vector<SharedSample>& shared,
-                        const LoadOptions& options) {
-  absl::StatusOr<std::string> reply = CallOnce(options);
-  if (!reply.ok()) return reply.status();
-  if (absl::GetFlag(FLAGS_echo)) {
-    if (!reply->empty() &&
-        absl::StartsWith(sample.SerializeAsString(), *reply)) {
-      return absl::OkStatus();
-    }
-    return absl::InternalError("the reply is not the beginning of the request");
-  }
-  if (!shared.empty()) reply = shared.front().WithGradient(*reply);
-  if (!reply.ok()) return reply.status();
-  return CheckAnswer(sample, *reply);
-}
-
 void Print(const LoadReport& report, const ReportScale& scale) {
   const std::string text = absl::GetFlag(FLAGS_json)
                                ? ReportJson(report, scale)
@@ -174,13 +157,27 @@ void Print(const LoadReport& report, const ReportScale& scale) {
   std::fputs(text.c_str(), stdout);
 }
 
+// One reply, before any is timed.
+absl::Status CheckReply(const Exchange& exchange,
+                        const std::vector<SharedSample>& shared,
+                        const LoadOptions& options) {
+  absl::StatusOr<std::string> reply = CallOnce(options);
+  if (reply.ok() && !shared.empty()) {
+    reply = shared.front().WithGradient(*reply);
+  }
+  return reply.ok() ? exchange.check(*reply) : reply.status();
+}
+
 // Checks one answer, warms up, measures and prints.
 int Measure(const v1::ComputeLossRequest& sample) {
+  const auto exchange = ExchangeWith(absl::GetFlag(FLAGS_peer), sample);
+  if (!exchange.ok()) return Usage(exchange.status());
   const auto shared = ShareSample(sample);
   if (!shared.ok()) return Failed(shared.status());
   LoadOptions options = OptionsFromFlags();
-  options.messages = MessagesOf(sample, *shared);
-  if (absl::Status status = CheckReply(sample, *shared, options);
+  options.method = exchange->method;
+  options.messages = MessagesOf(*exchange, *shared);
+  if (absl::Status status = CheckReply(*exchange, *shared, options);
       !status.ok()) {
     return Failed(status);
   }
@@ -199,10 +196,10 @@ int Measure(const v1::ComputeLossRequest& sample) {
 
 // The same for streams; what is wrong with an answer shows as an error.
 int MeasureStreams(const SampleOptions& sample) {
-  if (absl::GetFlag(FLAGS_rate) > 0 || absl::GetFlag(FLAGS_echo) ||
+  if (absl::GetFlag(FLAGS_rate) > 0 || !absl::GetFlag(FLAGS_peer).empty() ||
       !absl::GetFlag(FLAGS_shared_memory).empty()) {
     return Usage(absl::InvalidArgumentError(
-        "--stream: not with --rate, --echo or --shared_memory"));
+        "--stream: not with --rate, --peer or --shared_memory"));
   }
   const absl::StatusOr<StreamMessages> messages = MakeStream(sample);
   if (!messages.ok()) return Usage(messages.status());

@@ -6,59 +6,22 @@ import statistics
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import pytorch_peer
+from measurement import MEBI, Effort, Measurement, Result, alternate
+from peer_measurements import (
+    narrow_and_float32,
+    unary_and_protobuf_echo,
+    unary_and_triton,
+)
 from programs import Programs
-
-MEBI = 1 << 20
-
-
-@dataclass(frozen=True)
-class Result:
-    """One line of bench.json."""
-
-    name: str
-    ours: float
-    peer: float
-    ratio: float
-    unit: str
-    what: str
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class Effort:
-    """How much work a measurement may do."""
-
-    rounds: int
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """`floor`: the ratio to reach; for memory, the ratio to stay under; None: only reported."""
-
-    floor: float | None
-    run: Callable[[str, Programs, Effort], Result]
-
-
-def _alternate(
-    rounds: int, ours: Callable[[], float], peer: Callable[[], float]
-) -> tuple[float, float]:
-    """Medians of both sides, taken in turns so that a slow minute hits both."""
-    pairs = [(ours(), peer()) for _ in range(rounds)]
-    return statistics.median(a for a, _ in pairs), statistics.median(b for _, b in pairs)
 
 
 def kernel_and_pytorch(
     case: str, peer_step: pytorch_peer.Loss, elements: int
 ) -> Callable[[str, Programs, Effort], Result]:
     def run(name: str, programs: Programs, effort: Effort) -> Result:
-        ours, peer = _alternate(
+        ours, peer = alternate(
             effort.rounds,
             lambda: programs.kernel_rate(f"{case}/{elements}", effort.seconds / 2),
             lambda: pytorch_peer.elements_per_second(peer_step, elements, effort.seconds / 2),
@@ -76,7 +39,7 @@ def kernel_and_case(
     case: str, peer_case: str, what: str
 ) -> Callable[[str, Programs, Effort], Result]:
     def run(name: str, programs: Programs, effort: Effort) -> Result:
-        ours, peer = _alternate(
+        ours, peer = alternate(
             effort.rounds,
             lambda: programs.kernel_rate(case, effort.seconds / 2),
             lambda: programs.kernel_rate(peer_case, effort.seconds / 2),
@@ -99,10 +62,10 @@ def unary(elements: int, concurrency: int) -> Callable[[str, Programs, Effort], 
             sizes = programs.load(lossd, {"elements": elements, "requests": 10, "warmup": "0s"})
             reply = sizes["reply_bytes"]
             with programs.echo(reply) as echo:
-                ours, peer = _alternate(
+                ours, peer = alternate(
                     effort.rounds,
                     lambda: float(programs.load(lossd, load)["requests_per_second"]),
-                    lambda: float(programs.load(echo, load, echo=True)["requests_per_second"]),
+                    lambda: float(programs.load(echo, load, peer="echo")["requests_per_second"]),
                 )
         what = (
             f"ComputeLoss of {elements} float32 elements at concurrency {concurrency} over TCP; "
@@ -123,7 +86,7 @@ def stream_and_unary(name: str, programs: Programs, effort: Effort) -> Result:
     unary_load = {**common, "elements": MEBI, "concurrency": 4, "threads": 2}
     stream_load = {**common, "elements": 64 * MEBI, "stream": "true"}
     with programs.lossd() as lossd:
-        ours, peer = _alternate(
+        ours, peer = alternate(
             effort.rounds,
             lambda: float(programs.load(lossd, stream_load)["elements_per_second"]),
             lambda: float(programs.load(lossd, unary_load)["elements_per_second"]),
@@ -158,10 +121,10 @@ def small_open_loop(name: str, programs: Programs, effort: Effort) -> Result:
         full = float(report["requests_per_second"])
         load = {**small, "rate": full / 2, "concurrency": 1024}
         with programs.echo(report["reply_bytes"]) as echo:
-            ours, peer = _alternate(
+            ours, peer = alternate(
                 effort.rounds,
                 lambda: float(programs.load(lossd, load)["latency_us"]["p99"]),
-                lambda: float(programs.load(echo, load, echo=True)["latency_us"]["p99"]),
+                lambda: float(programs.load(echo, load, peer="echo")["latency_us"]["p99"]),
             )
     what = (
         f"99th percentile of the latency, from the intended start, of Poisson arrivals of requests "
@@ -220,7 +183,7 @@ def shared_memory(
                 "warmup": f"{effort.seconds / 4}s",
             }
             with programs.lossd(f"--shared_memory_socket={socket}") as lossd:
-                ours, peer = _alternate(
+                ours, peer = alternate(
                     effort.rounds,
                     lambda: elements * float(programs.load(lossd, load)["requests_per_second"]),
                     lambda: peer_rate(programs, elements, effort.seconds / 2),
@@ -312,6 +275,10 @@ MEASUREMENTS: dict[str, Measurement] = {
     "unary_64_c64_vs_echo": Measurement(0.7, unary(64, 64)),
     "unary_1Mi_c1_vs_echo": Measurement(0.8, unary(1 << 20, 1)),
     "unary_1Mi_c4_vs_echo": Measurement(0.8, unary(1 << 20, 4)),
+    "unary_1Mi_c4_vs_protobuf_echo": Measurement(1.2, unary_and_protobuf_echo(MEBI, 4)),
+    "bf16_bit_vs_f32_tcp": Measurement(2.0, narrow_and_float32(MEBI, 4)),
+    "vs_triton_64_c64": Measurement(3.0, unary_and_triton(64, 64)),
+    "vs_triton_1Mi_c4": Measurement(3.0, unary_and_triton(MEBI, 4)),
     "stream_vs_unary": Measurement(0.8, stream_and_unary),
     "rss_growth_stream_1Gi": Measurement(1.0, stream_growth),
     "small_open_loop_p99_at_half_load": Measurement(None, small_open_loop),

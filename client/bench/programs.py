@@ -4,41 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import signal
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-
-@dataclass(frozen=True)
-class Server:
-    """A server that listens; `target` is its address for lossbench."""
-
-    target: str
-    pid: int
-    metrics: str = ""  # HOST:PORT of /metrics, where there is one
-
-    def resident_bytes(self) -> int:
-        """Resident memory, as the kernel counts it."""
-        return self._status_bytes("VmRSS")
-
-    def peak_resident_bytes(self) -> int:
-        """The most that it ever was."""
-        return self._status_bytes("VmHWM")
-
-    def _status_bytes(self, name: str) -> int:
-        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
-            if line.startswith(f"{name}:"):
-                return int(line.split()[1]) * 1024
-        raise RuntimeError(f"process {self.pid} has no {name}")
-
-    def cpu_seconds(self) -> float:
-        """What all its threads have used so far, in user and kernel mode, in clock ticks' steps."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+import triton_peer
+from started_server import Server, stop
 
 
 @dataclass(frozen=True)
@@ -75,6 +48,28 @@ class Programs:
             yield server
 
     @contextlib.contextmanager
+    def protobuf_echo(self) -> Iterator[Server]:
+        with self._serve(
+            [
+                str(self.build_dir / "client" / "protobuf_echo_server"),
+                f"--threads={self.server_threads}",
+                # Each call keeps the memory of its messages: not more of them than are used.
+                "--calls=4",
+            ]
+        ) as server:
+            yield server
+
+    @contextlib.contextmanager
+    def triton(self) -> Iterator[Server]:
+        with triton_peer.serve(self.triton_venv, self.log_dir) as server:
+            yield server
+
+    @property
+    def triton_venv(self) -> Path:
+        """Where ./dev bench puts it, or would."""
+        return self.build_dir.parent / "venv-triton"
+
+    @contextlib.contextmanager
     def _serve(self, command: list[str]) -> Iterator[Server]:
         """Runs `command` until the block ends; it says where it listens in one line."""
         name = Path(command[0]).name
@@ -87,21 +82,16 @@ class Programs:
                 raise RuntimeError(f"{name} did not start: see {log.name}")
             yield Server(words[3], process.pid, words[6] if len(words) > 6 else "")
         finally:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(timeout=30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            stop(process)
 
     def load(
-        self, server: Server, flags: Mapping[str, object], *, echo: bool = False
+        self, server: Server, flags: Mapping[str, object], *, peer: str = ""
     ) -> dict[str, Any]:
         """One run of lossbench, which must see no errors."""
         command = [
             str(self.build_dir / "client" / "lossbench"),
             f"--target={server.target}",
-            f"--echo={str(echo).lower()}",
+            f"--peer={peer}",
             "--json",
             *(f"--{name}={value}" for name, value in flags.items()),
         ]

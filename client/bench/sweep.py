@@ -20,8 +20,9 @@ from typing import Any
 
 import sweep_charts
 from machine import describe_machine
-from programs import Programs, Server
+from programs import Programs
 from scrape import Histogram, histogram_of
+from started_server import Server
 
 SMALL_ELEMENTS = 64
 LOADS = (0.1, 0.25, 0.5, 0.65, 0.8, 0.9, 1.0)  # of lossd's closed-loop rate
@@ -36,7 +37,7 @@ class Side:
 
     name: str
     server: Server
-    echo: bool = False
+    peer: str = ""  # as lossbench has it
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,8 @@ def measure(programs: Programs, side: Side, flags: Mapping[str, object]) -> dict
     Both include the warm-up, if there is one.
     """
     cpu_before = side.server.cpu_seconds()
-    before = {} if side.echo else scrape(side.server)
-    report = programs.load(side.server, flags, echo=side.echo)
+    before = {} if side.peer else scrape(side.server)
+    report = programs.load(side.server, flags, peer=side.peer)
     spent = side.server.cpu_seconds() - cpu_before
     report["server_cpu_us_per_request"] = 1e6 * spent / report["requests"]
     for name, histogram in before.items():
@@ -92,7 +93,7 @@ def serve(programs: Programs, elements: int, *, one_by_one: bool) -> Iterator[li
             sides.append(Side("lossd, one request a batch", single))
         reply = programs.load(lossd, {"elements": elements, "requests": 10, "warmup": "0s"})
         echo = stack.enter_context(programs.echo(reply["reply_bytes"]))
-        sides.append(Side("echo", echo, echo=True))
+        sides.append(Side("echo", echo, peer="echo"))
         yield sides
 
 

@@ -1,21 +1,37 @@
 #include "server/admission/admission.h"
 
 #include <cassert>
+#include <optional>
 
 #include "absl/strings/str_format.h"
 
 namespace lossd::admission {
 namespace {
 
-// Adds `amount` unless that would pass `limit`. False: `value` is as it was,
-// and `seen` is what stood in the way.
-bool AddWithin(std::atomic<int64_t>& value, int64_t amount, int64_t limit,
-               int64_t* seen) {
+enum class Taking { kTaken, kFull, kUnfair };
+
+// Adds `amount`, unless that would pass `limit`, or for a flow that holds `own`
+// its share of it. Else `value` is as it was, and `seen` is what stood in the
+// way.
+Taking Take(std::atomic<int64_t>& value, int64_t amount, int64_t limit,
+            std::optional<int64_t> own, int64_t* seen) {
   *seen = value.load();
-  while (amount <= limit - *seen) {
-    if (value.compare_exchange_weak(*seen, *seen + amount)) return true;
-  }
-  return false;
+  do {
+    if (amount > limit - *seen) return Taking::kFull;
+    const int64_t left = limit - *seen - amount;
+    const double would_hold =
+        static_cast<double>(own.value_or(0)) + static_cast<double>(amount);
+    if (own && would_hold > ShareOf(limit, left)) return Taking::kUnfair;
+  } while (!value.compare_exchange_weak(*seen, *seen + amount));
+  return Taking::kTaken;
+}
+
+absl::Status UnfairError(absl::string_view what, int64_t own, int64_t amount,
+                         int64_t free, int64_t limit) {
+  return absl::ResourceExhaustedError(absl::StrFormat(
+      "the connection has its share of max_inflight_%s: it holds %d, the "
+      "request needs %d, and the %d of %d that are free are for others too",
+      what, own, amount, free, limit));
 }
 
 absl::Status CheckDeadline(absl::Time deadline, absl::Time now,
@@ -41,17 +57,30 @@ absl::Status Draining(Refusal* refusal) {
 
 }  // namespace
 
-Permit::~Permit() {
-  if (controller_ != nullptr) controller_->Return(bytes_);
+// Of a whole step more, so that the last of a few requests can be had.
+double ShareOf(int64_t limit, int64_t left) {
+  const auto whole = static_cast<double>(limit);
+  const double free = 8 * (static_cast<double>(left) + 1) / whole;
+  return free * free * free * whole;
 }
 
-absl::Status Permit::Resize(int64_t bytes) {
+Permit::~Permit() {
+  if (controller_ != nullptr) controller_->Return(flow_, bytes_);
+}
+
+absl::Status Permit::Resize(int64_t bytes, Refusal* refusal) {
   assert(held() && bytes >= 0);
-  if (bytes > bytes_) {
-    absl::Status status = controller_->TakeBytes(bytes - bytes_);
+  AdmissionController& controller = *controller_;
+  const int64_t more = bytes - bytes_;
+  if (more > 0) {
+    Holding own = controller.holdings_.Of(flow_);
+    --own.requests;  // this one
+    absl::Status status = controller.TakeBytes(more, own, refusal);
     if (!status.ok()) return status;
+    controller.holdings_.AddBytes(flow_, more);
   } else {
-    controller_->bytes_.fetch_sub(bytes_ - bytes);
+    controller.holdings_.AddBytes(flow_, more);
+    controller.bytes_.fetch_add(more);
   }
   bytes_ = bytes;
   return absl::OkStatus();
@@ -62,7 +91,7 @@ AdmissionController::AdmissionController(const AdmissionOptions& options)
 
 AdmissionController::~AdmissionController() { assert(requests_.load() == 0); }
 
-absl::StatusOr<Permit> AdmissionController::Admit(int64_t bytes,
+absl::StatusOr<Permit> AdmissionController::Admit(int64_t bytes, uint64_t flow,
                                                   absl::Time deadline,
                                                   absl::Time now,
                                                   absl::Duration expected_wait,
@@ -74,21 +103,24 @@ absl::StatusOr<Permit> AdmissionController::Admit(int64_t bytes,
     *refusal = Refusal::kDeadline;
     return status;
   }
-  if (absl::Status status = TakePlace(bytes, refusal); !status.ok())
+  if (absl::Status status = TakePlace(bytes, holdings_.Of(flow), refusal);
+      !status.ok()) {
     return status;
+  }
+  holdings_.AddRequest(flow, bytes);
   Permit permit;
   permit.controller_ = this;
+  permit.flow_ = flow;
   permit.bytes_ = bytes;
   // Only after the counters moved: StopAdmitting() and then a look at the
-  // counters sees every permit that this line lets through. (All four are
-  // seq_cst.)
+  // counters sees every permit that this line lets through. (All are seq_cst.)
   if (stopped_.load()) return Draining(refusal);
   TellWaiters();
   return permit;
 }
 
-absl::Status AdmissionController::TakePlace(int64_t bytes, Refusal* refusal) {
-  int64_t seen = 0;
+absl::Status AdmissionController::TakePlace(int64_t bytes, const Holding& own,
+                                            Refusal* refusal) {
   if (NeverFits(bytes)) {
     *refusal = Refusal::kBytes;
     return absl::ResourceExhaustedError(
@@ -97,29 +129,45 @@ absl::Status AdmissionController::TakePlace(int64_t bytes, Refusal* refusal) {
                         "can never be admitted",
                         bytes, options_.max_inflight_bytes));
   }
-  if (!AddWithin(requests_, 1, options_.max_inflight_requests, &seen)) {
-    *refusal = Refusal::kRequests;
-    return absl::ResourceExhaustedError(absl::StrFormat(
-        "max_inflight_requests is reached: %d of %d requests are in flight",
-        seen, options_.max_inflight_requests));
+  const int64_t limit = options_.max_inflight_requests;
+  int64_t seen = 0;
+  switch (Take(requests_, 1, limit, own.requests, &seen)) {
+    case Taking::kTaken:
+      break;
+    case Taking::kFull:
+      *refusal = Refusal::kRequests;
+      return absl::ResourceExhaustedError(absl::StrFormat(
+          "max_inflight_requests is reached: %d of %d requests are in flight",
+          seen, limit));
+    case Taking::kUnfair:
+      *refusal = Refusal::kShare;
+      return UnfairError("requests", own.requests, 1, limit - seen, limit);
   }
-  if (absl::Status status = TakeBytes(bytes); !status.ok()) {
-    ReturnPlace();
-    *refusal = Refusal::kBytes;
-    return status;
-  }
-  return absl::OkStatus();
+  absl::Status status = TakeBytes(bytes, own, refusal);
+  if (!status.ok()) ReturnPlace();
+  return status;
 }
 
-absl::Status AdmissionController::TakeBytes(int64_t bytes) {
+absl::Status AdmissionController::TakeBytes(int64_t bytes, const Holding& own,
+                                            Refusal* refusal) {
+  const int64_t limit = options_.max_inflight_bytes;
+  std::optional<int64_t> held;
+  if (own.requests > 0) held = own.bytes;
   int64_t seen = 0;
-  if (AddWithin(bytes_, bytes, options_.max_inflight_bytes, &seen)) {
-    return absl::OkStatus();
+  switch (Take(bytes_, bytes, limit, held, &seen)) {
+    case Taking::kTaken:
+      break;
+    case Taking::kFull:
+      *refusal = Refusal::kBytes;
+      return absl::ResourceExhaustedError(absl::StrFormat(
+          "max_inflight_bytes is reached: %d of %d bytes are in flight, and "
+          "the request needs %d",
+          seen, limit, bytes));
+    case Taking::kUnfair:
+      *refusal = Refusal::kShare;
+      return UnfairError("bytes", own.bytes, bytes, limit - seen, limit);
   }
-  return absl::ResourceExhaustedError(absl::StrFormat(
-      "max_inflight_bytes is reached: %d of %d bytes are in flight, and the "
-      "request needs %d",
-      seen, options_.max_inflight_bytes, bytes));
+  return absl::OkStatus();
 }
 
 void AdmissionController::StopAdmitting() { stopped_.store(true); }
@@ -130,7 +178,8 @@ int64_t AdmissionController::inflight_requests() const {
   return requests_.load();
 }
 
-void AdmissionController::Return(int64_t bytes) {
+void AdmissionController::Return(uint64_t flow, int64_t bytes) {
+  holdings_.RemoveRequest(flow, bytes);
   // Bytes first: whoever sees no request in flight sees no bytes either.
   bytes_.fetch_sub(bytes);
   ReturnPlace();

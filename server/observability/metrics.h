@@ -40,7 +40,7 @@ class Metrics {
   void CallFinished(Method method, absl::StatusCode code,
                     absl::Duration latency);
   // lossd_rejected_total{reason}; reason is one of a few literals: bytes,
-  // requests, deadline, draining.
+  // requests, share, deadline, draining.
   void Rejected(std::string_view reason);
 
   void BytesReceived(int64_t bytes);

@@ -28,7 +28,8 @@ constexpr std::array kLogitsTypes = {
     kernels::ElementType::kFloat32, kernels::ElementType::kFloat64,
     kernels::ElementType::kBFloat16, kernels::ElementType::kFloat16};
 
-constexpr std::array kRefusals = {"bytes", "requests", "deadline", "draining"};
+constexpr std::array kRefusals = {"bytes", "requests", "share", "deadline",
+                                  "draining"};
 
 std::string CodeName(size_t code) {
   return absl::StatusCodeToString(static_cast<absl::StatusCode>(code));

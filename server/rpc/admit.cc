@@ -17,12 +17,26 @@ std::string_view Reason(admission::Refusal refusal) {
       return "bytes";
     case admission::Refusal::kRequests:
       return "requests";
+    case admission::Refusal::kShare:
+      return "share";
     case admission::Refusal::kDeadline:
       return "deadline";
     case admission::Refusal::kDraining:
       return "draining";
   }
   return "draining";
+}
+
+// Counts a refusal; the answer to it says when to come again, also in the
+// trailers, unless that would be a lie.
+grpc::Status Refuse(const Services& services, int64_t bytes, uint64_t flow,
+                    admission::Refusal refusal, const absl::Status& why,
+                    grpc::ServerContext* context) {
+  services.metrics->Rejected(Reason(refusal));
+  if (!absl::IsResourceExhausted(why) || services.admission->NeverFits(bytes)) {
+    return ToGrpcStatus(why, {});
+  }
+  return ToOverloadStatus(why, services.batcher->RetryAfter(flow), context);
 }
 
 }  // namespace
@@ -46,24 +60,22 @@ grpc::Status Admit(const Services& services, int64_t bytes, uint64_t flow,
                                   ? absl::ZeroDuration()
                                   : services.batcher->ExpectedWait(flow);
   admission::Refusal refusal{};
-  absl::StatusOr<admission::Permit> admitted =
-      services.admission->Admit(bytes, deadline, received, wait, &refusal);
-  if (admitted.ok()) {
-    *permit = *std::move(admitted);
-    return grpc::Status::OK;
+  absl::StatusOr<admission::Permit> admitted = services.admission->Admit(
+      bytes, flow, deadline, received, wait, &refusal);
+  if (!admitted.ok()) {
+    return Refuse(services, bytes, flow, refusal, admitted.status(), context);
   }
-  services.metrics->Rejected(Reason(refusal));
-  if (!absl::IsResourceExhausted(admitted.status()) ||
-      services.admission->NeverFits(bytes)) {
-    return ToGrpcStatus(admitted.status(), {});
-  }
-  return OverloadStatus(services, flow, admitted.status(), context);
+  *permit = *std::move(admitted);
+  return grpc::Status::OK;
 }
 
-grpc::Status OverloadStatus(const Services& services, uint64_t flow,
-                            const absl::Status& status,
-                            grpc::ServerContext* context) {
-  return ToOverloadStatus(status, services.batcher->RetryAfter(flow), context);
+grpc::Status ChargeMore(const Services& services, int64_t bytes, uint64_t flow,
+                        grpc::ServerContext* context,
+                        admission::Permit* permit) {
+  admission::Refusal refusal{};
+  const absl::Status charged = permit->Resize(bytes, &refusal);
+  if (charged.ok()) return grpc::Status::OK;
+  return Refuse(services, bytes, flow, refusal, charged, context);
 }
 
 absl::Status GoneStatus(absl::Time deadline, absl::Time now) {

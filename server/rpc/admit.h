@@ -27,10 +27,11 @@ grpc::Status Admit(const Services& services, int64_t bytes, uint64_t flow,
                    absl::Time deadline, absl::Time received,
                    grpc::ServerContext* context, admission::Permit* permit);
 
-// The same answer for a budget that filled up later.
-grpc::Status OverloadStatus(const Services& services, uint64_t flow,
-                            const absl::Status& status,
-                            grpc::ServerContext* context);
+// Has a permit stand for more bytes. What is not OK is the call's answer, as
+// above.
+grpc::Status ChargeMore(const Services& services, int64_t bytes, uint64_t flow,
+                        grpc::ServerContext* context,
+                        admission::Permit* permit);
 
 // The RPC is over for the client, and not by our reply.
 absl::Status GoneStatus(absl::Time deadline, absl::Time now);

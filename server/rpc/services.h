@@ -5,6 +5,7 @@
 #include <memory>
 #include <string_view>
 
+#include "absl/time/time.h"
 #include "server/admission/admission.h"
 #include "server/base/buffer_pool.h"
 #include "server/base/clock.h"
@@ -28,6 +29,8 @@ struct Services {
   std::shared_ptr<BufferPool> buffers;  // shared with the slices inside gRPC
   // Null: requests with tensors in shared memory are UNIMPLEMENTED.
   const shared_memory::RegionTable* regions = nullptr;
+  // After which a stream ends for whose client the server waits in vain.
+  absl::Duration stream_idle_limit = absl::InfiniteDuration();
 };
 
 }  // namespace lossd::rpc

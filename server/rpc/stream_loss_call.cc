@@ -1,5 +1,7 @@
 #include "server/rpc/stream_loss_call.h"
 
+#include <grpc/grpc.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -16,7 +18,11 @@ using observability::Method;
 
 StreamLossCall::StreamLossCall(const Services* services, LossService* service,
                                grpc::ServerCompletionQueue* queue)
-    : services_(services), service_(service), queue_(queue) {
+    : services_(services),
+      service_(service),
+      queue_(queue),
+      idle_alarm_(services->clock, services->stream_idle_limit, queue,
+                  Tag{this, kIdle}) {
   for (size_t i = 0; i < windows_.size(); ++i) {
     windows_[i] = std::make_unique<StreamWindow>(
         queue, Tag{this, kFirstWindow + static_cast<int>(i)});
@@ -33,6 +39,7 @@ void StreamLossCall::Listen() {
 
 bool StreamLossCall::OnEvent(int event, bool ok) {
   enqueued_ = false;
+  if (event != kIdle) idle_alarm_.Touch();
   switch (event) {
     case kRequest:
       OnRequest();
@@ -50,11 +57,15 @@ bool StreamLossCall::OnEvent(int event, bool ok) {
     case kDone:
       OnDone();
       break;
+    case kIdle:
+      OnIdle();
+      break;
     default:
       windows_[static_cast<size_t>(event - kFirstWindow)]->state =
           StreamWindow::State::kBack;
   }
   Advance();
+  if (now_.finished && now_.done) idle_alarm_.Cancel();
   return enqueued_;
 }
 
@@ -63,6 +74,7 @@ void StreamLossCall::OnRequest() {
   now_.deadline = DeadlineOf(*context_);
   now_.flow = FlowOf(*context_);
   services_->metrics->CallAccepted(Method::kStreamLoss);
+  idle_alarm_.Start();
   if (absl::Status s = services_->authenticator->Check(*context_); !s.ok())
     Fail(s);
 }
@@ -93,6 +105,24 @@ void StreamLossCall::OnDone() {
   if (!now_.finishing && context_->IsCancelled()) {
     Fail(GoneStatus(now_.deadline, services_->clock->Now()));
   }
+}
+
+void StreamLossCall::OnIdle() {
+  if (now_.finished && now_.done) return idle_alarm_.Drop();
+  if (windows_out()) idle_alarm_.Touch();  // the client waits for us
+  if (!idle_alarm_.OnTag()) return;
+  const absl::Status idle = absl::DeadlineExceededError(absl::StrCat(
+      "the stream was idle for ", absl::FormatDuration(idle_alarm_.limit()),
+      ": the client neither sent nor read (--stream_idle_timeout)"));
+  Fail(idle);
+  if (!now_.writing && !now_.finishing) return;
+  // The end would wait behind what the client does not read.
+  const grpc::Status end = now_.failure.value_or(ToGrpcStatus(idle, ""));
+  now_.code = static_cast<absl::StatusCode>(end.error_code());
+  now_.cut = true;
+  grpc_call_cancel_with_status(context_->c_call(),
+                               static_cast<grpc_status_code>(end.error_code()),
+                               end.error_message().c_str(), nullptr);
 }
 
 void StreamLossCall::Advance() {
@@ -197,7 +227,8 @@ void StreamLossCall::Free(StreamWindow& window) {
   window.Clear();
   // Never more than before: it cannot fail.
   if (ChargedBytes() < permit_.bytes()) {
-    permit_.Resize(ChargedBytes()).IgnoreError();
+    admission::Refusal never;
+    permit_.Resize(ChargedBytes(), &never).IgnoreError();
   }
 }
 
@@ -245,11 +276,11 @@ bool StreamLossCall::windows_out() const {
 
 bool StreamLossCall::ended() const {
   return now_.finished && now_.done && !now_.reading && !now_.writing &&
-         !windows_out();
+         !windows_out() && !idle_alarm_.out();
 }
 
 absl::StatusCode StreamLossCall::FinalCode() const {
-  if (now_.sent && !context_->IsCancelled()) return now_.code;
+  if (now_.cut || (now_.sent && !context_->IsCancelled())) return now_.code;
   return GoneStatus(now_.deadline, services_->clock->Now()).code();
 }
 

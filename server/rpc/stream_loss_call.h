@@ -16,6 +16,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "server/admission/admission.h"
+#include "server/rpc/idle_alarm.h"
 #include "server/rpc/loss_service.h"
 #include "server/rpc/rpc_call.h"
 #include "server/rpc/services.h"
@@ -49,7 +50,9 @@ static_assert(kWindowElements % kernels::kBlockElements == 0);
 // charged for as long as it is held.
 //
 // All happens on the call's RPC thread; windows come back through its queue.
-// The first error ends the stream: what is out comes back, and is dropped.
+// The first error ends the stream: what is out comes back, and is dropped. So
+// does a client that neither sends nor reads for stream_idle_limit while no
+// window is out, that is, while the server waits for it alone.
 class StreamLossCall final : public RpcCall {
  public:
   // All borrowed.
@@ -67,6 +70,7 @@ class StreamLossCall final : public RpcCall {
     kWritten,
     kFinished,
     kDone,
+    kIdle,
     kFirstWindow,  // and one for each window
   };
   using Stream =
@@ -76,6 +80,7 @@ class StreamLossCall final : public RpcCall {
   void OnRead(bool ok);
   void OnWritten(bool ok);
   void OnDone();
+  void OnIdle();
   // Starts whatever can be started now.
   void Advance();
 
@@ -115,6 +120,7 @@ class StreamLossCall final : public RpcCall {
   Tag written_tag_{this, kWritten};
   Tag finished_tag_{this, kFinished};
   Tag done_tag_{this, kDone};
+  IdleAlarm idle_alarm_;
   std::array<std::unique_ptr<StreamWindow>, kMaxWindows> windows_;
 
   // --- made anew for each RPC ---
@@ -144,6 +150,7 @@ class StreamLossCall final : public RpcCall {
     bool finishing = false;  // Finish is under way, or behind us
     bool finished = false;
     bool sent = false;  // the end reached the transport
+    bool cut = false;   // the call was ended beside what is being written
     bool done = false;  // the RPC is over for the client
     // The end, once it is known: not OK, or OK with the summary.
     std::optional<grpc::Status> failure;

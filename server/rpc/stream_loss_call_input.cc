@@ -72,10 +72,9 @@ absl::Status StreamLossCall::TakeChunk() {
   message_.Clear();
   if (absl::Status s = CheckSkew(); !s.ok()) return s;
   if (ChargedBytes() > permit_.bytes()) {
-    if (absl::Status s = permit_.Resize(ChargedBytes()); !s.ok()) {
-      services_->metrics->Rejected("bytes");
-      FailWith(OverloadStatus(*services_, now_.flow, s, &*context_));
-    }
+    const grpc::Status charged = ChargeMore(*services_, ChargedBytes(),
+                                            now_.flow, &*context_, &permit_);
+    if (!charged.ok()) FailWith(charged);
   }
   return absl::OkStatus();
 }

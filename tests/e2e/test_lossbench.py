@@ -19,13 +19,13 @@ FLOAT32_BYTES = 4
 
 
 @contextlib.contextmanager
-def echo_server(*flags: str) -> Iterator[str]:
+def echo_server(*flags: str, program: str = "echo_server") -> Iterator[str]:
     process = subprocess.Popen(
-        [str(CLIENT_DIR / "echo_server"), *flags], stdout=subprocess.PIPE, text=True
+        [str(CLIENT_DIR / program), *flags], stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
     words = process.stdout.readline().split()
-    assert words[:3] == ["echo_server", "listening", "on"], words
+    assert words[:3] == [program, "listening", "on"], words
     yield words[3]
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=10) == 0
@@ -41,10 +41,10 @@ def lossbench(*flags: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def report(target: str, *flags: str) -> dict[str, Any]:
+def report(target: str, *flags: str, peer: str = "echo") -> dict[str, Any]:
     """Of a run that is bounded by its number of requests."""
     done = lossbench(
-        f"--target={target}", "--echo", "--json", "--warmup=0s", "--duration=60s", *flags
+        f"--target={target}", f"--peer={peer}", "--json", "--warmup=0s", "--duration=60s", *flags
     )
     assert done.returncode == 0, done.stderr
     result: dict[str, Any] = json.loads(done.stdout)
@@ -88,6 +88,16 @@ def test_the_peer_answers_with_as_many_bytes_as_it_is_told_to() -> None:
     with echo_server("--reply_bytes=4194400") as target:
         result = report(target, "--requests=5", "--elements=1048576")
     assert result["reply_bytes"] == 4194400
+
+
+def test_the_peer_with_generated_messages_answers_with_a_gradient_as_large_as_the_logits() -> None:
+    with echo_server("--calls=2", program="protobuf_echo_server") as target:
+        result = report(
+            target, "--requests=20", "--elements=10000", "--concurrency=8", peer="protobuf_echo"
+        )
+    assert result["requests"] == 20
+    assert result["errors"] == {}
+    assert 0 < result["reply_bytes"] - 10000 * FLOAT32_BYTES < 40
 
 
 def test_a_unix_socket_works_like_a_port(tmp_path: Path) -> None:
@@ -138,6 +148,7 @@ def test_no_server_is_a_failed_call() -> None:
         ("--duration=0s", "--duration must be in (0, 24h]"),
         ("--dtype=int8", 'dtype "int8" is not one that lossbench sends'),
         ("--elements=0", "elements: must be at least 1"),
+        ("--peer=nobody", '--peer: "nobody" is none of echo, protobuf_echo and triton'),
         ("word", '"word" is no flag'),
     ],
 )

@@ -2,8 +2,12 @@
 #include <gtest/gtest.h>
 
 #include <deque>
+#include <memory>
+#include <utility>
+#include <vector>
 
 #include "kernels/sigmoid_loss.h"
+#include "tests/integration/loss_stream.h"
 #include "tests/integration/running_server.h"
 
 namespace lossd {
@@ -36,6 +40,101 @@ TEST(Fairness, AnotherConnectionsRequestIsNotTheLastOfALongQueue) {
   EXPECT_EQ(response.execution().batch_requests(), kGreedy);
   EXPECT_TRUE(server.WaitForTaken(1));
   for (PendingCall& call : greedy) call.Cancel();
+}
+
+// Streams that have sent a header hold their permits and ask for nothing to be
+// computed, so that who is refused is refused by admission.
+class GreedyConnection {
+ public:
+  explicit GreedyConnection(RunningServer& server)
+      : server_(server),
+        stub_(v1::LossService::NewStub(server.AnotherConnection())) {}
+  ~GreedyConnection() {
+    for (const auto& stream : streams_) stream->context().TryCancel();
+    for (const auto& stream : streams_) stream->Finish();
+  }
+
+  // Opens streams until one is refused, and says how it was.
+  grpc::Status OpenUntilRefused(const v1::StreamLossRequest& header) {
+    for (;;) {
+      const int64_t inside = server_.server().inflight_requests();
+      const double refusals = server_.Counter("lossd_rejected_total");
+      auto stream = std::make_unique<OpenStream>(*stub_);
+      EXPECT_TRUE(stream->Write(header));
+      EXPECT_TRUE(server_.WithinAnswers([&] {
+        return server_.server().inflight_requests() > inside ||
+               server_.Counter("lossd_rejected_total") > refusals;
+      }));
+      if (server_.server().inflight_requests() == inside) {
+        refused_ = std::move(stream);
+        return refused_->Finish();
+      }
+      streams_.push_back(std::move(stream));
+    }
+  }
+  size_t streams() const { return streams_.size(); }
+  const grpc::ClientContext& refused() const { return refused_->context(); }
+
+ private:
+  RunningServer& server_;
+  std::unique_ptr<v1::LossService::Stub> stub_;
+  std::vector<std::unique_ptr<OpenStream>> streams_;
+  std::unique_ptr<OpenStream> refused_;
+};
+
+void ExpectAnswers(RunningServer& server) {
+  const int64_t inside = server.server().inflight_requests();
+  for (int i = 0; i < 3; ++i) {
+    v1::ComputeLossResponse response;
+    const grpc::Status status = server.Call(SomeRequest(1000), &response);
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    const grpc::Status stream =
+        RunStream(server, Cut(SomeRequest(1000), 100)).status;
+    EXPECT_TRUE(stream.ok()) << stream.error_message();
+  }
+  EXPECT_TRUE(
+      server.server().WaitForInflight(inside, absl::Now() + absl::Seconds(20)));
+}
+
+TEST(Fairness,
+     APoliteConnectionIsAnsweredWhileGreedyOnesHoldAllRequestsTheyCan) {
+  Config config;
+  config.max_inflight_requests = 64;
+  RunningServer server(config);
+  GreedyConnection greedy[2] = {GreedyConnection(server),
+                                GreedyConnection(server)};
+  for (GreedyConnection& connection : greedy) {
+    const grpc::Status refused =
+        connection.OpenUntilRefused(HeaderOf(SomeRequest(10)));
+    EXPECT_EQ(refused.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+    EXPECT_NE(refused.error_details().find("google.rpc.RetryInfo"),
+              std::string::npos);
+    EXPECT_EQ(connection.refused().GetServerTrailingMetadata().count(
+                  "grpc-retry-pushback-ms"),
+              1U);
+    ExpectAnswers(server);
+  }
+  EXPECT_GE(greedy[0].streams(), 56U);  // seven eighths
+  EXPECT_EQ(server.Counter("lossd_rejected_total", "share"), 2);
+}
+
+TEST(Fairness, APoliteConnectionIsAnsweredWhileGreedyOnesHoldAllBytesTheyCan) {
+  Config config;
+  config.max_inflight_bytes = int64_t{400} << 20;
+  RunningServer server(config);
+  GreedyConnection greedy[2] = {GreedyConnection(server),
+                                GreedyConnection(server)};
+  v1::StreamLossRequest header = HeaderOf(SomeRequest(10));
+  header.mutable_header()->set_shape(0, int64_t{1} << 40);
+  header.mutable_header()->clear_targets_shape();
+  for (GreedyConnection& connection : greedy) {
+    const grpc::Status refused = connection.OpenUntilRefused(header);
+    EXPECT_EQ(refused.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+    EXPECT_NE(refused.error_message().find("share of max_inflight_bytes"),
+              std::string::npos)
+        << refused.error_message();
+    ExpectAnswers(server);
+  }
 }
 
 }  // namespace

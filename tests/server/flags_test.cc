@@ -47,9 +47,10 @@ TEST_F(Flags, HaveTheDefaultsOfConfig) {
 }
 
 TEST_F(Flags, AreReadInBothForms) {
-  const auto line = Read({"--rpc_threads=3", "--cpu_threads", "5", "-channelz",
-                          "--cuda_devices=0,2", "--max_queue_delay=200us",
-                          "--log_format=json", "--backend=cpu"});
+  const auto line =
+      Read({"--rpc_threads=3", "--cpu_threads", "5", "-channelz",
+            "--cuda_devices=0,2", "--max_queue_delay=200us",
+            "--stream_idle_timeout=90s", "--log_format=json", "--backend=cpu"});
   ASSERT_TRUE(line.ok()) << line.status();
   EXPECT_EQ(line->config.rpc_threads, 3);
   EXPECT_EQ(line->config.cpu_threads, 5);
@@ -57,6 +58,7 @@ TEST_F(Flags, AreReadInBothForms) {
   EXPECT_THAT(line->config.cuda_devices, testing::ElementsAre(0, 2));
   EXPECT_EQ(line->config.max_queue_delay, absl::Microseconds(200));
   EXPECT_EQ(line->config.log_format, observability::LogFormat::kJson);
+  EXPECT_EQ(line->config.stream_idle_timeout, absl::Seconds(90));
   EXPECT_EQ(line->config.backend, Backend::kCpu);
 }
 
@@ -112,6 +114,7 @@ TEST_F(Flags, WhatMakesNoSenseIsSaidInOneLine) {
            {"--max_batch_requests=0", "--max_batch_requests=0"},
            {"--max_message_bytes=9999999999", "--max_message_bytes=9999999999"},
            {"--max_queue_delay=-1s", "--max_queue_delay=-1s"},
+           {"--stream_idle_timeout=-1s", "--stream_idle_timeout=-1s"},
            {"--max_queue_delay=soon", "--max_queue_delay=soon"},
            {"--listen=nowhere", "--listen=nowhere"},
            {"--listen=:1", "--listen=:1"},

@@ -18,10 +18,13 @@ using ::testing::HasSubstr;
 
 const absl::Time kNow = absl::UnixEpoch() + absl::Hours(1);
 
+constexpr uint64_t kFlow = 0x123456789abcdef0;
+constexpr uint64_t kAnotherFlow = 0x0fedcba987654321;
+
 // Asks for `bytes` without any hurry.
 absl::StatusOr<Permit> Ask(AdmissionController& controller, int64_t bytes,
-                           Refusal* refusal) {
-  return controller.Admit(bytes, absl::InfiniteFuture(), kNow,
+                           Refusal* refusal, uint64_t flow = kFlow) {
+  return controller.Admit(bytes, flow, absl::InfiniteFuture(), kNow,
                           absl::ZeroDuration(), refusal);
 }
 
@@ -63,13 +66,14 @@ TEST(Admission, APermitGrowsWithinTheBudgetAndShrinks) {
   Refusal refusal;
   {
     Permit permit = *Ask(controller, 60, &refusal);
-    EXPECT_TRUE(permit.Resize(100).ok());
+    EXPECT_TRUE(permit.Resize(100, &refusal).ok());
     EXPECT_EQ(controller.inflight_bytes(), 100);
-    const absl::Status refused = permit.Resize(101);
+    const absl::Status refused = permit.Resize(101, &refusal);
     EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted);
+    EXPECT_EQ(refusal, Refusal::kBytes);
     EXPECT_EQ(permit.bytes(), 100);
     EXPECT_EQ(controller.inflight_bytes(), 100);
-    EXPECT_TRUE(permit.Resize(10).ok());
+    EXPECT_TRUE(permit.Resize(10, &refusal).ok());
     EXPECT_EQ(controller.inflight_bytes(), 10);
     EXPECT_EQ(controller.inflight_requests(), 1);
   }
@@ -90,7 +94,7 @@ TEST(Admission, FullBytesAreRefusedWithAllNumbersAndLeaveNothingBehind) {
   EXPECT_EQ(refusal, Refusal::kBytes);
   EXPECT_EQ(controller.inflight_bytes(), 60);
   EXPECT_EQ(controller.inflight_requests(), 1);
-  EXPECT_TRUE(Ask(controller, 40, &refusal).ok());
+  EXPECT_TRUE(Ask(controller, 40, &refusal, kAnotherFlow).ok());
 }
 
 TEST(Admission, FullPlacesAreRefusedWithBothNumbersAndLeaveNothingBehind) {
@@ -128,8 +132,8 @@ TEST(Admission, ADeadlineThatPassedIsRefused) {
   AdmissionController controller({});
   Refusal refusal;
   for (absl::Duration late : {absl::ZeroDuration(), absl::Milliseconds(5)}) {
-    absl::StatusOr<Permit> refused =
-        controller.Admit(1, kNow - late, kNow, absl::ZeroDuration(), &refusal);
+    absl::StatusOr<Permit> refused = controller.Admit(
+        1, kFlow, kNow - late, kNow, absl::ZeroDuration(), &refusal);
     EXPECT_EQ(refused.status().code(), absl::StatusCode::kDeadlineExceeded);
     EXPECT_EQ(refusal, Refusal::kDeadline);
   }
@@ -141,13 +145,14 @@ TEST(Admission,
   AdmissionController controller({});
   Refusal refusal;
   const absl::Time deadline = kNow + absl::Milliseconds(10);
-  absl::StatusOr<Permit> refused =
-      controller.Admit(1, deadline, kNow, absl::Milliseconds(10), &refusal);
+  absl::StatusOr<Permit> refused = controller.Admit(
+      1, kFlow, deadline, kNow, absl::Milliseconds(10), &refusal);
   EXPECT_EQ(refused.status().code(), absl::StatusCode::kDeadlineExceeded);
   EXPECT_THAT(refused.status().message(), HasSubstr("10ms"));
   EXPECT_EQ(refusal, Refusal::kDeadline);
   EXPECT_TRUE(
-      controller.Admit(1, deadline, kNow, absl::Milliseconds(9), &refusal)
+      controller
+          .Admit(1, kFlow, deadline, kNow, absl::Milliseconds(9), &refusal)
           .ok());
 }
 
@@ -162,8 +167,8 @@ TEST(Admission,
     // Also what would be refused for another reason: the client should go
     // elsewhere.
     for (absl::Time deadline : {absl::InfiniteFuture(), kNow}) {
-      absl::StatusOr<Permit> refused =
-          controller.Admit(1, deadline, kNow, absl::ZeroDuration(), &refusal);
+      absl::StatusOr<Permit> refused = controller.Admit(
+          1, kFlow, deadline, kNow, absl::ZeroDuration(), &refusal);
       EXPECT_EQ(refused.status().code(), absl::StatusCode::kUnavailable);
       EXPECT_EQ(refusal, Refusal::kDraining);
     }
@@ -184,8 +189,8 @@ TEST(Admission, WhoWaitsForANumberOfRequestsIsToldOfIt) {
     EXPECT_TRUE(controller.WaitForRequests(0, absl::InfiniteFuture()));
   });
   {
-    const Permit first = *Ask(controller, 60, &refusal);
-    const Permit second = *Ask(controller, 30, &refusal);
+    const Permit first = *Ask(controller, 6, &refusal);
+    const Permit second = *Ask(controller, 3, &refusal);
     two_seen.Block();
   }
   waiter.join();

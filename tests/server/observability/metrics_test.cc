@@ -123,6 +123,7 @@ TEST(Metrics, HaveEveryKnownLabelFromTheStart) {
           R"(lossd_elements_total{loss="asymmetric",dtype="float16"})",
           R"(lossd_rejected_total{reason="bytes"})",
           R"(lossd_rejected_total{reason="requests"})",
+          R"(lossd_rejected_total{reason="share"})",
           R"(lossd_rejected_total{reason="deadline"})",
           R"(lossd_rejected_total{reason="draining"})",
           R"(lossd_compute_seconds_count{backend="cuda/0"})",

@@ -1,0 +1,333 @@
+// What one flow may take of the budgets beside others.
+#include <limits>
+#include <map>
+#include <random>
+#include <utility>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "server/admission/admission.h"
+
+namespace lossd::admission {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+constexpr int64_t kPlenty = int64_t{1} << 40;
+
+absl::StatusOr<Permit> Ask(AdmissionController& controller, uint64_t flow,
+                           int64_t bytes, Refusal* refusal) {
+  return controller.Admit(bytes, flow, absl::InfiniteFuture(),
+                          absl::UnixEpoch(), absl::ZeroDuration(), refusal);
+}
+
+// A connection that asks for requests of one size.
+class Client {
+ public:
+  Client(AdmissionController& controller, uint64_t flow, int64_t bytes)
+      : controller_(controller), flow_(flow), bytes_(bytes) {}
+
+  bool Ask() {
+    absl::StatusOr<Permit> permit =
+        admission::Ask(controller_, flow_, bytes_, &refusal_);
+    if (permit.ok()) permits_.push_back(*std::move(permit));
+    return permit.ok();
+  }
+  // As a greedy client does.
+  void AskUntilRefused() {
+    while (Ask()) {
+    }
+  }
+  void GiveBackOne() { permits_.pop_back(); }
+
+  int64_t requests() const { return static_cast<int64_t>(permits_.size()); }
+  int64_t bytes() const { return requests() * bytes_; }
+  Refusal refusal() const { return refusal_; }
+
+ private:
+  AdmissionController& controller_;
+  const uint64_t flow_;
+  const int64_t bytes_;
+  std::vector<Permit> permits_;
+  Refusal refusal_{};
+};
+
+TEST(FairAdmission, AFlowThatIsAloneHasSevenEighthsOfEitherBudget) {
+  AdmissionController bytes(
+      {.max_inflight_bytes = 80000, .max_inflight_requests = kPlenty});
+  Client alone(bytes, 1, 10);
+  alone.AskUntilRefused();
+  EXPECT_GE(alone.bytes(), 70000);
+  EXPECT_LE(alone.bytes(), 71000);
+  EXPECT_EQ(alone.refusal(), Refusal::kShare);
+  AdmissionController requests(
+      {.max_inflight_bytes = kPlenty, .max_inflight_requests = 4096});
+  Client many(requests, 1, 1);
+  many.AskUntilRefused();
+  EXPECT_GE(many.requests(), 3584);
+  EXPECT_LE(many.requests(), 3640);
+  EXPECT_EQ(many.refusal(), Refusal::kShare);
+}
+
+TEST(FairAdmission, BudgetsOfAFewRequestsCanBeHadWhole) {
+  for (int64_t limit = 1; limit <= 8; ++limit) {
+    AdmissionController controller(
+        {.max_inflight_bytes = kPlenty, .max_inflight_requests = limit});
+    Client alone(controller, 1, 1);
+    alone.AskUntilRefused();
+    EXPECT_EQ(alone.requests(), limit);
+    EXPECT_EQ(alone.refusal(), Refusal::kRequests);
+  }
+}
+
+TEST(FairAdmission, AFlowsOnlyRequestIsAdmittedWheneverItFits) {
+  AdmissionController controller(
+      {.max_inflight_bytes = 1000, .max_inflight_requests = 100});
+  Client whole(controller, 1, 1000);
+  EXPECT_TRUE(whole.Ask());
+  whole.GiveBackOne();
+  Client greedy(controller, 2, 1);
+  for (int i = 0; i < 80; ++i) ASSERT_TRUE(greedy.Ask());
+  Client rest(controller, 3, 920);
+  EXPECT_TRUE(rest.Ask());
+  EXPECT_EQ(controller.inflight_bytes(), 1000);
+}
+
+// Whatever the size of the greedy ones' requests.
+TEST(FairAdmission, APoliteFlowGetsInBesideGreedyOnesThatAskInTurns) {
+  constexpr int64_t kBudget = 1'000'000;
+  for (const int64_t size : {100, 900, 7000}) {
+    for (uint64_t greedy = 1; greedy <= 12; ++greedy) {
+      SCOPED_TRACE(testing::Message() << greedy << " times " << size);
+      AdmissionController controller(
+          {.max_inflight_bytes = kBudget, .max_inflight_requests = kPlenty});
+      std::vector<Client> clients;
+      for (uint64_t i = 0; i < greedy; ++i) {
+        clients.emplace_back(controller, i, size);
+      }
+      for (bool any = true; any;) {
+        any = false;
+        for (Client& client : clients) any |= client.Ask();
+      }
+      EXPECT_GE(kBudget - controller.inflight_bytes(), kBudget / 20 - size);
+      for (const Client& client : clients) {
+        EXPECT_NEAR(client.requests(), clients[0].requests(), 1);
+      }
+      Client polite(controller, 99, kBudget / 200);
+      for (int i = 0; i < 3; ++i) EXPECT_TRUE(polite.Ask());
+    }
+  }
+}
+
+// Before anything that the earlier ones hold has come back.
+TEST(FairAdmission, APoliteFlowGetsInBesideGreedyOnesThatCameOneAfterAnother) {
+  constexpr int64_t kBudget = 1'000'000;
+  AdmissionController controller(
+      {.max_inflight_bytes = kBudget, .max_inflight_requests = kPlenty});
+  std::vector<Client> clients;
+  for (uint64_t greedy = 1; greedy <= 10; ++greedy) {
+    clients.emplace_back(controller, greedy, 100);
+    clients.back().AskUntilRefused();
+    EXPECT_EQ(clients.back().refusal(), Refusal::kShare);
+    Client polite(controller, 99, kBudget / 100);
+    EXPECT_TRUE(polite.Ask()) << greedy;
+  }
+}
+
+TEST(FairAdmission, APoliteFlowGetsPlacesBesideGreedyOnes) {
+  AdmissionController controller(
+      {.max_inflight_bytes = kPlenty, .max_inflight_requests = 4096});
+  std::vector<Client> clients;
+  for (uint64_t greedy = 1; greedy <= 4; ++greedy) {
+    clients.emplace_back(controller, greedy, 10);
+    clients.back().AskUntilRefused();
+    Client polite(controller, 99, 10);
+    for (int i = 0; i < 8; ++i) EXPECT_TRUE(polite.Ask()) << greedy;
+  }
+}
+
+TEST(FairAdmission, OneWhoCameLaterEndsWithAsMuchAsOneWhoHadItAll) {
+  AdmissionController controller(
+      {.max_inflight_bytes = 1700, .max_inflight_requests = kPlenty});
+  Client first(controller, 1, 1);
+  Client second(controller, 2, 1);
+  first.AskUntilRefused();
+  EXPECT_GT(first.bytes(), 1480);
+  // Work ends, of each in proportion to what it has inside, and both ask for
+  // more.
+  for (int round = 0; round < 1000; ++round) {
+    for (Client* client : {&first, &second}) {
+      for (int64_t ends = client->requests() / 100; ends >= 0; --ends) {
+        if (client->requests() > 0) client->GiveBackOne();
+      }
+    }
+    // Who asks first has more of what is free.
+    Client& early = round % 2 == 0 ? first : second;
+    Client& late = round % 2 == 0 ? second : first;
+    early.AskUntilRefused();
+    late.AskUntilRefused();
+  }
+  EXPECT_NEAR(first.bytes(), 775, 30);
+  EXPECT_NEAR(second.bytes(), 775, 30);
+}
+
+TEST(FairAdmission, ARefusalOfAShareSaysAllNumbers) {
+  AdmissionController controller(
+      {.max_inflight_bytes = 1000, .max_inflight_requests = 100});
+  Refusal refusal;
+  Permit held = *Ask(controller, 1, 600, &refusal);
+  const absl::StatusOr<Permit> refused = Ask(controller, 1, 399, &refusal);
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(refused.status().message(),
+              AllOf(HasSubstr("share of max_inflight_bytes"), HasSubstr("600"),
+                    HasSubstr("399"), HasSubstr("400 of 1000")));
+  EXPECT_EQ(refusal, Refusal::kShare);
+  EXPECT_EQ(controller.inflight_requests(), 1);
+  EXPECT_EQ(controller.held_by(1).requests, 1);
+  EXPECT_EQ(controller.held_by(1).bytes, 600);
+}
+
+TEST(FairAdmission, APermitGrowsIntoItsFlowsShareUnlessItIsTheFlowsOnlyOne) {
+  AdmissionController controller(
+      {.max_inflight_bytes = 1000, .max_inflight_requests = 100});
+  Refusal refusal;
+  Permit first = *Ask(controller, 1, 100, &refusal);
+  EXPECT_TRUE(first.Resize(1000, &refusal).ok());
+  EXPECT_TRUE(first.Resize(100, &refusal).ok());
+  EXPECT_EQ(controller.held_by(1).bytes, 100);
+  Permit second = *Ask(controller, 1, 100, &refusal);
+  EXPECT_EQ(first.Resize(900, &refusal).code(),
+            absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(refusal, Refusal::kShare);
+  EXPECT_EQ(first.bytes(), 100);
+  EXPECT_EQ(controller.held_by(1).bytes, 200);
+  EXPECT_TRUE(first.Resize(775, &refusal).ok());
+  EXPECT_EQ(controller.held_by(1).bytes, 875);
+  EXPECT_EQ(controller.inflight_bytes(), 875);
+}
+
+TEST(FairAdmission, LimitsOfAnySizeDoNotOverflow) {
+  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+  AdmissionController controller(
+      {.max_inflight_bytes = kMost, .max_inflight_requests = kMost});
+  Refusal refusal;
+  Permit half = *Ask(controller, 1, kMost / 2, &refusal);
+  EXPECT_FALSE(Ask(controller, 1, kMost / 2, &refusal).ok());
+  EXPECT_EQ(refusal, Refusal::kShare);
+  EXPECT_TRUE(Ask(controller, 1, kMost / 4, &refusal).ok());
+  EXPECT_TRUE(Ask(controller, 2, kMost / 2, &refusal).ok());
+  EXPECT_FALSE(Ask(controller, 2, kMost, &refusal).ok());
+  EXPECT_EQ(refusal, Refusal::kBytes);
+}
+
+// The rule in its plainest form, with counts that cannot be wrong.
+class Model {
+ public:
+  struct Taken {
+    Permit permit;
+    uint64_t flow;
+  };
+  static constexpr int64_t kBytes = 10000;
+  static constexpr int64_t kRequests = 60;
+
+  bool Allows(uint64_t flow, int64_t bytes) {
+    const Holding own = Of(flow);
+    const Holding all = Sum();
+    return Within(1, own.requests, all.requests, kRequests, own.requests > 0) &&
+           Within(bytes, own.bytes, all.bytes, kBytes, own.requests > 0);
+  }
+  bool AllowsResize(const Taken& one, int64_t bytes) {
+    const int64_t more = bytes - one.permit.bytes();
+    const Holding own = Of(one.flow);
+    return more <= 0 ||
+           Within(more, own.bytes, Sum().bytes, kBytes, own.requests > 1);
+  }
+  Holding Of(uint64_t flow) const {
+    return Count([flow](const Taken& one) { return one.flow == flow; });
+  }
+  Holding Sum() const {
+    return Count([](const Taken&) { return true; });
+  }
+
+  std::vector<Taken> taken;
+
+ private:
+  static bool Within(int64_t more, int64_t own, int64_t all, int64_t limit,
+                     bool shares) {
+    const int64_t left = limit - all - more;
+    const auto free = 8 * static_cast<long double>(left + 1);
+    return left >= 0 &&
+           (!shares || (own + more) * limit * limit <= free * free * free);
+  }
+  template <typename Counts>
+  Holding Count(Counts counts) const {
+    Holding sum;
+    for (const Taken& one : taken) {
+      if (!counts(one)) continue;
+      sum.bytes += one.permit.bytes();
+      ++sum.requests;
+    }
+    return sum;
+  }
+};
+
+TEST(FairAdmission, FollowsTheRuleInAnyOrderAndEverythingComesBack) {
+  std::mt19937_64 random(31);
+  std::vector<uint64_t> flows(6);
+  for (uint64_t& flow : flows) flow = random();
+  int refused = 0;
+  for (int sequence = 0; sequence < 40; ++sequence) {
+    AdmissionController controller({.max_inflight_bytes = Model::kBytes,
+                                    .max_inflight_requests = Model::kRequests});
+    Model model;
+    const auto expect_same = [&] {
+      ASSERT_EQ(controller.inflight_bytes(), model.Sum().bytes);
+      ASSERT_EQ(controller.inflight_requests(), model.Sum().requests);
+      for (const uint64_t flow : flows) {
+        ASSERT_EQ(controller.held_by(flow).bytes, model.Of(flow).bytes);
+        ASSERT_EQ(controller.held_by(flow).requests, model.Of(flow).requests);
+      }
+    };
+    // Some sequences have many small requests, some a few large ones.
+    const uint64_t largest = sequence % 2 == 0 ? 300 : 4000;
+    const auto any_bytes = [&] {
+      return static_cast<int64_t>(random() % largest);
+    };
+    for (int step = 0; step < 400; ++step) {
+      const uint64_t what = random() % 10;
+      if (what < 6 || model.taken.empty()) {
+        // The first flow asks as often as all others.
+        const uint64_t flow = flows[random() % 2 * (random() % flows.size())];
+        const int64_t bytes = any_bytes();
+        const bool allowed = model.Allows(flow, bytes);
+        Refusal refusal;
+        absl::StatusOr<Permit> permit = Ask(controller, flow, bytes, &refusal);
+        ASSERT_EQ(permit.ok(), allowed);
+        refused += !allowed;
+        if (allowed) model.taken.push_back({*std::move(permit), flow});
+      } else {
+        Model::Taken& one = model.taken[random() % model.taken.size()];
+        if (what < 8) {
+          const int64_t bytes = any_bytes();
+          const bool allowed = model.AllowsResize(one, bytes);
+          Refusal refusal;
+          ASSERT_EQ(one.permit.Resize(bytes, &refusal).ok(), allowed);
+          refused += !allowed;
+        } else {
+          std::swap(one, model.taken.back());
+          model.taken.pop_back();
+        }
+      }
+      expect_same();
+    }
+    model.taken.clear();
+    expect_same();
+    ASSERT_EQ(controller.inflight_requests(), 0);
+  }
+  EXPECT_GT(refused, 500);
+}
+
+}  // namespace
+}  // namespace lossd::admission

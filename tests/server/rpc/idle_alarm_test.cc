@@ -1,0 +1,79 @@
+#include "server/rpc/idle_alarm.h"
+
+#include "gtest/gtest.h"
+#include "tests/server/fake_clock.h"
+
+namespace lossd::rpc {
+namespace {
+
+// The queue waits in real time, for a millisecond; who is idle is decided by a
+// clock that the test moves.
+class IdleAlarmTest : public testing::Test {
+ protected:
+  static constexpr absl::Duration kLimit = absl::Milliseconds(1);
+
+  ~IdleAlarmTest() override {
+    queue_.Shutdown();
+    void* tag;
+    bool ok;
+    while (queue_.Next(&tag, &ok)) {
+    }
+  }
+  // Waits for the tag; true if it came by itself, false if it was cancelled.
+  bool AwaitTag() {
+    void* tag = nullptr;
+    bool ok = false;
+    EXPECT_TRUE(queue_.Next(&tag, &ok));
+    EXPECT_EQ(static_cast<RpcCall::Tag*>(tag)->event, 42);
+    return ok;
+  }
+
+  FakeClock clock_;
+  grpc::CompletionQueue queue_;
+};
+
+TEST_F(IdleAlarmTest, SaysIdleOnlyOnceNothingHasHappenedForTheLimit) {
+  IdleAlarm alarm(&clock_, kLimit, &queue_, {nullptr, 42});
+  alarm.Start();
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_TRUE(alarm.out());
+    ASSERT_TRUE(AwaitTag());
+    EXPECT_FALSE(alarm.OnTag());  // the clock stands
+  }
+  clock_.Advance(kLimit);
+  alarm.Touch();
+  ASSERT_TRUE(AwaitTag());
+  EXPECT_FALSE(alarm.OnTag());
+  clock_.Advance(kLimit - absl::Nanoseconds(1));
+  ASSERT_TRUE(AwaitTag());
+  EXPECT_FALSE(alarm.OnTag());
+  clock_.Advance(absl::Nanoseconds(1));
+  ASSERT_TRUE(AwaitTag());
+  EXPECT_TRUE(alarm.OnTag());
+  // It watches on, from then.
+  ASSERT_TRUE(AwaitTag());
+  EXPECT_FALSE(alarm.OnTag());
+  alarm.Cancel();
+  AwaitTag();
+  alarm.Drop();
+  EXPECT_FALSE(alarm.out());
+}
+
+TEST_F(IdleAlarmTest, WithoutALimitNeverHasATag) {
+  IdleAlarm alarm(&clock_, absl::InfiniteDuration(), &queue_, {nullptr, 42});
+  alarm.Start();
+  EXPECT_FALSE(alarm.out());
+  alarm.Cancel();
+}
+
+TEST_F(IdleAlarmTest, ThatIsCancelledComesAtOnce) {
+  IdleAlarm alarm(&clock_, absl::Hours(1), &queue_, {nullptr, 42});
+  alarm.Start();
+  alarm.Cancel();
+  alarm.Cancel();
+  EXPECT_FALSE(AwaitTag());
+  alarm.Drop();
+}
+
+}  // namespace
+}  // namespace lossd::rpc

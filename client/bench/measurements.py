@@ -18,17 +18,20 @@ from programs import Programs
 
 
 def kernel_and_pytorch(
-    case: str, peer_step: pytorch_peer.Loss, elements: int
+    case: str, peer_step: pytorch_peer.Loss, elements: int, threads: int = 1
 ) -> Callable[[str, Programs, Effort], Result]:
     def run(name: str, programs: Programs, effort: Effort) -> Result:
         ours, peer = alternate(
             effort.rounds,
             lambda: programs.kernel_rate(f"{case}/{elements}", effort.seconds / 2),
-            lambda: pytorch_peer.elements_per_second(peer_step, elements, effort.seconds / 2),
+            lambda: pytorch_peer.elements_per_second(
+                peer_step, elements, effort.seconds / 2, threads=threads
+            ),
         )
+        on = "one thread" if threads == 1 else f"{threads} threads"
         what = (
-            f"{case} of {elements} elements (kernel_bench), one thread; peer: {peer_step.what}, "
-            f"PyTorch {pytorch_peer.version()}, eager forward and backward in process, one thread"
+            f"{case} of {elements} elements (kernel_bench), {on}; peer: {peer_step.what}, "
+            f"PyTorch {pytorch_peer.version()}, eager forward and backward in process, {on}"
         )
         return Result(name, ours, peer, ours / peer, "elements/s", what)
 
@@ -219,6 +222,10 @@ MEASUREMENTS: dict[str, Measurement] = {
     "kernel_f32_16Mi_vs_pytorch": Measurement(
         10.0, kernel_and_pytorch("f32_gradient", pytorch_peer.CROSS_ENTROPY, 16 << 20)
     ),
+    "kernel_f32_16Mi_2core_vs_pytorch": Measurement(
+        None,
+        kernel_and_pytorch("f32_gradient_halves", pytorch_peer.CROSS_ENTROPY, 16 << 20, threads=2),
+    ),
     "kernel_f32_vs_highway_math": Measurement(
         1.3,
         kernel_and_case(
@@ -271,10 +278,10 @@ MEASUREMENTS: dict[str, Measurement] = {
             "conversions come on top",
         ),
     ),
-    "unary_64_c1_vs_echo": Measurement(0.8, unary(64, 1)),
-    "unary_64_c64_vs_echo": Measurement(0.7, unary(64, 64)),
-    "unary_1Mi_c1_vs_echo": Measurement(0.8, unary(1 << 20, 1)),
-    "unary_1Mi_c4_vs_echo": Measurement(0.8, unary(1 << 20, 4)),
+    "unary_64_c1_vs_echo": Measurement(0.9, unary(64, 1)),
+    "unary_64_c64_vs_echo": Measurement(0.9, unary(64, 64)),
+    "unary_1Mi_c1_vs_echo": Measurement(0.9, unary(1 << 20, 1)),
+    "unary_1Mi_c4_vs_echo": Measurement(0.9, unary(1 << 20, 4)),
     "unary_1Mi_c4_vs_protobuf_echo": Measurement(1.2, unary_and_protobuf_echo(MEBI, 4)),
     "bf16_bit_vs_f32_tcp": Measurement(2.0, narrow_and_float32(MEBI, 4)),
     "vs_triton_64_c64": Measurement(3.0, unary_and_triton(64, 64)),

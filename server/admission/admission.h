@@ -63,7 +63,7 @@ struct AdmissionOptions {
 // Nobody needs to know how many flows there are.
 double ShareOf(int64_t limit, int64_t left);
 
-// Thread-safe; two counters, and two of each flow, and no lock is taken unless
+// Thread-safe; two counters and two of each flow, and no lock is taken unless
 // somebody is in WaitForRequests(). The place is taken first and undone if the
 // bytes do not fit, so that a large request that is refused never makes a small
 // one beside it be refused.

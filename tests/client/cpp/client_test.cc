@@ -1,8 +1,8 @@
 #include "client/cpp/client.h"
 
 #include <algorithm>
+#include <map>
 #include <mutex>
-#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -136,19 +136,20 @@ TEST(ClientTest, NeverRetriesByItself) {
   EXPECT_EQ(calls, 1);
 }
 
-TEST(ClientTest, EveryChannelIsAConnectionOfItsOwn) {
+TEST(ClientTest, EveryChannelIsAConnectionOfItsOwnAndTheyTakeTurns) {
   std::mutex mutex;
-  std::set<std::string> peers;
+  std::map<std::string, int> calls;
   FakeLossServer server([&](grpc::ServerContext& context, const auto&, auto&) {
     const std::lock_guard lock(mutex);
-    peers.insert(context.peer());
+    ++calls[context.peer()];
     return grpc::Status::OK;
   });
   auto client = ClientOf(server, 3);
   for (int i = 0; i < 6; ++i) {
     EXPECT_TRUE(client->ComputeLoss(v1::ComputeLossRequest()).ok());
   }
-  EXPECT_EQ(peers.size(), 3u);
+  EXPECT_EQ(calls.size(), 3u);
+  for (const auto& [peer, count] : calls) EXPECT_EQ(count, 2) << peer;
 }
 
 TEST(ClientTest, ThreadsShareAClient) {

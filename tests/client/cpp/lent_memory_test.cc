@@ -1,5 +1,7 @@
 // What a client borrows it gives back only when gRPC no longer reads it.
 #include <atomic>
+#include <cstring>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -34,6 +36,27 @@ TEST(LentMemoryTest, ACancelledCallKeepsItsTensorsWhileTheTransportReadsThem) {
   peer.AwaitMessage();
   call.Cancel();
   hung_up = true;
+  peer.HangUp();
+  done.WaitForNotification();
+}
+
+TEST(LentMemoryTest, TensorsLeaveFromTheCallersMemoryWithoutACopy) {
+  StalledPeer peer;
+  std::vector<float> tensor = LargeTensor();
+  auto client = *Client::Create({.target = peer.target()});
+  absl::Notification done;
+  client->ComputeLossAsync(
+      RequestOf(tensor), {},
+      [&](const absl::StatusOr<LossResult>&) { done.Notify(); });
+  peer.AwaitMessage();
+  // The message ends with the targets, and most of it is still to be sent. If
+  // anyone on the way had copied it, this would be too late to be seen.
+  tensor.back() = 1.5;
+  const std::string last = peer.ReadToEnd();
+  float sent = 0;
+  ASSERT_GE(last.size(), sizeof(sent));
+  std::memcpy(&sent, last.data() + last.size() - sizeof(sent), sizeof(sent));
+  EXPECT_EQ(sent, 1.5);
   peer.HangUp();
   done.WaitForNotification();
 }

@@ -43,6 +43,10 @@ class StalledPeer {
   // Returns when a message is being written.
   void AwaitMessage() { message_.WaitForNotification(); }
 
+  // After AwaitMessage(): reads on to the end of the message, and returns what
+  // came last of it.
+  std::string ReadToEnd();
+
   // Closes the connection, and with it ends the sender's writing.
   void HangUp() {
     if (!hang_up_.HasBeenNotified()) hang_up_.Notify();
@@ -50,30 +54,66 @@ class StalledPeer {
 
  private:
   void Serve() {
-    const int connection = accept(listener_, nullptr, nullptr);
+    connection_ = accept(listener_, nullptr, nullptr);
     close(listener_);
     // SETTINGS with INITIAL_WINDOW_SIZE 2^31 - 1, and a WINDOW_UPDATE of the
     // connection up to the same.
     constexpr unsigned char kGreeting[] = {
         0, 0, 6, 4, 0, 0, 0, 0, 0, 0,    4,    0x7f, 0xff, 0xff, 0xff,  //
         0, 0, 4, 8, 0, 0, 0, 0, 0, 0x7f, 0xff, 0,    0};
-    EXPECT_EQ(write(connection, kGreeting, sizeof(kGreeting)),
+    EXPECT_EQ(write(connection_, kGreeting, sizeof(kGreeting)),
               ssize_t{sizeof(kGreeting)});
     // More than preface, settings and headers come to.
-    char taken[1 << 16];
-    EXPECT_GT(recv(connection, taken, sizeof(taken), MSG_WAITALL), 0);
+    begin_ = Receive(1 << 16);
     message_.Notify();
     hang_up_.WaitForNotification();
-    close(connection);
+    close(connection_);
+  }
+
+  std::string Receive(size_t size) {
+    std::string bytes(size, '\0');
+    EXPECT_EQ(recv(connection_, bytes.data(), size, MSG_WAITALL),
+              static_cast<ssize_t>(size));
+    return bytes;
+  }
+
+  // The next `size` bytes after the preface.
+  std::string Next(size_t size) {
+    std::string bytes = begin_.substr(0, size);
+    begin_.erase(0, bytes.size());
+    return bytes + Receive(size - bytes.size());
   }
 
   const int listener_;
+  int connection_ = -1;
+  // Taken and not yet read as frames.
+  std::string begin_;
   int port_ = 0;
   absl::Notification message_;
   absl::Notification hang_up_;
   // Last: it uses the others.
   std::thread thread_;
 };
+
+inline std::string StalledPeer::ReadToEnd() {
+  constexpr size_t kPreface = 24;
+  constexpr char kData = 0;
+  constexpr char kEndStream = 1;
+  std::string last;
+  Next(kPreface);
+  for (bool end = false; !end && !testing::Test::HasFailure();) {
+    const std::string header = Next(9);
+    size_t length = 0;
+    for (int i = 0; i < 3; ++i) {
+      length = length << 8 | static_cast<unsigned char>(header[i]);
+    }
+    const std::string payload = Next(length);
+    if (header[3] != kData) continue;
+    if (length > 0) last = payload;
+    end = (header[4] & kEndStream) != 0;
+  }
+  return last;
+}
 
 }  // namespace lossd::client
 

@@ -27,8 +27,9 @@ struct Config {
   int cuda_streams =
       4;  // copies in, compute and copies out overlap, and one spare
   int cpu_threads = 0;  // 0: as many as the machine runs at once
-  int rpc_threads =
-      0;  // 0: 2, or 1 on a machine of one core; more only for gRPC
+  // 0: one for two cores, at least 1 and at most 4. They carry bytes; two that
+  // serve one connection get into each other's way.
+  int rpc_threads = 0;
 
   int64_t max_batch_requests = 256;
   // Enough to amortise a wake-up; small enough that a huge request is shared by

@@ -31,7 +31,7 @@ ABSL_FLAG(int, cuda_streams, Config().cuda_streams,
 ABSL_FLAG(int, cpu_threads, Config().cpu_threads,
           "threads that compute; 0: one per core");
 ABSL_FLAG(int, rpc_threads, Config().rpc_threads,
-          "threads that read and answer RPCs; 0: 2, or 1 on one core");
+          "threads that read and answer RPCs; 0: one for two cores, at most 4");
 ABSL_FLAG(int64_t, max_batch_requests, Config().max_batch_requests,
           "requests per batch");
 ABSL_FLAG(int64_t, max_batch_elements, Config().max_batch_elements,

@@ -3,7 +3,6 @@
 #include <grpcpp/ext/channelz_service_plugin.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
-#include <grpcpp/resource_quota.h>
 #include <grpcpp/server_builder.h>
 
 #include <algorithm>
@@ -15,6 +14,7 @@
 #include "server/backend.h"
 #include "server/observability/log.h"
 #include "server/rpc/credentials.h"
+#include "server/rpc/transport.h"
 #include "server/version.h"
 
 namespace lossd {
@@ -27,27 +27,9 @@ constexpr int64_t kMaxPooledBytes = int64_t{256} << 20;
 // streams.
 constexpr absl::Duration kCloseStreams = absl::Milliseconds(100);
 
-// gRPC's own threads, each held by one health check, watch, reflection stream
-// or other call but for losses: beyond them such calls are RESOURCE_EXHAUSTED.
-// Without a limit a client has as many threads made as it opens streams.
-constexpr int kMaxGrpcThreads = 512;
-
-// What a client may have gRPC do before a request reaches admission.
-void LimitGrpc(grpc::ServerBuilder* builder) {
-  grpc::ResourceQuota quota("lossd");
-  quota.SetMaxThreads(kMaxGrpcThreads);
-  builder->SetResourceQuota(quota);
-  // gRPC decompresses before it looks at max_message_bytes, so that a
-  // thousandth of it would take all of the machine's memory. Tensors gain
-  // little by gzip.
-  for (const auto algorithm : {GRPC_COMPRESS_GZIP, GRPC_COMPRESS_DEFLATE}) {
-    builder->SetCompressionAlgorithmSupportStatus(algorithm, false);
-  }
-}
-
 int RpcThreads(const Config& config) {
   if (config.rpc_threads > 0) return config.rpc_threads;
-  return std::min(2, CpuThreads(Config()));
+  return std::clamp(CpuThreads(Config()) / 2, 1, 4);
 }
 
 absl::StatusOr<std::vector<std::string>> LoadTokens(const std::string& path) {
@@ -195,9 +177,9 @@ absl::Status Server::Listen() {
     builder.AddListeningPort(absl::StrCat("unix:", config_.unix_socket),
                              credentials);
   }
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-  LimitGrpc(&builder);
-  builder.SetMaxReceiveMessageSize(static_cast<int>(config_.max_message_bytes));
+  rpc::SetUpTransport({.max_message_bytes = config_.max_message_bytes,
+                       .channelz = config_.channelz},
+                      &builder);
   builder.RegisterService(loss_service_.get());
   builder.RegisterService(&health_service_);
   for (int i = 0; i < RpcThreads(config_); ++i) {

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 
 import pytorch_peer
 from chart import save_chart
-from machine import describe_machine
+from machine import default_rpc_threads, describe_machine
 from measurement import Effort, Result
 from measurements import MEASUREMENTS, meets_floor
 from programs import Programs
@@ -62,7 +61,7 @@ def main() -> int:
     programs = Programs(
         build_dir=arguments.build_dir,
         log_dir=arguments.out_dir,
-        server_threads=min(2, os.cpu_count() or 1),
+        server_threads=default_rpc_threads(),
     )
     effort = Effort(rounds=arguments.rounds, seconds=arguments.seconds)
     results: list[Result] = []

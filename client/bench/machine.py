@@ -7,6 +7,11 @@ import os
 from pathlib import Path
 
 
+def default_rpc_threads() -> int:
+    """Of lossd on this machine; its peers get as many."""
+    return min(4, max(1, (os.cpu_count() or 1) // 2))
+
+
 def describe_machine() -> dict[str, object]:
     models = [
         line.split(":", 1)[1].strip()

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import sweep_charts
-from machine import describe_machine
+from machine import default_rpc_threads, describe_machine
 from programs import Programs
 from scrape import Histogram, histogram_of
 from started_server import Server
@@ -154,7 +153,7 @@ def main() -> int:
     programs = Programs(
         build_dir=arguments.build_dir,
         log_dir=arguments.out_dir,
-        server_threads=min(2, os.cpu_count() or 1),
+        server_threads=default_rpc_threads(),
     )
     effort = Effort(rounds=arguments.rounds, seconds=arguments.seconds)
     loads = sweep_loads(programs, effort)

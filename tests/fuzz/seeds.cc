@@ -1,4 +1,4 @@
-// seeds FOLDER: writes the inputs that a search begins with.
+// seeds [--streams] FOLDER: writes the inputs that a search begins with.
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -6,17 +6,29 @@
 
 #include "absl/strings/str_cat.h"
 #include "tests/fuzz/requests.h"
+#include "tests/fuzz/sequence.h"
 
-int main(int argc, char** argv) {
-  if (argc != 2) {
-    std::fputs("usage: seeds FOLDER\n", stderr);
-    return 2;
-  }
+namespace {
+
+std::vector<std::string> Requests() {
   std::vector<std::string> messages = lossd::fuzz::OddMessages();
   for (const auto& request : lossd::fuzz::EveryKind()) {
     messages.push_back(request.SerializeAsString());
   }
-  const std::filesystem::path folder = argv[1];
+  return messages;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const bool streams = argc == 3 && std::string(argv[1]) == "--streams";
+  if (argc != 2 && !streams) {
+    std::fputs("usage: seeds [--streams] FOLDER\n", stderr);
+    return 2;
+  }
+  const std::vector<std::string> messages =
+      streams ? lossd::fuzz::EverySequence() : Requests();
+  const std::filesystem::path folder = argv[argc - 1];
   std::filesystem::create_directories(folder);
   for (size_t i = 0; i < messages.size(); ++i) {
     // One cut, at a place that wanders through the message.
@@ -24,7 +36,7 @@ int main(int argc, char** argv) {
     std::ofstream file(folder / absl::StrCat("seed_", i), std::ios::binary);
     file << head << messages[i];
     if (!file.flush()) {
-      std::fprintf(stderr, "%s: cannot be written\n", argv[1]);
+      std::fprintf(stderr, "%s: cannot be written\n", folder.c_str());
       return 1;
     }
   }

@@ -73,11 +73,10 @@ Memory Allocate(uint64_t size) {
       static_cast<std::byte*>(::operator new(size, std::align_val_t(64))));
 }
 
-SegmentAnswer Compute(const kernels::cpu::InstructionSet& set,
-                      const rpc::ValidRequest& valid) {
-  Segment segment = valid.segment();
-  const Memory gradient = Allocate(valid.gradient_bytes());
-  const Memory losses = Allocate(valid.losses_bytes());
+SegmentAnswer Compute(const kernels::cpu::InstructionSet& set, Segment segment,
+                      uint64_t gradient_bytes, uint64_t losses_bytes) {
+  const Memory gradient = Allocate(gradient_bytes);
+  const Memory losses = Allocate(losses_bytes);
   segment.gradient = gradient.get();
   segment.losses = losses.get();
   std::vector<kernels::BlockPartial> partials(kernels::BlockCount(segment));
@@ -92,8 +91,8 @@ SegmentAnswer Compute(const kernels::cpu::InstructionSet& set,
   return {kernels::LossOf(segment, totals, normalizer),
           normalizer,
           totals,
-          {gradient.get(), gradient.get() + valid.gradient_bytes()},
-          {losses.get(), losses.get() + valid.losses_bytes()}};
+          {gradient.get(), gradient.get() + gradient_bytes},
+          {losses.get(), losses.get() + losses_bytes}};
 }
 
 }  // namespace
@@ -115,11 +114,12 @@ void CheckBounds(const Segment& segment) {
   CheckOperand("upstream", segment.upstream, segment.shape);
 }
 
-void CheckKernels(const rpc::ValidRequest& valid, uint64_t max_elements) {
-  if (valid.segment().element_count > max_elements) return;
+void CheckKernels(const Segment& segment, uint64_t gradient_bytes,
+                  uint64_t losses_bytes) {
   const auto sets = kernels::cpu::InstructionSets();
   const std::string difference = kernels::Difference(
-      Compute(sets.front(), valid), Compute(sets.back(), valid));
+      Compute(sets.front(), segment, gradient_bytes, losses_bytes),
+      Compute(sets.back(), segment, gradient_bytes, losses_bytes));
   if (!difference.empty()) {
     Fail(std::string(sets.front().name) + " and " +
          std::string(sets.back().name) + " differ in " + difference);

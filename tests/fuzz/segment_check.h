@@ -2,7 +2,9 @@
 #ifndef LOSSD_TESTS_FUZZ_SEGMENT_CHECK_H_
 #define LOSSD_TESTS_FUZZ_SEGMENT_CHECK_H_
 
-#include "server/rpc/validation.h"
+#include <cstdint>
+
+#include "kernels/sigmoid_loss.h"
 
 namespace lossd::fuzz {
 
@@ -10,10 +12,10 @@ namespace lossd::fuzz {
 // operand or a one reaches beyond the elements.
 void CheckBounds(const kernels::Segment& segment);
 
-// Computes a segment of at most `max_elements` on the best and on the plainest
-// instruction set, results in memory of exactly their size, and fails where the
-// bits differ.
-void CheckKernels(const rpc::ValidRequest& valid, uint64_t max_elements);
+// Computes a segment on the best and on the plainest instruction set, results
+// in memory of exactly their size, and fails where the bits differ.
+void CheckKernels(const kernels::Segment& segment, uint64_t gradient_bytes,
+                  uint64_t losses_bytes);
 
 }  // namespace lossd::fuzz
 

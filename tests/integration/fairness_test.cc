@@ -48,7 +48,7 @@ class GreedyConnection {
  public:
   explicit GreedyConnection(RunningServer& server)
       : server_(server),
-        stub_(v1::LossService::NewStub(AnotherConnection(server))) {}
+        stub_(v1::LossService::NewStub(server.AnotherConnection())) {}
   ~GreedyConnection() {
     for (const auto& stream : streams_) stream->context().TryCancel();
     for (const auto& stream : streams_) stream->Finish();
@@ -61,7 +61,7 @@ class GreedyConnection {
       const double refusals = server_.Counter("lossd_rejected_total");
       auto stream = std::make_unique<OpenStream>(*stub_);
       EXPECT_TRUE(stream->Write(header));
-      EXPECT_TRUE(RunningServer::Eventually([&] {
+      EXPECT_TRUE(server_.WithinAnswers([&] {
         return server_.server().inflight_requests() > inside ||
                server_.Counter("lossd_rejected_total") > refusals;
       }));
@@ -92,8 +92,8 @@ void ExpectAnswers(RunningServer& server) {
         RunStream(server, Cut(SomeRequest(1000), 100)).status;
     EXPECT_TRUE(stream.ok()) << stream.error_message();
   }
-  EXPECT_TRUE(RunningServer::Eventually(
-      [&] { return server.server().inflight_requests() == inside; }));
+  EXPECT_TRUE(
+      server.server().WaitForInflight(inside, absl::Now() + absl::Seconds(20)));
 }
 
 TEST(Fairness,

@@ -4,6 +4,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -38,6 +39,12 @@ class OpenStream {
   explicit OpenStream(RunningServer& server) : OpenStream(server.stub()) {}
   explicit OpenStream(v1::LossService::Stub& stub)
       : stream_(stub.StreamLoss(&context_)) {}
+  // With a deadline.
+  OpenStream(RunningServer& server,
+             std::chrono::system_clock::time_point deadline) {
+    context_.set_deadline(deadline);
+    stream_ = server.stub().StreamLoss(&context_);
+  }
   grpc::ClientContext& context() { return context_; }
   bool Write(const v1::StreamLossRequest& request) {
     return stream_->Write(request);

@@ -99,6 +99,14 @@ bool RunningServer::WaitForTaken(int64_t requests) {
   return admitted;
 }
 
+bool RunningServer::WithinAnswers(absl::FunctionRef<bool()> condition) {
+  for (int i = 0; i < 5000; ++i) {
+    if (condition()) return true;
+    CallRaw("\xff");
+  }
+  return false;
+}
+
 bool RunningServer::WaitUntilIdle() {
   return server_->WaitForInflight(0, absl::Now() + absl::Seconds(20));
 }

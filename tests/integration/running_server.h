@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "lossd/v1/loss_service.grpc.pb.h"
 #include "server/server.h"
 
@@ -43,6 +44,11 @@ class RunningServer {
   bool WaitForTaken(int64_t requests);
   // As soon as no request is in flight; false after 20 s.
   bool WaitUntilIdle();
+
+  // Waits for what the server does beside answering and tells nobody: looks
+  // after each answer to a call that makes no sense, of which there are not
+  // more than a few thousand. False after them.
+  bool WithinAnswers(absl::FunctionRef<bool()> condition);
 
   // Shuts down, so that everything is counted: a client has its answer before
   // the server has counted it.

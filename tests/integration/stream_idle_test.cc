@@ -32,28 +32,38 @@ TEST(StreamIdle, AServerEndsAStreamThatSendsNothing) {
   RunningServer server(config);
   OpenStream stream(server);
   EXPECT_EQ(stream.Finish().error_code(), StatusCode::DEADLINE_EXCEEDED);
-  EXPECT_TRUE(RunningServer::Eventually([&] {
-    return server.Counter("lossd_requests_total", "DEADLINE_EXCEEDED") == 1;
-  }));
+  server.CountAll();
+  EXPECT_EQ(server.Counter("lossd_requests_total", "DEADLINE_EXCEEDED"), 1);
 }
 
-// Each look of an alarm at the time is counted.
+// Each look of an alarm at the time is counted, and told.
 class CountingClock final : public Clock {
  public:
   explicit CountingClock(const FakeClock* clock) : clock_(clock) {}
   absl::Time Now() const override {
-    ++looks_;
+    {
+      absl::MutexLock lock(&mu_);
+      ++looks_;
+    }
     return clock_->Now();
   }
   void Wait(absl::Mutex* mu, absl::CondVar* condition,
             absl::Time until) const override ABSL_SHARED_LOCKS_REQUIRED(mu) {
     clock_->Wait(mu, condition, until);
   }
-  int looks() const { return looks_; }
+  // Returns when there were so many more looks; false after 20 s.
+  bool AwaitLooks(int more) const {
+    absl::MutexLock lock(&mu_);
+    const auto enough =
+        [this, wanted = looks_ + more]()
+            ABSL_SHARED_LOCKS_REQUIRED(mu_) { return looks_ >= wanted; };
+    return mu_.AwaitWithTimeout(absl::Condition(&enough), absl::Seconds(20));
+  }
 
  private:
   const FakeClock* const clock_;
-  mutable std::atomic<int> looks_{0};
+  mutable absl::Mutex mu_;
+  mutable int looks_ ABSL_GUARDED_BY(mu_) = 0;
 };
 
 // The parts of a server, in a time that the test moves; batches are computed on
@@ -92,10 +102,10 @@ class IdleStreams : public testing::Test {
   }
 
   // Waits until alarms have looked at the time some times more.
-  void AwaitAlarms() {
-    const int before = clock_.looks();
-    ASSERT_TRUE(RunningServer::Eventually(
-        [&] { return clock_.looks() > before + 10; }));
+  void AwaitAlarms() { ASSERT_TRUE(clock_.AwaitLooks(11)); }
+  bool WaitForInflight(int64_t requests) {
+    return admission_.WaitForRequests(requests,
+                                      absl::Now() + absl::Seconds(20));
   }
   // The stream ends once the time is over, and not before.
   void ExpectIdle(OpenStream& stream) {
@@ -108,8 +118,7 @@ class IdleStreams : public testing::Test {
     const grpc::Status status = stream.Finish();
     EXPECT_EQ(status.error_code(), StatusCode::DEADLINE_EXCEEDED);
     EXPECT_THAT(status.error_message(), HasSubstr("--stream_idle_timeout"));
-    EXPECT_TRUE(RunningServer::Eventually(
-        [&] { return admission_.inflight_requests() == 0; }));
+    EXPECT_TRUE(WaitForInflight(0));
   }
 
   FakeClock time_;
@@ -137,8 +146,7 @@ class IdleStreams : public testing::Test {
 TEST_F(IdleStreams, EndAfterTheirHeader) {
   OpenStream stream(*stub_);
   ASSERT_TRUE(stream.Write(HeaderOfElements(20)));
-  ASSERT_TRUE(RunningServer::Eventually(
-      [&] { return admission_.inflight_requests() == 1; }));
+  ASSERT_TRUE(WaitForInflight(1));
   ExpectIdle(stream);
 }
 
@@ -199,8 +207,8 @@ TEST_F(HeldStreams, ThatWaitForTheServerAreNotIdle) {
   OpenStream stream(*stub_);
   ASSERT_TRUE(stream.Write(HeaderOfElements(20)));
   ASSERT_TRUE(stream.Write(ChunkOf(SomeRequest(20), 0, 1)));
-  ASSERT_TRUE(RunningServer::Eventually(
-      [&] { return batcher_.queued_requests() == 1; }));
+  // Its alarms are events of the thread that puts the window there.
+  while (batcher_.queued_requests() == 0) ASSERT_TRUE(clock_.AwaitLooks(1));
   for (int i = 0; i < 3; ++i) {
     time_.Advance(10 * kLimit);
     AwaitAlarms();

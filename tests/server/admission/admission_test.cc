@@ -189,8 +189,8 @@ TEST(Admission, WhoWaitsForANumberOfRequestsIsToldOfIt) {
     EXPECT_TRUE(controller.WaitForRequests(0, absl::InfiniteFuture()));
   });
   {
-    const Permit first = *Ask(controller, 60, &refusal);
-    const Permit second = *Ask(controller, 30, &refusal);
+    const Permit first = *Ask(controller, 6, &refusal);
+    const Permit second = *Ask(controller, 3, &refusal);
     two_seen.Block();
   }
   waiter.join();

@@ -279,10 +279,10 @@ TEST_F(Attack, HarmsNeitherTheServerNorTheWorkerBesideIt) {
   v1::ComputeLossResponse response;
   ASSERT_TRUE(server_.Call(SomeRequest(10), &response).ok());
   const int descriptors = DescriptorsWithOneClient();
-  // Two attackers with a region's owner and a sender of requests each. One at a
-  // time is sent of those that name the same regions: with two, one of which
-  // writes what another reads, the server's own threads would race for bytes
-  // that nobody depends on, and the thread sanitizer would say so.
+  // Each sender asks about regions that no other sender names: else two
+  // requests at once would write what the other reads. That harms nobody
+  // either, but is a race of the server's own threads, as the thread sanitizer
+  // would say.
   std::array<Targets, 2> targets;
   std::array<std::map<StatusCode, int>, 2> answers;
   std::vector<std::thread> owners, senders;

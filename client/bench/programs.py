@@ -53,8 +53,8 @@ class Programs:
             [
                 str(self.build_dir / "client" / "protobuf_echo_server"),
                 f"--threads={self.server_threads}",
-                # Each call keeps the memory of its messages: not more of them than are used.
-                "--calls=4",
+                # Each call keeps the memory of its messages: few more of them than are used.
+                "--calls=8",
             ]
         ) as server:
             yield server

@@ -8,8 +8,8 @@ namespace lossd::admission {
 Holdings::Holdings() : cells_(kRows * kCells) {}
 
 Holding Holdings::Of(uint64_t flow) const {
-  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
-  Holding least = {.bytes = kMost, .requests = kMost};
+  Holding least = {.bytes = std::numeric_limits<int64_t>::max(),
+                   .requests = std::numeric_limits<int64_t>::max()};
   for (size_t row = 0; row < kRows; ++row) {
     const Cell& cell = cells_[IndexOf(flow, row)];
     least.bytes = std::min(least.bytes, cell.bytes.load());

@@ -72,8 +72,8 @@ absl::Status StreamLossCall::TakeChunk() {
   message_.Clear();
   if (absl::Status s = CheckSkew(); !s.ok()) return s;
   if (ChargedBytes() > permit_.bytes()) {
-    const grpc::Status charged = ChargeMore(*services_, ChargedBytes(),
-                                            now_.flow, &*context_, &permit_);
+    const grpc::Status charged =
+        ChargeMore(*services_, ChargedBytes(), now_.flow, &*context_, &permit_);
     if (!charged.ok()) FailWith(charged);
   }
   return absl::OkStatus();

@@ -1,6 +1,10 @@
 // What a client borrows it gives back only when gRPC no longer reads it.
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <atomic>
 #include <cstring>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -9,6 +13,7 @@
 #include "client/cpp/client.h"
 #include "gtest/gtest.h"
 #include "tests/client/cpp/stalled_peer.h"
+#include "tests/server/shared_memory/raw_client.h"
 
 namespace lossd::client {
 namespace {
@@ -42,21 +47,32 @@ TEST(LentMemoryTest, ACancelledCallKeepsItsTensorsWhileTheTransportReadsThem) {
 
 TEST(LentMemoryTest, TensorsLeaveFromTheCallersMemoryWithoutACopy) {
   StalledPeer peer;
-  std::vector<float> tensor = LargeTensor();
+  constexpr size_t kCount = 16 << 20;
+  // Mapped twice: the test changes what is lent, which no caller may, and the
+  // thread sanitizer would rightly report.
+  const FileDescriptor file(memfd_create("tensor", MFD_CLOEXEC));
+  ASSERT_EQ(ftruncate(file.number(), kCount * sizeof(float)), 0);
+  const shared_memory::Mapping lent(file, kCount * sizeof(float));
+  const shared_memory::Mapping changed(file, kCount * sizeof(float));
+  const std::span<const float> tensor(
+      reinterpret_cast<const float*>(lent.bytes().data()), kCount);
   auto client = *Client::Create({.target = peer.target()});
   absl::Notification done;
   client->ComputeLossAsync(
-      RequestOf(tensor), {},
-      [&](const absl::StatusOr<LossResult>&) { done.Notify(); });
+      {.logits = TensorView::Of<float>(tensor),
+       .targets = TensorView::Of<float>(tensor)},
+      {}, [&](const absl::StatusOr<LossResult>&) { done.Notify(); });
   peer.AwaitMessage();
   // The message ends with the targets, and most of it is still to be sent. If
   // anyone on the way had copied it, this would be too late to be seen.
-  tensor.back() = 1.5;
+  constexpr float kChanged = 1.5;
+  std::memcpy(&changed.bytes()[(kCount - 1) * sizeof(float)], &kChanged,
+              sizeof(kChanged));
   const std::string last = peer.ReadToEnd();
   float sent = 0;
   ASSERT_GE(last.size(), sizeof(sent));
   std::memcpy(&sent, last.data() + last.size() - sizeof(sent), sizeof(sent));
-  EXPECT_EQ(sent, 1.5);
+  EXPECT_EQ(sent, kChanged);
   peer.HangUp();
   done.WaitForNotification();
 }

@@ -7,10 +7,10 @@ void IdleAlarm::Start() {
   if (limit_ < absl::InfiniteDuration()) Set();
 }
 
-bool IdleAlarm::OnTag() {
+bool IdleAlarm::OnTag(bool excused) {
   out_ = false;
-  const bool idle = clock_->Now() >= last_ + limit_;
-  if (idle) Touch();
+  const bool idle = !excused && clock_->Now() >= last_ + limit_;
+  if (idle || excused) Touch();
   Set();
   return idle;
 }

@@ -29,7 +29,8 @@ class IdleAlarm {
 
   // The tag has come. True: nothing has happened for the limit. Either way it
   // is on again.
-  bool OnTag();
+  // `excused`: it is not, however late it is.
+  bool OnTag(bool excused = false);
 
   // The tag comes soon, if it is out; Drop() is for that one.
   void Cancel();

@@ -109,8 +109,8 @@ void StreamLossCall::OnDone() {
 
 void StreamLossCall::OnIdle() {
   if (now_.finished && now_.done) return idle_alarm_.Drop();
-  if (windows_out()) idle_alarm_.Touch();  // the client waits for us
-  if (!idle_alarm_.OnTag()) return;
+  // With a window out the client waits for us.
+  if (!idle_alarm_.OnTag(/*excused=*/windows_out())) return;
   const absl::Status idle = absl::DeadlineExceededError(absl::StrCat(
       "the stream was idle for ", absl::FormatDuration(idle_alarm_.limit()),
       ": the client neither sent nor read (--stream_idle_timeout)"));

@@ -59,6 +59,19 @@ TEST_F(IdleAlarmTest, SaysIdleOnlyOnceNothingHasHappenedForTheLimit) {
   EXPECT_FALSE(alarm.out());
 }
 
+TEST_F(IdleAlarmTest, ThatIsExcusedSaysNothingHoweverLateItIs) {
+  IdleAlarm alarm(&clock_, kLimit, &queue_, {nullptr, 42});
+  alarm.Start();
+  clock_.Advance(10 * kLimit);
+  ASSERT_TRUE(AwaitTag());
+  EXPECT_FALSE(alarm.OnTag(/*excused=*/true));
+  ASSERT_TRUE(AwaitTag());
+  EXPECT_FALSE(alarm.OnTag());  // counted from the excuse
+  alarm.Cancel();
+  AwaitTag();
+  alarm.Drop();
+}
+
 TEST_F(IdleAlarmTest, WithoutALimitNeverHasATag) {
   IdleAlarm alarm(&clock_, absl::InfiniteDuration(), &queue_, {nullptr, 42});
   alarm.Start();

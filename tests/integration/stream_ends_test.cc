@@ -2,9 +2,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <atomic>
 #include <thread>
 
+#include "absl/synchronization/blocking_counter.h"
 #include "server/rpc/stream_loss_call.h"
 #include "tests/integration/loss_stream.h"
 
@@ -22,10 +22,8 @@ v1::StreamLossRequest HeaderOfElements(int64_t elements) {
 }
 
 void ExpectNothingHeld(RunningServer& server) {
-  EXPECT_TRUE(RunningServer::Eventually([&] {
-    return server.server().inflight_requests() == 0 &&
-           server.server().inflight_bytes() == 0;
-  }));
+  EXPECT_TRUE(server.WaitUntilIdle());
+  EXPECT_EQ(server.server().inflight_bytes(), 0);
 }
 
 TEST(StreamEnds, ACancelledStreamThatWasHalfComputedGivesEverythingBack) {
@@ -40,6 +38,7 @@ TEST(StreamEnds, ACancelledStreamThatWasHalfComputedGivesEverythingBack) {
   stream.context().TryCancel();
   EXPECT_EQ(stream.Finish().error_code(), StatusCode::CANCELLED);
   ExpectNothingHeld(server);
+  server.CountAll();
   EXPECT_EQ(server.Counter("lossd_requests_total", "CANCELLED"), 1);
 }
 
@@ -49,11 +48,14 @@ TEST(StreamEnds, ACancelledStreamThatDidNotReadGivesEverythingBack) {
   ASSERT_TRUE(stream.Write(HeaderOfElements(int64_t{1} << 40)));
   const v1::StreamLossRequest chunk =
       ChunkOf(SomeRequest(rpc::kWindowElements), 0, 1);
-  std::atomic<int> written{0};
+  constexpr int kWritten = 5;
+  absl::BlockingCounter to_write(kWritten);
   std::thread writer([&] {
-    while (stream.Write(chunk)) ++written;
+    for (int i = 0; stream.Write(chunk); ++i) {
+      if (i < kWritten) to_write.DecrementCount();
+    }
   });
-  ASSERT_TRUE(RunningServer::Eventually([&] { return written > 4; }));
+  to_write.Wait();
   stream.context().TryCancel();
   writer.join();
   EXPECT_EQ(stream.Finish().error_code(), StatusCode::CANCELLED);

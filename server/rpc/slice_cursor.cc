@@ -21,12 +21,7 @@ std::span<const uint8_t> SliceCursor::Chunk(uint64_t limit) {
           std::min<uint64_t>(slice.size() - offset_, limit)};
 }
 
-void SliceCursor::Advance(size_t count) {
-  offset_ += count;
-  left_ -= count;
-}
-
-bool SliceCursor::ReadVarint(uint64_t* value) {
+bool SliceCursor::ReadLongVarint(uint64_t* value) {
   *value = 0;
   for (int shift = 0; shift < 70; shift += 7) {
     const std::span<const uint8_t> chunk = Chunk(1);
@@ -65,14 +60,6 @@ void SliceCursor::Share(uint64_t count, std::vector<grpc::Slice>* out) {
     Advance(size);
     count -= size;
   }
-}
-
-void AppendVarint(uint64_t value, std::string* out) {
-  while (value >= 0x80) {
-    out->push_back(static_cast<char>((value & 0x7f) | 0x80));
-    value >>= 7;
-  }
-  out->push_back(static_cast<char>(value));
 }
 
 }  // namespace lossd::rpc

@@ -25,7 +25,17 @@ class SliceCursor {
   // A varint of at most ten bytes in its shortest form: what every writer
   // writes. False for anything else, also for an end within it; the cursor is
   // then of no more use.
-  bool ReadVarint(uint64_t* value);
+  bool ReadVarint(uint64_t* value) {
+    // Almost all are one byte.
+    if (left_ > 0 && offset_ < slices_[slice_].size()) {
+      *value = slices_[slice_].begin()[offset_];
+      if (*value < 0x80) {
+        Advance(1);
+        return true;
+      }
+    }
+    return ReadLongVarint(value);
+  }
 
   // Appends `count` bytes, at most left(), to `out`.
   void Copy(uint64_t count, std::string* out);
@@ -40,7 +50,11 @@ class SliceCursor {
   // The bytes of the current slice that are left, at most `limit`; not empty
   // unless left() or `limit` is 0.
   std::span<const uint8_t> Chunk(uint64_t limit);
-  void Advance(size_t count);
+  void Advance(size_t count) {
+    offset_ += count;
+    left_ -= count;
+  }
+  bool ReadLongVarint(uint64_t* value);
 
   std::span<const grpc::Slice> slices_;
   size_t slice_ = 0;
@@ -49,7 +63,13 @@ class SliceCursor {
 };
 
 // Appends a varint.
-void AppendVarint(uint64_t value, std::string* out);
+inline void AppendVarint(uint64_t value, std::string* out) {
+  while (value >= 0x80) {
+    out->push_back(static_cast<char>((value & 0x7f) | 0x80));
+    value >>= 7;
+  }
+  out->push_back(static_cast<char>(value));
+}
 
 }  // namespace lossd::rpc
 

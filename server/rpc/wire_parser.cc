@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <limits>
+#include <utility>
 
 #include "server/rpc/kept_memory.h"
 #include "server/rpc/slice_cursor.h"
@@ -78,6 +79,7 @@ void WireParser::Clear() {
   ClearForReuse(tensor_skeleton_);
   for (auto& pieces : pieces_) ClearForReuse(pieces);
   decoded_bytes_ = 0;
+  clear_ = true;
 }
 
 size_t WireParser::kept_bytes() const {
@@ -88,7 +90,10 @@ size_t WireParser::kept_bytes() const {
 }
 
 absl::Status WireParser::Parse(const grpc::ByteBuffer& buffer) {
-  Clear();
+  if (!std::exchange(clear_, false)) {
+    Clear();
+    clear_ = false;
+  }
   if (buffer.Valid() && !buffer.Dump(&slices_).ok()) {
     return absl::InvalidArgumentError(
         "request: the message cannot be decompressed");

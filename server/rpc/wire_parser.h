@@ -74,6 +74,7 @@ class WireParser {
   google::protobuf::Arena arena_;
   v1::ComputeLossRequest* request_ = nullptr;
   size_t decoded_bytes_ = 0;
+  bool clear_ = false;  // since the last Parse()
 
   std::vector<grpc::Slice> slices_;
   std::string skeleton_;

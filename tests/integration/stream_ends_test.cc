@@ -38,6 +38,7 @@ TEST(StreamEnds, ACancelledStreamThatWasHalfComputedGivesEverythingBack) {
   stream.context().TryCancel();
   EXPECT_EQ(stream.Finish().error_code(), StatusCode::CANCELLED);
   ExpectNothingHeld(server);
+  server.CountAll();
   EXPECT_EQ(server.Counter("lossd_requests_total", "CANCELLED"), 1);
 }
 
@@ -47,13 +48,14 @@ TEST(StreamEnds, ACancelledStreamThatDidNotReadGivesEverythingBack) {
   ASSERT_TRUE(stream.Write(HeaderOfElements(int64_t{1} << 40)));
   const v1::StreamLossRequest chunk =
       ChunkOf(SomeRequest(rpc::kWindowElements), 0, 1);
-  absl::BlockingCounter first_ones(5);
+  constexpr int kWritten = 5;
+  absl::BlockingCounter to_write(kWritten);
   std::thread writer([&] {
-    for (int written = 0; stream.Write(chunk); ++written) {
-      if (written < 5) first_ones.DecrementCount();
+    for (int i = 0; stream.Write(chunk); ++i) {
+      if (i < kWritten) to_write.DecrementCount();
     }
   });
-  first_ones.Wait();
+  to_write.Wait();
   stream.context().TryCancel();
   writer.join();
   EXPECT_EQ(stream.Finish().error_code(), StatusCode::CANCELLED);

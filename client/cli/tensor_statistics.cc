@@ -43,10 +43,8 @@ TensorStatistics Summarize(std::span<const T> elements, ValueOf value_of) {
 
 // All elements of a tensor of any floating-point type, for `read(elements,
 // value_of)` to go through.
-template <typename Read>
-auto ReadElements(client::ReceivedTensor& tensor, Read read)
-    -> absl::StatusOr<decltype(read(std::span<const double>(),
-                                    [](double value) { return value; }))> {
+template <typename Result, typename Read>
+absl::StatusOr<Result> ReadElements(client::ReceivedTensor& tensor, Read read) {
   const auto widen = [](auto element) { return double{element}; };
   if (tensor.dtype() == v1::DATA_TYPE_FLOAT32) {
     return read(*tensor.As<float>(), widen);
@@ -69,13 +67,15 @@ auto ReadElements(client::ReceivedTensor& tensor, Read read)
 }  // namespace
 
 absl::StatusOr<TensorStatistics> StatisticsOf(client::ReceivedTensor& tensor) {
-  return ReadElements(tensor, [](auto elements, auto value_of) {
-    return Summarize(elements, value_of);
-  });
+  return ReadElements<TensorStatistics>(tensor,
+                                        [](auto elements, auto value_of) {
+                                          return Summarize(elements, value_of);
+                                        });
 }
 
 absl::StatusOr<std::vector<double>> ElementsOf(client::ReceivedTensor& tensor) {
-  return ReadElements(tensor, [](auto elements, auto value_of) {
+  return ReadElements<std::vector<double>>(tensor, [](auto elements,
+                                                      auto value_of) {
     std::vector<double> values(elements.size());
     std::transform(elements.begin(), elements.end(), values.begin(), value_of);
     return values;

@@ -291,6 +291,8 @@ TEST_F(HeldRequest, IsComputedThoughItsRegionIsReleased) {
   PendingCall by_data(server_, SomeRequest(1000));
   ASSERT_TRUE(server_.Call(SomeRequest(1000), &expected).ok());
   ASSERT_TRUE(by_data.Wait().ok());
+  // Clients are answered before the server has let go of their requests.
+  ASSERT_TRUE(server_.WaitUntilIdle());
   std::thread held([&] { EXPECT_TRUE(server_.Call(request, &response).ok()); });
   EXPECT_TRUE(server_.WaitForTaken(1));
   EXPECT_TRUE(client_.Release(name_)->reply.has_released());

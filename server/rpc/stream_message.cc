@@ -51,7 +51,10 @@ bool StreamMessage::Walk() {
     if (tag.number != v1::StreamLossRequest::kChunkFieldNumber ||
         tag.type != kLength) {
       // A header takes the place of an earlier chunk.
-      if (tag.number == v1::StreamLossRequest::kHeaderFieldNumber) ForgetData();
+      if (tag.number == v1::StreamLossRequest::kHeaderFieldNumber &&
+          tag.type == kLength) {
+        ForgetData();
+      }
       if (!CopyField(cursor, tag, 0, &skeleton_)) return false;
       continue;
     }

@@ -95,6 +95,25 @@ TEST(StreamMessage, ReadsVarintsThatAreLongerThanNeedBe) {
   EXPECT_EQ(DataOf(message, Field::kLogits), "\x07");
 }
 
+// Field 1 is the header as a length-delimited field alone; of another type it
+// is an unknown field, which takes no chunk's place.
+TEST(StreamMessage, LeavesTheChunkBeforeAHeadersNumberOfAnotherType) {
+  v1::StreamLossRequest message;
+  message.mutable_chunk()->set_logits("1234");
+  const std::string bytes = message.SerializeAsString();
+  std::mt19937 random(3);
+  ExpectAsGenerated(bytes + std::string("\x0d"
+                                        "abcd",
+                                        5),
+                    random);  // fixed32
+  ExpectAsGenerated(bytes + std::string("\x09"
+                                        "abcdefgh",
+                                        9),
+                    random);
+  ExpectAsGenerated(bytes + std::string("\x08\x01", 2), random);
+  ExpectAsGenerated(bytes + std::string("\x0a\x00", 2), random);  // a header
+}
+
 TEST(StreamMessage, SharesTheMemoryOfTheBuffer) {
   v1::StreamLossRequest request;
   request.mutable_chunk()->set_logits(std::string(1000, 'x'));

@@ -74,9 +74,11 @@ class SharedMemory:
 
         Takes milliseconds, and longer for more: meant to be kept and used again. Raises
         LossdError beyond the server's limits (RESOURCE_EXHAUSTED) and without a server
-        (UNAVAILABLE).
+        (UNAVAILABLE); ValueError for a negative dimension.
         """
         kind = np.dtype(dtype)
+        if any(size < 0 for size in (shape if isinstance(shape, tuple) else (shape,))):
+            raise ValueError(f"shape: {shape} has a dimension below 0")
         count = math.prod(shape) if isinstance(shape, tuple) else int(shape)
         request = shared_memory_pb2.SharedMemoryRequest(
             register_region=shared_memory_pb2.RegisterRegion(

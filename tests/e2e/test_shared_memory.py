@@ -233,17 +233,10 @@ def test_a_forked_process_ends_no_memory(server: RunningServer, socket: str) -> 
     assert worker.returncode == 0
 
 
-@pytest.mark.parametrize("shape", [-1, (-1,), (-5, 3)])
-def test_a_negative_dimension_is_refused(
-    server: RunningServer, socket: str, shape: int | tuple[int, ...]
-) -> None:
-    assert server.address
-    with lossd.SharedMemory(socket) as memory, pytest.raises(ValueError, match="shape: .*-[15]"):
-        memory.allocate(shape, np.float32)
-
-
 def test_limits_are_resource_exhausted(server: RunningServer, socket: str) -> None:
     with lossd.SharedMemory(socket) as memory, lossd.SharedMemory(socket) as other:
+        with pytest.raises(ValueError, match="shape: .*-5"):
+            memory.allocate((-5, 3), np.float32)
         most = memory.allocate(LIMIT // 4, np.float32)
         for _ in range(3):
             with pytest.raises(lossd.LossdError) as raised:

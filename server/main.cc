@@ -42,14 +42,15 @@ void JoinLibraryLogs() {
 
 // Distributions build Abseil with its search for lock cycles, which takes a
 // lock of the whole process for each lock that gRPC or we take. It finds
-// defects in tests; a server pays 8 to 10 % of its small requests for it.
+// defects in tests; a server pays an eighth of its time for small requests for
+// it.
 void LeaveLockOrderToTests() {
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
 }
 
 // gRPC allocates a tensor in pieces of 64 KiB and frees them with the request.
 // glibc would give each free end of its heap back to the system at once, and
-// take it page by page for the next request: a fifth of the time of a million
+// take it page by page for the next request: a sixth of the time of a million
 // elements. At most this much is kept for each thread's heap.
 void KeepFreedMemory() { mallopt(M_TRIM_THRESHOLD, 64 << 20); }
 

@@ -1,5 +1,8 @@
 #include "server/rpc/field_writer.h"
 
+#include <google/protobuf/duration.pb.h>
+
+#include <algorithm>
 #include <array>
 #include <bit>
 
@@ -32,6 +35,17 @@ void FieldWriter::PackedVarints(uint32_t number,
   if (values.empty()) return;
   Message(number, 0, [&] {
     for (const uint64_t value : values) AppendVarint(value, out_);
+  });
+}
+
+void FieldWriter::Duration(uint32_t number, absl::Duration value) {
+  using google::protobuf::Duration;
+  value = std::max(value, absl::ZeroDuration());
+  Message(number, 0, [&] {
+    const int64_t seconds = absl::IDivDuration(value, absl::Seconds(1), &value);
+    Varint(Duration::kSecondsFieldNumber, static_cast<uint64_t>(seconds));
+    Varint(Duration::kNanosFieldNumber,
+           static_cast<uint64_t>(absl::ToInt64Nanoseconds(value)));
   });
 }
 

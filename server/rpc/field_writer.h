@@ -9,6 +9,7 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "server/rpc/wire_walk.h"
 
 namespace lossd::rpc {
@@ -24,6 +25,8 @@ class FieldWriter {
   void Double(uint32_t number, double value);  // -0.0 is not the default
   void Bytes(uint32_t number, absl::string_view value);
   void PackedVarints(uint32_t number, std::span<const uint64_t> values);
+  // A google.protobuf.Duration, also one of 0; a negative one is 0.
+  void Duration(uint32_t number, absl::Duration value);
 
   // A message, also an empty one, whose fields `write` appends through this
   // writer. `more` bytes, which somebody else appends behind, belong to it too.

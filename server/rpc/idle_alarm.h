@@ -27,9 +27,8 @@ class IdleAlarm {
   // Something has happened.
   void Touch() { last_ = clock_->Now(); }
 
-  // The tag has come. True: nothing has happened for the limit. Either way it
-  // is on again.
-  // `excused`: it is not, however late it is.
+  // The tag has come. True: nothing has happened for the limit, and nothing
+  // excuses that. Either way it is on again.
   bool OnTag(bool excused = false);
 
   // The tag comes soon, if it is out; Drop() is for that one.

@@ -1,13 +1,12 @@
 #include "server/rpc/status.h"
 
 #include <google/protobuf/any.pb.h>
-#include <google/protobuf/duration.pb.h>
 
 #include <string>
 
 #include "absl/strings/str_cat.h"
 #include "server/observability/log.h"
-#include "server/rpc/slice_cursor.h"
+#include "server/rpc/field_writer.h"
 
 namespace lossd::rpc {
 namespace {
@@ -39,32 +38,20 @@ std::string CutMessage(absl::string_view message) {
   return absl::StrCat(message.substr(0, kMaxMessageBytes), "...");
 }
 
-void AppendLengthField(uint32_t number, const std::string& bytes,
-                       std::string* out) {
-  AppendVarint(number << 3 | 2, out);
-  AppendVarint(bytes.size(), out);
-  out->append(bytes);
-}
-
 // google.rpc.Status { int32 code = 1; string message = 2; repeated Any details
 // = 3; } with one google.rpc.RetryInfo { Duration retry_delay = 1; }. The
 // distribution has no header for the two, and they are three fields, so they
 // are written by hand.
 std::string RetryDetails(const grpc::Status& status,
                          absl::Duration retry_after) {
-  google::protobuf::Duration delay;
-  const int64_t seconds =
-      absl::IDivDuration(retry_after, absl::Seconds(1), &retry_after);
-  delay.set_seconds(seconds);
-  delay.set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(retry_after)));
   google::protobuf::Any any;
   any.set_type_url("type.googleapis.com/google.rpc.RetryInfo");
-  AppendLengthField(1, delay.SerializeAsString(), any.mutable_value());
+  FieldWriter(any.mutable_value()).Duration(1, retry_after);
   std::string details;
-  AppendVarint(1 << 3, &details);
-  AppendVarint(static_cast<uint64_t>(status.error_code()), &details);
-  AppendLengthField(2, status.error_message(), &details);
-  AppendLengthField(3, any.SerializeAsString(), &details);
+  FieldWriter fields(&details);
+  fields.Varint(1, static_cast<uint64_t>(status.error_code()));
+  fields.Bytes(2, status.error_message());
+  fields.Bytes(3, any.SerializeAsString());
   return details;
 }
 

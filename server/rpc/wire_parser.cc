@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <limits>
-#include <utility>
 
 #include "server/rpc/kept_memory.h"
 #include "server/rpc/slice_cursor.h"
@@ -90,10 +89,8 @@ size_t WireParser::kept_bytes() const {
 }
 
 absl::Status WireParser::Parse(const grpc::ByteBuffer& buffer) {
-  if (!std::exchange(clear_, false)) {
-    Clear();
-    clear_ = false;
-  }
+  if (!clear_) Clear();
+  clear_ = false;
   if (buffer.Valid() && !buffer.Dump(&slices_).ok()) {
     return absl::InvalidArgumentError(
         "request: the message cannot be decompressed");

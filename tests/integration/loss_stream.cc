@@ -122,6 +122,13 @@ v1::StreamLossRequest HeaderOf(const v1::ComputeLossRequest& request) {
   return message;
 }
 
+v1::StreamLossRequest HeaderOfElements(int64_t elements) {
+  v1::StreamLossRequest message = HeaderOf(SomeRequest(1));
+  message.mutable_header()->set_shape(0, elements);
+  message.mutable_header()->clear_targets_shape();
+  return message;
+}
+
 v1::StreamLossRequest ChunkOf(const v1::ComputeLossRequest& request,
                               double from, double to) {
   v1::StreamLossRequest message;

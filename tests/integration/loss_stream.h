@@ -67,6 +67,9 @@ class OpenStream {
 // elements as the logits comes in chunks, the rest in the header.
 v1::StreamLossRequest HeaderOf(const v1::ComputeLossRequest& request);
 
+// The header of a stream of so many float32 logits and targets.
+v1::StreamLossRequest HeaderOfElements(int64_t elements);
+
 // A chunk that holds bytes [from, to) of each tensor that comes in chunks,
 // given as a part of the whole.
 v1::StreamLossRequest ChunkOf(const v1::ComputeLossRequest& request,

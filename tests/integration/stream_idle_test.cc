@@ -19,13 +19,6 @@ namespace {
 using grpc::StatusCode;
 using testing::HasSubstr;
 
-v1::StreamLossRequest HeaderOfElements(int64_t elements) {
-  v1::StreamLossRequest message = HeaderOf(SomeRequest(1));
-  message.mutable_header()->set_shape(0, elements);
-  message.mutable_header()->clear_targets_shape();
-  return message;
-}
-
 TEST(StreamIdle, AServerEndsAStreamThatSendsNothing) {
   Config config;
   config.stream_idle_timeout = absl::Milliseconds(20);

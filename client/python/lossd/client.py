@@ -82,8 +82,9 @@ class Client:
         sent.
         """
         timeout = arguments.seconds("timeout", timeout)
-        sent = streaming.sent_bytes(logits, targets, dict(options), self._shared_memory)
-        if sent > self._stream_above_bytes:
+        if streaming.sends_more_than(
+            self._stream_above_bytes, logits, targets, dict(options), self._shared_memory
+        ):
             stream = streaming.LossStream(logits, targets, **options)
             return self._run(stream, timeout)
         request = conversion.to_request(logits, targets, memory=self._shared_memory, **options)

@@ -77,9 +77,10 @@ class SharedMemory:
         (UNAVAILABLE); ValueError for a negative dimension.
         """
         kind = np.dtype(dtype)
-        if any(size < 0 for size in (shape if isinstance(shape, tuple) else (shape,))):
+        dimensions = shape if isinstance(shape, tuple) else (shape,)
+        if min(dimensions, default=0) < 0:
             raise ValueError(f"shape: {shape} has a dimension below 0")
-        count = math.prod(shape) if isinstance(shape, tuple) else int(shape)
+        count = math.prod(dimensions)
         request = shared_memory_pb2.SharedMemoryRequest(
             register_region=shared_memory_pb2.RegisterRegion(
                 byte_size=max(1, count * kind.itemsize)

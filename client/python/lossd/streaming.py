@@ -34,26 +34,33 @@ _BITS = {
 }
 
 
-def sent_bytes(
-    logits: ArrayLike, targets: Targets, options: dict[str, Any], memory: SharedMemory | None
-) -> int:
-    """What the tensors take on the wire, about.
+def sends_more_than(
+    limit: int,
+    logits: ArrayLike,
+    targets: Targets,
+    options: dict[str, Any],
+    memory: SharedMemory | None,
+) -> bool:
+    """Whether the tensors take more bytes than `limit` on the wire, about.
 
     Lists of numbers, which are never large, count as 0, as does what `memory` holds.
     """
     operands = (options.get(name) for name in ("weights", "pos_weight", "upstream_gradient"))
     packed = len(targets.packed) if isinstance(targets, Bits) else 0
-    arrays = [array for array in (logits, targets, *operands) if array is not None]
-    return packed + sum(_bytes_of(array, memory) for array in arrays)
+    arrays: list[Any] = [logits, targets, *operands]
+    sizes = [(array, _bytes_of(array)) for array in arrays]
+    if packed + sum(size for _, size in sizes) <= limit:
+        return False  # most calls: where their tensors lie is looked up once, in conversion
+    if memory is None:
+        return True
+    sent = (size for array, size in sizes if size > 0 and not conversion.lies_in(array, memory))
+    return packed + sum(sent) > limit
 
 
-def _bytes_of(array: Any, memory: SharedMemory | None) -> int:
+def _bytes_of(array: Any) -> int:
     if hasattr(array, "element_size"):  # PyTorch's, old and new
-        size = int(array.element_size() * array.nelement())
-    else:
-        size = int(getattr(array, "nbytes", 0))
-    shared = memory is not None and size > 0 and conversion.lies_in(array, memory)
-    return 0 if shared else size
+        return int(array.element_size() * array.nelement())
+    return int(getattr(array, "nbytes", 0))
 
 
 def _byte_size(data_type: Any, elements: int) -> int:

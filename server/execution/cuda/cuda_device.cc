@@ -23,6 +23,9 @@ bool IsRecoverable(cudaError_t error) {
     case cudaErrorInvalidResourceHandle:
     case cudaErrorLaunchOutOfResources:
     case cudaErrorNotReady:
+    case cudaErrorNotSupported:
+    case cudaErrorHostMemoryAlreadyRegistered:
+    case cudaErrorHostMemoryNotRegistered:
       return true;
     default:
       return false;

@@ -386,18 +386,6 @@ TEST_F(CudaExecutorTest, TellsOnceThatNoDeviceIsLeft) {
     EXPECT_NE(task.answer.backend.substr(0, 5), "cuda/");
 }
 
-TEST_F(CudaExecutorTest, AShortageIsNotALoss) {
-  Build(1, 1, 1);
-  devices_[0]->FailCall(DeviceCall::kAllocateDevice, 0,
-                        absl::ResourceExhaustedError("asked for"));
-  for (int k = 0; k < 3; ++k) Enqueue(500);
-  RunAll();
-  ExpectAllRight();
-  EXPECT_NE(tasks_[0].answer.backend, "cuda/0");
-  EXPECT_EQ(tasks_[2].answer.backend, "cuda/0");
-  EXPECT_EQ(none_left_, 0);
-}
-
 TEST_F(CudaExecutorTest, GivesEverythingBackToTheDevice) {
   Build(1, 3, 2);
   executor_->Start(*batcher_);

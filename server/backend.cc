@@ -8,7 +8,6 @@
 #include "kernels/cpu/cpu_kernel.h"
 #include "server/execution/cpu_executor.h"
 #include "server/execution/cuda/cuda_executor.h"
-#include "server/execution/cuda/open.h"
 
 namespace lossd {
 
@@ -17,35 +16,50 @@ int CpuThreads(const Config& config) {
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
-absl::StatusOr<BackendChoice> ChooseBackend(const Config& config) {
+namespace {
+
+absl::StatusOr<std::unique_ptr<execution::cuda::SlotPool>> MakeSlots(
+    const Config& config, const DeviceOpener& open) {
+  auto devices = open(config.cuda_devices);
+  if (!devices.ok()) return devices.status();
+  execution::cuda::SlotPoolOptions options;
+  options.slots_per_device = config.cuda_streams;
+  options.max_pinned_bytes = static_cast<uint64_t>(config.max_pinned_bytes);
+  // Those that were asked for by their numbers must all work.
+  options.need_every_device = !config.cuda_devices.empty();
+  return execution::cuda::SlotPool::Create(*std::move(devices), options);
+}
+
+}  // namespace
+
+absl::StatusOr<BackendChoice> ChooseBackend(const Config& config,
+                                            const DeviceOpener& open) {
   BackendChoice choice;
   choice.executors = CpuThreads(config);
   if (config.backend != Backend::kCpu) {
-    auto devices = execution::cuda::OpenDevices(config.cuda_devices);
-    if (devices.ok()) {
-      choice.devices = *std::move(devices);
+    auto slots = MakeSlots(config, open);
+    if (slots.ok()) {
+      choice.slots = *std::move(slots);
+      choice.executors = choice.slots->free_slots();
+      for (const std::string_view name : choice.slots->device_names()) {
+        choice.names.emplace_back(name);
+      }
     } else if (config.backend == Backend::kCuda) {
       return absl::Status(
-          devices.status().code(),
-          absl::StrCat("--backend=cuda: ", devices.status().message()));
+          slots.status().code(),
+          absl::StrCat("--backend=cuda: ", slots.status().message()));
     } else {
-      choice.why_cpu = std::string(devices.status().message());
+      choice.why_cpu = std::string(slots.status().message());
     }
   }
-  for (const auto& device : choice.devices)
-    choice.names.emplace_back(device->name());
   choice.names.push_back("cpu/" +
                          std::string(kernels::cpu::BestInstructionSet().name));
-  if (!choice.devices.empty()) {
-    choice.executors =
-        config.cuda_streams * static_cast<int>(choice.devices.size());
-  }
   return choice;
 }
 
 batching::BatcherOptions BatcherOptionsFor(const Config& config,
                                            const BackendChoice& choice) {
-  const bool on_cpu = choice.devices.empty();
+  const bool on_cpu = choice.slots == nullptr;
   batching::BatcherOptions options;
   options.max_batch_requests = config.max_batch_requests;
   options.max_batch_elements = config.max_batch_elements;
@@ -57,20 +71,18 @@ batching::BatcherOptions BatcherOptionsFor(const Config& config,
   return options;
 }
 
-absl::StatusOr<Executors> MakeExecutors(const Config& config,
-                                        BackendChoice& choice,
-                                        observability::Metrics* metrics,
-                                        const Clock* clock) {
+Executors MakeExecutors(const Config& config, BackendChoice& choice,
+                        observability::Metrics* metrics, const Clock* clock,
+                        std::function<void()> on_none_left) {
   Executors executors;
   execution::CpuExecutorOptions cpu;
   cpu.threads = CpuThreads(config);
   executors.cpu = std::make_unique<execution::CpuExecutor>(cpu, metrics, clock);
-  if (choice.devices.empty()) return executors;
-  auto cuda = execution::cuda::CudaExecutor::Create(
-      {.slots_per_device = config.cuda_streams}, std::move(choice.devices),
-      *executors.cpu, metrics, clock);
-  if (!cuda.ok()) return cuda.status();
-  executors.cuda = *std::move(cuda);
+  if (choice.slots == nullptr) return executors;
+  if (config.backend != Backend::kCuda) on_none_left = nullptr;
+  executors.cuda = std::make_unique<execution::cuda::CudaExecutor>(
+      std::move(choice.slots), *executors.cpu, metrics, clock,
+      std::move(on_none_left));
   return executors;
 }
 

@@ -2,7 +2,9 @@
 #ifndef LOSSD_SERVER_BACKEND_H_
 #define LOSSD_SERVER_BACKEND_H_
 
+#include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -11,6 +13,7 @@
 #include "server/batching/options.h"
 #include "server/config.h"
 #include "server/execution/cuda/device.h"
+#include "server/execution/cuda/slot_pool.h"
 #include "server/execution/executor.h"
 #include "server/observability/metrics.h"
 
@@ -23,16 +26,23 @@ int CpuThreads(const Config& config);
 // metrics name it, and the batcher feeds as many executors as it has.
 struct BackendChoice {
   std::vector<std::string> names;  // first choice first
-  std::vector<std::unique_ptr<execution::cuda::Device>>
-      devices;          // none: the CPU
+  // Of the devices that are used; null: the CPU.
+  std::unique_ptr<execution::cuda::SlotPool> slots;
   std::string why_cpu;  // why --backend=auto found no device; else empty
   int executors = 1;    // batches that it computes at once
 };
 
+// execution::cuda::OpenDevices(), or a test's.
+using DeviceOpener = std::function<
+    absl::StatusOr<std::vector<std::unique_ptr<execution::cuda::Device>>>(
+        std::span<const int> ids)>;
+
 // --backend=auto without a usable device is the CPU, and `why_cpu` says why.
 // UNAVAILABLE, UNIMPLEMENTED or INVALID_ARGUMENT for a --backend=cuda that this
-// machine or this build cannot have.
-absl::StatusOr<BackendChoice> ChooseBackend(const Config& config);
+// machine or this build cannot have; RESOURCE_EXHAUSTED and others where a
+// device does not get what it needs.
+absl::StatusOr<BackendChoice> ChooseBackend(const Config& config,
+                                            const DeviceOpener& open);
 
 // How the batcher feeds that choice.
 batching::BatcherOptions BatcherOptionsFor(const Config& config,
@@ -46,12 +56,14 @@ struct Executors {
   execution::Executor& first() const { return cuda ? *cuda : *cpu; }
 };
 
-// Takes the devices of `choice`. `metrics` and `clock` are borrowed. Fails
-// where a device has no room for its slots.
-absl::StatusOr<Executors> MakeExecutors(const Config& config,
-                                        BackendChoice& choice,
-                                        observability::Metrics* metrics,
-                                        const Clock* clock);
+// Takes the slots of `choice`. `metrics` and `clock` are borrowed.
+// `on_none_left` is called once, on an executor's thread, when all devices of
+// --backend=cuda are lost: what was accepted is computed by the CPU, but this
+// is no longer the server that was asked for. --backend=auto goes on with the
+// CPU.
+Executors MakeExecutors(const Config& config, BackendChoice& choice,
+                        observability::Metrics* metrics, const Clock* clock,
+                        std::function<void()> on_none_left);
 
 }  // namespace lossd
 

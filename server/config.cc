@@ -56,6 +56,7 @@ absl::Status CheckNumbers(const Config& config) {
   constexpr int64_t kMaxMessage = std::numeric_limits<int32_t>::max();
   const absl::Status checks[] = {
       CheckRange("cuda_streams", config.cuda_streams, 1, 64),
+      CheckRange("max_pinned_bytes", config.max_pinned_bytes, 1 << 20),
       CheckRange("cpu_threads", config.cpu_threads, 0, kMaxThreads),
       CheckRange("rpc_threads", config.rpc_threads, 0, kMaxThreads),
       CheckRange("max_batch_requests", config.max_batch_requests, 1),

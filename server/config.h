@@ -26,6 +26,9 @@ struct Config {
   std::vector<int> cuda_devices;  // empty: all
   int cuda_streams =
       4;  // copies in, compute and copies out overlap, and one spare
+  // Of each device. Two batches of the largest message, or hundreds of usual
+  // ones.
+  int64_t max_pinned_bytes = int64_t{1} << 30;
   int cpu_threads = 0;  // 0: as many as the machine runs at once
   // 0: one for two cores, at least 1 and at most 4. They carry bytes; two that
   // serve one connection get into each other's way.

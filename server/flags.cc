@@ -28,6 +28,9 @@ ABSL_FLAG(std::vector<std::string>, cuda_devices, {},
           "device numbers; empty: all");
 ABSL_FLAG(int, cuda_streams, Config().cuda_streams,
           "batches in flight per CUDA device");
+ABSL_FLAG(int64_t, max_pinned_bytes, Config().max_pinned_bytes,
+          "host memory pinned for each CUDA device; requests that need more "
+          "are computed by the CPU");
 ABSL_FLAG(int, cpu_threads, Config().cpu_threads,
           "threads that compute; 0: one per core");
 ABSL_FLAG(int, rpc_threads, Config().rpc_threads,
@@ -243,6 +246,7 @@ void ReadPlainFlags(Config* config) {
   config->unix_socket = absl::GetFlag(FLAGS_unix_socket);
   config->metrics_listen = absl::GetFlag(FLAGS_metrics_listen);
   config->cuda_streams = absl::GetFlag(FLAGS_cuda_streams);
+  config->max_pinned_bytes = absl::GetFlag(FLAGS_max_pinned_bytes);
   config->cpu_threads = absl::GetFlag(FLAGS_cpu_threads);
   config->rpc_threads = absl::GetFlag(FLAGS_rpc_threads);
   config->max_batch_requests = absl::GetFlag(FLAGS_max_batch_requests);

@@ -72,10 +72,11 @@ v1::GetServerInfoResponse InfoOf(const Config& config,
 
 Server::Server(const Config& config) : config_(config) {}
 
-absl::StatusOr<std::unique_ptr<Server>> Server::Create(const Config& config) {
+absl::StatusOr<std::unique_ptr<Server>> Server::Create(
+    const Config& config, const DeviceOpener& open_devices) {
   if (absl::Status s = ValidateConfig(config); !s.ok()) return s;
   std::unique_ptr<Server> server(new Server(config));
-  if (absl::Status s = server->BuildParts(); !s.ok()) return s;
+  if (absl::Status s = server->BuildParts(open_devices); !s.ok()) return s;
   if (absl::Status s = server->ServeRegions(); !s.ok()) return s;
   if (absl::Status s = server->Listen(); !s.ok()) return s;
   // Only now: a server that cannot start says one line, which is why it cannot.
@@ -87,11 +88,11 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Create(const Config& config) {
   return server;
 }
 
-absl::Status Server::BuildParts() {
+absl::Status Server::BuildParts(const DeviceOpener& open_devices) {
   absl::StatusOr<std::vector<std::string>> tokens =
       LoadTokens(config_.token_file);
   if (!tokens.ok()) return tokens.status();
-  absl::StatusOr<BackendChoice> choice = ChooseBackend(config_);
+  absl::StatusOr<BackendChoice> choice = ChooseBackend(config_, open_devices);
   if (!choice.ok()) return choice.status();
   why_cpu_ = choice->why_cpu;
   buffers_ = std::make_shared<BufferPool>(static_cast<size_t>(
@@ -104,9 +105,8 @@ absl::Status Server::BuildParts() {
   admission_ = std::make_unique<admission::AdmissionController>(budgets);
   batcher_ = std::make_unique<batching::Batcher>(
       BatcherOptionsFor(config_, *choice), &clock_);
-  auto executors = MakeExecutors(config_, *choice, metrics_.get(), &clock_);
-  if (!executors.ok()) return executors.status();
-  executors_ = *std::move(executors);
+  executors_ = MakeExecutors(config_, *choice, metrics_.get(), &clock_,
+                             [this] { BeginDrain(); });
   shared_memory::RegionLimits limits;
   limits.max_bytes = config_.max_shared_memory_bytes;
   limits.max_bytes_per_connection =
@@ -202,10 +202,11 @@ absl::Status Server::Listen() {
 }
 
 void Server::StartThreads() {
+  // Before anything is computed: whoever loses the last device says otherwise.
+  health_service_.SetServing(true);
   executors_.first().Start(*batcher_);
   for (auto& thread : rpc_threads_) thread->Start();
   running_ = true;
-  health_service_.SetServing(true);
 }
 
 void Server::BeginDrain() {

@@ -17,6 +17,7 @@
 #include "server/base/clock.h"
 #include "server/batching/batcher.h"
 #include "server/config.h"
+#include "server/execution/cuda/open.h"
 #include "server/execution/executor.h"
 #include "server/observability/exposer.h"
 #include "server/observability/metrics.h"
@@ -38,7 +39,10 @@ class Server {
   //   INVALID_ARGUMENT  the config makes no sense
   //   UNAVAILABLE       an address cannot be bound: a port in use
   //   others            the backend that was asked for is not there
-  static absl::StatusOr<std::unique_ptr<Server>> Create(const Config& config);
+  // `open_devices` is another for tests.
+  static absl::StatusOr<std::unique_ptr<Server>> Create(
+      const Config& config,
+      const DeviceOpener& open_devices = &execution::cuda::OpenDevices);
 
   // Shuts down at once if nobody did before.
   ~Server();
@@ -57,7 +61,8 @@ class Server {
   bool Shutdown(absl::Duration drain_timeout);
 
   // Its first step alone, which goes on serving what was accepted: when this
-  // has returned, health is NOT_SERVING and new requests are UNAVAILABLE.
+  // has returned, health is NOT_SERVING and new requests are UNAVAILABLE. Also
+  // what happens when --backend=cuda has lost its last device.
   void BeginDrain();
 
   int64_t inflight_requests() const { return admission_->inflight_requests(); }
@@ -71,7 +76,7 @@ class Server {
 
  private:
   explicit Server(const Config& config);
-  absl::Status BuildParts();
+  absl::Status BuildParts(const DeviceOpener& open_devices);
   absl::Status ServeRegions();
   absl::Status Listen();
   void StartThreads();

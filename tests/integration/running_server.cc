@@ -25,9 +25,11 @@ Config OnAnyPort(Config config) {
 
 }  // namespace
 
-RunningServer::RunningServer(const Config& config)
+RunningServer::RunningServer(const Config& config,
+                             const DeviceOpener& open_devices)
     : config_(OnAnyPort(config)) {
-  absl::StatusOr<std::unique_ptr<Server>> server = Server::Create(config_);
+  absl::StatusOr<std::unique_ptr<Server>> server =
+      Server::Create(config_, open_devices);
   if (!server.ok()) {
     std::cerr << server.status() << "\n";
     std::abort();

@@ -19,7 +19,9 @@ namespace lossd {
 // start.
 class RunningServer {
  public:
-  explicit RunningServer(const Config& config = Config());
+  explicit RunningServer(
+      const Config& config = Config(),
+      const DeviceOpener& open_devices = &execution::cuda::OpenDevices);
   // Everything has come back by then: permits and bytes.
   ~RunningServer();
 

@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "absl/strings/str_cat.h"
+#include "tests/integration/raw_stream.h"
 #include "tests/integration/running_server.h"
 
 namespace lossd {
@@ -14,62 +15,6 @@ namespace {
 
 using grpc::StatusCode;
 using testing::HasSubstr;
-
-// A stream of raw messages, for services whose generated code is not installed.
-class RawStream {
- public:
-  RawStream(const RunningServer& server, const std::string& method,
-            const std::string& request)
-      : stub_(server.channel()) {
-    context_.set_deadline(std::chrono::system_clock::now() +
-                          std::chrono::seconds(20));
-    call_ = stub_.PrepareCall(&context_, method, &queue_);
-    call_->StartCall(nullptr);
-    Next();
-    const grpc::Slice slice(request);
-    call_->WriteLast(grpc::ByteBuffer(&slice, 1), grpc::WriteOptions(),
-                     nullptr);
-    Next();
-  }
-  ~RawStream() {
-    context_.TryCancel();
-    grpc::Status status;
-    call_->Finish(&status, nullptr);
-    Next();
-    queue_.Shutdown();
-    EXPECT_FALSE(Next());
-  }
-  // The next message; "end" if there is none.
-  std::string Read() {
-    grpc::ByteBuffer buffer;
-    call_->Read(&buffer, nullptr);
-    if (!Next()) return "end";
-    grpc::Slice flat;
-    EXPECT_TRUE(buffer.DumpToSingleSlice(&flat).ok());
-    return std::string(reinterpret_cast<const char*>(flat.begin()),
-                       flat.size());
-  }
-
- private:
-  bool Next() {
-    void* tag;
-    bool ok = false;
-    return queue_.Next(&tag, &ok) && ok;
-  }
-  grpc::CompletionQueue queue_;
-  grpc::ClientContext context_;
-  grpc::GenericStub stub_;
-  std::unique_ptr<grpc::GenericClientAsyncReaderWriter> call_;
-};
-
-// HealthCheckRequest and -Response: field 1 is the service, field 1 is the
-// status.
-const std::string kServing = "\x08\x01";
-const std::string kNotServing = "\x08\x02";
-std::string HealthRequest(const std::string& service) {
-  if (service.empty()) return "";
-  return std::string("\x0a") + static_cast<char>(service.size()) + service;
-}
 
 TEST(Health, ChecksTheServerAndTheService) {
   RunningServer server;

@@ -122,6 +122,7 @@ TEST_F(Flags, WhatMakesNoSenseIsSaidInOneLine) {
            {"--metrics_listen=", "--metrics_listen="},
            {"--backend=tpu", "--backend=tpu"},
            {"--cuda_devices=one", "one"},
+           {"--max_pinned_bytes=1000", "--max_pinned_bytes=1000"},
            {"--log_format=xml", "--log_format=xml"},
            {"--tls_cert=/dev/null", "--tls_key"},
            {"--tls_client_ca=/dev/null", "--tls_client_ca"},

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "kernels/cuda/launcher.h"
+#include "server/execution/cuda/numa.h"
 #include "server/execution/cuda/open.h"
 
 namespace lossd::execution::cuda {
@@ -22,6 +23,9 @@ bool IsRecoverable(cudaError_t error) {
     case cudaErrorInvalidResourceHandle:
     case cudaErrorLaunchOutOfResources:
     case cudaErrorNotReady:
+    case cudaErrorNotSupported:
+    case cudaErrorHostMemoryAlreadyRegistered:
+    case cudaErrorHostMemoryNotRegistered:
       return true;
     default:
       return false;
@@ -55,22 +59,39 @@ class CudaDevice final : public Device {
 
   // Whether the device answers and this build has code for it.
   absl::Status Probe() {
+    char bus_id[kBusIdSize] = "";
+    absl::Status status = Call("cudaDeviceGetPCIBusId", [&] {
+      return cudaDeviceGetPCIBusId(bus_id, kBusIdSize, id_);
+    });
+    if (!status.ok()) return status;
+    node_ = NodeOfPciDevice(bus_id);
     return Call("loading the kernel", [] {
       return static_cast<cudaError_t>(kernels::cuda::LoadKernel());
     });
   }
 
+  // Our own pages, pinned afterwards: cudaHostAlloc() does not say which node
+  // it takes its pages from.
   absl::StatusOr<PinnedMemory> AllocatePinned(size_t bytes) override {
-    void* data = nullptr;
-    absl::Status status = Call("cudaHostAlloc", [&] {
-      return cudaHostAlloc(&data, bytes, cudaHostAllocDefault);
+    auto mapped = MapOnNode(bytes, node_);
+    if (!mapped.ok()) return mapped.status();
+    absl::Status status = Call("cudaHostRegister", [&] {
+      return cudaHostRegister(mapped->data(), bytes, cudaHostRegisterDefault);
     });
-    if (!status.ok()) return status;
-    return PinnedMemory{static_cast<std::byte*>(data), bytes};
+    if (!status.ok()) {
+      Unmap(*mapped);
+      return status;
+    }
+    return PinnedMemory{mapped->data(), bytes};
   }
+  // Memory that a lost device does not let go of stays mapped: it may still
+  // write there.
   absl::Status FreePinned(PinnedMemory memory) override {
     if (memory.data == nullptr) return absl::OkStatus();
-    return Call("cudaFreeHost", [&] { return cudaFreeHost(memory.data); });
+    absl::Status status = Call("cudaHostUnregister",
+                               [&] { return cudaHostUnregister(memory.data); });
+    if (status.ok()) Unmap({memory.data, memory.size});
+    return status;
   }
   absl::StatusOr<DeviceMemory> AllocateDevice(size_t bytes) override {
     void* address = nullptr;
@@ -159,8 +180,11 @@ class CudaDevice final : public Device {
     return ToStatus(function(), what);
   }
 
+  static constexpr int kBusIdSize = 32;  // "0000:3B:00.0" and room
+
   const int id_;
   const std::string name_;
+  int node_ = kAnyNode;  // constant after Probe()
 };
 
 absl::StatusOr<int> CountDevices() {

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cstdint>
 #include <optional>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -27,56 +29,63 @@ void CountOnTheCpu(Task& task) {
   BeginComputing(task);
 }
 
-kernels::cuda::BatchLayout LayOut(const Batch& batch) {
-  std::vector<kernels::cuda::BatchItem> items;
+void CountAsNeeded(const Batch& batch) {
   for (const Portion& portion : batch.portions) {
+    assert(portion.block_count == portion.task->partials.size());
+    if (portion.task->phase == Task::Phase::kCounting) {
+      CountOnTheCpu(*portion.task);
+    }
+  }
+}
+
+kernels::cuda::BatchLayout LayOut(std::span<const Portion> portions) {
+  std::vector<kernels::cuda::BatchItem> items;
+  for (const Portion& portion : portions) {
     items.push_back({&portion.task->segment, portion.task->gradient_scale});
   }
   return kernels::cuda::BatchLayout(items);
 }
 
+void TakeResults(const kernels::cuda::BatchLayout& layout,
+                 std::span<const Portion> portions, const std::byte* output) {
+  for (size_t k = 0; k < portions.size(); ++k) {
+    const auto partials = layout.Partials(k, output);
+    std::copy(partials.begin(), partials.end(),
+              portions[k].task->partials.begin());
+    layout.CopyResults(k, output);
+  }
+}
+
+int64_t ElementsOf(std::span<const Portion> portions) {
+  uint64_t elements = 0;
+  for (const Portion& portion : portions) {
+    elements += portion.task->segment.element_count;
+  }
+  return static_cast<int64_t>(elements);
+}
+
+// Less of it may go.
+bool IsTooMuch(const absl::Status& status) {
+  return absl::IsResourceExhausted(status) || absl::IsOutOfRange(status);
+}
+
 }  // namespace
 
-CudaExecutor::CudaExecutor(const CudaExecutorOptions& options,
-                           Executor& fallback, observability::Metrics* metrics,
-                           const Clock* clock)
-    : options_(options),
+CudaExecutor::CudaExecutor(std::unique_ptr<SlotPool> slots, Executor& fallback,
+                           observability::Metrics* metrics, const Clock* clock,
+                           std::function<void()> on_none_left)
+    : slots_(std::move(slots)),
       fallback_(fallback),
       metrics_(metrics),
-      clock_(clock) {}
+      clock_(clock),
+      on_none_left_(std::move(on_none_left)) {}
 
 CudaExecutor::~CudaExecutor() { assert(threads_.empty()); }
 
-absl::StatusOr<std::unique_ptr<CudaExecutor>> CudaExecutor::Create(
-    const CudaExecutorOptions& options,
-    std::vector<std::unique_ptr<Device>> devices, Executor& fallback,
-    observability::Metrics* metrics, const Clock* clock) {
-  std::unique_ptr<CudaExecutor> executor(
-      new CudaExecutor(options, fallback, metrics, clock));
-  for (std::unique_ptr<Device>& device : devices) {
-    auto slots = SlotPool::Create(*device, options.slots_per_device);
-    if (!slots.ok()) return std::move(slots).status();
-    auto unit = std::make_unique<Unit>();
-    unit->device = std::move(device);
-    unit->slots = *std::move(slots);
-    executor->units_.push_back(std::move(unit));
-  }
-  return executor;
-}
-
-int CudaExecutor::concurrency() const {
-  return options_.slots_per_device * static_cast<int>(units_.size());
-}
-
 void CudaExecutor::Start(batching::Batcher& batcher) {
-  for (const std::unique_ptr<Unit>& unit : units_) {
-    for (int k = 0; k < options_.slots_per_device; ++k) {
-      threads_.emplace_back([this, &batcher, at = unit.get()] {
-        while (std::optional<Batch> batch = batcher.Take()) {
-          RunOn(*at, *std::move(batch));
-        }
-      });
-    }
+  const int threads = slots_->free_slots();
+  for (int k = 0; k < threads; ++k) {
+    threads_.emplace_back([this, &batcher] { TakeBatches(batcher); });
   }
 }
 
@@ -85,62 +94,94 @@ void CudaExecutor::Join() {
   threads_.clear();
 }
 
-// The device with the most free slots, of those that are left.
+// Who has no slot would take batches out of the queue only to wait with them:
+// there they still coalesce, and expire in time.
+void CudaExecutor::TakeBatches(batching::Batcher& batcher) {
+  while (!MayLeave()) {
+    std::optional<Batch> batch = batcher.Take();
+    if (!batch) return;
+    Run(*std::move(batch));
+  }
+}
+
+bool CudaExecutor::MayLeave() {
+  int surplus = surplus_threads_.load();
+  while (surplus > 0) {
+    if (surplus_threads_.compare_exchange_weak(surplus, surplus - 1)) {
+      return true;
+    }
+  }
+  return false;
+}
+
 void CudaExecutor::Run(Batch batch) {
-  const auto best = std::max_element(
-      units_.begin(), units_.end(), [](const auto& a, const auto& b) {
-        return std::pair(!a->retired, a->slots->free_slots()) <
-               std::pair(!b->retired, b->slots->free_slots());
-      });
-  RunOn(**best, std::move(batch));
+  std::vector<Portion> refused;
+  CountAsNeeded(batch);
+  while (!batch.portions.empty()) {
+    const SlotLease slot = slots_->Acquire();
+    if (!slot.held()) break;  // no device is left
+    RunOn(slot, batch, refused);
+  }
+  batch.portions.insert(batch.portions.end(), refused.begin(), refused.end());
+  if (batch.portions.empty()) return;
+  batch.elements = ElementsOf(batch.portions);
+  fallback_.Run(std::move(batch));
 }
 
-void CudaExecutor::RunOn(Unit& unit, Batch batch) {
-  if (unit.retired) return fallback_.Run(std::move(batch));
+void CudaExecutor::RunOn(const SlotLease& slot, Batch& batch,
+                         std::vector<Portion>& refused) {
+  auto& left = batch.portions;
+  for (size_t most = left.size(); !left.empty();) {
+    const size_t count = std::min(most, left.size());
+    const std::span<const Portion> portions(left.data(), count);
+    const absl::Status status = Compute(slot, portions);
+    if (!status.ok()) NoteFailure(slot, status);
+    if (IsSticky(status)) return;
+    if (IsTooMuch(status) && count > 1) {
+      most = (count + 1) / 2;
+      continue;
+    }
+    if (!status.ok()) {
+      refused.insert(refused.end(), portions.begin(), portions.end());
+    }
+    left.erase(left.begin(), left.begin() + static_cast<ptrdiff_t>(count));
+  }
+}
+
+// After an error nothing has changed that whoever computes it next does not
+// write again.
+absl::Status CudaExecutor::Compute(const SlotLease& slot,
+                                   std::span<const Portion> portions) {
   const absl::Time started = clock_->Now();
-  if (absl::Status status = Compute(unit, batch); !status.ok()) {
-    NoteFailure(unit, status);
-    return fallback_.Run(std::move(batch));
-  }
+  const kernels::cuda::BatchLayout layout = LayOut(portions);
+  const absl::Status status = slot->Compute(
+      layout,
+      [&](const std::byte* output) { TakeResults(layout, portions, output); });
+  if (!status.ok()) return status;
   const absl::Time finished = clock_->Now();
-  const std::string_view name = unit.device->name();
-  metrics_->BatchTaken(static_cast<int64_t>(batch.portions.size()),
-                       batch.elements);
-  metrics_->Compute(name, finished - started);
-  for (const Portion& portion : batch.portions) {
+  metrics_->BatchTaken(static_cast<int64_t>(portions.size()),
+                       ElementsOf(portions));
+  metrics_->Compute(slot.device(), finished - started);
+  for (const Portion& portion : portions) {
     BlocksDone(*portion.task, portion.block_count);
-    Finish(*portion.task, name, finished, *metrics_);
-  }
-}
-
-// On success every task has its partials and results; else nothing has changed
-// that the fallback does not write again.
-absl::Status CudaExecutor::Compute(Unit& unit, const Batch& batch) {
-  for (const Portion& portion : batch.portions) {
-    assert(portion.block_count == portion.task->partials.size());
-    if (portion.task->phase == Task::Phase::kCounting)
-      CountOnTheCpu(*portion.task);
-  }
-  const kernels::cuda::BatchLayout layout = LayOut(batch);
-  SlotLease slot = unit.slots->Acquire();
-  if (!slot.held()) return absl::UnavailableError("the slots are closed");
-  if (absl::Status status = slot->Compute(layout); !status.ok()) return status;
-  for (size_t k = 0; k < batch.portions.size(); ++k) {
-    const auto partials = layout.Partials(k, slot->output());
-    std::copy(partials.begin(), partials.end(),
-              batch.portions[k].task->partials.begin());
-    layout.CopyResults(k, slot->output());
+    Finish(*portion.task, slot.device(), finished, *metrics_);
   }
   return absl::OkStatus();
 }
 
-void CudaExecutor::NoteFailure(Unit& unit, const absl::Status& status) {
-  metrics_->DeviceError(unit.device->name());
-  const bool retire = IsSticky(status) && !unit.retired.exchange(true);
-  observability::LogError(
-      absl::StrCat(std::string(unit.device->name()), ": ", status.message(),
-                   retire ? "; the device is retired, the CPU takes over"
-                          : "; the CPU computes this batch"));
+void CudaExecutor::NoteFailure(const SlotLease& slot,
+                               const absl::Status& status) {
+  // Our own limit (MemoryPool) is no error of the device.
+  if (absl::IsOutOfRange(status)) return;
+  metrics_->DeviceError(slot.device());
+  const bool retired = IsSticky(status) && slots_->Retire(slot);
+  const int left = slots_->devices_left();
+  observability::LogError(absl::StrCat(
+      std::string(slot.device()), ": ", status.message(),
+      retired ? absl::StrCat("; the device is retired, ", left, " left") : ""));
+  if (!retired) return;
+  if (left > 0) surplus_threads_ += slots_->slots_per_device();
+  if (left == 0 && on_none_left_ != nullptr) on_none_left_();
 }
 
 }  // namespace lossd::execution::cuda

@@ -1,83 +1,79 @@
-// The GPUs: threads that each drive one slot of a device.
+// The GPUs: threads that each see a batch through a slot of some device.
 #ifndef LOSSD_SERVER_EXECUTION_CUDA_CUDA_EXECUTOR_H_
 #define LOSSD_SERVER_EXECUTION_CUDA_CUDA_EXECUTOR_H_
 
 #include <atomic>
+#include <functional>
 #include <memory>
-#include <string>
+#include <span>
 #include <string_view>
 #include <thread>
 #include <vector>
 
 #include "absl/status/status.h"
-#include "absl/status/statusor.h"
 #include "server/base/clock.h"
-#include "server/execution/cuda/device.h"
 #include "server/execution/cuda/slot_pool.h"
 #include "server/execution/executor.h"
 #include "server/observability/metrics.h"
 
 namespace lossd::execution::cuda {
 
-struct CudaExecutorOptions {
-  // Batches that may be on a device at once: while one computes, the next is
-  // copied in and the last one out.
-  int slots_per_device = 3;
-};
-
 // Takes whole tasks (BatcherOptions::split_tasks is false): a batch is staged
 // into pinned memory straight from the requests' slices, copied over, computed
-// by one launch over all its segments, and copied back. A thread per slot waits
-// for it; threads and slots overlap.
+// by one launch over all its segments, and copied back. There is a thread for
+// each slot. It stages, sleeps until the device is done, and answers; so while
+// one batch computes, the next is copied in and the last one out. The least
+// used device is taken first.
 //
-// What goes wrong on a device costs no request: the batch is computed by
-// `fallback` instead, and counted in lossd_device_errors_total. A device that
-// is lost (IsSticky) is retired: its threads hand their batches to `fallback`
-// from then on.
+// What goes wrong on a device costs no request, and is counted in
+// lossd_device_errors_total (but for memory that a MemoryPool found after all):
+//   - where memory is short, the batch is computed in halves, and a request
+//     that does not fit alone by `fallback`;
+//   - a device that is lost (IsSticky) is retired. Its work is done by another
+//     device, or by `fallback` once none is left;
+//   - after any other error `fallback` computes what failed.
 //
 // Thread-safe like every Executor. Run() waits for a free slot.
 class CudaExecutor final : public Executor {
  public:
-  // `devices` is not empty. `fallback`, `metrics` and `clock` are borrowed; the
-  // fallback need not be started. Fails where a device has no room for its
-  // slots.
-  static absl::StatusOr<std::unique_ptr<CudaExecutor>> Create(
-      const CudaExecutorOptions& options,
-      std::vector<std::unique_ptr<Device>> devices, Executor& fallback,
-      observability::Metrics* metrics, const Clock* clock);
+  // `fallback`, `metrics` and `clock` are borrowed; the fallback need not be
+  // started. `on_none_left` is called once, when the last device was retired,
+  // by the thread that found out; null: nobody wants to know.
+  CudaExecutor(std::unique_ptr<SlotPool> slots, Executor& fallback,
+               observability::Metrics* metrics, const Clock* clock,
+               std::function<void()> on_none_left = nullptr);
   ~CudaExecutor() override;  // joined by then, if it was started
 
   // The first device's name.
   std::string_view backend() const override {
-    return units_.front()->device->name();
+    return slots_->device_names().front();
   }
-  // Batches that can be out at once: the slots of all devices.
-  int concurrency() const;
 
   void Start(batching::Batcher& batcher) override;
   void Join() override;
   void Run(batching::Batch batch) override;
 
  private:
-  // A device and what belongs to it, in the order in which it comes and goes.
-  struct Unit {
-    std::unique_ptr<Device> device;
-    std::unique_ptr<SlotPool> slots;
-    std::atomic<bool> retired{false};
-  };
+  void TakeBatches(batching::Batcher& batcher);
+  bool MayLeave();
+  // Answers what the slot's device computes of the batch, and leaves the rest
+  // in it: if the device is lost, for another. What is for the fallback alone
+  // is moved to `refused`.
+  void RunOn(const SlotLease& slot, batching::Batch& batch,
+             std::vector<batching::Portion>& refused);
+  // All or nothing.
+  absl::Status Compute(const SlotLease& slot,
+                       std::span<const batching::Portion> portions);
+  void NoteFailure(const SlotLease& slot, const absl::Status& status);
 
-  CudaExecutor(const CudaExecutorOptions& options, Executor& fallback,
-               observability::Metrics* metrics, const Clock* clock);
-  void RunOn(Unit& unit, batching::Batch batch);
-  absl::Status Compute(Unit& unit, const batching::Batch& batch);
-  void NoteFailure(Unit& unit, const absl::Status& status);
-
-  const CudaExecutorOptions options_;
+  const std::unique_ptr<SlotPool> slots_;
   Executor& fallback_;
   observability::Metrics* const metrics_;
   const Clock* const clock_;
-  std::vector<std::unique_ptr<Unit>> units_;  // constant once created
+  const std::function<void()> on_none_left_;
   std::vector<std::thread> threads_;  // touched by Start() and Join() alone
+  // Threads without a slot since a device was lost.
+  std::atomic<int> surplus_threads_{0};
 };
 
 }  // namespace lossd::execution::cuda

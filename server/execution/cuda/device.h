@@ -13,7 +13,8 @@
 
 namespace lossd::execution::cuda {
 
-// Host memory that the device copies from and to by itself.
+// Host memory that the device copies from and to by itself, as near to the
+// device as the machine has it.
 struct PinnedMemory {
   std::byte* data = nullptr;
   size_t size = 0;
@@ -38,7 +39,8 @@ struct Event {
 //
 // Every call that can fail returns a status that names the call and the error.
 // UNAVAILABLE means that the device is lost to this process: every later call
-// would fail too (IsSticky). Any other code is the failure of that call alone.
+// would fail too (IsSticky). Any other code is the failure of that call alone;
+// RESOURCE_EXHAUSTED that there is no memory.
 // Copies and launches are asynchronous: their errors may come from a later
 // call.
 //
@@ -80,6 +82,15 @@ class Device {
 
 inline bool IsSticky(const absl::Status& status) {
   return absl::IsUnavailable(status);
+}
+
+// Ends something of a device by `end`, once more if that failed: there is no
+// later occasion. What then still fails is left to the end of the process, and
+// so is what a lost device has.
+template <typename End>
+void GiveBack(End end) {
+  const absl::Status status = end();
+  if (!status.ok() && !IsSticky(status)) end().IgnoreError();
 }
 
 }  // namespace lossd::execution::cuda

@@ -1,7 +1,6 @@
 #include "server/execution/cuda/slot.h"
 
-#include <algorithm>
-#include <bit>
+#include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -9,94 +8,105 @@
 namespace lossd::execution::cuda {
 namespace {
 
-constexpr size_t kSmallestBuffer = size_t{1} << 16;
-
-// Powers of two: a slot grows a few times in its life, not at every record.
-size_t GrownSize(size_t bytes) {
-  return std::bit_ceil(std::max(bytes, kSmallestBuffer));
+template <typename Handle>
+absl::Status Keep(absl::StatusOr<Handle> made, Handle& handle) {
+  if (!made.ok()) return std::move(made).status();
+  handle = *made;
+  return absl::OkStatus();
 }
 
-template <typename Memory>
-absl::Status Keep(absl::StatusOr<Memory> allocated, Memory& memory) {
-  if (!allocated.ok()) return std::move(allocated).status();
-  memory = *allocated;
-  return absl::OkStatus();
+// Outputs begin where tensors may.
+size_t OutputPlace(uint64_t input_bytes) {
+  constexpr uint64_t kAlignment = kernels::cuda::kTensorAlignment;
+  return (input_bytes + kAlignment - 1) / kAlignment * kAlignment;
+}
+
+PinnedMemory From(PinnedMemory memory, size_t offset) {
+  return {memory.data + offset, memory.size - offset};
+}
+DeviceMemory From(DeviceMemory memory, size_t offset) {
+  return {memory.address + offset, memory.size - offset};
 }
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Slot>> Slot::Create(Device& device) {
-  auto slot = std::unique_ptr<Slot>(new Slot(device));
-  if (absl::Status status = Keep(device.CreateStream(), slot->stream_);
-      !status.ok()) {
-    return status;
-  }
-  if (absl::Status status = Keep(device.CreateEvent(), slot->event_);
-      !status.ok()) {
-    return status;
-  }
+BatchMemory::BatchMemory(Device& of, uint64_t max_pinned_bytes)
+    : pinned(
+          max_pinned_bytes,
+          [&of](size_t bytes) { return of.AllocatePinned(bytes); },
+          [&of](PinnedMemory memory) { return of.FreePinned(memory); }),
+      device(
+          std::numeric_limits<uint64_t>::max(),
+          [&of](size_t bytes) { return of.AllocateDevice(bytes); },
+          [&of](DeviceMemory memory) { return of.FreeDevice(memory); }) {}
+
+absl::StatusOr<std::unique_ptr<Slot>> Slot::Create(Device& device,
+                                                   BatchMemory& memory) {
+  auto slot = std::unique_ptr<Slot>(new Slot(device, memory));
+  absl::Status status = Keep(device.CreateStream(), slot->stream_);
+  if (status.ok()) status = Keep(device.CreateEvent(), slot->event_);
+  if (!status.ok()) return status;
   return slot;
 }
 
-// A device that is lost cannot take its things back, and nobody could do
-// anything about it here: the statuses are dropped.
 Slot::~Slot() {
-  device_.FreeDevice(device_output_).IgnoreError();
-  device_.FreeDevice(device_input_).IgnoreError();
-  device_.FreePinned(pinned_output_).IgnoreError();
-  device_.FreePinned(pinned_input_).IgnoreError();
-  device_.DestroyEvent(event_).IgnoreError();
-  device_.DestroyStream(stream_).IgnoreError();
+  if (may_be_busy_) GiveBack([this] { return device_.Drain(stream_); });
+  GiveBack([this] { return device_.DestroyEvent(event_); });
+  GiveBack([this] { return device_.DestroyStream(stream_); });
 }
 
-absl::Status Slot::Reserve(size_t input_bytes, size_t output_bytes) {
-  absl::Status status = Grow(input_bytes, pinned_input_, device_input_);
-  if (status.ok()) status = Grow(output_bytes, pinned_output_, device_output_);
-  return status;
-}
-
-// The old buffers go before the new ones come, so that growing never needs
-// both.
-absl::Status Slot::Grow(size_t bytes, PinnedMemory& pinned,
-                        DeviceMemory& memory) {
-  if (bytes <= std::min(pinned.size, memory.size)) return absl::OkStatus();
-  absl::Status status = device_.FreePinned(std::exchange(pinned, {}));
-  status.Update(device_.FreeDevice(std::exchange(memory, {})));
-  if (!status.ok()) return status;
-  status = Keep(device_.AllocatePinned(GrownSize(bytes)), pinned);
-  if (!status.ok()) return status;
-  return Keep(device_.AllocateDevice(GrownSize(bytes)), memory);
-}
-
-absl::Status Slot::Submit(const kernels::cuda::BatchLayout& layout) {
-  absl::Status status = device_.CopyToDevice(device_input_, pinned_input_,
+absl::Status Slot::Submit(const kernels::cuda::BatchLayout& layout,
+                          const Place& place) {
+  absl::Status status = device_.CopyToDevice(place.device, place.pinned,
                                              layout.input_bytes(), stream_);
+  if (!status.ok()) return status;
+  const DeviceMemory output = From(place.device, place.output);
+  status =
+      device_.Launch(layout.At(place.device.address, output.address), stream_);
+  if (!status.ok()) return status;
+  status = device_.CopyToHost(From(place.pinned, place.output), output,
+                              layout.output_bytes(), stream_);
+  if (!status.ok()) return status;
+  return device_.Record(event_, stream_);
+}
+
+absl::Status Slot::Compute(
+    const kernels::cuda::BatchLayout& layout,
+    absl::FunctionRef<void(const std::byte* output)> take) {
+  Place place;
+  place.output = OutputPlace(layout.input_bytes());
+  const size_t bytes = place.output + layout.output_bytes();
+  auto pinned = memory_.pinned.Acquire(bytes);
+  if (!pinned.ok()) return pinned.status();
+  auto device = memory_.device.Acquire(bytes);
+  if (!device.ok()) return device.status();
+  place.pinned = pinned->memory();
+  place.device = device->memory();
+
+  layout.Stage(place.pinned.data);
+  absl::Status status = Submit(layout, place);
+  if (status.ok()) status = device_.Wait(event_);
   if (status.ok()) {
-    status = device_.Launch(
-        layout.At(device_input_.address, device_output_.address), stream_);
+    take(place.pinned.data + place.output);
+    return status;
   }
-  if (status.ok()) {
-    status = device_.CopyToHost(pinned_output_, device_output_,
-                                layout.output_bytes(), stream_);
+  status = Stop(status);
+  if (IsSticky(status)) {
+    // Another slot of the device may not know yet that it is lost.
+    pinned->Forfeit();
+    device->Forfeit();
   }
-  if (status.ok()) status = device_.Record(event_, stream_);
   return status;
 }
 
-absl::Status Slot::Compute(const kernels::cuda::BatchLayout& layout) {
-  absl::Status status = Reserve(layout.input_bytes(), layout.output_bytes());
-  if (!status.ok()) return status;
-  layout.Stage(pinned_input_.data);
-  status = Submit(layout);
-  if (status.ok()) status = device_.Wait(event_);
-  if (status.ok() || IsSticky(status)) return status;
-  // Part of the batch may be under way: the buffers must not be used again, nor
-  // freed, before the stream is done with them.
-  if (absl::Status drained = device_.Drain(stream_); !drained.ok()) {
-    return absl::UnavailableError(
-        absl::StrCat(status.message(), "; then ", drained.message()));
-  }
-  return status;
+// The buffers must not be lent again before the stream is done with them.
+absl::Status Slot::Stop(const absl::Status& status) {
+  if (IsSticky(status)) return status;
+  const absl::Status drained = device_.Drain(stream_);
+  if (drained.ok()) return status;
+  may_be_busy_ = true;
+  return absl::UnavailableError(
+      absl::StrCat(status.message(), "; then ", drained.message()));
 }
 
 }  // namespace lossd::execution::cuda

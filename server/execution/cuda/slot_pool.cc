@@ -1,32 +1,88 @@
 #include "server/execution/cuda/slot_pool.h"
 
+#include <algorithm>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "server/observability/log.h"
+
 namespace lossd::execution::cuda {
+namespace {
+
+absl::StatusOr<DeviceUnit> MakeUnit(std::unique_ptr<Device> device,
+                                    const SlotPoolOptions& options) {
+  DeviceUnit unit;
+  unit.device = std::move(device);
+  unit.memory =
+      std::make_unique<BatchMemory>(*unit.device, options.max_pinned_bytes);
+  for (int k = 0; k < options.slots_per_device; ++k) {
+    absl::StatusOr<std::unique_ptr<Slot>> slot =
+        Slot::Create(*unit.device, *unit.memory);
+    if (!slot.ok()) {
+      return absl::Status(slot.status().code(),
+                          absl::StrCat(std::string(unit.device->name()), ": ",
+                                       slot.status().message()));
+    }
+    unit.slots.push_back(*std::move(slot));
+  }
+  return unit;
+}
+
+}  // namespace
 
 SlotLease::~SlotLease() {
-  if (slot_ != nullptr) pool_->Return(slot_);
+  if (slot_ != nullptr) pool_->Return(unit_, slot_);
 }
 
-absl::StatusOr<std::unique_ptr<SlotPool>> SlotPool::Create(Device& device,
-                                                           int slots) {
-  std::vector<std::unique_ptr<Slot>> created;
-  for (int k = 0; k < slots; ++k) {
-    absl::StatusOr<std::unique_ptr<Slot>> slot = Slot::Create(device);
-    if (!slot.ok()) return std::move(slot).status();
-    created.push_back(*std::move(slot));
+std::string_view SlotLease::device() const {
+  return pool_->units_[unit_].device->name();
+}
+
+absl::StatusOr<std::unique_ptr<SlotPool>> SlotPool::Create(
+    std::vector<std::unique_ptr<Device>> devices,
+    const SlotPoolOptions& options) {
+  std::vector<DeviceUnit> units;
+  absl::Status first_error;
+  for (std::unique_ptr<Device>& device : devices) {
+    absl::StatusOr<DeviceUnit> unit = MakeUnit(std::move(device), options);
+    if (unit.ok()) {
+      units.push_back(*std::move(unit));
+      continue;
+    }
+    if (options.need_every_device) return unit.status();
+    first_error.Update(unit.status());
   }
-  return std::unique_ptr<SlotPool>(new SlotPool(std::move(created)));
+  if (units.empty()) return first_error;
+  if (!first_error.ok()) {
+    observability::LogError(absl::StrCat("left out: ", first_error.message()));
+  }
+  return std::unique_ptr<SlotPool>(new SlotPool(std::move(units), options));
 }
 
-SlotPool::SlotPool(std::vector<std::unique_ptr<Slot>> slots)
-    : slots_(std::move(slots)) {
-  for (const std::unique_ptr<Slot>& slot : slots_) free_.push_back(slot.get());
+SlotPool::SlotPool(std::vector<DeviceUnit> units,
+                   const SlotPoolOptions& options)
+    : options_(options),
+      units_(std::move(units)),
+      stocks_(units_.size()),
+      devices_left_(static_cast<int>(units_.size())) {
+  for (size_t k = 0; k < units_.size(); ++k) {
+    for (const auto& slot : units_[k].slots) {
+      stocks_[k].free.push_back(slot.get());
+    }
+  }
 }
 
 SlotPool::~SlotPool() = default;
 
+bool SlotPool::FreeOrNoneLeft() const {
+  return devices_left_ == 0 ||
+         std::any_of(stocks_.begin(), stocks_.end(),
+                     [](const Stock& s) { return s.offered() > 0; });
+}
+
 SlotLease SlotPool::Acquire() {
   absl::MutexLock lock(&mu_);
-  mu_.Await(absl::Condition(this, &SlotPool::FreeOrClosed));
+  mu_.Await(absl::Condition(this, &SlotPool::FreeOrNoneLeft));
   return Lend();
 }
 
@@ -36,25 +92,43 @@ SlotLease SlotPool::TryAcquire() {
 }
 
 SlotLease SlotPool::Lend() {
-  if (closed_ || free_.empty()) return {};
-  Slot* slot = free_.back();
-  free_.pop_back();
-  return SlotLease(this, slot);
+  const auto most = std::max_element(
+      stocks_.begin(), stocks_.end(),
+      [](const Stock& a, const Stock& b) { return a.offered() < b.offered(); });
+  if (most->offered() == 0) return {};
+  Slot* slot = most->free.back();
+  most->free.pop_back();
+  return SlotLease(this, static_cast<size_t>(most - stocks_.begin()), slot);
 }
 
-void SlotPool::Return(Slot* slot) {
+void SlotPool::Return(size_t unit, Slot* slot) {
   absl::MutexLock lock(&mu_);
-  free_.push_back(slot);
+  stocks_[unit].free.push_back(slot);
 }
 
-void SlotPool::Close() {
+bool SlotPool::Retire(const SlotLease& lease) {
   absl::MutexLock lock(&mu_);
-  closed_ = true;
+  if (std::exchange(stocks_[lease.unit_].retired, true)) return false;
+  --devices_left_;
+  return true;
+}
+
+std::vector<std::string_view> SlotPool::device_names() const {
+  std::vector<std::string_view> names;
+  for (const DeviceUnit& unit : units_) names.push_back(unit.device->name());
+  return names;
+}
+
+int SlotPool::devices_left() const {
+  absl::MutexLock lock(&mu_);
+  return devices_left_;
 }
 
 int SlotPool::free_slots() const {
   absl::MutexLock lock(&mu_);
-  return static_cast<int>(free_.size());
+  size_t free = 0;
+  for (const Stock& stock : stocks_) free += stock.offered();
+  return static_cast<int>(free);
 }
 
 }  // namespace lossd::execution::cuda

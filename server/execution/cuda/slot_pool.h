@@ -1,19 +1,41 @@
-// The slots of one device, lent to one user at a time.
+// The slots of all devices, lent to one user at a time.
 #ifndef LOSSD_SERVER_EXECUTION_CUDA_SLOT_POOL_H_
 #define LOSSD_SERVER_EXECUTION_CUDA_SLOT_POOL_H_
 
+#include <cstdint>
 #include <memory>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "server/execution/cuda/device.h"
 #include "server/execution/cuda/slot.h"
 
 namespace lossd::execution::cuda {
 
 class SlotPool;
+
+struct SlotPoolOptions {
+  // Batches that may be on a device at once: while one computes, the next is
+  // copied in and the last one out.
+  int slots_per_device = 4;
+  // Of each device: they are near to it, so they are not shared.
+  uint64_t max_pinned_bytes = uint64_t{1} << 30;
+  // False: a device that cannot make its slots is left out, as long as another
+  // can.
+  bool need_every_device = true;
+};
+
+// A device and what belongs to it, in the order in which it comes and goes.
+struct DeviceUnit {
+  std::unique_ptr<Device> device;
+  std::unique_ptr<BatchMemory> memory;
+  std::vector<std::unique_ptr<Slot>> slots;
+};
 
 // The use of one slot, exclusively; gives it back when destroyed. Move-only.
 class SlotLease {
@@ -22,6 +44,7 @@ class SlotLease {
   SlotLease(SlotLease&& other) noexcept { *this = std::move(other); }
   SlotLease& operator=(SlotLease&& other) noexcept {
     std::swap(pool_, other.pool_);
+    std::swap(unit_, other.unit_);
     std::swap(slot_, other.slot_);
     return *this;
   }
@@ -29,48 +52,67 @@ class SlotLease {
 
   bool held() const { return slot_ != nullptr; }
   Slot* operator->() const { return slot_; }
+  // The device's name; lives as long as the pool.
+  std::string_view device() const;
 
  private:
   friend class SlotPool;
-  SlotLease(SlotPool* pool, Slot* slot) : pool_(pool), slot_(slot) {}
+  SlotLease(SlotPool* pool, size_t unit, Slot* slot)
+      : pool_(pool), unit_(unit), slot_(slot) {}
   SlotPool* pool_ = nullptr;
+  size_t unit_ = 0;
   Slot* slot_ = nullptr;
 };
 
-// The slot that came back last is lent first: its buffers are the likeliest to
-// have grown. Thread-safe. Outlives its leases.
+// Lends a slot of the device that is used least, until that device is retired.
+// Of one device's, the slot that came back last. Thread-safe. Outlives its
+// leases.
 class SlotPool {
  public:
-  // `device` is borrowed; `slots` >= 1.
-  static absl::StatusOr<std::unique_ptr<SlotPool>> Create(Device& device,
-                                                          int slots);
+  // `devices` is not empty. What the first device said that failed, if all are
+  // needed or none is left.
+  static absl::StatusOr<std::unique_ptr<SlotPool>> Create(
+      std::vector<std::unique_ptr<Device>> devices,
+      const SlotPoolOptions& options);
   ~SlotPool();
   SlotPool(const SlotPool&) = delete;
   SlotPool& operator=(const SlotPool&) = delete;
 
-  // A lease; waits while all slots are lent. Nothing held after Close().
+  // A lease; waits while all slots are lent. Nothing held once no device is
+  // left.
   SlotLease Acquire();
   // A lease, or nothing held if none is free now.
   SlotLease TryAcquire();
 
-  // Ends the waiting, for good: no more leases. Those out stay good.
-  void Close();
+  // No slot of the lease's device is lent again; those that are out come back
+  // as always. False: somebody has retired it before.
+  bool Retire(const SlotLease& lease);
 
-  int free_slots() const;
+  // The names of all devices, retired ones included.
+  std::vector<std::string_view> device_names() const;
+  int slots_per_device() const { return options_.slots_per_device; }
+  int devices_left() const;
+  int free_slots() const;  // of the devices that are left
 
  private:
   friend class SlotLease;
-  explicit SlotPool(std::vector<std::unique_ptr<Slot>> slots);
-  bool FreeOrClosed() const ABSL_SHARED_LOCKS_REQUIRED(mu_) {
-    return closed_ || !free_.empty();
-  }
-  SlotLease Lend() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void Return(Slot* slot);
+  // What may be lent of a unit.
+  struct Stock {
+    std::vector<Slot*> free;
+    bool retired = false;
+    size_t offered() const { return retired ? 0 : free.size(); }
+  };
 
-  const std::vector<std::unique_ptr<Slot>> slots_;
+  SlotPool(std::vector<DeviceUnit> units, const SlotPoolOptions& options);
+  bool FreeOrNoneLeft() const ABSL_SHARED_LOCKS_REQUIRED(mu_);
+  SlotLease Lend() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Return(size_t unit, Slot* slot);
+
+  const SlotPoolOptions options_;
+  const std::vector<DeviceUnit> units_;
   mutable absl::Mutex mu_;
-  std::vector<Slot*> free_ ABSL_GUARDED_BY(mu_);
-  bool closed_ ABSL_GUARDED_BY(mu_) = false;
+  std::vector<Stock> stocks_ ABSL_GUARDED_BY(mu_);  // one for each unit
+  int devices_left_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace lossd::execution::cuda

@@ -2,8 +2,11 @@
 // once, with the bits of the CPU.
 #include "server/execution/cuda/cuda_executor.h"
 
+#include <algorithm>
+#include <atomic>
 #include <bit>
 #include <deque>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -45,9 +48,12 @@ class CudaExecutorTest : public ::testing::Test {
       devices_.push_back(device.get());
       owned.push_back(std::move(device));
     }
-    executor_ =
-        *CudaExecutor::Create({.slots_per_device = slots}, std::move(owned),
-                              cpu_, &metrics_, &clock_);
+    auto pool = *SlotPool::Create(
+        std::move(owned),
+        {.slots_per_device = slots, .max_pinned_bytes = max_pinned_bytes_});
+    pool_ = pool.get();
+    executor_ = std::make_unique<CudaExecutor>(
+        std::move(pool), cpu_, &metrics_, &clock_, [this] { ++none_left_; });
   }
   DataTask& Enqueue(uint64_t elements) {
     const auto seed = static_cast<unsigned>(tasks_.size());
@@ -108,13 +114,15 @@ class CudaExecutorTest : public ::testing::Test {
   std::vector<FakeDevice*> devices_;  // the executor's
   std::deque<DataTask> tasks_;
   std::unique_ptr<Batcher> batcher_;
+  uint64_t max_pinned_bytes_ = uint64_t{1} << 30;
+  SlotPool* pool_ = nullptr;  // the executor's
   std::unique_ptr<CudaExecutor> executor_;
+  std::atomic<int> none_left_ = 0;
 };
 
-TEST_F(CudaExecutorTest, IsNamedAfterItsFirstDeviceAndCountsAllSlots) {
+TEST_F(CudaExecutorTest, IsNamedAfterItsFirstDevice) {
   Build(2, 3, 1);
   EXPECT_EQ(executor_->backend(), "cuda/0");
-  EXPECT_EQ(executor_->concurrency(), 6);
 }
 
 TEST_F(CudaExecutorTest, ComputesABatchInOneLaunchWithTheBitsOfTheCpu) {
@@ -154,10 +162,10 @@ TEST_F(CudaExecutorTest, AnyCallThatFailsOnceCostsNoTask) {
     for (uint64_t elements : {3000, 50, 70000, 2048, 1, 4097}) {
       Enqueue(elements);
     }
-    traces_ = {};
+    traces_.failures = 0;
     RunAll();
     ExpectAllRight();
-    const bool failed = traces_.failed;
+    const bool failed = traces_.failures > 0;
     EXPECT_EQ(DeviceErrors(), errors + (failed ? 1 : 0));
     // One batch of two went to the CPU, the others stayed.
     int on_cpu = 0;
@@ -181,10 +189,10 @@ TEST_F(CudaExecutorTest, ALostDeviceIsRetiredAfterOneError) {
     for (uint64_t elements : {3000, 50, 70000, 2048, 1, 4097}) {
       Enqueue(elements);
     }
-    traces_ = {};
+    traces_.failures = 0;
     RunAll();
     ExpectAllRight();
-    const bool failed = traces_.failed;
+    const bool failed = traces_.failures > 0;
     EXPECT_EQ(DeviceErrors(), errors + (failed ? 1 : 0));
     // From the first batch that failed on, all were the CPU's.
     bool retired = false;
@@ -212,6 +220,41 @@ TEST_F(CudaExecutorTest, SlotsOverlap) {
   for (DataTask& task : tasks_) task.finished.WaitForNotification();
   CloseAndJoin();
   ExpectAllRight();
+}
+
+// A device has an engine for copies in, one for kernels and one for copies out.
+// Each takes the work of its kind in the order in which it was handed over, and
+// what a stream was handed runs in its order. How long that takes if each piece
+// of work takes 1.
+int Makespan(const std::vector<DeviceWork>& work) {
+  std::map<DeviceWork::Kind, int> engines;
+  std::map<int, int> streams;
+  int end = 0;
+  for (const DeviceWork& piece : work) {
+    int& engine = engines[piece.kind];
+    int& stream = streams[piece.stream];
+    engine = stream = std::max(engine, stream) + 1;
+    end = std::max(end, engine);
+  }
+  return end;
+}
+
+// One after the other four batches would take 12. All are handed over before
+// any is done, so nothing but the device decides when they run.
+TEST_F(CudaExecutorTest, CopiesInKernelsAndCopiesOutOverlap) {
+  Build(1, 4, 1);
+  devices_[0]->Hold();
+  executor_->Start(*batcher_);
+  for (int k = 1; k <= 4; ++k) {
+    Enqueue(1000);
+    devices_[0]->AwaitHeld(k);
+  }
+  const std::vector<DeviceWork> work = devices_[0]->work();
+  devices_[0]->Release();
+  CloseAndJoin();
+  ExpectAllRight();
+  ASSERT_EQ(work.size(), 12u);
+  EXPECT_EQ(Makespan(work), 4 + 2);
 }
 
 TEST_F(CudaExecutorTest, WhatIsDoneFirstIsAnsweredFirst) {
@@ -256,15 +299,17 @@ TEST_F(CudaExecutorTest, ClosingStillAnswersWhatIsQueuedAndWhatIsOut) {
   ExpectAllRight();
 }
 
-TEST_F(CudaExecutorTest, ALostDeviceLeavesTheWorkToTheOthersAndTheCpu) {
+TEST_F(CudaExecutorTest, ALostDeviceLeavesTheWorkToTheOthers) {
   Build(2, 2, 2);
   devices_[0]->FailCall(3, Sticky());
   executor_->Start(*batcher_);
   for (int k = 0; k < 200; ++k) Enqueue(1 + 31 * static_cast<uint64_t>(k));
   CloseAndJoin();
   ExpectAllRight();
-  // Each of the two threads may have been on the device when it was lost.
+  // Each of the two slots may have been in use when the device was lost.
   EXPECT_LE(DeviceErrors(), 2);
+  for (DataTask& task : tasks_)
+    EXPECT_EQ(task.answer.backend.substr(0, 5), "cuda/");
 }
 
 TEST_F(CudaExecutorTest, OnTheCallersThreadALostDeviceIsNotChosen) {
@@ -277,18 +322,68 @@ TEST_F(CudaExecutorTest, OnTheCallersThreadALostDeviceIsNotChosen) {
   EXPECT_EQ(tasks_.back().answer.backend, "cuda/1");
 }
 
-TEST_F(CudaExecutorTest, ADeviceThatCannotMakeItsSlotsIsAnErrorAtOnce) {
-  Build(1, 1, 1);
-  DeviceTraces traces;
-  auto device = std::make_unique<FakeDevice>(&traces);
-  device->FailCall(2, Passing());  // the second slot's stream
-  std::vector<std::unique_ptr<Device>> devices;
-  devices.push_back(std::move(device));
-  EXPECT_EQ(CudaExecutor::Create({.slots_per_device = 2}, std::move(devices),
-                                 cpu_, &metrics_, &clock_)
-                .status(),
-            Passing());
-  EXPECT_EQ(traces.live, 0);
+TEST_F(CudaExecutorTest, ABatchForWhichMemoryIsShortIsComputedInParts) {
+  Build(1, 1, 8);
+  devices_[0]->LimitMemory(200'000);  // two of the tasks at once
+  for (int k = 0; k < 7; ++k) Enqueue(5000);
+  RunAll();
+  ExpectAllRight();
+  // Of seven four are too many, two are not.
+  EXPECT_EQ(DeviceErrors(), 2);
+  EXPECT_EQ(devices_[0]->calls(DeviceCall::kLaunch), 4);
+  for (DataTask& task : tasks_) EXPECT_EQ(task.answer.backend, "cuda/0");
+  EXPECT_EQ(pool_->devices_left(), 1);
+}
+
+TEST_F(CudaExecutorTest, WhatDoesNotFitAloneIsComputedByTheCpuAlone) {
+  Build(1, 1, 8);
+  devices_[0]->LimitMemory(200'000);
+  Enqueue(5000);
+  DataTask& huge = Enqueue(50'000);
+  Enqueue(5000);
+  RunAll();
+  ExpectAllRight();
+  for (DataTask& task : tasks_) {
+    EXPECT_EQ(task.answer.backend == "cuda/0", &task != &huge);
+  }
+  EXPECT_EQ(pool_->devices_left(), 1);
+}
+
+TEST_F(CudaExecutorTest, TheLimitOfPinnedMemoryIsNoErrorOfTheDevice) {
+  max_pinned_bytes_ = 200'000;
+  Build(1, 1, 8);
+  for (const uint64_t elements : {5000, 5000, 50'000, 5000}) Enqueue(elements);
+  RunAll();
+  ExpectAllRight();
+  EXPECT_EQ(DeviceErrors(), 0);
+  EXPECT_EQ(tasks_[0].answer.backend, "cuda/0");
+  EXPECT_NE(tasks_[2].answer.backend, "cuda/0");
+  EXPECT_EQ(tasks_[3].answer.backend, "cuda/0");
+}
+
+TEST_F(CudaExecutorTest, AnotherDeviceDoesTheWorkOfOneThatIsLost) {
+  Build(2, 1, 4);
+  devices_[0]->FailCall(DeviceCall::kWait, 0, Sticky());
+  for (int k = 0; k < 8; ++k) Enqueue(500);
+  RunAll();
+  ExpectAllRight();
+  EXPECT_EQ(DeviceErrors(), 1);
+  for (DataTask& task : tasks_) EXPECT_EQ(task.answer.backend, "cuda/1");
+  EXPECT_EQ(none_left_, 0);
+}
+
+TEST_F(CudaExecutorTest, TellsOnceThatNoDeviceIsLeft) {
+  Build(2, 1, 4);
+  for (FakeDevice* device : devices_) {
+    device->FailCall(DeviceCall::kLaunch, 0, Sticky());
+  }
+  for (int k = 0; k < 8; ++k) Enqueue(500);
+  RunAll();
+  ExpectAllRight();
+  EXPECT_EQ(none_left_, 1);
+  EXPECT_EQ(pool_->devices_left(), 0);
+  for (DataTask& task : tasks_)
+    EXPECT_NE(task.answer.backend.substr(0, 5), "cuda/");
 }
 
 TEST_F(CudaExecutorTest, GivesEverythingBackToTheDevice) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <random>
 #include <utility>
 
 #include "tests/kernels/cuda/host_warp.h"
@@ -21,7 +22,14 @@ void FakeDevice::FreeBytes::operator()(std::byte* data) const {
 FakeDevice::FakeDevice(DeviceTraces* traces, std::string name)
     : traces_(traces), name_(std::move(name)) {}
 
-FakeDevice::~FakeDevice() { traces_->live += live(); }
+FakeDevice::~FakeDevice() {
+  traces_->live += live();
+  {
+    absl::MutexLock lock(&mu_);
+    stopped_ = true;
+  }
+  if (worker_.joinable()) worker_.join();
+}
 
 void FakeDevice::FailCall(int nth, absl::Status why) {
   FailCall(DeviceCall::kCount, nth, std::move(why));
@@ -29,9 +37,12 @@ void FakeDevice::FailCall(int nth, absl::Status why) {
 
 void FakeDevice::FailCall(DeviceCall call, int nth, absl::Status why) {
   absl::MutexLock lock(&mu_);
-  failing_ = call;
-  calls_to_failure_ = nth;
-  failure_ = std::move(why);
+  failures_.push_back({call, nth, std::move(why)});
+}
+
+void FakeDevice::LimitMemory(size_t bytes) {
+  absl::MutexLock lock(&mu_);
+  memory_left_ = bytes;
 }
 
 void FakeDevice::Hold() {
@@ -68,6 +79,11 @@ int FakeDevice::calls(DeviceCall call) const {
   return calls_[Index(call)];
 }
 
+std::vector<DeviceWork> FakeDevice::work() const {
+  absl::MutexLock lock(&mu_);
+  return log_;
+}
+
 int FakeDevice::live() const {
   absl::MutexLock lock(&mu_);
   return static_cast<int>(memory_.size() + streams_.size() + events_.size());
@@ -75,27 +91,36 @@ int FakeDevice::live() const {
 
 absl::Status FakeDevice::Begin(DeviceCall call) {
   ++calls_[Index(call)];
-  if (lost_) return failure_;
-  if (failing_ != DeviceCall::kCount && failing_ != call) {
-    return absl::OkStatus();
-  }
-  if (calls_to_failure_ < 0 || calls_to_failure_-- > 0) return absl::OkStatus();
-  traces_->failed = true;
-  lost_ = IsSticky(failure_);
-  for (auto& [handle, stream] : streams_) {
-    if (lost_) stream->work.clear();
-  }
-  return failure_;
+  if (lost_) return why_lost_;
+  absl::Status status;
+  std::erase_if(failures_, [&](Failure& failure) {
+    const bool counts =
+        failure.call == DeviceCall::kCount || failure.call == call;
+    if (!counts || failure.calls_left-- > 0) return false;
+    status = failure.why;
+    return true;
+  });
+  if (status.ok()) return status;
+  ++traces_->failures;
+  if (!IsSticky(status)) return status;
+  lost_ = true;
+  why_lost_ = status;
+  for (auto& [handle, stream] : streams_) stream->work.clear();
+  return status;
 }
 
-std::byte* FakeDevice::Allocate(size_t bytes) {
+std::byte* FakeDevice::Allocate(size_t bytes, bool of_device) {
   constexpr size_t kAlignment = kernels::cuda::kTensorAlignment;
   const size_t rounded = (bytes / kAlignment + 1) * kAlignment;
-  Bytes data(static_cast<std::byte*>(std::aligned_alloc(kAlignment, rounded)));
+  Bytes made;
+  made.data.reset(
+      static_cast<std::byte*>(std::aligned_alloc(kAlignment, rounded)));
+  made.size = bytes;
+  made.of_device = of_device;
   // Bits that are no answer: what was never copied shows.
-  std::memset(data.get(), 0xa5, rounded);
-  std::byte* const address = data.get();
-  memory_.emplace(address, std::move(data));
+  std::memset(made.data.get(), 0xa5, rounded);
+  std::byte* const address = made.data.get();
+  memory_.emplace(address, std::move(made));
   return address;
 }
 
@@ -103,14 +128,19 @@ absl::StatusOr<PinnedMemory> FakeDevice::AllocatePinned(size_t bytes) {
   absl::MutexLock lock(&mu_);
   absl::Status status = Begin(DeviceCall::kAllocatePinned);
   if (!status.ok()) return status;
-  return PinnedMemory{Allocate(bytes), bytes};
+  return PinnedMemory{Allocate(bytes, false), bytes};
 }
 
 absl::StatusOr<DeviceMemory> FakeDevice::AllocateDevice(size_t bytes) {
   absl::MutexLock lock(&mu_);
   absl::Status status = Begin(DeviceCall::kAllocateDevice);
   if (!status.ok()) return status;
-  return DeviceMemory{Allocate(bytes), bytes};
+  if (bytes > memory_left_) {
+    ++traces_->failures;
+    return absl::ResourceExhaustedError("no memory left");
+  }
+  memory_left_ -= bytes;
+  return DeviceMemory{Allocate(bytes, true), bytes};
 }
 
 absl::Status FakeDevice::FreePinned(PinnedMemory memory) {
@@ -124,23 +154,53 @@ absl::Status FakeDevice::FreeDevice(DeviceMemory memory) {
 absl::Status FakeDevice::Free(DeviceCall call, const std::byte* data) {
   if (data == nullptr) return absl::OkStatus();
   absl::MutexLock lock(&mu_);
-  const bool idle = CheckIdle(data);
+  const auto found = memory_.find(data);
+  if (found == memory_.end()) {
+    if (!lost_) ++traces_->misuses;
+    return Begin(call);
+  }
+  const bool idle = CheckIdle({data, found->second.size});
   absl::Status status = Begin(call);
   // Memory in use is kept, so that the test fails instead of crashing.
-  if (status.ok() && idle && memory_.erase(data) == 0) ++traces_->misuses;
+  if ((status.ok() || lost_) && idle) {
+    if (found->second.of_device) memory_left_ += found->second.size;
+    memory_.erase(found);
+  }
   return status;
 }
 
-bool FakeDevice::CheckIdle(const std::byte* data) {
-  const int before = traces_->misuses;
+FakeDevice::Range FakeDevice::Rest(const std::byte* data) {
+  auto after = memory_.upper_bound(data);
+  if (after != memory_.begin()) {
+    const auto& [begin, bytes] = *std::prev(after);
+    const auto offset = static_cast<size_t>(data - begin);
+    if (offset <= bytes.size) return {data, bytes.size - offset};
+  }
+  ++traces_->misuses;
+  return {};
+}
+
+FakeDevice::Range FakeDevice::Within(const std::byte* data, size_t bytes) {
+  const Range rest = Rest(data);
+  if (rest.size() < bytes) ++traces_->misuses;
+  return rest.first(std::min(rest.size(), bytes));
+}
+
+bool FakeDevice::CheckIdle(Range memory, const FakeStream* own) {
+  const auto overlaps = [memory](Range used) {
+    return used.data() < memory.data() + memory.size() &&
+           memory.data() < used.data() + used.size();
+  };
+  bool idle = true;
   for (const auto& [handle, stream] : streams_) {
+    if (stream.get() == own) continue;
     for (const Work& work : stream->work) {
-      const auto& memory = work.memory;
-      traces_->misuses +=
-          static_cast<int>(std::count(memory.begin(), memory.end(), data));
+      idle = idle &&
+             std::none_of(work.memory.begin(), work.memory.end(), overlaps);
     }
   }
-  return traces_->misuses == before;
+  if (!idle) ++traces_->misuses;
+  return idle;
 }
 
 absl::StatusOr<Stream> FakeDevice::CreateStream() {
@@ -149,6 +209,7 @@ absl::StatusOr<Stream> FakeDevice::CreateStream() {
   if (!status.ok()) return status;
   auto stream = std::make_unique<FakeStream>();
   stream->held = holding_;
+  stream->number = streams_made_++;
   void* const handle = stream.get();
   streams_.emplace(handle, std::move(stream));
   return Stream{handle};
@@ -158,7 +219,7 @@ absl::Status FakeDevice::DestroyStream(Stream stream) {
   if (stream.handle == nullptr) return absl::OkStatus();
   absl::MutexLock lock(&mu_);
   absl::Status status = Begin(DeviceCall::kDestroyStream);
-  if (!status.ok()) return status;
+  if (!status.ok() && !lost_) return status;
   if (!streams_.at(stream.handle)->work.empty()) ++traces_->misuses;
   streams_.erase(stream.handle);
   return status;
@@ -178,47 +239,61 @@ absl::Status FakeDevice::DestroyEvent(Event event) {
   if (event.handle == nullptr) return absl::OkStatus();
   absl::MutexLock lock(&mu_);
   absl::Status status = Begin(DeviceCall::kDestroyEvent);
-  if (status.ok()) events_.erase(event.handle);
+  if (status.ok() || lost_) events_.erase(event.handle);
   return status;
 }
 
-void FakeDevice::Submit(Stream stream, Work work) {
-  FakeStream& to = *streams_.at(stream.handle);
-  to.submitted = ++submissions_;
-  to.work.push_back(std::move(work));
+void FakeDevice::Submit(FakeStream& stream, DeviceWork::Kind kind, size_t bytes,
+                        Work work) {
+  log_.push_back({kind, stream.number, bytes});
+  stream.submitted = ++submissions_;
+  ++stream.handed;
+  stream.work.push_back(std::move(work));
 }
 
 absl::Status FakeDevice::CopyToDevice(DeviceMemory to, PinnedMemory from,
                                       size_t bytes, Stream stream) {
   absl::MutexLock lock(&mu_);
-  CheckIdle(from.data);
+  FakeStream& in = *streams_.at(stream.handle);
+  const Range source = Within(from.data, bytes);
+  const Range target = Within(to.address, bytes);
+  CheckIdle(source);  // the host has just written to it
+  CheckIdle(target, &in);
   absl::Status status = Begin(DeviceCall::kCopyToDevice);
   if (!status.ok()) return status;
-  if (bytes > std::min(to.size, from.size)) ++traces_->misuses;
-  Submit(stream, {[=] { std::memcpy(to.address, from.data, bytes); },
-                  {to.address, from.data}});
+  Submit(
+      in, DeviceWork::Kind::kCopyIn, bytes,
+      {[=] { std::memcpy(to.address, from.data, bytes); }, {source, target}});
   return status;
 }
 
 absl::Status FakeDevice::CopyToHost(PinnedMemory to, DeviceMemory from,
                                     size_t bytes, Stream stream) {
   absl::MutexLock lock(&mu_);
-  CheckIdle(to.data);
+  FakeStream& in = *streams_.at(stream.handle);
+  const Range source = Within(from.address, bytes);
+  const Range target = Within(to.data, bytes);
+  CheckIdle(source, &in);
+  CheckIdle(target);
   absl::Status status = Begin(DeviceCall::kCopyToHost);
   if (!status.ok()) return status;
-  if (bytes > std::min(to.size, from.size)) ++traces_->misuses;
-  Submit(stream, {[=] { std::memcpy(to.data, from.address, bytes); },
-                  {to.data, from.address}});
+  Submit(
+      in, DeviceWork::Kind::kCopyOut, bytes,
+      {[=] { std::memcpy(to.data, from.address, bytes); }, {source, target}});
   return status;
 }
 
 absl::Status FakeDevice::Launch(const kernels::cuda::PackedBatch& batch,
                                 Stream stream) {
   absl::MutexLock lock(&mu_);
+  FakeStream& in = *streams_.at(stream.handle);
+  const Range input = Rest(batch.input);
+  CheckIdle(input, &in);
   absl::Status status = Begin(DeviceCall::kLaunch);
   if (!status.ok()) return status;
-  Submit(stream, {[batch] { kernels::cuda::ComputeOnHost(batch); },
-                  {batch.input, batch.output}});
+  Submit(in, DeviceWork::Kind::kKernel, 0,
+         {[batch] { kernels::cuda::ComputeOnHost(batch); },
+          {input, Rest(batch.output)}});
   return status;
 }
 
@@ -226,7 +301,9 @@ absl::Status FakeDevice::Record(Event event, Stream stream) {
   absl::MutexLock lock(&mu_);
   absl::Status status = Begin(DeviceCall::kRecord);
   if (!status.ok()) return status;
-  events_.at(event.handle)->stream = streams_.at(stream.handle).get();
+  FakeEvent& recorded = *events_.at(event.handle);
+  recorded.stream = streams_.at(stream.handle).get();
+  recorded.after = recorded.stream->handed;
   return status;
 }
 
@@ -234,26 +311,72 @@ absl::Status FakeDevice::Wait(Event event) {
   absl::MutexLock lock(&mu_);
   absl::Status status = Begin(DeviceCall::kWait);
   if (!status.ok()) return status;
-  return Finish(*events_.at(event.handle)->stream);
+  const FakeEvent& awaited = *events_.at(event.handle);
+  return Finish(*awaited.stream, awaited.after);
 }
 
 absl::Status FakeDevice::Drain(Stream stream) {
   absl::MutexLock lock(&mu_);
   absl::Status status = Begin(DeviceCall::kDrain);
   if (!status.ok()) return status;
-  return Finish(*streams_.at(stream.handle));
+  FakeStream& drained = *streams_.at(stream.handle);
+  return Finish(drained, drained.handed);
 }
 
-absl::Status FakeDevice::Finish(FakeStream& stream) {
+absl::Status FakeDevice::Finish(FakeStream& stream, uint64_t until) {
   ++held_threads_;
-  auto released = [&stream] { return !stream.held; };
-  mu_.Await(absl::Condition(&released));
+  const auto ready = [&]() ABSL_SHARED_LOCKS_REQUIRED(mu_) {
+    return lost_ || (by_itself_ ? stream.done >= until : !stream.held);
+  };
+  mu_.Await(absl::Condition(&ready));
   --held_threads_;
-  if (lost_) return failure_;
-  for (; !stream.work.empty(); stream.work.pop_front()) {
-    stream.work.front().run();
-  }
+  if (lost_) return why_lost_;
+  while (stream.done < until) WorkOn(stream);
   return absl::OkStatus();
+}
+
+void FakeDevice::WorkOn(FakeStream& stream) {
+  stream.work.front().run();
+  stream.work.pop_front();
+  ++stream.done;
+}
+
+std::vector<FakeDevice::FakeStream*> FakeDevice::StreamsWithWork() {
+  std::vector<FakeStream*> found;
+  for (auto& [handle, stream] : streams_) {
+    if (!stream->work.empty() && !stream->held) found.push_back(stream.get());
+  }
+  // Not in the order of their addresses, which no seed decides.
+  std::sort(found.begin(), found.end(),
+            [](const auto* a, const auto* b) { return a->number < b->number; });
+  return found;
+}
+
+void FakeDevice::WorkByItself(unsigned seed) {
+  {
+    absl::MutexLock lock(&mu_);
+    by_itself_ = true;
+  }
+  worker_ = std::thread([this, seed] { WorkUntilStopped(seed); });
+}
+
+void FakeDevice::WorkUntilStopped(unsigned seed) {
+  std::mt19937 random(seed);
+  for (;;) {
+    {
+      absl::MutexLock lock(&mu_);
+      const auto something = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+        return stopped_ || !StreamsWithWork().empty();
+      };
+      mu_.Await(absl::Condition(&something));
+      if (stopped_) return;
+      const std::vector<FakeStream*> streams = StreamsWithWork();
+      WorkOn(*streams[random() % streams.size()]);
+    }
+    for (unsigned turns = random() % 8; turns > 0; --turns) {
+      std::this_thread::yield();
+    }
+  }
 }
 
 }  // namespace lossd::execution::cuda

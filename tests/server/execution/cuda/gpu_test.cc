@@ -1,7 +1,9 @@
 // The real device against the CPU, bit for bit. Skips where there is none,
 // saying why.
 #include <memory>
+#include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -27,28 +29,36 @@ class GpuTest : public ::testing::Test {
 
 TEST_F(GpuTest, GivesTheBitsOfTheCpuForBatchesOfEveryKind) {
   for (const std::unique_ptr<Device>& device : devices_) {
-    const std::unique_ptr<Slot> slot = *Slot::Create(*device);
+    BatchMemory memory(*device, uint64_t{1} << 30);
+    const std::unique_ptr<Slot> slot = *Slot::Create(*device, memory);
     for (unsigned seed = 0; seed < 1600; seed += 32) {
       SegmentBatch batch(seed, 32);
-      const absl::Status status = slot->Compute(batch.layout());
+      std::string differences = "not computed";
+      const absl::Status status =
+          slot->Compute(batch.layout(), [&](const std::byte* output) {
+            differences = batch.Differences(output);
+          });
       ASSERT_TRUE(status.ok()) << status;
-      ASSERT_EQ(batch.Differences(slot->output()), "") << device->name();
+      ASSERT_EQ(differences, "") << device->name();
     }
   }
 }
 
 TEST_F(GpuTest, SlotsThatOverlapDoNotDisturbEachOther) {
-  const std::unique_ptr<SlotPool> pool = *SlotPool::Create(*devices_[0], 3);
+  const std::unique_ptr<SlotPool> pool =
+      *SlotPool::Create(std::move(devices_), {.slots_per_device = 3});
   std::vector<std::string> differences(6);
   std::vector<std::thread> threads;
   for (unsigned k = 0; k < differences.size(); ++k) {
     threads.emplace_back([&pool, &differences, k] {
       for (unsigned turn = 0; turn < 20; ++turn) {
         SegmentBatch batch(10000 + 1000 * k + 16 * turn, 16);
-        SlotLease slot = pool->Acquire();
-        const absl::Status status = slot->Compute(batch.layout());
-        differences[k] += status.ok() ? batch.Differences(slot->output())
-                                      : std::string(status.message());
+        const SlotLease slot = pool->Acquire();
+        const absl::Status status =
+            slot->Compute(batch.layout(), [&](const std::byte* output) {
+              differences[k] += batch.Differences(output);
+            });
+        differences[k] += std::string(status.message());
       }
     });
   }
@@ -59,7 +69,8 @@ TEST_F(GpuTest, SlotsThatOverlapDoNotDisturbEachOther) {
 TEST_F(GpuTest, MoreMemoryThanThereIsIsAPassingError) {
   const auto memory = devices_[0]->AllocateDevice(size_t{1} << 50);
   EXPECT_EQ(memory.status().code(), absl::StatusCode::kResourceExhausted);
-  EXPECT_TRUE(Slot::Create(*devices_[0]).ok());
+  BatchMemory pools(*devices_[0], uint64_t{1} << 30);
+  EXPECT_TRUE(Slot::Create(*devices_[0], pools).ok());
 }
 
 // On every machine and in every build.

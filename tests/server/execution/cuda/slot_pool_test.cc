@@ -3,6 +3,8 @@
 #include <atomic>
 #include <memory>
 #include <optional>
+#include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -17,10 +19,23 @@ namespace {
 
 class SlotPoolTest : public ::testing::Test {
  protected:
-  void Build(int slots) { pool_ = *SlotPool::Create(device_, slots); }
+  void Build(int slots, int devices = 1) {
+    pool_ = *SlotPool::Create(Devices(devices), {.slots_per_device = slots});
+  }
+  std::vector<std::unique_ptr<Device>> Devices(int count) {
+    std::vector<std::unique_ptr<Device>> devices;
+    fakes_.clear();
+    for (int k = 0; k < count; ++k) {
+      auto device =
+          std::make_unique<FakeDevice>(&traces_, "cuda/" + std::to_string(k));
+      fakes_.push_back(device.get());
+      devices.push_back(std::move(device));
+    }
+    return devices;
+  }
 
   DeviceTraces traces_;
-  FakeDevice device_{&traces_};
+  std::vector<FakeDevice*> fakes_;
   std::unique_ptr<SlotPool> pool_;
 };
 
@@ -89,26 +104,75 @@ TEST_F(SlotPoolTest, ManyUsersNeverShareASlot) {
   EXPECT_EQ(pool_->free_slots(), 2);
 }
 
-TEST_F(SlotPoolTest, ClosingEndsTheWaitingAndTheLending) {
+TEST_F(SlotPoolTest, TheLeastUsedDeviceIsFirst) {
+  Build(2, 3);
+  std::vector<std::string_view> order;
+  std::vector<SlotLease> leases;
+  for (int k = 0; k < 6; ++k) {
+    leases.push_back(pool_->Acquire());
+    order.push_back(leases.back().device());
+  }
+  EXPECT_EQ(order,
+            (std::vector<std::string_view>{"cuda/0", "cuda/1", "cuda/2",
+                                           "cuda/0", "cuda/1", "cuda/2"}));
+  leases.erase(leases.begin() + 1);  // one of cuda/1
+  leases.push_back(pool_->Acquire());
+  EXPECT_EQ(leases.back().device(), "cuda/1");
+}
+
+TEST_F(SlotPoolTest, ARetiredDeviceIsNotLentAgain) {
+  Build(2, 2);
+  {
+    const SlotLease lease = pool_->Acquire();
+    EXPECT_EQ(lease.device(), "cuda/0");
+    EXPECT_TRUE(pool_->Retire(lease));
+    EXPECT_FALSE(pool_->Retire(lease));
+    EXPECT_TRUE(lease.held());  // those out stay good
+  }
+  EXPECT_EQ(pool_->devices_left(), 1);
+  EXPECT_EQ(pool_->free_slots(), 2);
+  const SlotLease second = pool_->Acquire();
+  const SlotLease third = pool_->Acquire();
+  EXPECT_EQ(second.device(), "cuda/1");
+  EXPECT_EQ(third.device(), "cuda/1");
+  EXPECT_FALSE(pool_->TryAcquire().held());
+}
+
+TEST_F(SlotPoolTest, LosingTheLastDeviceEndsTheWaitingAndTheLending) {
   Build(1);
   const SlotLease lease = pool_->Acquire();
   bool held = true;
   std::thread waiting([&] { held = pool_->Acquire().held(); });
-  pool_->Close();
+  EXPECT_TRUE(pool_->Retire(lease));
   waiting.join();
   EXPECT_FALSE(held);
   EXPECT_FALSE(pool_->TryAcquire().held());
-  EXPECT_TRUE(lease.held());  // those out stay good
 }
 
 TEST_F(SlotPoolTest, AFailureWhileItIsMadeLeavesNothingBehind) {
   for (int nth = 0; nth < 4; ++nth) {  // two streams and two events
-    device_.FailCall(nth, absl::InternalError("asked for"));
-    EXPECT_EQ(SlotPool::Create(device_, 2).status(),
-              absl::InternalError("asked for"));
-    EXPECT_EQ(device_.live(), 0) << "call " << nth;
+    auto devices = Devices(1);
+    fakes_[0]->FailCall(nth, absl::InternalError("asked for"));
+    const auto made =
+        SlotPool::Create(std::move(devices), {.slots_per_device = 2});
+    EXPECT_EQ(made.status(), absl::InternalError("cuda/0: asked for"));
+    EXPECT_EQ(traces_.live, 0) << "call " << nth;
   }
-  EXPECT_TRUE(SlotPool::Create(device_, 2).ok());
+}
+
+TEST_F(SlotPoolTest, ADeviceThatFailsMayBeLeftOutWhereItIsNotAskedFor) {
+  for (const bool need_every_device : {true, false}) {
+    auto devices = Devices(3);
+    fakes_[1]->FailCall(0, absl::InternalError("asked for"));
+    const auto made = SlotPool::Create(
+        std::move(devices),
+        {.slots_per_device = 2, .need_every_device = need_every_device});
+    ASSERT_EQ(made.ok(), !need_every_device);
+    if (!made.ok()) continue;
+    EXPECT_EQ((*made)->device_names(),
+              (std::vector<std::string_view>{"cuda/0", "cuda/2"}));
+    EXPECT_EQ((*made)->free_slots(), 4);
+  }
 }
 
 }  // namespace

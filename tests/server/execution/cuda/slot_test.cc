@@ -1,6 +1,7 @@
 #include "server/execution/cuda/slot.h"
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -17,104 +18,156 @@ absl::Status Sticky() { return absl::UnavailableError("asked for"); }
 
 class SlotTest : public ::testing::Test {
  protected:
-  SlotTest() : device_(std::make_unique<FakeDevice>(&traces_)) {
-    slot_ = *Slot::Create(*device_);
+  SlotTest() : device_(std::make_unique<FakeDevice>(&traces_)) { Make(); }
+  void Make(uint64_t max_pinned_bytes = uint64_t{1} << 30) {
+    slot_.reset();
+    memory_ = std::make_unique<BatchMemory>(*device_, max_pinned_bytes);
+    slot_ = *Slot::Create(*device_, *memory_);
+  }
+  // Right bits, or an error; "asked for" and such.
+  absl::Status Compute(SegmentBatch& batch) {
+    int shown = 0;
+    const absl::Status status =
+        slot_->Compute(batch.layout(), [&](const std::byte* output) {
+          ++shown;
+          EXPECT_EQ(batch.Differences(output), "");
+        });
+    EXPECT_EQ(shown, status.ok() ? 1 : 0);
+    return status;
   }
   // Whatever happened, no stream worked with memory that was gone or reused.
   void TearDown() override {
     slot_.reset();
+    memory_.reset();
     device_.reset();
     EXPECT_EQ(traces_.misuses, 0);
+    EXPECT_EQ(traces_.live, 0);
   }
 
   DeviceTraces traces_;
   std::unique_ptr<FakeDevice> device_;
+  std::unique_ptr<BatchMemory> memory_;
   std::unique_ptr<Slot> slot_;
 };
 
 TEST_F(SlotTest, ComputesBatchesWithTheBitsOfTheCpu) {
   for (unsigned seed = 1000; seed < 1080; seed += 16) {
     SegmentBatch batch(seed, 16);
-    ASSERT_TRUE(slot_->Compute(batch.layout()).ok());
-    EXPECT_EQ(batch.Differences(slot_->output()), "");
+    EXPECT_TRUE(Compute(batch).ok());
   }
 }
 
 TEST_F(SlotTest, ABatchIsOneCopyInOneLaunchAndOneCopyOut) {
   SegmentBatch batch(1, 20);
-  ASSERT_TRUE(slot_->Compute(batch.layout()).ok());
+  ASSERT_TRUE(Compute(batch).ok());
   EXPECT_EQ(device_->calls(DeviceCall::kCopyToDevice), 1);
   EXPECT_EQ(device_->calls(DeviceCall::kLaunch), 1);
   EXPECT_EQ(device_->calls(DeviceCall::kCopyToHost), 1);
   EXPECT_EQ(device_->calls(DeviceCall::kDrain), 0);
 }
 
-TEST_F(SlotTest, BuffersGrowAndNeverShrink) {
-  ASSERT_TRUE(slot_->Reserve(1000, 10).ok());
-  const size_t small = slot_->input_capacity();
-  EXPECT_GE(small, 1000u);
-  ASSERT_TRUE(slot_->Reserve(small + 1, 10).ok());
-  const size_t large = slot_->input_capacity();
-  EXPECT_GT(large, small);
-  const int allocations = device_->calls(DeviceCall::kAllocatePinned);
-  ASSERT_TRUE(slot_->Reserve(10, 10).ok());
-  ASSERT_TRUE(slot_->Reserve(large, slot_->output_capacity()).ok());
-  EXPECT_EQ(slot_->input_capacity(), large);
-  EXPECT_EQ(device_->calls(DeviceCall::kAllocatePinned), allocations);
-}
-
-TEST_F(SlotTest, GrowingOneSideLeavesTheOtherAlone) {
-  ASSERT_TRUE(slot_->Reserve(1, 1).ok());
-  const int allocations = device_->calls(DeviceCall::kAllocateDevice);
-  ASSERT_TRUE(slot_->Reserve(1, 10 * slot_->output_capacity()).ok());
-  EXPECT_EQ(device_->calls(DeviceCall::kAllocateDevice), allocations + 1);
-}
-
-TEST_F(SlotTest, GivesEverythingBack) {
+TEST_F(SlotTest, ASecondBatchOfTheSizeAllocatesNothing) {
   SegmentBatch batch(1, 4);
-  ASSERT_TRUE(slot_->Compute(batch.layout()).ok());
-  EXPECT_EQ(device_->live(), 6);  // four buffers, a stream, an event
-  slot_.reset();
-  EXPECT_EQ(device_->live(), 0);
+  ASSERT_TRUE(Compute(batch).ok());
+  EXPECT_EQ(device_->live(), 4);  // two buffers, a stream, an event
+  ASSERT_TRUE(Compute(batch).ok());
+  EXPECT_EQ(device_->calls(DeviceCall::kAllocatePinned), 1);
+  EXPECT_EQ(device_->calls(DeviceCall::kAllocateDevice), 1);
+}
+
+TEST_F(SlotTest, MorePinnedMemoryThanAllowedIsNeverAskedFor) {
+  Make(/*max_pinned_bytes=*/1000);
+  SegmentBatch batch(1, 16);
+  EXPECT_TRUE(absl::IsOutOfRange(Compute(batch)));
+  EXPECT_EQ(device_->calls(DeviceCall::kAllocatePinned), 0);
 }
 
 TEST_F(SlotTest, WorksAgainAfterAnyCallHasFailedOnce) {
   SegmentBatch batch(7, 12);
   for (int nth = 0;; ++nth) {
-    slot_ = *Slot::Create(*device_);
-    traces_.failed = false;
+    Make();
+    traces_.failures = 0;
     device_->FailCall(nth, Passing());
-    const absl::Status status = slot_->Compute(batch.layout());
-    if (!traces_.failed) break;
+    const absl::Status status = Compute(batch);
+    if (traces_.failures == 0) break;
     EXPECT_EQ(status, Passing()) << "call " << nth;
-    ASSERT_TRUE(slot_->Compute(batch.layout()).ok()) << "call " << nth;
-    EXPECT_EQ(batch.Differences(slot_->output()), "") << "call " << nth;
+    ASSERT_TRUE(Compute(batch).ok()) << "call " << nth;
   }
   device_->FailCall(1 << 30, Passing());
-  // Four allocations, two copies, a launch, an event and a wait can fail.
+  // Two copies, a launch, an event and a wait can fail when work is under way.
   EXPECT_EQ(device_->calls(DeviceCall::kDrain), 5);
 }
 
 TEST_F(SlotTest, AFailedWaitIsFollowedByOneForTheWholeStream) {
   SegmentBatch batch(3, 4);
   device_->FailCall(DeviceCall::kWait, 0, Passing());
-  EXPECT_EQ(slot_->Compute(batch.layout()), Passing());
+  EXPECT_EQ(Compute(batch), Passing());
   EXPECT_EQ(device_->calls(DeviceCall::kDrain), 1);
 }
 
 TEST_F(SlotTest, AStreamThatCannotBeDrainedIsALostDevice) {
   SegmentBatch batch(3, 4);
   device_->FailCall(DeviceCall::kRecord, 0, Passing());
-  EXPECT_EQ(slot_->Compute(batch.layout()), Passing());
+  EXPECT_EQ(Compute(batch), Passing());
   device_->FailCall(DeviceCall::kCopyToHost, 0, Sticky());
-  EXPECT_TRUE(IsSticky(slot_->Compute(batch.layout())));
+  EXPECT_TRUE(IsSticky(Compute(batch)));
 }
 
 TEST_F(SlotTest, ALostDeviceIsNotAskedAgain) {
   SegmentBatch batch(3, 4);
   device_->FailCall(DeviceCall::kLaunch, 0, Sticky());
-  EXPECT_TRUE(IsSticky(slot_->Compute(batch.layout())));
+  EXPECT_TRUE(IsSticky(Compute(batch)));
   EXPECT_EQ(device_->calls(DeviceCall::kDrain), 0);
+}
+
+// One float32 segment of 5000 elements, and what is copied out for it.
+class SlotCopies : public SlotTest {
+ protected:
+  size_t BytesOut(const kernels::Segment& segment) {
+    const kernels::cuda::BatchItem item = {&segment, 1.0};
+    const kernels::cuda::BatchLayout layout(std::span(&item, 1));
+    EXPECT_TRUE(slot_->Compute(layout, [](const std::byte*) {}).ok());
+    const DeviceWork last = device_->work().back();
+    EXPECT_EQ(last.kind, DeviceWork::Kind::kCopyOut);
+    return last.bytes;
+  }
+  static constexpr size_t kElements = 5000;
+  static constexpr size_t kPartials = 3 * sizeof(kernels::BlockPartial);
+  static size_t Aligned(size_t bytes) { return (bytes + 255) / 256 * 256; }
+
+  std::vector<float> values_ = std::vector<float>(kElements, 0.5F);
+  kernels::Piece piece_ = std::as_bytes(std::span(values_));
+  std::vector<float> results_ = std::vector<float>(2 * kElements);
+  kernels::Segment Segment() {
+    kernels::Segment segment;
+    segment.shape.rank = 1;
+    segment.shape.dims[0] = segment.element_count = kElements;
+    segment.logits.pieces = std::span(&piece_, 1);
+    segment.targets.pieces = std::span(&piece_, 1);
+    return segment;
+  }
+  std::byte* Results(size_t element) {
+    return reinterpret_cast<std::byte*>(&results_[element]);
+  }
+};
+
+TEST_F(SlotCopies, WithoutGradientAndLossesThePartialsAlone) {
+  EXPECT_EQ(BytesOut(Segment()), kPartials);
+}
+
+TEST_F(SlotCopies, WithAGradientThatToo) {
+  kernels::Segment segment = Segment();
+  segment.gradient = Results(0);
+  EXPECT_EQ(BytesOut(segment), Aligned(kPartials) + kElements * 4);
+  segment.gradient_type = kernels::ElementType::kBFloat16;
+  EXPECT_EQ(BytesOut(segment), Aligned(kPartials) + kElements * 2);
+}
+
+TEST_F(SlotCopies, LossesOnlyWhereEachIsWanted) {
+  kernels::Segment segment = Segment();
+  segment.options.reduction = kernels::Reduction::kNone;
+  segment.losses = Results(kElements);
+  EXPECT_EQ(BytesOut(segment), Aligned(kPartials) + kElements * 4);
 }
 
 }  // namespace

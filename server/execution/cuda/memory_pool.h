@@ -1,0 +1,239 @@
+// Memory that batches borrow while they are on a device.
+#ifndef LOSSD_SERVER_EXECUTION_CUDA_MEMORY_POOL_H_
+#define LOSSD_SERVER_EXECUTION_CUDA_MEMORY_POOL_H_
+
+#include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
+#include "server/execution/cuda/device.h"
+
+namespace lossd::execution::cuda {
+
+// Lends buffers of one kind of memory, PinnedMemory or DeviceMemory, and keeps
+// what comes back: allocating takes milliseconds, a batch less. Buffers belong
+// to the pool and not to slots, so that one huge batch does not leave every
+// slot with a huge buffer.
+//
+// Buffers lent and kept are at most `max_bytes` together. Who asks for more
+// than is left waits for others to give back, first come first served; kept
+// buffers are freed to make room, and all of them when the device says that it
+// has no memory left. A buffer that the device did not take back when asked is
+// kept like any other.
+//
+// Thread-safe; no device is called under the lock. Outlives its leases.
+template <typename Memory>
+class MemoryPool {
+ public:
+  using Allocate = std::function<absl::StatusOr<Memory>(size_t bytes)>;
+  using Free = std::function<absl::Status(Memory memory)>;
+
+  // The use of one buffer, exclusively; gives it back when destroyed.
+  // Move-only.
+  class Lease {
+   public:
+    Lease() = default;
+    Lease(Lease&& other) noexcept { *this = std::move(other); }
+    Lease& operator=(Lease&& other) noexcept {
+      std::swap(pool_, other.pool_);
+      std::swap(memory_, other.memory_);
+      return *this;
+    }
+    ~Lease() {
+      if (pool_ != nullptr) pool_->Return(memory_);
+    }
+    const Memory& memory() const { return memory_; }
+
+    // The device is lost and may still be at it, nobody knows until when: the
+    // buffer is freed at the pool's end, and no other is lent before.
+    void Forfeit() { std::exchange(pool_, nullptr)->Retain(memory_); }
+
+   private:
+    friend class MemoryPool;
+    Lease(MemoryPool* pool, Memory memory) : pool_(pool), memory_(memory) {}
+    MemoryPool* pool_ = nullptr;
+    Memory memory_;
+  };
+
+  MemoryPool(uint64_t max_bytes, Allocate allocate, Free free)
+      : max_bytes_(max_bytes),
+        allocate_(std::move(allocate)),
+        free_(std::move(free)) {}
+  ~MemoryPool() {
+    absl::MutexLock lock(&mu_);
+    for (const auto& [size, memory] : kept_) {
+      GiveBack([this, &memory] { return free_(memory); });
+    }
+    for (const Memory& memory : forfeited_) {
+      GiveBack([this, &memory] { return free_(memory); });
+    }
+  }
+  MemoryPool(const MemoryPool&) = delete;
+  MemoryPool& operator=(const MemoryPool&) = delete;
+
+  // A buffer of at least `bytes`; or OUT_OF_RANGE if that is above the pool's
+  // limit, UNAVAILABLE once a buffer was forfeited, or what the device said,
+  // RESOURCE_EXHAUSTED if it has no memory left.
+  absl::StatusOr<Lease> Acquire(size_t bytes) {
+    if (bytes > max_bytes_) {
+      return absl::OutOfRangeError(absl::StrCat(
+          "a buffer of ", bytes, " bytes: the limit is ", max_bytes_));
+    }
+    const size_t size = SizeFor(bytes);
+    std::vector<Memory> evicted;
+    Memory kept;
+    switch (AwaitTurn(bytes, size, &kept, &evicted)) {
+      case Turn::kLost:
+        return absl::UnavailableError("the device is lost");
+      case Turn::kKept:
+        return Lease(this, kept);
+      case Turn::kRoom:
+        break;
+    }
+    absl::StatusOr<Memory> made = Make(size, std::move(evicted));
+    if (made.ok()) return Lease(this, *made);
+    absl::MutexLock lock(&mu_);
+    lent_bytes_ -= size;
+    return std::move(made).status();
+  }
+
+  // Frees what nobody uses; NOT_FOUND if that is nothing.
+  absl::Status Trim() {
+    std::vector<Memory> unused;
+    {
+      absl::MutexLock lock(&mu_);
+      TakeKept(0, &unused);
+    }
+    if (unused.empty()) return absl::NotFoundError("nothing is kept");
+    return FreeAll(std::move(unused));
+  }
+
+  // Lent and kept.
+  uint64_t bytes() const {
+    absl::MutexLock lock(&mu_);
+    return lent_bytes_ + kept_bytes_;
+  }
+
+ private:
+  using Kept = std::multimap<size_t, Memory>;
+
+  // Powers of two: buffers fit more batches than the one they were made for.
+  size_t SizeFor(size_t bytes) const {
+    constexpr size_t kSmallest = size_t{1} << 16;
+    const size_t size = std::bit_ceil(std::max(bytes, kSmallest));
+    return size <= max_bytes_ ? size : bytes;
+  }
+
+  // The smallest that holds `bytes`, but none that is far too large: others may
+  // be waiting for those.
+  typename Kept::iterator Fitting(size_t bytes, size_t size)
+      ABSL_SHARED_LOCKS_REQUIRED(mu_) {
+    const auto found = kept_.lower_bound(bytes);
+    return found != kept_.end() && found->first / 4 <= size ? found
+                                                            : kept_.end();
+  }
+
+  enum class Turn {
+    kKept,  // `kept` is lent
+    kRoom,  // room is; the caller allocates once `evicted` are freed
+    kLost
+  };
+  // Waits until it is this thread's turn and there is room.
+  Turn AwaitTurn(size_t bytes, size_t size, Memory* kept,
+                 std::vector<Memory>* evicted) {
+    absl::MutexLock lock(&mu_);
+    const uint64_t turn = next_turn_++;
+    const auto there = [&]() ABSL_SHARED_LOCKS_REQUIRED(mu_) {
+      return turn_ == turn &&
+             (!forfeited_.empty() || lent_bytes_ + size <= max_bytes_ ||
+              Fitting(bytes, size) != kept_.end());
+    };
+    mu_.Await(absl::Condition(&there));
+    ++turn_;
+    if (!forfeited_.empty()) return Turn::kLost;
+    if (const auto found = Fitting(bytes, size); found != kept_.end()) {
+      *kept = found->second;
+      kept_bytes_ -= found->first;
+      lent_bytes_ += found->first;
+      kept_.erase(found);
+      return Turn::kKept;
+    }
+    lent_bytes_ += size;
+    TakeKept(max_bytes_ - lent_bytes_, evicted);
+    return Turn::kRoom;
+  }
+
+  absl::StatusOr<Memory> Make(size_t size, std::vector<Memory> evicted) {
+    if (absl::Status s = FreeAll(std::move(evicted)); !s.ok()) return s;
+    absl::StatusOr<Memory> made = allocate_(size);
+    if (absl::IsResourceExhausted(made.status()) && Trim().ok()) {
+      made = allocate_(size);
+    }
+    return made;
+  }
+
+  // Takes kept buffers out, largest first, until `most` bytes are left.
+  void TakeKept(uint64_t most, std::vector<Memory>* taken)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    while (kept_bytes_ > most) {
+      const auto largest = std::prev(kept_.end());
+      kept_bytes_ -= largest->first;
+      taken->push_back(largest->second);
+      kept_.erase(largest);
+    }
+  }
+
+  // The first error; what could not be freed is kept.
+  absl::Status FreeAll(std::vector<Memory> unused) {
+    absl::Status status;
+    for (const Memory& memory : unused) {
+      const absl::Status freed = free_(memory);
+      status.Update(freed);
+      if (!freed.ok()) Keep(memory);
+    }
+    return status;
+  }
+
+  void Return(const Memory& memory) {
+    absl::MutexLock lock(&mu_);
+    lent_bytes_ -= memory.size;
+    KeepLocked(memory);
+  }
+  void Retain(const Memory& memory) {
+    absl::MutexLock lock(&mu_);
+    forfeited_.push_back(memory);
+  }
+  void Keep(const Memory& memory) {
+    absl::MutexLock lock(&mu_);
+    KeepLocked(memory);
+  }
+  void KeepLocked(const Memory& memory) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    kept_bytes_ += memory.size;
+    kept_.emplace(memory.size, memory);
+  }
+
+  const uint64_t max_bytes_;
+  const Allocate allocate_;
+  const Free free_;
+  mutable absl::Mutex mu_;
+  Kept kept_ ABSL_GUARDED_BY(mu_);
+  std::vector<Memory> forfeited_ ABSL_GUARDED_BY(mu_);
+  uint64_t kept_bytes_ ABSL_GUARDED_BY(mu_) = 0;
+  uint64_t lent_bytes_ ABSL_GUARDED_BY(mu_) = 0;
+  uint64_t next_turn_ ABSL_GUARDED_BY(mu_) = 0;
+  uint64_t turn_ ABSL_GUARDED_BY(mu_) = 0;  // whose it is
+};
+
+}  // namespace lossd::execution::cuda
+
+#endif  // LOSSD_SERVER_EXECUTION_CUDA_MEMORY_POOL_H_

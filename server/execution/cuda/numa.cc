@@ -1,0 +1,74 @@
+#include "server/execution/cuda/numa.h"
+
+#include <linux/mempolicy.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <fstream>
+
+#include "absl/status/status.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+
+namespace lossd::execution::cuda {
+namespace {
+
+constexpr int kMaxNodes = 1024;  // of Linux
+
+absl::Status NoMemory(std::string_view call, size_t bytes) {
+  return absl::ResourceExhaustedError(
+      absl::StrCat(std::string(call), " of ", bytes,
+                   " bytes: ", absl::ErrnoToStatus(errno, "").message()));
+}
+
+// Through the system call: the library around it (libnuma) would be one more
+// thing that a server needs. It may fail, in containers whose filter does not
+// let it through; the pages then come from wherever this thread runs.
+void PreferNode(std::span<std::byte> memory, int node) {
+  constexpr size_t kBits = sizeof(unsigned long) * CHAR_BIT;
+  if (node < 0 || node >= kMaxNodes) return;
+  const auto bit = static_cast<size_t>(node);
+  std::array<unsigned long, kMaxNodes / kBits> nodes{};
+  nodes[bit / kBits] = 1UL << (bit % kBits);
+  syscall(SYS_mbind, memory.data(), memory.size(), MPOL_PREFERRED, nodes.data(),
+          static_cast<unsigned long>(kMaxNodes + 1), 0U);
+}
+
+}  // namespace
+
+int NodeOfPciDevice(std::string_view bus_id, const std::string& sysfs) {
+  const std::string name =
+      absl::AsciiStrToLower(absl::string_view(bus_id.data(), bus_id.size()));
+  std::ifstream file(
+      absl::StrCat(sysfs, "/bus/pci/devices/", name, "/numa_node"));
+  int node = kAnyNode;
+  return file >> node && node >= 0 ? node : kAnyNode;
+}
+
+absl::StatusOr<std::span<std::byte>> MapOnNode(size_t bytes, int node) {
+  void* const mapped = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mapped == MAP_FAILED) return NoMemory("mmap", bytes);
+  const std::span memory(static_cast<std::byte*>(mapped), bytes);
+  PreferNode(memory, node);
+  // Fewer pages for the device to know, where the machine has huge ones.
+  madvise(mapped, bytes, MADV_HUGEPAGE);
+  // Now: pages are chosen when they are first touched. EINVAL: a Linux that
+  // leaves that to whoever pins them.
+  if (madvise(mapped, bytes, MADV_POPULATE_WRITE) != 0 && errno != EINVAL) {
+    const absl::Status status = NoMemory("madvise", bytes);
+    Unmap(memory);
+    return status;
+  }
+  return memory;
+}
+
+void Unmap(std::span<std::byte> memory) {
+  munmap(memory.data(), memory.size());
+}
+
+}  // namespace lossd::execution::cuda

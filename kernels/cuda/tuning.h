@@ -35,14 +35,14 @@ inline constexpr int kWarpsPerThreadBlock = 4;
 
 // Thread blocks of a plain kernel on an SM, by the bytes of a logit; the
 // compiler gives each thread its share of the SM's 65,536 registers.
-// float32: 8, so 32 warps of 64 registers, which the loops fit without
-// spilling. Each warp asks for its next row, 1 KB, before it computes the one
-// it has: 32 KB on the way, above the 25 KB of Little's law. A row of 8 warps
-// on a scheduler is computed in 8 * 294 cycles, twice the time of an answer, so
-// one row ahead is enough.
-// Half types: a thread has 8 lanes, as much work as two of float32, and spills
-// with 64 registers; 6 leave it 80. float64: 4 leave 128.
-// Measured: not yet; one more and one less are what to compare with.
+// float32: 8, so 32 warps of 64 registers, which the loops fit without spilling
+// (8 bytes on sm_100 and sm_120). Each warp asks for its next row, 1 KB, before
+// it computes the one it has: 32 KB on the way, above the 25 KB of Little's
+// law. A row of 8 warps on a scheduler is computed in 8 * 294 cycles, twice the
+// time of an answer, so one row ahead is enough. Half types: a thread has 8
+// lanes, as much work as two of float32, and spills with 64 registers; 6 leave
+// it 80. float64: 4 leave 128. Measured: not yet; one more and one less are
+// what to compare with.
 template <int kLogitBytes>
 inline constexpr int kPlainThreadBlocks = kLogitBytes == 2   ? 6
                                           : kLogitBytes == 4 ? 8
@@ -54,7 +54,7 @@ inline constexpr int kGeneralThreadBlocks = 4;
 
 // Warps of the one thread block of an SM that looks up: they share the table of
 // 64 KiB. 32 warps with 64 registers each have 544 bytes of loads a row on the
-// way, 17 KB; 0.8 of a copy needs 13 KB.
+// way, 17 KB; 0.8 of a copy needs 13 KB. What spills, spills outside the loop.
 // Measured: not yet; 24 warps with 80 registers are what to compare with.
 inline constexpr int kLookupWarpsPerThreadBlock = 32;
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 #include <optional>
 
 namespace lossd::kernels::cuda {
@@ -105,6 +106,7 @@ PackedSegment PackSegment(const BatchItem& item, Places& input,
   const LossOptions& options = segment.options;
   PackedSegment packed;
   packed.element_count = segment.element_count;
+  packed.path = PathOf(segment, item.gradient_scale);
   packed.kind = options.kind;
   packed.parameters = ParametersOf(options);
   packed.logits_type = segment.logits.type;
@@ -137,28 +139,49 @@ BatchLayout::BatchLayout(std::span<const BatchItem> items) {
   }
   Places input(items.size() * sizeof(PackedSegment));
   block_segments_ = input.Take(block_count_ * sizeof(uint32_t));
+  table_bytes_ = input.end();
   Places output(block_count_ * sizeof(BlockPartial));
-  uint64_t first_block = 0;
   for (const BatchItem& item : items) {
     packed_.push_back(PackSegment(item, input, output));
-    packed_.back().first_block = first_block;
-    first_block += BlockCount(*item.segment);
   }
+  PlaceBlocks();
   input_bytes_ = input.end();
   output_bytes_ = output.end();
 }
 
-void BatchLayout::Stage(std::byte* input) const {
+void BatchLayout::PlaceBlocks() {
+  order_.resize(packed_.size());
+  std::iota(order_.begin(), order_.end(), size_t{0});
+  std::stable_sort(order_.begin(), order_.end(), [this](size_t a, size_t b) {
+    return packed_[a].path < packed_[b].path;
+  });
+  uint64_t first_block = 0;
+  for (const size_t k : order_) {
+    BlockRange& range = paths_[static_cast<size_t>(packed_[k].path)];
+    if (range.count == 0) range.first = first_block;
+    packed_[k].first_block = first_block;
+    range.count += BlockCount(*segments_[k]);
+    first_block += BlockCount(*segments_[k]);
+  }
+}
+
+void BatchLayout::StageTables(std::byte* input) const {
   std::memcpy(input, packed_.data(), packed_.size() * sizeof(PackedSegment));
   std::byte* table = input + block_segments_;
-  for (size_t k = 0; k < packed_.size(); ++k) {
-    const Segment& segment = *segments_[k];
-    const PackedSegment& packed = packed_[k];
+  for (const size_t k : order_) {
     const uint32_t index = static_cast<uint32_t>(k);
-    for (uint64_t block = BlockCount(segment); block > 0; --block) {
+    for (uint64_t block = BlockCount(*segments_[k]); block > 0; --block) {
       std::memcpy(table, &index, sizeof(index));
       table += sizeof(index);
     }
+  }
+}
+
+void BatchLayout::Stage(std::byte* input) const {
+  StageTables(input);
+  for (size_t k = 0; k < packed_.size(); ++k) {
+    const Segment& segment = *segments_[k];
+    const PackedSegment& packed = packed_[k];
     CopyPieces(segment.logits, input + packed.logits);
     CopyPieces(segment.targets, input + packed.targets);
     if (packed.target_form == TargetForm::kListedOnes) {
@@ -172,10 +195,13 @@ void BatchLayout::Stage(std::byte* input) const {
 }
 
 PackedBatch BatchLayout::At(const std::byte* input, std::byte* output) const {
-  return {.input = input,
-          .output = output,
-          .block_segments = block_segments_,
-          .block_count = block_count_};
+  PackedBatch batch = {.input = input,
+                       .output = output,
+                       .block_segments = block_segments_,
+                       .block_count = block_count_,
+                       .paths = {}};
+  std::copy(std::begin(paths_), std::end(paths_), batch.paths);
+  return batch;
 }
 
 std::span<const BlockPartial> BatchLayout::Partials(

@@ -16,6 +16,7 @@
 #include <span>
 #include <vector>
 
+#include "kernels/cuda/path.h"
 #include "kernels/sigmoid_loss.h"
 
 namespace lossd::kernels::cuda {
@@ -46,22 +47,26 @@ struct PackedOperand {
 };
 
 // A segment on the device: what kernels::Segment says, with offsets for
-// pointers.
-struct PackedSegment {
+// pointers. What the plain paths read comes first, in one line of a cache: a
+// segment of a few elements costs a device little more than that line.
+struct alignas(64) PackedSegment {
   uint64_t element_count = 0;
   uint64_t first_block = 0;      // in the batch
   uint64_t logits = 0;           // offsets in the input
   uint64_t targets = 0;          // of kSteppedOnes: nothing is there
   uint64_t gradient = kNoIndex;  // offsets in the output; kNoIndex: not wanted
+  double gradient_scale = 0;
   uint64_t losses = kNoIndex;
-  LossKind kind = LossKind::kSigmoidCrossEntropy;
-  LossParameters parameters;
+  Path path = Path::kGeneral;
   ElementType logits_type = ElementType::kFloat32;
   ElementType gradient_type = ElementType::kFloat32;
   ElementType targets_type = ElementType::kFloat32;
   TargetForm target_form = TargetForm::kTensor;
   bool ignores = false;
   bool targets_in_unit_interval = true;
+  LossKind kind = LossKind::kSigmoidCrossEntropy;
+
+  LossParameters parameters;
   int32_t rank = 0;
   uint64_t dims[kMaxRank] = {};
   PackedOperand weights;
@@ -74,15 +79,22 @@ struct PackedSegment {
   int64_t ignore_integer = 0;  // int64 targets are compared with this one
   double label_smoothing = 0;
   double loss_weight = 1;  // of the losses of Reduction::kNone
-  double gradient_scale = 0;
 };
 
-// A batch somewhere in memory, as the kernel takes it.
+// Blocks of a batch that follow each other.
+struct BlockRange {
+  uint64_t first = 0;
+  uint64_t count = 0;
+};
+
+// A batch somewhere in memory, as the kernels take it. The blocks of a path are
+// neighbours, in the order of Path.
 struct PackedBatch {
   const std::byte* input = nullptr;
   std::byte* output = nullptr;
   uint64_t block_segments = 0;  // offset of the table: uint32_t per block
   uint64_t block_count = 0;
+  BlockRange paths[kPathCount];
 };
 
 // A segment, and the factor of its gradient.
@@ -102,6 +114,14 @@ class BatchLayout {
   // Writes the whole input: the one host copy that the tensors see.
   void Stage(std::byte* input) const;
 
+  // What comes before the tensors, table_bytes() of it; Stage() without the
+  // tensors, for whoever brings them otherwise.
+  uint64_t table_bytes() const { return table_bytes_; }
+  void StageTables(std::byte* input) const;
+
+  // Item `index` as the kernels read it: where its tensors go.
+  const PackedSegment& packed(size_t index) const { return packed_[index]; }
+
   PackedBatch At(const std::byte* input, std::byte* output) const;
 
   // What item `index` got, read from a computed output on the host.
@@ -111,10 +131,16 @@ class BatchLayout {
   void CopyResults(size_t index, const std::byte* output) const;
 
  private:
+  void PlaceBlocks();
+
   std::vector<const Segment*> segments_;
   std::vector<PackedSegment> packed_;
+  std::vector<size_t>
+      order_;  // of the segments' blocks: by path, then as given
+  BlockRange paths_[kPathCount];
   uint64_t block_segments_ = 0;
   uint64_t block_count_ = 0;
+  uint64_t table_bytes_ = 0;
   uint64_t input_bytes_ = 0;
   uint64_t output_bytes_ = 0;
 };

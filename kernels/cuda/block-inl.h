@@ -3,11 +3,13 @@
 // and by a host that computes a packed batch in place of a device. The includer
 // also defines LOSSD_UNROLL, what stands before a loop over the lanes: a device
 // keeps lanes in registers only where such loops are unrolled.
+// LOSSD_ROLL stands before one that is to stay a loop.
 //
-// Together the 32 threads hold the kBlockLanes lanes of a block, four each: in
-// row r, thread k has elements 128 r + 4 k .. + 3. The arithmetic is that of
-// the CPU's general loop, operation by operation; an option that is absent is
-// the value that changes no bit (weight 1, upstream 1).
+// This is the general loop, of the segments that have no plain path
+// (plain-inl.h). Together the 32 threads hold the kBlockLanes lanes of a block,
+// four each: in row r, thread k has elements 128 r + 4 k .. + 3. The arithmetic
+// is that of the CPU's general loop, operation by operation; an option that is
+// absent is the value that changes no bit (weight 1, upstream 1).
 
 inline constexpr int kThreadLanes = 4;
 
@@ -40,9 +42,23 @@ struct ElementOutput {
   T gradient;
 };
 
+// What a loop is made for: the fewer losses, the fewer registers.
+enum class Losses { kCrossEntropy, kAll };
+
+// Calls `use` with the loss of a segment.
+template <class Ops, Losses kLosses, class Use>
+LOSSD_ELEMENT_FN ElementResult<Ops> WithLossOf(const PackedSegment& segment,
+                                               Use use) {
+  if constexpr (kLosses == Losses::kCrossEntropy) {
+    return use(CrossEntropyLoss<Ops>(segment.parameters));
+  } else {
+    return WithLoss<Ops>(segment.kind, segment.parameters, use);
+  }
+}
+
 // Element `index` of a segment; notes in `sums` everything but the loss and the
 // weight.
-template <class Ops>
+template <class Ops, Losses kLosses>
 LOSSD_ELEMENT_FN ElementOutput<typename Ops::T> ComputeElement(
     const PackedSegment& segment, const std::byte* input, uint64_t index,
     const Target<typename Ops::T>& target, typename Ops::T x, int lane,
@@ -65,9 +81,8 @@ LOSSD_ELEMENT_FN ElementOutput<typename Ops::T> ComputeElement(
                           static_cast<T>(segment.label_smoothing / 2));
   }
   const T q = OperandAt<T>(segment, segment.pos_weight, input, index);
-  const ElementResult<Ops> result =
-      WithLoss<Ops>(segment.kind, segment.parameters,
-                    [&](const auto& loss) { return loss(x, sides, q); });
+  const ElementResult<Ops> result = WithLossOf<Ops, kLosses>(
+      segment, [&](const auto& loss) { return loss(x, sides, q); });
   const T scale = static_cast<T>(segment.gradient_scale);
   const T factor =
       Ops::Mul(Ops::Mul(w, scale),
@@ -77,49 +92,51 @@ LOSSD_ELEMENT_FN ElementOutput<typename Ops::T> ComputeElement(
 }
 
 // A thread's elements of one row. `first` is the index of its first element.
-template <class Ops>
+template <class Ops, Losses kLosses>
 LOSSD_ELEMENT_FN void ComputeQuad(const PackedSegment& segment,
-                                  const PackedBatch& batch, uint64_t first,
-                                  OnesWalk& walk, ThreadSums& sums) {
+                                  const std::byte* input, std::byte* output,
+                                  uint64_t first, OnesWalk& walk,
+                                  ThreadSums& sums) {
   using T = typename Ops::T;
   if (first >= segment.element_count) return;
   const uint64_t left = segment.element_count - first;
-  const Quad<T> x = LoadLogits<T>(segment.logits_type,
-                                  batch.input + segment.logits, first, left);
-  WalkTo(segment, batch.input, first, walk);
+  const Quad<T> x =
+      LoadLogits<T>(segment.logits_type, input + segment.logits, first, left);
+  WalkTo(segment, input, first, walk);
   Quad<T> gradient = {};
   Quad<T> losses = {};
   LOSSD_UNROLL for (int k = 0; k < kThreadLanes; ++k) {
     if (static_cast<uint64_t>(k) >= left) continue;
-    const Target<T> target = TargetAt<T>(segment, batch.input, first + k, walk);
-    const ElementOutput<T> output = ComputeElement<Ops>(
-        segment, batch.input, first + k, target, x.values[k], k, sums);
-    sums.loss[k] += static_cast<double>(output.loss);
-    gradient.values[k] = output.gradient;
-    losses.values[k] =
-        OneNan<Ops>(Ops::Mul(output.loss, static_cast<T>(segment.loss_weight)));
+    const Target<T> target = TargetAt<T>(segment, input, first + k, walk);
+    const ElementOutput<T> element = ComputeElement<Ops, kLosses>(
+        segment, input, first + k, target, x.values[k], k, sums);
+    sums.loss[k] += static_cast<double>(element.loss);
+    gradient.values[k] = element.gradient;
+    losses.values[k] = OneNan<Ops>(
+        Ops::Mul(element.loss, static_cast<T>(segment.loss_weight)));
   }
   if (segment.gradient != kNoIndex) {
-    StoreResults(segment.gradient_type, gradient,
-                 batch.output + segment.gradient, first, left);
+    StoreResults(segment.gradient_type, gradient, output + segment.gradient,
+                 first, left);
   }
   if (segment.losses != kNoIndex) {
-    StoreResults(segment.logits_type, losses, batch.output + segment.losses,
-                 first, left);
+    StoreResults(segment.logits_type, losses, output + segment.losses, first,
+                 left);
   }
 }
 
 // All rows of thread `thread` of the block that starts at element `first`.
-template <class Ops>
+template <class Ops, Losses kLosses>
 LOSSD_ELEMENT_FN ThreadSums ComputeThread(const PackedSegment& segment,
-                                          const PackedBatch& batch,
-                                          uint64_t first, int thread) {
+                                          const std::byte* input,
+                                          std::byte* output, uint64_t first,
+                                          int thread) {
   ThreadSums sums;
   OnesWalk walk;
-  for (uint64_t row = 0; row < kBlockElements / kBlockLanes; ++row) {
-    ComputeQuad<Ops>(segment, batch,
-                     first + row * kBlockLanes + kThreadLanes * thread, walk,
-                     sums);
+  LOSSD_ROLL for (uint64_t row = 0; row < kBlockElements / kBlockLanes; ++row) {
+    ComputeQuad<Ops, kLosses>(segment, input, output,
+                              first + row * kBlockLanes + kThreadLanes * thread,
+                              walk, sums);
   }
   return sums;
 }

@@ -6,37 +6,61 @@ LOSSD_ELEMENT_FN T At(const std::byte* base, uint64_t index) {
   return reinterpret_cast<const T*>(base)[index];
 }
 
-// Four neighbours, loaded and stored as one (kTensorAlignment makes that
-// possible).
-template <class T>
-struct alignas(sizeof(T) < 4 ? 4 * sizeof(T) : 16) Quad {
-  T values[kThreadLanes];
-};
-
-// Loops run over all four lanes and skip those past the end: a loop of unknown
-// length cannot be unrolled.
-template <class T>
-LOSSD_ELEMENT_FN Quad<T> LoadQuad(const std::byte* base, uint64_t first,
-                                  uint64_t left) {
-  if (left >= kThreadLanes) return At<Quad<T>>(base, first / kThreadLanes);
-  Quad<T> quad = {};
-  LOSSD_UNROLL for (int k = 0; k < kThreadLanes; ++k) {
-    if (static_cast<uint64_t>(k) < left)
-      quad.values[k] = At<T>(base, first + k);
-  }
-  return quad;
+// Where vector `index` of those that begin at `base` lies.
+template <class Vector>
+LOSSD_ELEMENT_FN const Vector* PlaceOf(const std::byte* base, uint64_t index) {
+  return reinterpret_cast<const Vector*>(base) + index;
+}
+template <class Vector>
+LOSSD_ELEMENT_FN Vector* PlaceOf(std::byte* base, uint64_t index) {
+  return reinterpret_cast<Vector*>(base) + index;
 }
 
+// Neighbours as they are stored, loaded and stored as one, or by 16 bytes.
+template <class T, int kCount>
+struct alignas(kCount * sizeof(T) < 16 ? kCount * sizeof(T) : 16) Neighbours {
+  T values[kCount];
+};
 template <class T>
-LOSSD_ELEMENT_FN void StoreQuad(const Quad<T>& quad, std::byte* base,
-                                uint64_t first, uint64_t left) {
-  T* const to = reinterpret_cast<T*>(base) + first;
-  if (left >= kThreadLanes) {
-    *reinterpret_cast<Quad<T>*>(to) = quad;
+using Quad = Neighbours<T, kThreadLanes>;
+
+template <class Vector>
+LOSSD_ELEMENT_FN bool IsAligned(const Vector* place) {
+  return reinterpret_cast<uintptr_t>(place) % alignof(Vector) == 0;
+}
+
+// `first` is a multiple of kCount, of which `left` elements are there. Tensors
+// of a batch are aligned (kTensorAlignment); others may be read, too. Loops run
+// over all lanes and skip those past the end: a loop of unknown length cannot
+// be unrolled.
+template <class T, int kCount>
+LOSSD_ELEMENT_FN Neighbours<T, kCount> LoadNeighbours(const std::byte* base,
+                                                      uint64_t first,
+                                                      uint64_t left) {
+  using Vector = Neighbours<T, kCount>;
+  const Vector* const place = PlaceOf<Vector>(base, first / kCount);
+  if (left >= kCount && IsAligned(place)) return *place;
+  Vector vector = {};
+  LOSSD_UNROLL for (int k = 0; k < kCount; ++k) {
+    if (static_cast<uint64_t>(k) < left)
+      vector.values[k] = At<T>(base, first + k);
+  }
+  return vector;
+}
+
+template <class T, int kCount>
+LOSSD_ELEMENT_FN void StoreNeighbours(const Neighbours<T, kCount>& vector,
+                                      std::byte* base, uint64_t first,
+                                      uint64_t left) {
+  using Vector = Neighbours<T, kCount>;
+  Vector* const place = PlaceOf<Vector>(base, first / kCount);
+  if (left >= kCount && IsAligned(place)) {
+    *place = vector;
     return;
   }
-  LOSSD_UNROLL for (int k = 0; k < kThreadLanes; ++k) {
-    if (static_cast<uint64_t>(k) < left) to[k] = quad.values[k];
+  T* const to = PlaceOf<T>(base, first);
+  LOSSD_UNROLL for (int k = 0; k < kCount; ++k) {
+    if (static_cast<uint64_t>(k) < left) to[k] = vector.values[k];
   }
 }
 
@@ -46,7 +70,8 @@ LOSSD_ELEMENT_FN Quad<T> LoadLogits(ElementType type, const std::byte* base,
                                     uint64_t first, uint64_t left) {
   Quad<T> logits = {};
   WithStoredFloat(type, [&](auto stored) {
-    const auto quad = LoadQuad<decltype(stored)>(base, first, left);
+    const auto quad =
+        LoadNeighbours<decltype(stored), kThreadLanes>(base, first, left);
     LOSSD_UNROLL for (int k = 0; k < kThreadLanes; ++k) {
       logits.values[k] = Loaded<T>(quad.values[k]);
     }
@@ -64,7 +89,7 @@ LOSSD_ELEMENT_FN void StoreResults(ElementType type, const Quad<T>& results,
     LOSSD_UNROLL for (int k = 0; k < kThreadLanes; ++k) {
       StoreRounded(results.values[k], &quad.values[k]);
     }
-    StoreQuad(quad, base, first, left);
+    StoreNeighbours(quad, base, first, left);
   });
 }
 

@@ -3,8 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <cstring>
+#include <iterator>
 #include <limits>
 #include <memory>
+#include <numeric>
+#include <random>
 #include <span>
 #include <vector>
 
@@ -42,14 +46,18 @@ void ExpectTheBitsOfTheCpu(const Segments& owned) {
   const Memory input = Allocate(layout.input_bytes());
   const Memory output = Allocate(layout.output_bytes());
   layout.Stage(input.get());
-  ComputeOnHost(layout.At(input.get(), output.get()));
-  for (size_t k = 0; k < items.size(); ++k) {
-    owned[k]->ForgetResults();
-    const auto partials = layout.Partials(k, output.get());
-    layout.CopyResults(k, output.get());
-    const SegmentAnswer answer = owned[k]->AnswerFrom(
-        {partials.begin(), partials.end()}, expected[k].normalizer);
-    EXPECT_EQ(Difference(answer, expected[k]), "") << "segment " << k;
+  for (const bool look_up : {false, true}) {
+    SCOPED_TRACE(look_up ? "looked up" : "computed");
+    std::memset(output.get(), 0xa5, layout.output_bytes());
+    ComputeOnHost(layout.At(input.get(), output.get()), look_up);
+    for (size_t k = 0; k < items.size(); ++k) {
+      owned[k]->ForgetResults();
+      const auto partials = layout.Partials(k, output.get());
+      layout.CopyResults(k, output.get());
+      const SegmentAnswer answer = owned[k]->AnswerFrom(
+          {partials.begin(), partials.end()}, expected[k].normalizer);
+      EXPECT_EQ(Difference(answer, expected[k]), "") << "segment " << k;
+    }
   }
 }
 
@@ -60,6 +68,95 @@ TEST(CudaBlocks, GiveTheBitsOfTheCpuForBatchesOfEveryKind) {
     for (unsigned k = 0; k < 8; ++k) owned.push_back(RandomSegment(seed + k));
     ExpectTheBitsOfTheCpu(owned);
     if (testing::Test::HasFailure()) break;
+  }
+}
+
+constexpr ElementType kLogits[] = {ElementType::kFloat32, ElementType::kFloat64,
+                                   ElementType::kBFloat16,
+                                   ElementType::kFloat16};
+constexpr ElementType kTargets[] = {
+    ElementType::kFloat32, ElementType::kFloat64, ElementType::kBFloat16,
+    ElementType::kFloat16, ElementType::kUint8,   ElementType::kBit};
+
+// No options, of every pair of types: the plain paths. Sizes around a row, a
+// thread's part of one, and a block.
+std::unique_ptr<OwnedSegment> PlainSegment(ElementType logits,
+                                           ElementType targets,
+                                           std::mt19937& random) {
+  constexpr uint64_t kSizes[] = {1,   7,   8,    64,   127,  128, 129,
+                                 256, 300, 2047, 2048, 2049, 5000};
+  const uint64_t count = kSizes[random() % std::size(kSizes)];
+  auto owned =
+      std::make_unique<OwnedSegment>(logits, std::vector<uint64_t>{count});
+  std::vector<double> values(count);
+  std::normal_distribution<double> normal(0, random() % 2 == 0 ? 1 : 30);
+  for (double& x : values) x = normal(random);
+  owned->SetLogits(values);
+  for (double& t : values) t = random() % 2;
+  owned->SetTargets(targets, values);
+  if (random() % 8 == 0) owned->segment.gradient = nullptr;
+  return owned;
+}
+
+TEST(CudaBlocks, GiveTheBitsOfTheCpuOnEveryPlainPath) {
+  std::mt19937 random(2);
+  for (int trial = 0; trial < 12; ++trial) {
+    Segments owned;
+    for (const ElementType logits : kLogits) {
+      for (const ElementType targets : kTargets) {
+        owned.push_back(PlainSegment(logits, targets, random));
+      }
+    }
+    ExpectTheBitsOfTheCpu(owned);
+  }
+}
+
+// One of them in a block of ordinary elements: the block is computed again.
+TEST(CudaBlocks, FindTheOneElementThatIsNotOrdinary) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  const double logits[] = {kInfinity, -kInfinity, 200, -1000,
+                           std::numeric_limits<double>::quiet_NaN()};
+  for (const ElementType type : kLogits) {
+    Segments owned;
+    for (const ElementType targets : kTargets) {
+      for (const double odd : logits) {
+        for (const double target : {0, 1}) {
+          owned.push_back(std::make_unique<OwnedSegment>(
+              type, std::vector<uint64_t>{3 * kBlockElements}));
+          std::vector<double> values(3 * kBlockElements, 0.5);
+          values[kBlockElements + 777] = odd;
+          owned.back()->SetLogits(values);
+          owned.back()->SetTargets(
+              targets, std::vector<double>(3 * kBlockElements, target));
+        }
+      }
+      if (targets == ElementType::kBit) continue;
+      owned.push_back(std::make_unique<OwnedSegment>(
+          type, std::vector<uint64_t>{2 * kBlockElements}));
+      std::vector<double> values(2 * kBlockElements, 1);
+      owned.back()->SetLogits(values);
+      values[kBlockElements + 3] = 2;
+      values[kBlockElements + 2000] = 2;
+      owned.back()->SetTargets(targets, values);
+    }
+    ExpectTheBitsOfTheCpu(owned);
+  }
+}
+
+TEST(CudaBlocks, GiveTheBitsOfTheCpuForEveryBFloat16AndHardTarget) {
+  for (const ElementType targets : {ElementType::kBit, ElementType::kUint8}) {
+    for (const double target : {0, 1}) {
+      Segments owned;
+      owned.push_back(std::make_unique<OwnedSegment>(
+          ElementType::kBFloat16, std::vector<uint64_t>{1u << 16}));
+      std::vector<uint16_t> logits(1u << 16);
+      std::iota(logits.begin(), logits.end(), uint16_t{0});
+      const Piece piece = std::as_bytes(std::span(logits));
+      owned.back()->segment.logits.pieces = {&piece, 1};
+      owned.back()->SetTargets(targets, std::vector<double>(1u << 16, target));
+      owned.back()->segment.upstream_scalar = 0x1p16;
+      ExpectTheBitsOfTheCpu(owned);
+    }
   }
 }
 

@@ -1,7 +1,9 @@
 #include "tests/kernels/cuda/host_warp.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <memory>
 
 #include "kernels/cpu/scalar_ops.h"
 #include "kernels/polynomials.h"
@@ -14,22 +16,64 @@ using cpu::ScalarOps;
 // clang-format off
 #define LOSSD_ELEMENT_FN inline
 #define LOSSD_UNROLL
+#define LOSSD_ROLL
 #include "kernels/element.h"
 #include "kernels/cuda/block-inl.h"
 // clang-format on
 
-constexpr int kThreads = 32;
+// How the host moves and converts vectors.
+struct Machine {
+  template <class Row>
+  static Row Load(const Row* from) {
+    return *from;
+  }
+  template <class Row>
+  static void Store(const Row& row, Row* to) {
+    *to = row;
+  }
+  template <class T, class Stored>
+  static void Narrow(T a, T b, Stored* to) {
+    StoreRounded(a, to);
+    StoreRounded(b, to + 1);
+  }
+  static float Widen(BFloat16 value) { return FloatOf(value); }
+  static float Widen(Float16 value) { return FloatOf(value); }
+  template <class T>
+  static T Widen(T value) {
+    return value;
+  }
+  static uint32_t LargerHalves(uint32_t a, uint32_t b) {
+    return std::max(a >> 16, b >> 16) << 16 | std::max(a & 0xffff, b & 0xffff);
+  }
+  static uint32_t SmallerHalves(uint32_t a, uint32_t b) {
+    return std::min(a >> 16, b >> 16) << 16 | std::min(a & 0xffff, b & 0xffff);
+  }
+};
 
-template <class T>
-BlockPartial ComputeBlock(const PackedSegment& segment,
-                          const PackedBatch& batch, uint64_t block) {
+// clang-format off
+#include "kernels/cuda/plain-inl.h"
+#include "kernels/cuda/lookup-inl.h"
+// clang-format on
+
+constexpr int kThreads = 32;
+constexpr uint32_t kNoRow = 0xffffffff;
+
+const PackedSegment& SegmentOf(const PackedBatch& batch, uint64_t block) {
+  const auto* table =
+      reinterpret_cast<const uint32_t*>(batch.input + batch.block_segments);
+  return reinterpret_cast<const PackedSegment*>(batch.input)[table[block]];
+}
+
+template <class T, Losses kLosses>
+BlockPartial ComputeGeneral(const PackedBatch& batch, uint64_t block) {
+  const PackedSegment& segment = SegmentOf(batch, block);
   double loss[kBlockLanes];
   double weight[kBlockLanes];
   BlockPartial partial;
   for (int thread = 0; thread < kThreads; ++thread) {
     const uint64_t first = (block - segment.first_block) * kBlockElements;
-    const ThreadSums sums =
-        ComputeThread<ScalarOps<T>>(segment, batch, first, thread);
+    const ThreadSums sums = ComputeThread<ScalarOps<T>, kLosses>(
+        segment, batch.input, batch.output, first, thread);
     std::copy_n(sums.loss, kThreadLanes, loss + kThreadLanes * thread);
     std::copy_n(sums.weight, kThreadLanes, weight + kThreadLanes * thread);
     partial.valid_count += sums.valid_count;
@@ -44,18 +88,120 @@ BlockPartial ComputeBlock(const PackedSegment& segment,
   return partial;
 }
 
+// What the threads of a group do one after the other, as the kernel does it:
+// first the ordinary rows, then, if one of them says no, all of them exactly.
+template <class Types, class Rows>
+BlockPartial ComputePlain(const PackedBatch& batch, uint64_t block_number,
+                          Rows ordinary_rows) {
+  constexpr int kLanes = Types::kLanes;
+  const auto block = PlainBlockOf<Types>(
+      SegmentOf(batch, block_number), batch.input, batch.output, block_number);
+  PlainSums<kLanes> sums[Types::kThreads];
+  uint32_t row = block.OrdinaryRowCount();
+  for (int thread = 0; thread < Types::kThreads; ++thread) {
+    if (!ordinary_rows(block, thread, sums[thread].loss)) row = kNoRow;
+  }
+  BlockPartial partial;
+  double lanes[kBlockLanes];
+  for (int thread = 0; thread < Types::kThreads; ++thread) {
+    PlainSums<kLanes>& mine = sums[thread];
+    if (row == kNoRow) mine = PlainSums<kLanes>();
+    ExactRows(block, thread, row == kNoRow ? 0 : row, mine);
+    std::copy_n(mine.loss, kLanes, lanes + kLanes * thread);
+    partial.nan_count += mine.nan_count;
+    partial.first_nan = std::min(partial.first_nan, mine.first_nan);
+    partial.first_bad_target =
+        std::min(partial.first_bad_target, mine.first_bad_target);
+  }
+  partial.loss_sum = SumLanes(lanes);
+  partial.weight_sum = block.count;
+  partial.valid_count = partial.nonzero_weight_count = block.count;
+  return partial;
+}
+
+template <class Operations, class Logit, template <int> class TargetsOf>
+BlockPartial Plain(const PackedBatch& batch, uint64_t number) {
+  using Types = PlainTypes<Operations, Logit, TargetsOf>;
+  return ComputePlain<Types>(
+      batch, number,
+      [](const auto& block, int thread, double(&loss)[Types::kLanes]) {
+        return OrdinaryRows(block, thread, loss);
+      });
+}
+
+const LookupTable& Table() {
+  static const LookupTable* const kTable = [] {
+    auto table = std::make_unique<LookupTable>();
+    for (uint32_t k = 0; k < 2 * LookupTable::kSize; ++k) {
+      FillEntry<ScalarOps<float>>(*table, k);
+    }
+    return table.release();
+  }();
+  return *kTable;
+}
+
+template <template <int> class TargetsOf>
+BlockPartial LookedUp(const PackedBatch& batch, uint64_t number) {
+  using Types = PlainTypes<ScalarOps<float>, BFloat16, TargetsOf>;
+  return ComputePlain<Types>(
+      batch, number,
+      [](const auto& block, int thread, double(&loss)[Types::kLanes]) {
+        return LookedUpRows(Table(), block, thread, loss);
+      });
+}
+
+BlockPartial ComputeBlock(Path path, bool look_up, const PackedBatch& batch,
+                          uint64_t block) {
+  using Single = ScalarOps<float>;
+  using Double = ScalarOps<double>;
+  switch (path) {
+    case Path::kFloat32:
+      return Plain<Single, float, Float32Targets>(batch, block);
+    case Path::kFloat32Bytes:
+      return Plain<Single, float, ByteTargets>(batch, block);
+    case Path::kFloat32Bits:
+      return Plain<Single, float, BitTargets>(batch, block);
+    case Path::kBFloat16:
+      return Plain<Single, BFloat16, BFloat16Targets>(batch, block);
+    case Path::kBFloat16Float32:
+      return Plain<Single, BFloat16, Float32Targets>(batch, block);
+    case Path::kBFloat16Bytes:
+      if (look_up) return LookedUp<ByteTargets>(batch, block);
+      return Plain<Single, BFloat16, ByteTargets>(batch, block);
+    case Path::kBFloat16Bits:
+      if (look_up) return LookedUp<BitTargets>(batch, block);
+      return Plain<Single, BFloat16, BitTargets>(batch, block);
+    case Path::kFloat16:
+      return Plain<Single, Float16, Float16Targets>(batch, block);
+    case Path::kFloat16Float32:
+      return Plain<Single, Float16, Float32Targets>(batch, block);
+    case Path::kFloat16Bytes:
+      return Plain<Single, Float16, ByteTargets>(batch, block);
+    case Path::kFloat16Bits:
+      return Plain<Single, Float16, BitTargets>(batch, block);
+    case Path::kFloat64:
+      return Plain<Double, double, Float64Targets>(batch, block);
+    case Path::kGeneral:
+      return ComputeGeneral<float, Losses::kCrossEntropy>(batch, block);
+    case Path::kGeneralPowers:
+      return ComputeGeneral<float, Losses::kAll>(batch, block);
+    case Path::kGeneralFloat64:
+      return ComputeGeneral<double, Losses::kAll>(batch, block);
+  }
+  return {};
+}
+
 }  // namespace
 
-void ComputeOnHost(const PackedBatch& batch) {
-  const auto* table =
-      reinterpret_cast<const uint32_t*>(batch.input + batch.block_segments);
-  const auto* segments = reinterpret_cast<const PackedSegment*>(batch.input);
+void ComputeOnHost(const PackedBatch& batch, bool look_up) {
   auto* partials = reinterpret_cast<BlockPartial*>(batch.output);
-  for (uint64_t block = 0; block < batch.block_count; ++block) {
-    const PackedSegment& segment = segments[table[block]];
-    partials[block] = segment.logits_type == ElementType::kFloat64
-                          ? ComputeBlock<double>(segment, batch, block)
-                          : ComputeBlock<float>(segment, batch, block);
+  for (int k = 0; k < kPathCount; ++k) {
+    const BlockRange range = batch.paths[k];
+    for (uint64_t n = 0; n < range.count; ++n) {
+      const uint64_t block = range.first + n;
+      partials[block] =
+          ComputeBlock(static_cast<Path>(k), look_up, batch, block);
+    }
   }
 }
 

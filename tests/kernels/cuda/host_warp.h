@@ -1,4 +1,4 @@
-// A warp on the host: computes a packed batch with the kernel's own per-thread
+// A warp on the host: computes a packed batch with the kernels' own per-thread
 // code and the scalar policy, in place of a device.
 #ifndef LOSSD_TESTS_KERNELS_CUDA_HOST_WARP_H_
 #define LOSSD_TESTS_KERNELS_CUDA_HOST_WARP_H_
@@ -8,7 +8,8 @@
 namespace lossd::kernels::cuda {
 
 // `batch` lies in host memory, with the alignment that BatchLayout promises.
-void ComputeOnHost(const PackedBatch& batch);
+// `look_up`: by the table, where there is one, as a device does with much.
+void ComputeOnHost(const PackedBatch& batch, bool look_up = false);
 
 }  // namespace lossd::kernels::cuda
 

@@ -1,0 +1,220 @@
+"""The measurements of ./dev gpu: kernels, PyTorch, and the whole server on a GPU.
+
+Runs the programs of a bundle (tools/gpu_bundle.sh), with nothing but Python's own library.
+Writes gpu.json and prints a table. It measures and judges nothing: its exit code says
+whether everything could be measured that this machine can.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+MEBI = 1 << 20
+GIGA = 1e9
+Row = dict[str, Any]
+
+
+def run_json(command: list[str], seconds: float, environment: dict[str, str]) -> dict[str, Any]:
+    """What a program prints; RuntimeError with its last line where it fails."""
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=seconds, env=environment, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise RuntimeError(f"{Path(command[0]).name}: more than {seconds:.0f} s") from error
+    if done.returncode != 0:
+        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise RuntimeError(lines[-1])
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
+
+
+def row(name: str, ours: float, peer: float, unit: str, floor: float | None, what: str) -> Row:
+    """`floor`: the ratio to reach, or, negative, the one to stay under."""
+    ratio = ours / peer if peer else 0.0
+    return {
+        "name": name,
+        "ours": ours,
+        "peer": peer,
+        "ratio": ratio,
+        "unit": unit,
+        "floor": floor,
+        "what": what,
+    }
+
+
+def kernel_rows(report: dict[str, Any]) -> Iterator[Row]:
+    copy = report["copy_bytes_per_second"] / GIGA
+    for kernel in report["kernels"]:
+        if "skipped" in kernel or " as one" in kernel["name"]:
+            continue
+        mebi = kernel["elements"] / MEBI
+        name = f"{kernel['name']} {mebi:g}Mi"
+        floor = None
+        if mebi >= 16:
+            floor = 0.9 if kernel["name"] == "float32" else 0.8
+        rate = kernel["bytes_per_second"] / GIGA
+        yield row(name, rate, copy, "GB/s", floor, "kernel against the device's own copy")
+    seconds = {kernel["name"]: kernel.get("seconds") for kernel in report["kernels"]}
+    small, one = seconds["float32 4096x64"], seconds["float32 4096x64 as one"]
+    if small and one:
+        what = "4096 segments of 64 elements against one of the same total"
+        yield row("4096x64 vs one", small * 1e6, one * 1e6, "us", -2.0, what)
+
+
+def torch_rows(report: dict[str, Any], torch: dict[str, Any]) -> Iterator[Row]:
+    ours = next(
+        (
+            kernel["elements"] / kernel["seconds"] / GIGA
+            for kernel in report["kernels"]
+            if kernel["name"] == "float32" and kernel["elements"] == torch["elements"]
+        ),
+        0.0,
+    )
+    for way, floor in (("eager", 5.0), ("compiled", 1.3)):
+        if way in torch:
+            what = f"PyTorch {torch['version']}, {way}, forward and backward"
+            yield row(f"vs PyTorch {way}", ours, torch[way] / GIGA, "Gelem/s", floor, what)
+
+
+@contextmanager
+def server(bundle: Path, folder: Path, out: Path, environment: dict[str, str]) -> Iterator[str]:
+    """lossd on the GPU; its address."""
+    command = [
+        str(bundle / "bin/lossd"),
+        "--listen=127.0.0.1:0",
+        "--metrics_listen=127.0.0.1:0",
+        "--backend=cuda",
+        f"--unix_socket={folder}/unix",
+        f"--shared_memory_socket={folder}/regions",
+        f"--max_message_bytes={512 * MEBI}",
+        f"--max_inflight_bytes={4096 * MEBI}",
+        f"--max_shared_memory_bytes={4096 * MEBI}",
+        f"--max_shared_memory_bytes_per_connection={4096 * MEBI}",
+    ]
+    with open(out / "lossd.log", "w", encoding="utf-8") as log:
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment
+        )
+    try:
+        assert process.stdout is not None
+        words = process.stdout.readline().split()
+        if words[1:3] != ["listening", "on"]:
+            raise RuntimeError(f"lossd did not start: see {log.name}")
+        yield words[3]
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def server_rows(
+    report: dict[str, Any], bundle: Path, out: Path, environment: dict[str, str]
+) -> Iterator[Row]:
+    """Bytes of tensors in and out, against the slower direction of the bus."""
+    bus = report["bus_bytes_per_second"]
+    # Of float32, two bytes go to the device for one that comes back; both at once.
+    slower = min(bus["to_device"] * 1.5, bus["to_host"] * 3) / GIGA
+    with (
+        tempfile.TemporaryDirectory() as name,
+        server(bundle, Path(name), out, environment) as address,
+    ):
+        ways = {
+            "TCP": [f"--target={address}"],
+            "Unix socket": [f"--target=unix:{name}/unix"],
+            "shared memory": [f"--target={address}", f"--shared_memory={name}/regions"],
+        }
+        for way, flags in ways.items():
+            for elements in (MEBI, 16 * MEBI):
+                command = [
+                    str(bundle / "bin/lossbench"),
+                    *flags,
+                    f"--elements={elements}",
+                    "--concurrency=4",
+                    "--channels=2",
+                    "--threads=2",
+                    "--duration=4s",
+                    "--json",
+                ]
+                load = run_json(command, 60, environment)
+                if load["errors"]:
+                    raise RuntimeError(f"calls over {way} failed: {load['errors']}")
+                rate = load["elements_per_second"] * 12 / GIGA
+                what = f"ComputeLoss over {way}, 4 calls in flight, against pinned copies"
+                floor = 0.9 if way == "shared memory" else None
+                yield row(f"{way} {elements // MEBI}Mi", rate, slower, "GB/s", floor, what)
+
+
+def format_row(result: Row) -> str:
+    floor = result["floor"]
+    goal, missed = "reported", False
+    if floor is not None:
+        goal = f">= {floor:g}" if floor > 0 else f"<= {-floor:g}"
+        missed = result["ratio"] < floor if floor > 0 else result["ratio"] > -floor
+    return (
+        f"{result['name']:28}{result['ours']:>12,.1f}{result['peer']:>12,.1f} {result['unit']:8}"
+        f"{result['ratio']:>7.2f}  {goal}{'  MISSED' if missed else ''}"
+    )
+
+
+def measure(bundle: Path, out: Path) -> int:
+    """Everything, one after the other; returns how much could not be measured that should."""
+    environment = {**os.environ, "LD_LIBRARY_PATH": str(bundle / "lib")}
+    report = run_json([str(bundle / "bin/gpu_bench")], 180, environment)
+    print(", ".join(f"{key}: {value}" for key, value in report["device"].items()))
+    bus = {key: f"{value / GIGA:.1f} GB/s" for key, value in report["bus_bytes_per_second"].items()}
+    print(f"copy: {report['copy_bytes_per_second'] / GIGA:.0f} GB/s, pinned: {bus}", flush=True)
+    print(f"{'name':28}{'ours':>12}{'peer':>12} {'unit':8}{'ratio':>7}  goal", flush=True)
+    results: list[Row] = []
+    failures = 0
+
+    def take(rows: Iterator[Row]) -> None:
+        for result in rows:
+            results.append(result)
+            print(format_row(result), flush=True)
+
+    take(kernel_rows(report))
+    try:  # with the machine's own libraries: it is not a program of ours
+        peer = run_json([sys.executable, str(bundle / "bin/gpu_torch.py")], 150, dict(os.environ))
+        take(torch_rows(report, peer))
+        if "compiled_reason" in peer:
+            print(f"torch.compile not measured: {peer['compiled_reason']}")
+    except RuntimeError as error:
+        print(f"PyTorch not measured: {error}")
+    try:
+        take(server_rows(report, bundle, out, environment))
+    except RuntimeError as error:
+        print(f"the server not measured: {error}")
+        failures += 1
+    (out / "gpu.json").write_text(json.dumps({**report, "results": results}, indent=1) + "\n")
+    print(f"written: {out / 'gpu.json'}")
+    return failures
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--bundle", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    try:
+        return 1 if measure(arguments.bundle, arguments.out) else 0
+    except RuntimeError as error:
+        print(f"not measured: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,43 @@
+// What every .cu file includes before device-inl.cuh.
+#ifndef LOSSD_KERNELS_CUDA_DEVICE_CUH_
+#define LOSSD_KERNELS_CUDA_DEVICE_CUH_
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <cuda_runtime.h>
+
+#include "kernels/cuda/batch_layout.h"
+#include "kernels/cuda/cuda_ops.cuh"
+#include "kernels/cuda/path_kernels.h"
+#include "kernels/cuda/tuning.h"
+#include "kernels/polynomials.h"
+
+namespace lossd::kernels::cuda {
+
+// What a kernel is given of a batch.
+struct BatchBlocks {
+  const std::byte* input;
+  std::byte* output;
+  uint64_t block_segments;
+  BlockRange range;
+};
+
+inline BatchBlocks BlocksOf(const PackedBatch& batch, BlockRange range) {
+  return {batch.input, batch.output, batch.block_segments, range};
+}
+
+// Thread blocks that have `per_thread_block` of the range's blocks each.
+inline unsigned GridOf(BlockRange range, uint64_t per_thread_block) {
+  return static_cast<unsigned>((range.count + per_thread_block - 1) /
+                               per_thread_block);
+}
+
+template <class Kernel>
+cudaError_t LoadCode(Kernel kernel) {
+  cudaFuncAttributes attributes;
+  return cudaFuncGetAttributes(&attributes, kernel);
+}
+
+}  // namespace lossd::kernels::cuda
+
+#endif  // LOSSD_KERNELS_CUDA_DEVICE_CUH_

@@ -1,0 +1,237 @@
+// The kernels on a device, against the CPU backend, bit for bit: what the host
+// cannot show (shuffles, votes, vector accesses, the table in shared memory,
+// the machine's own conversions). Skips where there is no device, saying why.
+#include <cuda_runtime_api.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <iterator>
+#include <memory>
+#include <numeric>
+#include <random>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "kernels/cuda/batch_layout.h"
+#include "kernels/cuda/launcher.h"
+#include "tests/kernels/random_segment.h"
+
+namespace lossd::kernels::cuda {
+namespace {
+
+using Segments = std::vector<std::unique_ptr<OwnedSegment>>;
+
+struct FreeDevice {
+  void operator()(std::byte* address) const { cudaFree(address); }
+};
+using DeviceBytes = std::unique_ptr<std::byte, FreeDevice>;
+
+DeviceBytes Allocate(uint64_t bytes) {
+  void* address = nullptr;
+  EXPECT_EQ(cudaMalloc(&address, bytes + 1), cudaSuccess);
+  return DeviceBytes(static_cast<std::byte*>(address));
+}
+
+// The output of a batch, as a device computes it.
+std::vector<std::byte> ComputeOnDevice(const BatchLayout& layout) {
+  std::vector<std::byte> input(layout.input_bytes());
+  std::vector<std::byte> output(layout.output_bytes());
+  layout.Stage(input.data());
+  const DeviceBytes device_input = Allocate(input.size());
+  const DeviceBytes device_output = Allocate(output.size());
+  EXPECT_EQ(cudaMemcpy(device_input.get(), input.data(), input.size(),
+                       cudaMemcpyHostToDevice),
+            cudaSuccess);
+  EXPECT_EQ(cudaMemset(device_output.get(), 0xa5, output.size()), cudaSuccess);
+  EXPECT_EQ(
+      LaunchBlocks(layout.At(device_input.get(), device_output.get()), nullptr),
+      cudaSuccess);
+  EXPECT_EQ(cudaMemcpy(output.data(), device_output.get(), output.size(),
+                       cudaMemcpyDeviceToHost),
+            cudaSuccess);
+  return output;
+}
+
+class GpuKernels : public testing::Test {
+ protected:
+  void SetUp() override {
+    int count = 0;
+    const cudaError_t error = cudaGetDeviceCount(&count);
+    if (error != cudaSuccess) {
+      GTEST_SKIP() << "no CUDA device: " << cudaGetErrorString(error);
+    }
+    ASSERT_EQ(LoadKernel(), cudaSuccess);
+  }
+
+  // What of the batch is not what the CPU gave: "" where every bit is.
+  static std::string Differences(const Segments& owned) {
+    std::vector<BatchItem> items;
+    std::vector<SegmentAnswer> expected;
+    for (const auto& one : owned) {
+      expected.push_back(one->Compute(cpu::BestInstructionSet()));
+      items.push_back(
+          {&one->segment,
+           GradientScale(one->segment, expected.back().normalizer)});
+    }
+    const BatchLayout layout(items);
+    const std::vector<std::byte> output = ComputeOnDevice(layout);
+    std::string differences;
+    for (size_t k = 0; k < items.size(); ++k) {
+      owned[k]->ForgetResults();
+      const auto partials = layout.Partials(k, output.data());
+      layout.CopyResults(k, output.data());
+      const std::string one =
+          Difference(owned[k]->AnswerFrom({partials.begin(), partials.end()},
+                                          expected[k].normalizer),
+                     expected[k]);
+      if (!one.empty()) {
+        differences += "segment " + std::to_string(k) + ": " + one + "; ";
+      }
+    }
+    return differences;
+  }
+};
+
+constexpr ElementType kLogits[] = {ElementType::kFloat32, ElementType::kFloat64,
+                                   ElementType::kBFloat16,
+                                   ElementType::kFloat16};
+constexpr ElementType kTargets[] = {
+    ElementType::kFloat32, ElementType::kFloat64, ElementType::kBFloat16,
+    ElementType::kFloat16, ElementType::kUint8,   ElementType::kBit};
+
+// Without options: the plain paths. `odd`: an element that is not ordinary.
+std::unique_ptr<OwnedSegment> PlainSegment(ElementType logits,
+                                           ElementType targets, uint64_t count,
+                                           bool odd, std::mt19937& random) {
+  auto owned =
+      std::make_unique<OwnedSegment>(logits, std::vector<uint64_t>{count});
+  std::vector<double> values(count);
+  std::normal_distribution<double> normal(0, random() % 2 == 0 ? 1 : 30);
+  for (double& x : values) x = normal(random);
+  if (odd) values[random() % count] = random() % 2 == 0 ? HUGE_VAL : NAN;
+  owned->SetLogits(values);
+  for (double& t : values) t = random() % 2;
+  owned->SetTargets(targets, values);
+  return owned;
+}
+
+TEST_F(GpuKernels, GiveTheBitsOfTheCpuForBatchesOfEveryKind) {
+  for (unsigned seed = 0; seed < 3000; seed += 50) {
+    Segments owned;
+    for (unsigned k = 0; k < 50; ++k) owned.push_back(RandomSegment(seed + k));
+    ASSERT_EQ(Differences(owned), "") << "from seed " << seed;
+  }
+}
+
+TEST_F(GpuKernels, GiveTheBitsOfTheCpuOnEveryPlainPath) {
+  constexpr uint64_t kSizes[] = {1,   7,   8,   64,   127,  128,
+                                 129, 256, 300, 2047, 2048, 5000};
+  std::mt19937 random(1);
+  for (const uint64_t count : kSizes) {
+    Segments owned;
+    for (const ElementType logits : kLogits) {
+      for (const ElementType targets : kTargets) {
+        for (const bool odd : {false, true}) {
+          owned.push_back(PlainSegment(logits, targets, count, odd, random));
+        }
+      }
+    }
+    ASSERT_EQ(Differences(owned), "") << count << " elements";
+  }
+}
+
+// More than 2,048 blocks: the table is used, with odd blocks and a short one.
+TEST_F(GpuKernels, GiveTheBitsOfTheCpuWhereThereIsMuchToLookUp) {
+  std::mt19937 random(2);
+  for (const ElementType targets : {ElementType::kBit, ElementType::kUint8}) {
+    Segments owned;
+    owned.push_back(PlainSegment(ElementType::kBFloat16, targets,
+                                 2100 * kBlockElements + 77, true, random));
+    for (unsigned k = 0; k < 100; ++k) {
+      owned.push_back(PlainSegment(ElementType::kBFloat16, targets,
+                                   1 + random() % 5000, k % 5 == 0, random));
+    }
+    ASSERT_EQ(Differences(owned), "") << Name(targets);
+  }
+}
+
+TEST_F(GpuKernels, GiveTheBitsOfTheCpuForEveryHalfLogit) {
+  for (const ElementType type :
+       {ElementType::kBFloat16, ElementType::kFloat16}) {
+    for (const double target : {0, 1}) {
+      Segments owned;
+      owned.push_back(std::make_unique<OwnedSegment>(
+          type, std::vector<uint64_t>{1u << 16}));
+      std::vector<uint16_t> logits(1u << 16);
+      std::iota(logits.begin(), logits.end(), uint16_t{0});
+      const Piece piece = std::as_bytes(std::span(logits));
+      owned.back()->segment.logits.pieces = {&piece, 1};
+      owned.back()->SetTargets(ElementType::kBit,
+                               std::vector<double>(1u << 16, target));
+      ASSERT_EQ(Differences(owned), "") << Name(type) << ", " << target;
+    }
+  }
+}
+
+TEST_F(GpuKernels, GiveTheBitsOfTheCpuForThousandsOfSmallSegments) {
+  std::mt19937 random(3);
+  Segments owned;
+  for (unsigned k = 0; k < 4096; ++k) {
+    owned.push_back(PlainSegment(ElementType::kFloat32, ElementType::kFloat32,
+                                 64, false, random));
+  }
+  EXPECT_EQ(Differences(owned), "");
+}
+
+// Alone, at the front, at the end, and among others of its own and other paths.
+TEST_F(GpuKernels, TheBitsDoNotDependOnTheRestOfTheBatch) {
+  constexpr unsigned kSegments = 64;
+  Segments together;
+  for (unsigned k = 0; k < kSegments; ++k) {
+    together.push_back(RandomSegment(k));
+    Segments alone;
+    alone.push_back(RandomSegment(k));
+    ASSERT_EQ(Differences(alone), "") << "seed " << k << " alone";
+  }
+  std::mt19937 random(4);
+  for (int turn = 0; turn < 10; ++turn) {
+    std::shuffle(together.begin(), together.end(), random);
+    ASSERT_EQ(Differences(together), "") << "turn " << turn;
+  }
+}
+
+TEST_F(GpuKernels, TheSameBatchHasTheSameBitsEveryTime) {
+  const auto owned = RandomSegment(5);
+  std::mt19937 random(5);
+  const auto large = PlainSegment(ElementType::kFloat32, ElementType::kFloat32,
+                                  300 * kBlockElements + 5, false, random);
+  const BatchItem items[] = {{&owned->segment, 1}, {&large->segment, 1}};
+  const BatchLayout layout(items);
+  const std::vector<std::byte> first = ComputeOnDevice(layout);
+  for (int turn = 0; turn < 50; ++turn) {
+    const std::vector<std::byte> again = ComputeOnDevice(layout);
+    for (size_t k = 0; k < std::size(items); ++k) {
+      const auto a = layout.Partials(k, first.data());
+      const auto b = layout.Partials(k, again.data());
+      for (size_t block = 0; block < a.size(); ++block) {
+        ASSERT_EQ(std::bit_cast<uint64_t>(a[block].loss_sum),
+                  std::bit_cast<uint64_t>(b[block].loss_sum))
+            << "turn " << turn << ", block " << block;
+      }
+    }
+    const PackedSegment& packed = layout.packed(1);
+    const uint64_t bytes = large->segment.element_count * sizeof(float);
+    const auto gradient = [&](const std::vector<std::byte>& output) {
+      return std::span(output).subspan(packed.gradient, bytes);
+    };
+    const auto a = gradient(first);
+    const auto b = gradient(again);
+    ASSERT_TRUE(std::equal(a.begin(), a.end(), b.begin(), b.end())) << turn;
+  }
+}
+
+}  // namespace
+}  // namespace lossd::kernels::cuda

@@ -8,6 +8,10 @@
 namespace lossd::kernels::cuda {
 namespace {
 
+uint64_t AddressOf(const std::byte* place) {
+  return reinterpret_cast<uintptr_t>(place);
+}
+
 uint64_t PieceBytes(const Tensor& tensor) {
   uint64_t bytes = 0;
   for (const Piece& piece : tensor.pieces) bytes += piece.size();
@@ -22,7 +26,9 @@ uint64_t LossesBytes(const Segment& segment) {
   return ByteSize(segment.logits.type, segment.element_count);
 }
 
-void CopyPieces(const Tensor& tensor, std::byte* to) {
+void CopyPieces(const Tensor& tensor, std::byte* input, uint64_t offset) {
+  if (tensor.on_device) return;
+  std::byte* to = input + offset;
   for (const Piece& piece : tensor.pieces) {
     if (piece.empty()) continue;
     std::memcpy(to, piece.data(), piece.size());
@@ -45,6 +51,33 @@ class Places {
  private:
   uint64_t end_;
 };
+
+// Where a tensor goes: among the input, or it stays at its address.
+uint64_t PlaceOf(const Tensor& tensor, Places& input) {
+  return tensor.on_device ? AddressOf(tensor.pieces.front().data())
+                          : input.Take(PieceBytes(tensor));
+}
+
+// An address becomes a distance.
+void MakeRelative(const Tensor& tensor, const std::byte* input,
+                  uint64_t& offset) {
+  if (tensor.on_device) offset -= AddressOf(input);
+}
+
+// A segment as the kernels of `batch` read it.
+PackedSegment Relative(PackedSegment packed, const Segment& segment,
+                       const PackedBatch& batch) {
+  if (segment.device == kHost) return packed;
+  MakeRelative(segment.logits, batch.input, packed.logits);
+  MakeRelative(segment.targets, batch.input, packed.targets);
+  MakeRelative(segment.weights.tensor, batch.input, packed.weights.offset);
+  MakeRelative(segment.pos_weight.tensor, batch.input,
+               packed.pos_weight.offset);
+  MakeRelative(segment.upstream.tensor, batch.input, packed.upstream.offset);
+  // Both are aligned to more than a byte, so this is never kNoIndex.
+  if (segment.gradient_on_device) packed.gradient -= AddressOf(batch.output);
+  return packed;
+}
 
 // Dense and scalar operands need no index arithmetic per element; strides of
 // dimensions of one element say nothing.
@@ -70,7 +103,7 @@ PackedOperand PackOperand(const Operand& operand, const Shape& shape,
   packed.access = AccessOf(operand, shape);
   if (packed.access == Access::kAbsent) return packed;
   packed.type = operand.tensor.type;
-  packed.offset = input.Take(PieceBytes(operand.tensor));
+  packed.offset = PlaceOf(operand.tensor, input);
   std::copy_n(operand.strides.begin(), kMaxRank, packed.strides);
   return packed;
 }
@@ -82,7 +115,7 @@ void PackTargets(const Segment& segment, Places& input, PackedSegment& packed) {
   packed.targets_in_unit_interval = options.targets_in_unit_interval;
   if (segment.targets.present()) {
     packed.targets_type = segment.targets.type;
-    packed.targets = input.Take(PieceBytes(segment.targets));
+    packed.targets = PlaceOf(segment.targets, input);
     if (packed.ignores && packed.targets_type == ElementType::kInt64) {
       const std::optional<int64_t> whole = AsInt64(packed.ignore_target);
       packed.ignores = whole.has_value();
@@ -111,13 +144,15 @@ PackedSegment PackSegment(const BatchItem& item, Places& input,
   packed.parameters = ParametersOf(options);
   packed.logits_type = segment.logits.type;
   packed.gradient_type = segment.gradient_type;
-  packed.logits = input.Take(PieceBytes(segment.logits));
+  packed.logits = PlaceOf(segment.logits, input);
   PackTargets(segment, input, packed);
   packed.weights = PackOperand(segment.weights, segment.shape, input);
   packed.pos_weight = PackOperand(segment.pos_weight, segment.shape, input);
   packed.upstream = PackOperand(segment.upstream, segment.shape, input);
   if (segment.gradient != nullptr) {
-    packed.gradient = output.Take(GradientBytes(segment));
+    packed.gradient = segment.gradient_on_device
+                          ? AddressOf(segment.gradient)
+                          : output.Take(GradientBytes(segment));
   }
   if (segment.losses != nullptr) {
     packed.losses = output.Take(LossesBytes(segment));
@@ -165,8 +200,12 @@ void BatchLayout::PlaceBlocks() {
   }
 }
 
-void BatchLayout::StageTables(std::byte* input) const {
-  std::memcpy(input, packed_.data(), packed_.size() * sizeof(PackedSegment));
+void BatchLayout::StageTables(const PackedBatch& batch,
+                              std::byte* input) const {
+  for (size_t k = 0; k < packed_.size(); ++k) {
+    const PackedSegment packed = Relative(packed_[k], *segments_[k], batch);
+    std::memcpy(input + k * sizeof(packed), &packed, sizeof(packed));
+  }
   std::byte* table = input + block_segments_;
   for (const size_t k : order_) {
     const uint32_t index = static_cast<uint32_t>(k);
@@ -177,20 +216,20 @@ void BatchLayout::StageTables(std::byte* input) const {
   }
 }
 
-void BatchLayout::Stage(std::byte* input) const {
-  StageTables(input);
+void BatchLayout::Stage(const PackedBatch& batch, std::byte* input) const {
+  StageTables(batch, input);
   for (size_t k = 0; k < packed_.size(); ++k) {
     const Segment& segment = *segments_[k];
     const PackedSegment& packed = packed_[k];
-    CopyPieces(segment.logits, input + packed.logits);
-    CopyPieces(segment.targets, input + packed.targets);
+    CopyPieces(segment.logits, input, packed.logits);
+    CopyPieces(segment.targets, input, packed.targets);
     if (packed.target_form == TargetForm::kListedOnes) {
       const auto ones = std::as_bytes(segment.ones.indices);
       std::memcpy(input + packed.targets, ones.data(), ones.size());
     }
-    CopyPieces(segment.weights.tensor, input + packed.weights.offset);
-    CopyPieces(segment.pos_weight.tensor, input + packed.pos_weight.offset);
-    CopyPieces(segment.upstream.tensor, input + packed.upstream.offset);
+    CopyPieces(segment.weights.tensor, input, packed.weights.offset);
+    CopyPieces(segment.pos_weight.tensor, input, packed.pos_weight.offset);
+    CopyPieces(segment.upstream.tensor, input, packed.upstream.offset);
   }
 }
 
@@ -214,7 +253,7 @@ void BatchLayout::CopyResults(size_t index, const std::byte* output) const {
   const Segment& segment = *segments_[index];
   const PackedSegment& packed = packed_[index];
   if (segment.element_count == 0) return;
-  if (segment.gradient != nullptr) {
+  if (segment.gradient != nullptr && !segment.gradient_on_device) {
     std::memcpy(segment.gradient, output + packed.gradient,
                 GradientBytes(segment));
   }

@@ -100,8 +100,8 @@ LOSSD_ELEMENT_FN void ComputeQuad(const PackedSegment& segment,
   using T = typename Ops::T;
   if (first >= segment.element_count) return;
   const uint64_t left = segment.element_count - first;
-  const Quad<T> x =
-      LoadLogits<T>(segment.logits_type, input + segment.logits, first, left);
+  const Quad<T> x = LoadLogits<T>(segment.logits_type,
+                                  Beyond(input, segment.logits), first, left);
   WalkTo(segment, input, first, walk);
   Quad<T> gradient = {};
   Quad<T> losses = {};
@@ -116,8 +116,8 @@ LOSSD_ELEMENT_FN void ComputeQuad(const PackedSegment& segment,
         Ops::Mul(element.loss, static_cast<T>(segment.loss_weight)));
   }
   if (segment.gradient != kNoIndex) {
-    StoreResults(segment.gradient_type, gradient, output + segment.gradient,
-                 first, left);
+    StoreResults(segment.gradient_type, gradient,
+                 Beyond(output, segment.gradient), first, left);
   }
   if (segment.losses != kNoIndex) {
     StoreResults(segment.logits_type, losses, output + segment.losses, first,

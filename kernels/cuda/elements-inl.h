@@ -6,6 +6,14 @@ LOSSD_ELEMENT_FN T At(const std::byte* base, uint64_t index) {
   return reinterpret_cast<const T*>(base)[index];
 }
 
+// `offset` bytes from a block of a batch: in it, or, of what is resident,
+// anywhere, before it too. Offsets are modulo 2^64, so half of them are
+// negative.
+template <class Byte>
+LOSSD_ELEMENT_FN Byte* Beyond(Byte* block, uint64_t offset) {
+  return block + static_cast<int64_t>(offset);
+}
+
 // Where vector `index` of those that begin at `base` lies.
 template <class Vector>
 LOSSD_ELEMENT_FN const Vector* PlaceOf(const std::byte* base, uint64_t index) {
@@ -109,7 +117,8 @@ LOSSD_ELEMENT_FN T OperandAt(const PackedSegment& segment,
   }
   T value = 0;
   WithStored(operand.type, [&](auto stored) {
-    value = Loaded<T>(At<decltype(stored)>(input + operand.offset, position));
+    value = Loaded<T>(
+        At<decltype(stored)>(Beyond(input, operand.offset), position));
   });
   return value;
 }
@@ -179,7 +188,7 @@ template <class T>
 LOSSD_ELEMENT_FN Target<T> TargetAt(const PackedSegment& segment,
                                     const std::byte* input, uint64_t index,
                                     OnesWalk& walk) {
-  const std::byte* base = input + segment.targets;
+  const std::byte* base = Beyond(input, segment.targets);
   double value = 0;
   if (segment.target_form != TargetForm::kTensor) {
     if (walk.number < segment.ones_count &&

@@ -148,11 +148,12 @@ LOSSD_ELEMENT_FN PlainBlock<Types> PlainBlockOf(const PackedSegment& segment,
   const uint64_t first = (block - segment.first_block) * kBlockElements;
   const uint64_t left = segment.element_count - first;
   PlainBlock<Types> plain;
-  plain.logits = input + segment.logits + first * sizeof(Logit);
-  plain.targets = input + segment.targets + Types::Targets::Bytes(first);
-  plain.gradient = segment.gradient == kNoIndex
-                       ? nullptr
-                       : output + segment.gradient + first * sizeof(Logit);
+  plain.logits = Beyond(input, segment.logits) + first * sizeof(Logit);
+  plain.targets = Beyond(input, segment.targets) + Types::Targets::Bytes(first);
+  plain.gradient =
+      segment.gradient == kNoIndex
+          ? nullptr
+          : Beyond(output, segment.gradient) + first * sizeof(Logit);
   plain.first = first;
   plain.count =
       static_cast<uint32_t>(left < kBlockElements ? left : kBlockElements);

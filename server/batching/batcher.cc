@@ -245,7 +245,8 @@ Batch Batcher::Fill(absl::Time now) {
                              batch.elements};
     const uint64_t element_count = task->segment.element_count;
     const uint64_t blocks =
-        BlocksToTake(filling, limit, element_count, task->next_block, options_);
+        BlocksToTake(filling, limit,
+                     {element_count, task->next_block, task->whole}, options_);
     if (blocks == 0) break;
     const Portion portion = queue_.GiveOut(blocks);
     batch.portions.push_back(portion);

@@ -18,11 +18,11 @@
 
 namespace lossd::execution::cuda {
 
-// Takes whole tasks (BatcherOptions::split_tasks is false): a batch is staged
-// into pinned memory straight from the requests' slices, copied over, computed
-// by one launch over all its segments, and copied back. There is a thread for
-// each slot. It stages, sleeps until the device is done, and answers; so while
-// one batch computes, the next is copied in and the last one out. The least
+// A batch is staged into pinned memory straight from the requests' slices,
+// copied over, computed by one launch over all its portions, and copied back.
+// There is a thread for each slot. It stages, sleeps until the device is done,
+// and answers; so while one batch computes, the next is copied in and the last
+// one out: also those of one huge request, which the batcher divides. The least
 // used device is taken first.
 //
 // What goes wrong on a device costs no request, and is counted in

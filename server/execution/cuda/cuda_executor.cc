@@ -98,6 +98,7 @@ CudaExecutor::CudaExecutor(std::unique_ptr<SlotPool> slots, Executor& fallback,
 CudaExecutor::~CudaExecutor() { assert(threads_.empty()); }
 
 void CudaExecutor::Start(batching::Batcher& batcher) {
+  batcher_ = &batcher;
   const int threads = slots_->free_slots();
   for (int k = 0; k < threads; ++k) {
     threads_.emplace_back([this, &batcher] { TakeBatches(batcher); });
@@ -189,14 +190,25 @@ void CudaExecutor::NoteFailure(const SlotLease& slot,
   // Our own limit (MemoryPool) is no error of the device.
   if (absl::IsOutOfRange(status)) return;
   metrics_->DeviceError(slot.device());
-  const bool retired = IsSticky(status) && slots_->Retire(slot);
-  const int left = slots_->devices_left();
+  const std::optional<int> left =
+      IsSticky(status) ? slots_->Retire(slot) : std::nullopt;
   observability::LogError(absl::StrCat(
       std::string(slot.device()), ": ", status.message(),
-      retired ? absl::StrCat("; the device is retired, ", left, " left") : ""));
-  if (!retired) return;
-  if (left > 0) surplus_threads_ += slots_->slots_per_device();
-  if (left == 0 && on_none_left_ != nullptr) on_none_left_();
+      left ? absl::StrCat("; the device is retired, ", *left, " left") : ""));
+  if (!left) return;
+  if (*left > 0) {
+    Shrink();
+  } else if (on_none_left_ != nullptr) {
+    on_none_left_();
+  }
+}
+
+// One more device has no slots any more. The last one's threads stay: they are
+// those that the fallback computes on then.
+void CudaExecutor::Shrink() {
+  const int slots = slots_->slots_per_device();
+  if (batcher_ != nullptr) batcher_->LoseExecutors(slots);
+  surplus_threads_ += slots;
 }
 
 }  // namespace lossd::execution::cuda

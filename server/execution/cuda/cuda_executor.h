@@ -65,13 +65,16 @@ class CudaExecutor final : public Executor {
   absl::Status Compute(const SlotLease& slot,
                        std::span<const batching::Portion> portions);
   void NoteFailure(const SlotLease& slot, const absl::Status& status);
+  void Shrink();
 
   const std::unique_ptr<SlotPool> slots_;
   Executor& fallback_;
   observability::Metrics* const metrics_;
   const Clock* const clock_;
   const std::function<void()> on_none_left_;
-  std::vector<std::thread> threads_;  // touched by Start() and Join() alone
+  // Both touched by Start() and Join() alone.
+  std::vector<std::thread> threads_;
+  batching::Batcher* batcher_ = nullptr;
   // Threads without a slot since a device was lost.
   std::atomic<int> surplus_threads_{0};
 };

@@ -71,8 +71,8 @@ class MemoryPool {
         free_(std::move(free)) {}
   ~MemoryPool() {
     absl::MutexLock lock(&mu_);
-    for (const auto& [size, memory] : kept_) {
-      GiveBack([this, &memory] { return free_(memory); });
+    for (const auto& kept : kept_) {
+      GiveBack([this, &kept] { return free_(kept.second); });
     }
     for (const Memory& memory : forfeited_) {
       GiveBack([this, &memory] { return free_(memory); });

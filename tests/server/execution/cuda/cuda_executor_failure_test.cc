@@ -80,6 +80,22 @@ TEST_F(CudaExecutorTest, ALostDeviceLeavesTheWorkToTheOthers) {
     EXPECT_EQ(task.answer.backend.substr(0, 5), "cuda/");
 }
 
+// The last one's threads go on with the CPU.
+TEST_F(CudaExecutorTest, TheBatcherCountsTheSlotsOfDevicesThatAreLeft) {
+  Build(3, 2, 1);
+  executor_->Start(*batcher_);
+  devices_[0]->FailCall(DeviceCall::kLaunch, 0, Sticky());
+  Enqueue(100).finished.WaitForNotification();
+  EXPECT_EQ(batcher_->executors(), 4);
+  devices_[1]->FailCall(DeviceCall::kLaunch, 0, Sticky());
+  devices_[2]->FailCall(DeviceCall::kLaunch, 0, Sticky());
+  Enqueue(100).finished.WaitForNotification();
+  EXPECT_EQ(batcher_->executors(), 2);
+  for (int k = 0; k < 20; ++k) Enqueue(100);
+  CloseAndJoin();
+  ExpectAllRight();
+}
+
 TEST_F(CudaExecutorTest, OnTheCallersThreadALostDeviceIsNotChosen) {
   Build(2, 1, 1);
   devices_[0]->FailCall(0, Sticky());

@@ -131,6 +131,13 @@ TEST_F(Flags, WhatMakesNoSenseIsSaidInOneLine) {
             "--shared_memory_socket"},
            {"--max_shared_memory_bytes=-1", "--max_shared_memory_bytes=-1"},
            {"--unix_socket=" + std::string(200, 'x'), "--unix_socket"},
+           {"--unix_socket=/no/such/folder/socket",
+            "--unix_socket=/no/such/folder/socket: must be in a directory, and "
+            "/no/such/folder is not there"},
+           {"--shared_memory_socket=/no/such/folder/socket",
+            "--shared_memory_socket=/no/such/folder/socket: must be in a "
+            "directory, and /no/such/folder is not there"},
+           {"--flagfile=/", "--flagfile=/: must be a file that can be read"},
            {"--flagfile=/nonexistent", "--flagfile=/nonexistent"}}) {
     const absl::FlagSaver saver;
     const auto line = Read({bad.argument});

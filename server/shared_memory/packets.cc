@@ -55,6 +55,9 @@ absl::StatusOr<Answer> AnswerPacket(RegionTable& table, Connection owner,
       return Register(table, owner, request.register_region());
     case v1::SharedMemoryRequest::kReleaseRegion:
       return Release(table, owner, request.release_region());
+    case v1::SharedMemoryRequest::kRegisterDeviceMemory:
+      return ErrorAnswer(
+          absl::UnimplementedError("this server computes on no GPU"));
     case v1::SharedMemoryRequest::REQUEST_NOT_SET:
       break;
   }

@@ -169,9 +169,7 @@ def test_bad_usage_exits_with_2_and_one_line(flag: str, message: str) -> None:
     assert done.stderr == f"lossbench: {message}\n"
 
 
-@pytest.mark.parametrize(
-    ("flag", "most"), [("elements", 1 << 40), ("concurrency", 1024)], ids=["elements", "concurrency"]
-)
+@pytest.mark.parametrize(("flag", "most"), [("elements", 1 << 40), ("concurrency", 1024)], ids=str)
 def test_a_stream_has_limits_of_its_own(flag: str, most: int) -> None:
     done = lossbench("--stream", f"--{flag}={most + 1}")
     assert done.returncode == 2

@@ -127,7 +127,7 @@ absl::Status Server::BuildParts(const DeviceOpener& open_devices) {
   limits.max_bytes_per_connection =
       config_.max_shared_memory_bytes_per_connection;
   regions_ = std::make_unique<shared_memory::RegionTable>(limits);
-  AddGauges(choice->executors);
+  AddGauges();
   auto exposer =
       observability::Exposer::Start(config_.metrics_listen, *metrics_);
   if (!exposer.ok()) return Named("metrics_listen", exposer.status());
@@ -152,7 +152,7 @@ absl::Status Server::BuildParts(const DeviceOpener& open_devices) {
   return absl::OkStatus();
 }
 
-void Server::AddGauges(int executors) {
+void Server::AddGauges() {
   const auto add = [this](const char* name, const char* help, auto read) {
     metrics_->AddGauge(name, help,
                        [read] { return static_cast<double>(read()); });
@@ -168,7 +168,7 @@ void Server::AddGauges(int executors) {
   add("lossd_executors_busy", "Executors that compute a batch now.",
       [this] { return batcher_->busy_executors(); });
   add("lossd_executors", "Batches that can be computed at once.",
-      [executors] { return executors; });
+      [this] { return batcher_->executors(); });
 }
 
 absl::Status Server::ServeRegions() {

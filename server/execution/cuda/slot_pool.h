@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -85,8 +86,9 @@ class SlotPool {
   SlotLease TryAcquire();
 
   // No slot of the lease's device is lent again; those that are out come back
-  // as always. False: somebody has retired it before.
-  bool Retire(const SlotLease& lease);
+  // as always. How many devices are left then; nothing if somebody has retired
+  // it before.
+  std::optional<int> Retire(const SlotLease& lease);
 
   // The names of all devices, retired ones included.
   std::vector<std::string_view> device_names() const;

@@ -96,8 +96,8 @@ void ExpectAnswers(RunningServer& server) {
     ASSERT_TRUE(stream.ok()) << stream.error_message();
   }
   // So that who opens more sees its own alone.
-  EXPECT_TRUE(server.server().WaitForInflight(
-      inside, absl::Now() + absl::Seconds(20)));
+  EXPECT_TRUE(
+      server.server().WaitForInflight(inside, absl::Now() + absl::Seconds(20)));
 }
 
 TEST(Fairness,

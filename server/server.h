@@ -81,7 +81,7 @@ class Server {
   absl::Status ServeRegions();
   absl::Status Listen();
   void StartThreads();
-  void AddGauges(int executors);
+  void AddGauges();
 
   const Config config_;
   std::string why_cpu_;  // as BackendChoice says

@@ -51,12 +51,14 @@ struct PackedOperand {
   uint64_t strides[kMaxRank] = {};
 };
 
-// A segment on the device: what kernels::Segment says, with offsets for
-// pointers. What the plain paths read comes first, in one line of a cache: a
+// Blocks of a segment on the device: what kernels::Segment says, with offsets
+// for pointers. Elements have the segment's own indices, also where the first
+// ones are not in the batch: an offset is where element 0 would be, modulo 2^64
+// (PlaceIn()). What the plain paths read comes first, in one line of a cache: a
 // segment of a few elements costs a device little more than that line.
 struct alignas(64) PackedSegment {
-  uint64_t element_count = 0;
-  uint64_t first_block = 0;      // in the batch
+  uint64_t end = 0;              // index after its last element
+  uint64_t first_block = 0;      // in the batch the segment's block 0, as above
   uint64_t logits = 0;           // offsets in the input
   uint64_t targets = 0;          // of kSteppedOnes: nothing is there
   uint64_t gradient = kNoIndex;  // offsets in the output; kNoIndex: not wanted
@@ -86,7 +88,7 @@ struct alignas(64) PackedSegment {
   double loss_weight = 1;  // of the losses of Reduction::kNone
 };
 
-// Blocks of a batch that follow each other.
+// Blocks of a batch or of a segment that follow each other.
 struct BlockRange {
   uint64_t first = 0;
   uint64_t count = 0;
@@ -102,13 +104,23 @@ struct PackedBatch {
   BlockRange paths[kPathCount];
 };
 
-// A segment, and the factor of its gradient.
+// Blocks of a segment, and the factor of their gradient.
 struct BatchItem {
-  const Segment* segment = nullptr;
-  double gradient_scale = 0;
+  // All of them.
+  BatchItem(const Segment* of, double scale)
+      : BatchItem(of, scale, {0, BlockCount(*of)}) {}
+  BatchItem(const Segment* of, double scale, BlockRange some)
+      : segment(of), gradient_scale(scale), blocks(some) {}
+
+  const Segment* segment;
+  double gradient_scale;
+  BlockRange blocks;  // of the segment
 };
 
-// The plan of one batch. Borrows the segments. Plans only: it owns no tensor.
+// The plan of one batch: blocks of segments. Of tensors that have an element
+// for each logit only those elements are in the batch; operands that are
+// broadcast are there whole. Borrows the segments. Plans only: it owns no
+// tensor.
 class BatchLayout {
  public:
   explicit BatchLayout(std::span<const BatchItem> items);
@@ -132,20 +144,21 @@ class BatchLayout {
 
   PackedBatch At(const std::byte* input, std::byte* output) const;
 
-  // What item `index` got, read from a computed output on the host.
+  // What the blocks of item `index` got, read from a computed output on the
+  // host.
   std::span<const BlockPartial> Partials(size_t index,
                                          const std::byte* output) const;
-  // Copies gradient and losses to where the segment wants them, unless they are
-  // there already.
+  // Copies their gradient and losses to where the segment wants them, unless
+  // they are there already.
   void CopyResults(size_t index, const std::byte* output) const;
 
  private:
   void PlaceBlocks();
+  void StageTensors(size_t index, std::byte* input) const;
 
-  std::vector<const Segment*> segments_;
+  std::vector<BatchItem> items_;
   std::vector<PackedSegment> packed_;
-  std::vector<size_t>
-      order_;  // of the segments' blocks: by path, then as given
+  std::vector<size_t> order_;  // of the items' blocks: by path, then as given
   BlockRange paths_[kPathCount];
   uint64_t block_segments_ = 0;
   uint64_t block_count_ = 0;

@@ -98,10 +98,10 @@ LOSSD_ELEMENT_FN void ComputeQuad(const PackedSegment& segment,
                                   uint64_t first, OnesWalk& walk,
                                   ThreadSums& sums) {
   using T = typename Ops::T;
-  if (first >= segment.element_count) return;
-  const uint64_t left = segment.element_count - first;
+  if (first >= segment.end) return;
+  const uint64_t left = segment.end - first;
   const Quad<T> x = LoadLogits<T>(segment.logits_type,
-                                  Beyond(input, segment.logits), first, left);
+                                  PlaceIn(input, segment.logits), first, left);
   WalkTo(segment, input, first, walk);
   Quad<T> gradient = {};
   Quad<T> losses = {};
@@ -117,11 +117,11 @@ LOSSD_ELEMENT_FN void ComputeQuad(const PackedSegment& segment,
   }
   if (segment.gradient != kNoIndex) {
     StoreResults(segment.gradient_type, gradient,
-                 Beyond(output, segment.gradient), first, left);
+                 PlaceIn(output, segment.gradient), first, left);
   }
   if (segment.losses != kNoIndex) {
-    StoreResults(segment.logits_type, losses, output + segment.losses, first,
-                 left);
+    StoreResults(segment.logits_type, losses, PlaceIn(output, segment.losses),
+                 first, left);
   }
 }
 

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "kernels/cpu/cpu_kernel.h"
 #include "kernels/cuda/batch_layout.h"
+#include "server/batching/decision.h"
 #include "server/execution/finish.h"
 #include "server/observability/log.h"
 
@@ -21,23 +22,37 @@ using batching::Task;
 
 namespace {
 
-// The gradient's scale must be known before a batch is staged. Counting reads
-// the targets and weights alone, which staging reads next.
-void CountOnTheCpu(Task& task) {
-  kernels::cpu::CountBlocks(task.segment, 0, task.partials);
-  BlocksDone(task, task.partials.size());
+// The gradient's scale must be known before blocks are staged. Counting reads
+// the targets and weights alone, which staging reads next. True: the portion's
+// blocks can be computed now.
+bool CountOnTheCpu(const Portion& portion, Batch& batch) {
+  Task& task = *portion.task;
+  const uint64_t count = portion.block_count;
+  const bool whole = count == task.partials.size();
+  kernels::cpu::CountBlocks(
+      task.segment, portion.first_block,
+      std::span(task.partials).subspan(portion.first_block, count));
+  if (!BlocksDone(task, count)) return false;
   BeginComputing(task);
+  if (!whole) batch.PutBack(&task);
+  return whole;
 }
 
-void CountAsNeeded(const Batch& batch) {
-  for (const Portion& portion : batch.portions) {
-    assert(portion.block_count == portion.task->partials.size());
-    const kernels::Segment& segment = portion.task->segment;
-    if (portion.task->phase == Task::Phase::kCounting &&
-        !segment.targets.on_device && !segment.weights.tensor.on_device) {
-      CountOnTheCpu(*portion.task);
-    }
-  }
+// Counts come from the host where all that is counted lies there.
+bool CountsOnTheDevice(const Task& task) {
+  return task.segment.targets.on_device ||
+         task.segment.weights.tensor.on_device;
+}
+
+// Leaves in the batch what can be computed, or is counted by its device first.
+void CountAsNeeded(Batch& batch) {
+  const auto stays = [&batch](const Portion& portion) {
+    return portion.task->phase == Task::Phase::kComputing ||
+           CountsOnTheDevice(*portion.task) || CountOnTheCpu(portion, batch);
+  };
+  auto& portions = batch.portions;
+  portions.erase(std::stable_partition(portions.begin(), portions.end(), stays),
+                 portions.end());
 }
 
 // The devices that have tensors of the batch, once each or more often.
@@ -75,7 +90,9 @@ void Refuse(std::span<const Portion> portions, std::string_view device,
 kernels::cuda::BatchLayout LayOut(std::span<const Portion> portions) {
   std::vector<kernels::cuda::BatchItem> items;
   for (const Portion& portion : portions) {
-    items.push_back({&portion.task->segment, portion.task->gradient_scale});
+    items.push_back({&portion.task->segment,
+                     portion.task->gradient_scale,
+                     {portion.first_block, portion.block_count}});
   }
   return kernels::cuda::BatchLayout(items);
 }
@@ -85,17 +102,19 @@ void TakeResults(const kernels::cuda::BatchLayout& layout,
   for (size_t k = 0; k < portions.size(); ++k) {
     const auto partials = layout.Partials(k, output);
     std::copy(partials.begin(), partials.end(),
-              portions[k].task->partials.begin());
+              portions[k].task->partials.begin() +
+                  static_cast<ptrdiff_t>(portions[k].first_block));
     layout.CopyResults(k, output);
   }
 }
 
 int64_t ElementsOf(std::span<const Portion> portions) {
-  uint64_t elements = 0;
+  int64_t elements = 0;
   for (const Portion& portion : portions) {
-    elements += portion.task->segment.element_count;
+    elements += batching::ElementsIn(portion.task->segment.element_count,
+                                     portion.first_block, portion.block_count);
   }
-  return static_cast<int64_t>(elements);
+  return elements;
 }
 
 // Less of it may go.
@@ -117,6 +136,7 @@ CudaExecutor::CudaExecutor(std::unique_ptr<SlotPool> slots, Executor& fallback,
 CudaExecutor::~CudaExecutor() { assert(threads_.empty()); }
 
 void CudaExecutor::Start(batching::Batcher& batcher) {
+  batcher_ = &batcher;
   const int threads = slots_->free_slots();
   for (int k = 0; k < threads; ++k) {
     threads_.emplace_back([this, &batcher] { TakeBatches(batcher); });
@@ -221,7 +241,8 @@ absl::Status CudaExecutor::Count(const SlotLease& slot,
   }
   if (tasks.empty()) return absl::OkStatus();
   std::vector<kernels::cuda::BatchItem> items;
-  for (const kernels::Segment& counted : segments) items.push_back({&counted});
+  for (const kernels::Segment& counted : segments)
+    items.push_back({&counted, 0});
   const kernels::cuda::BatchLayout layout(items);
   return slot->Compute(layout, [&](const std::byte* output) {
     for (size_t k = 0; k < tasks.size(); ++k) {
@@ -250,7 +271,7 @@ absl::Status CudaExecutor::Compute(const SlotLease& slot,
                        ElementsOf(portions));
   metrics_->Compute(slot.device(), finished - started);
   for (const Portion& portion : portions) {
-    BlocksDone(*portion.task, portion.block_count);
+    if (!BlocksDone(*portion.task, portion.block_count)) continue;
     Finish(*portion.task, slot.device(), finished, *metrics_);
   }
   return absl::OkStatus();
@@ -261,14 +282,25 @@ void CudaExecutor::NoteFailure(const SlotLease& slot,
   // Our own limit (MemoryPool) is no error of the device.
   if (absl::IsOutOfRange(status)) return;
   metrics_->DeviceError(slot.device());
-  const bool retired = IsSticky(status) && slots_->Retire(slot);
-  const int left = slots_->devices_left();
+  const std::optional<int> left =
+      IsSticky(status) ? slots_->Retire(slot) : std::nullopt;
   observability::LogError(absl::StrCat(
       std::string(slot.device()), ": ", status.message(),
-      retired ? absl::StrCat("; the device is retired, ", left, " left") : ""));
-  if (!retired) return;
-  if (left > 0) surplus_threads_ += slots_->slots_per_device();
-  if (left == 0 && on_none_left_ != nullptr) on_none_left_();
+      left ? absl::StrCat("; the device is retired, ", *left, " left") : ""));
+  if (!left) return;
+  if (*left > 0) {
+    Shrink();
+  } else if (on_none_left_ != nullptr) {
+    on_none_left_();
+  }
+}
+
+// One more device has no slots any more. The last one's threads stay: they are
+// those that the fallback computes on then.
+void CudaExecutor::Shrink() {
+  const int slots = slots_->slots_per_device();
+  if (batcher_ != nullptr) batcher_->LoseExecutors(slots);
+  surplus_threads_ += slots;
 }
 
 }  // namespace lossd::execution::cuda

@@ -18,11 +18,11 @@
 
 namespace lossd::execution::cuda {
 
-// Takes whole tasks (BatcherOptions::split_tasks is false): a batch is staged
-// into pinned memory straight from the requests' slices, copied over, computed
-// by one launch over all its segments, and copied back. There is a thread for
-// each slot. It stages, sleeps until the device is done, and answers; so while
-// one batch computes, the next is copied in and the last one out. The least
+// A batch is staged into pinned memory straight from the requests' slices,
+// copied over, computed by one launch over all its portions, and copied back.
+// There is a thread for each slot. It stages, sleeps until the device is done,
+// and answers; so while one batch computes, the next is copied in and the last
+// one out: also those of one huge request, which the batcher divides. The least
 // used device is taken first.
 //
 // A request whose tensors lie on a device is computed by that one, the others
@@ -77,13 +77,16 @@ class CudaExecutor final : public Executor {
   absl::Status Compute(const SlotLease& slot,
                        std::span<const batching::Portion> portions);
   void NoteFailure(const SlotLease& slot, const absl::Status& status);
+  void Shrink();
 
   const std::unique_ptr<SlotPool> slots_;
   Executor& fallback_;
   observability::Metrics* const metrics_;
   const Clock* const clock_;
   const std::function<void()> on_none_left_;
-  std::vector<std::thread> threads_;  // touched by Start() and Join() alone
+  // Both touched by Start() and Join() alone.
+  std::vector<std::thread> threads_;
+  batching::Batcher* batcher_ = nullptr;
   // Threads without a slot since a device was lost.
   std::atomic<int> surplus_threads_{0};
 };

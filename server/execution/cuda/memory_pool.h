@@ -29,7 +29,7 @@ namespace lossd::execution::cuda {
 // than is left waits for others to give back, first come first served; kept
 // buffers are freed to make room, and all of them when the device says that it
 // has no memory left. A buffer that the device did not take back when asked is
-// kept like any other.
+// kept like any other, unless the device is lost: then none is lent again.
 //
 // Thread-safe; no device is called under the lock. Outlives its leases.
 template <typename Memory>
@@ -193,13 +193,15 @@ class MemoryPool {
     }
   }
 
-  // The first error; what could not be freed is kept.
+  // The first error; what could not be freed is kept, or, with a lost device,
+  // forfeited: nobody knows whether it is still there.
   absl::Status FreeAll(std::vector<Memory> unused) {
     absl::Status status;
     for (const Memory& memory : unused) {
       const absl::Status freed = free_(memory);
       status.Update(freed);
-      if (!freed.ok()) Keep(memory);
+      if (freed.ok()) continue;
+      IsSticky(freed) ? Retain(memory) : Keep(memory);
     }
     return status;
   }

@@ -123,11 +123,10 @@ void SlotPool::Return(size_t unit, Slot* slot) {
   stocks_[unit].free.push_back(slot);
 }
 
-bool SlotPool::Retire(const SlotLease& lease) {
+std::optional<int> SlotPool::Retire(const SlotLease& lease) {
   absl::MutexLock lock(&mu_);
-  if (std::exchange(stocks_[lease.unit_].retired, true)) return false;
-  --devices_left_;
-  return true;
+  if (std::exchange(stocks_[lease.unit_].retired, true)) return std::nullopt;
+  return --devices_left_;
 }
 
 bool SlotPool::retired(int number) const {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -89,8 +90,9 @@ class SlotPool {
   SlotLease TryAcquire();
 
   // No slot of the lease's device is lent again; those that are out come back
-  // as always. False: somebody has retired it before.
-  bool Retire(const SlotLease& lease);
+  // as always. How many devices are left then; nothing if somebody has retired
+  // it before.
+  std::optional<int> Retire(const SlotLease& lease);
 
   // Devices are numbered from 0, and keep their numbers; retired ones too.
   int device_count() const { return static_cast<int>(units_.size()); }

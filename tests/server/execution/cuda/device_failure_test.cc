@@ -96,7 +96,7 @@ class Life {
   std::vector<Answer> Ask(const std::vector<uint64_t>& sizes) {
     const batching::BatcherOptions options = {.max_batch_requests = 3,
                                               .executors = kDevices * kSlots,
-                                              .split_tasks = false};
+                                              .min_portion_elements = 4096};
     Batcher batcher(options, &clock_);
     for (const uint64_t size : sizes) {
       const auto seed = static_cast<unsigned>(tasks_.size());

@@ -96,10 +96,10 @@ class LentExecutorTest : public ::testing::Test {
   std::vector<FakeDevice*> devices_;  // the executor's
   std::unique_ptr<PooledDevices> pooled_;
   std::deque<LentTask> tasks_;
-  Batcher batcher_{
-      BatcherOptions{
-          .max_batch_requests = 16, .executors = 2, .split_tasks = false},
-      &clock_};
+  Batcher batcher_{BatcherOptions{.max_batch_requests = 16,
+                                  .executors = 2,
+                                  .min_portion_elements = 1 << 18},
+                   &clock_};
   std::unique_ptr<CudaExecutor> executor_;
   std::unique_ptr<shared_memory::RegionTable> table_;
 };

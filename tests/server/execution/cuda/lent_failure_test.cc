@@ -89,7 +89,7 @@ class Life {
   void Ask() {
     const batching::BatcherOptions options = {.max_batch_requests = 4,
                                               .executors = 2 * kDevices,
-                                              .split_tasks = false};
+                                              .min_portion_elements = 4096};
     Batcher batcher(options, &clock_);
     for (const uint64_t size : kSizes) {
       const auto seed = static_cast<unsigned>(tasks_.size());

@@ -125,8 +125,8 @@ TEST_F(SlotPoolTest, ARetiredDeviceIsNotLentAgain) {
   {
     const SlotLease lease = pool_->Acquire();
     EXPECT_EQ(lease.device(), "cuda/0");
-    EXPECT_TRUE(pool_->Retire(lease));
-    EXPECT_FALSE(pool_->Retire(lease));
+    EXPECT_EQ(pool_->Retire(lease), 1);
+    EXPECT_EQ(pool_->Retire(lease), std::nullopt);
     EXPECT_TRUE(lease.held());  // those out stay good
   }
   EXPECT_EQ(pool_->devices_left(), 1);
@@ -143,7 +143,7 @@ TEST_F(SlotPoolTest, LosingTheLastDeviceEndsTheWaitingAndTheLending) {
   const SlotLease lease = pool_->Acquire();
   bool held = true;
   std::thread waiting([&] { held = pool_->Acquire().held(); });
-  EXPECT_TRUE(pool_->Retire(lease));
+  EXPECT_EQ(pool_->Retire(lease), 0);
   waiting.join();
   EXPECT_FALSE(held);
   EXPECT_FALSE(pool_->TryAcquire().held());

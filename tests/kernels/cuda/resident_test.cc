@@ -14,6 +14,7 @@
 
 #include "kernels/cuda/batch_layout.h"
 #include "tests/kernels/cuda/host_warp.h"
+#include "tests/kernels/cuda/residence.h"
 #include "tests/kernels/random_segment.h"
 
 namespace lossd::kernels::cuda {
@@ -27,6 +28,9 @@ class Memory {
     std::memset(bytes_.get(), 0xa5, bytes);
   }
   std::byte* get() const { return bytes_.get(); }
+  static void Copy(std::byte* to, const std::byte* from, uint64_t bytes) {
+    std::memcpy(to, from, bytes);
+  }
 
  private:
   static constexpr std::align_val_t kAlignment{kTensorAlignment};
@@ -36,63 +40,6 @@ class Memory {
     }
   };
   std::unique_ptr<std::byte, Free> bytes_;
-};
-
-// A segment of which some tensors, by the bits of `which`, lie outside of the
-// batch: bit 0 logits, 1 targets, 2 the gradient, 3 to 5 the operands. Each
-// begins `shift` elements after a place that any vector may begin at.
-class Residence {
- public:
-  Residence(OwnedSegment& owned, unsigned which, uint64_t shift)
-      : owned_(owned), segment_(owned.segment) {
-    segment_.device = 0;
-    if (which & 1) Move(segment_.logits, shift);
-    if (which & 2) Move(segment_.targets, shift);
-    if (which & 4) MoveGradient(shift);
-    if (which & 8) Move(segment_.weights.tensor, shift);
-    if (which & 16) Move(segment_.pos_weight.tensor, shift);
-    if (which & 32) Move(segment_.upstream.tensor, shift);
-  }
-  const Segment& segment() const { return segment_; }
-
-  // What a worker finds where its gradient lies, brought to where the owned
-  // segment has its own.
-  void FetchGradient() {
-    if (!segment_.gradient_on_device || segment_.element_count == 0) return;
-    std::memcpy(owned_.segment.gradient, segment_.gradient, GradientBytes());
-  }
-
- private:
-  uint64_t GradientBytes() const {
-    return ByteSize(segment_.gradient_type, segment_.element_count);
-  }
-  std::byte* Place(ElementType type, uint64_t bytes, uint64_t shift) {
-    const uint64_t before = shift * ByteSize(type, 1);
-    return memory_.emplace_back(before + bytes).get() + before;
-  }
-  void Move(Tensor& tensor, uint64_t shift) {
-    if (!tensor.present()) return;
-    uint64_t bytes = 0;
-    for (const Piece& piece : tensor.pieces) bytes += piece.size();
-    std::byte* const to = Place(tensor.type, bytes, shift);
-    uint64_t at = 0;
-    for (const Piece& piece : tensor.pieces) {
-      if (!piece.empty()) std::memcpy(to + at, piece.data(), piece.size());
-      at += piece.size();
-    }
-    tensor.pieces = {&pieces_.emplace_back(to, bytes), 1};
-    tensor.on_device = true;
-  }
-  void MoveGradient(uint64_t shift) {
-    if (segment_.gradient == nullptr) return;
-    segment_.gradient = Place(segment_.gradient_type, GradientBytes(), shift);
-    segment_.gradient_on_device = true;
-  }
-
-  OwnedSegment& owned_;
-  Segment segment_;
-  std::deque<Memory> memory_;
-  std::deque<Piece> pieces_;
 };
 
 // A batch of owned segments, of which each has a residence or not.
@@ -139,7 +86,7 @@ class Batch {
  private:
   std::vector<std::unique_ptr<OwnedSegment>> owned_;
   std::vector<SegmentAnswer> expected_;
-  std::deque<Residence> homes_;
+  std::deque<Residence<Memory>> homes_;
 };
 
 constexpr unsigned kAll = 63;
@@ -218,7 +165,7 @@ TEST(ResidentTensors, AreCountedAsTheCpuCounts) {
     const auto owned = RandomSegment(seed);
     std::vector<BlockPartial> expected(BlockCount(owned->segment));
     cpu::CountBlocks(owned->segment, 0, expected);
-    const Residence home(*owned, kAll, 1);
+    const Residence<Memory> home(*owned, kAll, 1);
     Segment segment = home.segment();
     segment.gradient = segment.losses = nullptr;
     segment.gradient_on_device = false;

@@ -1,6 +1,8 @@
 // The real device against the CPU, bit for bit. Skips where there is none,
 // saying why.
+#include <cstddef>
 #include <memory>
+#include <random>
 #include <string>
 #include <thread>
 #include <utility>
@@ -71,6 +73,33 @@ TEST_F(GpuTest, MoreMemoryThanThereIsIsAPassingError) {
   EXPECT_EQ(memory.status().code(), absl::StatusCode::kResourceExhausted);
   BatchMemory pools(*devices_[0], uint64_t{1} << 30);
   EXPECT_TRUE(Slot::Create(*devices_[0], pools).ok());
+}
+
+// A process opens no handle of its own, so what can be opened is for ./dev gpu
+// to show (lossbench --device_memory).
+TEST_F(GpuTest, AHandleThatNamesNothingIsRefusedAndHarmsNothing) {
+  for (const std::unique_ptr<Device>& device : devices_) {
+    EXPECT_NE(device->uuid(), DeviceUuid{});
+    std::mt19937 random(1);
+    for (int trial = 0; trial < 20; ++trial) {
+      IpcHandle handle{};
+      for (std::byte& byte : handle) {
+        byte = static_cast<std::byte>(trial == 0 ? 0 : random());
+      }
+      const auto opened = device->OpenIpc(handle);
+      EXPECT_TRUE(absl::IsInvalidArgument(opened.status())) << opened.status();
+    }
+    BatchMemory memory(*device, uint64_t{1} << 30);
+    SegmentBatch batch(1, 8);
+    std::string differences = "not computed";
+    const absl::Status status =
+        (*Slot::Create(*device, memory))
+            ->Compute(batch.layout(), [&](const std::byte* output) {
+              differences = batch.Differences(output);
+            });
+    EXPECT_TRUE(status.ok()) << status;
+    EXPECT_EQ(differences, "");
+  }
 }
 
 // On every machine and in every build.

@@ -90,8 +90,10 @@ def _named_on_device(name: str, array: Any, loan: Loan) -> DeviceArray | None:
     device = device_array.of(name, array)
     if device is None or (not loan.lends and device.is_torch):
         return None
-    if name == "upstream_gradient" and device.size == 1 and device.is_torch:
-        return None  # the server needs the value itself, on the host
+    if name == "upstream_gradient" and device.size == 1:  # the server needs the value itself
+        if not device.is_torch:
+            raise TypeError(f"{name}: one value on {device.device}; give a number")
+        return None
     return device
 
 

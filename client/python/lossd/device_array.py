@@ -60,6 +60,15 @@ def of(name: str, array: Any) -> DeviceArray | None:
         return None if interface is None else _of_interface(array, interface)
 
 
+def not_lent(name: str, array: DeviceArray) -> TypeError:
+    """What to do about one that nothing here can reach."""
+    return TypeError(
+        f"{name}: lies on {array.device}; give the client shared_memory="
+        "lossd.SharedMemory(path), which needs a server on this host, or copy the array to the "
+        "host's memory"
+    )
+
+
 def new_like(tensor: Any, dtype: str) -> Any | None:
     """A tensor of the same shape and GPU to write a gradient to; None: not one of PyTorch's."""
     torch = sys.modules.get("torch")

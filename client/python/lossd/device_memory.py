@@ -70,9 +70,7 @@ class DeviceRegions:
             driver = cuda_driver.load()
             number = driver.buffer_id(array.address)
         except (OSError, cuda_driver.DriverError) as error:
-            raise ValueError(
-                f"{name}: on {array.device}, and asking its driver: {error}"
-            ) from error
+            raise ValueError(f"{name}: on {array.device}; its driver: {error}") from error
         with self._lock:
             lent = self._lent.pop(number, None)
             if lent is None:

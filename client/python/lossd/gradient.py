@@ -80,10 +80,10 @@ def _place(out: Any) -> tuple[NDArray[Any], Any]:
     """`out` as an array over its own memory, and its data type; ValueError if it has none."""
     device = device_array.of("gradient_out", out)
     if device is not None:
-        Loan(None).device_reference("gradient_out", device)  # which says what is missing
+        raise device_array.not_lent("gradient_out", device)
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(out, torch.Tensor):
-        if out.device.type != "cpu":
+        if out.device.type != "cpu":  # one that PyTorch knows beside CUDA's
             raise ValueError(f"gradient_out: a tensor on {out.device}, not in the CPU's memory")
     elif not isinstance(out, np.ndarray):
         raise TypeError(f"gradient_out: {type(out).__name__} is neither an array nor a tensor")

@@ -8,7 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from lossd import cuda_driver
-from lossd.device_array import DeviceArray
+from lossd.device_array import DeviceArray, not_lent
 from lossd.shared_memory import SharedMemory
 from lossd.v1 import tensor_pb2
 
@@ -39,11 +39,7 @@ class Loan:
     def device_reference(self, name: str, array: DeviceArray) -> tensor_pb2.SharedMemoryRef:
         """Where on a GPU the tensor lies. TypeError, ValueError and LossdError name `name`."""
         if self._memory is None:
-            raise TypeError(
-                f"{name}: lies on {array.device}; give the client "
-                "shared_memory=lossd.SharedMemory(path), which needs a server on this host, "
-                "or copy the array to the host's memory"
-            )
+            raise not_lent(name, array)
         if not array.contiguous:
             raise ValueError(
                 f"{name}: on {array.device}, and not C-contiguous; give a contiguous copy"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lossd import arguments
+from lossd import arguments, device_array
 from lossd.v1 import tensor_pb2
 
 try:  # NumPy has no bfloat16 of its own
@@ -51,6 +51,9 @@ def to_wire(name: str, array: ArrayLike) -> WireTensor:
     PyTorch copies its tensors to the host by itself.
     """
     arguments.refuse_mask(name, array)
+    device = device_array.of(name, array)
+    if device is not None and not device.is_torch:
+        raise device_array.not_lent(name, device)
     with arguments.naming(name):
         values, data_type = values_of(array)
     if data_type is None:

@@ -46,9 +46,7 @@ class RegionServer:
         if request.HasField("release_region"):
             self.released.append(request.release_region.name)
             self.open.remove(request.release_region.name)
-            return shared_memory_pb2.SharedMemoryReply(
-                released=shared_memory_pb2.RegionReleased()
-            )
+            return shared_memory_pb2.SharedMemoryReply(released=shared_memory_pb2.RegionReleased())
         if self.errors or len(self.open) >= self.limit:
             code, message = self.errors.pop(0) if self.errors else (8, "too many regions")
             return shared_memory_pb2.SharedMemoryReply(

@@ -95,7 +95,8 @@ class AsyncClient:
         call = conversion.to_call(logits, targets, memory=self._shared_memory, **options)
         if call.loan.names_device_memory:
             await asyncio.to_thread(call.loan.wait)
-        reply = await self._call(self._compute_loss, call.request, timeout)
+        with call.loan.until_answered(call.gradient_out):
+            reply = await self._call(self._compute_loss, call.request, timeout)
         return conversion.to_result(reply, call.gradient_out)
 
     async def server_info(

@@ -93,7 +93,8 @@ class Client:
             return self._run(stream, timeout)
         call = conversion.to_call(logits, targets, memory=self._shared_memory, **options)
         call.loan.wait()
-        reply = self._call(self._compute_loss, call.request, timeout)
+        with call.loan.until_answered(call.gradient_out):
+            reply = self._call(self._compute_loss, call.request, timeout)
         return conversion.to_result(reply, call.gradient_out)
 
     def server_info(self, timeout: float | None = None) -> loss_service_pb2.GetServerInfoResponse:

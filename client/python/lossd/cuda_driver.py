@@ -49,7 +49,7 @@ _SIGNATURES: dict[str, list[type[ctypes._CData]]] = {
 }
 
 
-class DriverError(Exception):
+class DriverError(RuntimeError):
     """What the driver answered, by its name in cuda.h, and which of its functions."""
 
 

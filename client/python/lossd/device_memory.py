@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import grpc
 
@@ -12,6 +13,9 @@ from lossd import cuda_driver
 from lossd.device_array import DeviceArray
 from lossd.errors import LossdError
 from lossd.v1 import shared_memory_pb2
+
+# Far longer than the server takes to end what it has begun.
+_KEPT_SECONDS = 60.0
 
 # cuIpcGetMemHandle() is for memory of cuMemAlloc() (cuda.h), so of cudaMalloc().
 _NO_HANDLE = (
@@ -59,6 +63,7 @@ class DeviceRegions:
         self._lock = threading.Lock()  # one allocation is not lent twice
         # By the driver's number of the allocation; what was used last is last.
         self._lent: dict[int, Lent] = {}
+        self._kept: list[tuple[float, Any]] = []  # until when, rising, and a tensor
 
     def lend(self, name: str, array: DeviceArray) -> Lent:
         """The region of the array's allocation.
@@ -72,12 +77,25 @@ class DeviceRegions:
         except (OSError, cuda_driver.DriverError) as error:
             raise ValueError(f"{name}: on {array.device}; its driver: {error}") from error
         with self._lock:
+            self._drop_kept()
             lent = self._lent.pop(number, None)
             if lent is None:
                 self._give_back_freed(driver)
                 lent = self._lend(driver, name, array)
             self._lent[number] = lent
         return lent
+
+    def keep_for_a_while(self, tensor: Any) -> None:
+        """A reference to it: its library would give its memory to another tensor, which the
+        server would then write to. Dropped when more is lent after that while.
+        """
+        with self._lock:
+            self._drop_kept()
+            self._kept.append((time.monotonic() + _KEPT_SECONDS, tensor))
+
+    def _drop_kept(self) -> None:
+        now = time.monotonic()
+        self._kept = [(until, tensor) for until, tensor in self._kept if until > now]
 
     def clear(self) -> None:
         """Gives everything back."""

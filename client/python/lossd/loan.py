@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import grpc
 from numpy.typing import NDArray
 
 from lossd import cuda_driver
 from lossd.device_array import DeviceArray, not_lent
+from lossd.errors import LossdError
 from lossd.shared_memory import SharedMemory
 from lossd.v1 import tensor_pb2
+
+# The server need not have been done when the client saw these.
+_UNANSWERED = (
+    grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.UNAVAILABLE,
+)
 
 
 class Loan:
@@ -63,6 +73,25 @@ class Loan:
         """
         for wait in self._waits.values():
             wait()
+
+    @contextlib.contextmanager
+    def until_answered(self, out: Any) -> Iterator[None]:
+        """Around the call. One that ends without an answer may still be computed, and its
+        gradient written to `out`: on a GPU that stays allocated meanwhile.
+        """
+        try:
+            yield
+        except LossdError as error:
+            if error.code in _UNANSWERED:
+                self._keep(out)
+            raise
+        except BaseException:  # the caller's task was cancelled, say
+            self._keep(out)
+            raise
+
+    def _keep(self, out: Any) -> None:
+        if self._memory is not None and self.names_device_memory and out is not None:
+            self._memory.keep_for_a_while(out)
 
     def _add_wait(self, array: DeviceArray) -> None:
         if array.synchronize is not None:

@@ -54,7 +54,8 @@ class SharedMemory:
 
     From the start of a call until its end the server reads the arrays and writes
     `gradient_out`: whoever changes them meanwhile gets some loss and some gradient. It may
-    still do so for a while after a call that was cancelled or timed out.
+    still do so for a while after a call that was cancelled or timed out; a gradient on a GPU
+    is kept for a minute then, so that its memory becomes no other tensor's.
 
     An array's memory lives as long as the array does, or a view of it; that of all arrays
     ends with the process. close() ends the connection when the last array is gone. A process
@@ -134,6 +135,12 @@ class SharedMemory:
         """
         self._check_open()
         return self._lent.lend(name, array)
+
+    def keep_for_a_while(self, tensor: Any) -> None:
+        """Keeps the memory of a tensor on a GPU, where the server may still write, from being
+        used for something else.
+        """
+        self._lent.keep_for_a_while(tensor)
 
     def release_device_memory(self) -> None:
         """Takes all memory of GPUs back from the server; what is used again is lent again.

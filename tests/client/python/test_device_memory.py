@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -226,6 +229,48 @@ def test_an_address_that_is_no_gpus_is_named(gpus: StubGpus, memory: lossd.Share
     array = CudaArray(host.__array_interface__["data"][0], (4,), np.float32)
     with pytest.raises(ValueError, match="^logits: on a GPU; its driver: CUDA_ERROR_INVALID_VALUE"):
         logits_of(memory, array)
+
+
+class Refused(Exception):
+    """Anything that ends a wait for an answer."""
+
+
+@pytest.mark.parametrize(
+    ("error", "kept"),
+    [
+        (lossd.LossdError(grpc.StatusCode.DEADLINE_EXCEEDED, "", None), True),
+        (lossd.LossdError(grpc.StatusCode.UNAVAILABLE, "", None), True),
+        (Refused(), True),
+        (lossd.LossdError(grpc.StatusCode.INVALID_ARGUMENT, "", None), False),
+        (None, False),
+    ],
+)
+def test_a_gradient_that_may_still_be_written_keeps_its_memory(
+    gpus: StubGpus,
+    memory: lossd.SharedMemory,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception | None,
+    kept: bool,
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    logits, out = cuda_array(gpus, VALUES), cuda_array(gpus, VALUES)
+    call = conversion.to_call(logits, VALUES, gradient_out=out, memory=memory)
+    with contextlib.suppress(lossd.LossdError, Refused), call.loan.until_answered(out):
+        if error is not None:
+            raise error
+    alive = weakref.ref(out)
+    del call, out
+    gc.collect()
+    assert (alive() is not None) == kept
+    now += 59
+    logits_of(memory, logits)
+    gc.collect()
+    assert (alive() is not None) == kept
+    now += 2
+    logits_of(memory, logits)
+    gc.collect()
+    assert alive() is None
 
 
 def test_a_forked_process_lends_nothing(

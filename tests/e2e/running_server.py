@@ -23,11 +23,14 @@ class RunningServer:
 
 
 @contextlib.contextmanager
-def running_server(*flags: str) -> Iterator[RunningServer]:
-    """Starts lossd, waits for its ready line, and stops it with SIGTERM, which must end in 0."""
+def running_server(*flags: str, program: str = "server/lossd") -> Iterator[RunningServer]:
+    """Starts lossd, waits for its ready line, and stops it with SIGTERM, which must end in 0.
+
+    `program` is another one that takes the same flags and says the same.
+    """
     process = subprocess.Popen(
         [
-            str(BINARIES / "server" / "lossd"),
+            str(BINARIES / program),
             "--listen=127.0.0.1:0",
             "--metrics_listen=127.0.0.1:0",
             *flags,

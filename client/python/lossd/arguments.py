@@ -52,6 +52,8 @@ def refuse_mask(name: str, array: Any) -> None:
 
 def number(name: str, value: Any) -> float:
     """A real number, or an array or tensor of rank 0."""
+    if type(value) is float:  # most are defaults
+        return value
     refuse_mask(name, value)
     if (
         isinstance(value, _NO_NUMBERS)

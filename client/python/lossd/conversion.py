@@ -133,7 +133,8 @@ def to_targets(targets: Targets, loan: Loan = _NOTHING) -> tensor_pb2.Tensor:
         if device is None:
             return _from_wire(bits_to_wire(targets), loan)
         return _on_device("targets", device, tensor_pb2.DATA_TYPE_BIT, targets.shape, loan)
-    if isinstance(targets, SparseMatrix):
+    # To ask arrays, the most frequent, for the methods of matrices takes longer than the rest.
+    if not isinstance(targets, np.ndarray) and isinstance(targets, SparseMatrix):
         targets = from_sparse(targets)
     if isinstance(targets, Ones):
         sparse = tensor_pb2.SparseIndices(

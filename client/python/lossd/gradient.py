@@ -60,8 +60,7 @@ def place(spec: loss_spec_pb2.LossSpec, shape: tuple[int, ...], out: Any) -> NDA
     ValueError if the gradient of logits of `shape` does not fit there.
     """
     values, data_type = _place(out)
-    name = "bfloat16" if data_type == tensor_pb2.DATA_TYPE_BFLOAT16 else str(values.dtype)
-    _check(spec, shape, values.shape, name, data_type)
+    _check(spec, shape, values.shape, values.dtype, data_type)
     return values
 
 
@@ -99,7 +98,7 @@ def _check(
     spec: loss_spec_pb2.LossSpec,
     shape: tuple[int, ...],
     out_shape: tuple[int, ...],
-    dtype: str,
+    dtype: object,
     data_type: Any,
 ) -> None:
     """Whether the gradient of logits of `shape` goes to such a place, whose type `spec` then
@@ -111,8 +110,8 @@ def _check(
         known = ", ".join(GRADIENT_TYPES.values())
         raise ValueError(f"gradient_out: dtype {dtype} is none of {known}")
     if spec.gradient_dtype not in (tensor_pb2.DATA_TYPE_UNSPECIFIED, data_type):
-        wanted = GRADIENT_TYPES[spec.gradient_dtype]
-        raise ValueError(f"gradient_out: dtype {dtype} is not gradient_dtype, {wanted}")
+        own, wanted = GRADIENT_TYPES[data_type], GRADIENT_TYPES[spec.gradient_dtype]
+        raise ValueError(f"gradient_out: dtype {own} is not gradient_dtype, {wanted}")
     if out_shape != shape:
         raise ValueError(f"gradient_out: shape {out_shape} is not the logits', {shape}")
     spec.gradient_dtype = data_type

@@ -76,9 +76,10 @@ def values_of(array: ArrayLike) -> tuple[NDArray[Any], Any]:
             return tensor.view(torch.int16).numpy(), tensor_pb2.DATA_TYPE_BFLOAT16
         return values_of(tensor.numpy())
     values = np.asarray(array)
-    if values.dtype.name == "bfloat16":
+    data_type = DATA_TYPES.get(values.dtype.newbyteorder("<"))
+    if data_type is None and values.dtype.name == "bfloat16":
         return values.view(np.int16), tensor_pb2.DATA_TYPE_BFLOAT16
-    return values, DATA_TYPES.get(values.dtype.newbyteorder("<"))
+    return values, data_type
 
 
 def to_array(tensor: tensor_pb2.Tensor) -> NDArray[Any]:

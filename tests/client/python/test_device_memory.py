@@ -276,7 +276,9 @@ def test_a_gradient_that_may_still_be_written_keeps_its_memory(
 def test_a_forked_process_lends_nothing(
     gpus: StubGpus, memory: lossd.SharedMemory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    array = cuda_array(gpus, VALUES)
+    lent, array = cuda_array(gpus, VALUES), cuda_array(gpus, VALUES)
+    logits_of(memory, lent)
     monkeypatch.setattr("os.getpid", lambda: 1)
-    with pytest.raises(ValueError, match="another process"):
-        logits_of(memory, array)
+    for one in (lent, array):
+        with pytest.raises(ValueError, match="another process"):
+            logits_of(memory, one)

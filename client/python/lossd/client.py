@@ -26,7 +26,7 @@ class Client:
     count that depends on the data is then scaled here, which rounds once more.
     With `shared_memory`, which must be of the same server, its arrays and tensors on GPUs are
     named in a request instead of sent, and the gradient of PyTorch's logits on a GPU is a new
-    tensor there. Without it PyTorch copies its tensors to the host.
+    tensor there. Without it libraries copy them to the host, if they do that unasked.
     """
 
     def __init__(

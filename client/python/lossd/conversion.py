@@ -88,10 +88,10 @@ def to_tensor(name: str, array: ArrayLike, loan: Loan = _NOTHING) -> tensor_pb2.
 def _named_on_device(name: str, array: Any, loan: Loan) -> DeviceArray | None:
     """`array`, if it lies on a GPU and is not copied to the host."""
     device = device_array.of(name, array)
-    if device is None or (not loan.lends and device.is_torch):
+    if device is None or (not loan.lends and device.copies_itself):
         return None
     if name == "upstream_gradient" and device.size == 1:  # the server needs the value itself
-        if not device.is_torch:
+        if not device.copies_itself:
             raise TypeError(f"{name}: one value on {device.device}; give a number")
         return None
     return device

@@ -24,14 +24,12 @@ class DeviceArray:
     contiguous: bool
     writable: bool
     device: str  # for messages
+    # Whether its library copies it to the host when it is asked for an array there; CuPy says
+    # then how to do that instead.
+    copies_itself: bool
     # Waits for the work that the caller's thread has given its stream; None: nobody knows
     # which stream.
     synchronize: Callable[[], None] | None
-
-    @property
-    def is_torch(self) -> bool:
-        """Whether its library copies it to the host when asked for bytes."""
-        return self.synchronize is not None
 
     @property
     def size(self) -> int:
@@ -91,6 +89,7 @@ def _of_tensor(torch: Any, tensor: Any) -> DeviceArray:
         contiguous=tensor.is_contiguous() and not tensor.is_neg(),
         writable=True,
         device=str(tensor.device),
+        copies_itself=True,
         synchronize=torch.cuda.current_stream(tensor.device).synchronize,
     )
 
@@ -112,6 +111,7 @@ def _of_interface(array: Any, interface: dict[str, Any]) -> DeviceArray:
         and dtype.newbyteorder("<") == dtype,
         writable=not read_only,
         device="a GPU",
+        copies_itself=hasattr(array, "__array__"),
         synchronize=None,
     )
 

@@ -48,11 +48,11 @@ class WireTensor:
 def to_wire(name: str, array: ArrayLike) -> WireTensor:
     """`array` as bytes. TypeError, naming `name`, for what cannot be sent.
 
-    PyTorch copies its tensors to the host by itself.
+    What lies on a GPU its library copies to the host, if it can.
     """
     arguments.refuse_mask(name, array)
     device = device_array.of(name, array)
-    if device is not None and not device.is_torch:
+    if device is not None and not device.copies_itself:
         raise device_array.not_lent(name, device)
     with arguments.naming(name):
         values, data_type = values_of(array)

@@ -218,6 +218,10 @@ def test_one_upstream_value_is_sent(
     half = torch.tensor(np.float32(0.5))
     request = conversion.to_request(logits, VALUES, upstream_gradient=half, memory=memory)
     assert request.upstream_gradient.data == np.float32(0.5).tobytes()
+    array = CopiesItself(gpus.allocate(4), (), np.float32)
+    array.host[...] = 0.5
+    request = conversion.to_request(logits, VALUES, upstream_gradient=array, memory=memory)
+    assert request.upstream_gradient.data == np.float32(0.5).tobytes()
     with pytest.raises(TypeError, match="^upstream_gradient: one value on a GPU; give a number"):
         conversion.to_request(
             logits, VALUES, upstream_gradient=cuda_array(gpus, 0.5), memory=memory
@@ -251,13 +255,23 @@ def test_packed_bits_on_a_gpu_are_named(torch: StubTorch, memory: lossd.SharedMe
     assert conversion.to_request(VALUES, bits) == conversion.to_request(VALUES, lossd.bits(ones))
 
 
-def test_without_shared_memory_pytorch_copies_and_others_are_told_what_to_do(
+class CopiesItself(CudaArray):
+    """As JAX's and Numba's arrays do."""
+
+    def __array__(self, *_: Any, **__: Any) -> np.ndarray:
+        return self.host.copy()
+
+
+def test_without_shared_memory_libraries_copy_and_others_are_told_what_to_do(
     torch: StubTorch, gpus: StubGpus
 ) -> None:
     for dtype in (np.float32, ml_dtypes.bfloat16):
         tensor = torch.tensor(VALUES.astype(dtype))
         request = conversion.to_request(tensor, tensor)
         assert request.logits.data == VALUES.astype(dtype).tobytes()
+    array = CopiesItself(gpus.allocate(VALUES.nbytes), VALUES.shape, np.float32)
+    array.host[...] = VALUES
+    assert conversion.to_request(array, array).logits.data == VALUES.tobytes()
     array = cuda_array(gpus, VALUES)
     text = r"lies on (a GPU|cuda:0); give the client shared_memory=lossd.SharedMemory\(path\)"
     with pytest.raises(TypeError, match=f"^targets: {text}"):

@@ -56,7 +56,7 @@ class LossResult:
 
     loss: float
     losses: NDArray[Any] | None
-    gradient: NDArray[Any] | None
+    gradient: Any  # an array, or what gradient_out or the logits are; or None
     normalizer: float
     valid_count: int
     nan_count: int

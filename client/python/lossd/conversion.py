@@ -174,7 +174,7 @@ def to_call(
         logits=to_tensor("logits", logits, loan),
         request_id=arguments.text("request_id", request_id),
     )
-    if gradient_out is None and loan.names_device_memory:
+    if gradient_out is None and loan.lends:
         gradient_out = gradient.new_place(request, logits)
     request.targets.CopyFrom(to_targets(targets, loan))
     optional = {

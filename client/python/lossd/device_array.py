@@ -68,9 +68,11 @@ def not_lent(name: str, array: DeviceArray) -> TypeError:
 
 
 def new_like(tensor: Any, dtype: str) -> Any | None:
-    """A tensor of the same shape and GPU to write a gradient to; None: not one of PyTorch's."""
+    """A tensor of the same shape and GPU to write a gradient to; None: not one of PyTorch's
+    on a GPU.
+    """
     torch = sys.modules.get("torch")
-    if torch is None or not isinstance(tensor, torch.Tensor):
+    if torch is None or not isinstance(tensor, torch.Tensor) or tensor.device.type != "cuda":
         return None
     # Of plain memory whatever subclass the logits are, and outside of autograd.
     return torch.empty(tuple(tensor.shape), dtype=getattr(torch, dtype), device=tensor.device)

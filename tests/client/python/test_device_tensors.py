@@ -12,7 +12,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 from lossd import conversion, streaming
-from lossd.v1 import tensor_pb2
+from lossd.v1 import loss_service_pb2, tensor_pb2
 from region_server import RegionServer, region_server
 from stub_gpu import (
     CudaArray,
@@ -235,11 +235,17 @@ def test_host_and_gpu_may_be_mixed_and_empty_tensors_lie_nowhere(
     assert request.targets.data == VALUES.tobytes()
     server.registered.clear()
     empty = torch.tensor(np.zeros((0, 3), np.float32))
-    call = conversion.to_call(empty, empty, gradient_out=empty, memory=memory)
-    assert call.request.logits.WhichOneof("storage") == "data"
-    assert call.request.logits.shape == [0, 3]
-    assert not call.request.HasField("gradient_destination")
+    for options in ({}, {"gradient_out": empty}):
+        call = conversion.to_call(empty, empty, memory=memory, **options)
+        assert call.request.logits.WhichOneof("storage") == "data"
+        assert call.request.logits.shape == [0, 3]
+        assert not call.request.HasField("gradient_destination")
+        assert call.gradient_out.shape == (0, 3)
+        reply = loss_service_pb2.ComputeLossResponse(gradient=call.request.logits)
+        assert conversion.to_result(reply, call.gradient_out).gradient is call.gradient_out
     assert server.registered == []
+    on_host = torch.tensor(VALUES).cpu()
+    assert conversion.to_call(on_host, torch.tensor(VALUES), memory=memory).gradient_out is None
 
 
 def test_packed_bits_on_a_gpu_are_named(torch: StubTorch, memory: lossd.SharedMemory) -> None:

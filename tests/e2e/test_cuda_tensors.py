@@ -287,6 +287,26 @@ def test_a_gpu_that_the_server_has_not_is_not_found(gpus: StubGpus, client: loss
     assert raised.value.code == grpc.StatusCode.NOT_FOUND
 
 
+def test_calls_on_two_gpus_go_to_each(torch: StubTorch, tmp_path: Path) -> None:
+    path = str(tmp_path / "lossd")
+    with (
+        running_server(
+            f"--shared_memory_socket={path}", "--fake_gpus=2", program=PROGRAM
+        ) as server,
+        lossd.SharedMemory(path) as memory,
+        lossd.Client(server.address, shared_memory=memory) as client,
+        lossd.Client(server.address) as by_value,
+    ):
+        sent = by_value.compute_loss(LOGITS, TARGETS)
+        for device in (0, 1, 0):
+            tensors: Any = (torch.tensor(LOGITS, device), torch.tensor(TARGETS, device))
+            named: Any = client.compute_loss(*tensors)
+            same(named, sent)
+            assert str(named.gradient.device) == f"cuda:{device}"
+            assert sent.gradient is not None
+            assert named.gradient.host.tobytes() == sent.gradient.tobytes()
+
+
 def test_a_server_without_gpus_says_so(gpus: StubGpus, tmp_path: Path) -> None:
     path = str(tmp_path / "lossd")
     array: Any = cuda_array(gpus, LOGITS)

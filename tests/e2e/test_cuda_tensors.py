@@ -19,7 +19,7 @@ import lossd
 import ml_dtypes
 import numpy as np
 import pytest
-from running_server import RunningServer, running_server
+from running_server import RunningServer, eventually, running_server
 from stub_gpu import (
     CudaArray,
     StubGpus,
@@ -354,18 +354,10 @@ def test_a_worker_that_is_killed_leaves_nothing_open(
     try:
         assert worker.stdout is not None
         assert worker.stdout.readline() == "ready\n"
-        for _ in range(5000):  # until it is at work; answers are the clock
-            if mappings(server, worker.pid) == 2:
-                break
-            by_value.compute_loss(np.zeros(1), np.zeros(1))
-        assert mappings(server, worker.pid) == 2
+        assert eventually(by_value, lambda: mappings(server, worker.pid) == 2)  # is at work
         worker.send_signal(signal.SIGKILL)
         worker.wait()
-        for _ in range(5000):
-            if mappings(server, worker.pid) == 0:
-                break
-            by_value.compute_loss(np.zeros(1), np.zeros(1))
-        assert mappings(server, worker.pid) == 0
+        assert eventually(by_value, lambda: mappings(server, worker.pid) == 0)
         assert by_value.compute_loss(LOGITS, TARGETS).loss > 0
     finally:
         worker.kill()
@@ -374,20 +366,26 @@ def test_a_worker_that_is_killed_leaves_nothing_open(
             left.unlink()
 
 
+def lent_bytes(server: RunningServer) -> int:
+    with urllib.request.urlopen(f"http://{server.metrics}/metrics", timeout=10) as page:
+        found = re.search(r"^lossd_lent_memory_bytes (\S+)$", page.read().decode(), re.M)
+    assert found is not None
+    return int(float(found[1]))
+
+
 def test_closing_ends_what_was_lent(
     gpus: StubGpus, server: RunningServer, socket: str, by_value: lossd.Client
 ) -> None:
-    array: Any = cuda_array(gpus, LOGITS)
+    logits: Any = cuda_array(gpus, LOGITS)
+    targets: Any = cuda_array(gpus, TARGETS.astype(np.uint8))
     with lossd.SharedMemory(socket) as memory:
         with lossd.Client(server.address, shared_memory=memory) as client:
-            client.compute_loss(array, TARGETS)
-        with urllib.request.urlopen(f"http://{server.metrics}/metrics", timeout=10) as page:
-            text = page.read().decode()
-        assert re.search(rf"^lossd_\w*device_memory_bytes\S* {LOGITS.nbytes}$", text, re.M), text
-    for _ in range(5000):
-        by_value.compute_loss(np.zeros(1), np.zeros(1))
-        with urllib.request.urlopen(f"http://{server.metrics}/metrics", timeout=10) as page:
-            text = page.read().decode()
-        if re.search(r"^lossd_\w*device_memory_bytes\S* 0$", text, re.M):
-            return
-    pytest.fail(text)
+            client.compute_loss(logits, targets)
+            client.compute_loss(logits, targets)
+        assert lent_bytes(server) == LOGITS.nbytes + TARGETS.size
+        memory.release_device_memory()
+        assert lent_bytes(server) == 0
+        with lossd.Client(server.address, shared_memory=memory) as client:
+            client.compute_loss(logits, TARGETS)
+        assert lent_bytes(server) == LOGITS.nbytes
+    assert eventually(by_value, lambda: lent_bytes(server) == 0)

@@ -12,14 +12,14 @@ import stat
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
 import lossd
 import numpy as np
 import pytest
-from running_server import BINARIES, RunningServer, running_server
+from running_server import BINARIES, RunningServer, eventually, running_server
 
 LIMIT = 8 << 20
 
@@ -42,15 +42,6 @@ def shared_bytes(server: RunningServer) -> int:
         found = re.search(r"^lossd_shared_memory_bytes (\S+)$", page.read().decode(), re.M)
     assert found is not None
     return int(float(found[1]))
-
-
-def eventually(client: lossd.Client, condition: Callable[[], bool]) -> bool:
-    """Waits for what the server does after another's call; its answers are the clock."""
-    for _ in range(5000):
-        if condition():
-            return True
-        client.compute_loss(np.zeros(1), np.zeros(1))
-    return False
 
 
 def batch(

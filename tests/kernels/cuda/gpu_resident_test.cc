@@ -33,7 +33,7 @@ class GpuMemory {
 constexpr unsigned kAll = 63;  // the tensors of a Residence
 
 // What of the batch is not what the CPU gave: "" where every bit is.
-std::string Differences(const Segments& owned, std::mt19937& random) {
+std::string DifferencesAtHome(const Segments& owned, std::mt19937& random) {
   std::deque<Residence<GpuMemory>> homes;
   std::vector<SegmentAnswer> expected;
   std::vector<BatchItem> items;
@@ -71,7 +71,7 @@ TEST_F(GpuResident, TensorsGiveTheBitsOfTheCpuInBatchesOfEveryKind) {
   for (unsigned seed = 0; seed < 2000; seed += 50) {
     Segments owned;
     for (unsigned k = 0; k < 50; ++k) owned.push_back(RandomSegment(seed + k));
-    ASSERT_EQ(Differences(owned, random), "") << "from seed " << seed;
+    ASSERT_EQ(DifferencesAtHome(owned, random), "") << "from seed " << seed;
   }
 }
 
@@ -94,7 +94,7 @@ TEST_F(GpuResident, TensorsMayBeginAtAnyElementOnEveryPlainPath) {
         owned.back()->SetTargets(targets, values);
       }
     }
-    ASSERT_EQ(Differences(owned, random), "") << "trial " << trial;
+    ASSERT_EQ(DifferencesAtHome(owned, random), "") << "trial " << trial;
   }
 }
 

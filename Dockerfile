@@ -5,7 +5,7 @@ FROM debian:bookworm-slim AS build
 RUN apt-get update \
  && apt-get install -y --no-install-recommends \
       cmake g++ libabsl-dev libgrpc++-dev libhwy-dev libprotobuf-dev libspdlog-dev \
-      libbenchmark-dev ninja-build nlohmann-json3-dev prometheus-cpp-dev \
+      libssl-dev libbenchmark-dev ninja-build nlohmann-json3-dev prometheus-cpp-dev \
       protobuf-compiler protobuf-compiler-grpc
 WORKDIR /src
 COPY . .

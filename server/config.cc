@@ -2,11 +2,16 @@
 
 #include <sys/un.h>
 
+#include <filesystem>
 #include <fstream>
 #include <limits>
+#include <system_error>
+#include <utility>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "pem/pem.h"
+#include "server/text_file.h"
 
 namespace lossd {
 namespace {
@@ -15,6 +20,12 @@ absl::Status Bad(absl::string_view flag, const absl::AlphaNum& value,
                  absl::string_view rule) {
   return absl::InvalidArgumentError(
       absl::StrCat("--", flag, "=", value, ": must be ", rule));
+}
+
+absl::Status Wrong(absl::string_view flag, const std::string& path,
+                   const absl::Status& why) {
+  return absl::InvalidArgumentError(
+      absl::StrCat("--", flag, "=", path, ": ", why.message()));
 }
 
 // HOST:PORT, with an IPv6 host in brackets.
@@ -51,6 +62,22 @@ absl::Status CheckReadable(absl::string_view flag, const std::string& path) {
   return Bad(flag, path, "a file that can be read");
 }
 
+// Of a socket to be made; empty: none is.
+absl::Status CheckSocketPath(absl::string_view flag, const std::string& path) {
+  if (path.empty()) return absl::OkStatus();
+  if (path.size() >= sizeof(sockaddr_un::sun_path)) {
+    return Bad(
+        flag, path,
+        absl::StrCat("shorter than ", sizeof(sockaddr_un::sun_path), " bytes"));
+  }
+  const auto folder = std::filesystem::absolute(path).parent_path();
+  std::error_code error;
+  if (std::filesystem::is_directory(folder, error)) return absl::OkStatus();
+  return Bad(
+      flag, path,
+      absl::StrCat("in a directory, and ", folder.string(), " is not there"));
+}
+
 absl::Status CheckNumbers(const Config& config) {
   constexpr int64_t kMaxThreads = 1024;
   constexpr int64_t kMaxMessage = std::numeric_limits<int32_t>::max();
@@ -85,6 +112,34 @@ absl::Status CheckNumbers(const Config& config) {
   return absl::OkStatus();
 }
 
+// gRPC would take anything, and fail at each handshake without a word.
+absl::Status CheckPemFiles(const Config& config) {
+  struct PemFile {
+    absl::string_view flag;
+    const std::string& path;
+    absl::Status (*check)(absl::string_view text);
+    std::string text = {};
+  };
+  PemFile files[] = {
+      {"tls_cert", config.tls_cert, &pem::CheckCertificates},
+      {"tls_key", config.tls_key, &pem::CheckKey},
+      {"tls_client_ca", config.tls_client_ca, &pem::CheckCertificates}};
+  for (PemFile& file : files) {
+    if (file.path.empty()) continue;
+    absl::StatusOr<std::string> text = ReadTextFile(file.path);
+    if (!text.ok()) return Bad(file.flag, file.path, "a file that can be read");
+    if (absl::Status s = file.check(*text); !s.ok())
+      return Wrong(file.flag, file.path, s);
+    file.text = *std::move(text);
+  }
+  if (config.tls_cert.empty()) return absl::OkStatus();
+  absl::Status pair = pem::CheckPair(files[0].text, files[1].text);
+  if (pair.ok()) return pair;
+  return Wrong("tls_cert",
+               absl::StrCat(config.tls_cert, " --tls_key=", config.tls_key),
+               pair);
+}
+
 absl::Status CheckTls(const Config& config) {
   if (config.tls_cert.empty() != config.tls_key.empty()) {
     return absl::InvalidArgumentError(absl::StrCat(
@@ -95,15 +150,9 @@ absl::Status CheckTls(const Config& config) {
     return Bad("tls_client_ca", config.tls_client_ca,
                "given with --tls_cert and --tls_key");
   }
-  for (const auto& [flag, path] :
-       {std::pair("tls_cert", config.tls_cert),
-        std::pair("tls_key", config.tls_key),
-        std::pair("tls_client_ca", config.tls_client_ca),
-        std::pair("token_file", config.token_file)}) {
-    if (absl::Status status = CheckReadable(flag, path); !status.ok())
-      return status;
-  }
-  return absl::OkStatus();
+  if (absl::Status s = CheckReadable("token_file", config.token_file); !s.ok())
+    return s;
+  return CheckPemFiles(config);
 }
 
 }  // namespace
@@ -117,10 +166,7 @@ absl::Status ValidateConfig(const Config& config) {
   for (const auto& [flag, path] :
        {std::pair("unix_socket", config.unix_socket),
         std::pair("shared_memory_socket", config.shared_memory_socket)}) {
-    if (path.size() < sizeof(sockaddr_un::sun_path)) continue;
-    return Bad(
-        flag, path,
-        absl::StrCat("shorter than ", sizeof(sockaddr_un::sun_path), " bytes"));
+    if (absl::Status s = CheckSocketPath(flag, path); !s.ok()) return s;
   }
   if (absl::Status s = CheckNumbers(config); !s.ok()) return s;
   return CheckTls(config);

@@ -1,8 +1,6 @@
 #include "server/flags.h"
 
 #include <algorithm>
-#include <fstream>
-#include <iterator>
 
 #include "absl/flags/commandlineflag.h"
 #include "absl/flags/flag.h"
@@ -12,6 +10,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "server/text_file.h"
 #include "server/version.h"
 
 using lossd::Config;
@@ -107,14 +106,14 @@ absl::Status ReadArguments(const std::vector<std::string>& arguments,
 absl::Status ReadFlagFile(const std::string& path, int depth,
                           CommandLine* line) {
   constexpr int kMaxDepth = 8;  // a file that names itself must end somewhere
-  std::ifstream file(path);
-  if (!file.good() || depth > kMaxDepth) {
+  const absl::StatusOr<std::string> text = ReadTextFile(path);
+  if (!text.ok() || depth > kMaxDepth) {
     return absl::InvalidArgumentError(
         absl::StrCat("--flagfile=", path, ": must be a file that can be read"));
   }
   std::vector<std::string> arguments;
-  for (std::string text; std::getline(file, text);) {
-    const absl::string_view stripped = absl::StripAsciiWhitespace(text);
+  for (const absl::string_view row : absl::StrSplit(*text, '\n')) {
+    const absl::string_view stripped = absl::StripAsciiWhitespace(row);
     if (!stripped.empty() && stripped.front() != '#')
       arguments.emplace_back(stripped);
   }

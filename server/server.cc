@@ -6,8 +6,6 @@
 #include <grpcpp/server_builder.h>
 
 #include <algorithm>
-#include <fstream>
-#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -15,6 +13,7 @@
 #include "server/observability/log.h"
 #include "server/rpc/credentials.h"
 #include "server/rpc/transport.h"
+#include "server/text_file.h"
 #include "server/version.h"
 
 namespace lossd {
@@ -34,11 +33,14 @@ int RpcThreads(const Config& config) {
 
 absl::StatusOr<std::vector<std::string>> LoadTokens(const std::string& path) {
   if (path.empty()) return std::vector<std::string>();
-  std::ifstream file(path);
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
-  std::vector<std::string> tokens = rpc::ReadTokens(text);
+  const absl::StatusOr<std::string> text = ReadTextFile(path);
+  if (!text.ok()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--token_file=", text.status().message()));
+  }
+  std::vector<std::string> tokens = rpc::ReadTokens(*text);
   // An empty list would let everyone in.
-  if (!file.good() || tokens.empty()) {
+  if (tokens.empty()) {
     return absl::InvalidArgumentError(
         absl::StrCat("--token_file=", path, ": must have at least one token"));
   }
@@ -54,7 +56,8 @@ void InstallPlugins(const Config& config) {
 }
 
 v1::GetServerInfoResponse InfoOf(const Config& config,
-                                 const std::vector<std::string>& backends) {
+                                 const std::vector<std::string>& backends,
+                                 bool on_devices) {
   v1::GetServerInfoResponse info;
   info.set_version(kVersion);
   for (const std::string& name : backends) info.add_backends(name);
@@ -64,8 +67,23 @@ v1::GetServerInfoResponse InfoOf(const Config& config,
   info.set_max_batch_requests(config.max_batch_requests);
   info.set_max_batch_elements(config.max_batch_elements);
   info.set_supports_shared_memory(!config.shared_memory_socket.empty());
+  info.set_supports_device_memory(on_devices &&
+                                  !config.shared_memory_socket.empty());
   rpc::DescribeBuild(&info);
   return info;
+}
+
+// Errors of what a flag asks for begin with it.
+absl::Status Named(absl::string_view flag, const absl::Status& status) {
+  return absl::Status(status.code(),
+                      absl::StrCat("--", flag, ": ", status.message()));
+}
+
+// gRPC does not say why.
+absl::Status CannotListen(absl::string_view flag, absl::string_view address,
+                          absl::string_view why) {
+  return Named(flag, absl::UnavailableError(absl::StrCat("cannot listen on ",
+                                                         address, ": ", why)));
 }
 
 }  // namespace
@@ -111,11 +129,12 @@ absl::Status Server::BuildParts(const DeviceOpener& open_devices) {
   limits.max_bytes = config_.max_shared_memory_bytes;
   limits.max_bytes_per_connection =
       config_.max_shared_memory_bytes_per_connection;
-  regions_ = std::make_unique<shared_memory::RegionTable>(limits);
-  AddGauges(choice->executors);
+  regions_ = std::make_unique<shared_memory::RegionTable>(
+      limits, executors_.devices.get());
+  AddGauges();
   auto exposer =
       observability::Exposer::Start(config_.metrics_listen, *metrics_);
-  if (!exposer.ok()) return exposer.status();
+  if (!exposer.ok()) return Named("metrics_listen", exposer.status());
   exposer_ = *std::move(exposer);
   authenticator_ = std::make_unique<rpc::Authenticator>(*std::move(tokens));
   services_ = {.clock = &clock_,
@@ -133,11 +152,12 @@ absl::Status Server::BuildParts(const DeviceOpener& open_devices) {
     services_.stream_idle_limit = config_.stream_idle_timeout;
   }
   loss_service_ = std::make_unique<rpc::LossService>(
-      &services_, InfoOf(config_, choice->names));
+      &services_,
+      InfoOf(config_, choice->names, executors_.devices != nullptr));
   return absl::OkStatus();
 }
 
-void Server::AddGauges(int executors) {
+void Server::AddGauges() {
   const auto add = [this](const char* name, const char* help, auto read) {
     metrics_->AddGauge(name, help,
                        [read] { return static_cast<double>(read()); });
@@ -148,12 +168,14 @@ void Server::AddGauges(int executors) {
       [this] { return admission_->inflight_bytes(); });
   add("lossd_shared_memory_bytes", "Shared memory that clients have.",
       [this] { return regions_->bytes(); });
+  add("lossd_lent_memory_bytes", "Memory of GPUs that clients lend.",
+      [this] { return regions_->lent_bytes(); });
   add("lossd_queue_depth", "Requests that wait for an executor.",
       [this] { return batcher_->queued_requests(); });
   add("lossd_executors_busy", "Executors that compute a batch now.",
       [this] { return batcher_->busy_executors(); });
   add("lossd_executors", "Batches that can be computed at once.",
-      [executors] { return executors; });
+      [this] { return batcher_->executors(); });
 }
 
 absl::Status Server::ServeRegions() {
@@ -161,7 +183,7 @@ absl::Status Server::ServeRegions() {
   shared_memory::RegionSocketOptions options;
   options.path = config_.shared_memory_socket;
   auto socket = shared_memory::RegionSocket::Start(options, regions_.get());
-  if (!socket.ok()) return socket.status();
+  if (!socket.ok()) return Named("shared_memory_socket", socket.status());
   region_socket_ = *std::move(socket);
   return absl::OkStatus();
 }
@@ -189,12 +211,13 @@ absl::Status Server::Listen() {
   }
   grpc_server_ = builder.BuildAndStart();
   if (grpc_server_ == nullptr) {
-    return absl::UnavailableError(
-        absl::StrCat("cannot listen on ", config_.listen,
-                     config_.unix_socket.empty()
-                         ? ""
-                         : absl::StrCat(" and ", config_.unix_socket),
-                     ": in use, or not an address of this machine"));
+    // It opens them in this order, and ends at the first that it cannot.
+    if (port == 0) {
+      return CannotListen("listen", config_.listen,
+                          "in use, or not an address of this machine");
+    }
+    return CannotListen("unix_socket", config_.unix_socket,
+                        "something else is there, or no right to make it");
   }
   address_ = absl::StrCat(config_.listen.substr(0, config_.listen.rfind(':')),
                           ":", port);

@@ -1,6 +1,8 @@
 // lossbench: puts load on a lossd server, or on a peer, and measures.
 #include <cstdio>
 #include <cstdlib>
+#include <limits>
+#include <memory>
 #include <span>
 #include <string>
 #include <utility>
@@ -16,6 +18,8 @@
 #include "client/bench/shared_sample.h"
 #include "client/bench/stream_load.h"
 #include "client/cli/flag_parser.h"
+#include "client/cli/flag_range.h"
+#include "client/cpp/cuda_driver.h"
 #include "grpcpp/create_channel.h"
 
 ABSL_FLAG(std::string, target, "localhost:50051",
@@ -27,12 +31,12 @@ ABSL_FLAG(std::string, targets_dtype, "float32",
           "one of those, uint8, bool or bit");
 ABSL_FLAG(std::string, gradient_dtype, "",
           "as --dtype; the default is the logits'");
-ABSL_FLAG(int, concurrency, 1,
+ABSL_FLAG(int64_t, concurrency, 1,
           "calls in flight; with --rate the most there may be");
 ABSL_FLAG(double, rate, 0,
           "open loop: Poisson arrivals per second; 0: closed loop");
-ABSL_FLAG(int, channels, 1, "connections");
-ABSL_FLAG(int, threads, 1, "client threads, one completion queue each");
+ABSL_FLAG(int64_t, channels, 1, "connections");
+ABSL_FLAG(int64_t, threads, 1, "client threads, one completion queue each");
 ABSL_FLAG(absl::Duration, duration, absl::Seconds(5), "how long to measure");
 ABSL_FLAG(int64_t, requests, 0, "stop after this many; 0: any number");
 ABSL_FLAG(absl::Duration, warmup, absl::Seconds(1), "how long to run before");
@@ -48,6 +52,9 @@ ABSL_FLAG(bool, stream, false,
 ABSL_FLAG(std::string, shared_memory, "",
           "the server's --shared_memory_socket: tensors and gradients lie in "
           "shared memory, a region for each call in flight");
+ABSL_FLAG(bool, device_memory, false,
+          "with --shared_memory: they lie in memory of GPU 0, lent to the "
+          "server");
 ABSL_FLAG(bool, json, false, "print JSON instead of a table");
 ABSL_FLAG(bool, help, false, "print this and exit");
 
@@ -69,23 +76,57 @@ int Failed(const absl::Status& status) {
   return 1;
 }
 
-// Values that parse and make no sense.
+// A message of float64 logits and targets, 1 GiB: protobuf counts to twice
+// that.
+constexpr int64_t kMaxElements = int64_t{1} << 26;
+constexpr int64_t kMaxStreamElements = int64_t{1} << 40;
+// More than a machine runs at once, and fewer than it can make.
+constexpr int64_t kMaxThreads = 1024;
+constexpr int64_t kMaxChannels = 1024;
+constexpr int64_t kMaxConcurrency = int64_t{1} << 16;
+
+absl::Status CheckDuration(const absl::Flag<absl::Duration>& flag,
+                           absl::string_view name, absl::Duration least) {
+  const absl::Duration value = absl::GetFlag(flag);
+  if (value >= least && value <= absl::Hours(24)) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("--", name, "=", absl::FormatDuration(value),
+                   ": must be in [", absl::FormatDuration(least), ", 24h]"));
+}
+
+// Values that parse, and make no sense or ask for more memory than there is.
 absl::Status CheckFlags() {
-  if (absl::GetFlag(FLAGS_concurrency) < 1 ||
-      absl::GetFlag(FLAGS_threads) < 1 || absl::GetFlag(FLAGS_channels) < 1) {
+  const bool stream = absl::GetFlag(FLAGS_stream);
+  const double rate = absl::GetFlag(FLAGS_rate);
+  constexpr absl::Duration kShortest = absl::Milliseconds(1);
+  for (const absl::Status& status :
+       {cli::CheckRanges(
+            {{"elements", absl::GetFlag(FLAGS_elements), 1,
+              stream ? kMaxStreamElements : kMaxElements},
+             // Streams have a thread each.
+             {"concurrency", absl::GetFlag(FLAGS_concurrency), 1,
+              stream ? kMaxThreads : kMaxConcurrency},
+             {"channels", absl::GetFlag(FLAGS_channels), 1, kMaxChannels},
+             {"threads", absl::GetFlag(FLAGS_threads), 1, kMaxThreads},
+             {"requests", absl::GetFlag(FLAGS_requests), 0,
+              std::numeric_limits<int64_t>::max()}}),
+        CheckDuration(FLAGS_duration, "duration", kShortest),
+        CheckDuration(FLAGS_warmup, "warmup", absl::ZeroDuration()),
+        CheckDuration(FLAGS_timeout, "timeout", kShortest)}) {
+    if (!status.ok()) return status;
+  }
+  if (!(rate >= 0 && rate <= 1e7)) {
     return absl::InvalidArgumentError(
-        "--concurrency, --threads and --channels must be at least 1");
-  }
-  if (!(absl::GetFlag(FLAGS_rate) >= 0) || absl::GetFlag(FLAGS_rate) > 1e7) {
-    return absl::InvalidArgumentError("--rate must be in [0, 1e7]");
-  }
-  if (absl::GetFlag(FLAGS_duration) <= absl::ZeroDuration() ||
-      absl::GetFlag(FLAGS_duration) > absl::Hours(24)) {
-    return absl::InvalidArgumentError("--duration must be in (0, 24h]");
+        absl::StrCat("--rate=", rate, ": must be in [0, 1e7]"));
   }
   if (!absl::GetFlag(FLAGS_peer).empty() &&
       !absl::GetFlag(FLAGS_shared_memory).empty()) {
     return absl::InvalidArgumentError("--peer: not with --shared_memory");
+  }
+  if (absl::GetFlag(FLAGS_device_memory) &&
+      absl::GetFlag(FLAGS_shared_memory).empty()) {
+    return absl::InvalidArgumentError(
+        "--device_memory: only with --shared_memory");
   }
   return absl::OkStatus();
 }
@@ -99,7 +140,7 @@ std::vector<std::shared_ptr<grpc::Channel>> OpenChannels() {
   // A connection for each channel.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   std::vector<std::shared_ptr<grpc::Channel>> channels;
-  for (int i = 0; i < absl::GetFlag(FLAGS_channels); ++i) {
+  for (int64_t i = 0; i < absl::GetFlag(FLAGS_channels); ++i) {
     channels.push_back(grpc::CreateCustomChannel(
         absl::GetFlag(FLAGS_target), grpc::InsecureChannelCredentials(),
         arguments));
@@ -115,8 +156,8 @@ grpc::ByteBuffer BufferOf(const std::string& bytes) {
 // Without messages.
 LoadOptions OptionsFromFlags() {
   return {.channels = OpenChannels(),
-          .threads = absl::GetFlag(FLAGS_threads),
-          .concurrency = absl::GetFlag(FLAGS_concurrency),
+          .threads = static_cast<int>(absl::GetFlag(FLAGS_threads)),
+          .concurrency = static_cast<int>(absl::GetFlag(FLAGS_concurrency)),
           .rate = absl::GetFlag(FLAGS_rate),
           .duration = absl::GetFlag(FLAGS_duration),
           .requests = absl::GetFlag(FLAGS_requests),
@@ -134,16 +175,24 @@ std::vector<grpc::ByteBuffer> MessagesOf(
   return messages;
 }
 
+// With --device_memory, the driver; else null.
+absl::StatusOr<std::unique_ptr<client::CudaDriver>> OpenDriver() {
+  if (!absl::GetFlag(FLAGS_device_memory)) {
+    return std::unique_ptr<client::CudaDriver>();
+  }
+  return client::CudaDriver::Open();
+}
+
 // With --shared_memory, a sample for each call in flight; else none.
 absl::StatusOr<std::vector<SharedSample>> ShareSample(
-    const v1::ComputeLossRequest& sample) {
+    const client::CudaDriver* driver, const v1::ComputeLossRequest& sample) {
   std::vector<SharedSample> shared;
   const std::string path = absl::GetFlag(FLAGS_shared_memory);
   if (path.empty()) return shared;
   auto memory = client::SharedMemory::Connect(path);
   if (!memory.ok()) return memory.status();
-  for (int i = 0; i < absl::GetFlag(FLAGS_concurrency); ++i) {
-    auto made = SharedSample::Make(**memory, sample);
+  for (int64_t i = 0; i < absl::GetFlag(FLAGS_concurrency); ++i) {
+    auto made = SharedSample::Make(**memory, driver, sample);
     if (!made.ok()) return made.status();
     shared.push_back(*std::move(made));
   }
@@ -172,7 +221,9 @@ absl::Status CheckReply(const Exchange& exchange,
 int Measure(const v1::ComputeLossRequest& sample) {
   const auto exchange = ExchangeWith(absl::GetFlag(FLAGS_peer), sample);
   if (!exchange.ok()) return Usage(exchange.status());
-  const auto shared = ShareSample(sample);
+  const auto driver = OpenDriver();
+  if (!driver.ok()) return Failed(driver.status());
+  const auto shared = ShareSample(driver->get(), sample);
   if (!shared.ok()) return Failed(shared.status());
   LoadOptions options = OptionsFromFlags();
   options.method = exchange->method;

@@ -11,20 +11,21 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "client/cli/flag_parser.h"
+#include "client/cli/flag_range.h"
 #include "grpcpp/server.h"
 #include "grpcpp/server_builder.h"
 
 ABSL_FLAG(std::string, listen, "127.0.0.1:0",
           "host:port (port 0: any), or unix:/path");
-ABSL_FLAG(int, threads, 2, "one completion queue each");
-ABSL_FLAG(int, calls, 64, "registered ahead on each completion queue");
+ABSL_FLAG(int64_t, threads, 2, "one completion queue each");
+ABSL_FLAG(int64_t, calls, 64, "registered ahead on each completion queue");
 
 namespace lossd::bench {
 namespace {
 
 void Serve(grpc::ServerCompletionQueue& queue, const MakePeerCall& make_call) {
   std::vector<std::unique_ptr<PeerCall>> calls;
-  for (int i = 0; i < absl::GetFlag(FLAGS_calls); ++i) {
+  for (int64_t i = 0; i < absl::GetFlag(FLAGS_calls); ++i) {
     calls.push_back(make_call(queue));
   }
   void* tag = nullptr;
@@ -53,7 +54,7 @@ int Run(const std::string& name, grpc::Service& service,
   builder.SetMaxReceiveMessageSize(-1);
   builder.RegisterService(&service);
   std::vector<std::unique_ptr<grpc::ServerCompletionQueue>> queues;
-  for (int i = 0; i < absl::GetFlag(FLAGS_threads); ++i) {
+  for (int64_t i = 0; i < absl::GetFlag(FLAGS_threads); ++i) {
     queues.push_back(builder.AddCompletionQueue());
   }
   const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
@@ -84,10 +85,15 @@ int RunPeer(int argc, char** argv, const std::string& name,
             grpc::Service& service, const MakePeerCall& make_call) {
   const auto words = lossd::cli::ParseFlags(
       std::span<const char* const>(argv, static_cast<size_t>(argc)).subspan(1));
-  if (!words.ok() || !words->empty()) {
-    const std::string what =
-        words.ok() ? words->front() : std::string(words.status().message());
-    std::fputs(absl::StrCat(name, ": ", what, "\n").c_str(), stderr);
+  const absl::Status ranges = lossd::cli::CheckRanges(
+      {{"threads", absl::GetFlag(FLAGS_threads), 1, 1024},
+       {"calls", absl::GetFlag(FLAGS_calls), 1, 65536}});
+  const std::string wrong =
+      !words.ok()       ? std::string(words.status().message())
+      : !words->empty() ? absl::StrCat("\"", words->front(), "\" is no flag")
+                        : std::string(ranges.message());
+  if (!wrong.empty()) {
+    std::fputs(absl::StrCat(name, ": ", wrong, "\n").c_str(), stderr);
     return 2;
   }
   return Run(name, service, make_call);

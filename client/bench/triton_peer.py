@@ -8,12 +8,11 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from started_server import PeerMissing, Server, stop
+from started_server import PeerMissing, Server, Transcript, stop
 
 MODEL = Path(__file__).parent / "triton_model"
 MODEL_NAME = "cross_entropy"
@@ -49,13 +48,18 @@ def serve(venv: Path, work_dir: Path) -> Iterator[Server]:
     # The PyTorch of this process, so that there is one of it.
     environment = {**os.environ, "BENCH_SITE_PACKAGES": str(Path(torch.__file__).parents[1])}
     log = work_dir / "triton.log"
-    with open(log, "w", encoding="utf-8") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment
+    )
+    assert process.stdout is not None
+    transcript = Transcript(process.stdout, log, STARTED)
     try:
-        _await_start(process, log)
+        if not transcript.wait_for_words(SECONDS_TO_START):
+            raise PeerMissing(f"Triton did not start: see {log}")
         yield Server(f"127.0.0.1:{port}", process.pid)
     finally:
         stop(process)
+        transcript.wait_for_end(SECONDS_TO_START)
 
 
 def _repository(folder: Path) -> Path:
@@ -81,11 +85,3 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _await_start(process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + SECONDS_TO_START
-    while STARTED not in log.read_text(encoding="utf-8", errors="replace"):
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise PeerMissing(f"Triton did not start: see {log}")
-        time.sleep(0.1)

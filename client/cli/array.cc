@@ -13,6 +13,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "client/cli/npy.h"
+#include "client/cli/number.h"
 #include "client/cpp/half.h"
 
 namespace lossd::cli {
@@ -67,7 +68,7 @@ absl::StatusOr<Array> ParseNumbers(absl::string_view text, v1::DataType dtype) {
       return absl::InvalidArgumentError(
           absl::StrCat("\"", item, "\" is not a number"));
     }
-    if (!AppendAs(dtype, value, array.bytes)) {
+    if (IsBeyondFloat64(item, value) || !AppendAs(dtype, value, array.bytes)) {
       return absl::InvalidArgumentError(
           absl::StrCat(item, " is too large for ", NameOf(dtype)));
     }

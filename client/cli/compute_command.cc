@@ -14,11 +14,11 @@
 #include "client/cli/array.h"
 #include "client/cli/connection_flags.h"
 #include "client/cli/file.h"
+#include "client/cli/json_request.h"
 #include "client/cli/npy.h"
 #include "client/cli/result_text.h"
 #include "client/cli/spec_flags.h"
 #include "client/cpp/client.h"
-#include "google/protobuf/util/json_util.h"
 #include "nlohmann/json.hpp"
 
 ABSL_FLAG(std::string, logits, "",
@@ -105,21 +105,17 @@ absl::StatusOr<Arrays> ReadTensors() {
   return arrays;
 }
 
-// A request in proto3 JSON, as grpcurl takes it.
-absl::StatusOr<v1::ComputeLossRequest> ReadJsonRequest(
-    const std::string& path) {
+// The request in the file that --request names.
+absl::StatusOr<v1::ComputeLossRequest> ReadRequest(const std::string& path) {
   const absl::StatusOr<std::string> text = ReadFile(path);
-  if (!text.ok()) return text.status();
-  v1::ComputeLossRequest request;
-  const auto parsed =
-      google::protobuf::util::JsonStringToMessage(*text, &request);
-  if (!parsed.ok()) {
-    std::string message(parsed.message());
-    // The parser shows where, with a line of its own.
-    message.resize(std::min(message.find('\n'), message.size()));
-    return absl::InvalidArgumentError(absl::StrCat(path, ": ", message));
+  if (!text.ok()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--request=", text.status().message()));
   }
-  return request;
+  absl::StatusOr<v1::ComputeLossRequest> request = ParseJsonRequest(*text);
+  if (request.ok()) return request;
+  return absl::InvalidArgumentError(
+      absl::StrCat("--request=", path, ": ", request.status().message()));
 }
 
 // Writes the gradient to the file that is named, if one is.
@@ -178,7 +174,7 @@ ExitCode RunCompute() {
       return ReportUsage(absl::InvalidArgumentError(
           "--request: the file says everything; leave --logits and --targets"));
     }
-    const auto request = ReadJsonRequest(path);
+    const auto request = ReadRequest(path);
     if (!request.ok()) return ReportUsage(request.status());
     return SendAndPrint([&](client::Client& client, const auto& options) {
       return client.ComputeLoss(*request, options);

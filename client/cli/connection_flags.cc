@@ -1,13 +1,16 @@
 #include "client/cli/connection_flags.h"
 
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "absl/flags/flag.h"
 #include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "client/cli/file.h"
+#include "pem/pem.h"
 
 ABSL_FLAG(std::string, target, "localhost:50051",
           "the server: host:port, or unix:/path");
@@ -24,15 +27,60 @@ ABSL_FLAG(absl::Duration, timeout, absl::Seconds(30),
 namespace lossd::cli {
 namespace {
 
-// The content of the file that a flag names; empty if it names none.
-absl::Status ReadNamed(const absl::Flag<std::string>& flag,
+absl::Status Complain(absl::string_view what, const absl::Status& status) {
+  return absl::InvalidArgumentError(absl::StrCat("--", what, status.message()));
+}
+
+// The content of the file that a flag names, if it names one.
+absl::Status ReadNamed(absl::string_view flag, const std::string& path,
                        std::string& content) {
-  const std::string path = absl::GetFlag(flag);
   if (path.empty()) return absl::OkStatus();
   absl::StatusOr<std::string> read = ReadFile(path);
-  if (!read.ok()) return read.status();
+  if (!read.ok()) return Complain(absl::StrCat(flag, "="), read.status());
   content = *std::move(read);
   return absl::OkStatus();
+}
+
+// The same of a file in PEM that passes the check.
+absl::Status ReadPem(absl::string_view flag, const std::string& path,
+                     absl::Status (*check)(absl::string_view text),
+                     std::string& content) {
+  if (path.empty()) return absl::OkStatus();
+  if (absl::Status s = ReadNamed(flag, path, content); !s.ok()) return s;
+  const absl::Status checked = check(content);
+  if (checked.ok()) return checked;
+  return Complain(absl::StrCat(flag, "=", path, ": "), checked);
+}
+
+// The --tls_* flags, whose files gRPC would take whatever is in them, and then
+// find no server.
+absl::StatusOr<std::optional<client::TlsOptions>> TlsFromFlags() {
+  const std::string authorities = absl::GetFlag(FLAGS_tls_ca);
+  const std::string certificate = absl::GetFlag(FLAGS_tls_cert);
+  const std::string key = absl::GetFlag(FLAGS_tls_key);
+  client::TlsOptions tls;
+  for (const absl::Status& status :
+       {ReadPem("tls_ca", authorities, &pem::CheckCertificates,
+                tls.root_certificates),
+        ReadPem("tls_cert", certificate, &pem::CheckCertificates,
+                tls.certificate_chain),
+        ReadPem("tls_key", key, &pem::CheckKey, tls.private_key)}) {
+    if (!status.ok()) return status;
+  }
+  if (!certificate.empty() && !key.empty()) {
+    const absl::Status pair =
+        pem::CheckPair(tls.certificate_chain, tls.private_key);
+    if (!pair.ok()) {
+      return Complain(
+          absl::StrCat("tls_cert=", certificate, " --tls_key=", key, ": "),
+          pair);
+    }
+  }
+  if (!absl::GetFlag(FLAGS_tls) && authorities.empty() && certificate.empty() &&
+      key.empty()) {
+    return std::nullopt;
+  }
+  return tls;
 }
 
 }  // namespace
@@ -41,20 +89,16 @@ absl::StatusOr<std::unique_ptr<client::Client>> ClientFromFlags() {
   client::ClientOptions options;
   options.target = absl::GetFlag(FLAGS_target);
   options.user_agent = "lossctl";
-  client::TlsOptions tls;
+  auto tls = TlsFromFlags();
+  if (!tls.ok()) return tls.status();
+  options.tls = *std::move(tls);
   std::string token;
-  for (const absl::Status& status :
-       {ReadNamed(FLAGS_tls_ca, tls.root_certificates),
-        ReadNamed(FLAGS_tls_cert, tls.certificate_chain),
-        ReadNamed(FLAGS_tls_key, tls.private_key),
-        ReadNamed(FLAGS_token_file, token)}) {
-    if (!status.ok()) return status;
+  if (absl::Status s =
+          ReadNamed("token_file", absl::GetFlag(FLAGS_token_file), token);
+      !s.ok()) {
+    return s;
   }
   options.token = std::string(absl::StripAsciiWhitespace(token));
-  if (absl::GetFlag(FLAGS_tls) || !tls.root_certificates.empty() ||
-      !tls.certificate_chain.empty() || !tls.private_key.empty()) {
-    options.tls = std::move(tls);
-  }
   return client::Client::Create(std::move(options));
 }
 

@@ -11,6 +11,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 #include "absl/time/time.h"
+#include "client/cli/number.h"
 
 namespace lossd::cli {
 namespace {
@@ -46,11 +47,25 @@ absl::StatusOr<Option> ReadOption(absl::string_view argument) {
   return option;
 }
 
+// Of a number that Abseil has read as infinity.
+bool IsTooLarge(const Option& option) {
+  if (const auto read = option.flag->TryGet<double>()) {
+    return IsBeyondFloat64(*option.value, *read);
+  }
+  const auto read = option.flag->TryGet<std::optional<double>>();
+  return read && *read && IsBeyondFloat64(*option.value, **read);
+}
+
 // Abseil's own message, made one line; but it does not say how a duration
 // looks.
 absl::Status Set(const Option& option) {
   std::string error;
-  if (option.flag->ParseFrom(*option.value, &error)) return absl::OkStatus();
+  if (option.flag->ParseFrom(*option.value, &error)) {
+    if (!IsTooLarge(option)) return absl::OkStatus();
+    return absl::InvalidArgumentError(
+        absl::StrCat("--", option.flag->Name(), "=", *option.value,
+                     ": is too large for float64"));
+  }
   if (option.flag->IsOfType<absl::Duration>()) {
     return absl::InvalidArgumentError(
         absl::StrCat("--", option.flag->Name(), "=", *option.value,

@@ -6,9 +6,34 @@
 #include "absl/strings/str_cat.h"
 #include "grpcpp/create_channel.h"
 #include "grpcpp/security/credentials.h"
+#include "pem/pem.h"
 
 namespace lossd::client {
 namespace {
+
+absl::Status Wrong(absl::string_view field, const absl::Status& why) {
+  return absl::InvalidArgumentError(
+      absl::StrCat("tls.", field, ": ", why.message()));
+}
+
+// gRPC would take any text, and then find no server.
+absl::Status CheckTls(const TlsOptions& tls) {
+  if (tls.certificate_chain.empty() != tls.private_key.empty()) {
+    return absl::InvalidArgumentError(
+        "tls: a certificate needs its key, and a key its certificate");
+  }
+  if (!tls.root_certificates.empty()) {
+    const absl::Status roots = pem::CheckCertificates(tls.root_certificates);
+    if (!roots.ok()) return Wrong("root_certificates", roots);
+  }
+  if (tls.private_key.empty()) return absl::OkStatus();
+  absl::Status chain = pem::CheckCertificates(tls.certificate_chain);
+  if (!chain.ok()) return Wrong("certificate_chain", chain);
+  const absl::Status key = pem::CheckKey(tls.private_key);
+  if (!key.ok()) return Wrong("private_key", key);
+  chain = pem::CheckPair(tls.certificate_chain, tls.private_key);
+  return chain.ok() ? chain : Wrong("private_key", chain);
+}
 
 // What can be wrong with the options, each with its field's name.
 absl::Status Check(const ClientOptions& options) {
@@ -19,12 +44,7 @@ absl::Status Check(const ClientOptions& options) {
     return absl::InvalidArgumentError(
         absl::StrCat("channels: ", options.channels, ", must be at least 1"));
   }
-  if (options.tls.has_value() && options.tls->certificate_chain.empty() !=
-                                     options.tls->private_key.empty()) {
-    return absl::InvalidArgumentError(
-        "tls: a certificate needs its key, and a key its certificate");
-  }
-  return absl::OkStatus();
+  return options.tls.has_value() ? CheckTls(*options.tls) : absl::OkStatus();
 }
 
 // The token is not part of these: gRPC refuses call credentials over plaintext,

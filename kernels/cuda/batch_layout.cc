@@ -8,25 +8,53 @@
 namespace lossd::kernels::cuda {
 namespace {
 
+uint64_t AddressOf(const std::byte* place) {
+  return reinterpret_cast<uintptr_t>(place);
+}
+
 uint64_t PieceBytes(const Tensor& tensor) {
   uint64_t bytes = 0;
   for (const Piece& piece : tensor.pieces) bytes += piece.size();
   return bytes;
 }
 
-uint64_t GradientBytes(const Segment& segment) {
-  return ByteSize(segment.gradient_type, segment.element_count);
+uint64_t FirstElement(const BatchItem& item) {
+  return item.blocks.first * kBlockElements;
 }
 
-uint64_t LossesBytes(const Segment& segment) {
-  return ByteSize(segment.logits.type, segment.element_count);
+uint64_t EndElement(const BatchItem& item) {
+  return std::min(FirstElement(item) + item.blocks.count * kBlockElements,
+                  item.segment->element_count);
 }
 
-void CopyPieces(const Tensor& tensor, std::byte* to) {
-  for (const Piece& piece : tensor.pieces) {
+// Which bytes of a tensor with an element for each logit are the item's.
+struct ByteRange {
+  uint64_t first = 0;
+  uint64_t count = 0;
+};
+ByteRange BytesOf(const BatchItem& item, ElementType type) {
+  const uint64_t first = ByteSize(type, FirstElement(item));
+  return {first, ByteSize(type, EndElement(item)) - first};
+}
+
+// The ones among the item's elements.
+std::span<const uint64_t> OnesOf(const BatchItem& item) {
+  const auto& all = item.segment->ones.indices;
+  const auto first =
+      std::lower_bound(all.begin(), all.end(), FirstElement(item));
+  return {first, std::lower_bound(first, all.end(), EndElement(item))};
+}
+
+void CopyBytes(const Tensor& tensor, ByteRange range, std::byte* to) {
+  for (Piece piece : tensor.pieces) {
+    const uint64_t skipped = std::min<uint64_t>(range.first, piece.size());
+    range.first -= skipped;
+    piece = piece.subspan(skipped);
+    piece = piece.first(std::min<uint64_t>(range.count, piece.size()));
     if (piece.empty()) continue;
     std::memcpy(to, piece.data(), piece.size());
     to += piece.size();
+    range.count -= piece.size();
   }
 }
 
@@ -40,11 +68,42 @@ class Places {
     end_ = place + bytes;
     return place;
   }
+  // For some bytes of a tensor: where its first byte of all would be.
+  uint64_t TakeFor(ByteRange range) { return Take(range.count) - range.first; }
   uint64_t end() const { return end_; }
 
  private:
   uint64_t end_;
 };
+
+// Where a tensor goes, of which the batch has `range`: among the input, or it
+// stays at its address.
+uint64_t PlaceOf(const Tensor& tensor, ByteRange range, Places& input) {
+  return tensor.on_device ? AddressOf(tensor.pieces.front().data())
+                          : input.TakeFor(range);
+}
+
+// An address becomes a distance.
+void MakeRelative(const Tensor& tensor, const std::byte* input,
+                  uint64_t& offset) {
+  if (tensor.on_device) offset -= AddressOf(input);
+}
+
+// A segment as the kernels of `batch` read it.
+PackedSegment Relative(const PackedSegment& at_addresses,
+                       const Segment& segment, const PackedBatch& batch) {
+  PackedSegment packed = at_addresses;
+  if (segment.device == kHost) return packed;
+  MakeRelative(segment.logits, batch.input, packed.logits);
+  MakeRelative(segment.targets, batch.input, packed.targets);
+  MakeRelative(segment.weights.tensor, batch.input, packed.weights.offset);
+  MakeRelative(segment.pos_weight.tensor, batch.input,
+               packed.pos_weight.offset);
+  MakeRelative(segment.upstream.tensor, batch.input, packed.upstream.offset);
+  // Both are aligned to more than a byte, so this is never kNoIndex.
+  if (segment.gradient_on_device) packed.gradient -= AddressOf(batch.output);
+  return packed;
+}
 
 // Dense and scalar operands need no index arithmetic per element; strides of
 // dimensions of one element say nothing.
@@ -64,25 +123,34 @@ Access AccessOf(const Operand& operand, const Shape& shape) {
   return full ? Access::kFull : Access::kStrided;
 }
 
-PackedOperand PackOperand(const Operand& operand, const Shape& shape,
+// What the batch has of an operand.
+ByteRange BytesOf(const BatchItem& item, const Operand& operand) {
+  return AccessOf(operand, item.segment->shape) == Access::kFull
+             ? BytesOf(item, operand.tensor.type)
+             : ByteRange{0, PieceBytes(operand.tensor)};
+}
+
+PackedOperand PackOperand(const BatchItem& item, const Operand& operand,
                           Places& input) {
   PackedOperand packed;
-  packed.access = AccessOf(operand, shape);
+  packed.access = AccessOf(operand, item.segment->shape);
   if (packed.access == Access::kAbsent) return packed;
   packed.type = operand.tensor.type;
-  packed.offset = input.Take(PieceBytes(operand.tensor));
+  packed.offset = PlaceOf(operand.tensor, BytesOf(item, operand), input);
   std::copy_n(operand.strides.begin(), kMaxRank, packed.strides);
   return packed;
 }
 
-void PackTargets(const Segment& segment, Places& input, PackedSegment& packed) {
+void PackTargets(const BatchItem& item, Places& input, PackedSegment& packed) {
+  const Segment& segment = *item.segment;
   const LossOptions& options = segment.options;
   packed.ignores = options.ignore_target.has_value();
   packed.ignore_target = options.ignore_target.value_or(0);
   packed.targets_in_unit_interval = options.targets_in_unit_interval;
   if (segment.targets.present()) {
     packed.targets_type = segment.targets.type;
-    packed.targets = input.Take(PieceBytes(segment.targets));
+    packed.targets =
+        PlaceOf(segment.targets, BytesOf(item, packed.targets_type), input);
     if (packed.ignores && packed.targets_type == ElementType::kInt64) {
       const std::optional<int64_t> whole = AsInt64(packed.ignore_target);
       packed.ignores = whole.has_value();
@@ -91,13 +159,17 @@ void PackTargets(const Segment& segment, Places& input, PackedSegment& packed) {
     return;
   }
   const Ones& ones = segment.ones;
-  const bool listed = !ones.indices.empty();
-  packed.target_form =
-      listed ? TargetForm::kListedOnes : TargetForm::kSteppedOnes;
-  packed.ones_count = listed ? ones.indices.size() : ones.count;
   packed.ones_first = ones.first;
   packed.ones_stride = ones.stride;
-  if (listed) packed.targets = input.Take(ones.indices.size_bytes());
+  if (ones.indices.empty()) {
+    packed.target_form = TargetForm::kSteppedOnes;
+    packed.ones_count = ones.count;
+    return;
+  }
+  const std::span<const uint64_t> listed = OnesOf(item);
+  packed.target_form = TargetForm::kListedOnes;
+  packed.ones_count = listed.size();
+  packed.targets = input.Take(listed.size_bytes());
 }
 
 PackedSegment PackSegment(const BatchItem& item, Places& input,
@@ -105,22 +177,25 @@ PackedSegment PackSegment(const BatchItem& item, Places& input,
   const Segment& segment = *item.segment;
   const LossOptions& options = segment.options;
   PackedSegment packed;
-  packed.element_count = segment.element_count;
+  packed.end = EndElement(item);
   packed.path = PathOf(segment, item.gradient_scale);
   packed.kind = options.kind;
   packed.parameters = ParametersOf(options);
   packed.logits_type = segment.logits.type;
   packed.gradient_type = segment.gradient_type;
-  packed.logits = input.Take(PieceBytes(segment.logits));
-  PackTargets(segment, input, packed);
-  packed.weights = PackOperand(segment.weights, segment.shape, input);
-  packed.pos_weight = PackOperand(segment.pos_weight, segment.shape, input);
-  packed.upstream = PackOperand(segment.upstream, segment.shape, input);
+  packed.logits =
+      PlaceOf(segment.logits, BytesOf(item, packed.logits_type), input);
+  PackTargets(item, input, packed);
+  packed.weights = PackOperand(item, segment.weights, input);
+  packed.pos_weight = PackOperand(item, segment.pos_weight, input);
+  packed.upstream = PackOperand(item, segment.upstream, input);
   if (segment.gradient != nullptr) {
-    packed.gradient = output.Take(GradientBytes(segment));
+    packed.gradient = segment.gradient_on_device
+                          ? AddressOf(segment.gradient)
+                          : output.TakeFor(BytesOf(item, packed.gradient_type));
   }
   if (segment.losses != nullptr) {
-    packed.losses = output.Take(LossesBytes(segment));
+    packed.losses = output.TakeFor(BytesOf(item, packed.logits_type));
   }
   packed.rank = segment.shape.rank;
   std::copy_n(segment.shape.dims.begin(), kMaxRank, packed.dims);
@@ -130,13 +205,19 @@ PackedSegment PackSegment(const BatchItem& item, Places& input,
   return packed;
 }
 
+// Results of an item, from where it has them in `output` to those of the whole
+// segment at `results`.
+void CopyOut(ByteRange range, const std::byte* output, uint64_t offset,
+             std::byte* results) {
+  std::memcpy(results + range.first, output + (offset + range.first),
+              range.count);
+}
+
 }  // namespace
 
-BatchLayout::BatchLayout(std::span<const BatchItem> items) {
-  for (const BatchItem& item : items) {
-    segments_.push_back(item.segment);
-    block_count_ += BlockCount(*item.segment);
-  }
+BatchLayout::BatchLayout(std::span<const BatchItem> items)
+    : items_(items.begin(), items.end()) {
+  for (const BatchItem& item : items) block_count_ += item.blocks.count;
   Places input(items.size() * sizeof(PackedSegment));
   block_segments_ = input.Take(block_count_ * sizeof(uint32_t));
   table_bytes_ = input.end();
@@ -159,39 +240,55 @@ void BatchLayout::PlaceBlocks() {
   for (const size_t k : order_) {
     BlockRange& range = paths_[static_cast<size_t>(packed_[k].path)];
     if (range.count == 0) range.first = first_block;
-    packed_[k].first_block = first_block;
-    range.count += BlockCount(*segments_[k]);
-    first_block += BlockCount(*segments_[k]);
+    packed_[k].first_block = first_block - items_[k].blocks.first;
+    range.count += items_[k].blocks.count;
+    first_block += items_[k].blocks.count;
   }
 }
 
-void BatchLayout::StageTables(std::byte* input) const {
-  std::memcpy(input, packed_.data(), packed_.size() * sizeof(PackedSegment));
+void BatchLayout::StageTables(const PackedBatch& batch,
+                              std::byte* input) const {
+  for (size_t k = 0; k < packed_.size(); ++k) {
+    const PackedSegment packed =
+        Relative(packed_[k], *items_[k].segment, batch);
+    std::memcpy(input + k * sizeof(packed), &packed, sizeof(packed));
+  }
   std::byte* table = input + block_segments_;
   for (const size_t k : order_) {
     const uint32_t index = static_cast<uint32_t>(k);
-    for (uint64_t block = BlockCount(*segments_[k]); block > 0; --block) {
+    for (uint64_t block = items_[k].blocks.count; block > 0; --block) {
       std::memcpy(table, &index, sizeof(index));
       table += sizeof(index);
     }
   }
 }
 
-void BatchLayout::Stage(std::byte* input) const {
-  StageTables(input);
-  for (size_t k = 0; k < packed_.size(); ++k) {
-    const Segment& segment = *segments_[k];
-    const PackedSegment& packed = packed_[k];
-    CopyPieces(segment.logits, input + packed.logits);
-    CopyPieces(segment.targets, input + packed.targets);
-    if (packed.target_form == TargetForm::kListedOnes) {
-      const auto ones = std::as_bytes(segment.ones.indices);
-      std::memcpy(input + packed.targets, ones.data(), ones.size());
-    }
-    CopyPieces(segment.weights.tensor, input + packed.weights.offset);
-    CopyPieces(segment.pos_weight.tensor, input + packed.pos_weight.offset);
-    CopyPieces(segment.upstream.tensor, input + packed.upstream.offset);
+void BatchLayout::Stage(const PackedBatch& batch, std::byte* input) const {
+  StageTables(batch, input);
+  for (size_t k = 0; k < packed_.size(); ++k) StageTensors(k, input);
+}
+
+void BatchLayout::StageTensors(size_t index, std::byte* input) const {
+  const BatchItem& item = items_[index];
+  const Segment& segment = *item.segment;
+  const PackedSegment& packed = packed_[index];
+  const auto stage = [input](const Tensor& tensor, ByteRange range,
+                             uint64_t offset) {
+    if (tensor.on_device) return;
+    CopyBytes(tensor, range, input + (offset + range.first));
+  };
+  stage(segment.logits, BytesOf(item, packed.logits_type), packed.logits);
+  stage(segment.targets, BytesOf(item, packed.targets_type), packed.targets);
+  if (packed.target_form == TargetForm::kListedOnes) {
+    const auto ones = std::as_bytes(OnesOf(item));
+    std::memcpy(input + packed.targets, ones.data(), ones.size());
   }
+  stage(segment.weights.tensor, BytesOf(item, segment.weights),
+        packed.weights.offset);
+  stage(segment.pos_weight.tensor, BytesOf(item, segment.pos_weight),
+        packed.pos_weight.offset);
+  stage(segment.upstream.tensor, BytesOf(item, segment.upstream),
+        packed.upstream.offset);
 }
 
 PackedBatch BatchLayout::At(const std::byte* input, std::byte* output) const {
@@ -207,19 +304,22 @@ PackedBatch BatchLayout::At(const std::byte* input, std::byte* output) const {
 std::span<const BlockPartial> BatchLayout::Partials(
     size_t index, const std::byte* output) const {
   const auto* partials = reinterpret_cast<const BlockPartial*>(output);
-  return {partials + packed_[index].first_block, BlockCount(*segments_[index])};
+  const BlockRange blocks = items_[index].blocks;
+  return {partials + (packed_[index].first_block + blocks.first), blocks.count};
 }
 
 void BatchLayout::CopyResults(size_t index, const std::byte* output) const {
-  const Segment& segment = *segments_[index];
+  const BatchItem& item = items_[index];
+  const Segment& segment = *item.segment;
   const PackedSegment& packed = packed_[index];
-  if (segment.element_count == 0) return;
-  if (segment.gradient != nullptr) {
-    std::memcpy(segment.gradient, output + packed.gradient,
-                GradientBytes(segment));
+  if (item.blocks.count == 0) return;
+  if (segment.gradient != nullptr && !segment.gradient_on_device) {
+    CopyOut(BytesOf(item, packed.gradient_type), output, packed.gradient,
+            segment.gradient);
   }
   if (segment.losses != nullptr) {
-    std::memcpy(segment.losses, output + packed.losses, LossesBytes(segment));
+    CopyOut(BytesOf(item, packed.logits_type), output, packed.losses,
+            segment.losses);
   }
 }
 

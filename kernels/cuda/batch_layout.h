@@ -4,10 +4,15 @@
 //   input   [PackedSegment ...] [segment of each block ...] [tensors ...]
 //   output  [BlockPartial of each block ...] [gradients and losses ...]
 //
-// Places are offsets, not addresses, so that a batch is staged before anybody
-// knows where it will lie, and so that the host can compute it in place of a
-// device. Every tensor starts at a multiple of kTensorAlignment: whatever the
-// alignment of the pieces it came in, the device reads it by whole vectors.
+// Places are offsets, not addresses, so that the host can compute a batch in
+// place of a device. Every tensor starts at a multiple of kTensorAlignment:
+// whatever the alignment of the pieces it came in, the device reads it by whole
+// vectors.
+//
+// Tensors and gradients that are on the device already (Segment::device) are
+// resident: they are left where they are, and take nothing of either block.
+// Their offset is the distance from the block, modulo 2^64; what it adds up to
+// need not be aligned to more than an element.
 #ifndef LOSSD_KERNELS_CUDA_BATCH_LAYOUT_H_
 #define LOSSD_KERNELS_CUDA_BATCH_LAYOUT_H_
 
@@ -46,12 +51,14 @@ struct PackedOperand {
   uint64_t strides[kMaxRank] = {};
 };
 
-// A segment on the device: what kernels::Segment says, with offsets for
-// pointers. What the plain paths read comes first, in one line of a cache: a
+// Blocks of a segment on the device: what kernels::Segment says, with offsets
+// for pointers. Elements have the segment's own indices, also where the first
+// ones are not in the batch: an offset is where element 0 would be, modulo 2^64
+// (PlaceIn()). What the plain paths read comes first, in one line of a cache: a
 // segment of a few elements costs a device little more than that line.
 struct alignas(64) PackedSegment {
-  uint64_t element_count = 0;
-  uint64_t first_block = 0;      // in the batch
+  uint64_t end = 0;              // index after its last element
+  uint64_t first_block = 0;      // in the batch the segment's block 0, as above
   uint64_t logits = 0;           // offsets in the input
   uint64_t targets = 0;          // of kSteppedOnes: nothing is there
   uint64_t gradient = kNoIndex;  // offsets in the output; kNoIndex: not wanted
@@ -81,7 +88,7 @@ struct alignas(64) PackedSegment {
   double loss_weight = 1;  // of the losses of Reduction::kNone
 };
 
-// Blocks of a batch that follow each other.
+// Blocks of a batch or of a segment that follow each other.
 struct BlockRange {
   uint64_t first = 0;
   uint64_t count = 0;
@@ -97,13 +104,23 @@ struct PackedBatch {
   BlockRange paths[kPathCount];
 };
 
-// A segment, and the factor of its gradient.
+// Blocks of a segment, and the factor of their gradient.
 struct BatchItem {
-  const Segment* segment = nullptr;
-  double gradient_scale = 0;
+  // All of them.
+  BatchItem(const Segment* of, double scale)
+      : BatchItem(of, scale, {0, BlockCount(*of)}) {}
+  BatchItem(const Segment* of, double scale, BlockRange some)
+      : segment(of), gradient_scale(scale), blocks(some) {}
+
+  const Segment* segment;
+  double gradient_scale;
+  BlockRange blocks;  // of the segment
 };
 
-// The plan of one batch. Borrows the segments. Plans only: it owns no tensor.
+// The plan of one batch: blocks of segments. Of tensors that have an element
+// for each logit only those elements are in the batch; operands that are
+// broadcast are there whole. Borrows the segments. Plans only: it owns no
+// tensor.
 class BatchLayout {
  public:
   explicit BatchLayout(std::span<const BatchItem> items);
@@ -111,32 +128,37 @@ class BatchLayout {
   uint64_t input_bytes() const { return input_bytes_; }
   uint64_t output_bytes() const { return output_bytes_; }
 
-  // Writes the whole input: the one host copy that the tensors see.
-  void Stage(std::byte* input) const;
+  // Writes the whole input, to be computed as `batch`, which is of At(): the
+  // one host copy that the tensors see. No tensor is resident: any At() will
+  // do.
+  void Stage(const PackedBatch& batch, std::byte* input) const;
 
   // What comes before the tensors, table_bytes() of it; Stage() without the
   // tensors, for whoever brings them otherwise.
   uint64_t table_bytes() const { return table_bytes_; }
-  void StageTables(std::byte* input) const;
+  void StageTables(const PackedBatch& batch, std::byte* input) const;
 
-  // Item `index` as the kernels read it: where its tensors go.
+  // Item `index` as the kernels read it: where its tensors go. Of what is
+  // resident the offset is its address.
   const PackedSegment& packed(size_t index) const { return packed_[index]; }
 
   PackedBatch At(const std::byte* input, std::byte* output) const;
 
-  // What item `index` got, read from a computed output on the host.
+  // What the blocks of item `index` got, read from a computed output on the
+  // host.
   std::span<const BlockPartial> Partials(size_t index,
                                          const std::byte* output) const;
-  // Copies gradient and losses to where the segment wants them.
+  // Copies their gradient and losses to where the segment wants them, unless
+  // they are there already.
   void CopyResults(size_t index, const std::byte* output) const;
 
  private:
   void PlaceBlocks();
+  void StageTensors(size_t index, std::byte* input) const;
 
-  std::vector<const Segment*> segments_;
+  std::vector<BatchItem> items_;
   std::vector<PackedSegment> packed_;
-  std::vector<size_t>
-      order_;  // of the segments' blocks: by path, then as given
+  std::vector<size_t> order_;  // of the items' blocks: by path, then as given
   BlockRange paths_[kPathCount];
   uint64_t block_segments_ = 0;
   uint64_t block_count_ = 0;

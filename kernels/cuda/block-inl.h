@@ -98,10 +98,10 @@ LOSSD_ELEMENT_FN void ComputeQuad(const PackedSegment& segment,
                                   uint64_t first, OnesWalk& walk,
                                   ThreadSums& sums) {
   using T = typename Ops::T;
-  if (first >= segment.element_count) return;
-  const uint64_t left = segment.element_count - first;
-  const Quad<T> x =
-      LoadLogits<T>(segment.logits_type, input + segment.logits, first, left);
+  if (first >= segment.end) return;
+  const uint64_t left = segment.end - first;
+  const Quad<T> x = LoadLogits<T>(segment.logits_type,
+                                  PlaceIn(input, segment.logits), first, left);
   WalkTo(segment, input, first, walk);
   Quad<T> gradient = {};
   Quad<T> losses = {};
@@ -116,12 +116,12 @@ LOSSD_ELEMENT_FN void ComputeQuad(const PackedSegment& segment,
         Ops::Mul(element.loss, static_cast<T>(segment.loss_weight)));
   }
   if (segment.gradient != kNoIndex) {
-    StoreResults(segment.gradient_type, gradient, output + segment.gradient,
-                 first, left);
+    StoreResults(segment.gradient_type, gradient,
+                 PlaceIn(output, segment.gradient), first, left);
   }
   if (segment.losses != kNoIndex) {
-    StoreResults(segment.logits_type, losses, output + segment.losses, first,
-                 left);
+    StoreResults(segment.logits_type, losses, PlaceIn(output, segment.losses),
+                 first, left);
   }
 }
 

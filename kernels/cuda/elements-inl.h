@@ -6,6 +6,19 @@ LOSSD_ELEMENT_FN T At(const std::byte* base, uint64_t index) {
   return reinterpret_cast<const T*>(base)[index];
 }
 
+// What is at `offset` from a block of a batch, modulo 2^64: half of the offsets
+// are negative. Of what is resident that is anywhere; in bounds is the place
+// that an element is then read from, not the base of its tensor.
+LOSSD_ELEMENT_FN const std::byte* PlaceIn(const std::byte* base,
+                                          uint64_t offset) {
+  return reinterpret_cast<const std::byte*>(reinterpret_cast<uintptr_t>(base) +
+                                            offset);
+}
+LOSSD_ELEMENT_FN std::byte* PlaceIn(std::byte* base, uint64_t offset) {
+  return reinterpret_cast<std::byte*>(reinterpret_cast<uintptr_t>(base) +
+                                      offset);
+}
+
 // Where vector `index` of those that begin at `base` lies.
 template <class Vector>
 LOSSD_ELEMENT_FN const Vector* PlaceOf(const std::byte* base, uint64_t index) {
@@ -109,7 +122,8 @@ LOSSD_ELEMENT_FN T OperandAt(const PackedSegment& segment,
   }
   T value = 0;
   WithStored(operand.type, [&](auto stored) {
-    value = Loaded<T>(At<decltype(stored)>(input + operand.offset, position));
+    value = Loaded<T>(
+        At<decltype(stored)>(PlaceIn(input, operand.offset), position));
   });
   return value;
 }
@@ -125,7 +139,7 @@ struct OnesWalk {
 LOSSD_ELEMENT_FN uint64_t OneAt(const PackedSegment& segment,
                                 const std::byte* input, uint64_t number) {
   return segment.target_form == TargetForm::kListedOnes
-             ? At<uint64_t>(input + segment.targets, number)
+             ? At<uint64_t>(PlaceIn(input, segment.targets), number)
              : segment.ones_first + number * segment.ones_stride;
 }
 
@@ -179,7 +193,7 @@ template <class T>
 LOSSD_ELEMENT_FN Target<T> TargetAt(const PackedSegment& segment,
                                     const std::byte* input, uint64_t index,
                                     OnesWalk& walk) {
-  const std::byte* base = input + segment.targets;
+  const std::byte* base = PlaceIn(input, segment.targets);
   double value = 0;
   if (segment.target_form != TargetForm::kTensor) {
     if (walk.number < segment.ones_count &&

@@ -146,13 +146,15 @@ LOSSD_ELEMENT_FN PlainBlock<Types> PlainBlockOf(const PackedSegment& segment,
                                                 uint64_t block) {
   using Logit = typename Types::Logit;
   const uint64_t first = (block - segment.first_block) * kBlockElements;
-  const uint64_t left = segment.element_count - first;
+  const uint64_t left = segment.end - first;
   PlainBlock<Types> plain;
-  plain.logits = input + segment.logits + first * sizeof(Logit);
-  plain.targets = input + segment.targets + Types::Targets::Bytes(first);
-  plain.gradient = segment.gradient == kNoIndex
-                       ? nullptr
-                       : output + segment.gradient + first * sizeof(Logit);
+  plain.logits = PlaceIn(input, segment.logits + first * sizeof(Logit));
+  plain.targets =
+      PlaceIn(input, segment.targets + Types::Targets::Bytes(first));
+  plain.gradient =
+      segment.gradient == kNoIndex
+          ? nullptr
+          : PlaceIn(output, segment.gradient + first * sizeof(Logit));
   plain.first = first;
   plain.count =
       static_cast<uint32_t>(left < kBlockElements ? left : kBlockElements);

@@ -1,7 +1,9 @@
 #include "server/admission/admission.h"
 
+#include <algorithm>
 #include <cassert>
 #include <optional>
+#include <utility>
 
 #include "absl/strings/str_format.h"
 
@@ -11,14 +13,14 @@ namespace {
 enum class Taking { kTaken, kFull, kUnfair };
 
 // Adds `amount`, unless that would pass `limit`, or for a flow that holds `own`
-// its share of it. Else `value` is as it was, and `seen` is what stood in the
-// way.
+// its share of it, for which `returning` counts as free. Else `value` is as it
+// was, and `seen` is what stood in the way.
 Taking Take(std::atomic<int64_t>& value, int64_t amount, int64_t limit,
-            std::optional<int64_t> own, int64_t* seen) {
+            std::optional<int64_t> own, int64_t returning, int64_t* seen) {
   *seen = value.load();
   do {
     if (amount > limit - *seen) return Taking::kFull;
-    const int64_t left = limit - *seen - amount;
+    const int64_t left = limit - *seen - amount + returning;
     const double would_hold =
         static_cast<double>(own.value_or(0)) + static_cast<double>(amount);
     if (own && would_hold > ShareOf(limit, left)) return Taking::kUnfair;
@@ -65,15 +67,20 @@ double ShareOf(int64_t limit, int64_t left) {
 }
 
 Permit::~Permit() {
-  if (controller_ != nullptr) controller_->Return(flow_, bytes_);
+  if (controller_ != nullptr) controller_->Return(*this);
+}
+
+void Permit::MarkAnswered() {
+  if (!held() || std::exchange(answered_, true)) return;
+  controller_->holdings_.MarkAnswered(flow_);
 }
 
 absl::Status Permit::Resize(int64_t bytes, Refusal* refusal) {
-  assert(held() && bytes >= 0);
+  assert(held() && bytes >= 0 && !answered_);
   AdmissionController& controller = *controller_;
   const int64_t more = bytes - bytes_;
   if (more > 0) {
-    Holding own = controller.holdings_.Of(flow_);
+    Holding own = controller.OpenOf(flow_);
     --own.requests;  // this one
     absl::Status status = controller.TakeBytes(more, own, refusal);
     if (!status.ok()) return status;
@@ -103,7 +110,7 @@ absl::StatusOr<Permit> AdmissionController::Admit(int64_t bytes, uint64_t flow,
     *refusal = Refusal::kDeadline;
     return status;
   }
-  if (absl::Status status = TakePlace(bytes, holdings_.Of(flow), refusal);
+  if (absl::Status status = TakePlace(bytes, OpenOf(flow), refusal);
       !status.ok()) {
     return status;
   }
@@ -119,6 +126,13 @@ absl::StatusOr<Permit> AdmissionController::Admit(int64_t bytes, uint64_t flow,
   return permit;
 }
 
+Holding AdmissionController::OpenOf(uint64_t flow) const {
+  Holding own = holdings_.Of(flow);
+  own.answered = std::min<int64_t>(own.answered, 1);
+  own.requests -= own.answered;
+  return own;
+}
+
 absl::Status AdmissionController::TakePlace(int64_t bytes, const Holding& own,
                                             Refusal* refusal) {
   if (NeverFits(bytes)) {
@@ -131,7 +145,7 @@ absl::Status AdmissionController::TakePlace(int64_t bytes, const Holding& own,
   }
   const int64_t limit = options_.max_inflight_requests;
   int64_t seen = 0;
-  switch (Take(requests_, 1, limit, own.requests, &seen)) {
+  switch (Take(requests_, 1, limit, own.requests, own.answered, &seen)) {
     case Taking::kTaken:
       break;
     case Taking::kFull:
@@ -154,7 +168,7 @@ absl::Status AdmissionController::TakeBytes(int64_t bytes, const Holding& own,
   std::optional<int64_t> held;
   if (own.requests > 0) held = own.bytes;
   int64_t seen = 0;
-  switch (Take(bytes_, bytes, limit, held, &seen)) {
+  switch (Take(bytes_, bytes, limit, held, /*returning=*/0, &seen)) {
     case Taking::kTaken:
       break;
     case Taking::kFull:
@@ -178,10 +192,10 @@ int64_t AdmissionController::inflight_requests() const {
   return requests_.load();
 }
 
-void AdmissionController::Return(uint64_t flow, int64_t bytes) {
-  holdings_.RemoveRequest(flow, bytes);
+void AdmissionController::Return(const Permit& permit) {
+  holdings_.RemoveRequest(permit.flow_, permit.bytes_, permit.answered_);
   // Bytes first: whoever sees no request in flight sees no bytes either.
-  bytes_.fetch_sub(bytes);
+  bytes_.fetch_sub(permit.bytes_);
   ReturnPlace();
 }
 

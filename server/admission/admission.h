@@ -29,6 +29,7 @@ class Permit {
     std::swap(controller_, other.controller_);
     std::swap(flow_, other.flow_);
     std::swap(bytes_, other.bytes_);
+    std::swap(answered_, other.answered_);
     return *this;
   }
   ~Permit();
@@ -41,11 +42,17 @@ class Permit {
   // has changed then, and `refusal` says which. The permit is held.
   absl::Status Resize(int64_t bytes, Refusal* refusal);
 
+  // Before the answer is handed over, with which the client may ask again while
+  // the server still holds its memory. The permit stands for all it stood for,
+  // but see Admit(). No more Resize(); nothing if the permit is not held.
+  void MarkAnswered();
+
  private:
   friend class AdmissionController;
   AdmissionController* controller_ = nullptr;
   uint64_t flow_ = 0;
   int64_t bytes_ = 0;
+  bool answered_ = false;
 };
 
 struct AdmissionOptions {
@@ -86,8 +93,10 @@ class AdmissionController {
   //   UNAVAILABLE         StopAdmitting() was called
   // `refusal` says which when the status is not OK; `bytes` is not negative.
   // A flow's only request is held to the budget, not to the flow's share:
-  // whatever fits gets in some time. A budget of up to 8 requests can be had
-  // whole.
+  // whatever fits gets in some time. One request of the flow that is answered
+  // is taken for one that has come back, though not by the budgets: so whoever
+  // sends one request after the other is never held to have two. A budget of up
+  // to 8 requests can be had whole.
   absl::StatusOr<Permit> Admit(int64_t bytes, uint64_t flow,
                                absl::Time deadline, absl::Time now,
                                absl::Duration expected_wait, Refusal* refusal);
@@ -114,12 +123,15 @@ class AdmissionController {
 
  private:
   friend class Permit;
+  // What others than the flow see of it: without the one answered request that
+  // is on its way back, which `answered` then counts.
+  Holding OpenOf(uint64_t flow) const;
   // Both count in the totals alone. `own` is what the flow holds without the
   // permit that is asked for: its bytes, if it holds no other, are not looked
   // at.
   absl::Status TakePlace(int64_t bytes, const Holding& own, Refusal* refusal);
   absl::Status TakeBytes(int64_t bytes, const Holding& own, Refusal* refusal);
-  void Return(uint64_t flow, int64_t bytes);
+  void Return(const Permit& permit);
   void ReturnPlace();
   void TellWaiters();
 

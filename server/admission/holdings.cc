@@ -8,27 +8,35 @@ namespace lossd::admission {
 Holdings::Holdings() : cells_(kRows * kCells) {}
 
 Holding Holdings::Of(uint64_t flow) const {
-  Holding least = {.bytes = std::numeric_limits<int64_t>::max(),
-                   .requests = std::numeric_limits<int64_t>::max()};
+  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+  Holding least = {.bytes = kMost, .requests = kMost, .answered = kMost};
   for (size_t row = 0; row < kRows; ++row) {
     const Cell& cell = cells_[IndexOf(flow, row)];
+    const uint64_t counts = cell.counts.load();
+    const auto requests = static_cast<int64_t>(counts % kOneAnswered);
+    const auto answered = static_cast<int64_t>(counts / kOneAnswered);
     least.bytes = std::min(least.bytes, cell.bytes.load());
-    least.requests = std::min(least.requests, cell.requests.load());
+    least.requests = std::min(least.requests, requests);
+    least.answered = std::min(least.answered, answered);
   }
   return least;
 }
 
 void Holdings::AddRequest(uint64_t flow, int64_t bytes) {
-  for (size_t row = 0; row < kRows; ++row) {
-    cells_[IndexOf(flow, row)].requests.fetch_add(1);
-  }
+  AddCounts(flow, kOneRequest);
   AddBytes(flow, bytes);
 }
 
-void Holdings::RemoveRequest(uint64_t flow, int64_t bytes) {
+void Holdings::MarkAnswered(uint64_t flow) { AddCounts(flow, kOneAnswered); }
+
+void Holdings::RemoveRequest(uint64_t flow, int64_t bytes, bool answered) {
   AddBytes(flow, -bytes);
+  AddCounts(flow, 0 - kOneRequest - (answered ? kOneAnswered : 0));
+}
+
+void Holdings::AddCounts(uint64_t flow, uint64_t counts) {
   for (size_t row = 0; row < kRows; ++row) {
-    cells_[IndexOf(flow, row)].requests.fetch_sub(1);
+    cells_[IndexOf(flow, row)].counts.fetch_add(counts);
   }
 }
 

@@ -13,6 +13,7 @@ namespace lossd::admission {
 struct Holding {
   int64_t bytes = 0;
   int64_t requests = 0;
+  int64_t answered = 0;  // of the requests
 };
 
 // Counts by flow, in memory that neither grows nor is cleaned up: a count-min
@@ -32,7 +33,9 @@ class Holdings {
   Holding Of(uint64_t flow) const;
 
   void AddRequest(uint64_t flow, int64_t bytes);
-  void RemoveRequest(uint64_t flow, int64_t bytes);
+  // One of the flow's requests that was not yet.
+  void MarkAnswered(uint64_t flow);
+  void RemoveRequest(uint64_t flow, int64_t bytes, bool answered);
   // More, or with a negative number fewer, for the same requests.
   void AddBytes(uint64_t flow, int64_t bytes);
 
@@ -41,8 +44,15 @@ class Holdings {
   static constexpr size_t kCells = 4096;  // in a row; 64 KiB
   struct Cell {
     std::atomic<int64_t> bytes{0};
-    std::atomic<int64_t> requests{0};
+    // Requests, and above them in the same word those that are answered: never
+    // more than the requests, whenever one looks.
+    std::atomic<uint64_t> counts{0};
   };
+  static constexpr uint64_t kOneRequest = 1;
+  static constexpr uint64_t kOneAnswered = uint64_t{1} << 32;
+
+  // To the counts of the flow's cells, modulo 2^64.
+  void AddCounts(uint64_t flow, uint64_t counts);
 
   // The row's cell for the flow.
   static size_t IndexOf(uint64_t flow, size_t row) {

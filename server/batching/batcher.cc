@@ -22,6 +22,9 @@ bool IsWhole(const Portion& portion) {
   return portion.block_count == kernels::BlockCount(portion.task->segment);
 }
 
+// To the device that has tensors of it.
+bool IsBound(const Task& task) { return task.segment.device != kernels::kHost; }
+
 template <typename Tasks>
 void DropExpired(const Tasks& tasks) {
   for (Task* task : tasks) {
@@ -47,7 +50,10 @@ Batch::~Batch() {
 void Batch::PutBack(Task* task) { batcher_->PutBack(task); }
 
 Batcher::Batcher(const BatcherOptions& options, const Clock* clock)
-    : options_(options), clock_(clock), queue_(options.flow_quantum_elements) {}
+    : max_inline_elements_(options.max_inline_elements),
+      clock_(clock),
+      options_(options),
+      queue_(options.flow_quantum_elements) {}
 
 Batcher::~Batcher() {
   absl::MutexLock lock(&mu_);
@@ -77,7 +83,7 @@ bool Batcher::Remove(Task* task) {
 }
 
 void Batcher::RunInline(BatchRunner& runner) {
-  int64_t room = options_.max_inline_elements;
+  int64_t room = max_inline_elements_;
   for (int batches = 0;;) {
     Tasks expired;
     std::optional<Batch> batch;
@@ -144,6 +150,16 @@ void Batcher::DropQueued(const absl::Status& why) {
     if (tasks.empty()) return;
     for (Task* task : tasks) task->OnDropped(why);
   }
+}
+
+void Batcher::LoseExecutors(int count) {
+  absl::MutexLock lock(&mu_);
+  options_.executors = std::max(1, options_.executors - count);
+}
+
+int Batcher::executors() const {
+  absl::MutexLock lock(&mu_);
+  return options_.executors;
 }
 
 int64_t Batcher::queued_requests() const {
@@ -244,8 +260,9 @@ Batch Batcher::Fill(absl::Time now) {
     const Filling filling = {static_cast<int64_t>(batch.portions.size()),
                              batch.elements};
     const uint64_t element_count = task->segment.element_count;
-    const uint64_t blocks =
-        BlocksToTake(filling, limit, element_count, task->next_block, options_);
+    const uint64_t blocks = BlocksToTake(
+        filling, limit, {element_count, task->next_block, IsBound(*task)},
+        options_);
     if (blocks == 0) break;
     const Portion portion = queue_.GiveOut(blocks);
     batch.portions.push_back(portion);

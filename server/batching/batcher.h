@@ -102,6 +102,11 @@ class Batcher {
   // executor has begun is still finished.
   void DropQueued(const absl::Status& why);
 
+  // So many executors are gone for good, but not the last one: what waits is
+  // given to, and expected of, the others. Batches that are out stay out.
+  void LoseExecutors(int count);
+  int executors() const;
+
   int64_t queued_requests() const;
   int64_t queued_elements() const;
   int busy_executors() const;
@@ -135,11 +140,12 @@ class Batcher {
   void Sleep(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   // --- constant ---
-  const BatcherOptions options_;
+  const int64_t max_inline_elements_;
   const Clock* const clock_;
 
   // --- guarded by mu_, under which no task and no runner is called ---
   mutable absl::Mutex mu_;
+  BatcherOptions options_ ABSL_GUARDED_BY(mu_);  // but `executors` constant
   absl::CondVar work_;  // on which threads in Take() wait
   TaskQueue queue_ ABSL_GUARDED_BY(mu_);
   CostModel cost_ ABSL_GUARDED_BY(mu_);

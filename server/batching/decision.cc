@@ -38,7 +38,6 @@ Timing WhenToTake(const QueueView& queue, absl::Time now, int idle_executors,
 
 int64_t ElementLimit(int64_t queued_elements, const BatcherOptions& options) {
   const int64_t most = options.max_batch_elements;
-  if (!options.split_tasks) return most;
   const int64_t share = CeilDiv(queued_elements, options.executors);
   return std::min(std::max(share, options.min_portion_elements), most);
 }
@@ -51,16 +50,15 @@ int64_t BatchesWaiting(const QueueView& queue, const BatcherOptions& options) {
 }
 
 uint64_t BlocksToTake(const Filling& batch, int64_t element_limit,
-                      uint64_t element_count, uint64_t next_block,
-                      const BatcherOptions& options) {
+                      const HeadView& head, const BatcherOptions& options) {
   if (batch.requests >= options.max_batch_requests) return 0;
   const bool empty = batch.requests == 0;
-  const uint64_t left = element_count - next_block * kBlock;
+  const uint64_t left = head.element_count - head.next_block * kBlock;
   const auto room = static_cast<uint64_t>(
       std::max<int64_t>(0, element_limit - batch.elements));
   const uint64_t all = (left + kBlock - 1) / kBlock;
   if (left <= room) return all;
-  if (!options.split_tasks) return empty ? all : 0;
+  if (head.whole) return empty ? all : 0;
   if (empty) return std::max<uint64_t>(1, room / kBlock);
   // A sliver would tie the task's end to this batch and save nothing.
   const bool sliver =

@@ -54,12 +54,21 @@ struct Filling {
   int64_t elements = 0;
 };
 
-// How many blocks of the next task in order, of which blocks from `next_block`
-// on are left, go into a batch; 0: none, the batch is complete. An empty batch
-// always gets some.
+// The next task in order.
+struct HeadView {
+  uint64_t element_count = 0;
+  uint64_t next_block = 0;  // the first one that is left
+  // False: its blocks may go to several batches, so that one huge request uses
+  // every executor. True: all go into one, alone if it is over
+  // max_batch_elements. So do those of tensors that lie on a device: nothing is
+  // copied there that could overlap.
+  bool whole = false;
+};
+
+// How many of its blocks go into a batch; 0: none, the batch is complete. An
+// empty batch always gets some.
 uint64_t BlocksToTake(const Filling& batch, int64_t element_limit,
-                      uint64_t element_count, uint64_t next_block,
-                      const BatcherOptions& options);
+                      const HeadView& head, const BatcherOptions& options);
 
 // Elements of `blocks` blocks from `first_block` on; the last one may be short.
 int64_t ElementsIn(uint64_t element_count, uint64_t first_block,

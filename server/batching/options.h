@@ -19,12 +19,8 @@ struct BatcherOptions {
   int executors = 1;
   // What waits is shared among the executors, in batches that shrink as the
   // queue does, so that they end at about the same time; but not below this,
-  // where waking an executor costs more than it saves. Only with split_tasks.
+  // where waking an executor costs more than it saves.
   int64_t min_portion_elements = int64_t{1} << 15;
-  // True: the blocks of one task may go to several batches, so that one huge
-  // request uses every core. False: a task goes whole into one batch, alone if
-  // it is over max_batch_elements.
-  bool split_tasks = true;
   // Batches of at most so many elements may run on the thread that enqueued
   // them (RunInline); 0: never. Waking another thread costs more than such a
   // batch.

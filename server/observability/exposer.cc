@@ -5,6 +5,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstring>
 #include <exception>
 #include <thread>
 #include <utility>
@@ -33,22 +35,48 @@ bool Split(const std::string& address, std::string* host, int* port) {
          absl::SimpleAtoi(digits, port) && *port <= 65535;
 }
 
-// Connects to `address` and hangs up; on this machine either happens at once.
-void Knock(const std::string& host, const std::string& port) {
+// A socket for the address, and what it is to be connected to or bound to.
+template <typename Use>
+int WithSocket(const std::string& host, const std::string& port, Use use) {
   const bool bracketed = host.front() == '[';
   const std::string name = bracketed ? host.substr(1, host.size() - 2) : host;
   addrinfo hints = {};
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* found = nullptr;
-  if (getaddrinfo(name.c_str(), port.c_str(), &hints, &found) != 0) return;
+  if (getaddrinfo(name.c_str(), port.c_str(), &hints, &found) != 0)
+    return EADDRNOTAVAIL;
+  int error = errno;
   const int fd =
       socket(found->ai_family, found->ai_socktype | SOCK_NONBLOCK, 0);
   if (fd >= 0) {
-    // Whether it is answered does not matter.
-    static_cast<void>(connect(fd, found->ai_addr, found->ai_addrlen));
+    error = use(fd, *found) == 0 ? 0 : errno;
     close(fd);
   }
   freeaddrinfo(found);
+  return error;
+}
+
+// Connects to the address and hangs up; on this machine either happens at once,
+// and whether it is answered does not matter.
+void Knock(const std::string& host, const std::string& port) {
+  WithSocket(host, port, [](int fd, const addrinfo& to) {
+    return connect(fd, to.ai_addr, to.ai_addrlen);
+  });
+}
+
+// Why nobody can listen there, which the library does not tell; 0 if one can.
+int ErrorOfListening(const std::string& host, const std::string& port) {
+  return WithSocket(host, port, [](int fd, const addrinfo& at) {
+    const int on = 1;  // as the library does
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (bind(fd, at.ai_addr, at.ai_addrlen) != 0) return -1;
+    return listen(fd, 1);
+  });
+}
+
+absl::Status CannotListen(const std::string& address, const std::string& why) {
+  return absl::UnavailableError(
+      absl::StrCat("cannot listen on ", address, ": ", why));
 }
 
 class HttpExposer final : public Exposer {
@@ -90,9 +118,8 @@ absl::StatusOr<std::unique_ptr<Exposer>> Exposer::Start(
   std::string host;
   int port = 0;
   if (!Split(address, &host, &port)) {
-    return absl::UnavailableError(
-        absl::StrCat("metrics address '", address,
-                     "' is not HOST:PORT, such as 127.0.0.1:9464 or [::1]:0"));
+    return CannotListen(address,
+                        "not HOST:PORT, such as 127.0.0.1:9464 or [::1]:0");
   }
   // The library below throws; nothing above it does.
   try {
@@ -104,16 +131,13 @@ absl::StatusOr<std::unique_ptr<Exposer>> Exposer::Start(
     auto server = std::make_unique<prometheus::Exposer>(options);
     server->RegisterCollectable(metrics.collectable());
     const std::vector<int> ports = server->GetListeningPorts();
-    if (ports.empty()) {
-      return absl::UnavailableError(
-          absl::StrCat("metrics address ", address, " cannot be bound"));
-    }
+    if (ports.empty()) return CannotListen(address, "no port");
     return std::make_unique<HttpExposer>(std::move(server), host,
                                          ports.front());
   } catch (const std::exception& error) {
-    return absl::UnavailableError(absl::StrCat(
-        "metrics address ", address, " cannot be bound; is the port in use? (",
-        error.what(), ")"));
+    const int number = ErrorOfListening(host, absl::StrCat(port));
+    return CannotListen(address,
+                        number == 0 ? error.what() : std::strerror(number));
   }
 }
 

@@ -204,7 +204,8 @@ void AddDeviceErrors(const ShardList& shards, const std::string& backend,
                      std::vector<MetricFamily>& out) {
   auto errors = EmptyCounterFamily(
       "lossd_device_errors_total",
-      "Batches that a device failed and that another backend took over.");
+      "Calls to a device that failed. What it was to compute was computed "
+      "all the same: in smaller batches, by another device or by the CPU.");
   std::map<std::string, int64_t> devices;
   if (absl::StartsWith(backend, "cuda/")) devices[backend] = 0;
   devices = SumByLabel(

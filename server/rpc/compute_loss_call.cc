@@ -105,6 +105,7 @@ void ComputeLossCall::FinishWithReply(const batching::Computed& computed) {
       WriteReply(std::move(reply), services_->buffers);
   services_->metrics->BytesSent(static_cast<int64_t>(bytes.Length()));
   code_ = absl::StatusCode::kOk;
+  permit_.MarkAnswered();
   responder_->Finish(bytes, grpc::Status::OK, &finished_tag_);
 }
 
@@ -115,6 +116,7 @@ void ComputeLossCall::OnDropped(const absl::Status& why) {
 void ComputeLossCall::FinishWithError(const absl::Status& status) {
   const grpc::Status answer = ToGrpcStatus(status, request_id());
   code_ = static_cast<absl::StatusCode>(answer.error_code());
+  permit_.MarkAnswered();
   responder_->FinishWithError(answer, &finished_tag_);
 }
 

@@ -31,7 +31,8 @@ namespace lossd::rpc {
 // called on the call's RPC thread, except OnComputed() and OnDropped(), which
 // come from any thread, once, and touch the call no more after they have
 // started Finish. The permit goes back and the call is counted when it has
-// ended, hence exactly once.
+// ended, hence exactly once: until then gRPC has the reply's memory. The client
+// may be ahead of that, so the permit is marked before Finish.
 class ComputeLossCall final : public RpcCall, public batching::Task {
  public:
   // All borrowed.

@@ -133,6 +133,7 @@ void StreamLossCall::Advance() {
   if (now_.failure) {
     if (now_.writing || now_.finishing) return;
     now_.finishing = true;
+    permit_.MarkAnswered();
     stream_->Finish(*now_.failure, &finished_tag_);
     return;
   }
@@ -248,6 +249,7 @@ void StreamLossCall::WriteSummary() {
   const grpc::ByteBuffer bytes = WriteStreamSummary(std::move(summary));
   services_->metrics->BytesSent(static_cast<int64_t>(bytes.Length()));
   now_.finishing = true;
+  permit_.MarkAnswered();
   stream_->WriteAndFinish(bytes, grpc::WriteOptions(), grpc::Status::OK,
                           &finished_tag_);
 }

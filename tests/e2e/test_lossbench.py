@@ -143,11 +143,22 @@ def test_no_server_is_a_failed_call() -> None:
 @pytest.mark.parametrize(
     ("flag", "message"),
     [
-        ("--concurrency=0", "--concurrency, --threads and --channels must be at least 1"),
-        ("--rate=-1", "--rate must be in [0, 1e7]"),
-        ("--duration=0s", "--duration must be in (0, 24h]"),
+        ("--concurrency=0", "--concurrency=0: must be in [1, 65536]"),
+        ("--concurrency=100000000", "--concurrency=100000000: must be in [1, 65536]"),
+        ("--threads=0", "--threads=0: must be in [1, 1024]"),
+        ("--threads=99999999999", "--threads=99999999999: must be in [1, 1024]"),
+        ("--channels=0", "--channels=0: must be in [1, 1024]"),
+        ("--channels=1000000", "--channels=1000000: must be in [1, 1024]"),
+        ("--elements=100000000000", "--elements=100000000000: must be in [1, 67108864]"),
+        ("--requests=-1", "--requests=-1: must be in [0, 9223372036854775807]"),
+        ("--rate=-1", "--rate=-1: must be in [0, 1e7]"),
+        ("--rate=1e400", "--rate=1e400: is too large for float64"),
+        ("--duration=0s", "--duration=0: must be in [1ms, 24h]"),
+        ("--duration=inf", "--duration=inf: must be in [1ms, 24h]"),
+        ("--warmup=-1s", "--warmup=-1s: must be in [0, 24h]"),
+        ("--timeout=inf", "--timeout=inf: must be in [1ms, 24h]"),
         ("--dtype=int8", 'dtype "int8" is not one that lossbench sends'),
-        ("--elements=0", "elements: must be at least 1"),
+        ("--elements=0", "--elements=0: must be in [1, 67108864]"),
         ("--peer=nobody", '--peer: "nobody" is none of echo, protobuf_echo and triton'),
         ("word", '"word" is no flag'),
     ],
@@ -156,3 +167,29 @@ def test_bad_usage_exits_with_2_and_one_line(flag: str, message: str) -> None:
     done = lossbench(flag)
     assert done.returncode == 2
     assert done.stderr == f"lossbench: {message}\n"
+
+
+@pytest.mark.parametrize(("flag", "most"), [("elements", 1 << 40), ("concurrency", 1024)], ids=str)
+def test_a_stream_has_limits_of_its_own(flag: str, most: int) -> None:
+    done = lossbench("--stream", f"--{flag}={most + 1}")
+    assert done.returncode == 2
+    assert done.stderr == f"lossbench: --{flag}={most + 1}: must be in [1, {most}]\n"
+
+
+@pytest.mark.parametrize("program", ["echo_server", "protobuf_echo_server"])
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--threads=0", "--threads=0: must be in [1, 1024]"),
+        ("--calls=10000000000", "--calls=10000000000: must be in [1, 65536]"),
+        ("word", '"word" is no flag'),
+    ],
+)
+def test_bad_usage_of_a_peer_exits_with_2_and_one_line(
+    program: str, flag: str, message: str
+) -> None:
+    done = subprocess.run(
+        [str(CLIENT_DIR / program), flag], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr == f"{program}: {message}\n"

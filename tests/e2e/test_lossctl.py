@@ -276,7 +276,14 @@ BAD_USAGE = [
     (["compute", "more"], '"more" is one word too many'),
     (["--logits=1,x", "--targets=1"], '--logits: "x" is not a number'),
     (["--logits=/no/x.npy", "--targets=1"], "--logits: /no/x.npy: No such file or directory"),
-    (["--request=/no/r.json"], "/no/r.json: No such file or directory"),
+    (["--logits=1e400", "--targets=1"], "--logits: 1e400 is too large for float32"),
+    (["--logits=1e400", "--targets=1", "--dtype=float64"],
+     "--logits: 1e400 is too large for float64"),
+    (["--logits=1", "--targets=1", "--loss_weight=1e400"],
+     "--loss_weight=1e400: is too large for float64"),
+    (["--request=/no/r.json"], "--request=/no/r.json: No such file or directory"),
+    (["--request=/etc/passwd"],
+     "--request=/etc/passwd: is not JSON from line 1, column 1 on: Unexpected token."),
     (["--logits=1", "--targets=1", "--reduction=max"],
      '--reduction: "max" is none of mean, sum, none'),
     (["--logits=1", "--targets=1", "--dtype=int8"],
@@ -292,7 +299,7 @@ BAD_USAGE = [
     (["--logits=1", "--targets=1", "--timeout=5"],
      "--timeout=5: must be a number with a unit, such as 500ms or 5s"),
     (["--logits=1", "--targets=1", "--tls_cert=/no/c.pem"],
-     "/no/c.pem: No such file or directory"),
+     "--tls_cert=/no/c.pem: No such file or directory"),
 ]  # fmt: skip
 
 

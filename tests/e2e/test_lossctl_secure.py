@@ -31,6 +31,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("secure")
     make_certificate(path, "server")
     make_certificate(path, "client")
+    (path / "words").write_text("root:x:0:0:root:/root:/bin/bash\n")
+    (path / "empty").touch()
+    (path / "cut").write_bytes((path / "server.pem").read_bytes()[:400])
     (path / "token").write_text("open-sesame\n")
     (path / "wrong_token").write_text("open-barley\n")
     return path
@@ -105,6 +108,68 @@ def test_without_a_certificate_or_without_tls_there_is_no_answer(target: str, fo
         done = lossctl(target, *LOSS, *flags, f"--token_file={folder}/token")
         assert done.returncode == 1
         assert done.stderr.startswith("lossctl: UNAVAILABLE: ")
+
+
+# Each: which file each flag names, the flag and the file that are blamed, and why.
+BAD_PEM = [
+    ("words", "server.key", "", "--tls_cert={}/words: has no certificate in PEM"),
+    ("empty", "server.key", "", "--tls_cert={}/empty: has no certificate in PEM"),
+    ("cut", "server.key", "", "--tls_cert={}/cut: has a certificate that cannot be read, number 1"),
+    ("server.pem", "words", "", "--tls_key={}/words: has no private key in PEM"),
+    ("server.pem", "empty", "", "--tls_key={}/empty: has no private key in PEM"),
+    ("server.pem", "client.key", "", "--tls_key={}/client.key: the certificate is of another key"),
+    ("server.pem", "server.key", "words", "--tls_client_ca={}/words: has no certificate in PEM"),
+    ("server.pem", "server.key", "empty", "--tls_client_ca={}/empty: has no certificate in PEM"),
+    ("server.pem", "server.key", ".", "--tls_client_ca={}/.: must be a file that can be read"),
+]
+
+
+@pytest.mark.parametrize(("certificate", "key", "authorities", "complaint"), BAD_PEM)
+def test_a_server_refuses_pem_with_which_nobody_could_talk_to_it(
+    folder: Path, certificate: str, key: str, authorities: str, complaint: str
+) -> None:
+    flags = [f"--tls_cert={folder}/{certificate}", f"--tls_key={folder}/{key}"]
+    if authorities:
+        flags.append(f"--tls_client_ca={folder}/{authorities}")
+    done = subprocess.run(
+        [str(BINARY_DIR / "server" / "lossd"), "--listen=127.0.0.1:0", *flags],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert complaint.format(folder) in done.stderr
+
+
+CTL_PEM = [
+    (("--tls_ca={0}/words",), "--tls_ca={0}/words: has no certificate in PEM"),
+    (("--tls_ca={0}/empty",), "--tls_ca={0}/empty: has no certificate in PEM"),
+    (("--tls_ca={0}/none",), "--tls_ca={0}/none: No such file or directory"),
+    (
+        ("--tls_cert={0}/words", "--tls_key={0}/client.key"),
+        "--tls_cert={0}/words: has no certificate in PEM",
+    ),
+    (
+        ("--tls_cert={0}/client.pem", "--tls_key={0}/empty"),
+        "--tls_key={0}/empty: has no private key in PEM",
+    ),
+    (
+        ("--tls_cert={0}/client.pem", "--tls_key={0}/server.key"),
+        "--tls_cert={0}/client.pem --tls_key={0}/server.key: the certificate is of another key",
+    ),
+    (("--token_file={0}/none",), "--token_file={0}/none: No such file or directory"),
+]
+
+
+@pytest.mark.parametrize(("flags", "complaint"), CTL_PEM)
+def test_lossctl_names_flag_and_path_of_bad_pem(
+    folder: Path, flags: tuple[str, ...], complaint: str
+) -> None:
+    done = lossctl("127.0.0.1:1", *LOSS, *(flag.format(folder) for flag in flags))
+    assert done.returncode == 2
+    assert done.stderr == f"lossctl: {complaint.format(folder)}\n"
 
 
 def test_a_key_without_its_certificate_is_a_mistake(folder: Path) -> None:

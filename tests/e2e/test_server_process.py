@@ -127,6 +127,48 @@ def test_a_port_in_use_is_one_line_that_names_it(flag):
     assert address in result.stderr
 
 
+def test_a_second_server_names_the_flag_of_the_metrics_port_and_why():
+    with Lossd() as first:
+        address = f"127.0.0.1:{first.metrics_port}"
+        result = run("--listen=127.0.0.1:0", f"--metrics_listen={address}")
+    assert result.returncode == 1
+    assert result.stderr == (
+        f"lossd: --metrics_listen: cannot listen on {address}: Address already in use\n"
+    )
+
+
+def test_of_two_addresses_the_one_that_cannot_be_had_is_named(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        tcp = run(
+            f"--listen=127.0.0.1:{port}",
+            "--metrics_listen=127.0.0.1:0",
+            f"--unix_socket={tmp_path}/socket",
+        )
+    unix = run("--listen=127.0.0.1:0", "--metrics_listen=127.0.0.1:0", f"--unix_socket={tmp_path}")
+    assert (tcp.returncode, unix.returncode) == (1, 1)
+    assert tcp.stderr.startswith(f"lossd: --listen: cannot listen on 127.0.0.1:{port}: ")
+    assert unix.stderr.startswith(f"lossd: --unix_socket: cannot listen on {tmp_path}: ")
+
+
+def test_a_socket_in_a_folder_that_is_not_there_names_flag_and_folder(tmp_path):
+    for flag in ("--unix_socket", "--shared_memory_socket"):
+        result = run(f"{flag}={tmp_path}/none/socket")
+        assert result.returncode == 2
+        assert f"{flag}={tmp_path}/none/socket: " in result.stderr
+        assert f"{tmp_path}/none is not there" in result.stderr
+
+
+@pytest.mark.parametrize("flag", ["--token_file", "--flagfile"])
+def test_a_folder_instead_of_a_file_is_one_line_and_code_2(flag, tmp_path):
+    result = run("--listen=127.0.0.1:0", "--metrics_listen=127.0.0.1:0", f"{flag}={tmp_path}")
+    assert result.returncode == 2
+    assert len(result.stderr.splitlines()) == 1
+    assert f"{flag}={tmp_path}: " in result.stderr
+
+
 def test_help_and_version():
     assert "--max_inflight_bytes" in run("--help").stdout
     assert run("--version").stdout.startswith("lossd ")

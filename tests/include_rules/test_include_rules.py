@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def sources() -> list[str]:
-    folders = ("kernels", "server", "client")
+    folders = ("kernels", "pem", "server", "client")
     endings = (".h", ".cc", ".cu", ".cuh")
     return sorted(
         str(path.relative_to(ROOT))

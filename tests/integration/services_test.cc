@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "tests/integration/raw_stream.h"
 #include "tests/integration/running_server.h"
+#include "tests/temporary_path.h"
 
 namespace lossd {
 namespace {
@@ -108,10 +109,10 @@ TEST(GetServerInfo, TellsLimitsAndWhatIsComputed) {
 }
 
 TEST(Tokens, LetInWhoHasOne) {
-  const std::string path = absl::StrCat(testing::TempDir(), "/lossd_tokens");
-  std::ofstream(path) << "secret\n";
+  const TemporaryPath path("tokens");
+  std::ofstream(path.string()) << "secret\n";
   Config config;
-  config.token_file = path;
+  config.token_file = path.string();
   RunningServer server(config);
   v1::ComputeLossResponse response;
   EXPECT_EQ(server.Call(SomeRequest(10), &response).error_code(),
@@ -141,8 +142,9 @@ TEST(Addresses, APortInUseIsNamed) {
 }
 
 TEST(Addresses, AUnixSocketServesTheSame) {
+  const TemporaryPath path("socket");
   Config config;
-  config.unix_socket = absl::StrCat(testing::TempDir(), "/lossd_test.sock");
+  config.unix_socket = path.string();
   RunningServer server(config);
   const auto stub = v1::LossService::NewStub(
       grpc::CreateChannel(absl::StrCat("unix:", config.unix_socket),

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "tests/integration/loss_stream.h"
+#include "tests/temporary_path.h"
 
 namespace lossd {
 namespace {
@@ -199,10 +200,10 @@ TEST_F(StreamErrors, GarbageIsNotAMessage) {
 }
 
 TEST(StreamTokens, LetInWhoHasOne) {
-  const std::string path = absl::StrCat(testing::TempDir(), "/stream_tokens");
-  std::ofstream(path) << "secret\n";
+  const TemporaryPath path("tokens");
+  std::ofstream(path.string()) << "secret\n";
   Config config;
-  config.token_file = path;
+  config.token_file = path.string();
   RunningServer server(config);
   const Messages messages = Cut(SomeRequest(10), 5);
   EXPECT_EQ(RunStream(server, messages).status.error_code(),

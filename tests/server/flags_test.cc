@@ -8,6 +8,7 @@
 
 #include "absl/flags/reflection.h"
 #include "absl/strings/str_cat.h"
+#include "tests/temporary_path.h"
 
 namespace lossd {
 namespace {
@@ -25,11 +26,10 @@ class Flags : public testing::Test {
     });
   }
   std::string Write(const std::string& text) {
-    const std::string path =
-        absl::StrCat(testing::TempDir(), "/lossd_flags_test");
-    std::ofstream(path) << text;
-    return path;
+    std::ofstream(file_.string()) << text;
+    return file_.string();
   }
+  const TemporaryPath file_{"flags"};
   std::map<std::string, std::string> environment_;
 
  private:
@@ -82,11 +82,9 @@ TEST_F(Flags, AFlagFileStandsForItsLines) {
 }
 
 TEST_F(Flags, AFlagFileThatNamesItselfIsRefused) {
-  const std::string path =
-      absl::StrCat(testing::TempDir(), "/lossd_flags_test");
-  Write(absl::StrCat("--flagfile=", path, "\n"));
-  EXPECT_TRUE(absl::IsInvalidArgument(
-      Read({absl::StrCat("--flagfile=", path)}).status()));
+  const std::string itself = absl::StrCat("--flagfile=", file_.string());
+  Write(itself + "\n");
+  EXPECT_TRUE(absl::IsInvalidArgument(Read({itself}).status()));
 }
 
 TEST_F(Flags, HelpAndVersionArePrinted) {
@@ -131,6 +129,13 @@ TEST_F(Flags, WhatMakesNoSenseIsSaidInOneLine) {
             "--shared_memory_socket"},
            {"--max_shared_memory_bytes=-1", "--max_shared_memory_bytes=-1"},
            {"--unix_socket=" + std::string(200, 'x'), "--unix_socket"},
+           {"--unix_socket=/no/such/folder/socket",
+            "--unix_socket=/no/such/folder/socket: must be in a directory, and "
+            "/no/such/folder is not there"},
+           {"--shared_memory_socket=/no/such/folder/socket",
+            "--shared_memory_socket=/no/such/folder/socket: must be in a "
+            "directory, and /no/such/folder is not there"},
+           {"--flagfile=/", "--flagfile=/: must be a file that can be read"},
            {"--flagfile=/nonexistent", "--flagfile=/nonexistent"}}) {
     const absl::FlagSaver saver;
     const auto line = Read({bad.argument});

@@ -29,7 +29,7 @@ namespace lossd::execution::cuda {
 // than is left waits for others to give back, first come first served; kept
 // buffers are freed to make room, and all of them when the device says that it
 // has no memory left. A buffer that the device did not take back when asked is
-// kept like any other.
+// kept like any other, unless the device is lost: then none is lent again.
 //
 // Thread-safe; no device is called under the lock. Outlives its leases.
 template <typename Memory>
@@ -71,8 +71,8 @@ class MemoryPool {
         free_(std::move(free)) {}
   ~MemoryPool() {
     absl::MutexLock lock(&mu_);
-    for (const auto& [size, memory] : kept_) {
-      GiveBack([this, &memory] { return free_(memory); });
+    for (const auto& kept : kept_) {
+      GiveBack([this, &kept] { return free_(kept.second); });
     }
     for (const Memory& memory : forfeited_) {
       GiveBack([this, &memory] { return free_(memory); });
@@ -193,13 +193,15 @@ class MemoryPool {
     }
   }
 
-  // The first error; what could not be freed is kept.
+  // The first error; what could not be freed is kept, or, with a lost device,
+  // forfeited: nobody knows whether it is still there.
   absl::Status FreeAll(std::vector<Memory> unused) {
     absl::Status status;
     for (const Memory& memory : unused) {
       const absl::Status freed = free_(memory);
       status.Update(freed);
-      if (!freed.ok()) Keep(memory);
+      if (freed.ok()) continue;
+      IsSticky(freed) ? Retain(memory) : Keep(memory);
     }
     return status;
   }

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstring>
 #include <string>
+#include <utility>
 
 #include "gtest/gtest.h"
 
@@ -54,6 +55,20 @@ TEST(ArrayTest, NamesWhatIsNoNumberOrDoesNotFit) {
   EXPECT_EQ(message("1,two"), "\"two\" is not a number");
   EXPECT_EQ(message("1,"), "\"\" is not a number");
   EXPECT_EQ(message("1e39"), "1e39 is too large for float32");
+}
+
+TEST(ArrayTest, ANumberBeyondFloat64IsNotInfinity) {
+  for (const auto& [dtype, name] :
+       {std::pair(v1::DATA_TYPE_FLOAT64, "float64"),
+        std::pair(v1::DATA_TYPE_FLOAT32, "float32"),
+        std::pair(v1::DATA_TYPE_BFLOAT16, "bfloat16"),
+        std::pair(v1::DATA_TYPE_FLOAT16, "float16")}) {
+    EXPECT_EQ(ParseNumbers("1,1e400", dtype).status().message(),
+              std::string("1e400 is too large for ") + name);
+    EXPECT_EQ(ParseNumbers("-1e309", dtype).status().message(),
+              std::string("-1e309 is too large for ") + name);
+    EXPECT_TRUE(ParseNumbers("inf,-inf,+Infinity", dtype).ok());
+  }
 }
 
 TEST(ArrayTest, ANameThatEndsInNpyIsAFile) {

@@ -1,5 +1,6 @@
 #include "client/cli/flag_parser.h"
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,8 @@
 
 ABSL_FLAG(std::string, flag_parser_test_text, "", "");
 ABSL_FLAG(int, flag_parser_test_number, 0, "");
+ABSL_FLAG(double, flag_parser_test_real, 0, "");
+ABSL_FLAG(std::optional<double>, flag_parser_test_perhaps, std::nullopt, "");
 ABSL_FLAG(bool, flag_parser_test_switch, false, "");
 ABSL_FLAG(absl::Duration, flag_parser_test_time, absl::Seconds(1), "");
 
@@ -60,6 +63,21 @@ TEST(FlagParserTest, MistakesAreErrorsOfOneLine) {
   EXPECT_EQ(message({"--flag_parser_test_time=5"}),
             "--flag_parser_test_time=5: must be a number with a unit, such as "
             "500ms or 5s");
+}
+
+TEST(FlagParserTest, ANumberBeyondFloat64IsNotInfinity) {
+  const absl::FlagSaver saver;
+  for (const std::string flag :
+       {"--flag_parser_test_real", "--flag_parser_test_perhaps"}) {
+    for (const char* value : {"1e400", "-1e400"}) {
+      const std::string argument = flag + "=" + value;
+      EXPECT_EQ(Parse({argument.c_str()}).status().message(),
+                argument + ": is too large for float64");
+    }
+    for (const char* value : {"inf", "-Infinity", "1e308", "1e-400", "nan"}) {
+      EXPECT_TRUE(Parse({(flag + "=" + value).c_str()}).ok()) << value;
+    }
+  }
 }
 
 }  // namespace

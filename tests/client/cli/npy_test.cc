@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "client/cli/file.h"
 #include "gtest/gtest.h"
+#include "tests/temporary_path.h"
 
 namespace lossd::cli {
 namespace {
@@ -123,7 +124,8 @@ TEST(NpyTest, BadFilesGiveAMessageThatSaysWhatIsWrong) {
 }
 
 TEST(NpyTest, AnErrorBeginsWithTheFilesName) {
-  const std::string path = testing::TempDir() + "/bad.npy";
+  const TemporaryPath file("bad.npy");
+  const std::string& path = file.string();
   std::ofstream(path) << "text";
   EXPECT_EQ(ReadNpy(path).status().message(), path + ": not a .npy file");
   EXPECT_EQ(ReadNpy("/no/such.npy").status().message(),
@@ -132,7 +134,8 @@ TEST(NpyTest, AnErrorBeginsWithTheFilesName) {
 }
 
 TEST(NpyTest, WhatIsWrittenIsReadAgain) {
-  const std::string path = testing::TempDir() + "/written.npy";
+  const TemporaryPath file("written.npy");
+  const std::string& path = file.string();
   for (const client::Shape& shape :
        {client::Shape{6}, client::Shape{2, 3}, client::Shape{1, 6, 1}}) {
     const std::vector<double> values = {1, 2, 3, 4, 5, 6};

@@ -203,5 +203,16 @@ TEST(ClientTest, OptionsThatMakeNoSenseAreNamed) {
             "tls: a certificate needs its key, and a key its certificate");
 }
 
+TEST(ClientTest, TextThatIsNotPemIsRefusedAndItsFieldNamed) {
+  const auto complaint = [](const TlsOptions& tls) {
+    return std::string(Client::Create({.tls = tls}).status().message());
+  };
+  EXPECT_EQ(complaint({.root_certificates = "x"}),
+            "tls.root_certificates: has no certificate in PEM");
+  EXPECT_EQ(complaint({.certificate_chain = "x", .private_key = "y"}),
+            "tls.certificate_chain: has no certificate in PEM");
+  EXPECT_TRUE(Client::Create({.tls = TlsOptions()}).ok());
+}
+
 }  // namespace
 }  // namespace lossd::client

@@ -2,6 +2,8 @@
 // bit, whole batches of segments of every kind.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdlib>
 #include <cstring>
 #include <iterator>
@@ -32,33 +34,80 @@ Memory Allocate(uint64_t bytes) {
 
 using Segments = std::vector<std::unique_ptr<OwnedSegment>>;
 
-// Computes all of `owned` as one batch, as a device would, and holds each
+// Blocks of one of several segments.
+struct Part {
+  size_t segment;
+  BlockRange blocks;
+};
+
+std::vector<Part> Whole(const Segments& owned) {
+  std::vector<Part> parts;
+  for (size_t k = 0; k < owned.size(); ++k) {
+    parts.push_back({k, {0, BlockCount(owned[k]->segment)}});
+  }
+  return parts;
+}
+
+// All blocks of all segments, cut and shuffled at random.
+std::vector<Part> Divided(const Segments& owned, std::mt19937& random) {
+  std::vector<Part> parts;
+  for (const Part& whole : Whole(owned)) {
+    const uint64_t all = whole.blocks.count;
+    for (uint64_t first = 0; first < all;) {
+      const uint64_t count = 1 + random() % (all - first);
+      parts.push_back({whole.segment, {first, count}});
+      first += count;
+    }
+  }
+  std::shuffle(parts.begin(), parts.end(), random);
+  return parts;
+}
+
+// Computes `parts` as one batch, as a device would, and holds each segment
 // against the CPU.
-void ExpectTheBitsOfTheCpu(const Segments& owned) {
-  std::vector<BatchItem> items;
+void ExpectTheBitsOfTheCpu(const Segments& owned,
+                           const std::vector<Part>& parts) {
   std::vector<SegmentAnswer> expected;
   for (const auto& one : owned) {
     expected.push_back(one->Compute(cpu::BestInstructionSet()));
-    items.push_back({&one->segment,
-                     GradientScale(one->segment, expected.back().normalizer)});
+  }
+  std::vector<BatchItem> items;
+  for (const Part& part : parts) {
+    const Segment& segment = owned[part.segment]->segment;
+    items.push_back({&segment,
+                     GradientScale(segment, expected[part.segment].normalizer),
+                     part.blocks});
   }
   const BatchLayout layout(items);
   const Memory input = Allocate(layout.input_bytes());
   const Memory output = Allocate(layout.output_bytes());
-  layout.Stage(input.get());
+  const PackedBatch batch = layout.At(input.get(), output.get());
+  layout.Stage(batch, input.get());
   for (const bool look_up : {false, true}) {
     SCOPED_TRACE(look_up ? "looked up" : "computed");
     std::memset(output.get(), 0xa5, layout.output_bytes());
-    ComputeOnHost(layout.At(input.get(), output.get()), look_up);
-    for (size_t k = 0; k < items.size(); ++k) {
-      owned[k]->ForgetResults();
-      const auto partials = layout.Partials(k, output.get());
+    ComputeOnHost(batch, look_up);
+    std::vector<std::vector<BlockPartial>> partials;
+    for (const auto& one : owned) {
+      one->ForgetResults();
+      partials.emplace_back(BlockCount(one->segment));
+    }
+    for (size_t k = 0; k < parts.size(); ++k) {
       layout.CopyResults(k, output.get());
-      const SegmentAnswer answer = owned[k]->AnswerFrom(
-          {partials.begin(), partials.end()}, expected[k].normalizer);
+      std::ranges::copy(layout.Partials(k, output.get()),
+                        partials[parts[k].segment].begin() +
+                            static_cast<std::ptrdiff_t>(parts[k].blocks.first));
+    }
+    for (size_t k = 0; k < owned.size(); ++k) {
+      const SegmentAnswer answer =
+          owned[k]->AnswerFrom(partials[k], expected[k].normalizer);
       EXPECT_EQ(Difference(answer, expected[k]), "") << "segment " << k;
     }
   }
+}
+
+void ExpectTheBitsOfTheCpu(const Segments& owned) {
+  ExpectTheBitsOfTheCpu(owned, Whole(owned));
 }
 
 TEST(CudaBlocks, GiveTheBitsOfTheCpuForBatchesOfEveryKind) {
@@ -67,6 +116,20 @@ TEST(CudaBlocks, GiveTheBitsOfTheCpuForBatchesOfEveryKind) {
     Segments owned;
     for (unsigned k = 0; k < 8; ++k) owned.push_back(RandomSegment(seed + k));
     ExpectTheBitsOfTheCpu(owned);
+    if (testing::Test::HasFailure()) break;
+  }
+}
+
+TEST(CudaBlocks, GiveTheSameBitsHoweverARequestIsDivided) {
+  std::mt19937 random(3);
+  for (unsigned seed = 0; seed < 600; seed += 8) {
+    SCOPED_TRACE(testing::Message() << "from seed " << seed);
+    Segments owned;
+    for (unsigned k = 0; k < 8; ++k) {
+      owned.push_back(RandomSegment(seed + k));
+      owned.back()->CutPieces(random);
+    }
+    ExpectTheBitsOfTheCpu(owned, Divided(owned, random));
     if (testing::Test::HasFailure()) break;
   }
 }
@@ -108,6 +171,7 @@ TEST(CudaBlocks, GiveTheBitsOfTheCpuOnEveryPlainPath) {
       }
     }
     ExpectTheBitsOfTheCpu(owned);
+    ExpectTheBitsOfTheCpu(owned, Divided(owned, random));
   }
 }
 

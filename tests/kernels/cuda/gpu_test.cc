@@ -1,7 +1,6 @@
 // The kernels on a device, against the CPU backend, bit for bit: what the host
 // cannot show (shuffles, votes, vector accesses, the table in shared memory,
 // the machine's own conversions). Skips where there is no device, saying why.
-#include <cuda_runtime_api.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -12,88 +11,13 @@
 #include <numeric>
 #include <random>
 #include <span>
-#include <string>
 #include <vector>
 
-#include "kernels/cuda/batch_layout.h"
-#include "kernels/cuda/launcher.h"
+#include "tests/kernels/cuda/gpu_fixture.h"
 #include "tests/kernels/random_segment.h"
 
 namespace lossd::kernels::cuda {
 namespace {
-
-using Segments = std::vector<std::unique_ptr<OwnedSegment>>;
-
-struct FreeDevice {
-  void operator()(std::byte* address) const { cudaFree(address); }
-};
-using DeviceBytes = std::unique_ptr<std::byte, FreeDevice>;
-
-DeviceBytes Allocate(uint64_t bytes) {
-  void* address = nullptr;
-  EXPECT_EQ(cudaMalloc(&address, bytes + 1), cudaSuccess);
-  return DeviceBytes(static_cast<std::byte*>(address));
-}
-
-// The output of a batch, as a device computes it.
-std::vector<std::byte> ComputeOnDevice(const BatchLayout& layout) {
-  std::vector<std::byte> input(layout.input_bytes());
-  std::vector<std::byte> output(layout.output_bytes());
-  layout.Stage(input.data());
-  const DeviceBytes device_input = Allocate(input.size());
-  const DeviceBytes device_output = Allocate(output.size());
-  EXPECT_EQ(cudaMemcpy(device_input.get(), input.data(), input.size(),
-                       cudaMemcpyHostToDevice),
-            cudaSuccess);
-  EXPECT_EQ(cudaMemset(device_output.get(), 0xa5, output.size()), cudaSuccess);
-  EXPECT_EQ(
-      LaunchBlocks(layout.At(device_input.get(), device_output.get()), nullptr),
-      cudaSuccess);
-  EXPECT_EQ(cudaMemcpy(output.data(), device_output.get(), output.size(),
-                       cudaMemcpyDeviceToHost),
-            cudaSuccess);
-  return output;
-}
-
-class GpuKernels : public testing::Test {
- protected:
-  void SetUp() override {
-    int count = 0;
-    const cudaError_t error = cudaGetDeviceCount(&count);
-    if (error != cudaSuccess) {
-      GTEST_SKIP() << "no CUDA device: " << cudaGetErrorString(error);
-    }
-    ASSERT_EQ(LoadKernel(), cudaSuccess);
-  }
-
-  // What of the batch is not what the CPU gave: "" where every bit is.
-  static std::string Differences(const Segments& owned) {
-    std::vector<BatchItem> items;
-    std::vector<SegmentAnswer> expected;
-    for (const auto& one : owned) {
-      expected.push_back(one->Compute(cpu::BestInstructionSet()));
-      items.push_back(
-          {&one->segment,
-           GradientScale(one->segment, expected.back().normalizer)});
-    }
-    const BatchLayout layout(items);
-    const std::vector<std::byte> output = ComputeOnDevice(layout);
-    std::string differences;
-    for (size_t k = 0; k < items.size(); ++k) {
-      owned[k]->ForgetResults();
-      const auto partials = layout.Partials(k, output.data());
-      layout.CopyResults(k, output.data());
-      const std::string one =
-          Difference(owned[k]->AnswerFrom({partials.begin(), partials.end()},
-                                          expected[k].normalizer),
-                     expected[k]);
-      if (!one.empty()) {
-        differences += "segment " + std::to_string(k) + ": " + one + "; ";
-      }
-    }
-    return differences;
-  }
-};
 
 constexpr ElementType kLogits[] = {ElementType::kFloat32, ElementType::kFloat64,
                                    ElementType::kBFloat16,
@@ -172,6 +96,32 @@ TEST_F(GpuKernels, GiveTheBitsOfTheCpuForEveryHalfLogit) {
       owned.back()->SetTargets(ElementType::kBit,
                                std::vector<double>(1u << 16, target));
       ASSERT_EQ(Differences(owned), "") << Name(type) << ", " << target;
+    }
+  }
+}
+
+// All that are below 128, so that every block is looked up; scaled so that the
+// gradients round, and not at all.
+TEST_F(GpuKernels, GiveTheBitsOfTheCpuForEveryEntryOfTheTable) {
+  constexpr uint64_t kElements = 2050 * kBlockElements;
+  constexpr uint64_t kMagnitudes = 0x4300;
+  std::vector<uint16_t> logits(kElements);
+  std::vector<double> targets(kElements);
+  for (uint64_t i = 0; i < kElements; ++i) {
+    const uint64_t sign = i / kMagnitudes % 2 << 15;
+    logits[i] = static_cast<uint16_t>(i % kMagnitudes | sign);
+    targets[i] = static_cast<double>(i / kMagnitudes / 2 % 2);
+  }
+  const Piece piece = std::as_bytes(std::span(logits));
+  for (const ElementType type : {ElementType::kBit, ElementType::kUint8}) {
+    for (const Reduction reduction : {Reduction::kMean, Reduction::kSum}) {
+      Segments owned;
+      owned.push_back(std::make_unique<OwnedSegment>(
+          ElementType::kBFloat16, std::vector<uint64_t>{kElements}));
+      owned.back()->segment.logits.pieces = {&piece, 1};
+      owned.back()->SetTargets(type, targets);
+      owned.back()->segment.options.reduction = reduction;
+      ASSERT_EQ(Differences(owned), "") << Name(type);
     }
   }
 }

@@ -222,12 +222,70 @@ TEST(FairAdmission, LimitsOfAnySizeDoNotOverflow) {
   EXPECT_EQ(refusal, Refusal::kBytes);
 }
 
+// The answer reaches a client before its permit is back.
+TEST(FairAdmission, AFlowMayAskAgainAsSoonAsItsOnlyRequestIsAnswered) {
+  AdmissionController controller(
+      {.max_inflight_bytes = kPlenty, .max_inflight_requests = 64});
+  Client greedy[2] = {{controller, 1, 1}, {controller, 2, 1}};
+  for (Client& one : greedy) one.AskUntilRefused();
+  Refusal refusal;
+  Permit first = *Ask(controller, 3, 1, &refusal);
+  ASSERT_FALSE(Ask(controller, 3, 1, &refusal).ok());  // its share is one
+  ASSERT_EQ(refusal, Refusal::kShare);
+  const int64_t inside = controller.inflight_requests();
+  first.MarkAnswered();
+  EXPECT_EQ(controller.inflight_requests(), inside);  // nothing has come back
+  for (int i = 0; i < 100; ++i) {
+    absl::StatusOr<Permit> next = Ask(controller, 3, 1, &refusal);
+    ASSERT_TRUE(next.ok()) << next.status();
+    first = *std::move(next);
+    first.MarkAnswered();
+  }
+  EXPECT_EQ(controller.inflight_requests(), inside);
+}
+
+TEST(FairAdmission, AnsweredBytesDoNotStandInTheWayOfAFlowsOnlyRequest) {
+  AdmissionController controller(
+      {.max_inflight_bytes = 1000, .max_inflight_requests = 100});
+  Refusal refusal;
+  Permit first = *Ask(controller, 1, 500, &refusal);
+  ASSERT_FALSE(Ask(controller, 1, 500, &refusal).ok());
+  ASSERT_EQ(refusal, Refusal::kShare);
+  first.MarkAnswered();
+  const Permit second = *Ask(controller, 1, 500, &refusal);
+  EXPECT_EQ(controller.inflight_bytes(), 1000);
+  // The memory is there once.
+  EXPECT_FALSE(Ask(controller, 2, 1, &refusal).ok());
+  EXPECT_EQ(refusal, Refusal::kBytes);
+}
+
+// A client that does not read its answers has one of them for nothing.
+TEST(FairAdmission, OfAnsweredRequestsAllButOneCountInTheShare) {
+  AdmissionController controller(
+      {.max_inflight_bytes = kPlenty, .max_inflight_requests = 400});
+  Client usual(controller, 1, 1);
+  usual.AskUntilRefused();
+  std::vector<Permit> unread;
+  Refusal refusal;
+  const int64_t share = usual.requests();
+  while (usual.requests() > 0) usual.GiveBackOne();
+  for (;;) {
+    absl::StatusOr<Permit> permit = Ask(controller, 2, 1, &refusal);
+    if (!permit.ok()) break;
+    unread.push_back(*std::move(permit));
+    unread.back().MarkAnswered();
+  }
+  EXPECT_EQ(refusal, Refusal::kShare);
+  EXPECT_EQ(static_cast<int64_t>(unread.size()), share + 1);
+}
+
 // The rule in its plainest form, with counts that cannot be wrong.
 class Model {
  public:
   struct Taken {
     Permit permit;
     uint64_t flow;
+    bool answered = false;
   };
   static constexpr int64_t kBytes = 10000;
   static constexpr int64_t kRequests = 60;
@@ -235,14 +293,17 @@ class Model {
   bool Allows(uint64_t flow, int64_t bytes) {
     const Holding own = Of(flow);
     const Holding all = Sum();
-    return Within(1, own.requests, all.requests, kRequests, own.requests > 0) &&
-           Within(bytes, own.bytes, all.bytes, kBytes, own.requests > 0);
+    const int64_t returning = own.answered > 0 ? 1 : 0;
+    const int64_t open = own.requests - returning;
+    return all.requests < kRequests &&
+           Within(1, open, all.requests - returning, kRequests, open > 0) &&
+           Within(bytes, own.bytes, all.bytes, kBytes, open > 0);
   }
   bool AllowsResize(const Taken& one, int64_t bytes) {
     const int64_t more = bytes - one.permit.bytes();
     const Holding own = Of(one.flow);
-    return more <= 0 ||
-           Within(more, own.bytes, Sum().bytes, kBytes, own.requests > 1);
+    const int64_t open = own.requests - (own.answered > 0 ? 1 : 0);
+    return more <= 0 || Within(more, own.bytes, Sum().bytes, kBytes, open > 1);
   }
   Holding Of(uint64_t flow) const {
     return Count([flow](const Taken& one) { return one.flow == flow; });
@@ -268,6 +329,7 @@ class Model {
       if (!counts(one)) continue;
       sum.bytes += one.permit.bytes();
       ++sum.requests;
+      sum.answered += one.answered ? 1 : 0;
     }
     return sum;
   }
@@ -288,6 +350,7 @@ TEST(FairAdmission, FollowsTheRuleInAnyOrderAndEverythingComesBack) {
       for (const uint64_t flow : flows) {
         ASSERT_EQ(controller.held_by(flow).bytes, model.Of(flow).bytes);
         ASSERT_EQ(controller.held_by(flow).requests, model.Of(flow).requests);
+        ASSERT_EQ(controller.held_by(flow).answered, model.Of(flow).answered);
       }
     };
     // Some sequences have many small requests, some a few large ones.
@@ -309,7 +372,10 @@ TEST(FairAdmission, FollowsTheRuleInAnyOrderAndEverythingComesBack) {
         if (allowed) model.taken.push_back({*std::move(permit), flow});
       } else {
         Model::Taken& one = model.taken[random() % model.taken.size()];
-        if (what < 8) {
+        if (what == 6) {
+          one.permit.MarkAnswered();
+          one.answered = true;
+        } else if (what < 9 && !one.answered) {
           const int64_t bytes = any_bytes();
           const bool allowed = model.AllowsResize(one, bytes);
           Refusal refusal;

@@ -16,7 +16,7 @@ TEST(Holdings, OfAFlowAreItsRequestsAndTheirBytes) {
   holdings.AddRequest(8, 1000);
   EXPECT_EQ(holdings.Of(7).bytes, 123);
   EXPECT_EQ(holdings.Of(7).requests, 2);
-  holdings.RemoveRequest(7, 103);
+  holdings.RemoveRequest(7, 103, /*answered=*/false);
   EXPECT_EQ(holdings.Of(7).bytes, 20);
   EXPECT_EQ(holdings.Of(7).requests, 1);
   EXPECT_EQ(holdings.Of(9).bytes, 0);
@@ -38,8 +38,8 @@ TEST(Holdings, OfAFlowThatSharesOneCellWithAnotherAreNotTheOthers) {
   EXPECT_EQ(holdings.Of(kFlow).bytes, 30);
   EXPECT_EQ(holdings.Of(kSameLow).bytes, 1000);
   EXPECT_EQ(holdings.Of(kSameHigh).bytes, 30);
-  holdings.RemoveRequest(kSameLow, 1000);
-  holdings.RemoveRequest(kSameHigh, 30);
+  holdings.RemoveRequest(kSameLow, 1000, /*answered=*/false);
+  holdings.RemoveRequest(kSameHigh, 30, /*answered=*/false);
   EXPECT_EQ(holdings.Of(kFlow).requests, 0);
 }
 
@@ -54,7 +54,11 @@ TEST(Holdings, AreExactAfterManyThreads) {
         holdings.AddRequest(flow, i);
         ASSERT_GE(holdings.Of(flow).requests, 1);
         holdings.AddBytes(flow, 5);
-        holdings.RemoveRequest(flow, i + 5);
+        const bool answered = i % 3 == 0;
+        if (answered) holdings.MarkAnswered(flow);
+        const Holding seen = holdings.Of(flow);
+        ASSERT_LE(seen.answered, seen.requests);
+        holdings.RemoveRequest(flow, i + 5, answered);
       }
     });
   }
@@ -63,6 +67,25 @@ TEST(Holdings, AreExactAfterManyThreads) {
   EXPECT_EQ(holdings.Of(0).requests, 0);
   EXPECT_EQ(holdings.Of(1).bytes, 50);
   EXPECT_EQ(holdings.Of(1).requests, 1);
+  EXPECT_EQ(holdings.Of(0).answered, 0);
+  EXPECT_EQ(holdings.Of(1).answered, 0);
+}
+
+TEST(Holdings, OfAFlowCountWhichOfItsRequestsAreAnswered) {
+  Holdings holdings;
+  for (int i = 0; i < 3; ++i) holdings.AddRequest(7, 10);
+  holdings.MarkAnswered(7);
+  holdings.MarkAnswered(7);
+  EXPECT_EQ(holdings.Of(7).requests, 3);
+  EXPECT_EQ(holdings.Of(7).answered, 2);
+  EXPECT_EQ(holdings.Of(7).bytes, 30);
+  holdings.RemoveRequest(7, 10, /*answered=*/true);
+  EXPECT_EQ(holdings.Of(7).requests, 2);
+  EXPECT_EQ(holdings.Of(7).answered, 1);
+  EXPECT_EQ(holdings.Of(8).answered, 0);
+  holdings.RemoveRequest(7, 10, /*answered=*/false);
+  EXPECT_EQ(holdings.Of(7).requests, 1);
+  EXPECT_EQ(holdings.Of(7).answered, 1);
 }
 
 }  // namespace

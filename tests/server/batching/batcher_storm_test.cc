@@ -34,6 +34,7 @@ class BatcherStormTest : public ::testing::TestWithParam<BatcherOptions> {
     tasks.emplace_back(elements, deadline);
     if (random() % 3 == 0) tasks.back().NeedCounts();
     tasks.back().flow = random() % 5;
+    if (random() % 4 == 0) tasks.back().segment.device = 0;
   }
 
   // An RPC thread: enqueues in bursts, runs inline, and takes some tasks back.
@@ -106,8 +107,7 @@ INSTANTIATE_TEST_SUITE_P(
                                      .max_inline_elements = 4 * kBlock},
                       BatcherOptions{.max_batch_requests = 3,
                                      .max_batch_elements = 8 * kBlock,
-                                     .executors = 2,
-                                     .split_tasks = false},
+                                     .executors = 2},
                       BatcherOptions{.max_batch_requests = 8,
                                      .max_batch_elements = 16 * kBlock,
                                      .max_queue_delay = absl::Microseconds(100),

@@ -281,5 +281,29 @@ TEST_F(BatcherTest, TheWaitIsNothingWhileAnExecutorIsIdleAndGrowsWithTheQueue) {
   runner_.Run(*std::move(batch));
 }
 
+TEST_F(BatcherTest, WithFewerExecutorsTheWaitIsLongerAndTheyAreFewerToBeIdle) {
+  BatcherOptions options = kOptions;
+  options.executors = 4;
+  Build(options);
+  batcher_->Enqueue(&NewTask(8 * kBlock));
+  {
+    std::optional<Batch> batch = batcher_->Take();
+    clock_.Advance(absl::Seconds(1));
+    runner_.Run(*std::move(batch));
+  }
+  batcher_->Enqueue(&NewTask(8 * kBlock));
+  std::optional<Batch> out = batcher_->Take();
+  batcher_->Enqueue(&NewTask(8 * kBlock));
+  const absl::Duration of_four = batcher_->ExpectedWait(0);
+  EXPECT_GT(of_four, absl::ZeroDuration());
+  batcher_->LoseExecutors(3);
+  EXPECT_EQ(batcher_->executors(), 1);
+  EXPECT_NEAR(absl::FDivDuration(batcher_->ExpectedWait(0), of_four), 4, 0.01);
+  batcher_->LoseExecutors(3);
+  EXPECT_EQ(batcher_->executors(), 1);
+  runner_.Run(*std::move(out));
+  runner_.Run(*batcher_->Take());
+}
+
 }  // namespace
 }  // namespace lossd::batching

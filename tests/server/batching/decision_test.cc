@@ -144,12 +144,6 @@ TEST(ElementLimit, TheBatchsBoundWinsOverThePortions) {
   EXPECT_EQ(ElementLimit(1000, options), 50);
 }
 
-TEST(ElementLimit, WholeTasksAreNotShared) {
-  const BatcherOptions options = {
-      .max_batch_elements = 1000, .executors = 4, .split_tasks = false};
-  EXPECT_EQ(ElementLimit(40, options), 1000);
-}
-
 TEST(BatchesWaiting, CountsByElementsAndByRequests) {
   const BatcherOptions options = {.max_batch_requests = 10,
                                   .max_batch_elements = 1000,
@@ -165,6 +159,7 @@ TEST(BatchesWaiting, CountsByElementsAndByRequests) {
 struct Waiting {
   uint64_t elements;
   uint64_t next_block = 0;
+  bool whole = false;
 };
 
 struct ContentsCase {
@@ -185,8 +180,8 @@ std::vector<uint64_t> Contents(const std::vector<Waiting>& queue,
   Filling batch;
   std::vector<uint64_t> taken;
   for (const Waiting& task : queue) {
-    const uint64_t blocks =
-        BlocksToTake(batch, limit, task.elements, task.next_block, options);
+    const uint64_t blocks = BlocksToTake(
+        batch, limit, {task.elements, task.next_block, task.whole}, options);
     if (blocks == 0) break;
     taken.push_back(blocks);
     ++batch.requests;
@@ -203,9 +198,6 @@ constexpr BatcherOptions kTwo = {.max_batch_requests = 4,
                                  .max_batch_elements = 8 * kBlock,
                                  .executors = 2,
                                  .min_portion_elements = 2 * kBlock};
-constexpr BatcherOptions kWhole = {.max_batch_requests = 4,
-                                   .max_batch_elements = 8 * kBlock,
-                                   .split_tasks = false};
 constexpr BatcherOptions kTiny = {.max_batch_elements = 1};
 
 const ContentsCase kContentsCases[] = {
@@ -236,15 +228,22 @@ const ContentsCase kContentsCases[] = {
      {{8 * kBlock, 4}},
      {2}},
     {"what is small is not shared", kTwo, {{2 * kBlock}}, {2}},
-    {"whole tasks fill a batch", kWhole, {{4 * kBlock}, {4 * kBlock}}, {4, 4}},
+    {"whole tasks fill a batch",
+     kSplit,
+     {{4 * kBlock, 0, true}, {4 * kBlock, 0, true}},
+     {4, 4}},
     {"a whole task that does not fit waits",
-     kWhole,
-     {{4 * kBlock}, {5 * kBlock}, {1}},
+     kSplit,
+     {{4 * kBlock}, {5 * kBlock, 0, true}, {1}},
      {4}},
     {"a whole task over the limit goes alone",
-     kWhole,
-     {{100 * kBlock}, {1}},
+     kTwo,
+     {{100 * kBlock, 0, true}, {1}},
      {100}},
+    {"after a whole task one that may be cut is",
+     kSplit,
+     {{4 * kBlock, 0, true}, {6 * kBlock}},
+     {4, 4}},
     {"a limit below a block still lets one block through",
      kTiny,
      {{3 * kBlock}, {1}},

@@ -1,124 +1,9 @@
-// The executor against fake devices: whatever they do, every task is answered
-// once, with the bits of the CPU.
-#include "server/execution/cuda/cuda_executor.h"
-
-#include <algorithm>
-#include <atomic>
-#include <bit>
-#include <deque>
-#include <map>
-#include <memory>
-#include <string>
-#include <string_view>
-#include <utility>
-#include <vector>
-
-#include "absl/status/status.h"
-#include "gtest/gtest.h"
-#include "kernels/cpu/cpu_kernel.h"
-#include "server/batching/batcher.h"
-#include "server/execution/cpu_executor.h"
-#include "tests/server/execution/cuda/fake_device.h"
-#include "tests/server/execution/data_task.h"
-#include "tests/server/fake_clock.h"
-#include "tests/server/observability/exposition.h"
+// The executor over fake devices: what goes to them, in which order, and that
+// every task is answered with the bits of the CPU.
+#include "tests/server/execution/cuda/cuda_executor_test.h"
 
 namespace lossd::execution::cuda {
 namespace {
-
-using batching::Batcher;
-using batching::BatcherOptions;
-
-absl::Status Passing() { return absl::InternalError("asked for"); }
-absl::Status Sticky() { return absl::UnavailableError("asked for"); }
-
-class CudaExecutorTest : public ::testing::Test {
- protected:
-  // `requests`: of a batch, at most.
-  void Build(int devices, int slots, int requests) {
-    const BatcherOptions options = {.max_batch_requests = requests,
-                                    .executors = devices * slots,
-                                    .split_tasks = false};
-    batcher_ = std::make_unique<Batcher>(options, &clock_);
-    std::vector<std::unique_ptr<Device>> owned;
-    devices_.clear();
-    for (int k = 0; k < devices; ++k) {
-      auto device =
-          std::make_unique<FakeDevice>(&traces_, "cuda/" + std::to_string(k));
-      devices_.push_back(device.get());
-      owned.push_back(std::move(device));
-    }
-    auto pool = *SlotPool::Create(
-        std::move(owned),
-        {.slots_per_device = slots, .max_pinned_bytes = max_pinned_bytes_});
-    pool_ = pool.get();
-    executor_ = std::make_unique<CudaExecutor>(
-        std::move(pool), cpu_, &metrics_, &clock_, [this] { ++none_left_; });
-  }
-  DataTask& Enqueue(uint64_t elements) {
-    const auto seed = static_cast<unsigned>(tasks_.size());
-    DataTask& task = tasks_.emplace_back(elements, seed);
-    if (seed % 2 == 1) {  // normalised by what takes part
-      task.segment.options.normalizer = kernels::Normalizer::kValid;
-      task.segment.options.ignore_target = 1.0;
-    }
-    batcher_->Enqueue(&task);
-    return task;
-  }
-  // On this thread, batch by batch.
-  void RunAll() {
-    while (batcher_->queued_requests() > 0) executor_->Run(*batcher_->Take());
-  }
-  void CloseAndJoin() {
-    batcher_->Close();
-    executor_->Join();
-  }
-  // Answered, with the loss and the gradient that the CPU gives alone.
-  void ExpectRight(DataTask& task) {
-    ASSERT_TRUE(task.finished.HasBeenNotified());
-    ASSERT_TRUE(task.was_computed);
-    const std::vector<uint32_t> gradient = task.gradient_bits();
-    const kernels::cpu::InstructionSet& kernel =
-        kernels::cpu::BestInstructionSet();
-    const kernels::Segment& segment = task.segment;
-    std::vector<kernels::BlockPartial> partials(kernels::BlockCount(segment));
-    kernel.count_blocks(segment, 0, partials);
-    const double normalizer =
-        kernels::NormalizerOf(segment, kernels::Combine(partials));
-    kernel.compute_blocks(segment, kernels::GradientScale(segment, normalizer),
-                          0, partials);
-    EXPECT_EQ(gradient, task.gradient_bits());
-    EXPECT_EQ(task.answer.normalizer, normalizer);
-    EXPECT_EQ(std::bit_cast<uint64_t>(task.answer.totals.loss_sum),
-              std::bit_cast<uint64_t>(kernels::Combine(partials).loss_sum));
-  }
-  void ExpectAllRight() {
-    for (DataTask& task : tasks_) ExpectRight(task);
-  }
-  double DeviceErrors() {
-    const auto scraped = observability::Scrape(metrics_).samples;
-    const auto sample =
-        scraped.find("lossd_device_errors_total{device=\"cuda/0\"}");
-    return sample == scraped.end() ? 0 : sample->second;
-  }
-  void TearDown() override {
-    batcher_->Close();
-    executor_.reset();
-    EXPECT_EQ(traces_.misuses, 0);
-  }
-
-  FakeClock clock_;
-  observability::Metrics metrics_{"test", "cuda"};
-  CpuExecutor cpu_{{}, &metrics_, &clock_};
-  DeviceTraces traces_;
-  std::vector<FakeDevice*> devices_;  // the executor's
-  std::deque<DataTask> tasks_;
-  std::unique_ptr<Batcher> batcher_;
-  uint64_t max_pinned_bytes_ = uint64_t{1} << 30;
-  SlotPool* pool_ = nullptr;  // the executor's
-  std::unique_ptr<CudaExecutor> executor_;
-  std::atomic<int> none_left_ = 0;
-};
 
 TEST_F(CudaExecutorTest, IsNamedAfterItsFirstDevice) {
   Build(2, 3, 1);
@@ -138,6 +23,25 @@ TEST_F(CudaExecutorTest, ComputesABatchInOneLaunchWithTheBitsOfTheCpu) {
   EXPECT_EQ(DeviceErrors(), 0);
 }
 
+// The second one is counted in portions first.
+TEST_F(CudaExecutorTest, AHugeRequestIsDividedSoThatItsCopiesOverlap) {
+  for (const int huge : {0, 1}) {
+    tasks_.clear();
+    Build(1, 3, 8);
+    if (huge == 1) Enqueue(1);
+    Enqueue(300000);
+    RunAll();
+    ExpectAllRight();
+    const std::vector<DeviceWork> work = devices_[0]->work();
+    const auto copies =
+        std::ranges::count(work, DeviceWork::Kind::kCopyIn, &DeviceWork::kind);
+    EXPECT_GE(copies, 3);
+    for (const DeviceWork& one : work) EXPECT_LE(one.bytes, 900000u);
+    EXPECT_EQ(tasks_.back().answer.backend, "cuda/0");
+    batcher_->Close();
+  }
+}
+
 TEST_F(CudaExecutorTest, ATaskWithoutAGradientGetsItsLossAlone) {
   Build(1, 1, 1);
   DataTask& task = tasks_.emplace_back(5000, 1);
@@ -148,65 +52,6 @@ TEST_F(CudaExecutorTest, ATaskWithoutAGradientGetsItsLossAlone) {
   const std::vector<uint32_t> untouched(5000, 0);
   EXPECT_EQ(task.gradient_bits(), untouched);
   EXPECT_GT(task.answer.totals.loss_sum, 0);
-}
-
-// Three batches while call after call fails: which calls there are is not
-// listed here, so a new one is tried too.
-TEST_F(CudaExecutorTest, AnyCallThatFailsOnceCostsNoTask) {
-  for (int nth = 0; nth < 1000; ++nth) {
-    SCOPED_TRACE(nth);
-    tasks_.clear();
-    Build(1, 1, 2);
-    const double errors = DeviceErrors();
-    devices_[0]->FailCall(nth, Passing());
-    for (uint64_t elements : {3000, 50, 70000, 2048, 1, 4097}) {
-      Enqueue(elements);
-    }
-    traces_.failures = 0;
-    RunAll();
-    ExpectAllRight();
-    const bool failed = traces_.failures > 0;
-    EXPECT_EQ(DeviceErrors(), errors + (failed ? 1 : 0));
-    // One batch of two went to the CPU, the others stayed.
-    int on_cpu = 0;
-    for (DataTask& task : tasks_) on_cpu += task.answer.backend != "cuda/0";
-    EXPECT_EQ(on_cpu, failed ? 2 : 0);
-    EXPECT_EQ(traces_.misuses, 0);
-    batcher_->Close();
-    executor_.reset();
-    if (!failed) return;  // the failure lies beyond the last call
-  }
-  FAIL() << "the calls do not end";
-}
-
-TEST_F(CudaExecutorTest, ALostDeviceIsRetiredAfterOneError) {
-  for (int nth = 0; nth < 1000; ++nth) {
-    SCOPED_TRACE(nth);
-    tasks_.clear();
-    Build(1, 1, 2);
-    const double errors = DeviceErrors();
-    devices_[0]->FailCall(nth, Sticky());
-    for (uint64_t elements : {3000, 50, 70000, 2048, 1, 4097}) {
-      Enqueue(elements);
-    }
-    traces_.failures = 0;
-    RunAll();
-    ExpectAllRight();
-    const bool failed = traces_.failures > 0;
-    EXPECT_EQ(DeviceErrors(), errors + (failed ? 1 : 0));
-    // From the first batch that failed on, all were the CPU's.
-    bool retired = false;
-    for (DataTask& task : tasks_) {
-      const bool on_cpu = task.answer.backend != "cuda/0";
-      EXPECT_TRUE(on_cpu || !retired);
-      retired = retired || on_cpu;
-    }
-    EXPECT_EQ(retired, failed);
-    batcher_->Close();
-    executor_.reset();
-    if (!failed) return;
-  }
-  FAIL() << "the calls do not end";
 }
 
 TEST_F(CudaExecutorTest, SlotsOverlap) {
@@ -297,102 +142,6 @@ TEST_F(CudaExecutorTest, ClosingStillAnswersWhatIsQueuedAndWhatIsOut) {
   devices_[0]->Release();
   executor_->Join();
   ExpectAllRight();
-}
-
-TEST_F(CudaExecutorTest, ALostDeviceLeavesTheWorkToTheOthers) {
-  Build(2, 2, 2);
-  devices_[0]->FailCall(3, Sticky());
-  executor_->Start(*batcher_);
-  for (int k = 0; k < 200; ++k) Enqueue(1 + 31 * static_cast<uint64_t>(k));
-  CloseAndJoin();
-  ExpectAllRight();
-  // Each of the two slots may have been in use when the device was lost.
-  EXPECT_LE(DeviceErrors(), 2);
-  for (DataTask& task : tasks_)
-    EXPECT_EQ(task.answer.backend.substr(0, 5), "cuda/");
-}
-
-TEST_F(CudaExecutorTest, OnTheCallersThreadALostDeviceIsNotChosen) {
-  Build(2, 1, 1);
-  devices_[0]->FailCall(0, Sticky());
-  devices_[1]->FailCall(1 << 30, Passing());
-  for (int k = 0; k < 6; ++k) Enqueue(500);
-  RunAll();
-  ExpectAllRight();
-  EXPECT_EQ(tasks_.back().answer.backend, "cuda/1");
-}
-
-TEST_F(CudaExecutorTest, ABatchForWhichMemoryIsShortIsComputedInParts) {
-  Build(1, 1, 8);
-  devices_[0]->LimitMemory(200'000);  // two of the tasks at once
-  for (int k = 0; k < 7; ++k) Enqueue(5000);
-  RunAll();
-  ExpectAllRight();
-  // Of seven four are too many, two are not.
-  EXPECT_EQ(DeviceErrors(), 2);
-  EXPECT_EQ(devices_[0]->calls(DeviceCall::kLaunch), 4);
-  for (DataTask& task : tasks_) EXPECT_EQ(task.answer.backend, "cuda/0");
-  EXPECT_EQ(pool_->devices_left(), 1);
-}
-
-TEST_F(CudaExecutorTest, WhatDoesNotFitAloneIsComputedByTheCpuAlone) {
-  Build(1, 1, 8);
-  devices_[0]->LimitMemory(200'000);
-  Enqueue(5000);
-  DataTask& huge = Enqueue(50'000);
-  Enqueue(5000);
-  RunAll();
-  ExpectAllRight();
-  for (DataTask& task : tasks_) {
-    EXPECT_EQ(task.answer.backend == "cuda/0", &task != &huge);
-  }
-  EXPECT_EQ(pool_->devices_left(), 1);
-}
-
-TEST_F(CudaExecutorTest, TheLimitOfPinnedMemoryIsNoErrorOfTheDevice) {
-  max_pinned_bytes_ = 200'000;
-  Build(1, 1, 8);
-  for (const uint64_t elements : {5000, 5000, 50'000, 5000}) Enqueue(elements);
-  RunAll();
-  ExpectAllRight();
-  EXPECT_EQ(DeviceErrors(), 0);
-  EXPECT_EQ(tasks_[0].answer.backend, "cuda/0");
-  EXPECT_NE(tasks_[2].answer.backend, "cuda/0");
-  EXPECT_EQ(tasks_[3].answer.backend, "cuda/0");
-}
-
-TEST_F(CudaExecutorTest, AnotherDeviceDoesTheWorkOfOneThatIsLost) {
-  Build(2, 1, 4);
-  devices_[0]->FailCall(DeviceCall::kWait, 0, Sticky());
-  for (int k = 0; k < 8; ++k) Enqueue(500);
-  RunAll();
-  ExpectAllRight();
-  EXPECT_EQ(DeviceErrors(), 1);
-  for (DataTask& task : tasks_) EXPECT_EQ(task.answer.backend, "cuda/1");
-  EXPECT_EQ(none_left_, 0);
-}
-
-TEST_F(CudaExecutorTest, TellsOnceThatNoDeviceIsLeft) {
-  Build(2, 1, 4);
-  for (FakeDevice* device : devices_) {
-    device->FailCall(DeviceCall::kLaunch, 0, Sticky());
-  }
-  for (int k = 0; k < 8; ++k) Enqueue(500);
-  RunAll();
-  ExpectAllRight();
-  EXPECT_EQ(none_left_, 1);
-  EXPECT_EQ(pool_->devices_left(), 0);
-  for (DataTask& task : tasks_)
-    EXPECT_NE(task.answer.backend.substr(0, 5), "cuda/");
-}
-
-TEST_F(CudaExecutorTest, GivesEverythingBackToTheDevice) {
-  Build(1, 3, 2);
-  executor_->Start(*batcher_);
-  for (int k = 0; k < 50; ++k) Enqueue(1000);
-  CloseAndJoin();
-  executor_.reset();
-  EXPECT_EQ(traces_.live, 0);
 }
 
 }  // namespace

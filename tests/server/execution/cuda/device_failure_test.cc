@@ -96,7 +96,7 @@ class Life {
   std::vector<Answer> Ask(const std::vector<uint64_t>& sizes) {
     const batching::BatcherOptions options = {.max_batch_requests = 3,
                                               .executors = kDevices * kSlots,
-                                              .split_tasks = false};
+                                              .min_portion_elements = 4096};
     Batcher batcher(options, &clock_);
     for (const uint64_t size : sizes) {
       const auto seed = static_cast<unsigned>(tasks_.size());
@@ -210,10 +210,11 @@ TEST_P(EveryCall, MayFailAndNothingIsLost) {
 
 std::string NameOf(const testing::TestParamInfo<DeviceCall>& info) {
   static constexpr const char* kNames[] = {
-      "AllocatePinned", "FreePinned",    "AllocateDevice", "FreeDevice",
-      "CreateStream",   "DestroyStream", "CreateEvent",    "DestroyEvent",
-      "CopyToDevice",   "CopyToHost",    "Launch",         "Record",
-      "Wait",           "Drain",         "OfAnyKind"};
+      "AllocatePinned", "FreePinned",   "AllocateDevice", "FreeDevice",
+      "OpenIpc",        "CloseIpc",     "CreateStream",   "DestroyStream",
+      "CreateEvent",    "DestroyEvent", "CopyToDevice",   "CopyToHost",
+      "Launch",         "Record",       "Wait",           "Drain",
+      "OfAnyKind"};
   return kNames[static_cast<size_t>(info.param)];
 }
 

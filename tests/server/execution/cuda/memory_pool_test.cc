@@ -33,7 +33,7 @@ class MemoryPoolTest : public ::testing::Test {
         [this](PinnedMemory memory) {
           if (failing_frees_ > 0) {
             --failing_frees_;
-            return absl::InternalError("asked for");
+            return why_frees_fail_;
           }
           freed_.push_back(memory.size);
           available_ += memory.size;
@@ -44,6 +44,7 @@ class MemoryPoolTest : public ::testing::Test {
   size_t next_ = 4096;
   size_t available_ = size_t{1} << 40;
   int failing_frees_ = 0;
+  absl::Status why_frees_fail_ = absl::InternalError("asked for");
   std::vector<size_t> allocated_;
   std::vector<size_t> freed_;
 };
@@ -191,6 +192,15 @@ TEST_F(MemoryPoolTest, WhatCannotBeFreedIsKeptAndFreedInTheEnd) {
     failing_frees_ = 1;  // and once more, at the end
   }
   EXPECT_EQ(freed_, std::vector<size_t>{64 * kKi});
+}
+
+TEST_F(MemoryPoolTest, WhatALostDeviceDidNotFreeIsNeverLentAgain) {
+  Pool pool = Make(1024 * kKi);
+  { const auto kept = pool.Acquire(64 * kKi); }
+  failing_frees_ = 1;
+  why_frees_fail_ = absl::UnavailableError("asked for");
+  EXPECT_TRUE(IsSticky(pool.Acquire(1024 * kKi).status()));
+  EXPECT_TRUE(IsSticky(pool.Acquire(64 * kKi).status()));
 }
 
 }  // namespace

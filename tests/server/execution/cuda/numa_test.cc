@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "gtest/gtest.h"
+#include "tests/temporary_path.h"
 
 namespace lossd::execution::cuda {
 namespace {
@@ -16,17 +17,14 @@ namespace {
 // A /sys with one PCI device.
 class FakeSysfs : public ::testing::Test {
  protected:
-  FakeSysfs() : root_(testing::TempDir() + "/lossd_sysfs") {
-    std::filesystem::remove_all(root_);
-    std::filesystem::create_directories(Folder());
-  }
-  ~FakeSysfs() override { std::filesystem::remove_all(root_); }
+  FakeSysfs() { std::filesystem::create_directories(Folder()); }
   void Write(const std::string& text) {
     std::ofstream(Folder() + "/numa_node") << text;
   }
   std::string Folder() const { return root_ + "/bus/pci/devices/0000:3b:00.0"; }
 
-  const std::string root_;
+  const TemporaryPath path_{"sysfs"};
+  const std::string& root_ = path_.string();
 };
 
 TEST_F(FakeSysfs, TellsTheNodeOfADeviceHoweverItsBusIdIsWritten) {

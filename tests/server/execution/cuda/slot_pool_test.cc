@@ -125,8 +125,8 @@ TEST_F(SlotPoolTest, ARetiredDeviceIsNotLentAgain) {
   {
     const SlotLease lease = pool_->Acquire();
     EXPECT_EQ(lease.device(), "cuda/0");
-    EXPECT_TRUE(pool_->Retire(lease));
-    EXPECT_FALSE(pool_->Retire(lease));
+    EXPECT_EQ(pool_->Retire(lease), 1);
+    EXPECT_EQ(pool_->Retire(lease), std::nullopt);
     EXPECT_TRUE(lease.held());  // those out stay good
   }
   EXPECT_EQ(pool_->devices_left(), 1);
@@ -143,7 +143,7 @@ TEST_F(SlotPoolTest, LosingTheLastDeviceEndsTheWaitingAndTheLending) {
   const SlotLease lease = pool_->Acquire();
   bool held = true;
   std::thread waiting([&] { held = pool_->Acquire().held(); });
-  EXPECT_TRUE(pool_->Retire(lease));
+  EXPECT_EQ(pool_->Retire(lease), 0);
   waiting.join();
   EXPECT_FALSE(held);
   EXPECT_FALSE(pool_->TryAcquire().held());
@@ -173,6 +173,43 @@ TEST_F(SlotPoolTest, ADeviceThatFailsMayBeLeftOutWhereItIsNotAskedFor) {
               (std::vector<std::string_view>{"cuda/0", "cuda/2"}));
     EXPECT_EQ((*made)->free_slots(), 4);
   }
+}
+
+TEST_F(SlotPoolTest, LendsOfTheDevicesThatAreNamed) {
+  Build(2, 3);
+  const std::vector<int> two = {0, 2};
+  const SlotLease a = pool_->Acquire(two);
+  const SlotLease b = pool_->Acquire(two);
+  EXPECT_EQ(a.number() + b.number(), 2);  // the least used, in turn
+  const std::vector<int> one = {2};
+  std::optional<SlotLease> c = pool_->Acquire(one);
+  EXPECT_EQ(c->device(), "cuda/2");
+  // All of that device's are lent: it waits, whatever others have.
+  std::atomic<bool> given_back = false;
+  bool seen_given_back = false;
+  std::thread waiting([&] {
+    const SlotLease mine = pool_->Acquire(one);
+    seen_given_back = given_back && mine.number() == 2;
+  });
+  EXPECT_NE(pool_->Acquire().number(), 2);
+  given_back = true;
+  c.reset();
+  waiting.join();
+  EXPECT_TRUE(seen_given_back);
+}
+
+TEST_F(SlotPoolTest, LendsNothingOnceTheDevicesThatAreNamedAreRetired) {
+  Build(1, 2);
+  const std::vector<int> named = {1};
+  {
+    const SlotLease lease = pool_->Acquire(named);
+    EXPECT_FALSE(pool_->retired(1));
+    EXPECT_TRUE(pool_->Retire(lease));
+  }
+  EXPECT_TRUE(pool_->retired(1));
+  EXPECT_FALSE(pool_->retired(0));
+  EXPECT_FALSE(pool_->Acquire(named).held());
+  EXPECT_TRUE(pool_->Acquire().held());
 }
 
 }  // namespace

@@ -1,0 +1,272 @@
+// Tensors that are larger than tests of a host have them: more bytes, and more
+// elements, than 32 bits count; and tensors in parts.
+#include <algorithm>
+#include <bit>
+#include <cstdio>
+#include <cstring>
+#include <random>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "tests/kernels/cuda/gpu_fixture.h"
+
+namespace lossd::kernels::cuda {
+namespace {
+
+// As bytes: the same sums, counts and indices.
+bool SamePartial(const BlockPartial& a, const BlockPartial& b) {
+  return std::bit_cast<uint64_t>(a.loss_sum) ==
+             std::bit_cast<uint64_t>(b.loss_sum) &&
+         std::bit_cast<uint64_t>(a.weight_sum) ==
+             std::bit_cast<uint64_t>(b.weight_sum) &&
+         a.valid_count == b.valid_count && a.nan_count == b.nan_count &&
+         a.nonzero_weight_count == b.nonzero_weight_count &&
+         a.first_nan == b.first_nan && a.first_bad_target == b.first_bad_target;
+}
+
+// Bytes of `count` elements of a type that look random: floats of any size but
+// no NaNs, or bits.
+std::vector<std::byte> RandomBytes(ElementType type, uint64_t count) {
+  std::mt19937 random(7);
+  std::vector<std::byte> bytes(ByteSize(type, count));
+  if (type == ElementType::kBit) {
+    for (std::byte& b : bytes) b = static_cast<std::byte>(random());
+    return bytes;
+  }
+  std::normal_distribution<float> normal(0, 8);
+  for (uint64_t i = 0; i < count; ++i) {
+    const float value = normal(random);
+    const uint32_t bits = std::bit_cast<uint32_t>(value);
+    if (type == ElementType::kFloat32) {
+      std::memcpy(bytes.data() + 4 * i, &bits, 4);
+    } else {
+      const auto upper = static_cast<uint16_t>(bits >> 16);
+      std::memcpy(bytes.data() + 2 * i, &upper, 2);
+    }
+  }
+  return bytes;
+}
+
+// float32 targets from 0 to 1.
+std::vector<std::byte> RandomTargets(ElementType type, uint64_t count) {
+  if (type == ElementType::kBit) return RandomBytes(type, count);
+  std::mt19937 random(8);
+  std::vector<float> targets(count);
+  for (float& t : targets) t = static_cast<float>(random() % 1001) * 1e-3f;
+  const auto bytes = std::as_bytes(std::span(targets));
+  return {bytes.begin(), bytes.end()};
+}
+
+struct Case {
+  ElementType type;
+  ElementType targets;
+  double smoothing;  // not 0: the general loop
+  uint64_t elements;
+};
+
+// A tensor that repeats itself every kPeriod elements: so do its sums.
+class Periodic {
+ public:
+  static constexpr uint64_t kPeriod = 8 * kBlockElements;
+
+  explicit Periodic(const Case& what)
+      : logits_(RandomBytes(what.type, kPeriod)),
+        targets_(RandomTargets(what.targets, kPeriod)),
+        large_logits_(kNowhere, ByteSize(what.type, what.elements)),
+        large_targets_(kNowhere, ByteSize(what.targets, what.elements)),
+        gradient_(ByteSize(what.type, kPeriod)) {
+    small_.options.reduction = Reduction::kSum;  // a gradient of scale 1
+    small_.options.label_smoothing = what.smoothing;
+    small_.logits.type = small_.gradient_type = what.type;
+    small_.targets.type = what.targets;
+    large_ = small_;
+    SetUp(small_, kPeriod, small_pieces_);
+    small_.gradient = gradient_.data();
+    SetUp(large_, what.elements, large_pieces_);
+    large_.gradient = gradient_.data();  // wanted; nobody writes there
+  }
+
+  const Segment& large() const { return large_; }
+  const std::vector<std::byte>& logits() const { return logits_; }
+  const std::vector<std::byte>& targets() const { return targets_; }
+
+  // Of the first `elements` elements of a period, on the CPU.
+  std::vector<BlockPartial> Partials(uint64_t elements) {
+    Segment part = small_;
+    part.element_count = part.shape.dims[0] = elements;
+    std::vector<BlockPartial> partials(BlockCount(part));
+    cpu::BestInstructionSet().compute_blocks(part, 1, 0, partials);
+    return partials;
+  }
+  // As the last Partials() left it.
+  const std::vector<std::byte>& gradient() const { return gradient_; }
+
+ private:
+  static constexpr const std::byte* kNowhere = nullptr;
+  static void SetUp(Segment& segment, uint64_t elements, Piece (&pieces)[2]) {
+    segment.shape = {1, {elements}};
+    segment.element_count = elements;
+    segment.logits.pieces = {&pieces[0], 1};
+    segment.targets.pieces = {&pieces[1], 1};
+  }
+
+  std::vector<std::byte> logits_, targets_;
+  Piece large_logits_, large_targets_;
+  Piece small_pieces_[2] = {logits_, targets_};
+  Piece large_pieces_[2] = {large_logits_, large_targets_};
+  std::vector<std::byte> gradient_;
+  Segment small_, large_;
+};
+
+// Repeats what is at `to` until `bytes` are full.
+void Repeat(const std::vector<std::byte>& period, std::byte* to,
+            uint64_t bytes) {
+  ASSERT_EQ(
+      cudaMemcpy(to, period.data(), period.size(), cudaMemcpyHostToDevice),
+      cudaSuccess);
+  for (uint64_t done = period.size(); done < bytes; done *= 2) {
+    ASSERT_EQ(cudaMemcpy(to + done, to, std::min(done, bytes - done),
+                         cudaMemcpyDeviceToDevice),
+              cudaSuccess);
+  }
+}
+
+template <class T>
+std::vector<T> Fetch(const std::byte* from, uint64_t count) {
+  std::vector<T> values(count);
+  EXPECT_EQ(cudaMemcpy(values.data(), from, count * sizeof(T),
+                       cudaMemcpyDeviceToHost),
+            cudaSuccess);
+  return values;
+}
+
+// Every block's sums, and the gradient at the ends and in the middle.
+void ExpectPeriodic(Periodic& periodic, const BatchLayout& layout,
+                    const std::byte* output, uint64_t elements) {
+  const uint64_t last = elements / Periodic::kPeriod * Periodic::kPeriod;
+  const auto partials =
+      Fetch<BlockPartial>(output, BlockCount(periodic.large()));
+  const std::vector<BlockPartial> expected =
+      periodic.Partials(Periodic::kPeriod);
+  const ElementType type = periodic.large().gradient_type;
+  const std::byte* gradient = output + layout.packed(0).gradient;
+  for (uint64_t block = 0; block < last / kBlockElements; ++block) {
+    ASSERT_TRUE(SamePartial(partials[block], expected[block % 8])) << block;
+  }
+  for (uint64_t at = 0; at < last;) {
+    ASSERT_EQ(Fetch<std::byte>(gradient + ByteSize(type, at),
+                               periodic.gradient().size()),
+              periodic.gradient())
+        << "from element " << at;
+    at += std::max<uint64_t>(Periodic::kPeriod,
+                             last / 64 / Periodic::kPeriod * Periodic::kPeriod);
+  }
+  const std::vector<BlockPartial> end = periodic.Partials(elements - last);
+  for (uint64_t k = 0; k < end.size(); ++k) {
+    ASSERT_TRUE(SamePartial(partials[last / kBlockElements + k], end[k])) << k;
+  }
+  const uint64_t bytes = ByteSize(type, elements - last);
+  const auto tail = Fetch<std::byte>(gradient + ByteSize(type, last), bytes);
+  ASSERT_TRUE(
+      std::equal(tail.begin(), tail.end(), periodic.gradient().begin()));
+}
+
+TEST_F(GpuKernels, CountBytesAndElementsBeyond32Bits) {
+  constexpr uint64_t kOdd = 3 * kBlockElements + 77;
+  const Case cases[] = {
+      {ElementType::kFloat32, ElementType::kFloat32, 0, (1u << 30) + kOdd},
+      {ElementType::kBFloat16, ElementType::kBit, 0,
+       (uint64_t{1} << 32) + kOdd},
+      {ElementType::kBFloat16, ElementType::kBit, 0.1,
+       (uint64_t{1} << 32) + kOdd}};
+  for (const Case& one : cases) {
+    Periodic periodic(one);
+    const BatchItem item = {&periodic.large(), 1};
+    const BatchLayout layout({&item, 1});
+    size_t free = 0;
+    size_t total = 0;
+    ASSERT_EQ(cudaMemGetInfo(&free, &total), cudaSuccess);
+    if (layout.input_bytes() + layout.output_bytes() + (1u << 28) > free) {
+      std::printf("not tried, the device has no room: %llu elements\n",
+                  static_cast<unsigned long long>(one.elements));
+      continue;
+    }
+    const DeviceBytes input = Allocate(layout.input_bytes());
+    const DeviceBytes output = Allocate(layout.output_bytes());
+    std::vector<std::byte> tables(layout.table_bytes());
+    const PackedBatch batch = layout.At(input.get(), output.get());
+    layout.StageTables(batch, tables.data());
+    ASSERT_EQ(cudaMemcpy(input.get(), tables.data(), tables.size(),
+                         cudaMemcpyHostToDevice),
+              cudaSuccess);
+    Repeat(periodic.logits(), input.get() + layout.packed(0).logits,
+           ByteSize(one.type, one.elements));
+    Repeat(periodic.targets(), input.get() + layout.packed(0).targets,
+           ByteSize(one.targets, one.elements));
+    ASSERT_EQ(LaunchBlocks(batch, nullptr), cudaSuccess);
+    ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
+    ASSERT_NO_FATAL_FAILURE(
+        ExpectPeriodic(periodic, layout, output.get(), one.elements));
+  }
+}
+
+// As a stream's windows are: parts that begin at multiples of a block.
+TEST_F(GpuKernels, PartsOfATensorHaveTheBitsOfTheWhole) {
+  constexpr uint64_t kElements = 40 * kBlockElements + 123;
+  std::mt19937 random(6);
+  for (const double smoothing : {0.0, 0.1}) {
+    for (const ElementType targets_type :
+         {ElementType::kFloat32, ElementType::kBit}) {
+      const auto logits = RandomBytes(ElementType::kBFloat16, kElements);
+      const auto targets = RandomTargets(targets_type, kElements);
+      const auto cut = [&](const std::vector<std::byte>& bytes,
+                           ElementType type, uint64_t first, uint64_t count) {
+        return Piece(bytes).subspan(ByteSize(type, first),
+                                    ByteSize(type, count));
+      };
+      std::vector<std::byte> gradients[2];
+      std::vector<double> sums[2];
+      for (const bool whole : {true, false}) {
+        std::vector<Segment> segments;
+        std::vector<Piece> pieces;
+        pieces.reserve(100);
+        gradients[whole].resize(2 * kElements);
+        for (uint64_t first = 0; first < kElements;) {
+          const uint64_t most = kElements - first;
+          const uint64_t count =
+              whole ? most
+                    : std::min(most, (1 + random() % 7) * kBlockElements);
+          Segment& part = segments.emplace_back();
+          part.shape = {1, {count}};
+          part.element_count = count;
+          part.options.reduction = Reduction::kSum;
+          part.options.label_smoothing = smoothing;
+          part.logits.type = part.gradient_type = ElementType::kBFloat16;
+          part.targets.type = targets_type;
+          pieces.push_back(cut(logits, ElementType::kBFloat16, first, count));
+          part.logits.pieces = {&pieces.back(), 1};
+          pieces.push_back(cut(targets, targets_type, first, count));
+          part.targets.pieces = {&pieces.back(), 1};
+          part.gradient = gradients[whole].data() + 2 * first;
+          first += count;
+        }
+        std::vector<BatchItem> items;
+        for (const Segment& part : segments) items.push_back({&part, 0.37});
+        const BatchLayout layout(items);
+        const std::vector<std::byte> output = ComputeOnDevice(layout);
+        for (size_t k = 0; k < items.size(); ++k) {
+          layout.CopyResults(k, output.data());
+          for (const BlockPartial& one : layout.Partials(k, output.data())) {
+            sums[whole].push_back(one.loss_sum);
+          }
+        }
+      }
+      EXPECT_EQ(gradients[0], gradients[1]) << Name(targets_type);
+      EXPECT_EQ(sums[0], sums[1]) << Name(targets_type);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace lossd::kernels::cuda

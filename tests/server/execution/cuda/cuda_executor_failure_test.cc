@@ -1,0 +1,183 @@
+// The executor while its devices fail: whatever they do, every task is answered
+// once, with the bits of the CPU.
+#include "tests/server/execution/cuda/cuda_executor_test.h"
+
+namespace lossd::execution::cuda {
+namespace {
+
+absl::Status Passing() { return absl::InternalError("asked for"); }
+absl::Status Sticky() { return absl::UnavailableError("asked for"); }
+
+// Three batches while call after call fails: which calls there are is not
+// listed here, so a new one is tried too.
+TEST_F(CudaExecutorTest, AnyCallThatFailsOnceCostsNoTask) {
+  for (int nth = 0; nth < 1000; ++nth) {
+    SCOPED_TRACE(nth);
+    tasks_.clear();
+    Build(1, 1, 2);
+    const double errors = DeviceErrors();
+    devices_[0]->FailCall(nth, Passing());
+    for (uint64_t elements : {3000, 50, 70000, 2048, 1, 4097}) {
+      Enqueue(elements);
+    }
+    traces_.failures = 0;
+    RunAll();
+    ExpectAllRight();
+    const bool failed = traces_.failures > 0;
+    EXPECT_EQ(DeviceErrors(), errors + (failed ? 1 : 0));
+    // One batch of two went to the CPU, the others stayed.
+    int on_cpu = 0;
+    for (DataTask& task : tasks_) on_cpu += task.answer.backend != "cuda/0";
+    EXPECT_EQ(on_cpu, failed ? 2 : 0);
+    EXPECT_EQ(traces_.misuses, 0);
+    batcher_->Close();
+    executor_.reset();
+    if (!failed) return;  // the failure lies beyond the last call
+  }
+  FAIL() << "the calls do not end";
+}
+
+TEST_F(CudaExecutorTest, ALostDeviceIsRetiredAfterOneError) {
+  for (int nth = 0; nth < 1000; ++nth) {
+    SCOPED_TRACE(nth);
+    tasks_.clear();
+    Build(1, 1, 2);
+    const double errors = DeviceErrors();
+    devices_[0]->FailCall(nth, Sticky());
+    for (uint64_t elements : {3000, 50, 70000, 2048, 1, 4097}) {
+      Enqueue(elements);
+    }
+    traces_.failures = 0;
+    RunAll();
+    ExpectAllRight();
+    const bool failed = traces_.failures > 0;
+    EXPECT_EQ(DeviceErrors(), errors + (failed ? 1 : 0));
+    // From the first batch that failed on, all were the CPU's.
+    bool retired = false;
+    for (DataTask& task : tasks_) {
+      const bool on_cpu = task.answer.backend != "cuda/0";
+      EXPECT_TRUE(on_cpu || !retired);
+      retired = retired || on_cpu;
+    }
+    EXPECT_EQ(retired, failed);
+    batcher_->Close();
+    executor_.reset();
+    if (!failed) return;
+  }
+  FAIL() << "the calls do not end";
+}
+
+TEST_F(CudaExecutorTest, ALostDeviceLeavesTheWorkToTheOthers) {
+  Build(2, 2, 2);
+  devices_[0]->FailCall(3, Sticky());
+  executor_->Start(*batcher_);
+  for (int k = 0; k < 200; ++k) Enqueue(1 + 31 * static_cast<uint64_t>(k));
+  CloseAndJoin();
+  ExpectAllRight();
+  // Each of the two slots may have been in use when the device was lost.
+  EXPECT_LE(DeviceErrors(), 2);
+  for (DataTask& task : tasks_)
+    EXPECT_EQ(task.answer.backend.substr(0, 5), "cuda/");
+}
+
+// The last one's threads go on with the CPU.
+TEST_F(CudaExecutorTest, TheBatcherCountsTheSlotsOfDevicesThatAreLeft) {
+  Build(3, 2, 1);
+  executor_->Start(*batcher_);
+  devices_[0]->FailCall(DeviceCall::kLaunch, 0, Sticky());
+  Enqueue(100).finished.WaitForNotification();
+  EXPECT_EQ(batcher_->executors(), 4);
+  devices_[1]->FailCall(DeviceCall::kLaunch, 0, Sticky());
+  devices_[2]->FailCall(DeviceCall::kLaunch, 0, Sticky());
+  Enqueue(100).finished.WaitForNotification();
+  EXPECT_EQ(batcher_->executors(), 2);
+  for (int k = 0; k < 20; ++k) Enqueue(100);
+  CloseAndJoin();
+  ExpectAllRight();
+}
+
+TEST_F(CudaExecutorTest, OnTheCallersThreadALostDeviceIsNotChosen) {
+  Build(2, 1, 1);
+  devices_[0]->FailCall(0, Sticky());
+  devices_[1]->FailCall(1 << 30, Passing());
+  for (int k = 0; k < 6; ++k) Enqueue(500);
+  RunAll();
+  ExpectAllRight();
+  EXPECT_EQ(tasks_.back().answer.backend, "cuda/1");
+}
+
+TEST_F(CudaExecutorTest, ABatchForWhichMemoryIsShortIsComputedInParts) {
+  Build(1, 1, 8);
+  devices_[0]->LimitMemory(200'000);  // two of the tasks at once
+  for (int k = 0; k < 7; ++k) Enqueue(5000);
+  RunAll();
+  ExpectAllRight();
+  // Of seven four are too many, two are not.
+  EXPECT_EQ(DeviceErrors(), 2);
+  EXPECT_EQ(devices_[0]->calls(DeviceCall::kLaunch), 4);
+  for (DataTask& task : tasks_) EXPECT_EQ(task.answer.backend, "cuda/0");
+  EXPECT_EQ(pool_->devices_left(), 1);
+}
+
+TEST_F(CudaExecutorTest, WhatDoesNotFitAloneIsComputedByTheCpuAlone) {
+  Build(1, 1, 8);
+  devices_[0]->LimitMemory(200'000);
+  Enqueue(5000);
+  DataTask& huge = Enqueue(50'000);
+  Enqueue(5000);
+  RunAll();
+  ExpectAllRight();
+  for (DataTask& task : tasks_) {
+    EXPECT_EQ(task.answer.backend == "cuda/0", &task != &huge);
+  }
+  EXPECT_EQ(pool_->devices_left(), 1);
+}
+
+TEST_F(CudaExecutorTest, TheLimitOfPinnedMemoryIsNoErrorOfTheDevice) {
+  max_pinned_bytes_ = 200'000;
+  Build(1, 1, 8);
+  for (const uint64_t elements : {5000, 5000, 50'000, 5000}) Enqueue(elements);
+  RunAll();
+  ExpectAllRight();
+  EXPECT_EQ(DeviceErrors(), 0);
+  EXPECT_EQ(tasks_[0].answer.backend, "cuda/0");
+  EXPECT_NE(tasks_[2].answer.backend, "cuda/0");
+  EXPECT_EQ(tasks_[3].answer.backend, "cuda/0");
+}
+
+TEST_F(CudaExecutorTest, AnotherDeviceDoesTheWorkOfOneThatIsLost) {
+  Build(2, 1, 4);
+  devices_[0]->FailCall(DeviceCall::kWait, 0, Sticky());
+  for (int k = 0; k < 8; ++k) Enqueue(500);
+  RunAll();
+  ExpectAllRight();
+  EXPECT_EQ(DeviceErrors(), 1);
+  for (DataTask& task : tasks_) EXPECT_EQ(task.answer.backend, "cuda/1");
+  EXPECT_EQ(none_left_, 0);
+}
+
+TEST_F(CudaExecutorTest, TellsOnceThatNoDeviceIsLeft) {
+  Build(2, 1, 4);
+  for (FakeDevice* device : devices_) {
+    device->FailCall(DeviceCall::kLaunch, 0, Sticky());
+  }
+  for (int k = 0; k < 8; ++k) Enqueue(500);
+  RunAll();
+  ExpectAllRight();
+  EXPECT_EQ(none_left_, 1);
+  EXPECT_EQ(pool_->devices_left(), 0);
+  for (DataTask& task : tasks_)
+    EXPECT_NE(task.answer.backend.substr(0, 5), "cuda/");
+}
+
+TEST_F(CudaExecutorTest, GivesEverythingBackToTheDevice) {
+  Build(1, 3, 2);
+  executor_->Start(*batcher_);
+  for (int k = 0; k < 50; ++k) Enqueue(1000);
+  CloseAndJoin();
+  executor_.reset();
+  EXPECT_EQ(traces_.live, 0);
+}
+
+}  // namespace
+}  // namespace lossd::execution::cuda

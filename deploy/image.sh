@@ -3,11 +3,21 @@
 # health probe, the user it runs as, and the drain. Needs a container engine, or,
 # where none runs, root (for debootstrap and buildah, which it installs).
 #
-#   deploy/image.sh           build and try
-#   deploy/image.sh --build   build only
+#   deploy/image.sh [--cuda]           build and try lossd:latest, or lossd:cuda
+#   deploy/image.sh [--cuda] --build   build only
+#
+# lossd:cuda has the CUDA backend; to build and try it no GPU is needed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-readonly IMAGE=lossd:latest
+TAG=latest PRESET=release TRY=yes
+for argument in "$@"; do
+  case $argument in
+    --cuda) TAG=cuda PRESET=cuda ;;
+    --build) TRY=no ;;
+    *) echo "image: what is $argument? [--cuda] [--build]" >&2; exit 2 ;;
+  esac
+done
+readonly IMAGE=lossd:$TAG PRESET TRY
 readonly WORK=$PWD/build/image
 mkdir -p "$WORK"
 
@@ -39,7 +49,7 @@ fi
 
 say "image: building $IMAGE with $ENGINE"
 build_image
-[[ ${1:-} == --build ]] && exit 0
+[[ $TRY == no ]] && exit 0
 need_tools
 trap stop_image EXIT
 # start_image sets GRPC_ADDRESS and METRICS_ADDRESS.

@@ -11,6 +11,7 @@ passed() { CHECKS=$((CHECKS + 1)); say "  ok: $*"; }
 # Proxies of this machine, for apt inside the build; nothing is written into the image.
 build_arguments() {
   local name
+  printf '%s\n' --build-arg "PRESET=$PRESET"
   for name in http_proxy https_proxy no_proxy; do
     if [[ -n ${!name:-} ]]; then printf '%s\n' --build-arg "$name=${!name}"; fi
   done

@@ -1,6 +1,7 @@
 #include "kernels/sigmoid_loss.h"
 
 #include <algorithm>
+#include <cassert>
 #include <cmath>
 #include <cstring>
 
@@ -28,6 +29,7 @@ void CopyOut(std::span<const Piece> pieces, uint64_t offset, size_t size,
 
 template <class Stored>
 Stored Read(const Tensor& tensor, uint64_t index) {
+  assert(!tensor.on_device);
   Stored value{};
   CopyOut(tensor.pieces, index * sizeof(Stored), sizeof(Stored),
           reinterpret_cast<std::byte*>(&value));

@@ -99,6 +99,10 @@ using Piece = std::span<const std::byte>;
 struct Tensor {
   ElementType type = ElementType::kFloat32;
   std::span<const Piece> pieces;
+  // True: the pieces, of which there is one, have addresses of a GPU's memory
+  // (Segment::device). The host passes them on and reads nothing there. It
+  // begins at a multiple of the element's size.
+  bool on_device = false;
   bool present() const { return !pieces.empty(); }
 };
 
@@ -132,6 +136,8 @@ struct Ones {
   uint64_t count = 0;
 };
 
+inline constexpr int kHost = -1;
+
 // One request's arithmetic. All memory is borrowed and outlives the
 // computation.
 struct Segment {
@@ -154,6 +160,11 @@ struct Segment {
   ElementType gradient_type = ElementType::kFloat32;
   // With Reduction::kNone: where element_count losses of the logits' type go.
   std::byte* losses = nullptr;
+  // The GPU, by its number in the server, that has the tensors that are
+  // on_device, and the gradient if that is; no other can compute the segment.
+  // kHost: everything is in the host's memory. `losses` always are.
+  int device = kHost;
+  bool gradient_on_device = false;
 };
 
 // Elements of a block. The last block of a segment may be shorter.
@@ -243,18 +254,19 @@ double GradientScale(const Segment& segment, double normalizer);
 // a segment of which nothing is valid.
 double LossOf(const Segment& segment, const Totals& totals, double normalizer);
 
-// The value of element `index` of a tensor, as float64: for messages. Exact but
-// for int64 values beyond 2^53, which are rounded.
+// The value of element `index` of a tensor in the host's memory, as float64:
+// for messages. Exact but for int64 values beyond 2^53, which are rounded.
 double ElementAt(const Tensor& tensor, uint64_t index);
 
-// The target of element `index`, whichever way targets are given.
+// The target of element `index`, whichever way targets are given, but for those
+// that are on_device.
 double TargetAt(const Segment& segment, uint64_t index);
 
 // The int64 that equals `value`, if there is one.
 std::optional<int64_t> AsInt64(double value);
 
 // True if the target of element `index` equals ignore_target exactly, also
-// where float64 does not hold it.
+// where float64 does not hold it. Likewise.
 bool IsIgnored(const Segment& segment, uint64_t index);
 
 }  // namespace lossd::kernels

@@ -16,6 +16,7 @@
 #include "server/execution/cuda/slot_pool.h"
 #include "server/execution/executor.h"
 #include "server/observability/metrics.h"
+#include "server/shared_memory/devices.h"
 
 namespace lossd {
 
@@ -53,6 +54,8 @@ batching::BatcherOptions BatcherOptionsFor(const Config& config,
 struct Executors {
   std::unique_ptr<execution::Executor> cpu;
   std::unique_ptr<execution::Executor> cuda;  // or null; borrows `cpu`
+  // For memory that clients lend; or null. Borrows from `cuda`.
+  std::unique_ptr<shared_memory::Devices> devices;
   execution::Executor& first() const { return cuda ? *cuda : *cpu; }
 };
 

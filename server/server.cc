@@ -56,7 +56,8 @@ void InstallPlugins(const Config& config) {
 }
 
 v1::GetServerInfoResponse InfoOf(const Config& config,
-                                 const std::vector<std::string>& backends) {
+                                 const std::vector<std::string>& backends,
+                                 bool on_devices) {
   v1::GetServerInfoResponse info;
   info.set_version(kVersion);
   for (const std::string& name : backends) info.add_backends(name);
@@ -66,6 +67,8 @@ v1::GetServerInfoResponse InfoOf(const Config& config,
   info.set_max_batch_requests(config.max_batch_requests);
   info.set_max_batch_elements(config.max_batch_elements);
   info.set_supports_shared_memory(!config.shared_memory_socket.empty());
+  info.set_supports_device_memory(on_devices &&
+                                  !config.shared_memory_socket.empty());
   rpc::DescribeBuild(&info);
   return info;
 }
@@ -126,7 +129,8 @@ absl::Status Server::BuildParts(const DeviceOpener& open_devices) {
   limits.max_bytes = config_.max_shared_memory_bytes;
   limits.max_bytes_per_connection =
       config_.max_shared_memory_bytes_per_connection;
-  regions_ = std::make_unique<shared_memory::RegionTable>(limits);
+  regions_ = std::make_unique<shared_memory::RegionTable>(
+      limits, executors_.devices.get());
   AddGauges();
   auto exposer =
       observability::Exposer::Start(config_.metrics_listen, *metrics_);
@@ -148,7 +152,8 @@ absl::Status Server::BuildParts(const DeviceOpener& open_devices) {
     services_.stream_idle_limit = config_.stream_idle_timeout;
   }
   loss_service_ = std::make_unique<rpc::LossService>(
-      &services_, InfoOf(config_, choice->names));
+      &services_,
+      InfoOf(config_, choice->names, executors_.devices != nullptr));
   return absl::OkStatus();
 }
 
@@ -163,6 +168,8 @@ void Server::AddGauges() {
       [this] { return admission_->inflight_bytes(); });
   add("lossd_shared_memory_bytes", "Shared memory that clients have.",
       [this] { return regions_->bytes(); });
+  add("lossd_lent_memory_bytes", "Memory of GPUs that clients lend.",
+      [this] { return regions_->lent_bytes(); });
   add("lossd_queue_depth", "Requests that wait for an executor.",
       [this] { return batcher_->queued_requests(); });
   add("lossd_executors_busy", "Executors that compute a batch now.",

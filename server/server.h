@@ -72,6 +72,7 @@ class Server {
     return admission_->WaitForRequests(requests, deadline);
   }
   int64_t shared_memory_bytes() const { return regions_->bytes(); }
+  int64_t lent_memory_bytes() const { return regions_->lent_bytes(); }
   const observability::Metrics& metrics() const { return *metrics_; }
 
  private:

@@ -157,6 +157,52 @@ def server_rows(
                 yield row(f"{way} {elements // MEBI}Mi", rate, slower, "GB/s", floor, what)
 
 
+def ipc_rows(
+    report: dict[str, Any], bundle: Path, out: Path, environment: dict[str, str]
+) -> Iterator[Row]:
+    """Tensors that lie on the GPU already, lent to the server: nothing crosses the bus."""
+    elements = 16 * MEBI
+    kernel = next(
+        (
+            kernel
+            for kernel in report["kernels"]
+            if kernel["name"] == "float32" and kernel["elements"] == elements
+        ),
+        {},
+    )
+    if "seconds" not in kernel:
+        return
+    with (
+        tempfile.TemporaryDirectory() as name,
+        server(bundle, Path(name), out, environment) as address,
+    ):
+        for calls in (1, 4):
+            command = [
+                str(bundle / "bin/lossbench"),
+                f"--target={address}",
+                f"--shared_memory={name}/regions",
+                "--device_memory",
+                f"--elements={elements}",
+                f"--concurrency={calls}",
+                f"--channels={min(calls, 2)}",
+                f"--threads={min(calls, 2)}",
+                "--duration=4s",
+                "--json",
+            ]
+            load = run_json(command, 60, environment)
+            if load["errors"]:
+                raise RuntimeError(f"calls over CUDA IPC failed: {load['errors']}")
+            if calls == 1:
+                goal = (1.5 * kernel["seconds"] + 150e-6) * 1e6
+                what = "a call, tensors on the GPU, against 1.5 x its kernel and 150 us"
+                yield row("CUDA IPC 16Mi", load["latency_us"]["p50"], goal, "us", -1.0, what)
+            else:
+                rate = load["elements_per_second"] * 12 / GIGA
+                what = "4 calls in flight, tensors on the GPU, against the kernel alone"
+                peer = kernel["bytes_per_second"] / GIGA
+                yield row("CUDA IPC 16Mi, 4 calls", rate, peer, "GB/s", None, what)
+
+
 def format_row(result: Row) -> str:
     floor = result["floor"]
     goal, missed = "reported", False
@@ -197,6 +243,11 @@ def measure(bundle: Path, out: Path) -> int:
         take(server_rows(report, bundle, out, environment))
     except RuntimeError as error:
         print(f"the server not measured: {error}")
+        failures += 1
+    try:
+        take(ipc_rows(report, bundle, out, environment))
+    except RuntimeError as error:
+        print(f"CUDA IPC not measured: {error}")
         failures += 1
     (out / "gpu.json").write_text(json.dumps({**report, "results": results}, indent=1) + "\n")
     print(f"written: {out / 'gpu.json'}")

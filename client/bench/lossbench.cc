@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <limits>
+#include <memory>
 #include <span>
 #include <string>
 #include <utility>
@@ -18,6 +19,7 @@
 #include "client/bench/stream_load.h"
 #include "client/cli/flag_parser.h"
 #include "client/cli/flag_range.h"
+#include "client/cpp/cuda_driver.h"
 #include "grpcpp/create_channel.h"
 
 ABSL_FLAG(std::string, target, "localhost:50051",
@@ -50,6 +52,9 @@ ABSL_FLAG(bool, stream, false,
 ABSL_FLAG(std::string, shared_memory, "",
           "the server's --shared_memory_socket: tensors and gradients lie in "
           "shared memory, a region for each call in flight");
+ABSL_FLAG(bool, device_memory, false,
+          "with --shared_memory: they lie in memory of GPU 0, lent to the "
+          "server");
 ABSL_FLAG(bool, json, false, "print JSON instead of a table");
 ABSL_FLAG(bool, help, false, "print this and exit");
 
@@ -118,6 +123,11 @@ absl::Status CheckFlags() {
       !absl::GetFlag(FLAGS_shared_memory).empty()) {
     return absl::InvalidArgumentError("--peer: not with --shared_memory");
   }
+  if (absl::GetFlag(FLAGS_device_memory) &&
+      absl::GetFlag(FLAGS_shared_memory).empty()) {
+    return absl::InvalidArgumentError(
+        "--device_memory: only with --shared_memory");
+  }
   return absl::OkStatus();
 }
 
@@ -165,16 +175,24 @@ std::vector<grpc::ByteBuffer> MessagesOf(
   return messages;
 }
 
+// With --device_memory, the driver; else null.
+absl::StatusOr<std::unique_ptr<client::CudaDriver>> OpenDriver() {
+  if (!absl::GetFlag(FLAGS_device_memory)) {
+    return std::unique_ptr<client::CudaDriver>();
+  }
+  return client::CudaDriver::Open();
+}
+
 // With --shared_memory, a sample for each call in flight; else none.
 absl::StatusOr<std::vector<SharedSample>> ShareSample(
-    const v1::ComputeLossRequest& sample) {
+    const client::CudaDriver* driver, const v1::ComputeLossRequest& sample) {
   std::vector<SharedSample> shared;
   const std::string path = absl::GetFlag(FLAGS_shared_memory);
   if (path.empty()) return shared;
   auto memory = client::SharedMemory::Connect(path);
   if (!memory.ok()) return memory.status();
   for (int64_t i = 0; i < absl::GetFlag(FLAGS_concurrency); ++i) {
-    auto made = SharedSample::Make(**memory, sample);
+    auto made = SharedSample::Make(**memory, driver, sample);
     if (!made.ok()) return made.status();
     shared.push_back(*std::move(made));
   }
@@ -203,7 +221,9 @@ absl::Status CheckReply(const Exchange& exchange,
 int Measure(const v1::ComputeLossRequest& sample) {
   const auto exchange = ExchangeWith(absl::GetFlag(FLAGS_peer), sample);
   if (!exchange.ok()) return Usage(exchange.status());
-  const auto shared = ShareSample(sample);
+  const auto driver = OpenDriver();
+  if (!driver.ok()) return Failed(driver.status());
+  const auto shared = ShareSample(driver->get(), sample);
   if (!shared.ok()) return Failed(shared.status());
   LoadOptions options = OptionsFromFlags();
   options.method = exchange->method;

@@ -32,7 +32,8 @@ absl::StatusOr<std::unique_ptr<SharedRegion>> SharedMemory::Allocate(
   // Owned from here on, so that what cannot be mapped is released.
   std::unique_ptr<SharedRegion> region(new SharedRegion(
       socket_, reply->region().name(),
-      {good ? static_cast<std::byte*>(mapped) : nullptr, good ? size : 0}));
+      {good ? static_cast<std::byte*>(mapped) : nullptr, good ? size : 0},
+      /*mapped=*/good));
   if (!good) {
     return absl::ResourceExhaustedError(
         "shared memory: the region cannot be mapped");
@@ -40,8 +41,28 @@ absl::StatusOr<std::unique_ptr<SharedRegion>> SharedMemory::Allocate(
   return region;
 }
 
+absl::StatusOr<std::unique_ptr<SharedRegion>> SharedMemory::Lend(
+    const DeviceMemory& memory) {
+  const auto text = [](const auto& bytes) {
+    return std::string(reinterpret_cast<const char*>(bytes.data()),
+                       bytes.size());
+  };
+  v1::SharedMemoryRequest request;
+  v1::RegisterDeviceMemory& lent = *request.mutable_register_device_memory();
+  lent.set_device_uuid(text(memory.device_uuid));
+  lent.set_ipc_handle(text(memory.ipc_handle));
+  lent.set_offset(memory.offset);
+  lent.set_byte_size(memory.bytes.size());
+  int file = -1;
+  const auto reply = socket_->Ask(request, &file);
+  if (file >= 0) close(file);
+  if (!reply.ok()) return reply.status();
+  return std::unique_ptr<SharedRegion>(new SharedRegion(
+      socket_, reply->region().name(), memory.bytes, /*mapped=*/false));
+}
+
 SharedRegion::~SharedRegion() {
-  if (!bytes_.empty()) munmap(bytes_.data(), bytes_.size());
+  if (mapped_) munmap(bytes_.data(), bytes_.size());
   v1::SharedMemoryRequest request;
   request.mutable_release_region()->set_name(name_);
   int file = -1;

@@ -1,6 +1,7 @@
 #ifndef LOSSD_CLIENT_CPP_SHARED_MEMORY_H_
 #define LOSSD_CLIENT_CPP_SHARED_MEMORY_H_
 
+#include <array>
 #include <cstddef>
 #include <memory>
 #include <span>
@@ -33,9 +34,13 @@ class RegionSocket;
 // changes a tensor meanwhile gets some loss and some gradient. It may still do
 // so for a while after a call that was cancelled or ran out of time.
 //
-// Zeros at first. Lives until it is destroyed, here or with the process; its
-// pages then go back, and requests that name it are FAILED_PRECONDITION. It may
-// outlive its SharedMemory.
+// Or memory of a GPU that the client has and lends (SharedMemory::Lend()): the
+// same, but that nothing of it is copied, that bytes() are addresses of the
+// GPU, and that the client's own work there must be done before a call.
+//
+// Zeros at first, if it is not lent. Lives until it is destroyed, here or with
+// the process; its pages then go back, and requests that name it are
+// FAILED_PRECONDITION. It may outlive its SharedMemory.
 class SharedRegion {
  public:
   ~SharedRegion();
@@ -45,7 +50,7 @@ class SharedRegion {
   // What the server calls it.
   const std::string& name() const { return name_; }
 
-  // At least what was asked for; whole pages.
+  // At least what was asked for, in whole pages; or what was lent.
   std::span<std::byte> bytes() const { return bytes_; }
 
   // `count` elements, `offset` bytes from the start, which is a multiple of
@@ -70,12 +75,27 @@ class SharedRegion {
  private:
   friend class SharedMemory;
   SharedRegion(std::shared_ptr<RegionSocket> socket, std::string name,
-               std::span<std::byte> bytes)
-      : socket_(std::move(socket)), name_(std::move(name)), bytes_(bytes) {}
+               std::span<std::byte> bytes, bool mapped)
+      : socket_(std::move(socket)),
+        name_(std::move(name)),
+        bytes_(bytes),
+        mapped_(mapped) {}
 
   const std::shared_ptr<RegionSocket> socket_;
   const std::string name_;
   const std::span<std::byte> bytes_;
+  const bool mapped_;  // by this object
+};
+
+// Memory of a GPU of the server's, for the server to use.
+// CudaDriver::Describe() fills it in.
+struct DeviceMemory {
+  // Addresses of the GPU, in one allocation of cuMemAlloc() or cudaMalloc().
+  std::span<std::byte> bytes = {};
+  // Where in the allocation they begin; a multiple of 64.
+  size_t offset = 0;
+  std::array<std::byte, 16> device_uuid = {};  // cuDeviceGetUuid()
+  std::array<std::byte, 64> ipc_handle = {};   // cuIpcGetMemHandle()
 };
 
 // Bytes that lie in `region`; both are borrowed.
@@ -95,6 +115,12 @@ class SharedMemory {
   // Takes milliseconds, and longer for more: meant to be kept and used again.
   // RESOURCE_EXHAUSTED beyond the server's limits, UNAVAILABLE if it is gone.
   absl::StatusOr<std::unique_ptr<SharedRegion>> Allocate(size_t byte_size);
+
+  // Lends the server memory of a GPU until the region is destroyed; it is not
+  // freed before. UNIMPLEMENTED if the server computes on no GPU, NOT_FOUND if
+  // not on this one, INVALID_ARGUMENT for a handle or an offset that is none.
+  absl::StatusOr<std::unique_ptr<SharedRegion>> Lend(
+      const DeviceMemory& memory);
 
  private:
   explicit SharedMemory(std::shared_ptr<RegionSocket> socket)

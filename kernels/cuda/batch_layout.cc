@@ -8,6 +8,10 @@
 namespace lossd::kernels::cuda {
 namespace {
 
+uint64_t AddressOf(const std::byte* place) {
+  return reinterpret_cast<uintptr_t>(place);
+}
+
 uint64_t PieceBytes(const Tensor& tensor) {
   uint64_t bytes = 0;
   for (const Piece& piece : tensor.pieces) bytes += piece.size();
@@ -72,6 +76,35 @@ class Places {
   uint64_t end_;
 };
 
+// Where a tensor goes, of which the batch has `range`: among the input, or it
+// stays at its address.
+uint64_t PlaceOf(const Tensor& tensor, ByteRange range, Places& input) {
+  return tensor.on_device ? AddressOf(tensor.pieces.front().data())
+                          : input.TakeFor(range);
+}
+
+// An address becomes a distance.
+void MakeRelative(const Tensor& tensor, const std::byte* input,
+                  uint64_t& offset) {
+  if (tensor.on_device) offset -= AddressOf(input);
+}
+
+// A segment as the kernels of `batch` read it.
+PackedSegment Relative(const PackedSegment& at_addresses,
+                       const Segment& segment, const PackedBatch& batch) {
+  PackedSegment packed = at_addresses;
+  if (segment.device == kHost) return packed;
+  MakeRelative(segment.logits, batch.input, packed.logits);
+  MakeRelative(segment.targets, batch.input, packed.targets);
+  MakeRelative(segment.weights.tensor, batch.input, packed.weights.offset);
+  MakeRelative(segment.pos_weight.tensor, batch.input,
+               packed.pos_weight.offset);
+  MakeRelative(segment.upstream.tensor, batch.input, packed.upstream.offset);
+  // Both are aligned to more than a byte, so this is never kNoIndex.
+  if (segment.gradient_on_device) packed.gradient -= AddressOf(batch.output);
+  return packed;
+}
+
 // Dense and scalar operands need no index arithmetic per element; strides of
 // dimensions of one element say nothing.
 Access AccessOf(const Operand& operand, const Shape& shape) {
@@ -103,7 +136,7 @@ PackedOperand PackOperand(const BatchItem& item, const Operand& operand,
   packed.access = AccessOf(operand, item.segment->shape);
   if (packed.access == Access::kAbsent) return packed;
   packed.type = operand.tensor.type;
-  packed.offset = input.TakeFor(BytesOf(item, operand));
+  packed.offset = PlaceOf(operand.tensor, BytesOf(item, operand), input);
   std::copy_n(operand.strides.begin(), kMaxRank, packed.strides);
   return packed;
 }
@@ -116,7 +149,8 @@ void PackTargets(const BatchItem& item, Places& input, PackedSegment& packed) {
   packed.targets_in_unit_interval = options.targets_in_unit_interval;
   if (segment.targets.present()) {
     packed.targets_type = segment.targets.type;
-    packed.targets = input.TakeFor(BytesOf(item, packed.targets_type));
+    packed.targets =
+        PlaceOf(segment.targets, BytesOf(item, packed.targets_type), input);
     if (packed.ignores && packed.targets_type == ElementType::kInt64) {
       const std::optional<int64_t> whole = AsInt64(packed.ignore_target);
       packed.ignores = whole.has_value();
@@ -149,13 +183,16 @@ PackedSegment PackSegment(const BatchItem& item, Places& input,
   packed.parameters = ParametersOf(options);
   packed.logits_type = segment.logits.type;
   packed.gradient_type = segment.gradient_type;
-  packed.logits = input.TakeFor(BytesOf(item, packed.logits_type));
+  packed.logits =
+      PlaceOf(segment.logits, BytesOf(item, packed.logits_type), input);
   PackTargets(item, input, packed);
   packed.weights = PackOperand(item, segment.weights, input);
   packed.pos_weight = PackOperand(item, segment.pos_weight, input);
   packed.upstream = PackOperand(item, segment.upstream, input);
   if (segment.gradient != nullptr) {
-    packed.gradient = output.TakeFor(BytesOf(item, packed.gradient_type));
+    packed.gradient = segment.gradient_on_device
+                          ? AddressOf(segment.gradient)
+                          : output.TakeFor(BytesOf(item, packed.gradient_type));
   }
   if (segment.losses != nullptr) {
     packed.losses = output.TakeFor(BytesOf(item, packed.logits_type));
@@ -209,8 +246,13 @@ void BatchLayout::PlaceBlocks() {
   }
 }
 
-void BatchLayout::StageTables(std::byte* input) const {
-  std::memcpy(input, packed_.data(), packed_.size() * sizeof(PackedSegment));
+void BatchLayout::StageTables(const PackedBatch& batch,
+                              std::byte* input) const {
+  for (size_t k = 0; k < packed_.size(); ++k) {
+    const PackedSegment packed =
+        Relative(packed_[k], *items_[k].segment, batch);
+    std::memcpy(input + k * sizeof(packed), &packed, sizeof(packed));
+  }
   std::byte* table = input + block_segments_;
   for (const size_t k : order_) {
     const uint32_t index = static_cast<uint32_t>(k);
@@ -221,8 +263,8 @@ void BatchLayout::StageTables(std::byte* input) const {
   }
 }
 
-void BatchLayout::Stage(std::byte* input) const {
-  StageTables(input);
+void BatchLayout::Stage(const PackedBatch& batch, std::byte* input) const {
+  StageTables(batch, input);
   for (size_t k = 0; k < packed_.size(); ++k) StageTensors(k, input);
 }
 
@@ -232,6 +274,7 @@ void BatchLayout::StageTensors(size_t index, std::byte* input) const {
   const PackedSegment& packed = packed_[index];
   const auto stage = [input](const Tensor& tensor, ByteRange range,
                              uint64_t offset) {
+    if (tensor.on_device) return;
     CopyBytes(tensor, range, input + (offset + range.first));
   };
   stage(segment.logits, BytesOf(item, packed.logits_type), packed.logits);
@@ -270,7 +313,7 @@ void BatchLayout::CopyResults(size_t index, const std::byte* output) const {
   const Segment& segment = *item.segment;
   const PackedSegment& packed = packed_[index];
   if (item.blocks.count == 0) return;
-  if (segment.gradient != nullptr) {
+  if (segment.gradient != nullptr && !segment.gradient_on_device) {
     CopyOut(BytesOf(item, packed.gradient_type), output, packed.gradient,
             segment.gradient);
   }

@@ -4,10 +4,15 @@
 //   input   [PackedSegment ...] [segment of each block ...] [tensors ...]
 //   output  [BlockPartial of each block ...] [gradients and losses ...]
 //
-// Places are offsets, not addresses, so that a batch is staged before anybody
-// knows where it will lie, and so that the host can compute it in place of a
-// device. Every tensor starts at a multiple of kTensorAlignment: whatever the
-// alignment of the pieces it came in, the device reads it by whole vectors.
+// Places are offsets, not addresses, so that the host can compute a batch in
+// place of a device. Every tensor starts at a multiple of kTensorAlignment:
+// whatever the alignment of the pieces it came in, the device reads it by whole
+// vectors.
+//
+// Tensors and gradients that are on the device already (Segment::device) are
+// resident: they are left where they are, and take nothing of either block.
+// Their offset is the distance from the block, modulo 2^64; what it adds up to
+// need not be aligned to more than an element.
 #ifndef LOSSD_KERNELS_CUDA_BATCH_LAYOUT_H_
 #define LOSSD_KERNELS_CUDA_BATCH_LAYOUT_H_
 
@@ -123,15 +128,18 @@ class BatchLayout {
   uint64_t input_bytes() const { return input_bytes_; }
   uint64_t output_bytes() const { return output_bytes_; }
 
-  // Writes the whole input: the one host copy that the tensors see.
-  void Stage(std::byte* input) const;
+  // Writes the whole input, to be computed as `batch`, which is of At(): the
+  // one host copy that the tensors see. No tensor is resident: any At() will
+  // do.
+  void Stage(const PackedBatch& batch, std::byte* input) const;
 
   // What comes before the tensors, table_bytes() of it; Stage() without the
   // tensors, for whoever brings them otherwise.
   uint64_t table_bytes() const { return table_bytes_; }
-  void StageTables(std::byte* input) const;
+  void StageTables(const PackedBatch& batch, std::byte* input) const;
 
-  // Item `index` as the kernels read it: where its tensors go.
+  // Item `index` as the kernels read it: where its tensors go. Of what is
+  // resident the offset is its address.
   const PackedSegment& packed(size_t index) const { return packed_[index]; }
 
   PackedBatch At(const std::byte* input, std::byte* output) const;
@@ -140,7 +148,8 @@ class BatchLayout {
   // host.
   std::span<const BlockPartial> Partials(size_t index,
                                          const std::byte* output) const;
-  // Copies their gradient and losses to where the segment wants them.
+  // Copies their gradient and losses to where the segment wants them, unless
+  // they are there already.
   void CopyResults(size_t index, const std::byte* output) const;
 
  private:

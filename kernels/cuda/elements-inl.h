@@ -6,8 +6,9 @@ LOSSD_ELEMENT_FN T At(const std::byte* base, uint64_t index) {
   return reinterpret_cast<const T*>(base)[index];
 }
 
-// What is at `offset` from `base`, modulo 2^64: in bounds is the place that an
-// element is then read from, not the base of its tensor.
+// What is at `offset` from a block of a batch, modulo 2^64: half of the offsets
+// are negative. Of what is resident that is anywhere; in bounds is the place
+// that an element is then read from, not the base of its tensor.
 LOSSD_ELEMENT_FN const std::byte* PlaceIn(const std::byte* base,
                                           uint64_t offset) {
   return reinterpret_cast<const std::byte*>(reinterpret_cast<uintptr_t>(base) +

@@ -108,12 +108,12 @@ Json RunWorkload(const Workload& work) {
     return result;
   }
   std::vector<std::byte> tables(layout.table_bytes());
-  layout.StageTables(tables.data());
+  const PackedBatch batch = layout.At(input.get(), output.get());
+  layout.StageTables(batch, tables.data());
   Check(cudaMemcpy(input.get(), tables.data(), tables.size(),
                    cudaMemcpyHostToDevice),
         "cudaMemcpy");
   FillTensors(layout, work, input.get());
-  const PackedBatch batch = layout.At(input.get(), output.get());
   const double seconds = SecondsOf([&](cudaStream_t stream) {
     Check(static_cast<cudaError_t>(LaunchBlocks(batch, stream)), "launch");
   });

@@ -22,6 +22,9 @@ bool IsWhole(const Portion& portion) {
   return portion.block_count == kernels::BlockCount(portion.task->segment);
 }
 
+// To the device that has tensors of it.
+bool IsBound(const Task& task) { return task.segment.device != kernels::kHost; }
+
 template <typename Tasks>
 void DropExpired(const Tasks& tasks) {
   for (Task* task : tasks) {
@@ -257,9 +260,9 @@ Batch Batcher::Fill(absl::Time now) {
     const Filling filling = {static_cast<int64_t>(batch.portions.size()),
                              batch.elements};
     const uint64_t element_count = task->segment.element_count;
-    const uint64_t blocks =
-        BlocksToTake(filling, limit,
-                     {element_count, task->next_block, task->whole}, options_);
+    const uint64_t blocks = BlocksToTake(
+        filling, limit, {element_count, task->next_block, IsBound(*task)},
+        options_);
     if (blocks == 0) break;
     const Portion portion = queue_.GiveOut(blocks);
     batch.portions.push_back(portion);

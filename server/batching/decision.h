@@ -58,7 +58,11 @@ struct Filling {
 struct HeadView {
   uint64_t element_count = 0;
   uint64_t next_block = 0;  // the first one that is left
-  bool whole = false;       // Task::whole
+  // False: its blocks may go to several batches, so that one huge request uses
+  // every executor. True: all go into one, alone if it is over
+  // max_batch_elements. So do those of tensors that lie on a device: nothing is
+  // copied there that could overlap.
+  bool whole = false;
 };
 
 // How many of its blocks go into a batch; 0: none, the batch is complete. An

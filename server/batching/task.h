@@ -44,10 +44,6 @@ class Task {
   // --- set by the owner before Enqueue(), constant after it ---
   kernels::Segment segment;
   absl::Time deadline = absl::InfiniteFuture();
-  // False: its blocks may go to several batches, so that one huge request uses
-  // every executor. True: all go into one, alone if it is over
-  // max_batch_elements.
-  bool whole = false;
   // Whose it is: tasks of one connection have one number, and flows share the
   // executors fairly (flows.h).
   uint64_t flow = 0;

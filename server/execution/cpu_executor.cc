@@ -60,6 +60,7 @@ void CpuExecutor::Run(Batch batch) {
 
 bool CpuExecutor::RunPortion(const Portion& portion, Batch& batch) {
   Task& task = *portion.task;
+  assert(task.segment.device == kernels::kHost);
   const uint64_t first = portion.first_block;
   const uint64_t count = portion.block_count;
   const std::span<kernels::BlockPartial> partials =

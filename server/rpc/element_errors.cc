@@ -21,6 +21,13 @@ std::string PlaceText(uint64_t index, std::span<const uint64_t> dims) {
                       ShapeText(dims), ")");
 }
 
+// "2 is not "; of a target that only a GPU can read "not ".
+std::string ValueText(const kernels::Segment& segment, uint64_t index) {
+  if (segment.targets.on_device) return "not ";
+  return absl::StrCat(NumberText(kernels::TargetAt(segment, index)),
+                      " is not ");
+}
+
 }  // namespace
 
 absl::Status CheckElements(const kernels::Segment& segment,
@@ -35,10 +42,9 @@ absl::Status CheckElements(const kernels::Segment& segment,
         PlaceText(index, shapes.logits)));
   }
   if (totals.first_bad_target == kernels::kNoIndex) return absl::OkStatus();
-  const double value = kernels::TargetAt(segment, totals.first_bad_target);
   const uint64_t index = first_element + totals.first_bad_target;
   return absl::InvalidArgumentError(absl::StrCat(
-      "targets[", index, "]: ", NumberText(value), " is not ",
+      "targets[", index, "]: ", ValueText(segment, totals.first_bad_target),
       segment.options.targets_in_unit_interval ? "in [0, 1]" : "finite",
       PlaceText(index, shapes.targets)));
 }

@@ -17,9 +17,10 @@ struct ElementShapes {
 };
 
 // INVALID_ARGUMENT that names the first NaN logit, if the segment rejects them,
-// or else the first bad target: by its index in row-major order, and in two
-// dimensions and more by its place too. `totals` are the segment's; its element
-// 0 is element `first_element` of the client's tensor.
+// or else the first bad target: by its index in row-major order, in two
+// dimensions and more by its place too, and by its value if the host can read
+// it. `totals` are the segment's; its element 0 is element `first_element` of
+// the client's tensor.
 absl::Status CheckElements(const kernels::Segment& segment,
                            const kernels::Totals& totals,
                            const ElementShapes& shapes,

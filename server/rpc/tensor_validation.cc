@@ -72,11 +72,13 @@ absl::Status ReadShared(absl::string_view path, const v1::SharedMemoryRef& ref,
   absl::Status status = CheckByteSize(path, ".shared_memory.byte_size",
                                       ref.byte_size(), *checked);
   if (!status.ok()) return status;
-  absl::StatusOr<kernels::Piece> piece = shared->Source(path, ref);
-  if (!piece.ok()) return piece.status();
-  checked->piece = *piece;
+  absl::StatusOr<SharedBytes> found =
+      shared->Source(path, ref, checked->tensor.type);
+  if (!found.ok()) return found.status();
+  checked->piece = found->bytes;
   if (checked->count > 0) {
     checked->tensor.pieces = std::span(&checked->piece, 1);
+    checked->tensor.on_device = found->on_device();
   }
   return absl::OkStatus();
 }

@@ -38,6 +38,7 @@ absl::Status ValidRequest::Read(const WireParser& parser,
     }
   }
   if (absl::Status status = CheckGradient(request); !status.ok()) return status;
+  segment_.device = shared_.device();
   if (absl::Status status = CheckUpstream(); !status.ok()) return status;
   if (absl::Status status = ReadOperands(); !status.ok()) return status;
   return CheckReply();
@@ -137,9 +138,10 @@ absl::Status ValidRequest::ReadDestination(
         ", but the gradient of shape ", ShapeText(dims()), " takes ",
         gradient_bytes()));
   }
-  absl::StatusOr<std::span<std::byte>> bytes = shared_.Destination(destination);
-  if (!bytes.ok()) return bytes.status();
-  segment_.gradient = bytes->data();
+  absl::StatusOr<SharedBytes> found = shared_.Destination(destination);
+  if (!found.ok()) return found.status();
+  segment_.gradient = found->bytes.data();
+  segment_.gradient_on_device = found->on_device();
   wants_gradient_ = false;
   return absl::OkStatus();
 }
@@ -152,6 +154,14 @@ absl::Status ValidRequest::CheckReply() const {
   return absl::InvalidArgumentError(absl::StrCat(
       "logits.shape: ", ShapeText(dims()), " has results of ", reply_bytes(),
       " bytes, and a reply holds ", kMaxReplyBytes));
+}
+
+// The scale of a gradient is made on the host.
+absl::Status ValidRequest::UpstreamOnDevice() {
+  return absl::InvalidArgumentError(
+      "upstream_gradient.shared_memory: 1 element in memory of a GPU; send it "
+      "as "
+      "data or values");
 }
 
 // One element, or, with REDUCTION_NONE, the logits' shape.
@@ -177,6 +187,7 @@ absl::Status ValidRequest::ReadOperands() {
     absl::Status status = CheckOperandType(field, checked.tensor.type);
     if (!status.ok()) return status;
     if (field == Field::kUpstreamGradient && checked.count == 1) {
+      if (checked.tensor.on_device) return UpstreamOnDevice();
       segment_.upstream_scalar = kernels::ElementAt(checked.tensor, 0);
       return absl::OkStatus();
     }

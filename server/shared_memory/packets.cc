@@ -13,9 +13,8 @@ namespace {
 // Of the contract (shared_memory.proto).
 constexpr size_t kMaxPacketBytes = 4096;
 
-absl::StatusOr<Answer> Register(RegionTable& table, Connection owner,
-                                const v1::RegisterRegion& request) {
-  auto made = table.Register(owner, request.byte_size());
+absl::StatusOr<Answer> AnswerWith(
+    absl::StatusOr<RegionTable::Registered> made) {
   if (!made.ok()) return ErrorAnswer(made.status());
   Answer answer;
   v1::Region& region = *answer.reply.mutable_region();
@@ -52,12 +51,13 @@ absl::StatusOr<Answer> AnswerPacket(RegionTable& table, Connection owner,
   }
   switch (request.request_case()) {
     case v1::SharedMemoryRequest::kRegisterRegion:
-      return Register(table, owner, request.register_region());
+      return AnswerWith(
+          table.Register(owner, request.register_region().byte_size()));
     case v1::SharedMemoryRequest::kReleaseRegion:
       return Release(table, owner, request.release_region());
     case v1::SharedMemoryRequest::kRegisterDeviceMemory:
-      return ErrorAnswer(
-          absl::UnimplementedError("this server computes on no GPU"));
+      return AnswerWith(
+          table.RegisterLent(owner, request.register_device_memory()));
     case v1::SharedMemoryRequest::REQUEST_NOT_SET:
       break;
   }

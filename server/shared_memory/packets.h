@@ -14,7 +14,7 @@ namespace lossd::shared_memory {
 // What answers one request: the message, and the descriptor that goes with it.
 struct Answer {
   v1::SharedMemoryReply reply;
-  FileDescriptor file;  // none but for a region
+  FileDescriptor file;  // none but for a region of the host's memory
 };
 
 // Does what a packet of `owner` asks for. INVALID_ARGUMENT for bytes that are

@@ -26,6 +26,17 @@ absl::Status NoMemory(absl::string_view call, uint64_t byte_size) {
                    absl::ErrnoToStatus(error, "").message()));
 }
 
+class MappedRegion final : public Region {
+ public:
+  explicit MappedRegion(std::span<std::byte> bytes) : Region(bytes) {}
+  // Else a client that keeps its mapping would keep the pages, beyond any
+  // limit. It may fail only where there is nothing to give back.
+  ~MappedRegion() override {
+    madvise(bytes().data(), bytes().size(), MADV_REMOVE);
+    munmap(bytes().data(), bytes().size());
+  }
+};
+
 // Left to everybody else.
 constexpr uint64_t kReserve = uint64_t{128} << 20;
 
@@ -87,15 +98,8 @@ absl::StatusOr<std::unique_ptr<Region>> Region::Create(uint64_t byte_size,
                             MAP_SHARED | MAP_POPULATE, made.number(), 0);
   if (mapped == MAP_FAILED) return NoMemory("mmap", size);
   *file = std::move(made);
-  return std::unique_ptr<Region>(
-      new Region({static_cast<std::byte*>(mapped), size}));
-}
-
-Region::~Region() {
-  // Else a client that keeps its mapping would keep the pages, beyond any
-  // limit. It may fail only where there is nothing to give back.
-  madvise(bytes_.data(), bytes_.size(), MADV_REMOVE);
-  munmap(bytes_.data(), bytes_.size());
+  return std::make_unique<MappedRegion>(
+      std::span(static_cast<std::byte*>(mapped), size));
 }
 
 }  // namespace lossd::shared_memory

@@ -1,4 +1,4 @@
-// Memory that a client and the server both map.
+// Memory that a client and the server both have.
 #ifndef LOSSD_SERVER_SHARED_MEMORY_REGION_H_
 #define LOSSD_SERVER_SHARED_MEMORY_REGION_H_
 
@@ -13,14 +13,15 @@
 
 namespace lossd::shared_memory {
 
-// Whole pages that are mapped here for as long as the object lives, and that
-// never fault: the server made the file, sealed its size before a client saw
-// it, and took its pages when it made it. What is in them is the client's to
-// change at any moment: whoever reads them decides nothing about addresses by
-// what was read.
+// Bytes that a request may name, for as long as the object lives. What is in
+// them is the client's to change at any moment: whoever reads them decides
+// nothing about addresses by what was read.
 //
-// The server keeps no descriptor. Its end gives the pages back even while a
-// client still maps them; that client then reads zeros.
+// Memory that Create() made is whole pages that are mapped here and never
+// fault: the server made the file, sealed its size before a client saw it, and
+// took its pages when it made it. The server keeps no descriptor. Its end gives
+// the pages back even while a client still maps them; that client then reads
+// zeros. Memory of a GPU is a client's (lent_memory.h).
 class Region {
  public:
   // Bytes that the machine has left.
@@ -33,17 +34,26 @@ class Region {
   static absl::StatusOr<std::unique_ptr<Region>> Create(
       uint64_t byte_size, FileDescriptor* file,
       Available available = &AvailableMemory);
-  ~Region();
+  virtual ~Region() = default;
   Region(const Region&) = delete;
   Region& operator=(const Region&) = delete;
 
-  // Aligned to a page.
+  // Aligned to a page, on a GPU to 64 bytes; there they are addresses of its
+  // memory, where the host reads nothing.
   std::span<std::byte> bytes() const { return bytes_; }
 
- private:
-  explicit Region(std::span<std::byte> bytes) : bytes_(bytes) {}
+  // The GPU that has them, by its number in the server.
+  int device() const { return device_; }
+  bool on_device() const { return device_ != kHost; }
+  static constexpr int kHost = -1;
 
+ protected:
+  explicit Region(std::span<std::byte> bytes, int device = kHost)
+      : bytes_(bytes), device_(device) {}
+
+ private:
   const std::span<std::byte> bytes_;
+  const int device_;
 };
 
 // `byte_size` rounded up to whole pages; 2^63 for anything above.

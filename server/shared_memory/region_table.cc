@@ -10,6 +10,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "server/shared_memory/lent_memory.h"
 
 namespace lossd::shared_memory {
 namespace {
@@ -34,13 +35,23 @@ std::string Shown(absl::string_view name) {
   return absl::CHexEscape(name.substr(0, 64));
 }
 
+int64_t BytesOf(const Region& region) {
+  return static_cast<int64_t>(region.bytes().size());
+}
+
+// What counts against the limits.
+int64_t HostBytesOf(const Region& region) {
+  return region.on_device() ? 0 : BytesOf(region);
+}
+
 }  // namespace
 
-RegionTable::RegionTable(const RegionLimits& limits) : limits_(limits) {}
+RegionTable::RegionTable(const RegionLimits& limits, Devices* devices)
+    : limits_(limits), devices_(devices) {}
 
 RegionTable::~RegionTable() {
   regions_.clear();
-  assert(bytes() == 0);
+  assert(bytes() == 0 && lent_bytes() == 0);
 }
 
 absl::Status RegionTable::CheckLimits(const Usage& usage, int64_t bytes) const {
@@ -83,12 +94,28 @@ void RegionTable::ReturnBytes(Connection owner, int64_t bytes) {
 // Its bytes are free when its memory is, and not before.
 std::shared_ptr<const Region> RegionTable::Share(
     std::unique_ptr<Region> region) {
+  std::atomic<int64_t>& taken = region->on_device() ? lent_bytes_ : bytes_;
   return std::shared_ptr<const Region>(
-      region.release(), [this](const Region* ended) {
-        const auto bytes = static_cast<int64_t>(ended->bytes().size());
+      region.release(), [&taken](const Region* ended) {
+        const int64_t bytes = BytesOf(*ended);
         delete ended;
-        bytes_.fetch_sub(bytes, std::memory_order_relaxed);
+        taken.fetch_sub(bytes, std::memory_order_relaxed);
       });
+}
+
+absl::Status RegionTable::Add(Connection owner, std::unique_ptr<Region> region,
+                              Registered* made) {
+  absl::StatusOr<std::string> name = RandomName();
+  if (!name.ok()) return name.status();
+  made->name = *std::move(name);
+  made->byte_size = region->bytes().size();
+  if (region->on_device()) {
+    lent_bytes_.fetch_add(BytesOf(*region), std::memory_order_relaxed);
+  }
+  absl::MutexLock lock(&mu_);
+  regions_[made->name] = {owner, Share(std::move(region))};
+  usage_[owner].names.insert(made->name);
+  return absl::OkStatus();
 }
 
 absl::StatusOr<RegionTable::Registered> RegionTable::Register(
@@ -101,16 +128,24 @@ absl::StatusOr<RegionTable::Registered> RegionTable::Register(
   Registered made;
   absl::StatusOr<std::unique_ptr<Region>> region =
       Region::Create(byte_size, &made.file);
-  absl::StatusOr<std::string> name = RandomName();
-  if (!region.ok() || !name.ok()) {
-    ReturnBytes(owner, bytes);
-    return region.ok() ? name.status() : region.status();
+  absl::Status status = region.status();
+  if (status.ok()) status = Add(owner, *std::move(region), &made);
+  if (status.ok()) return made;
+  ReturnBytes(owner, bytes);
+  return status;
+}
+
+absl::StatusOr<RegionTable::Registered> RegionTable::RegisterLent(
+    Connection owner, const v1::RegisterDeviceMemory& lent) {
+  if (devices_ == nullptr) {
+    return absl::UnimplementedError("this server computes on no GPU");
   }
-  made.name = *std::move(name);
-  made.byte_size = static_cast<uint64_t>(bytes);
-  absl::MutexLock lock(&mu_);
-  regions_[made.name] = {owner, Share(*std::move(region))};
-  usage_[owner].names.insert(made.name);
+  if (absl::Status s = TakeBytes(owner, 0); !s.ok()) return s;
+  absl::StatusOr<std::unique_ptr<Region>> region =
+      OpenLentMemory(*devices_, lent);
+  if (!region.ok()) return region.status();
+  Registered made;
+  if (absl::Status s = Add(owner, *std::move(region), &made); !s.ok()) return s;
   return made;
 }
 
@@ -126,7 +161,7 @@ absl::Status RegionTable::Release(Connection owner, absl::string_view name) {
   ended = std::move(found->second.region);
   regions_.erase(found);
   Usage& usage = usage_[owner];
-  usage.bytes -= static_cast<int64_t>(ended->bytes().size());
+  usage.bytes -= HostBytesOf(*ended);
   usage.names.erase(name);
   Remember(std::string(name));
   return absl::OkStatus();

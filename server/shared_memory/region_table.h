@@ -15,17 +15,21 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
+#include "lossd/v1/shared_memory.pb.h"
 #include "server/base/file_descriptor.h"
+#include "server/shared_memory/devices.h"
 #include "server/shared_memory/region.h"
 
 namespace lossd::shared_memory {
 
 struct RegionLimits {
   // Of all regions together, in whole pages; a region counts until the last
-  // request that holds it has ended.
+  // request that holds it has ended. Memory of GPUs is the clients' own and
+  // counts as nothing.
   int64_t max_bytes = int64_t{4} << 30;
   int64_t max_bytes_per_connection = int64_t{1} << 30;
-  // Each is a mapping of the process, of which Linux allows 65530.
+  // Each is a mapping of the process, of which Linux allows 65530. Those on
+  // GPUs count too.
   int64_t max_regions_per_connection = 256;
   // Names of ended regions, the newest ones, that are still told apart from
   // names that never were.
@@ -39,7 +43,8 @@ using Connection = uint64_t;
 // it. Outlives its regions.
 class RegionTable {
  public:
-  explicit RegionTable(const RegionLimits& limits);
+  // `devices` is borrowed; null: the server computes on no GPU.
+  explicit RegionTable(const RegionLimits& limits, Devices* devices = nullptr);
   ~RegionTable();  // nobody holds a region by then
   RegionTable(const RegionTable&) = delete;
   RegionTable& operator=(const RegionTable&) = delete;
@@ -47,12 +52,18 @@ class RegionTable {
   struct Registered {
     std::string name;  // 128 random bits, as 32 hexadecimal digits
     uint64_t byte_size = 0;
-    FileDescriptor file;  // for the client
+    FileDescriptor file;  // for the client; none of a GPU's memory
   };
 
   // A new region of `owner`; or INVALID_ARGUMENT for 0 bytes,
   // RESOURCE_EXHAUSTED if a limit is reached or the machine has no more.
   absl::StatusOr<Registered> Register(Connection owner, uint64_t byte_size);
+
+  // Memory of a GPU that `owner` lends, as a region of its own; or what
+  // OpenLentMemory() says, RESOURCE_EXHAUSTED beyond the number of regions,
+  // UNIMPLEMENTED without GPUs.
+  absl::StatusOr<Registered> RegisterLent(Connection owner,
+                                          const v1::RegisterDeviceMemory& lent);
 
   // Ends a region: nobody finds it again, and its memory goes when the last
   // holder lets go. NOT_FOUND, or FAILED_PRECONDITION for a region of another
@@ -68,8 +79,12 @@ class RegionTable {
   absl::StatusOr<std::shared_ptr<const Region>> Find(
       absl::string_view name) const;
 
-  // What all regions take now.
+  // What all regions take of the host's memory now.
   int64_t bytes() const { return bytes_.load(std::memory_order_relaxed); }
+  // What clients lend of GPUs' memory now; what is lent twice counts twice.
+  int64_t lent_bytes() const {
+    return lent_bytes_.load(std::memory_order_relaxed);
+  }
 
  private:
   struct Entry {
@@ -85,12 +100,17 @@ class RegionTable {
   absl::Status TakeBytes(Connection owner, int64_t bytes);
   void ReturnBytes(Connection owner, int64_t bytes);
   std::shared_ptr<const Region> Share(std::unique_ptr<Region> region);
+  // Names the region and lets it be found.
+  absl::Status Add(Connection owner, std::unique_ptr<Region> region,
+                   Registered* made);
   absl::Status NoSuchRegion(absl::string_view name) const
       ABSL_SHARED_LOCKS_REQUIRED(mu_);
   void Remember(std::string name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const RegionLimits limits_;
+  Devices* const devices_;
   std::atomic<int64_t> bytes_{0};
+  std::atomic<int64_t> lent_bytes_{0};
 
   mutable absl::Mutex mu_;
   absl::flat_hash_map<std::string, Entry> regions_ ABSL_GUARDED_BY(mu_);

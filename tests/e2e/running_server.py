@@ -7,9 +7,12 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+import lossd
+import numpy as np
 
 BINARIES = Path(os.environ.get("LOSSD_BINARY_DIR", "build/dev"))
 READY = re.compile(r"lossd listening on (\S+) metrics on (\S+)")
@@ -23,11 +26,14 @@ class RunningServer:
 
 
 @contextlib.contextmanager
-def running_server(*flags: str) -> Iterator[RunningServer]:
-    """Starts lossd, waits for its ready line, and stops it with SIGTERM, which must end in 0."""
+def running_server(*flags: str, program: str = "server/lossd") -> Iterator[RunningServer]:
+    """Starts lossd, waits for its ready line, and stops it with SIGTERM, which must end in 0.
+
+    `program` is another one that takes the same flags and says the same.
+    """
     process = subprocess.Popen(
         [
-            str(BINARIES / "server" / "lossd"),
+            str(BINARIES / program),
             "--listen=127.0.0.1:0",
             "--metrics_listen=127.0.0.1:0",
             *flags,
@@ -44,3 +50,12 @@ def running_server(*flags: str) -> Iterator[RunningServer]:
         process.send_signal(signal.SIGTERM)
         code = process.wait(timeout=30)
     assert code == 0, f"lossd ended with {code}"
+
+
+def eventually(client: lossd.Client, condition: Callable[[], bool]) -> bool:
+    """Waits for what the server does after another's call; its answers are the clock."""
+    for _ in range(5000):
+        if condition():
+            return True
+        client.compute_loss(np.zeros(1), np.zeros(1))
+    return False

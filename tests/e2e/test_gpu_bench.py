@@ -26,6 +26,7 @@ REPORT = {
     "bus_bytes_per_second": {"to_device": 50e9, "to_host": 20e9},
     "kernels": [
         kernel("float32", MEBI // 16, 1e-6, 12),
+        kernel("float32", 16 * MEBI, 60e-6, 12),
         kernel("float32", 64 * MEBI, 64 * MEBI * 12 / 3.8e12, 12),
         kernel("bfloat16+bit", 64 * MEBI, 64 * MEBI * 4.125 / 3e12, 4.125),
         {"name": "float32", "elements": 1024 * MEBI, "skipped": "the device has no room"},
@@ -72,7 +73,7 @@ def run(folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_every_measurement_is_a_row_and_a_missing_peer_is_named(tmp_path: Path) -> None:
-    load = {"elements_per_second": 5e9, "errors": {}}
+    load = {"elements_per_second": 5e9, "errors": {}, "latency_us": {"p50": 360}}
     folder = bundle(
         tmp_path / "bundle",
         gpu_bench=f"print({json.dumps(json.dumps(REPORT))})",
@@ -86,6 +87,7 @@ def test_every_measurement_is_a_row_and_a_missing_peer_is_named(tmp_path: Path) 
     ratios = {row["name"]: round(row["ratio"], 3) for row in written["results"]}
     assert ratios == {
         "float32 0.0625Mi": 0.197,
+        "float32 16Mi": 0.839,
         "float32 64Mi": 0.95,
         "bfloat16+bit 64Mi": 0.75,
         "float32 4096x64 0.25Mi": 0.157,
@@ -97,9 +99,12 @@ def test_every_measurement_is_a_row_and_a_missing_peer_is_named(tmp_path: Path) 
         "Unix socket 16Mi": 1.0,
         "shared memory 1Mi": 1.0,
         "shared memory 16Mi": 1.0,
+        # 1.5 x 60 us + 150 us is 240 us.
+        "CUDA IPC 16Mi": 1.5,
+        "CUDA IPC 16Mi, 4 calls": 0.018,
     }
     missed = [line.split()[0] for line in done.stdout.splitlines() if line.endswith("MISSED")]
-    assert missed == ["bfloat16+bit"]
+    assert missed == ["float32", "bfloat16+bit", "CUDA"]
 
 
 def test_a_device_that_is_not_there_is_said_and_fails(tmp_path: Path) -> None:

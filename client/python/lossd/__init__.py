@@ -8,9 +8,10 @@ result.loss, result.gradient
 
 from lossd.aio import AsyncClient
 from lossd.client import Client
-from lossd.conversion import Execution, LossOptions, LossResult
+from lossd.conversion import Execution, LossResult
 from lossd.errors import LossdError
 from lossd.shared_memory import SharedMemory
+from lossd.spec import LossOptions
 from lossd.targets import bits, identity, ones
 
 __all__ = [

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import math
 import operator
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,10 @@ from lossd.v1 import loss_spec_pb2
 
 # What float() would take, or a NumPy scalar says it could.
 _NO_NUMBERS = (bool, str, bytes, complex, np.bool_, np.character, np.complexfloating)
+
+# gRPC counts nanoseconds since 1970 in 63 bits, which end in the year 2262: a deadline
+# after that has passed already. What is longer than this, 31 years, has no deadline.
+_LONGEST_SECONDS = 1e9
 
 # Which kind of loss has them.
 _PARAMETERS = {
@@ -47,6 +52,8 @@ def refuse_mask(name: str, array: Any) -> None:
 
 def number(name: str, value: Any) -> float:
     """A real number, or an array or tensor of rank 0."""
+    if type(value) is float:  # most are defaults
+        return value
     refuse_mask(name, value)
     if (
         isinstance(value, _NO_NUMBERS)
@@ -86,13 +93,30 @@ def text(name: str, value: Any) -> str:
 
 
 def seconds(name: str, value: Any) -> float | None:
-    """A time; None stays None: as long as it takes."""
+    """A time; None, as long as it takes, also for one that nobody lives to see the end of."""
     if value is None:
         return None
     time = number(name, value)
     if math.isnan(time):
         raise ValueError(f"{name}: NaN is no time")
-    return time
+    return time if time <= _LONGEST_SECONDS else None
+
+
+def target(name: str, value: Any) -> str:
+    """Where a server is. gRPC would take port 443 for a host without one."""
+    where = text(name, value)
+    if where.rpartition(":")[2] in ("", where) or where.endswith("]"):
+        raise ValueError(f"{name}: {where!r} has no port; give HOST:PORT or unix:/path")
+    return where
+
+
+def known(names: Collection[str], given: Collection[str]) -> None:
+    """TypeError for a name that is given and is none of those that compute_loss() has."""
+    for name in given:
+        if name not in names:
+            alike = difflib.get_close_matches(name, names, n=1)
+            hint = f"; is it {alike[0]}?" if alike else ""
+            raise TypeError(f"{name}: compute_loss() has no such argument{hint}")
 
 
 def check_parameters(spec: loss_spec_pb2.LossSpec) -> None:

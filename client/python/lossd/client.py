@@ -9,9 +9,11 @@ import grpc
 from numpy.typing import ArrayLike
 
 from lossd import arguments, conversion, streaming
-from lossd.conversion import LossOptions, LossResult, Targets
+from lossd import shared_memory as shared
+from lossd.conversion import LossResult, Targets
 from lossd.errors import from_rpc_error
 from lossd.shared_memory import SharedMemory
+from lossd.spec import LossOptions, check_names
 from lossd.v1 import loss_service_pb2
 
 
@@ -22,8 +24,9 @@ class Client:
     TLS; `token` is sent as a bearer token. Tensors of more than `stream_above_bytes` go
     through StreamLoss, in bounded memory of the server; a gradient whose normalizer is a
     count that depends on the data is then scaled here, which rounds once more.
-    Arrays of `shared_memory`, which must be of the same server, are named in a request
-    instead of sent.
+    With `shared_memory`, which must be of the same server, its arrays and tensors on GPUs are
+    named in a request instead of sent, and the gradient of PyTorch's logits on a GPU is a new
+    tensor there. Without it libraries copy them to the host, if they do that unasked.
     """
 
     def __init__(
@@ -35,8 +38,8 @@ class Client:
         stream_above_bytes: int = streaming.STREAM_ABOVE_BYTES,
         shared_memory: SharedMemory | None = None,
     ) -> None:
-        arguments.text("target", target)
-        self._shared_memory = shared_memory
+        arguments.target("target", target)
+        self._shared_memory = shared.checked("shared_memory", shared_memory)
         options = conversion.CHANNEL_OPTIONS
         if credentials is None:
             self._channel = grpc.insecure_channel(target, options)
@@ -75,21 +78,24 @@ class Client:
 
         `targets` are an array, a scipy.sparse matrix, or what lossd.ones(),
         lossd.identity() and lossd.bits() make. `gradient_out` is where the gradient is put:
-        by the server itself, if it lies in shared memory.
+        by the server itself, if it lies in shared memory or on a GPU.
 
         `timeout` is in seconds; none: as long as it takes. Raises LossdError if the server
-        does not answer with a loss, ValueError or TypeError for arguments that cannot be
-        sent.
+        does not answer with a loss or cannot have a tensor's memory, ValueError or TypeError
+        for arguments that cannot be sent.
         """
         timeout = arguments.seconds("timeout", timeout)
+        check_names(dict(options))
         if streaming.sends_more_than(
             self._stream_above_bytes, logits, targets, dict(options), self._shared_memory
         ):
             stream = streaming.LossStream(logits, targets, **options)
             return self._run(stream, timeout)
-        request = conversion.to_request(logits, targets, memory=self._shared_memory, **options)
-        reply = self._call(self._compute_loss, request, timeout)
-        return conversion.to_result(reply, options.get("gradient_out"))
+        call = conversion.to_call(logits, targets, memory=self._shared_memory, **options)
+        call.loan.wait()
+        with call.loan.until_answered(call.gradient_out):
+            reply = self._call(self._compute_loss, call.request, timeout)
+        return conversion.to_result(reply, call.gradient_out)
 
     def server_info(self, timeout: float | None = None) -> loss_service_pb2.GetServerInfoResponse:
         """What the server is and can do."""

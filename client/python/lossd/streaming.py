@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lossd import arguments, conversion
-from lossd.conversion import Execution, LossResult, Targets, WireTensor
+from lossd import arguments, conversion, device_array, gradient, wire
+from lossd.conversion import Execution, LossResult, Targets
 from lossd.shared_memory import SharedMemory
+from lossd.spec import to_spec
 from lossd.targets import Bits, Identity, Ones, SparseMatrix
 from lossd.v1 import loss_service_pb2, loss_spec_pb2, tensor_pb2
+from lossd.wire import WireTensor
 
 # Tensors that take more bytes go through StreamLoss.
 STREAM_ABOVE_BYTES = 64 << 20
@@ -43,21 +45,33 @@ def sends_more_than(
 ) -> bool:
     """Whether the tensors take more bytes than `limit` on the wire, about.
 
-    Lists of numbers, which are never large, count as 0, as does what `memory` holds.
+    Lists of numbers, which are never large, count as 0, as does what `memory` holds. A call
+    that names memory of a GPU is one message, whatever else it sends.
     """
-    operands = (options.get(name) for name in ("weights", "pos_weight", "upstream_gradient"))
-    packed = len(targets.packed) if isinstance(targets, Bits) else 0
-    arrays: list[Any] = [logits, targets, *operands]
-    sizes = [(array, _bytes_of(array)) for array in arrays]
-    if packed + sum(size for _, size in sizes) <= limit:
+    arrays: dict[str, Any] = {
+        "logits": logits,
+        "targets": targets.packed if isinstance(targets, Bits) else targets,
+        **{name: options.get(name) for name in ("weights", "pos_weight", "upstream_gradient")},
+    }
+    sizes = {name: _bytes_of(array) for name, array in arrays.items()}
+    if sum(sizes.values()) <= limit:
         return False  # most calls: where their tensors lie is looked up once, in conversion
     if memory is None:
         return True
-    sent = (size for array, size in sizes if size > 0 and not conversion.lies_in(array, memory))
-    return packed + sum(sent) > limit
+    places = {**arrays, "gradient_out": options.get("gradient_out")}
+    if any(device_array.of(name, array) is not None for name, array in places.items()):
+        return False
+    sent = (
+        size
+        for name, size in sizes.items()
+        if size > 0 and not conversion.lies_in(arrays[name], memory)
+    )
+    return sum(sent) > limit
 
 
 def _bytes_of(array: Any) -> int:
+    if isinstance(array, bytes):
+        return len(array)
     if hasattr(array, "element_size"):  # PyTorch's, old and new
         return int(array.element_size() * array.nelement())
     return int(getattr(array, "nbytes", 0))
@@ -86,14 +100,14 @@ class LossStream:
         request_id: str = "",
         **spec: Any,
     ) -> None:
-        wire = conversion.to_wire("logits", logits)
-        self._shape = wire.shape
-        self._elements = math.prod(wire.shape)
-        self._in_chunks: dict[str, WireTensor] = {"logits": wire}
+        sent = wire.to_wire("logits", logits)
+        self._shape = sent.shape
+        self._elements = math.prod(sent.shape)
+        self._in_chunks: dict[str, WireTensor] = {"logits": sent}
         self._header = loss_service_pb2.StreamLossHeader(
-            spec=conversion.to_spec(**spec),
-            shape=wire.shape,
-            logits_dtype=wire.data_type,
+            spec=to_spec(**spec),
+            shape=sent.shape,
+            logits_dtype=sent.data_type,
             request_id=arguments.text("request_id", request_id),
         )
         self._add_targets(targets)
@@ -107,14 +121,14 @@ class LossStream:
                 self._add_operand(name, array)
         self._gradient_out = gradient_out
         if gradient_out is not None:
-            conversion.gradient_place(self._header.spec, wire.shape, gradient_out)
+            gradient.place(self._header.spec, sent.shape, gradient_out)
         self._summary: loss_service_pb2.StreamLossSummary | None = None
         self._gradient = self._landing(
             self._header.spec.gradient != loss_spec_pb2.GRADIENT_MODE_OMIT,
-            self._header.spec.gradient_dtype or wire.data_type,
+            self._header.spec.gradient_dtype or sent.data_type,
         )
         self._losses = self._landing(
-            self._header.spec.reduction == loss_spec_pb2.REDUCTION_NONE, wire.data_type
+            self._header.spec.reduction == loss_spec_pb2.REDUCTION_NONE, sent.data_type
         )
 
     def _add_targets(self, targets: Targets) -> None:
@@ -122,18 +136,18 @@ class LossStream:
             self._header.targets.CopyFrom(conversion.to_targets(targets))
             return
         if isinstance(targets, Bits):
-            wire = WireTensor(tensor_pb2.DATA_TYPE_BIT, targets.shape, memoryview(targets.packed))
+            sent = conversion.bits_to_wire(targets)
         else:
-            wire = conversion.to_wire("targets", targets)
-        self._header.targets_dtype = wire.data_type
-        self._header.targets_shape.extend(wire.shape)
-        self._in_chunks["targets"] = wire
+            sent = wire.to_wire("targets", targets)
+        self._header.targets_dtype = sent.data_type
+        self._header.targets_shape.extend(sent.shape)
+        self._in_chunks["targets"] = sent
 
     def _add_operand(self, name: str, array: ArrayLike) -> None:
-        wire = conversion.to_wire(name, array)
-        if wire.shape == self._shape and self._elements > 1:
-            setattr(self._header, f"{name}_dtype", wire.data_type)
-            self._in_chunks[name] = wire
+        sent = wire.to_wire(name, array)
+        if sent.shape == self._shape and self._elements > 1:
+            setattr(self._header, f"{name}_dtype", sent.data_type)
+            self._in_chunks[name] = sent
         else:
             getattr(self._header, name).CopyFrom(conversion.to_tensor(name, array))
 
@@ -149,10 +163,10 @@ class LossStream:
             end = first + _CHUNK_ELEMENTS
             last = end >= self._elements
             chunk = loss_service_pb2.StreamLossChunk()
-            for name, wire in self._in_chunks.items():
-                begin = _byte_size(wire.data_type, first)
-                stop = len(wire.data) if last else _byte_size(wire.data_type, end)
-                setattr(chunk, name, wire.data[begin:stop].tobytes())
+            for name, sent in self._in_chunks.items():
+                begin = _byte_size(sent.data_type, first)
+                stop = len(sent.data) if last else _byte_size(sent.data_type, end)
+                setattr(chunk, name, sent.data[begin:stop].tobytes())
             yield loss_service_pb2.StreamLossRequest(chunk=chunk)
 
     def add(self, response: loss_service_pb2.StreamLossResponse) -> None:
@@ -170,15 +184,15 @@ class LossStream:
         summary = self._summary
         if summary is None:
             raise RuntimeError("the stream ended without its summary")
-        gradient = None if self._gradient is None else self._gradient.array()
-        if gradient is not None and summary.HasField("gradient_scale"):
-            gradient = _scaled(gradient, summary.gradient_scale)
-        if gradient is not None and self._gradient_out is not None:
-            gradient = conversion.put_gradient(gradient, self._gradient_out)
+        values = None if self._gradient is None else self._gradient.array()
+        if values is not None and summary.HasField("gradient_scale"):
+            values = _scaled(values, summary.gradient_scale)
+        if values is not None and self._gradient_out is not None:
+            values = gradient.put(values, self._gradient_out)
         return LossResult(
             loss=summary.loss,
             losses=None if self._losses is None else self._losses.array(),
-            gradient=gradient,
+            gradient=values,
             normalizer=summary.normalizer,
             valid_count=summary.valid_count,
             nan_count=summary.nan_count,
@@ -204,7 +218,7 @@ class _Landing:
     def array(self) -> NDArray[Any]:
         if self._arrived != len(self._bytes):
             raise RuntimeError(f"{self._arrived} bytes of results of {len(self._bytes)}")
-        array = conversion.from_wire(self._data_type, self._shape, self._bytes.data)
+        array = wire.from_wire(self._data_type, self._shape, self._bytes.data)
         array.flags.writeable = False
         return array
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lossd import arguments
+from lossd import arguments, device_array
 
 
 @runtime_checkable
@@ -36,9 +37,9 @@ class Ones:
 
 @dataclass(frozen=True, eq=False)
 class Bits:
-    """Targets of one bit each, eight to a byte."""
+    """Targets of one bit each, eight to a byte; `packed` may be the caller's own array."""
 
-    packed: bytes
+    packed: Any
     shape: tuple[int, ...]
 
 
@@ -54,9 +55,7 @@ def ones(row_splits: ArrayLike, columns: ArrayLike, shape: tuple[int, ...] | Non
     what is wrong with the numbers, if anything is.
     """
     if shape is not None:
-        if not isinstance(shape, tuple | list):
-            raise TypeError(f"shape: {shape!r} is not a tuple of integers")
-        shape = tuple(arguments.integer("shape", dimension) for dimension in shape)
+        shape = _dimensions(shape)
     return Ones(_integers("row_splits", row_splits), _integers("columns", columns), shape)
 
 
@@ -67,8 +66,15 @@ def unmasked(name: str, array: ArrayLike) -> NDArray[np.generic]:
         return np.asarray(array)
 
 
-def bits(array: ArrayLike) -> Bits:
-    """Zeros and ones, packed: a thirty-second of the bytes of float32."""
+def bits(array: ArrayLike, shape: tuple[int, ...] | None = None) -> Bits:
+    """Zeros and ones, packed: a thirty-second of the bytes of float32.
+
+    With `shape`, that of the targets, `array` is packed already: bytes in one dimension, as
+    numpy.packbits(ones, axis=None, bitorder="little") makes them. It is not copied, and named
+    instead of sent where it lies in shared memory or on a GPU.
+    """
+    if shape is not None:
+        return _packed(array, _dimensions(shape))
     values = unmasked("bits", array)
     if values.dtype.kind not in "biuf" and values.dtype.name != "bfloat16":
         raise TypeError(f"bits: dtype {values.dtype} is not one of zeros and ones")
@@ -96,3 +102,20 @@ def _integers(name: str, array: ArrayLike) -> NDArray[np.int64]:
     if values.size > 0 and values.max() > np.iinfo(np.int64).max:
         raise ValueError(f"{name}: {values.max()} does not fit 64 bits")
     return values.astype(np.int64)
+
+
+def _dimensions(shape: Any) -> tuple[int, ...]:
+    if not isinstance(shape, tuple | list):
+        raise TypeError(f"shape: {shape!r} is not a tuple of integers")
+    return tuple(arguments.integer("shape", dimension) for dimension in shape)
+
+
+def _packed(array: Any, shape: tuple[int, ...]) -> Bits:
+    on_device = device_array.of("bits", array)
+    values = on_device if on_device is not None else unmasked("bits", array)
+    if str(values.dtype) != "uint8" or len(values.shape) != 1:
+        raise TypeError(f"bits: {values.dtype} of shape {values.shape} is not one row of uint8")
+    needed = (math.prod(shape) + 7) // 8
+    if values.shape[0] != needed:
+        raise ValueError(f"bits: {values.shape[0]} bytes; shape {shape} takes {needed}")
+    return Bits(array if on_device is not None else values, shape)

@@ -2,12 +2,14 @@
 // where it is made.
 #include <cuda_runtime_api.h>
 
+#include <cstring>
 #include <set>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "kernels/cuda/launcher.h"
+#include "server/execution/cuda/cuda_ipc.h"
 #include "server/execution/cuda/numa.h"
 #include "server/execution/cuda/open.h"
 
@@ -56,6 +58,7 @@ class CudaDevice final : public Device {
   explicit CudaDevice(int id) : id_(id), name_(absl::StrCat("cuda/", id)) {}
 
   std::string_view name() const override { return name_; }
+  const DeviceUuid& uuid() const override { return uuid_; }
 
   // Whether the device answers and this build has code for it.
   absl::Status Probe() {
@@ -65,6 +68,12 @@ class CudaDevice final : public Device {
     });
     if (!status.ok()) return status;
     node_ = NodeOfPciDevice(bus_id);
+    cudaDeviceProp properties;
+    status = Call("cudaGetDeviceProperties",
+                  [&] { return cudaGetDeviceProperties(&properties, id_); });
+    if (!status.ok()) return status;
+    static_assert(sizeof(properties.uuid) == sizeof(DeviceUuid));
+    std::memcpy(uuid_.data(), &properties.uuid, sizeof(uuid_));
     return Call("loading the kernel", [] {
       return static_cast<cudaError_t>(kernels::cuda::LoadKernel());
     });
@@ -103,6 +112,16 @@ class CudaDevice final : public Device {
   absl::Status FreeDevice(DeviceMemory memory) override {
     if (memory.address == nullptr) return absl::OkStatus();
     return Call("cudaFree", [&] { return cudaFree(memory.address); });
+  }
+
+  absl::StatusOr<DeviceMemory> OpenIpc(const IpcHandle& handle) override {
+    absl::Status status = Call("cudaSetDevice", [] { return cudaSuccess; });
+    if (!status.ok()) return status;
+    return OpenIpcMemory(handle, id_);
+  }
+  absl::Status CloseIpc(DeviceMemory memory) override {
+    absl::Status status = Call("cudaSetDevice", [] { return cudaSuccess; });
+    return status.ok() ? CloseIpcMemory(memory) : status;
   }
 
   absl::StatusOr<Stream> CreateStream() override {
@@ -184,7 +203,9 @@ class CudaDevice final : public Device {
 
   const int id_;
   const std::string name_;
-  int node_ = kAnyNode;  // constant after Probe()
+  // Constant after Probe().
+  int node_ = kAnyNode;
+  DeviceUuid uuid_{};
 };
 
 absl::StatusOr<int> CountDevices() {

@@ -38,15 +38,53 @@ bool CountOnTheCpu(const Portion& portion, Batch& batch) {
   return whole;
 }
 
-// Leaves in the batch what can be computed.
+// Counts come from the host where all that is counted lies there.
+bool CountsOnTheDevice(const Task& task) {
+  return task.segment.targets.on_device ||
+         task.segment.weights.tensor.on_device;
+}
+
+// Leaves in the batch what can be computed, or is counted by its device first.
 void CountAsNeeded(Batch& batch) {
   const auto stays = [&batch](const Portion& portion) {
     return portion.task->phase == Task::Phase::kComputing ||
-           CountOnTheCpu(portion, batch);
+           CountsOnTheDevice(*portion.task) || CountOnTheCpu(portion, batch);
   };
   auto& portions = batch.portions;
   portions.erase(std::stable_partition(portions.begin(), portions.end(), stays),
                  portions.end());
+}
+
+// The devices that have tensors of the batch, once each or more often.
+std::vector<int> DevicesOf(const Batch& batch) {
+  std::vector<int> devices;
+  for (const Portion& portion : batch.portions) {
+    const int device = portion.task->segment.device;
+    if (device != kernels::kHost) devices.push_back(device);
+  }
+  return devices;
+}
+
+// Why nobody computes a request whose tensors are on a device that could not.
+absl::Status WhyDropped(std::string_view device, const absl::Status& why) {
+  const std::string name(device);
+  if (absl::IsResourceExhausted(why) || absl::IsOutOfRange(why)) {
+    return absl::UnavailableError(absl::StrCat(
+        name, " has too little memory for the request: ", why.message()));
+  }
+  return absl::InternalError(absl::StrCat(name, ": ", why.message()));
+}
+
+// Leaves to `refused` what another can compute.
+void Refuse(std::span<const Portion> portions, std::string_view device,
+            const absl::Status& why, std::vector<Portion>& refused) {
+  for (const Portion& portion : portions) {
+    if (portion.task->segment.device == kernels::kHost) {
+      refused.push_back(portion);
+    } else {
+      portion.task->OnDropped(WhyDropped(device, why));
+    }
+  }
 }
 
 kernels::cuda::BatchLayout LayOut(std::span<const Portion> portions) {
@@ -133,10 +171,16 @@ bool CudaExecutor::MayLeave() {
 void CudaExecutor::Run(Batch batch) {
   std::vector<Portion> refused;
   CountAsNeeded(batch);
-  while (!batch.portions.empty()) {
-    const SlotLease slot = slots_->Acquire();
-    if (!slot.held()) break;  // no device is left
-    RunOn(slot, batch, refused);
+  while (true) {
+    DropOfRetired(batch);
+    if (batch.portions.empty()) break;
+    const std::vector<int> devices = DevicesOf(batch);
+    const SlotLease slot = slots_->Acquire(devices);
+    if (slot.held()) {
+      RunOn(slot, batch, refused);
+    } else if (devices.empty()) {
+      break;  // no device is left
+    }
   }
   batch.portions.insert(batch.portions.end(), refused.begin(), refused.end());
   if (batch.portions.empty()) return;
@@ -144,11 +188,32 @@ void CudaExecutor::Run(Batch batch) {
   fallback_.Run(std::move(batch));
 }
 
+void CudaExecutor::DropOfRetired(Batch& batch) {
+  auto& left = batch.portions;
+  const auto gone =
+      std::stable_partition(left.begin(), left.end(), [this](const auto& one) {
+        const int device = one.task->segment.device;
+        return device == kernels::kHost || !slots_->retired(device);
+      });
+  for (auto one = gone; one != left.end(); ++one) {
+    const Device& device = slots_->device(one->task->segment.device);
+    one->task->OnDropped(absl::UnavailableError(absl::StrCat(
+        std::string(device.name()), ", which has the tensors, is lost")));
+  }
+  left.erase(gone, left.end());
+}
+
 void CudaExecutor::RunOn(const SlotLease& slot, Batch& batch,
                          std::vector<Portion>& refused) {
   auto& left = batch.portions;
-  for (size_t most = left.size(); !left.empty();) {
-    const size_t count = std::min(most, left.size());
+  const auto others =
+      std::stable_partition(left.begin(), left.end(), [&](const auto& one) {
+        const int device = one.task->segment.device;
+        return device == kernels::kHost || device == slot.number();
+      });
+  auto here = static_cast<size_t>(others - left.begin());
+  for (size_t most = here; here > 0;) {
+    const size_t count = std::min(most, here);
     const std::span<const Portion> portions(left.data(), count);
     const absl::Status status = Compute(slot, portions);
     if (!status.ok()) NoteFailure(slot, status);
@@ -157,22 +222,48 @@ void CudaExecutor::RunOn(const SlotLease& slot, Batch& batch,
       most = (count + 1) / 2;
       continue;
     }
-    if (!status.ok()) {
-      refused.insert(refused.end(), portions.begin(), portions.end());
-    }
+    if (!status.ok()) Refuse(portions, slot.device(), status, refused);
     left.erase(left.begin(), left.begin() + static_cast<ptrdiff_t>(count));
+    here -= count;
   }
 }
 
+absl::Status CudaExecutor::Count(const SlotLease& slot,
+                                 std::span<const Portion> portions) {
+  std::vector<Task*> tasks;
+  std::vector<kernels::Segment> segments;
+  for (const Portion& portion : portions) {
+    if (portion.task->phase != Task::Phase::kCounting) continue;
+    tasks.push_back(portion.task);
+    kernels::Segment& counted = segments.emplace_back(portion.task->segment);
+    counted.gradient = counted.losses = nullptr;
+    counted.gradient_on_device = false;
+  }
+  if (tasks.empty()) return absl::OkStatus();
+  std::vector<kernels::cuda::BatchItem> items;
+  for (const kernels::Segment& counted : segments) items.push_back({&counted, 0});
+  const kernels::cuda::BatchLayout layout(items);
+  return slot->Compute(layout, [&](const std::byte* output) {
+    for (size_t k = 0; k < tasks.size(); ++k) {
+      const auto partials = layout.Partials(k, output);
+      std::copy(partials.begin(), partials.end(), tasks[k]->partials.begin());
+      BlocksDone(*tasks[k], partials.size());
+      BeginComputing(*tasks[k]);
+    }
+  });
+}
+
 // After an error nothing has changed that whoever computes it next does not
-// write again.
+// write again, but that it is counted.
 absl::Status CudaExecutor::Compute(const SlotLease& slot,
                                    std::span<const Portion> portions) {
   const absl::Time started = clock_->Now();
+  absl::Status status = Count(slot, portions);
+  if (!status.ok()) return status;
   const kernels::cuda::BatchLayout layout = LayOut(portions);
-  const absl::Status status = slot->Compute(
-      layout,
-      [&](const std::byte* output) { TakeResults(layout, portions, output); });
+  status = slot->Compute(layout, [&](const std::byte* output) {
+    TakeResults(layout, portions, output);
+  });
   if (!status.ok()) return status;
   const absl::Time finished = clock_->Now();
   metrics_->BatchTaken(static_cast<int64_t>(portions.size()),

@@ -25,7 +25,14 @@ namespace lossd::execution::cuda {
 // one out: also those of one huge request, which the batcher divides. The least
 // used device is taken first.
 //
-// What goes wrong on a device costs no request, and is counted in
+// A request whose tensors lie on a device is computed by that one, the others
+// of its batch by any: a batch may so become one for each device. What such a
+// request needs counted before its gradient, and only the device can read, is
+// counted by a launch of its own. Nobody takes over from its device: where that
+// fails, or has too little memory even for it alone, it is dropped, as INTERNAL
+// or UNAVAILABLE.
+//
+// What goes wrong on a device costs no other request, and is counted in
 // lossd_device_errors_total (but for memory that a MemoryPool found after all):
 //   - where memory is short, the batch is computed in halves, and a request
 //     that does not fit alone by `fallback`;
@@ -56,11 +63,16 @@ class CudaExecutor final : public Executor {
  private:
   void TakeBatches(batching::Batcher& batcher);
   bool MayLeave();
+  // Drops what lies on a device that was retired.
+  void DropOfRetired(batching::Batch& batch);
   // Answers what the slot's device computes of the batch, and leaves the rest
-  // in it: if the device is lost, for another. What is for the fallback alone
-  // is moved to `refused`.
+  // in it: what lies on another, and if the device is lost, everything. What is
+  // for the fallback alone is moved to `refused`.
   void RunOn(const SlotLease& slot, batching::Batch& batch,
              std::vector<batching::Portion>& refused);
+  // Counts what is not counted yet.
+  static absl::Status Count(const SlotLease& slot,
+                            std::span<const batching::Portion> portions);
   // All or nothing.
   absl::Status Compute(const SlotLease& slot,
                        std::span<const batching::Portion> portions);

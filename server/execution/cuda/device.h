@@ -4,6 +4,7 @@
 #ifndef LOSSD_SERVER_EXECUTION_CUDA_DEVICE_H_
 #define LOSSD_SERVER_EXECUTION_CUDA_DEVICE_H_
 
+#include <array>
 #include <cstddef>
 #include <string_view>
 
@@ -25,6 +26,12 @@ struct DeviceMemory {
   std::byte* address = nullptr;
   size_t size = 0;
 };
+
+// Which GPU, of all that there are: as cuDeviceGetUuid() says.
+using DeviceUuid = std::array<std::byte, 16>;
+
+// An allocation of another process, as its cudaIpcGetMemHandle() names it.
+using IpcHandle = std::array<std::byte, 64>;
 
 // Work handed to one stream runs in order; streams overlap.
 struct Stream {
@@ -51,11 +58,21 @@ class Device {
 
   // "cuda/0": the label of metrics and the backend of replies.
   virtual std::string_view name() const = 0;
+  virtual const DeviceUuid& uuid() const = 0;
 
   virtual absl::StatusOr<PinnedMemory> AllocatePinned(size_t bytes) = 0;
   virtual absl::Status FreePinned(PinnedMemory memory) = 0;
   virtual absl::StatusOr<DeviceMemory> AllocateDevice(size_t bytes) = 0;
   virtual absl::Status FreeDevice(DeviceMemory memory) = 0;
+
+  // An allocation that another process has on this device, all of it: its size
+  // is what the driver says, never what a client does, as an access beyond it
+  // would lose the device. Opened twice it may have one address. The handle is
+  // a stranger's, so what is wrong with it is no failure of the device:
+  // INVALID_ARGUMENT.
+  virtual absl::StatusOr<DeviceMemory> OpenIpc(const IpcHandle& handle) = 0;
+  // Once for each OpenIpc(), when no stream has work with the memory.
+  virtual absl::Status CloseIpc(DeviceMemory memory) = 0;
 
   virtual absl::StatusOr<Stream> CreateStream() = 0;
   virtual absl::Status DestroyStream(Stream stream) = 0;

@@ -56,13 +56,13 @@ Slot::~Slot() {
 }
 
 absl::Status Slot::Submit(const kernels::cuda::BatchLayout& layout,
+                          const kernels::cuda::PackedBatch& batch,
                           const Place& place) {
   absl::Status status = device_.CopyToDevice(place.device, place.pinned,
                                              layout.input_bytes(), stream_);
   if (!status.ok()) return status;
   const DeviceMemory output = From(place.device, place.output);
-  status =
-      device_.Launch(layout.At(place.device.address, output.address), stream_);
+  status = device_.Launch(batch, stream_);
   if (!status.ok()) return status;
   status = device_.CopyToHost(From(place.pinned, place.output), output,
                               layout.output_bytes(), stream_);
@@ -83,8 +83,10 @@ absl::Status Slot::Compute(
   place.pinned = pinned->memory();
   place.device = device->memory();
 
-  layout.Stage(place.pinned.data);
-  absl::Status status = Submit(layout, place);
+  const kernels::cuda::PackedBatch batch =
+      layout.At(place.device.address, place.device.address + place.output);
+  layout.Stage(batch, place.pinned.data);
+  absl::Status status = Submit(layout, batch, place);
   if (status.ok()) status = device_.Wait(event_);
   if (status.ok()) {
     take(place.pinned.data + place.output);

@@ -54,6 +54,7 @@ class Slot {
   Slot(Device& device, BatchMemory& memory)
       : device_(device), memory_(memory) {}
   absl::Status Submit(const kernels::cuda::BatchLayout& layout,
+                      const kernels::cuda::PackedBatch& batch,
                       const Place& place);
   // After `status` stopped a batch that may be under way.
   absl::Status Stop(const absl::Status& status);

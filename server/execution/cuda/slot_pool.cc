@@ -28,6 +28,12 @@ absl::StatusOr<DeviceUnit> MakeUnit(std::unique_ptr<Device> device,
   return unit;
 }
 
+// Where none is named, all are.
+bool IsOneOf(std::span<const int> devices, size_t unit) {
+  return devices.empty() || std::find(devices.begin(), devices.end(),
+                                      static_cast<int>(unit)) != devices.end();
+}
+
 }  // namespace
 
 SlotLease::~SlotLease() {
@@ -74,31 +80,42 @@ SlotPool::SlotPool(std::vector<DeviceUnit> units,
 
 SlotPool::~SlotPool() = default;
 
-bool SlotPool::FreeOrNoneLeft() const {
-  return devices_left_ == 0 ||
-         std::any_of(stocks_.begin(), stocks_.end(),
-                     [](const Stock& s) { return s.offered() > 0; });
+bool SlotPool::FreeOrNoneLeft(std::span<const int> devices) const {
+  bool none_left = true;
+  for (size_t k = 0; k < stocks_.size(); ++k) {
+    if (!IsOneOf(devices, k) || stocks_[k].retired) continue;
+    if (stocks_[k].offered() > 0) return true;
+    none_left = false;
+  }
+  return none_left;
 }
 
-SlotLease SlotPool::Acquire() {
+SlotLease SlotPool::Acquire(std::span<const int> devices) {
   absl::MutexLock lock(&mu_);
-  mu_.Await(absl::Condition(this, &SlotPool::FreeOrNoneLeft));
-  return Lend();
+  const auto there = [&]() ABSL_SHARED_LOCKS_REQUIRED(mu_) {
+    return FreeOrNoneLeft(devices);
+  };
+  mu_.Await(absl::Condition(&there));
+  return Lend(devices);
 }
 
 SlotLease SlotPool::TryAcquire() {
   absl::MutexLock lock(&mu_);
-  return Lend();
+  return Lend({});
 }
 
-SlotLease SlotPool::Lend() {
-  const auto most = std::max_element(
-      stocks_.begin(), stocks_.end(),
-      [](const Stock& a, const Stock& b) { return a.offered() < b.offered(); });
-  if (most->offered() == 0) return {};
-  Slot* slot = most->free.back();
-  most->free.pop_back();
-  return SlotLease(this, static_cast<size_t>(most - stocks_.begin()), slot);
+SlotLease SlotPool::Lend(std::span<const int> devices) {
+  size_t most = 0;
+  size_t unit = 0;
+  for (size_t k = 0; k < stocks_.size(); ++k) {
+    if (!IsOneOf(devices, k) || stocks_[k].offered() <= most) continue;
+    most = stocks_[k].offered();
+    unit = k;
+  }
+  if (most == 0) return {};
+  Slot* slot = stocks_[unit].free.back();
+  stocks_[unit].free.pop_back();
+  return SlotLease(this, unit, slot);
 }
 
 void SlotPool::Return(size_t unit, Slot* slot) {
@@ -110,6 +127,11 @@ std::optional<int> SlotPool::Retire(const SlotLease& lease) {
   absl::MutexLock lock(&mu_);
   if (std::exchange(stocks_[lease.unit_].retired, true)) return std::nullopt;
   return --devices_left_;
+}
+
+bool SlotPool::retired(int number) const {
+  absl::MutexLock lock(&mu_);
+  return stocks_[static_cast<size_t>(number)].retired;
 }
 
 std::vector<std::string_view> SlotPool::device_names() const {

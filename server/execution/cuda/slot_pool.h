@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -55,6 +56,8 @@ class SlotLease {
   Slot* operator->() const { return slot_; }
   // The device's name; lives as long as the pool.
   std::string_view device() const;
+  // The device's number in the pool.
+  int number() const { return static_cast<int>(unit_); }
 
  private:
   friend class SlotPool;
@@ -79,9 +82,10 @@ class SlotPool {
   SlotPool(const SlotPool&) = delete;
   SlotPool& operator=(const SlotPool&) = delete;
 
-  // A lease; waits while all slots are lent. Nothing held once no device is
-  // left.
-  SlotLease Acquire();
+  // A lease of a slot of one of these devices, by their numbers, or of any
+  // where none is named; waits while all of them are lent. Nothing held once
+  // none of the devices is left.
+  SlotLease Acquire(std::span<const int> devices = {});
   // A lease, or nothing held if none is free now.
   SlotLease TryAcquire();
 
@@ -89,6 +93,13 @@ class SlotPool {
   // as always. How many devices are left then; nothing if somebody has retired
   // it before.
   std::optional<int> Retire(const SlotLease& lease);
+
+  // Devices are numbered from 0, and keep their numbers; retired ones too.
+  int device_count() const { return static_cast<int>(units_.size()); }
+  Device& device(int number) const {
+    return *units_[static_cast<size_t>(number)].device;
+  }
+  bool retired(int number) const;
 
   // The names of all devices, retired ones included.
   std::vector<std::string_view> device_names() const;
@@ -106,8 +117,10 @@ class SlotPool {
   };
 
   SlotPool(std::vector<DeviceUnit> units, const SlotPoolOptions& options);
-  bool FreeOrNoneLeft() const ABSL_SHARED_LOCKS_REQUIRED(mu_);
-  SlotLease Lend() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool FreeOrNoneLeft(std::span<const int> devices) const
+      ABSL_SHARED_LOCKS_REQUIRED(mu_);
+  SlotLease Lend(std::span<const int> devices)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Return(size_t unit, Slot* slot);
 
   const SlotPoolOptions options_;

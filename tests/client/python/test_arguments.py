@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import lossd
@@ -116,7 +117,23 @@ def test_other_options_of_a_wrong_type_are_named(compute: Any) -> None:
     for time in ("5", [1], True):
         refused(compute, TypeError, "^timeout: .* is not a number", {"timeout": time})
     refused(compute, ValueError, "^timeout: NaN", {"timeout": float("nan")})
-    refused(compute, TypeError, "'no_such'", {"no_such": 1})
+
+
+def test_an_argument_that_there_is_not_is_named_with_the_one_it_may_be(compute: Any) -> None:
+    for stream_above_bytes in (0, 1 << 20):
+        for bad, text in (
+            ("no_such", r"^no_such: compute_loss\(\) has no such argument$"),
+            ("reducton", r"^reducton: .*; is it reduction\?$"),
+            ("memory", "^memory: "),  # what the client passes on beside the options
+        ):
+            refused(compute, TypeError, text, {bad: 1}, stream_above_bytes)
+
+
+def test_a_gradient_out_of_integers_is_named(compute: Any) -> None:
+    for stream_above_bytes in (0, 1 << 20):
+        out = np.zeros((2, 1), np.int32)
+        text = "^gradient_out: dtype int32 is none of float32, float64, bfloat16, float16$"
+        refused(compute, ValueError, text, {"gradient_out": out}, stream_above_bytes)
 
 
 def test_a_parameter_of_another_kind_of_loss_is_refused(compute: Any) -> None:
@@ -146,6 +163,16 @@ def test_a_client_names_its_bad_arguments(client: Any) -> None:
 
     for error, text, options in (
         (TypeError, "^target: None is not a string", {"target": None}),
+        (ValueError, "^target: 'localhost' has no port", {"target": "localhost"}),
+        (ValueError, "^target: 'localhost:' has no port", {"target": "localhost:"}),
+        (ValueError, r"^target: '\[::1\]' has no port", {"target": "[::1]"}),
+        (ValueError, "^target: '' has no port", {"target": ""}),
+        (TypeError, "^shared_memory: 7 is no SharedMemory$", {"shared_memory": 7}),
+        (
+            TypeError,
+            r"^shared_memory: '/path' is no SharedMemory; give lossd.SharedMemory\('/path'\)$",
+            {"shared_memory": "/path"},
+        ),
         (TypeError, "^credentials: 'tls' are not", {"credentials": "tls"}),
         (TypeError, "^token: 7 is not a string", {"token": 7}),
         (TypeError, "^stream_above_bytes: 1.5 is not", {"stream_above_bytes": 1.5}),
@@ -153,6 +180,26 @@ def test_a_client_names_its_bad_arguments(client: Any) -> None:
     ):
         with pytest.raises(error, match=text):
             asyncio.run(make(**{"target": NOBODY, **options}))
+
+
+@pytest.mark.parametrize("client", [lossd.Client, lossd.AsyncClient])
+def test_a_target_with_a_port_or_a_path_is_taken(client: Any) -> None:
+    async def make(target: str) -> None:
+        client(target)
+
+    for target in ("localhost:1", "[::1]:1", "unix:/path", "unix:///path", "dns:///host:1"):
+        asyncio.run(make(target))
+
+
+def test_shared_memory_names_its_path(tmp_path: Path) -> None:
+    for path in (str(tmp_path / "nobody"), tmp_path / "nobody"):
+        with pytest.raises(FileNotFoundError) as raised:
+            lossd.SharedMemory(path)
+        assert str(path) in str(raised.value)
+    with pytest.raises(OSError, match=f"too long.*{'x' * 200}"):
+        lossd.SharedMemory("/" + "x" * 200)
+    with pytest.raises(TypeError, match="^path: 7 is not a string"):
+        lossd.SharedMemory(7)  # type: ignore[arg-type]
 
 
 def test_server_info_names_a_bad_timeout() -> None:

@@ -10,7 +10,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 import scipy.sparse
-from lossd import conversion
+from lossd import conversion, wire
 from lossd.errors import from_rpc_error
 from lossd.v1 import loss_service_pb2, loss_spec_pb2, tensor_pb2
 
@@ -33,13 +33,13 @@ def test_arrays_are_sent_little_endian_and_come_back(dtype: str, expected: int) 
     tensor = conversion.to_tensor("targets", array)
     assert tensor.dtype == expected
     assert tensor.shape == [2, 3]
-    assert np.array_equal(conversion.to_array(tensor), array)
+    assert np.array_equal(wire.to_array(tensor), array)
 
 
 def test_arrays_that_are_not_contiguous_are_sent_in_row_major_order() -> None:
     array = np.arange(12, dtype=np.float32).reshape(3, 4).T[::2]
     tensor = conversion.to_tensor("logits", array)
-    assert np.array_equal(conversion.to_array(tensor), array)
+    assert np.array_equal(wire.to_array(tensor), array)
 
 
 def test_a_number_is_a_tensor_of_rank_0() -> None:
@@ -72,13 +72,13 @@ def test_bfloat16_is_sent_as_it_is_and_comes_back(monkeypatch: pytest.MonkeyPatc
     tensor = conversion.to_tensor("logits", array)
     assert tensor.dtype == tensor_pb2.DATA_TYPE_BFLOAT16
     assert tensor.data == array.tobytes()
-    back = conversion.to_array(tensor)
+    back = wire.to_array(tensor)
     assert back.dtype == ml_dtypes.bfloat16
     assert back.tobytes() == array.tobytes()
     # Not contiguous: row by row all the same.
     assert conversion.to_tensor("logits", array.T).data == array.T.tobytes()
-    monkeypatch.setattr(conversion, "_bfloat16", None)
-    widened = conversion.to_array(tensor)
+    monkeypatch.setattr(wire, "_bfloat16", None)
+    widened = wire.to_array(tensor)
     assert widened.dtype == np.float32
     assert np.array_equal(widened, array.astype(np.float32))
 
@@ -90,7 +90,7 @@ def test_torch_tensors_are_sent_in_their_own_type() -> None:
         tensor = conversion.to_tensor("targets", values)
         assert tensor.dtype == tensor_pb2.DataType.Value(f"DATA_TYPE_{name.upper()}")
         assert tensor.shape == [2, 2]
-        back = conversion.to_array(tensor)
+        back = wire.to_array(tensor)
         assert np.array_equal(back.astype(np.float32), [[0, 1], [1, 1]])
 
 
@@ -107,6 +107,17 @@ def test_torch_tensors_are_sent_in_their_own_type() -> None:
 def test_the_gradients_type_is_a_name_or_a_dtype(dtype: Any, expected: int) -> None:
     request = conversion.to_request(np.zeros(1), np.zeros(1), gradient_dtype=dtype)
     assert request.spec.gradient_dtype == expected
+
+
+def test_the_gradients_type_may_be_pytorchs() -> None:
+    class Float16:
+        """Prints as torch.float16 does."""
+
+        def __str__(self) -> str:
+            return "torch.float16"
+
+    request = conversion.to_request(np.zeros(1), np.zeros(1), gradient_dtype=Float16())
+    assert request.spec.gradient_dtype == tensor_pb2.DATA_TYPE_FLOAT16
 
 
 def test_a_gradient_of_integers_is_refused() -> None:
@@ -206,6 +217,20 @@ def test_bits_are_packed_least_significant_first() -> None:
     assert tensor.data == bytes([0b00010001, 1])
     with pytest.raises(ValueError, match="neither 0 nor 1"):
         lossd.bits([0.5])
+
+
+def test_packed_bits_are_sent_as_they_are() -> None:
+    ones = np.random.default_rng(3).random((5, 7)) < 0.5
+    packed = np.packbits(ones, bitorder="little")
+    given = conversion.to_targets(lossd.bits(packed, shape=(5, 7)))
+    assert given == conversion.to_targets(lossd.bits(ones))
+    with pytest.raises(ValueError, match=r"^bits: 5 bytes; shape \(5, 9\) takes 6"):
+        lossd.bits(packed, shape=(5, 9))
+    for bad in (packed.astype(np.int16), packed.reshape(1, -1), [1, 0]):
+        with pytest.raises(TypeError, match="^bits: .* is not one row of uint8"):
+            lossd.bits(bad, shape=(5, 7))
+    with pytest.raises(TypeError, match="^shape: 35 is not a tuple"):
+        lossd.bits(packed, shape=35)  # type: ignore[arg-type]
 
 
 class Refusal(grpc.RpcError):

@@ -53,6 +53,19 @@ def ask_asyncio(address: str) -> None:
     asyncio.run(ask())
 
 
+def ask_blocking_for(address: str, timeout: float) -> None:
+    with lossd.Client(address) as client:
+        client.compute_loss(LOGITS, LOGITS, timeout=timeout)
+
+
+def ask_asyncio_for(address: str, timeout: float) -> None:
+    async def ask() -> None:
+        async with lossd.AsyncClient(address) as client:
+            await client.compute_loss(LOGITS, LOGITS, timeout=timeout)
+
+    asyncio.run(ask())
+
+
 both = pytest.mark.parametrize("ask", [ask_blocking, ask_asyncio])
 
 
@@ -81,3 +94,15 @@ def test_the_time_to_come_again_is_in_seconds(
     ):
         ask(address)
     assert raised.value.retry_after == seconds
+
+
+@pytest.mark.parametrize("ask", [ask_blocking_for, ask_asyncio_for])
+@pytest.mark.parametrize("timeout", [1e8, 1e10, 1e18, 1e300, float("inf")])
+def test_a_time_that_nobody_sees_the_end_of_does_not_pass_at_once(
+    ask: Callable[[str, float], None], timeout: float
+) -> None:
+    with (
+        refusing_server(grpc.StatusCode.INTERNAL, "asked", None) as address,
+        pytest.raises(lossd.LossdError, match="INTERNAL: asked"),
+    ):
+        ask(address, timeout)

@@ -81,11 +81,12 @@ void ExpectTheBitsOfTheCpu(const Segments& owned,
   const BatchLayout layout(items);
   const Memory input = Allocate(layout.input_bytes());
   const Memory output = Allocate(layout.output_bytes());
-  layout.Stage(input.get());
+  const PackedBatch batch = layout.At(input.get(), output.get());
+  layout.Stage(batch, input.get());
   for (const bool look_up : {false, true}) {
     SCOPED_TRACE(look_up ? "looked up" : "computed");
     std::memset(output.get(), 0xa5, layout.output_bytes());
-    ComputeOnHost(layout.At(input.get(), output.get()), look_up);
+    ComputeOnHost(batch, look_up);
     std::vector<std::vector<BlockPartial>> partials;
     for (const auto& one : owned) {
       one->ForgetResults();

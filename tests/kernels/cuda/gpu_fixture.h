@@ -35,16 +35,15 @@ inline DeviceBytes Allocate(uint64_t bytes) {
 inline std::vector<std::byte> ComputeOnDevice(const BatchLayout& layout) {
   std::vector<std::byte> input(layout.input_bytes());
   std::vector<std::byte> output(layout.output_bytes());
-  layout.Stage(input.data());
   const DeviceBytes device_input = Allocate(input.size());
   const DeviceBytes device_output = Allocate(output.size());
+  const PackedBatch batch = layout.At(device_input.get(), device_output.get());
+  layout.Stage(batch, input.data());
   EXPECT_EQ(cudaMemcpy(device_input.get(), input.data(), input.size(),
                        cudaMemcpyHostToDevice),
             cudaSuccess);
   EXPECT_EQ(cudaMemset(device_output.get(), 0xa5, output.size()), cudaSuccess);
-  EXPECT_EQ(
-      LaunchBlocks(layout.At(device_input.get(), device_output.get()), nullptr),
-      cudaSuccess);
+  EXPECT_EQ(LaunchBlocks(batch, nullptr), cudaSuccess);
   EXPECT_EQ(cudaMemcpy(output.data(), device_output.get(), output.size(),
                        cudaMemcpyDeviceToHost),
             cudaSuccess);

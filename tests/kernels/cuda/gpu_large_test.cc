@@ -195,7 +195,8 @@ TEST_F(GpuKernels, CountBytesAndElementsBeyond32Bits) {
     const DeviceBytes input = Allocate(layout.input_bytes());
     const DeviceBytes output = Allocate(layout.output_bytes());
     std::vector<std::byte> tables(layout.table_bytes());
-    layout.StageTables(tables.data());
+    const PackedBatch batch = layout.At(input.get(), output.get());
+    layout.StageTables(batch, tables.data());
     ASSERT_EQ(cudaMemcpy(input.get(), tables.data(), tables.size(),
                          cudaMemcpyHostToDevice),
               cudaSuccess);
@@ -203,8 +204,7 @@ TEST_F(GpuKernels, CountBytesAndElementsBeyond32Bits) {
            ByteSize(one.type, one.elements));
     Repeat(periodic.targets(), input.get() + layout.packed(0).targets,
            ByteSize(one.targets, one.elements));
-    ASSERT_EQ(LaunchBlocks(layout.At(input.get(), output.get()), nullptr),
-              cudaSuccess);
+    ASSERT_EQ(LaunchBlocks(batch, nullptr), cudaSuccess);
     ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
     ASSERT_NO_FATAL_FAILURE(
         ExpectPeriodic(periodic, layout, output.get(), one.elements));

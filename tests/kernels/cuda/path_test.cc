@@ -94,8 +94,8 @@ TEST(BatchLayout, GathersTheBlocksOfEachPath) {
   const BatchLayout layout(items);
   std::vector<std::byte> input(layout.input_bytes());
   std::vector<std::byte> output(layout.output_bytes());
-  layout.Stage(input.data());
   const PackedBatch batch = layout.At(input.data(), output.data());
+  layout.Stage(batch, input.data());
   EXPECT_EQ(batch.block_count, 7u);
   const auto range = [&](Path path) {
     const BlockRange& found = batch.paths[static_cast<size_t>(path)];

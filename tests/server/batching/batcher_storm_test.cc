@@ -34,7 +34,7 @@ class BatcherStormTest : public ::testing::TestWithParam<BatcherOptions> {
     tasks.emplace_back(elements, deadline);
     if (random() % 3 == 0) tasks.back().NeedCounts();
     tasks.back().flow = random() % 5;
-    tasks.back().whole = random() % 4 == 0;
+    if (random() % 4 == 0) tasks.back().segment.device = 0;
   }
 
   // An RPC thread: enqueues in bursts, runs inline, and takes some tasks back.

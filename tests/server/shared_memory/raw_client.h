@@ -123,6 +123,12 @@ class RawClient {
     return Send(request.SerializeAsString()) ? Receive() : std::nullopt;
   }
 
+  std::optional<Answer> Lend(const v1::RegisterDeviceMemory& lent) {
+    v1::SharedMemoryRequest request;
+    *request.mutable_register_device_memory() = lent;
+    return Send(request.SerializeAsString()) ? Receive() : std::nullopt;
+  }
+
   std::optional<Answer> Release(const std::string& name) {
     v1::SharedMemoryRequest request;
     request.mutable_release_region()->set_name(name);

@@ -20,7 +20,7 @@ void FakeDevice::FreeBytes::operator()(std::byte* data) const {
 }
 
 FakeDevice::FakeDevice(DeviceTraces* traces, std::string name)
-    : traces_(traces), name_(std::move(name)) {}
+    : traces_(traces), name_(std::move(name)), uuid_(FakeUuid(name_)) {}
 
 FakeDevice::~FakeDevice() {
   traces_->live += live();
@@ -86,7 +86,8 @@ std::vector<DeviceWork> FakeDevice::work() const {
 
 int FakeDevice::live() const {
   absl::MutexLock lock(&mu_);
-  return static_cast<int>(memory_.size() + streams_.size() + events_.size());
+  return static_cast<int>(memory_.size() + streams_.size() + events_.size()) +
+         lent_.count();
 }
 
 absl::Status FakeDevice::Begin(DeviceCall call) {
@@ -149,6 +150,20 @@ absl::Status FakeDevice::FreePinned(PinnedMemory memory) {
 
 absl::Status FakeDevice::FreeDevice(DeviceMemory memory) {
   return Free(DeviceCall::kFreeDevice, memory.address);
+}
+
+absl::StatusOr<DeviceMemory> FakeDevice::OpenIpc(const IpcHandle& handle) {
+  absl::MutexLock lock(&mu_);
+  absl::Status status = Begin(DeviceCall::kOpenIpc);
+  if (!status.ok()) return status;
+  return lent_.Open(handle);
+}
+
+absl::Status FakeDevice::CloseIpc(DeviceMemory memory) {
+  absl::MutexLock lock(&mu_);
+  absl::Status status = Begin(DeviceCall::kCloseIpc);
+  if ((status.ok() || lost_) && !lent_.Close(memory)) ++traces_->misuses;
+  return status;
 }
 
 absl::Status FakeDevice::Free(DeviceCall call, const std::byte* data) {

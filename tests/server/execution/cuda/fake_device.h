@@ -22,6 +22,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "server/execution/cuda/device.h"
+#include "tests/server/execution/cuda/lent_files.h"
 
 namespace lossd::execution::cuda {
 
@@ -30,6 +31,8 @@ enum class DeviceCall {
   kFreePinned,
   kAllocateDevice,
   kFreeDevice,
+  kOpenIpc,
+  kCloseIpc,
   kCreateStream,
   kDestroyStream,
   kCreateEvent,
@@ -54,7 +57,8 @@ struct DeviceWork {
 // What outlives a device: a test still asks when an executor has destroyed it.
 // May be shared by several.
 struct DeviceTraces {
-  // Memory, streams and events that nobody even tried to give back.
+  // Memory, lent memory included, streams and events that nobody even tried to
+  // give back.
   std::atomic<int> live = 0;
   // Memory that was freed, copied over or destroyed while a stream still had
   // work with it; copies beyond the memory that there is.
@@ -67,6 +71,9 @@ struct DeviceTraces {
 // results or reuses memory too soon is found out. A lost device forgets the
 // work of its streams, and fails to take things back, which counts as given
 // back nevertheless.
+//
+// The memory that it can open is a FakeAllocation's. Closed, it is unmapped: a
+// kernel that still has work with it ends the process.
 class FakeDevice final : public Device {
  public:
   explicit FakeDevice(DeviceTraces* traces, std::string name = "cuda/0");
@@ -100,10 +107,13 @@ class FakeDevice final : public Device {
   std::vector<DeviceWork> work() const;
 
   std::string_view name() const override { return name_; }
+  const DeviceUuid& uuid() const override { return uuid_; }
   absl::StatusOr<PinnedMemory> AllocatePinned(size_t bytes) override;
   absl::Status FreePinned(PinnedMemory memory) override;
   absl::StatusOr<DeviceMemory> AllocateDevice(size_t bytes) override;
   absl::Status FreeDevice(DeviceMemory memory) override;
+  absl::StatusOr<DeviceMemory> OpenIpc(const IpcHandle& handle) override;
+  absl::Status CloseIpc(DeviceMemory memory) override;
   absl::StatusOr<Stream> CreateStream() override;
   absl::Status DestroyStream(Stream stream) override;
   absl::StatusOr<Event> CreateEvent() override;
@@ -175,8 +185,10 @@ class FakeDevice final : public Device {
 
   DeviceTraces* const traces_;
   const std::string name_;
+  const DeviceUuid uuid_;
   mutable absl::Mutex mu_;
   std::map<const std::byte*, Bytes> memory_ ABSL_GUARDED_BY(mu_);
+  OpenedFiles lent_ ABSL_GUARDED_BY(mu_);
   std::map<void*, std::unique_ptr<FakeStream>> streams_ ABSL_GUARDED_BY(mu_);
   std::map<void*, std::unique_ptr<FakeEvent>> events_ ABSL_GUARDED_BY(mu_);
   std::array<int, static_cast<size_t>(DeviceCall::kCount)> calls_

@@ -175,5 +175,42 @@ TEST_F(SlotPoolTest, ADeviceThatFailsMayBeLeftOutWhereItIsNotAskedFor) {
   }
 }
 
+TEST_F(SlotPoolTest, LendsOfTheDevicesThatAreNamed) {
+  Build(2, 3);
+  const std::vector<int> two = {0, 2};
+  const SlotLease a = pool_->Acquire(two);
+  const SlotLease b = pool_->Acquire(two);
+  EXPECT_EQ(a.number() + b.number(), 2);  // the least used, in turn
+  const std::vector<int> one = {2};
+  std::optional<SlotLease> c = pool_->Acquire(one);
+  EXPECT_EQ(c->device(), "cuda/2");
+  // All of that device's are lent: it waits, whatever others have.
+  std::atomic<bool> given_back = false;
+  bool seen_given_back = false;
+  std::thread waiting([&] {
+    const SlotLease mine = pool_->Acquire(one);
+    seen_given_back = given_back && mine.number() == 2;
+  });
+  EXPECT_NE(pool_->Acquire().number(), 2);
+  given_back = true;
+  c.reset();
+  waiting.join();
+  EXPECT_TRUE(seen_given_back);
+}
+
+TEST_F(SlotPoolTest, LendsNothingOnceTheDevicesThatAreNamedAreRetired) {
+  Build(1, 2);
+  const std::vector<int> named = {1};
+  {
+    const SlotLease lease = pool_->Acquire(named);
+    EXPECT_FALSE(pool_->retired(1));
+    EXPECT_TRUE(pool_->Retire(lease));
+  }
+  EXPECT_TRUE(pool_->retired(1));
+  EXPECT_FALSE(pool_->retired(0));
+  EXPECT_FALSE(pool_->Acquire(named).held());
+  EXPECT_TRUE(pool_->Acquire().held());
+}
+
 }  // namespace
 }  // namespace lossd::execution::cuda

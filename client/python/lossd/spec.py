@@ -1,0 +1,128 @@
+"""The options of compute_loss(): which loss, checked and as the message says it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypedDict
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lossd import arguments
+from lossd.v1 import loss_spec_pb2, tensor_pb2
+
+Kind = Literal["sigmoid_cross_entropy", "sigmoid_focal", "asymmetric"]
+Reduction = Literal["mean", "sum", "none"]
+Normalizer = Literal["elements", "valid", "batch", "nonzero_weights", "weight_sum", "caller"]
+NanPolicy = Literal["reject", "propagate"]
+TargetRange = Literal["unit_interval", "any"]
+GradientType = Literal["float32", "float64", "bfloat16", "float16"]
+
+
+class LossOptions(TypedDict, total=False):
+    """The options of compute_loss(). What each means is in lossd/v1/loss_spec.proto."""
+
+    weights: ArrayLike | None
+    pos_weight: ArrayLike | None
+    upstream_gradient: ArrayLike | None
+    kind: Kind
+    reduction: Reduction
+    normalizer: Normalizer
+    normalizer_value: float | None  # with normalizer="caller"
+    loss_weight: float | None
+    ignore_target: float | None
+    label_smoothing: float
+    focal_gamma: float  # this and the next with kind="sigmoid_focal"
+    focal_alpha: float | None
+    asymmetric_gamma_positive: float  # these three with kind="asymmetric"
+    asymmetric_gamma_negative: float
+    asymmetric_margin: float
+    gradient: bool
+    gradient_dtype: GradientType | np.dtype[Any] | type | None  # None: the logits'
+    gradient_out: Any  # an array or a tensor of the logits' shape; it has the dtype
+    nan_policy: NanPolicy
+    target_range: TargetRange
+    request_id: str
+
+
+GRADIENT_TYPES = {
+    getattr(tensor_pb2, f"DATA_TYPE_{name.upper()}"): name
+    for name in ("float32", "float64", "bfloat16", "float16")
+}
+
+
+def check_names(options: dict[str, Any]) -> None:
+    """TypeError for an option that LossOptions has not, as a misspelt one."""
+    arguments.known(LossOptions.__annotations__, options)
+
+
+def _gradient_type(dtype: GradientType | np.dtype[Any] | type | None) -> Any:
+    if dtype is None:
+        return tensor_pb2.DATA_TYPE_UNSPECIFIED
+    with arguments.naming("gradient_dtype"):
+        torch = str(dtype).startswith("torch.")  # NumPy does not know those
+        name = str(dtype) if torch or isinstance(dtype, str) else np.dtype(dtype).name
+    name = name.removeprefix("torch.")
+    for data_type, known in GRADIENT_TYPES.items():
+        if name == known:
+            return data_type
+    raise ValueError(f"gradient_dtype: {name!r} is none of {', '.join(GRADIENT_TYPES.values())}")
+
+
+def _enum(enum: Any, prefix: str, argument: str, value: str) -> Any:
+    name = f"{prefix}_{value.upper()}" if isinstance(value, str) else ""  # None is not "none"
+    if name not in enum.keys() or name.endswith("_UNSPECIFIED"):  # noqa: SIM118
+        known = [key.removeprefix(f"{prefix}_").lower() for key in enum.keys()[1:]]  # noqa: SIM118
+        raise ValueError(f"{argument}: {value!r} is none of {', '.join(known)}")
+    return enum.Value(name)
+
+
+def to_spec(
+    *,
+    kind: Kind = "sigmoid_cross_entropy",
+    reduction: Reduction = "mean",
+    normalizer: Normalizer = "elements",
+    normalizer_value: float | None = None,
+    loss_weight: float | None = None,
+    ignore_target: float | None = None,
+    label_smoothing: float = 0.0,
+    focal_gamma: float = 0.0,
+    focal_alpha: float | None = None,
+    asymmetric_gamma_positive: float = 0.0,
+    asymmetric_gamma_negative: float = 0.0,
+    asymmetric_margin: float = 0.0,
+    gradient: bool = True,
+    gradient_dtype: GradientType | np.dtype[Any] | type | None = None,
+    nan_policy: NanPolicy = "reject",
+    target_range: TargetRange = "unit_interval",
+) -> loss_spec_pb2.LossSpec:
+    """The options that say which loss. ValueError and TypeError name a bad argument."""
+    spec = loss_spec_pb2.LossSpec(
+        kind=_enum(loss_spec_pb2.LossKind, "LOSS_KIND", "kind", kind),
+        reduction=_enum(loss_spec_pb2.Reduction, "REDUCTION", "reduction", reduction),
+        normalizer=_enum(loss_spec_pb2.Normalizer, "NORMALIZER", "normalizer", normalizer),
+        label_smoothing=arguments.number("label_smoothing", label_smoothing),
+        focal_gamma=arguments.number("focal_gamma", focal_gamma),
+        asymmetric_gamma_positive=arguments.number(
+            "asymmetric_gamma_positive", asymmetric_gamma_positive
+        ),
+        asymmetric_gamma_negative=arguments.number(
+            "asymmetric_gamma_negative", asymmetric_gamma_negative
+        ),
+        asymmetric_margin=arguments.number("asymmetric_margin", asymmetric_margin),
+        gradient_dtype=_gradient_type(gradient_dtype),
+        gradient=loss_spec_pb2.GRADIENT_MODE_RETURN
+        if arguments.truth("gradient", gradient)
+        else loss_spec_pb2.GRADIENT_MODE_OMIT,
+        nan_policy=_enum(loss_spec_pb2.NanPolicy, "NAN_POLICY", "nan_policy", nan_policy),
+        target_range=_enum(loss_spec_pb2.TargetRange, "TARGET_RANGE", "target_range", target_range),
+    )
+    if normalizer_value is not None:
+        spec.normalizer_value = arguments.number("normalizer_value", normalizer_value)
+    if loss_weight is not None:
+        spec.loss_weight = arguments.number("loss_weight", loss_weight)
+    if focal_alpha is not None:
+        spec.focal_alpha = arguments.number("focal_alpha", focal_alpha)
+    if ignore_target is not None:
+        spec.ignore_target = arguments.number("ignore_target", ignore_target)
+    arguments.check_parameters(spec)
+    return spec

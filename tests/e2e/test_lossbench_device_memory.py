@@ -1,0 +1,65 @@
+"""lossbench with tensors on a GPU: a fake driver, and a server on fake GPUs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+BINARIES = Path(os.environ.get("LOSSD_BINARY_DIR", "build/dev"))
+DRIVER = {**os.environ, "LD_LIBRARY_PATH": str(BINARIES / "tests" / "fake_driver")}
+
+
+def lossbench(environment: dict[str, str], *flags: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(BINARIES / "client" / "lossbench"), *flags],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=environment,
+    )
+
+
+def test_answers_come_from_memory_that_another_process_lends(tmp_path: Path) -> None:
+    socket = tmp_path / "regions"
+    server = subprocess.Popen(
+        [
+            str(BINARIES / "tests" / "integration" / "fake_gpu_server"),
+            "--listen=127.0.0.1:0",
+            "--metrics_listen=127.0.0.1:0",
+            f"--shared_memory_socket={socket}",
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert server.stdout is not None
+    address = server.stdout.readline().split()[3]
+    try:
+        done = lossbench(
+            DRIVER,
+            f"--target={address}",
+            f"--shared_memory={socket}",
+            "--device_memory",
+            "--elements=5000",
+            "--concurrency=3",
+            "--requests=50",
+            "--warmup=0s",
+            "--json",
+        )
+        assert done.returncode == 0, done.stderr
+        report = json.loads(done.stdout)
+        assert report["errors"] == {}
+        assert report["requests"] >= 50
+    finally:
+        server.send_signal(signal.SIGTERM)
+        # It counts what of its GPUs was not given back.
+        assert server.wait(timeout=30) == 0
+
+
+def test_what_is_missing_is_said_in_a_line() -> None:
+    done = lossbench(dict(os.environ), "--device_memory")
+    assert done.returncode == 2
+    assert done.stderr == "lossbench: --device_memory: only with --shared_memory\n"

@@ -1,0 +1,170 @@
+#include "tests/integration/random_request.h"
+
+#include <bit>
+#include <string>
+
+namespace lossd {
+namespace {
+
+// Encodes numbers as a dtype; half types by cutting a float, which is exact
+// for the values that are used here.
+std::string Encoded(v1::DataType dtype, const std::vector<double>& values) {
+  std::string bytes;
+  const auto put = [&bytes](auto value) {
+    bytes.append(reinterpret_cast<const char*>(&value), sizeof(value));
+  };
+  if (dtype == v1::DATA_TYPE_BIT) bytes.resize((values.size() + 7) / 8);
+  for (size_t i = 0; i < values.size(); ++i) {
+    const double v = values[i];
+    switch (dtype) {
+      case v1::DATA_TYPE_FLOAT64:
+        put(v);
+        break;
+      case v1::DATA_TYPE_BFLOAT16:
+        put(static_cast<uint16_t>(
+            std::bit_cast<uint32_t>(static_cast<float>(v)) >> 16));
+        break;
+      case v1::DATA_TYPE_UINT8:
+      case v1::DATA_TYPE_BOOL:
+        put(static_cast<uint8_t>(v));
+        break;
+      case v1::DATA_TYPE_INT32:
+        put(static_cast<int32_t>(v));
+        break;
+      case v1::DATA_TYPE_INT64:
+        put(static_cast<int64_t>(v));
+        break;
+      case v1::DATA_TYPE_BIT:
+        if (v != 0) bytes[i / 8] |= static_cast<char>(1 << (i % 8));
+        break;
+      default:
+        put(static_cast<float>(v));
+    }
+  }
+  return bytes;
+}
+
+int64_t Product(const std::vector<int64_t>& shape) {
+  int64_t product = 1;
+  for (const int64_t dim : shape) product *= dim;
+  return product;
+}
+
+template <typename Value>
+void Set(v1::Tensor* tensor, v1::DataType dtype,
+         const std::vector<int64_t>& shape, Value value) {
+  std::vector<double> values(static_cast<size_t>(Product(shape)));
+  for (double& v : values) v = value();
+  tensor->set_dtype(dtype);
+  tensor->mutable_shape()->Assign(shape.begin(), shape.end());
+  tensor->set_data(Encoded(dtype, values));
+}
+
+}  // namespace
+
+v1::ComputeLossRequest RandomRequest::Make() {
+  MakeSpec();
+  const std::vector<int64_t> shape = Shape();
+  const v1::DataType floats[] = {v1::DATA_TYPE_FLOAT32, v1::DATA_TYPE_FLOAT64,
+                                 v1::DATA_TYPE_BFLOAT16};
+  Set(request_.mutable_logits(), floats[Below(3)], shape, [this] {
+    return static_cast<double>(static_cast<int>(Below(4001)) - 2000) / 64;
+  });
+  MakeTargets(shape);
+  if (Below(2) == 0) MakeOperand(request_.mutable_weights(), shape);
+  if (Below(2) == 0) MakeOperand(request_.mutable_pos_weight(), shape);
+  if (Below(2) == 0) MakeUpstream(shape);
+  request_.set_request_id("stream");
+  return request_;
+}
+
+void RandomRequest::MakeSpec() {
+  v1::LossSpec& spec = *request_.mutable_spec();
+  spec.set_kind(static_cast<v1::LossKind>(Below(4)));
+  spec.set_reduction(static_cast<v1::Reduction>(Below(4)));
+  spec.set_normalizer(static_cast<v1::Normalizer>(Below(7)));
+  spec.set_normalizer_value(12.5);
+  if (Below(2) == 0) spec.set_loss_weight(0.3);
+  if (Below(2) == 0) spec.set_ignore_target(Below(2));
+  if (Below(3) == 0) spec.set_label_smoothing(0.1);
+  spec.set_focal_gamma(Below(2) == 0 ? 2 : 0.5);
+  spec.set_asymmetric_gamma_negative(4);
+  spec.set_asymmetric_margin(0.05);
+  if (Below(4) == 0) spec.set_gradient(v1::GRADIENT_MODE_OMIT);
+  if (Below(3) == 0) {
+    spec.set_gradient_dtype(static_cast<v1::DataType>(Below(5)));
+  }
+}
+
+std::vector<int64_t> RandomRequest::Shape() {
+  const int64_t some = static_cast<int64_t>(Below(300));
+  switch (Below(8)) {
+    case 0:
+      return {};
+    case 1:
+      return {some, 3};
+    case 2:
+      return {2047 + static_cast<int64_t>(Below(3))};
+    case 3:
+      return {Below(2) == 0 ? 0 : 1, 5};
+    case 4:
+      return {131072 + static_cast<int64_t>(Below(5)) - 2};
+    case 5:
+      return {300 + some, 2, 701};
+    case 6:
+      return {3, 7 + some, 1};
+    default:
+      return {7000 + some, 1 + static_cast<int64_t>(Below(9))};
+  }
+}
+
+void RandomRequest::MakeTargets(const std::vector<int64_t>& shape) {
+  const v1::DataType types[] = {v1::DATA_TYPE_FLOAT32, v1::DATA_TYPE_BFLOAT16,
+                                v1::DATA_TYPE_UINT8,   v1::DATA_TYPE_BOOL,
+                                v1::DATA_TYPE_BIT,     v1::DATA_TYPE_INT32,
+                                v1::DATA_TYPE_INT64};
+  v1::Tensor* targets = request_.mutable_targets();
+  if (shape.size() == 2 && Below(3) == 0) {
+    targets->mutable_identity()->set_diagonal(static_cast<int>(Below(5)) - 2);
+    return;
+  }
+  if (shape.size() == 2 && Below(2) == 0) {
+    v1::SparseIndices& ones = *targets->mutable_ones();
+    ones.add_row_splits(0);
+    for (int64_t row = 0; row < shape[0]; ++row) {
+      for (int64_t column = 0; column < shape[1]; ++column) {
+        if (Below(4) == 0) ones.add_columns(column);
+      }
+      ones.add_row_splits(ones.columns_size());
+    }
+    return;
+  }
+  Set(targets, types[Below(7)], shape,
+      [this] { return static_cast<double>(Below(2)); });
+}
+
+void RandomRequest::MakeOperand(v1::Tensor* operand,
+                                std::vector<int64_t> shape) {
+  const v1::DataType types[] = {v1::DATA_TYPE_FLOAT32, v1::DATA_TYPE_UINT8,
+                                v1::DATA_TYPE_FLOAT64};
+  if (Below(3) > 0) {
+    for (int64_t& dim : shape) {
+      if (Below(2) == 0) dim = 1;
+    }
+    if (!shape.empty() && shape[0] == 1) shape.erase(shape.begin());
+  }
+  if (shape.empty()) shape = {1};
+  if (request_.logits().shape_size() == 0) shape.clear();
+  Set(operand, types[Below(3)], shape,
+      [this] { return static_cast<double>(Below(4)); });
+}
+
+void RandomRequest::MakeUpstream(const std::vector<int64_t>& shape) {
+  const bool whole =
+      request_.spec().reduction() == v1::REDUCTION_NONE && Below(2) == 0;
+  Set(request_.mutable_upstream_gradient(), v1::DATA_TYPE_FLOAT32,
+      whole ? shape : std::vector<int64_t>{1},
+      [this] { return static_cast<double>(1 + Below(7)) / 4; });
+}
+
+}  // namespace lossd

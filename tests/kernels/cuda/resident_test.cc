@@ -1,0 +1,247 @@
+// Tensors that lie on the device already, anywhere an element may begin: the
+// kernels' code, run on the host, against the CPU backend, bit for bit.
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <deque>
+#include <iterator>
+#include <memory>
+#include <new>
+#include <random>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "kernels/cuda/batch_layout.h"
+#include "tests/kernels/cuda/host_warp.h"
+#include "tests/kernels/random_segment.h"
+
+namespace lossd::kernels::cuda {
+namespace {
+
+// Memory that begins as a batch's block does.
+class Memory {
+ public:
+  explicit Memory(uint64_t bytes)
+      : bytes_(static_cast<std::byte*>(::operator new(bytes + 1, kAlignment))) {
+    std::memset(bytes_.get(), 0xa5, bytes);
+  }
+  std::byte* get() const { return bytes_.get(); }
+
+ private:
+  static constexpr std::align_val_t kAlignment{kTensorAlignment};
+  struct Free {
+    void operator()(std::byte* bytes) const {
+      ::operator delete(bytes, kAlignment);
+    }
+  };
+  std::unique_ptr<std::byte, Free> bytes_;
+};
+
+// A segment of which some tensors, by the bits of `which`, lie outside of the
+// batch: bit 0 logits, 1 targets, 2 the gradient, 3 to 5 the operands. Each
+// begins `shift` elements after a place that any vector may begin at.
+class Residence {
+ public:
+  Residence(OwnedSegment& owned, unsigned which, uint64_t shift)
+      : owned_(owned), segment_(owned.segment) {
+    segment_.device = 0;
+    if (which & 1) Move(segment_.logits, shift);
+    if (which & 2) Move(segment_.targets, shift);
+    if (which & 4) MoveGradient(shift);
+    if (which & 8) Move(segment_.weights.tensor, shift);
+    if (which & 16) Move(segment_.pos_weight.tensor, shift);
+    if (which & 32) Move(segment_.upstream.tensor, shift);
+  }
+  const Segment& segment() const { return segment_; }
+
+  // What a worker finds where its gradient lies, brought to where the owned
+  // segment has its own.
+  void FetchGradient() {
+    if (!segment_.gradient_on_device || segment_.element_count == 0) return;
+    std::memcpy(owned_.segment.gradient, segment_.gradient, GradientBytes());
+  }
+
+ private:
+  uint64_t GradientBytes() const {
+    return ByteSize(segment_.gradient_type, segment_.element_count);
+  }
+  std::byte* Place(ElementType type, uint64_t bytes, uint64_t shift) {
+    const uint64_t before = shift * ByteSize(type, 1);
+    return memory_.emplace_back(before + bytes).get() + before;
+  }
+  void Move(Tensor& tensor, uint64_t shift) {
+    if (!tensor.present()) return;
+    uint64_t bytes = 0;
+    for (const Piece& piece : tensor.pieces) bytes += piece.size();
+    std::byte* const to = Place(tensor.type, bytes, shift);
+    uint64_t at = 0;
+    for (const Piece& piece : tensor.pieces) {
+      if (!piece.empty()) std::memcpy(to + at, piece.data(), piece.size());
+      at += piece.size();
+    }
+    tensor.pieces = {&pieces_.emplace_back(to, bytes), 1};
+    tensor.on_device = true;
+  }
+  void MoveGradient(uint64_t shift) {
+    if (segment_.gradient == nullptr) return;
+    segment_.gradient = Place(segment_.gradient_type, GradientBytes(), shift);
+    segment_.gradient_on_device = true;
+  }
+
+  OwnedSegment& owned_;
+  Segment segment_;
+  std::deque<Memory> memory_;
+  std::deque<Piece> pieces_;
+};
+
+// A batch of owned segments, of which each has a residence or not.
+class Batch {
+ public:
+  void Add(std::unique_ptr<OwnedSegment> owned, unsigned which,
+           uint64_t shift) {
+    expected_.push_back(owned->Compute(cpu::BestInstructionSet()));
+    homes_.emplace_back(*owned, which, shift);
+    owned_.push_back(std::move(owned));
+  }
+  BatchLayout LayOut() const {
+    std::vector<BatchItem> items;
+    for (size_t k = 0; k < homes_.size(); ++k) {
+      const Segment& segment = homes_[k].segment();
+      items.push_back(
+          {&segment, GradientScale(segment, expected_[k].normalizer)});
+    }
+    return BatchLayout(items);
+  }
+  void ExpectTheBitsOfTheCpu() {
+    const BatchLayout layout = LayOut();
+    const Memory input(layout.input_bytes());
+    const Memory output(layout.output_bytes());
+    const PackedBatch batch = layout.At(input.get(), output.get());
+    layout.Stage(batch, input.get());
+    for (const bool look_up : {false, true}) {
+      ComputeOnHost(batch, look_up);
+      for (size_t k = 0; k < owned_.size(); ++k) {
+        owned_[k]->ForgetResults();
+        layout.CopyResults(k, output.get());
+        homes_[k].FetchGradient();
+        const auto partials = layout.Partials(k, output.get());
+        EXPECT_EQ(
+            Difference(owned_[k]->AnswerFrom({partials.begin(), partials.end()},
+                                             expected_[k].normalizer),
+                       expected_[k]),
+            "")
+            << "segment " << k << (look_up ? ", looked up" : "");
+      }
+    }
+  }
+
+ private:
+  std::vector<std::unique_ptr<OwnedSegment>> owned_;
+  std::vector<SegmentAnswer> expected_;
+  std::deque<Residence> homes_;
+};
+
+constexpr unsigned kAll = 63;
+
+TEST(ResidentTensors, GiveTheBitsOfTheCpuInBatchesOfEveryKind) {
+  std::mt19937 random(3);
+  for (unsigned seed = 0; seed < 600; seed += 8) {
+    SCOPED_TRACE(testing::Message() << "from seed " << seed);
+    Batch batch;
+    for (unsigned k = 0; k < 8; ++k) {
+      batch.Add(RandomSegment(seed + k), random() % (kAll + 1), random() % 9);
+    }
+    batch.ExpectTheBitsOfTheCpu();
+    if (testing::Test::HasFailure()) break;
+  }
+}
+
+constexpr ElementType kLogits[] = {ElementType::kFloat32, ElementType::kFloat64,
+                                   ElementType::kBFloat16,
+                                   ElementType::kFloat16};
+constexpr ElementType kTargets[] = {
+    ElementType::kFloat32, ElementType::kFloat64, ElementType::kBFloat16,
+    ElementType::kFloat16, ElementType::kUint8,   ElementType::kBit};
+
+std::unique_ptr<OwnedSegment> PlainSegment(ElementType logits,
+                                           ElementType targets,
+                                           std::mt19937& random) {
+  const uint64_t count = 2 * kBlockElements + random() % 300;
+  auto owned =
+      std::make_unique<OwnedSegment>(logits, std::vector<uint64_t>{count});
+  std::vector<double> values(count);
+  std::normal_distribution<double> normal(0, 5);
+  for (double& x : values) x = normal(random);
+  owned->SetLogits(values);
+  for (double& t : values) t = random() % 2;
+  owned->SetTargets(targets, values);
+  return owned;
+}
+
+// A vector at a place that is none for it would lose the device.
+TEST(ResidentTensors, MayBeginAtAnyElementOnEveryPlainPath) {
+  std::mt19937 random(4);
+  for (const uint64_t shift : {0, 1, 2, 3, 4, 5, 7, 8, 15}) {
+    SCOPED_TRACE(testing::Message() << shift << " elements off");
+    Batch batch;
+    for (const ElementType logits : kLogits) {
+      for (const ElementType targets : kTargets) {
+        for (unsigned which = 1; which < 8; ++which) {
+          batch.Add(PlainSegment(logits, targets, random), which, shift);
+        }
+      }
+    }
+    batch.ExpectTheBitsOfTheCpu();
+  }
+}
+
+TEST(ResidentTensors, TakeNothingOfTheBatch) {
+  std::mt19937 random(5);
+  Batch resident;
+  Batch staged;
+  for (const ElementType type : kLogits) {
+    resident.Add(PlainSegment(type, type, random), kAll, 1);
+    staged.Add(PlainSegment(type, type, random), 0, 0);
+  }
+  const BatchLayout layout = resident.LayOut();
+  EXPECT_EQ(layout.input_bytes(), layout.table_bytes());
+  EXPECT_EQ(layout.output_bytes(),
+            layout.At(nullptr, nullptr).block_count * sizeof(BlockPartial));
+  EXPECT_GT(staged.LayOut().input_bytes(), 100'000u);
+}
+
+// What is counted to know the scale is what the CPU counts.
+TEST(ResidentTensors, AreCountedAsTheCpuCounts) {
+  for (unsigned seed = 0; seed < 400; ++seed) {
+    SCOPED_TRACE(seed);
+    const auto owned = RandomSegment(seed);
+    std::vector<BlockPartial> expected(BlockCount(owned->segment));
+    cpu::CountBlocks(owned->segment, 0, expected);
+    const Residence home(*owned, kAll, 1);
+    Segment segment = home.segment();
+    segment.gradient = segment.losses = nullptr;
+    segment.gradient_on_device = false;
+    const BatchItem item = {&segment, 0};
+    const BatchLayout layout({&item, 1});
+    const Memory input(layout.input_bytes());
+    const Memory output(layout.output_bytes());
+    const PackedBatch batch = layout.At(input.get(), output.get());
+    layout.Stage(batch, input.get());
+    ComputeOnHost(batch);
+    const auto partials = layout.Partials(0, output.get());
+    ASSERT_EQ(partials.size(), expected.size());
+    EXPECT_EQ(NormalizerOf(segment, Combine(partials)),
+              NormalizerOf(segment, Combine(expected)));
+    for (size_t k = 0; k < expected.size(); ++k) {
+      EXPECT_EQ(partials[k].valid_count, expected[k].valid_count);
+      EXPECT_EQ(partials[k].nonzero_weight_count,
+                expected[k].nonzero_weight_count);
+      EXPECT_EQ(partials[k].weight_sum, expected[k].weight_sum);
+    }
+    if (testing::Test::HasFailure()) break;
+  }
+}
+
+}  // namespace
+}  // namespace lossd::kernels::cuda

@@ -1,0 +1,119 @@
+// A request whose tensors lie in memory that it lends to a device.
+#ifndef LOSSD_TESTS_SERVER_EXECUTION_CUDA_LENT_TASK_H_
+#define LOSSD_TESTS_SERVER_EXECUTION_CUDA_LENT_TASK_H_
+
+#include <array>
+#include <bit>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "kernels/cpu/cpu_kernel.h"
+#include "server/shared_memory/region_table.h"
+#include "tests/server/execution/cuda/lent_files.h"
+#include "tests/server/execution/data_task.h"
+
+namespace lossd::execution::cuda {
+
+// The loss and the gradient, bit by bit.
+struct LentAnswer {
+  uint64_t loss = 0;
+  std::vector<uint32_t> gradient;
+  bool operator==(const LentAnswer&) const = default;
+};
+
+// A DataTask, which holds its region as a call does: from Lend() until it is
+// answered. Its own region's connection is its seed.
+class LentTask : public DataTask {
+ public:
+  LentTask(uint64_t elements, unsigned seed)
+      : DataTask(elements, seed), owner_(seed) {}
+
+  // Moves logits, targets and gradient to an allocation of this process and
+  // lends it to `device` ("cuda/0").
+  absl::Status Lend(shared_memory::RegionTable& table,
+                    std::string_view device) {
+    const size_t size = (segment.element_count * sizeof(float) + 63) / 64 * 64;
+    allocation_.emplace(3 * size);
+    Copy(segment.logits, 0);
+    Copy(segment.targets, size);
+    const auto made = table.RegisterLent(owner_, Offer(device));
+    if (!made.ok()) return made.status();
+    region_ = *table.Find(made->name);
+    std::byte* const base = region_->bytes().data();
+    pieces_ = {
+        kernels::Piece(base, segment.element_count * sizeof(float)),
+        kernels::Piece(base + size, segment.element_count * sizeof(float))};
+    segment.device = region_->device();
+    segment.logits.pieces = {&pieces_[0], 1};
+    segment.targets.pieces = {&pieces_[1], 1};
+    segment.logits.on_device = segment.targets.on_device = true;
+    segment.gradient = base + 2 * size;
+    segment.gradient_on_device = true;
+    gradient_ = allocation_->bytes().data() + 2 * size;
+    return absl::OkStatus();
+  }
+  // What a worker does that dies, or thinks better of it.
+  void TakeBack(shared_memory::RegionTable& table) { table.ReleaseAll(owner_); }
+  bool lent() const { return segment.gradient_on_device; }
+
+  void OnComputed(const batching::Computed& computed) override {
+    region_.reset();
+    DataTask::OnComputed(computed);
+  }
+  void OnDropped(const absl::Status& why) override {
+    region_.reset();
+    DataTask::OnDropped(why);
+  }
+
+  // As the worker sees it.
+  LentAnswer Seen() {
+    LentAnswer seen{std::bit_cast<uint64_t>(answer.totals.loss_sum), {}};
+    seen.gradient.resize(segment.element_count);
+    std::memcpy(seen.gradient.data(), lent() ? gradient_ : segment.gradient,
+                seen.gradient.size() * sizeof(float));
+    return seen;
+  }
+
+  // What the CPU gives, of a task that is not lent.
+  LentAnswer ByTheCpu() {
+    const auto& kernel = kernels::cpu::BestInstructionSet();
+    std::vector<kernels::BlockPartial> blocks(kernels::BlockCount(segment));
+    kernel.count_blocks(segment, 0, blocks);
+    const double scale = kernels::GradientScale(
+        segment, kernels::NormalizerOf(segment, kernels::Combine(blocks)));
+    kernel.compute_blocks(segment, scale, 0, blocks);
+    answer.totals = kernels::Combine(blocks);
+    return Seen();
+  }
+
+ private:
+  void Copy(const kernels::Tensor& tensor, size_t to) {
+    const kernels::Piece piece = tensor.pieces.front();
+    std::memcpy(allocation_->bytes().data() + to, piece.data(), piece.size());
+  }
+  v1::RegisterDeviceMemory Offer(std::string_view device) const {
+    const auto bytes = [](const auto& array) {
+      return std::string(reinterpret_cast<const char*>(array.data()),
+                         array.size());
+    };
+    v1::RegisterDeviceMemory offer;
+    offer.set_device_uuid(bytes(FakeUuid(device)));
+    offer.set_ipc_handle(bytes(allocation_->handle()));
+    offer.set_byte_size(allocation_->bytes().size());
+    return offer;
+  }
+
+  const shared_memory::Connection owner_;
+  std::optional<FakeAllocation> allocation_;
+  std::shared_ptr<const shared_memory::Region> region_;
+  std::array<kernels::Piece, 2> pieces_;
+  const std::byte* gradient_ = nullptr;  // as mapped by the worker
+};
+
+}  // namespace lossd::execution::cuda
+
+#endif  // LOSSD_TESTS_SERVER_EXECUTION_CUDA_LENT_TASK_H_

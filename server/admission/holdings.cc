@@ -8,8 +8,8 @@ namespace lossd::admission {
 Holdings::Holdings() : cells_(kRows * kCells) {}
 
 Holding Holdings::Of(uint64_t flow) const {
-  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
-  Holding least = {.bytes = kMost, .requests = kMost, .answered = kMost};
+  constexpr int64_t most = std::numeric_limits<int64_t>::max();
+  Holding least = {.bytes = most, .requests = most, .answered = most};
   for (size_t row = 0; row < kRows; ++row) {
     const Cell& cell = cells_[IndexOf(flow, row)];
     const uint64_t counts = cell.counts.load();

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -31,10 +32,15 @@ def run_json(command: list[str], seconds: float, environment: dict[str, str]) ->
         )
     except subprocess.TimeoutExpired as error:
         raise RuntimeError(f"{Path(command[0]).name}: more than {seconds:.0f} s") from error
+    except OSError as error:
+        raise RuntimeError(str(error)) from error
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
         raise RuntimeError(lines[-1])
-    report: dict[str, Any] = json.loads(done.stdout)
+    try:
+        report: dict[str, Any] = json.loads(done.stdout)
+    except ValueError as error:
+        raise RuntimeError(f"{Path(command[0]).name} printed no JSON: {error}") from error
     return report
 
 
@@ -63,7 +69,9 @@ def kernel_rows(report: dict[str, Any]) -> Iterator[Row]:
         if mebi >= 16:
             floor = 0.9 if kernel["name"] == "float32" else 0.8
         rate = kernel["bytes_per_second"] / GIGA
-        yield row(name, rate, copy, "GB/s", floor, "kernel against the device's own copy")
+        # Of what a cache holds some part, a copy of the same size is the faster one.
+        peer = max(copy, kernel.get("copy_bytes_per_second", 0.0) / GIGA)
+        yield row(name, rate, peer, "GB/s", floor, "kernel against the device's own copy")
     seconds = {kernel["name"]: kernel.get("seconds") for kernel in report["kernels"]}
     small, one = seconds["float32 4096x64"], seconds["float32 4096x64 as one"]
     if small and one:
@@ -84,6 +92,25 @@ def torch_rows(report: dict[str, Any], torch: dict[str, Any]) -> Iterator[Row]:
         if way in torch:
             what = f"PyTorch {torch['version']}, {way}, forward and backward"
             yield row(f"vs PyTorch {way}", ours, torch[way] / GIGA, "Gelem/s", floor, what)
+
+
+def pipeline_rows(report: dict[str, Any]) -> Iterator[Row]:
+    """Batches from the host and back, against what the slower direction of the bus allows."""
+    bus = report["bus_bytes_per_second"]
+    for pipeline in report["pipelines"]:
+        staged = "slots" if pipeline["staged"] else "pinned"
+        name = f"{staged} x{pipeline['slots']} {pipeline['name']}"
+        if "skipped" in pipeline:
+            print(f"{name} not measured: {pipeline['skipped']}")
+            continue
+        there, back = pipeline["bytes_in"], pipeline["bytes_out"]
+        limit = min(bus["to_device"] / there, bus["to_host"] / back)
+        gigabytes = (there + back) / GIGA
+        # Four slots are what a server has unless it is told otherwise.
+        floor = 0.9 if pipeline["slots"] == 4 and pipeline["name"] == "float32" else None
+        what = f"{pipeline['slots']} batches at once from {staged} memory and back"
+        rate = pipeline["batches_per_second"] * gigabytes
+        yield row(name, rate, limit * gigabytes, "GB/s", floor, what)
 
 
 @contextmanager
@@ -217,7 +244,7 @@ def format_row(result: Row) -> str:
 
 def measure(bundle: Path, out: Path) -> int:
     """Everything, one after the other; returns how much could not be measured that should."""
-    environment = {**os.environ, "LD_LIBRARY_PATH": str(bundle / "lib")}
+    environment = dict(os.environ)
     report = run_json([str(bundle / "bin/gpu_bench")], 180, environment)
     print(", ".join(f"{key}: {value}" for key, value in report["device"].items()))
     bus = {key: f"{value / GIGA:.1f} GB/s" for key, value in report["bus_bytes_per_second"].items()}
@@ -240,8 +267,17 @@ def measure(bundle: Path, out: Path) -> int:
     except RuntimeError as error:
         print(f"PyTorch not measured: {error}")
     try:
-        take(server_rows(report, bundle, out, environment))
+        pipeline = run_json([str(bundle / "bin/pipeline_bench")], 120, environment)
+        report["pipeline"] = pipeline
+        buses = pipeline["bus_bytes_per_second"].items()
+        print("; ".join(f"{key}: {value / GIGA:.1f} GB/s" for key, value in buses), flush=True)
+        take(pipeline_rows(pipeline))
     except RuntimeError as error:
+        print(f"the pipeline not measured: {error}")
+        failures += 1
+    try:
+        take(server_rows(report, bundle, out, environment))
+    except (RuntimeError, OSError) as error:
         print(f"the server not measured: {error}")
         failures += 1
     try:
@@ -260,6 +296,8 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
+    # An end from outside is an end all the same: the server goes with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("not measured: the time is over"))
     try:
         return 1 if measure(arguments.bundle, arguments.out) else 0
     except RuntimeError as error:

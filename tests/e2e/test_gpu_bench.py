@@ -42,10 +42,10 @@ PIPELINE = {
             "name": name,
             "staged": staged,
             "slots": slots,
-            "elements": MEBI,
-            "bytes_in": 8 * MEBI,
-            "bytes_out": 4 * MEBI,
-            "batches_per_second": share * 20e9 / (4 * MEBI),
+            "elements": 16 * MEBI,
+            "bytes_in": 128 * MEBI,
+            "bytes_out": 64 * MEBI,
+            "batches_per_second": share * 20e9 / (64 * MEBI),
         }
         for name, staged, slots, share in (
             ("float32", False, 4, 0.95),
@@ -53,7 +53,9 @@ PIPELINE = {
             ("float32", True, 8, 0.8),
         )
     ]
-    + [{"name": "bfloat16+bit", "staged": True, "slots": 8, "skipped": "no room"}],
+    + [
+        {"name": "bfloat16+bit", "staged": True, "slots": 8, "elements": MEBI, "skipped": "no room"}
+    ],
 }
 
 LOSSD = """
@@ -115,9 +117,9 @@ def test_every_measurement_is_a_row_and_a_missing_peer_is_named(tmp_path: Path) 
         "float32 4096x64 0.25Mi": 0.157,
         "4096x64 vs one": 1.25,
         # 8 bytes there for 4 back: 20 GB a second back allow 40 there.
-        "pinned x4 float32": 0.95,
-        "slots x4 float32": 0.5,
-        "slots x8 float32": 0.8,
+        "pinned x4 float32 16Mi": 0.95,
+        "slots x4 float32 16Mi": 0.5,
+        "slots x8 float32 16Mi": 0.8,
         # 12 bytes an element, 60 GB a second the slower way.
         "TCP 1Mi": 1.0,
         "TCP 16Mi": 1.0,
@@ -131,7 +133,7 @@ def test_every_measurement_is_a_row_and_a_missing_peer_is_named(tmp_path: Path) 
     }
     missed = [line.split()[0] for line in done.stdout.splitlines() if line.endswith("MISSED")]
     assert missed == ["float32", "bfloat16+bit", "slots", "CUDA"]
-    assert "slots x8 bfloat16+bit not measured: no room" in done.stdout
+    assert "slots x8 bfloat16+bit 1Mi not measured: no room" in done.stdout
 
 
 def test_a_device_that_is_not_there_is_said_and_fails(tmp_path: Path) -> None:

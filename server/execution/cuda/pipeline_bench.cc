@@ -40,19 +40,29 @@ Json RateOf(Device& device, const std::string& name, const PipelineLoad& load,
   return result;
 }
 
+// Of the size into which a server divides what is larger, and of one at which
+// nothing counts but bytes.
+constexpr uint64_t kSizes[] = {uint64_t{1} << 18, uint64_t{1} << 24};
+
 Json RatesOf(Device& device) {
   PipelineLoad floats;
   PipelineLoad halves;
   halves.logits = ElementType::kBFloat16;
   halves.targets = ElementType::kBit;
   Json results = Json::array();
-  for (const int slots : {2, 4, 8}) {
-    floats.slots = halves.slots = slots;
-    for (const bool staged : {false, true}) {
-      results.push_back(RateOf(device, "float32", floats, staged));
-      results.push_back(RateOf(device, "bfloat16+bit", halves, staged));
+  for (const uint64_t elements : kSizes) {
+    for (const int slots : {4, 8}) {
+      for (PipelineLoad* load : {&floats, &halves}) {
+        load->slots = slots;
+        load->elements = elements;
+      }
+      for (const bool staged : {false, true}) {
+        results.push_back(RateOf(device, "float32", floats, staged));
+        results.push_back(RateOf(device, "bfloat16+bit", halves, staged));
+      }
+      std::fprintf(stderr, "%d slots of %llu elements: done\n", slots,
+                   static_cast<unsigned long long>(elements));
     }
-    std::fprintf(stderr, "%d slots: done\n", slots);
   }
   return results;
 }

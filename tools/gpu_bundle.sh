@@ -8,7 +8,7 @@ build=$1
 folder=$2
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 programs=(server/lossd client/lossbench kernels/cuda/gpu_bench server/execution/cuda/pipeline_bench
-          tests/lossd_{kernel,server,rpc}_tests)
+          tests/lossd_{kernel,server,gpu}_tests)
 
 rm -rf "$folder" "$folder.tar.gz"
 mkdir -p "$folder/bin" "$folder/lib/c++"

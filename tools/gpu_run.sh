@@ -38,10 +38,14 @@ find_tool() { PATH=$PATH:/usr/local/cuda/bin:/opt/nvidia/nsight-compute command 
 
 if command -v nvidia-smi > /dev/null; then
   timeout 20 nvidia-smi --format=csv,noheader --query-gpu=name,driver_version,memory.total,pcie.link.gen.max,pcie.link.width.current,clocks.max.sm,clocks.max.mem
+  driver=$(timeout 20 nvidia-smi --format=csv,noheader --query-gpu=driver_version | head -n 1)
+  if [[ $driver =~ ^[0-9]+ ]] && ((BASH_REMATCH[0] < 580)); then
+    echo "this driver is older than 580, which programs of CUDA 13 need"
+  fi
 fi
 
 say "tests on the device"
-for tests in lossd_kernel_tests lossd_server_tests lossd_rpc_tests; do
+for tests in lossd_kernel_tests lossd_server_tests lossd_gpu_tests; do
   report=$out/$tests.json
   rm -f "$report"
   within 150 "$here/bin/$tests" --gtest_filter='Gpu*' --gtest_brief=1 --gtest_output="json:$report" ||

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-TESTS = ("lossd_kernel_tests", "lossd_server_tests", "lossd_rpc_tests")
+TESTS = ("lossd_kernel_tests", "lossd_server_tests", "lossd_gpu_tests")
 
 # Writes what GoogleTest does; RESULT is COMPLETED or SKIPPED.
 TEST_PROGRAM = """
@@ -83,12 +83,12 @@ def test_tests_that_skip_or_fail_or_end_early_fail_but_stop_nothing(tmp_path: Pa
     bundle = Bundle(tmp_path / "bundle")
     bundle.tests("lossd_kernel_tests", result="SKIPPED")
     bundle.tests("lossd_server_tests", failures=2, code=1)
-    program(bundle.folder / "bin/lossd_rpc_tests", "import os\nos.abort()")
+    program(bundle.folder / "bin/lossd_gpu_tests", "import os\nos.abort()")
     done = bundle.run()
     assert done.returncode == 1
     assert "FAILED: lossd_kernel_tests did not run on a device" in done.stdout
     assert "FAILED: lossd_server_tests, exit code 1" in done.stdout
-    assert "FAILED: lossd_rpc_tests did not run on a device" in done.stdout
+    assert "FAILED: lossd_gpu_tests did not run on a device" in done.stdout
     assert "a table" in done.stdout
 
 

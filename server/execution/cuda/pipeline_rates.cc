@@ -157,6 +157,12 @@ uint64_t OutputOf(const kernels::cuda::BatchLayout& layout) {
   return (layout.input_bytes() + kAlignment - 1) / kAlignment * kAlignment;
 }
 
+kernels::cuda::PackedBatch BatchIn(const Lane& lane,
+                                   const kernels::cuda::BatchLayout& layout) {
+  std::byte* const address = lane.memory().address;
+  return layout.At(address, address + OutputOf(layout));
+}
+
 absl::Status GoThrough(Device& device, Lane& lane,
                        const kernels::cuda::BatchLayout& layout) {
   const uint64_t at = OutputOf(layout);
@@ -166,8 +172,7 @@ absl::Status GoThrough(Device& device, Lane& lane,
     absl::Status status = device.CopyToDevice(
         lane.memory(), lane.pinned(), layout.input_bytes(), lane.stream());
     if (status.ok()) {
-      status = device.Launch(layout.At(lane.memory().address, output.address),
-                             lane.stream());
+      status = device.Launch(BatchIn(lane, layout), lane.stream());
     }
     if (!status.ok()) return status;
     return device.CopyToHost({lane.pinned().data + at, lane.pinned().size - at},
@@ -225,7 +230,7 @@ absl::StatusOr<double> PinnedRate(Device& device, const PipelineLoad& load,
     const absl::Status status =
         lane.Open(OutputOf(layout) + layout.output_bytes());
     if (!status.ok()) return status;
-    layout.Stage(lane.pinned().data);
+    layout.Stage(BatchIn(lane, layout), lane.pinned().data);
     turns.push_back([&] { return GoThrough(device, lane, layout); });
   }
   return Sum(TurnRates(turns, load.time, clock));

@@ -3,21 +3,29 @@
 #
 #   CUDACXX=$(cmake/cuda_toolkit.sh) cmake --preset cuda
 #
-# Takes what is there first: $CUDACXX, an nvcc on PATH, /usr/local/cuda. Otherwise it
-# installs the compiler and the runtime's headers and static libraries from their
-# Python wheels into build/cuda-toolkit: no root, no driver, about 250 MB, once. Only
-# the path goes to standard output; progress goes to standard error.
+# Takes what is there first: $CUDACXX, an nvcc on PATH, /usr/local/cuda; of the latter two
+# none before 12.8, which lack architectures that we compile for. Otherwise it installs
+# the compiler and the runtime's headers and static libraries from their Python wheels
+# into build/cuda-toolkit: no root, no driver, about 250 MB, once. Only the path goes to
+# standard output; progress goes to standard error.
 set -euo pipefail
 
 version='13.0.*'
 packages=(nvidia-cuda-nvcc nvidia-nvvm nvidia-cuda-crt nvidia-cuda-runtime
           nvidia-cuda-cccl nvidia-cuda-culibos)
 
-for nvcc in "${CUDACXX:-}" "$(command -v nvcc || true)" /usr/local/cuda/bin/nvcc; do
-  if [[ -n $nvcc ]] && command -v "$nvcc" >/dev/null; then
-    command -v "$nvcc"
+if [[ -n ${CUDACXX:-} ]] && command -v "$CUDACXX"; then
+  exit 0
+fi
+for nvcc in "$(command -v nvcc || true)" /usr/local/cuda/bin/nvcc; do
+  if [[ ! -x $nvcc ]]; then continue; fi
+  release=$("$nvcc" --version | sed -nE 's/.*release ([0-9]+)\.([0-9]+).*/\1 \2/p')
+  read -r major minor <<< "${release:-0 0}"
+  if ((major * 100 + minor >= 1208)); then
+    echo "$nvcc"
     exit 0
   fi
+  echo "$nvcc is CUDA $major.$minor, older than 12.8: left alone" >&2
 done
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

@@ -1,21 +1,33 @@
 #!/usr/bin/env bash
 # tools/gpu_bundle.sh BUILD FOLDER: gathers in FOLDER what a machine with a GPU needs to
 # test and measure lossd: programs, the libraries that they load but for glibc's own, and
-# run.sh. The CUDA runtime is inside the programs; the driver is the machine's.
+# run.sh; and all of it in FOLDER.tar.gz. The programs look for libraries in lib (the preset
+# cuda links them so). The CUDA runtime is inside the programs; the driver is the machine's.
 set -euo pipefail
 build=$1
 folder=$2
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+programs=(server/lossd client/lossbench kernels/cuda/gpu_bench server/execution/cuda/pipeline_bench
+          tests/lossd_{kernel,server,gpu}_tests)
 
-rm -rf "$folder"
-mkdir -p "$folder/bin" "$folder/lib"
-cp "$build"/tests/lossd_{kernel,server}_tests "$build/kernels/cuda/gpu_bench" \
-  "$build/server/lossd" "$build/client/lossbench" "$folder/bin"
+rm -rf "$folder" "$folder.tar.gz"
+mkdir -p "$folder/bin" "$folder/lib/c++"
+for program in "${programs[@]}"; do
+  strip -o "$folder/bin/${program##*/}" "$build/$program"
+done
+chmod +x "$folder"/bin/*
 cp client/bench/gpu_{bench,torch}.py "$folder/bin"
 cp tools/gpu_run.sh "$folder/run.sh"
 
 # glibc's parts belong to the machine: they go with its loader.
-ldd "$folder"/bin/{lossd,lossbench,gpu_bench,lossd_kernel_tests,lossd_server_tests} |
-  awk '$2 == "=>" && $3 ~ /^\// { print $3 }' | sort -u |
-  grep -vE '/(ld-linux[^/]*|lib(c|m|dl|rt|pthread|resolv|util|anl))\.so' |
+libraries=$(ldd "${programs[@]/#/$build/}")
+if missing=$(grep 'not found' <<< "$libraries"); then
+  echo "libraries that are not here: $missing" >&2
+  exit 1
+fi
+awk '$2 == "=>" && $3 ~ /^\// { print $3 }' <<< "$libraries" | sort -u |
+  grep -vE '/(ld-linux[^/]*|lib(c|m|mvec|dl|rt|pthread|resolv|util|anl|nss[^/]*))\.so' |
   xargs cp -L -t "$folder/lib"
+# For machines without one, or with an older one: run.sh looks.
+mv "$folder"/lib/{libstdc++,libgcc_s}.so* "$folder/lib/c++"
+tar -czf "$folder.tar.gz" -C "$(dirname "$folder")" "$(basename "$folder")"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -31,10 +32,15 @@ def run_json(command: list[str], seconds: float, environment: dict[str, str]) ->
         )
     except subprocess.TimeoutExpired as error:
         raise RuntimeError(f"{Path(command[0]).name}: more than {seconds:.0f} s") from error
+    except OSError as error:
+        raise RuntimeError(str(error)) from error
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
         raise RuntimeError(lines[-1])
-    report: dict[str, Any] = json.loads(done.stdout)
+    try:
+        report: dict[str, Any] = json.loads(done.stdout)
+    except ValueError as error:
+        raise RuntimeError(f"{Path(command[0]).name} printed no JSON: {error}") from error
     return report
 
 
@@ -63,7 +69,9 @@ def kernel_rows(report: dict[str, Any]) -> Iterator[Row]:
         if mebi >= 16:
             floor = 0.9 if kernel["name"] == "float32" else 0.8
         rate = kernel["bytes_per_second"] / GIGA
-        yield row(name, rate, copy, "GB/s", floor, "kernel against the device's own copy")
+        # Of what a cache holds some part, a copy of the same size is the faster one.
+        peer = max(copy, kernel.get("copy_bytes_per_second", 0.0) / GIGA)
+        yield row(name, rate, peer, "GB/s", floor, "kernel against the device's own copy")
     seconds = {kernel["name"]: kernel.get("seconds") for kernel in report["kernels"]}
     small, one = seconds["float32 4096x64"], seconds["float32 4096x64 as one"]
     if small and one:
@@ -84,6 +92,27 @@ def torch_rows(report: dict[str, Any], torch: dict[str, Any]) -> Iterator[Row]:
         if way in torch:
             what = f"PyTorch {torch['version']}, {way}, forward and backward"
             yield row(f"vs PyTorch {way}", ours, torch[way] / GIGA, "Gelem/s", floor, what)
+
+
+def pipeline_rows(report: dict[str, Any]) -> Iterator[Row]:
+    """Batches from the host and back, against what the slower direction of the bus allows."""
+    bus = report["bus_bytes_per_second"]
+    for pipeline in report["pipelines"]:
+        staged = "slots" if pipeline["staged"] else "pinned"
+        mebi = pipeline["elements"] / MEBI
+        name = f"{staged} x{pipeline['slots']} {pipeline['name']} {mebi:g}Mi"
+        if "skipped" in pipeline:
+            print(f"{name} not measured: {pipeline['skipped']}")
+            continue
+        there, back = pipeline["bytes_in"], pipeline["bytes_out"]
+        limit = min(bus["to_device"] / there, bus["to_host"] / back)
+        gigabytes = (there + back) / GIGA
+        # Four slots are what a server has unless it is told otherwise.
+        floors = (pipeline["slots"], pipeline["name"], mebi) == (4, "float32", 16)
+        what = f"{pipeline['slots']} batches at once from {staged} memory and back"
+        rate = pipeline["batches_per_second"] * gigabytes
+        floor = 0.9 if floors else None
+        yield row(name, rate, limit * gigabytes, "GB/s", floor, what)
 
 
 @contextmanager
@@ -210,19 +239,19 @@ def format_row(result: Row) -> str:
         goal = f">= {floor:g}" if floor > 0 else f"<= {-floor:g}"
         missed = result["ratio"] < floor if floor > 0 else result["ratio"] > -floor
     return (
-        f"{result['name']:28}{result['ours']:>12,.1f}{result['peer']:>12,.1f} {result['unit']:8}"
+        f"{result['name']:32}{result['ours']:>12,.1f}{result['peer']:>12,.1f} {result['unit']:8}"
         f"{result['ratio']:>7.2f}  {goal}{'  MISSED' if missed else ''}"
     )
 
 
 def measure(bundle: Path, out: Path) -> int:
     """Everything, one after the other; returns how much could not be measured that should."""
-    environment = {**os.environ, "LD_LIBRARY_PATH": str(bundle / "lib")}
+    environment = dict(os.environ)
     report = run_json([str(bundle / "bin/gpu_bench")], 180, environment)
     print(", ".join(f"{key}: {value}" for key, value in report["device"].items()))
     bus = {key: f"{value / GIGA:.1f} GB/s" for key, value in report["bus_bytes_per_second"].items()}
     print(f"copy: {report['copy_bytes_per_second'] / GIGA:.0f} GB/s, pinned: {bus}", flush=True)
-    print(f"{'name':28}{'ours':>12}{'peer':>12} {'unit':8}{'ratio':>7}  goal", flush=True)
+    print(f"{'name':32}{'ours':>12}{'peer':>12} {'unit':8}{'ratio':>7}  goal", flush=True)
     results: list[Row] = []
     failures = 0
 
@@ -240,8 +269,17 @@ def measure(bundle: Path, out: Path) -> int:
     except RuntimeError as error:
         print(f"PyTorch not measured: {error}")
     try:
-        take(server_rows(report, bundle, out, environment))
+        pipeline = run_json([str(bundle / "bin/pipeline_bench")], 120, environment)
+        report["pipeline"] = pipeline
+        buses = pipeline["bus_bytes_per_second"].items()
+        print("; ".join(f"{key}: {value / GIGA:.1f} GB/s" for key, value in buses), flush=True)
+        take(pipeline_rows(pipeline))
     except RuntimeError as error:
+        print(f"the pipeline not measured: {error}")
+        failures += 1
+    try:
+        take(server_rows(report, bundle, out, environment))
+    except (RuntimeError, OSError) as error:
         print(f"the server not measured: {error}")
         failures += 1
     try:
@@ -260,6 +298,8 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
+    # An end from outside is an end all the same: the server goes with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("not measured: the time is over"))
     try:
         return 1 if measure(arguments.bundle, arguments.out) else 0
     except RuntimeError as error:

@@ -32,10 +32,18 @@ inline unsigned GridOf(BlockRange range, uint64_t per_thread_block) {
                                per_thread_block);
 }
 
-template <class Kernel>
-cudaError_t LoadCode(Kernel kernel) {
+// The runtime loads a kernel when it is first asked for, and may wait for the
+// whole device then: not in the middle of a batch.
+template <class... Kernels>
+cudaError_t LoadCode(Kernels... kernels) {
   cudaFuncAttributes attributes;
-  return cudaFuncGetAttributes(&attributes, kernel);
+  cudaError_t error = cudaSuccess;
+  const auto load = [&](auto kernel) {
+    error = cudaFuncGetAttributes(&attributes, kernel);
+    return error == cudaSuccess;
+  };
+  (load(kernels) && ...);
+  return error;
 }
 
 }  // namespace lossd::kernels::cuda

@@ -31,6 +31,9 @@ cudaError_t LaunchFloats(Path path, const PackedBatch& batch, BlockRange range,
   }
 }
 
-cudaError_t LoadFloats() { return LoadCode(ComputePlain<Float32>); }
+cudaError_t LoadFloats() {
+  return LoadCode(ComputePlain<Float32>, ComputePlain<Float32Bytes>,
+                  ComputePlain<Float32Bits>, ComputePlain<Float64>);
+}
 
 }  // namespace lossd::kernels::cuda

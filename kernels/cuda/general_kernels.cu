@@ -57,7 +57,9 @@ cudaError_t LaunchGeneral(Path path, const PackedBatch& batch, BlockRange range,
 }
 
 cudaError_t LoadGeneral() {
-  return LoadCode(ComputeGeneral<float, Losses::kAll>);
+  return LoadCode(ComputeGeneral<float, Losses::kCrossEntropy>,
+                  ComputeGeneral<float, Losses::kAll>,
+                  ComputeGeneral<double, Losses::kAll>);
 }
 
 }  // namespace lossd::kernels::cuda

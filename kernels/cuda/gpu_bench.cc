@@ -3,10 +3,12 @@
 // whose program makes the table.
 //
 //   gpu_bench [--device=N] [--largest=ELEMENTS]
+//   gpu_bench --once    launches the two main kernels once: for a profiler
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -87,7 +89,10 @@ double CopySeconds(uint64_t bytes) {
   });
 }
 
-Json RunWorkload(const Workload& work) {
+// `clock` runs what it is given and says how long that takes.
+using Clock = double (*)(const std::function<void(cudaStream_t)>&);
+
+Json RunWorkload(const Workload& work, Clock clock) {
   Json result = {{"name", work.name},
                  {"segments", work.segments},
                  {"elements", work.segments * work.elements},
@@ -114,7 +119,7 @@ Json RunWorkload(const Workload& work) {
                    cudaMemcpyHostToDevice),
         "cudaMemcpy");
   FillTensors(layout, work, input.get());
-  const double seconds = SecondsOf([&](cudaStream_t stream) {
+  const double seconds = clock([&](cudaStream_t stream) {
     Check(static_cast<cudaError_t>(LaunchBlocks(batch, stream)), "launch");
   });
   result["seconds"] = seconds;
@@ -136,7 +141,7 @@ Json Kernels(uint64_t largest) {
                  ElementType::kFloat32, 1, uint64_t{4096} * 64});
   Json results = Json::array();
   for (const Workload& work : all) {
-    Json result = RunWorkload(work);
+    Json result = RunWorkload(work, SecondsOf);
     // After it, so that the two need not fit the device together.
     const double copy = CopySeconds(TensorBytes(work));
     if (copy > 0) {
@@ -149,6 +154,19 @@ Json Kernels(uint64_t largest) {
         static_cast<unsigned long long>(work.segments * work.elements));
   }
   return results;
+}
+
+// Of sizes that no cache holds. For a profiler, which sees to the rest.
+void LaunchOnce() {
+  const Clock once = [](const std::function<void(cudaStream_t)>& work) {
+    work(nullptr);
+    Check(cudaDeviceSynchronize(), "the kernel");
+    return 1.0;
+  };
+  RunWorkload({"", ElementType::kFloat32, ElementType::kFloat32, 1, 64 * kMebi},
+              once);
+  RunWorkload({"", ElementType::kBFloat16, ElementType::kBit, 1, 256 * kMebi},
+              once);
 }
 
 // Bytes per second between pinned memory and the device.
@@ -208,6 +226,10 @@ int Main(int argc, char** argv) {
     return 3;
   }
   Check(cudaSetDevice(device), "cudaSetDevice");
+  if (argc == 2 && std::string_view(argv[1]) == "--once") {
+    LaunchOnce();
+    return 0;
+  }
   Json report;
   report["device"] = DeviceFacts(device);
   constexpr uint64_t kCopied = 2048 * kMebi;

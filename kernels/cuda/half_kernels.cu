@@ -40,7 +40,14 @@ cudaError_t LaunchHalves(Path path, const PackedBatch& batch, BlockRange range,
 }
 
 cudaError_t LoadHalves() {
-  return LoadCode(ComputePlain<OfBFloat16<BitTargets>>);
+  return LoadCode(ComputePlain<OfBFloat16<BFloat16Targets>>,
+                  ComputePlain<OfBFloat16<Float32Targets>>,
+                  ComputePlain<OfBFloat16<ByteTargets>>,
+                  ComputePlain<OfBFloat16<BitTargets>>,
+                  ComputePlain<OfFloat16<Float16Targets>>,
+                  ComputePlain<OfFloat16<Float32Targets>>,
+                  ComputePlain<OfFloat16<ByteTargets>>,
+                  ComputePlain<OfFloat16<BitTargets>>);
 }
 
 }  // namespace lossd::kernels::cuda

@@ -81,6 +81,8 @@ cudaError_t LaunchLookup(Path path, const PackedBatch& batch, BlockRange range,
                                      : Launch<Bytes>(batch, range, stream);
 }
 
-cudaError_t LoadLookup() { return LoadCode(ComputeLookedUp<Bits>); }
+cudaError_t LoadLookup() {
+  return LoadCode(ComputeLookedUp<Bytes>, ComputeLookedUp<Bits>);
+}
 
 }  // namespace lossd::kernels::cuda

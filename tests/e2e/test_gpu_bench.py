@@ -35,6 +35,29 @@ REPORT = {
     ],
 }
 
+PIPELINE = {
+    "bus_bytes_per_second": {"to_device": 50e9, "to_host": 20e9},
+    "pipelines": [
+        {
+            "name": name,
+            "staged": staged,
+            "slots": slots,
+            "elements": 16 * MEBI,
+            "bytes_in": 128 * MEBI,
+            "bytes_out": 64 * MEBI,
+            "batches_per_second": share * 20e9 / (64 * MEBI),
+        }
+        for name, staged, slots, share in (
+            ("float32", False, 4, 0.95),
+            ("float32", True, 4, 0.5),
+            ("float32", True, 8, 0.8),
+        )
+    ]
+    + [
+        {"name": "bfloat16+bit", "staged": True, "slots": 8, "elements": MEBI, "skipped": "no room"}
+    ],
+}
+
 LOSSD = """
 import signal, sys
 assert "--backend=cuda" in sys.argv
@@ -77,6 +100,7 @@ def test_every_measurement_is_a_row_and_a_missing_peer_is_named(tmp_path: Path) 
     folder = bundle(
         tmp_path / "bundle",
         gpu_bench=f"print({json.dumps(json.dumps(REPORT))})",
+        pipeline_bench=f"print({json.dumps(json.dumps(PIPELINE))})",
         lossbench=f"print({json.dumps(json.dumps(load))})",
         lossd=LOSSD,
     )
@@ -92,6 +116,10 @@ def test_every_measurement_is_a_row_and_a_missing_peer_is_named(tmp_path: Path) 
         "bfloat16+bit 64Mi": 0.75,
         "float32 4096x64 0.25Mi": 0.157,
         "4096x64 vs one": 1.25,
+        # 8 bytes there for 4 back: 20 GB a second back allow 40 there.
+        "pinned x4 float32 16Mi": 0.95,
+        "slots x4 float32 16Mi": 0.5,
+        "slots x8 float32 16Mi": 0.8,
         # 12 bytes an element, 60 GB a second the slower way.
         "TCP 1Mi": 1.0,
         "TCP 16Mi": 1.0,
@@ -104,7 +132,8 @@ def test_every_measurement_is_a_row_and_a_missing_peer_is_named(tmp_path: Path) 
         "CUDA IPC 16Mi, 4 calls": 0.018,
     }
     missed = [line.split()[0] for line in done.stdout.splitlines() if line.endswith("MISSED")]
-    assert missed == ["float32", "bfloat16+bit", "CUDA"]
+    assert missed == ["float32", "bfloat16+bit", "slots", "CUDA"]
+    assert "slots x8 bfloat16+bit 1Mi not measured: no room" in done.stdout
 
 
 def test_a_device_that_is_not_there_is_said_and_fails(tmp_path: Path) -> None:
@@ -126,5 +155,6 @@ def test_a_server_that_does_not_start_fails_after_the_kernels(tmp_path: Path) ->
     )
     done = run(folder)
     assert done.returncode == 1
+    assert "the pipeline not measured" in done.stdout
     assert "the server not measured: lossd did not start" in done.stdout
     assert "float32 64Mi" in done.stdout

@@ -26,6 +26,7 @@ bool IsRecoverable(cudaError_t error) {
     case cudaErrorLaunchOutOfResources:
     case cudaErrorNotReady:
     case cudaErrorNotSupported:
+    case cudaErrorOperatingSystem:  // of pinning memory
     case cudaErrorHostMemoryAlreadyRegistered:
     case cudaErrorHostMemoryNotRegistered:
       return true;

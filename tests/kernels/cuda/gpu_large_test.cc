@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstdio>
 #include <cstring>
+#include <deque>
 #include <random>
 #include <span>
 #include <string>
@@ -211,59 +212,84 @@ TEST_F(GpuKernels, CountBytesAndElementsBeyond32Bits) {
   }
 }
 
-// As a stream's windows are: parts that begin at multiples of a block.
+// bfloat16 logits in parts that begin at multiples of a block, as a stream's
+// windows do, all in one batch.
+class Parts {
+ public:
+  Parts(std::span<const std::byte> logits, std::span<const std::byte> targets,
+        ElementType targets_type, double smoothing)
+      : logits_(logits),
+        targets_(targets),
+        targets_type_(targets_type),
+        smoothing_(smoothing),
+        gradient_(logits.size()) {}
+
+  // The next elements.
+  void Add(uint64_t count) {
+    pieces_.push_back(Cut(logits_, ElementType::kBFloat16, count));
+    const Piece* const logits = &pieces_.back();
+    pieces_.push_back(Cut(targets_, targets_type_, count));
+    Segment& part = segments_.emplace_back();
+    part.shape = {1, {count}};
+    part.element_count = count;
+    part.options.label_smoothing = smoothing_;
+    part.logits.type = part.gradient_type = ElementType::kBFloat16;
+    part.logits.pieces = {logits, 1};
+    part.targets.type = targets_type_;
+    part.targets.pieces = {&pieces_.back(), 1};
+    part.gradient = gradient_.data() + ByteSize(ElementType::kBFloat16, added_);
+    added_ += count;
+  }
+  uint64_t added() const { return added_; }
+
+  // Every block's sum, and the gradient, as a device computes them.
+  std::vector<double> Compute() {
+    std::vector<BatchItem> items;
+    for (const Segment& part : segments_) items.emplace_back(&part, 0.37);
+    const BatchLayout layout(items);
+    const std::vector<std::byte> output = ComputeOnDevice(layout);
+    std::vector<double> sums;
+    for (size_t k = 0; k < items.size(); ++k) {
+      layout.CopyResults(k, output.data());
+      for (const BlockPartial& one : layout.Partials(k, output.data())) {
+        sums.push_back(one.loss_sum);
+      }
+    }
+    return sums;
+  }
+  const std::vector<std::byte>& gradient() const { return gradient_; }
+
+ private:
+  Piece Cut(std::span<const std::byte> bytes, ElementType type,
+            uint64_t count) const {
+    return bytes.subspan(ByteSize(type, added_), ByteSize(type, count));
+  }
+
+  const std::span<const std::byte> logits_, targets_;
+  const ElementType targets_type_;
+  const double smoothing_;
+  std::vector<std::byte> gradient_;
+  std::deque<Piece> pieces_;  // in which nothing moves
+  std::deque<Segment> segments_;
+  uint64_t added_ = 0;
+};
+
 TEST_F(GpuKernels, PartsOfATensorHaveTheBitsOfTheWhole) {
   constexpr uint64_t kElements = 40 * kBlockElements + 123;
   std::mt19937 random(6);
+  const auto logits = RandomBytes(ElementType::kBFloat16, kElements);
   for (const double smoothing : {0.0, 0.1}) {
-    for (const ElementType targets_type :
-         {ElementType::kFloat32, ElementType::kBit}) {
-      const auto logits = RandomBytes(ElementType::kBFloat16, kElements);
-      const auto targets = RandomTargets(targets_type, kElements);
-      const auto cut = [&](const std::vector<std::byte>& bytes,
-                           ElementType type, uint64_t first, uint64_t count) {
-        return Piece(bytes).subspan(ByteSize(type, first),
-                                    ByteSize(type, count));
-      };
-      std::vector<std::byte> gradients[2];
-      std::vector<double> sums[2];
-      for (const bool whole : {true, false}) {
-        std::vector<Segment> segments;
-        std::vector<Piece> pieces;
-        pieces.reserve(100);
-        gradients[whole].resize(2 * kElements);
-        for (uint64_t first = 0; first < kElements;) {
-          const uint64_t most = kElements - first;
-          const uint64_t count =
-              whole ? most
-                    : std::min(most, (1 + random() % 7) * kBlockElements);
-          Segment& part = segments.emplace_back();
-          part.shape = {1, {count}};
-          part.element_count = count;
-          part.options.reduction = Reduction::kSum;
-          part.options.label_smoothing = smoothing;
-          part.logits.type = part.gradient_type = ElementType::kBFloat16;
-          part.targets.type = targets_type;
-          pieces.push_back(cut(logits, ElementType::kBFloat16, first, count));
-          part.logits.pieces = {&pieces.back(), 1};
-          pieces.push_back(cut(targets, targets_type, first, count));
-          part.targets.pieces = {&pieces.back(), 1};
-          part.gradient = gradients[whole].data() + 2 * first;
-          first += count;
-        }
-        std::vector<BatchItem> items;
-        for (const Segment& part : segments) items.push_back({&part, 0.37});
-        const BatchLayout layout(items);
-        const std::vector<std::byte> output = ComputeOnDevice(layout);
-        for (size_t k = 0; k < items.size(); ++k) {
-          layout.CopyResults(k, output.data());
-          for (const BlockPartial& one : layout.Partials(k, output.data())) {
-            sums[whole].push_back(one.loss_sum);
-          }
-        }
+    for (const ElementType type : {ElementType::kFloat32, ElementType::kBit}) {
+      const auto targets = RandomTargets(type, kElements);
+      Parts whole(logits, targets, type, smoothing);
+      whole.Add(kElements);
+      Parts parts(logits, targets, type, smoothing);
+      while (parts.added() < kElements) {
+        parts.Add(std::min(kElements - parts.added(),
+                           (1 + random() % 7) * kBlockElements));
       }
-      EXPECT_EQ(gradients[0], gradients[1]) << Name(targets_type);
-      EXPECT_EQ(sums[0], sums[1]) << Name(targets_type);
+      EXPECT_EQ(parts.Compute(), whole.Compute()) << Name(type);
+      EXPECT_EQ(parts.gradient(), whole.gradient()) << Name(type);
     }
   }
 }

@@ -1,7 +1,9 @@
 // The real device against the CPU, bit for bit. Skips where there is none,
 // saying why.
+#include <algorithm>
 #include <cstddef>
 #include <memory>
+#include <numeric>
 #include <random>
 #include <string>
 #include <thread>
@@ -66,6 +68,42 @@ TEST_F(GpuTest, SlotsThatOverlapDoNotDisturbEachOther) {
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(differences, std::vector<std::string>(differences.size()));
+}
+
+// The same segments in batches of any sizes, in any order, on any number of
+// streams.
+TEST_F(GpuTest, NoBatchingNoOrderAndNoNumberOfStreamsChangesABit) {
+  for (const unsigned streams : {1u, 2u, 5u, 16u}) {
+    BatchMemory memory(*devices_[0], uint64_t{1} << 30);
+    std::vector<unsigned> seeds(240);
+    std::iota(seeds.begin(), seeds.end(), 0u);
+    std::mt19937 random(streams);
+    std::shuffle(seeds.begin(), seeds.end(), random);
+    std::vector<std::vector<unsigned>> batches;
+    for (auto at = seeds.begin(); at != seeds.end();) {
+      const auto count = std::min<ptrdiff_t>(
+          random() % 2 == 0 ? 1 : random() % 60 + 1, seeds.end() - at);
+      batches.emplace_back(at, at + count);
+      at += count;
+    }
+    std::vector<std::string> differences(streams);
+    std::vector<std::thread> threads;
+    for (unsigned k = 0; k < streams; ++k) {
+      threads.emplace_back([&, k] {
+        const std::unique_ptr<Slot> slot = *Slot::Create(*devices_[0], memory);
+        for (size_t b = k; b < batches.size(); b += streams) {
+          SegmentBatch batch(batches[b]);
+          const absl::Status status =
+              slot->Compute(batch.layout(), [&](const std::byte* output) {
+                differences[k] += batch.Differences(output);
+              });
+          differences[k] += std::string(status.message());
+        }
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    EXPECT_EQ(differences, std::vector<std::string>(streams)) << streams;
+  }
 }
 
 TEST_F(GpuTest, MoreMemoryThanThereIsIsAPassingError) {

@@ -4,7 +4,9 @@
 #define LOSSD_TESTS_SERVER_EXECUTION_CUDA_SEGMENT_BATCH_H_
 
 #include <memory>
+#include <numeric>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -14,13 +16,18 @@
 
 namespace lossd::execution::cuda {
 
-// The segments of seeds first_seed .. first_seed + count - 1.
+// The segments of some seeds, in that order.
 class SegmentBatch {
  public:
-  SegmentBatch(unsigned first_seed, unsigned count) : first_seed_(first_seed) {
+  // Of first_seed .. first_seed + count - 1.
+  SegmentBatch(unsigned first_seed, unsigned count)
+      : SegmentBatch(Seeds(first_seed, count)) {}
+
+  explicit SegmentBatch(std::vector<unsigned> seeds)
+      : seeds_(std::move(seeds)) {
     std::vector<kernels::cuda::BatchItem> items;
-    for (unsigned k = 0; k < count; ++k) {
-      owned_.push_back(kernels::RandomSegment(first_seed + k));
+    for (const unsigned seed : seeds_) {
+      owned_.push_back(kernels::RandomSegment(seed));
       expected_.push_back(
           owned_.back()->Compute(kernels::cpu::BestInstructionSet()));
       kernels::Segment& segment = owned_.back()->segment;
@@ -44,14 +51,19 @@ class SegmentBatch {
                                 expected_[k].normalizer),
           expected_[k]);
       if (difference.empty()) continue;
-      absl::StrAppend(&differences, "seed ", first_seed_ + k, ": ", difference,
-                      "; ");
+      absl::StrAppend(&differences, "seed ", seeds_[k], ": ", difference, "; ");
     }
     return differences;
   }
 
  private:
-  const unsigned first_seed_;
+  static std::vector<unsigned> Seeds(unsigned first, unsigned count) {
+    std::vector<unsigned> seeds(count);
+    std::iota(seeds.begin(), seeds.end(), first);
+    return seeds;
+  }
+
+  const std::vector<unsigned> seeds_;
   std::vector<std::unique_ptr<kernels::OwnedSegment>> owned_;
   std::vector<kernels::SegmentAnswer> expected_;
   std::unique_ptr<kernels::cuda::BatchLayout> layout_;

@@ -1,0 +1,122 @@
+// The whole server on the machine's GPUs against the whole server on its CPU:
+// the same bytes come back, whatever a request is batched with, whatever it is
+// cut into, and however many streams there are. Skips where there is no device,
+// saying why.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <bit>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "server/execution/cuda/open.h"
+#include "tests/integration/loss_stream.h"
+#include "tests/integration/random_request.h"
+#include "tests/integration/running_server.h"
+
+namespace lossd {
+namespace {
+
+constexpr unsigned kRequests = 160;
+
+// With how many streams, and how much of pinned memory: with little some
+// batches are computed in halves, and some requests on the CPU.
+struct Setting {
+  int streams;
+  int64_t max_pinned_bytes;
+};
+
+class GpuServer : public testing::Test {
+ protected:
+  void SetUp() override {
+    const auto devices = execution::cuda::OpenDevices({});
+    if (!devices.ok()) GTEST_SKIP() << devices.status();
+  }
+
+  static Config On(const Setting& setting) {
+    Config config;
+    config.backend = Backend::kCuda;
+    config.cuda_streams = setting.streams;
+    config.max_pinned_bytes = setting.max_pinned_bytes;
+    return config;
+  }
+
+  // What depends on the arithmetic alone.
+  static std::string Answer(RunningServer& server,
+                            const v1::ComputeLossRequest& request) {
+    v1::ComputeLossResponse response;
+    const grpc::Status status = server.Call(request, &response);
+    response.clear_execution();
+    return status.ok() ? response.SerializeAsString() : status.error_message();
+  }
+
+  // Answers of the CPU, to the requests of the first seeds.
+  static const std::vector<std::string>& Expected() {
+    static const auto* const kAnswers = [] {
+      Config config;
+      config.backend = Backend::kCpu;
+      RunningServer cpu(config);
+      auto* answers = new std::vector<std::string>;
+      for (unsigned seed = 0; seed < kRequests; ++seed) {
+        answers->push_back(Answer(cpu, RandomRequest(seed).Make()));
+      }
+      return answers;
+    }();
+    return *kAnswers;
+  }
+};
+
+TEST_F(GpuServer, AnswersWithTheBytesOfTheCpuHoweverManyCallAtOnce) {
+  constexpr Setting kSettings[] = {{1, 1 << 28}, {3, 1 << 28}, {8, 1 << 20}};
+  for (const Setting& setting : kSettings) {
+    RunningServer server(On(setting));
+    EXPECT_EQ(server.server().backend().substr(0, 5), "cuda/");
+    std::atomic<unsigned> next = 0;
+    std::vector<std::string> answers(kRequests);
+    std::vector<std::thread> clients;
+    for (int k = 0; k < 12; ++k) {
+      clients.emplace_back([&] {
+        for (unsigned seed = next++; seed < kRequests; seed = next++) {
+          answers[seed] = Answer(server, RandomRequest(seed).Make());
+        }
+      });
+    }
+    for (std::thread& client : clients) client.join();
+    for (unsigned seed = 0; seed < kRequests; ++seed) {
+      EXPECT_TRUE(answers[seed] == Expected()[seed])
+          << "seed " << seed << ", streams " << setting.streams;
+    }
+    EXPECT_EQ(server.Counter("lossd_device_errors_total"), 0);
+  }
+}
+
+// The windows of a stream, wherever its messages are cut.
+TEST_F(GpuServer, StreamsHaveTheBitsOfUnaryCalls) {
+  RunningServer server(On({4, 1 << 28}));
+  for (unsigned seed = 0; seed < 40; ++seed) {
+    RandomRequest maker(seed);
+    const v1::ComputeLossRequest request = maker.Make();
+    v1::ComputeLossResponse unary;
+    ASSERT_TRUE(unary.ParseFromString(Expected()[seed])) << "seed " << seed;
+    Messages messages = CutAtRandom(request, 0.3, maker.random());
+    if (unary.normalizer() > 0) {
+      messages[0].mutable_header()->set_declared_normalizer(unary.normalizer());
+    }
+    const StreamAnswer answer = RunStream(server, messages);
+    ASSERT_TRUE(answer.status.ok()) << answer.status.error_message();
+    ASSERT_TRUE(answer.summary.has_value());
+    EXPECT_EQ(std::bit_cast<uint64_t>(answer.summary->loss()),
+              std::bit_cast<uint64_t>(unary.loss()))
+        << "seed " << seed;
+    EXPECT_TRUE(answer.losses == unary.losses().data()) << "seed " << seed;
+    if (!answer.summary->has_gradient_scale()) {
+      EXPECT_TRUE(answer.gradient == unary.gradient().data())
+          << "seed " << seed;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace lossd

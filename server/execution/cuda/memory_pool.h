@@ -129,8 +129,8 @@ class MemoryPool {
 
   // Powers of two: buffers fit more batches than the one they were made for.
   size_t SizeFor(size_t bytes) const {
-    constexpr size_t kSmallest = size_t{1} << 16;
-    const size_t size = std::bit_ceil(std::max(bytes, kSmallest));
+    constexpr size_t smallest = size_t{1} << 16;
+    const size_t size = std::bit_ceil(std::max(bytes, smallest));
     return size <= max_bytes_ ? size : bytes;
   }
 

@@ -153,8 +153,8 @@ class Lane {
 
 // Where a batch's output begins in both memories.
 uint64_t OutputOf(const kernels::cuda::BatchLayout& layout) {
-  constexpr uint64_t kAlignment = kernels::cuda::kTensorAlignment;
-  return (layout.input_bytes() + kAlignment - 1) / kAlignment * kAlignment;
+  constexpr uint64_t alignment = kernels::cuda::kTensorAlignment;
+  return (layout.input_bytes() + alignment - 1) / alignment * alignment;
 }
 
 kernels::cuda::PackedBatch BatchIn(const Lane& lane,

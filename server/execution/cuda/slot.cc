@@ -17,8 +17,8 @@ absl::Status Keep(absl::StatusOr<Handle> made, Handle& handle) {
 
 // Outputs begin where tensors may.
 size_t OutputPlace(uint64_t input_bytes) {
-  constexpr uint64_t kAlignment = kernels::cuda::kTensorAlignment;
-  return (input_bytes + kAlignment - 1) / kAlignment * kAlignment;
+  constexpr uint64_t alignment = kernels::cuda::kTensorAlignment;
+  return (input_bytes + alignment - 1) / alignment * alignment;
 }
 
 PinnedMemory From(PinnedMemory memory, size_t offset) {

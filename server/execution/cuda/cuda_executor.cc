@@ -241,6 +241,7 @@ absl::Status CudaExecutor::Count(const SlotLease& slot,
   }
   if (tasks.empty()) return absl::OkStatus();
   std::vector<kernels::cuda::BatchItem> items;
+  items.reserve(segments.size());
   for (const kernels::Segment& counted : segments)
     items.push_back({&counted, 0});
   const kernels::cuda::BatchLayout layout(items);

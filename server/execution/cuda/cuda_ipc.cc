@@ -58,11 +58,11 @@ using GetAddressRange = int (*)(unsigned long long* base, size_t* size,
                                 unsigned long long address);
 
 absl::StatusOr<GetAddressRange> FindGetAddressRange() {
-  constexpr unsigned kSince = 3020;  // CUDA 3.2: sizes of 64 bits
+  constexpr unsigned since = 3020;  // CUDA 3.2: sizes of 64 bits
   void* found = nullptr;
   cudaDriverEntryPointQueryResult result = cudaDriverEntryPointSymbolNotFound;
   const cudaError_t error = cudaGetDriverEntryPointByVersion(
-      "cuMemGetAddressRange", &found, kSince, cudaEnableDefault, &result);
+      "cuMemGetAddressRange", &found, since, cudaEnableDefault, &result);
   if (error != cudaSuccess || result != cudaDriverEntryPointSuccess ||
       found == nullptr) {
     cudaGetLastError();
@@ -80,7 +80,7 @@ absl::StatusOr<size_t> SizeFrom(const void* address) {
   unsigned long long base = 0;
   size_t size = 0;
   // The driver's errors have the runtime's numbers.
-  const absl::Status status =
+  absl::Status status =
       Refused(static_cast<cudaError_t>((*get)(&base, &size, at)),
               "cuMemGetAddressRange");
   if (!status.ok()) return status;
@@ -93,9 +93,8 @@ absl::StatusOr<size_t> SizeFrom(const void* address) {
 
 absl::Status CheckDevice(const void* address, int device) {
   cudaPointerAttributes attributes;
-  const absl::Status status =
-      Refused(cudaPointerGetAttributes(&attributes, address),
-              "cudaPointerGetAttributes");
+  absl::Status status = Refused(cudaPointerGetAttributes(&attributes, address),
+                                "cudaPointerGetAttributes");
   if (!status.ok()) return status;
   if (attributes.type == cudaMemoryTypeDevice && attributes.device == device) {
     return absl::OkStatus();

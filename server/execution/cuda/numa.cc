@@ -29,13 +29,13 @@ absl::Status NoMemory(std::string_view call, size_t bytes) {
 // thing that a server needs. It may fail, in containers whose filter does not
 // let it through; the pages then come from wherever this thread runs.
 void PreferNode(std::span<std::byte> memory, int node) {
-  constexpr size_t kBits = sizeof(unsigned long) * CHAR_BIT;
+  constexpr size_t bits = sizeof(unsigned long) * CHAR_BIT;
   if (node < 0 || node >= kMaxNodes) return;
   const auto bit = static_cast<size_t>(node);
-  std::array<unsigned long, kMaxNodes / kBits> nodes{};
-  nodes[bit / kBits] = 1UL << (bit % kBits);
+  std::array<unsigned long, kMaxNodes / bits> nodes{};
+  nodes[bit / bits] = 1UL << (bit % bits);
   syscall(SYS_mbind, memory.data(), memory.size(), MPOL_PREFERRED, nodes.data(),
-          static_cast<unsigned long>(kMaxNodes + 1), 0U);
+          kMaxNodes + 1UL, 0U);
 }
 
 }  // namespace

@@ -68,8 +68,8 @@ Json RatesOf(Device& device) {
 }
 
 int Main() {
-  constexpr int kFirst[] = {0};
-  const auto devices = OpenDevices(kFirst);
+  constexpr int first[] = {0};
+  const auto devices = OpenDevices(first);
   if (!devices.ok()) {
     std::fprintf(stderr, "pipeline_bench: %s\n",
                  std::string(devices.status().message()).c_str());

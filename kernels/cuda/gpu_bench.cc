@@ -218,11 +218,10 @@ uint64_t Argument(int argc, char** argv, std::string_view name,
 int Main(int argc, char** argv) {
   const int device = static_cast<int>(Argument(argc, argv, "--device=", 0));
   const uint64_t largest = Argument(argc, argv, "--largest=", 1024 * kMebi);
-  int count = 0;
-  const cudaError_t error = cudaGetDeviceCount(&count);
-  if (error != cudaSuccess || device >= count) {
+  std::string why = "there are fewer";
+  if (device >= CountDevices(why)) {
     std::fprintf(stderr, "gpu_bench: no CUDA device %d: %s\n", device,
-                 cudaGetErrorString(error));
+                 why.c_str());
     return 3;
   }
   Check(cudaSetDevice(device), "cudaSetDevice");

@@ -36,7 +36,33 @@ cudaError_t LaunchPath(Path path, const PackedBatch& batch, BlockRange range,
   return cudaErrorInvalidValue;
 }
 
+std::string Version(int version) {
+  return std::to_string(version / 1000) + "." +
+         std::to_string(version % 1000 / 10);
+}
+
+// CUDA says cudaErrorInsufficientDriver both where a driver is too old and
+// where there is none.
+std::string WhyNone(cudaError_t error) {
+  if (error == cudaSuccess) return "none is there";
+  int driver = 0;
+  cudaDriverGetVersion(&driver);  // 0 without a driver
+  if (error != cudaErrorInsufficientDriver) return cudaGetErrorString(error);
+  if (driver == 0) return "no NVIDIA driver is there";
+  return "the NVIDIA driver is for CUDA " + Version(driver) +
+         ", this build for " + Version(CUDART_VERSION);
+}
+
 }  // namespace
+
+int CountDevices(std::string& why) {
+  int count = 0;
+  const cudaError_t error = cudaGetDeviceCount(&count);
+  if (error == cudaSuccess && count > 0) return count;
+  cudaGetLastError();
+  why = WhyNone(error);
+  return 0;
+}
 
 int LaunchBlocks(const PackedBatch& batch, void* stream) {
   for (int k = 0; k < kPathCount; ++k) {

@@ -2,9 +2,14 @@
 #ifndef LOSSD_KERNELS_CUDA_LAUNCHER_H_
 #define LOSSD_KERNELS_CUDA_LAUNCHER_H_
 
+#include <string>
+
 #include "kernels/cuda/batch_layout.h"
 
 namespace lossd::kernels::cuda {
+
+// The devices of this machine, numbered from 0; none: `why` says why.
+int CountDevices(std::string& why);
 
 // Computes every block of `batch`, which lies in device memory, on `stream` (a
 // cudaStream_t) of the current device. Neither allocates nor waits. An empty

@@ -209,16 +209,6 @@ class CudaDevice final : public Device {
   DeviceUuid uuid_{};
 };
 
-absl::StatusOr<int> CountDevices() {
-  int count = 0;
-  const cudaError_t error = cudaGetDeviceCount(&count);
-  if (error == cudaSuccess && count > 0) return count;
-  cudaGetLastError();
-  return absl::UnavailableError(absl::StrCat(
-      "no CUDA device: ",
-      error == cudaSuccess ? "none is there" : cudaGetErrorString(error)));
-}
-
 absl::Status CheckIds(std::span<const int> ids, int count) {
   std::set<int> seen;
   for (const int id : ids) {
@@ -238,11 +228,13 @@ absl::Status CheckIds(std::span<const int> ids, int count) {
 
 absl::StatusOr<std::vector<std::unique_ptr<Device>>> OpenDevices(
     std::span<const int> ids) {
-  const absl::StatusOr<int> count = CountDevices();
-  if (!count.ok()) return count.status();
-  if (absl::Status status = CheckIds(ids, *count); !status.ok()) return status;
+  std::string why;
+  const int count = kernels::cuda::CountDevices(why);
+  if (count == 0)
+    return absl::UnavailableError(absl::StrCat("no CUDA device: ", why));
+  if (absl::Status status = CheckIds(ids, count); !status.ok()) return status;
   std::vector<int> wanted(ids.begin(), ids.end());
-  for (int id = 0; ids.empty() && id < *count; ++id) wanted.push_back(id);
+  for (int id = 0; ids.empty() && id < count; ++id) wanted.push_back(id);
 
   std::vector<std::unique_ptr<Device>> devices;
   absl::Status unusable;

@@ -53,11 +53,8 @@ inline std::vector<std::byte> ComputeOnDevice(const BatchLayout& layout) {
 class GpuKernels : public testing::Test {
  protected:
   void SetUp() override {
-    int count = 0;
-    const cudaError_t error = cudaGetDeviceCount(&count);
-    if (error != cudaSuccess) {
-      GTEST_SKIP() << "no CUDA device: " << cudaGetErrorString(error);
-    }
+    std::string why;
+    if (CountDevices(why) == 0) GTEST_SKIP() << "no CUDA device: " << why;
     ASSERT_EQ(LoadKernel(), cudaSuccess);
   }
 

@@ -1,5 +1,8 @@
 // The executor while its devices fail: whatever they do, every task is answered
 // once, with the bits of the CPU.
+#include <algorithm>
+#include <vector>
+
 #include "tests/server/execution/cuda/cuda_executor_test.h"
 
 namespace lossd::execution::cuda {
@@ -8,15 +11,17 @@ namespace {
 absl::Status Passing() { return absl::InternalError("asked for"); }
 absl::Status Sticky() { return absl::UnavailableError("asked for"); }
 
-// Three batches while call after call fails: which calls there are is not
+// Calls of a device that fail one after the other: which calls there are is not
 // listed here, so a new one is tried too.
-TEST_F(CudaExecutorTest, AnyCallThatFailsOnceCostsNoTask) {
-  for (int nth = 0; nth < 1000; ++nth) {
-    SCOPED_TRACE(nth);
+class CudaExecutorEveryCall : public CudaExecutorTest {
+ protected:
+  // Three batches on a device whose call number `nth` fails. False: it is
+  // beyond the last one.
+  bool Run(int nth, const absl::Status& failure) {
     tasks_.clear();
     Build(1, 1, 2);
     const double errors = DeviceErrors();
-    devices_[0]->FailCall(nth, Passing());
+    devices_[0]->FailCall(nth, failure);
     for (uint64_t elements : {3000, 50, 70000, 2048, 1, 4097}) {
       Enqueue(elements);
     }
@@ -25,46 +30,47 @@ TEST_F(CudaExecutorTest, AnyCallThatFailsOnceCostsNoTask) {
     ExpectAllRight();
     const bool failed = traces_.failures > 0;
     EXPECT_EQ(DeviceErrors(), errors + (failed ? 1 : 0));
-    // One batch of two went to the CPU, the others stayed.
-    int on_cpu = 0;
-    for (DataTask& task : tasks_) on_cpu += task.answer.backend != "cuda/0";
-    EXPECT_EQ(on_cpu, failed ? 2 : 0);
     EXPECT_EQ(traces_.misuses, 0);
     batcher_->Close();
     executor_.reset();
-    if (!failed) return;  // the failure lies beyond the last call
+    return failed;
   }
-  FAIL() << "the calls do not end";
+
+  // In the order of the queue.
+  std::vector<bool> OnCpu() {
+    std::vector<bool> on_cpu;
+    for (const DataTask& task : tasks_) {
+      on_cpu.push_back(task.answer.backend != "cuda/0");
+    }
+    return on_cpu;
+  }
+};
+
+TEST_F(CudaExecutorEveryCall, CostsNoTask) {
+  int nth = 0;
+  while (Run(nth, Passing())) {
+    SCOPED_TRACE(nth);
+    // One batch of two went to the CPU, the others stayed.
+    const std::vector<bool> on_cpu = OnCpu();
+    EXPECT_EQ(std::count(on_cpu.begin(), on_cpu.end(), true), 2);
+    ASSERT_LT(++nth, 1000) << "the calls do not end";
+  }
+  EXPECT_GT(nth, 0);
+  EXPECT_EQ(OnCpu(), std::vector<bool>(tasks_.size(), false));
 }
 
-TEST_F(CudaExecutorTest, ALostDeviceIsRetiredAfterOneError) {
-  for (int nth = 0; nth < 1000; ++nth) {
+TEST_F(CudaExecutorEveryCall, RetiresALostDeviceAfterOneError) {
+  int nth = 0;
+  while (Run(nth, Sticky())) {
     SCOPED_TRACE(nth);
-    tasks_.clear();
-    Build(1, 1, 2);
-    const double errors = DeviceErrors();
-    devices_[0]->FailCall(nth, Sticky());
-    for (uint64_t elements : {3000, 50, 70000, 2048, 1, 4097}) {
-      Enqueue(elements);
-    }
-    traces_.failures = 0;
-    RunAll();
-    ExpectAllRight();
-    const bool failed = traces_.failures > 0;
-    EXPECT_EQ(DeviceErrors(), errors + (failed ? 1 : 0));
     // From the first batch that failed on, all were the CPU's.
-    bool retired = false;
-    for (DataTask& task : tasks_) {
-      const bool on_cpu = task.answer.backend != "cuda/0";
-      EXPECT_TRUE(on_cpu || !retired);
-      retired = retired || on_cpu;
-    }
-    EXPECT_EQ(retired, failed);
-    batcher_->Close();
-    executor_.reset();
-    if (!failed) return;
+    const std::vector<bool> on_cpu = OnCpu();
+    EXPECT_TRUE(on_cpu.back());
+    EXPECT_TRUE(std::is_sorted(on_cpu.begin(), on_cpu.end()));
+    ASSERT_LT(++nth, 1000) << "the calls do not end";
   }
-  FAIL() << "the calls do not end";
+  EXPECT_GT(nth, 0);
+  EXPECT_EQ(OnCpu(), std::vector<bool>(tasks_.size(), false));
 }
 
 TEST_F(CudaExecutorTest, ALostDeviceLeavesTheWorkToTheOthers) {

@@ -110,6 +110,22 @@ def test_an_emptied_cache_is_lent_anew(
             torch.cuda.empty_cache()
 
 
+def test_an_allocation_that_two_connections_lend_is_there_until_both_have_ended(
+    torch: Any, server: RunningServer, path: str, memory: lossd.SharedMemory
+) -> None:
+    logits, targets = torch.tensor(LOGITS).cuda(), torch.tensor(TARGETS).cuda()
+    losses = []
+    with lossd.Client(server.address, shared_memory=memory) as client:
+        losses.append(client.compute_loss(logits, targets).loss)
+        with (
+            lossd.SharedMemory(path) as other,
+            lossd.Client(server.address, shared_memory=other) as beside,
+        ):
+            losses.append(beside.compute_loss(logits, targets).loss)
+        losses.append(client.compute_loss(logits, targets).loss)
+    assert losses == [losses[0]] * 3
+
+
 def test_the_asyncio_client_lends_them_too(
     torch: Any, server: RunningServer, memory: lossd.SharedMemory
 ) -> None:

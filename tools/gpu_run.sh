@@ -104,7 +104,8 @@ profile() {
 say "profile"
 if ncu=$(find_tool ncu); then
   if profile "$out/profile.txt" --section SpeedOfLight --section Occupancy --section LaunchStats \
-    --section MemoryWorkloadAnalysis --section InstructionStats --section WarpStateStats; then
+    --section MemoryWorkloadAnalysis --section ComputeWorkloadAnalysis --section InstructionStats \
+    --section WarpStateStats; then
     grep -E 'Compute(Plain|LookedUp)|Duration|DRAM Throughput|^ *Memory Throughput +[TG]byte|Compute \(SM\)|(Theoretical|Achieved) Occupancy|Registers Per|Executed Ipc Active' "$out/profile.txt"
     mix=
     for kind in fp32 fp64 integer conversion bit memory control inter_thread_communication misc; do

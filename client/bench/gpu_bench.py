@@ -90,7 +90,10 @@ def torch_rows(report: dict[str, Any], torch: dict[str, Any]) -> Iterator[Row]:
     )
     for way, floor in (("eager", 5.0), ("compiled", 1.3)):
         if way in torch:
-            what = f"PyTorch {torch['version']}, {way}, forward and backward"
+            what = (
+                f"the kernel, without the host's sum over blocks, against PyTorch "
+                f"{torch['version']}, {way}, forward and backward with its sum"
+            )
             yield row(f"vs PyTorch {way}", ours, torch[way] / GIGA, "Gelem/s", floor, what)
 
 

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# tools/gpu_bundle.sh BUILD FOLDER: gathers in FOLDER what a machine with a GPU needs to
-# test and measure lossd: programs, the libraries that they load but for glibc's own, and
-# run.sh; and all of it in FOLDER.tar.gz. The programs look for libraries in lib (the preset
-# cuda links them so). The CUDA runtime is inside the programs; the driver is the machine's.
+# tools/gpu_bundle.sh BUILD FOLDER [VENV]: gathers in FOLDER what a machine with a GPU needs
+# to test and measure lossd: programs, the libraries that they load but for glibc's own,
+# compute-sanitizer if VENV has it (tools/requirements-sanitizer.txt), and run.sh; and all
+# of it in FOLDER.tar.gz. The programs look for libraries in lib (the preset cuda links them
+# so). The CUDA runtime is inside the programs; the driver is the machine's.
 set -euo pipefail
 build=$1
 folder=$2
+venv=${3:-}
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 programs=(server/lossd client/lossbench kernels/cuda/gpu_bench server/execution/cuda/pipeline_bench
           tests/lossd_{kernel,server,gpu}_tests)
@@ -30,4 +32,10 @@ awk '$2 == "=>" && $3 ~ /^\// { print $3 }' <<< "$libraries" | sort -u |
   xargs cp -L -t "$folder/lib"
 # For machines without one, or with an older one: run.sh looks.
 mv "$folder"/lib/{libstdc++,libgcc_s}.so* "$folder/lib/c++"
+if sanitizer=$(compgen -G "$venv/lib/python3*/site-packages/nvidia/cu13/compute-sanitizer"); then
+  mkdir "$folder/compute-sanitizer"
+  find "$sanitizer" -maxdepth 1 -type f -exec cp -t "$folder/compute-sanitizer" {} +
+  cp "$sanitizer"/../../../nvidia_cuda_sanitizer_api-*/licenses/License.txt "$folder/compute-sanitizer"
+  chmod +x "$folder"/compute-sanitizer/{compute-sanitizer,TreeLauncher*}
+fi
 tar -czf "$folder.tar.gz" -C "$(dirname "$folder")" "$(basename "$folder")"

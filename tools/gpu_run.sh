@@ -34,7 +34,10 @@ within() {
   timeout -k 5 "$limit" "$@"
 }
 
-find_tool() { PATH=$PATH:/usr/local/cuda/bin:/opt/nvidia/nsight-compute command -v "$1"; }
+# The machine's own, which its driver knows; else the bundle's.
+find_tool() {
+  PATH=$PATH:/usr/local/cuda/bin:/opt/nvidia/nsight-compute:$here/compute-sanitizer command -v "$1"
+}
 
 if command -v nvidia-smi > /dev/null; then
   timeout 20 nvidia-smi --format=csv,noheader --query-gpu=name,driver_version,memory.total,pcie.link.gen.max,pcie.link.width.current,clocks.max.sm,clocks.max.mem
@@ -90,7 +93,7 @@ if sanitizer=$(find_tool compute-sanitizer); then
   check racecheck lossd_kernel_tests GpuKernels.GiveTheBitsOfTheCpuForEveryEntryOfTheTable
   check memcheck lossd_server_tests GpuTest.SlotsThatOverlapDoNotDisturbEachOther
 else
-  echo "not run: no compute-sanitizer on PATH or in /usr/local/cuda/bin"
+  echo "not run: no compute-sanitizer on PATH, in /usr/local/cuda/bin or beside this script"
 fi
 
 # profile FILE OPTION...: what the profiler says of the two main kernels.
@@ -104,7 +107,8 @@ profile() {
 say "profile"
 if ncu=$(find_tool ncu); then
   if profile "$out/profile.txt" --section SpeedOfLight --section Occupancy --section LaunchStats \
-    --section MemoryWorkloadAnalysis --section InstructionStats --section WarpStateStats; then
+    --section MemoryWorkloadAnalysis --section ComputeWorkloadAnalysis --section InstructionStats \
+    --section WarpStateStats; then
     grep -E 'Compute(Plain|LookedUp)|Duration|DRAM Throughput|^ *Memory Throughput +[TG]byte|Compute \(SM\)|(Theoretical|Achieved) Occupancy|Registers Per|Executed Ipc Active' "$out/profile.txt"
     mix=
     for kind in fp32 fp64 integer conversion bit memory control inter_thread_communication misc; do

@@ -25,6 +25,7 @@ struct CudaFunctions {
   int (*free)(Address address) = nullptr;
   int (*copy_to_device)(Address to, const void* from, size_t bytes) = nullptr;
   int (*copy_to_host)(void* to, Address from, size_t bytes) = nullptr;
+  int (*stream_synchronize)(void* stream) = nullptr;
   int (*get_handle)(void* handle, Address address) = nullptr;
   int (*get_range)(Address* base, size_t* size, Address address) = nullptr;
   int (*error_name)(int error, const char** name) = nullptr;
@@ -58,6 +59,7 @@ bool FindAll(void* in, CudaFunctions& f) {
          Find(in, {"cuMemFree_v2"}, &f.free) &&
          Find(in, {"cuMemcpyHtoD_v2"}, &f.copy_to_device) &&
          Find(in, {"cuMemcpyDtoH_v2"}, &f.copy_to_host) &&
+         Find(in, {"cuStreamSynchronize"}, &f.stream_synchronize) &&
          Find(in, {"cuIpcGetMemHandle"}, &f.get_handle) &&
          Find(in, {"cuMemGetAddressRange_v2"}, &f.get_range) &&
          Find(in, {"cuGetErrorName"}, &f.error_name);
@@ -179,11 +181,15 @@ absl::StatusOr<DeviceMemory> CudaDriver::Describe(
   return memory;
 }
 
+// Of memory that is not pinned, cuMemcpyHtoD() may return when the last bytes
+// are in the driver's own: only its stream, the default one, knows when they
+// are where another process reads them.
 absl::Status CudaDriver::CopyToDevice(std::span<std::byte> to,
                                       std::span<const std::byte> from) const {
   return Call("cuMemcpyHtoD", [&] {
-    return functions_->copy_to_device(AddressOf(to.data()), from.data(),
-                                      from.size());
+    const int error = functions_->copy_to_device(AddressOf(to.data()),
+                                                 from.data(), from.size());
+    return error == 0 ? functions_->stream_synchronize(nullptr) : error;
   });
 }
 

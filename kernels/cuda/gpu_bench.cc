@@ -26,31 +26,32 @@ using Json = nlohmann::ordered_json;
 constexpr uint64_t kMebi = uint64_t{1} << 20;
 const std::byte* const kNowhere = nullptr;
 
-// A segment whose tensors exist on the device alone: the pieces say how many
-// bytes there are, and nobody reads them on the host.
-struct DeviceSegment {
-  DeviceSegment(ElementType logits_type, ElementType targets_type,
-                uint64_t count)
-      : logits(kNowhere, ByteSize(logits_type, count)),
-        targets(kNowhere, ByteSize(targets_type, count)) {
-    segment.shape = {1, {count}};
-    segment.element_count = count;
-    segment.logits.type = segment.gradient_type = logits_type;
-    segment.targets.type = targets_type;
-    // Never written either: only that it is wanted counts.
-    segment.gradient = reinterpret_cast<std::byte*>(kTensorAlignment);
-  }
-  Piece logits;
-  Piece targets;
-  Segment segment;
-};
-
 struct Workload {
   std::string name;
   ElementType logits;
   ElementType targets;
   uint64_t segments;
   uint64_t elements;  // of each segment
+  LossOptions options = {};
+};
+
+// A segment whose tensors exist on the device alone: the pieces say how many
+// bytes there are, and nobody reads them on the host.
+struct DeviceSegment {
+  explicit DeviceSegment(const Workload& work)
+      : logits(kNowhere, ByteSize(work.logits, work.elements)),
+        targets(kNowhere, ByteSize(work.targets, work.elements)) {
+    segment.options = work.options;
+    segment.shape = {1, {work.elements}};
+    segment.element_count = work.elements;
+    segment.logits.type = segment.gradient_type = work.logits;
+    segment.targets.type = work.targets;
+    // Never written either: only that it is wanted counts.
+    segment.gradient = reinterpret_cast<std::byte*>(kTensorAlignment);
+  }
+  Piece logits;
+  Piece targets;
+  Segment segment;
 };
 
 void FillTensors(const BatchLayout& layout, const Workload& work,
@@ -97,8 +98,7 @@ Json RunWorkload(const Workload& work, Clock clock) {
                  {"segments", work.segments},
                  {"elements", work.segments * work.elements},
                  {"bytes", TensorBytes(work)}};
-  std::vector<DeviceSegment> segments(
-      work.segments, DeviceSegment(work.logits, work.targets, work.elements));
+  std::vector<DeviceSegment> segments(work.segments, DeviceSegment(work));
   std::vector<BatchItem> items;
   for (DeviceSegment& one : segments) {
     one.segment.logits.pieces = {&one.logits, 1};
@@ -127,8 +127,21 @@ Json RunWorkload(const Workload& work, Clock clock) {
   return result;
 }
 
+// What the two general loops of float32 compute.
+std::vector<Workload> GeneralWorkloads(uint64_t elements) {
+  Workload smoothed = {"float32 smoothed", ElementType::kFloat32,
+                       ElementType::kFloat32, 1, elements};
+  Workload focal = smoothed;
+  smoothed.options.label_smoothing = 0.1;
+  focal.name = "float32 focal";
+  focal.options.kind = LossKind::kSigmoidFocal;
+  focal.options.focal_gamma = 2;
+  return {smoothed, focal};
+}
+
 Json Kernels(uint64_t largest) {
-  std::vector<Workload> all;
+  std::vector<Workload> all =
+      GeneralWorkloads(std::min<uint64_t>(largest, 64 * kMebi));
   for (uint64_t elements = kMebi / 16; elements <= largest; elements *= 4) {
     all.push_back(
         {"float32", ElementType::kFloat32, ElementType::kFloat32, 1, elements});

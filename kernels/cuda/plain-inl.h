@@ -233,7 +233,8 @@ LOSSD_ELEMENT_FN bool OrdinaryRows(const PlainBlock<Types>& block, int thread,
   const uint32_t rows = block.OrdinaryRowCount();
   uint32_t at = static_cast<uint32_t>(Types::kLanes * thread);
   Bits seen = 0;
-  // Memory is asked for a row before it is needed.
+  // Memory is asked for a row before it is needed, as far as the compiler has
+  // registers for that (tuning.h).
   PlainRow<Types> next;
   if (rows > 0) next = LoadRow(block, at);
   for (uint32_t row = 1; row <= rows; ++row) {

@@ -36,13 +36,15 @@ inline constexpr int kWarpsPerThreadBlock = 4;
 // Thread blocks of a plain kernel on an SM, by the bytes of a logit; the
 // compiler gives each thread its share of the SM's 65,536 registers.
 // float32: 8, so 32 warps of 64 registers, which the loops fit without spilling
-// (8 bytes on sm_100 and sm_120). Each warp asks for its next row, 1 KB, before
-// it computes the one it has: 32 KB on the way, above the 25 KB of Little's
-// law. A row of 8 warps on a scheduler is computed in 8 * 294 cycles, twice the
-// time of an answer, so one row ahead is enough. Half types: a thread has 8
-// lanes, as much work as two of float32, and spills with 64 registers; 6 leave
-// it 80. float64: 4 leave 128. Measured: not yet; one more and one less are
-// what to compare with.
+// (of bits on sm_120: 8 bytes). They ask for the next row, 1 KB, before they
+// compute the one they have; but with so few registers the compiler moves that
+// down to instruction 242 of 296 (sm_90: cuobjdump -sass). So a warp waits for
+// an answer, about 1,250 cycles, while the other 7 of its scheduler compute, 7
+// * 294 cycles: enough, as long as answers are not much later under load. What
+// to compare with is 5: 80 registers, 24 warps, and loads that stay at the
+// loop's start. Half types: a thread has 8 lanes, as much work as two of
+// float32, and spills with 64 registers; 6 leave it 80, and loads are moved
+// down likewise. float64: 4 leave 128. Measured: not yet.
 template <int kLogitBytes>
 inline constexpr int kPlainThreadBlocks = kLogitBytes == 2   ? 6
                                           : kLogitBytes == 4 ? 8
@@ -54,7 +56,8 @@ inline constexpr int kGeneralThreadBlocks = 4;
 
 // Warps of the one thread block of an SM that looks up: they share the table of
 // 64 KiB. 32 warps with 64 registers each have 544 bytes of loads a row on the
-// way, 17 KB; 0.8 of a copy needs 13 KB. What spills, spills outside the loop.
+// way, 17 KB; 0.8 of a copy needs 13 KB. On sm_90 loads stay at the loop's
+// start, and what spills, spills outside of it, but for one register of bytes.
 // Measured: not yet; 24 warps with 80 registers are what to compare with.
 inline constexpr int kLookupWarpsPerThreadBlock = 32;
 

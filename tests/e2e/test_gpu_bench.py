@@ -25,6 +25,7 @@ REPORT = {
     "copy_bytes_per_second": 4e12,
     "bus_bytes_per_second": {"to_device": 50e9, "to_host": 20e9},
     "kernels": [
+        kernel("float32 focal", 64 * MEBI, 64 * MEBI * 12 / 1e12, 12),
         kernel("float32", MEBI // 16, 1e-6, 12),
         kernel("float32", 16 * MEBI, 60e-6, 12),
         kernel("float32", 64 * MEBI, 64 * MEBI * 12 / 3.8e12, 12),
@@ -110,6 +111,7 @@ def test_every_measurement_is_a_row_and_a_missing_peer_is_named(tmp_path: Path) 
     written = json.loads((folder / "out/gpu.json").read_text(encoding="utf-8"))
     ratios = {row["name"]: round(row["ratio"], 3) for row in written["results"]}
     assert ratios == {
+        "float32 focal 64Mi": 0.25,
         "float32 0.0625Mi": 0.197,
         "float32 16Mi": 0.839,
         "float32 64Mi": 0.95,

@@ -108,6 +108,17 @@ def test_what_the_sanitizer_finds_fails_and_what_it_cannot_do_does_not(tmp_path:
     assert "FAILED: memcheck of lossd_kernel_tests reported nothing" in silent.stdout
 
 
+def test_without_a_sanitizer_of_the_machines_the_bundles_is_used(tmp_path: Path) -> None:
+    bundle = Bundle(tmp_path / "bundle")
+    program(
+        bundle.folder / "compute-sanitizer/compute-sanitizer",
+        SANITIZER.replace("SAY", "print('ERROR SUMMARY: 3 errors'); sys.exit(9)"),
+    )
+    done = bundle.run()
+    assert done.returncode == 1
+    assert "FAILED: memcheck of lossd_kernel_tests, exit code 9" in done.stdout
+
+
 def test_a_measurement_that_fails_fails(tmp_path: Path) -> None:
     bundle = Bundle(tmp_path / "bundle")
     program(bundle.folder / "bin/gpu_bench.py", "import sys\nsys.exit('no bus')")

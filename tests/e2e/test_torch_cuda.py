@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,35 @@ def test_an_emptied_cache_is_lent_anew(
             del logits, targets, result
             memory.release_device_memory()
             torch.cuda.empty_cache()
+
+
+def test_an_allocation_that_two_connections_lend_is_there_until_both_have_ended(
+    torch: Any, server: RunningServer, path: str, memory: lossd.SharedMemory
+) -> None:
+    logits, targets = torch.tensor(LOGITS).cuda(), torch.tensor(TARGETS).cuda()
+    losses = []
+    with lossd.Client(server.address, shared_memory=memory) as client:
+        losses.append(client.compute_loss(logits, targets).loss)
+        with (
+            lossd.SharedMemory(path) as other,
+            lossd.Client(server.address, shared_memory=other) as beside,
+        ):
+            losses.append(beside.compute_loss(logits, targets).loss)
+        losses.append(client.compute_loss(logits, targets).loss)
+    assert losses == [losses[0]] * 3
+
+
+def test_a_thread_that_has_no_context_lends_them_too(
+    torch: Any, server: RunningServer, memory: lossd.SharedMemory
+) -> None:
+    logits, targets = torch.tensor(LOGITS).cuda(), torch.tensor(TARGETS).cuda()
+    with (
+        lossd.Client(server.address, shared_memory=memory) as client,
+        ThreadPoolExecutor(1) as other,
+    ):
+        result: Any = other.submit(client.compute_loss, logits, targets).result()
+        assert result.loss == client.compute_loss(logits, targets).loss
+    assert result.gradient.is_cuda
 
 
 def test_the_asyncio_client_lends_them_too(

@@ -1,12 +1,14 @@
 // A libcuda.so.1 for machines without a GPU: the few functions that
 // client/cpp/cuda_driver.cc looks for, over POSIX shared memory that fake
 // devices can open. Two GPUs; a call without its context is an error, as it is
-// with the driver.
+// with the driver. A copy to a GPU may, as there, return before it is done:
+// here it is done when its stream is waited for, and no sooner.
 #include <cstdint>
 #include <cstring>
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
@@ -29,9 +31,15 @@ constexpr size_t kMemory = size_t{1} << 30;
 
 using Address = unsigned long long;
 
+struct Copy {
+  Address to;
+  std::string bytes;
+};
+
 struct Driver {
   absl::Mutex mu;
   std::map<Address, std::unique_ptr<FakeAllocation>> memory ABSL_GUARDED_BY(mu);
+  std::vector<Copy> begun ABSL_GUARDED_BY(mu);  // of the default stream
 };
 
 Driver& TheDriver() {
@@ -52,6 +60,14 @@ auto Find(Driver& driver, Address address)
   return address - found->first < found->second->bytes().size()
              ? found
              : driver.memory.end();
+}
+
+void EndCopies(Driver& driver) ABSL_EXCLUSIVE_LOCKS_REQUIRED(driver.mu) {
+  for (const Copy& copy : driver.begun) {
+    std::memcpy(reinterpret_cast<void*>(copy.to), copy.bytes.data(),
+                copy.bytes.size());
+  }
+  driver.begun.clear();
 }
 
 }  // namespace
@@ -103,17 +119,29 @@ int cuMemAlloc_v2(Address* address, size_t bytes) {
 int cuMemFree_v2(Address address) {
   if (Check() != kSuccess) return Check();
   const absl::MutexLock lock(&TheDriver().mu);
+  EndCopies(TheDriver());
   return TheDriver().memory.erase(address) == 1 ? kSuccess : kInvalidValue;
 }
 
 int cuMemcpyHtoD_v2(Address to, const void* from, size_t bytes) {
   if (Check() != kSuccess) return Check();
-  std::memcpy(reinterpret_cast<void*>(to), from, bytes);
+  const absl::MutexLock lock(&TheDriver().mu);
+  TheDriver().begun.push_back(
+      {to, std::string(static_cast<const char*>(from), bytes)});
+  return kSuccess;
+}
+
+int cuStreamSynchronize(void*) {
+  if (Check() != kSuccess) return Check();
+  const absl::MutexLock lock(&TheDriver().mu);
+  EndCopies(TheDriver());
   return kSuccess;
 }
 
 int cuMemcpyDtoH_v2(void* to, Address from, size_t bytes) {
   if (Check() != kSuccess) return Check();
+  const absl::MutexLock lock(&TheDriver().mu);
+  EndCopies(TheDriver());
   std::memcpy(to, reinterpret_cast<const void*>(from), bytes);
   return kSuccess;
 }

@@ -36,7 +36,9 @@ within() {
 
 # The machine's own, which its driver knows; else the bundle's.
 find_tool() {
-  PATH=$PATH:/usr/local/cuda/bin:/opt/nvidia/nsight-compute:$here/compute-sanitizer command -v "$1"
+  local folder path=$PATH:/usr/local/cuda/bin
+  for folder in /opt/nvidia/nsight-compute /opt/nvidia/nsight-compute/*/; do path+=:${folder%/}; done
+  PATH=$path:$here/compute-sanitizer command -v "$1"
 }
 
 if command -v nvidia-smi > /dev/null; then
@@ -61,6 +63,15 @@ for tests in lossd_kernel_tests lossd_server_tests lossd_gpu_tests; do
   fi
 done
 ((failed)) && echo "the rest is tried all the same"
+
+say "measurements"
+if command -v python3 > /dev/null; then
+  within 330 python3 -u "$here/bin/gpu_bench.py" --bundle "$here" --out "$out" |
+    tee "$out/table.txt" || fail "not everything was measured"
+else
+  echo "no python3: the kernels alone, as JSON"
+  within 180 "$here/bin/gpu_bench" > "$out/kernels.json" || fail "gpu_bench"
+fi
 
 # check TOOL PROGRAM TESTS
 check() {
@@ -125,13 +136,5 @@ else
   echo "not run: no ncu on PATH or in /usr/local/cuda/bin"
 fi
 
-say "measurements"
-if command -v python3 > /dev/null; then
-  within 400 python3 -u "$here/bin/gpu_bench.py" --bundle "$here" --out "$out" |
-    tee "$out/table.txt" || fail "not everything was measured"
-else
-  echo "no python3: the kernels alone, as JSON"
-  within 180 "$here/bin/gpu_bench" > "$out/kernels.json" || fail "gpu_bench"
-fi
 if ((failed)); then say "FAILED"; else say "passed"; fi
 exit "$failed"

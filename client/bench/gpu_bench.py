@@ -110,8 +110,8 @@ def pipeline_rows(report: dict[str, Any]) -> Iterator[Row]:
         there, back = pipeline["bytes_in"], pipeline["bytes_out"]
         limit = min(bus["to_device"] / there, bus["to_host"] / back)
         gigabytes = (there + back) / GIGA
-        # Four slots are what a server has unless it is told otherwise.
-        floors = (pipeline["slots"], pipeline["name"], mebi) == (4, "float32", 16)
+        # Eight slots are what a server has unless it is told otherwise.
+        floors = (pipeline["slots"], pipeline["name"], mebi) == (8, "float32", 16)
         what = f"{pipeline['slots']} batches at once from {staged} memory and back"
         rate = pipeline["batches_per_second"] * gigabytes
         floor = 0.9 if floors else None

@@ -49,7 +49,7 @@ PIPELINE = {
             "batches_per_second": share * 20e9 / (64 * MEBI),
         }
         for name, staged, slots, share in (
-            ("float32", False, 4, 0.95),
+            ("float32", False, 8, 0.95),
             ("float32", True, 4, 0.5),
             ("float32", True, 8, 0.8),
         )
@@ -119,7 +119,7 @@ def test_every_measurement_is_a_row_and_a_missing_peer_is_named(tmp_path: Path) 
         "float32 4096x64 0.25Mi": 0.157,
         "4096x64 vs one": 1.25,
         # 8 bytes there for 4 back: 20 GB a second back allow 40 there.
-        "pinned x4 float32 16Mi": 0.95,
+        "pinned x8 float32 16Mi": 0.95,
         "slots x4 float32 16Mi": 0.5,
         "slots x8 float32 16Mi": 0.8,
         # 12 bytes an element, 60 GB a second the slower way.

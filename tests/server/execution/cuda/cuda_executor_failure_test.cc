@@ -31,19 +31,17 @@ class CudaExecutorEveryCall : public CudaExecutorTest {
     const bool failed = traces_.failures > 0;
     EXPECT_EQ(DeviceErrors(), errors + (failed ? 1 : 0));
     EXPECT_EQ(traces_.misuses, 0);
+    on_cpu_.clear();
+    for (const DataTask& task : tasks_) {
+      on_cpu_.push_back(task.answer.backend != "cuda/0");
+    }
     batcher_->Close();
     executor_.reset();
     return failed;
   }
 
-  // In the order of the queue.
-  std::vector<bool> OnCpu() {
-    std::vector<bool> on_cpu;
-    for (const DataTask& task : tasks_) {
-      on_cpu.push_back(task.answer.backend != "cuda/0");
-    }
-    return on_cpu;
-  }
+  // Of the last run: who computed each task, in the order of the queue.
+  std::vector<bool> on_cpu_;
 };
 
 TEST_F(CudaExecutorEveryCall, CostsNoTask) {
@@ -51,12 +49,11 @@ TEST_F(CudaExecutorEveryCall, CostsNoTask) {
   while (Run(nth, Passing())) {
     SCOPED_TRACE(nth);
     // One batch of two went to the CPU, the others stayed.
-    const std::vector<bool> on_cpu = OnCpu();
-    EXPECT_EQ(std::count(on_cpu.begin(), on_cpu.end(), true), 2);
+    EXPECT_EQ(std::count(on_cpu_.begin(), on_cpu_.end(), true), 2);
     ASSERT_LT(++nth, 1000) << "the calls do not end";
   }
   EXPECT_GT(nth, 0);
-  EXPECT_EQ(OnCpu(), std::vector<bool>(tasks_.size(), false));
+  EXPECT_EQ(on_cpu_, std::vector<bool>(tasks_.size(), false));
 }
 
 TEST_F(CudaExecutorEveryCall, RetiresALostDeviceAfterOneError) {
@@ -64,13 +61,12 @@ TEST_F(CudaExecutorEveryCall, RetiresALostDeviceAfterOneError) {
   while (Run(nth, Sticky())) {
     SCOPED_TRACE(nth);
     // From the first batch that failed on, all were the CPU's.
-    const std::vector<bool> on_cpu = OnCpu();
-    EXPECT_TRUE(on_cpu.back());
-    EXPECT_TRUE(std::is_sorted(on_cpu.begin(), on_cpu.end()));
+    EXPECT_TRUE(on_cpu_.back());
+    EXPECT_TRUE(std::is_sorted(on_cpu_.begin(), on_cpu_.end()));
     ASSERT_LT(++nth, 1000) << "the calls do not end";
   }
   EXPECT_GT(nth, 0);
-  EXPECT_EQ(OnCpu(), std::vector<bool>(tasks_.size(), false));
+  EXPECT_EQ(on_cpu_, std::vector<bool>(tasks_.size(), false));
 }
 
 TEST_F(CudaExecutorTest, ALostDeviceLeavesTheWorkToTheOthers) {

@@ -24,8 +24,8 @@ struct Config {
 
   Backend backend = Backend::kAuto;
   std::vector<int> cuda_devices;  // empty: all
-  int cuda_streams =
-      4;  // copies in, compute and copies out overlap, and one spare
+  // Copies in, compute and copies out overlap, and one spare.
+  int cuda_streams = 4;
   // Of each device. Two batches of the largest message, or hundreds of usual
   // ones.
   int64_t max_pinned_bytes = int64_t{1} << 30;

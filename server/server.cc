@@ -200,6 +200,7 @@ absl::Status Server::Listen() {
                              credentials);
   }
   rpc::SetUpTransport({.max_message_bytes = config_.max_message_bytes,
+                       .max_inflight_bytes = config_.max_inflight_bytes,
                        .channelz = config_.channelz},
                       &builder);
   builder.RegisterService(loss_service_.get());

@@ -1,17 +1,12 @@
-# lossd_library(NAME SOURCES ... DEPS ... [TYPE INTERFACE])
+# lossd_library(NAME SOURCES ... DEPS ...)
 #
 # A folder of ours as a static library `lossd_NAME`, with the alias lossd::NAME.
 # DEPS are linked publicly: they are the folders whose headers this one may include.
 function(lossd_library name)
-  cmake_parse_arguments(ARG "" "TYPE" "SOURCES;DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
   set(target lossd_${name})
-  if(ARG_TYPE STREQUAL "INTERFACE")
-    add_library(${target} INTERFACE)
-    target_link_libraries(${target} INTERFACE lossd_options ${ARG_DEPS})
-  else()
-    add_library(${target} STATIC ${ARG_SOURCES})
-    target_link_libraries(${target} PUBLIC lossd_options ${ARG_DEPS})
-  endif()
+  add_library(${target} STATIC ${ARG_SOURCES})
+  target_link_libraries(${target} PUBLIC lossd_options ${ARG_DEPS})
   add_library(lossd::${name} ALIAS ${target})
 endfunction()
 

@@ -31,7 +31,7 @@ ABSL_FLAG(int64_t, max_pinned_bytes, Config().max_pinned_bytes,
           "host memory pinned for each CUDA device; requests that need more "
           "are computed by the CPU");
 ABSL_FLAG(int, cpu_threads, Config().cpu_threads,
-          "threads that compute; 0: one per core");
+          "threads that compute, where no GPU does; 0: one per core");
 ABSL_FLAG(int, rpc_threads, Config().rpc_threads,
           "threads that read and answer RPCs; 0: one for two cores, at most 4");
 ABSL_FLAG(int64_t, max_batch_requests, Config().max_batch_requests,
@@ -40,11 +40,13 @@ ABSL_FLAG(int64_t, max_batch_elements, Config().max_batch_elements,
           "elements per batch");
 ABSL_FLAG(
     int64_t, max_inline_elements, Config().max_inline_elements,
-    "batches up to so many elements are computed by the RPC thread; 0: none");
+    "batches up to so many elements are computed by the RPC thread, where no "
+    "GPU computes; 0: none");
 ABSL_FLAG(absl::Duration, max_queue_delay, Config().max_queue_delay,
           "how long a batch is held open for more requests, such as 200us");
 ABSL_FLAG(int64_t, max_inflight_bytes, Config().max_inflight_bytes,
-          "tensor bytes inside the server; more is RESOURCE_EXHAUSTED");
+          "bytes of requests, and of what is made for them, inside the server; "
+          "more is RESOURCE_EXHAUSTED");
 ABSL_FLAG(int64_t, max_inflight_requests, Config().max_inflight_requests,
           "requests inside the server; more is RESOURCE_EXHAUSTED");
 ABSL_FLAG(int64_t, max_message_bytes, Config().max_message_bytes,

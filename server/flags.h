@@ -20,11 +20,11 @@ struct CommandLine {
 };
 
 // Reads, each overriding the one before: defaults, LOSSD_<FLAG> in the
-// environment, and the arguments in their order, a --flagfile standing for the
-// lines in it. The flags are Abseil's, but not its parser, which ends the
-// process with code 1 by itself. INVALID_ARGUMENT, in one line, for unknown
-// flags, bad values and arguments that are no flags. `environment` returns null
-// for a variable that is not set.
+// environment (LOSSD_FLAGFILE first), and the arguments in their order, a
+// --flagfile standing for the lines in it. The flags are Abseil's, but not its
+// parser, which ends the process with code 1 by itself. INVALID_ARGUMENT, in
+// one line, for unknown flags, bad values and arguments that are no flags.
+// `environment` returns null for a variable that is not set.
 absl::StatusOr<CommandLine> ReadCommandLine(
     const std::vector<std::string>& arguments,
     const std::function<const char*(const char* name)>& environment);

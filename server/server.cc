@@ -164,7 +164,7 @@ void Server::AddGauges() {
   };
   add("lossd_inflight_requests", "Requests admitted and not yet answered.",
       [this] { return admission_->inflight_requests(); });
-  add("lossd_inflight_bytes", "Tensor bytes of the requests in flight.",
+  add("lossd_inflight_bytes", "Bytes charged to the requests in flight.",
       [this] { return admission_->inflight_bytes(); });
   add("lossd_shared_memory_bytes", "Shared memory that clients have.",
       [this] { return regions_->bytes(); });
@@ -200,6 +200,7 @@ absl::Status Server::Listen() {
                              credentials);
   }
   rpc::SetUpTransport({.max_message_bytes = config_.max_message_bytes,
+                       .max_inflight_bytes = config_.max_inflight_bytes,
                        .channelz = config_.channelz},
                       &builder);
   builder.RegisterService(loss_service_.get());

@@ -18,7 +18,7 @@ class RegionSocket;
 // Memory that this process and a server on the same host both map: tensors in
 // it are named in a request, not sent.
 //
-//   auto memory = SharedMemory::Connect("/run/lossd.sock");
+//   auto memory = SharedMemory::Connect("/run/lossd/shared_memory");
 //   auto region = (*memory)->Allocate(3 << 20);
 //   std::span<float> logits = (*region)->Part<float>(0, 1000);
 //   std::span<float> targets = (*region)->Part<float>(4096, 1000);

@@ -48,6 +48,18 @@ v1::DataType Or(v1::DataType dtype, v1::DataType other) {
   return dtype == v1::DATA_TYPE_UNSPECIFIED ? other : dtype;
 }
 
+// Bytes too many are for the server to refuse.
+absl::Status CheckSize(const TensorView& logits, int64_t elements) {
+  const auto given = static_cast<int64_t>(logits.bytes.size());
+  // The first comparison keeps the number of bytes from overflowing.
+  if (elements / 8 <= given && BytesOf(logits.dtype, elements) <= given) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("logits.data: ", given, " bytes, too few for the ", elements,
+                   " elements of the shape"));
+}
+
 }  // namespace
 
 void Scale(v1::DataType dtype, double factor, std::span<std::byte> elements) {
@@ -69,6 +81,7 @@ absl::StatusOr<StreamReader> StreamReader::Create(
   StreamReader reader;
   reader.shape_ = request.logits.shape;
   const int64_t elements = ElementCount(request.logits.shape).value_or(0);
+  if (absl::Status s = CheckSize(request.logits, elements); !s.ok()) return s;
   const v1::DataType logits = Or(request.logits.dtype, v1::DATA_TYPE_FLOAT32);
   const bool wants_gradient = request.spec.gradient() != v1::GRADIENT_MODE_OMIT;
   if (wants_gradient) {

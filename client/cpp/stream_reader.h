@@ -22,7 +22,9 @@ void Scale(v1::DataType dtype, double factor, std::span<std::byte> elements);
 // so do the losses.
 class StreamReader {
  public:
-  // INVALID_ARGUMENT if the destination has not the gradient's size.
+  // INVALID_ARGUMENT if the destination has not the gradient's size, or the
+  // logits have fewer bytes than their shape asks for: what a mistyped shape
+  // asks for may be more than any machine has.
   static absl::StatusOr<StreamReader> Create(const LossRequest& request,
                                              std::span<std::byte> destination);
 

@@ -2,8 +2,8 @@
 //
 // It adds no delay of its own. An idle executor takes what waits at once, so a
 // lone request never waits; while all executors are busy, tasks coalesce up to
-// the limits of a batch. Options::max_queue_delay may hold a batch open for
-// more company.
+// the limits of a batch. BatcherOptions::max_queue_delay may hold a batch open
+// for more company.
 //
 // What is taken is decided by a pure function (decision.h) of the queue and the
 // time.

@@ -26,6 +26,11 @@ void Prepare(Task& task) {
           : 0;
 }
 
+uint64_t PreparedBytes(const kernels::Segment& segment) {
+  const uint64_t blocks = kernels::BlockCount(segment);
+  return blocks > 1 ? blocks * sizeof(kernels::BlockPartial) : 0;
+}
+
 Computed AnswerOf(const Task& task) {
   Computed computed;
   computed.totals = kernels::Combine(task.partials);

@@ -82,6 +82,11 @@ class Task {
 // does it.
 void Prepare(Task& task);
 
+// Memory that this takes beside the task: a partial for each block of a segment
+// that has more than one. For admission, as tensors that are only named cost
+// nothing else.
+uint64_t PreparedBytes(const kernels::Segment& segment);
+
 // What the partials of a prepared task add up to. Also the answer to a task
 // that has no blocks and so never meets the batcher: a normalizer, and zeros.
 // The fields about its execution are copied from the task; `backend` and

@@ -1,4 +1,5 @@
-// What the server counts. Names, labels and buckets: metrics.cc.
+// What the server counts. Names and labels: server_families.cc; buckets:
+// cells.h.
 #ifndef LOSSD_SERVER_OBSERVABILITY_METRICS_H_
 #define LOSSD_SERVER_OBSERVABILITY_METRICS_H_
 

@@ -205,7 +205,8 @@ void AddDeviceErrors(const ShardList& shards, const std::string& backend,
   auto errors = EmptyCounterFamily(
       "lossd_device_errors_total",
       "Calls to a device that failed. What it was to compute was computed "
-      "all the same: in smaller batches, by another device or by the CPU.");
+      "all the same, in smaller batches, by another device or by the CPU, "
+      "unless it lay in the device's memory.");
   std::map<std::string, int64_t> devices;
   if (absl::StartsWith(backend, "cuda/")) devices[backend] = 0;
   devices = SumByLabel(

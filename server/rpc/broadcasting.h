@@ -30,9 +30,8 @@ struct FoldedOperand {
 };
 
 // Merges neighbouring dimensions that every operand reads as one, and drops
-// those of size
-// 1. The first dimension stays itself: NORMALIZER_BATCH divides by it.
-// INVALID_ARGUMENT if more than kernels::kMaxRank dimensions remain.
+// those of size 1. The first dimension stays itself: NORMALIZER_BATCH divides
+// by it. INVALID_ARGUMENT if more than kernels::kMaxRank dimensions remain.
 absl::Status FoldShape(const Dims& dims, std::span<FoldedOperand> operands,
                        kernels::Shape* shape);
 

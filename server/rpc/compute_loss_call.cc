@@ -69,10 +69,11 @@ absl::Status ComputeLossCall::Read() {
 
 bool ComputeLossCall::Admit() {
   // Logits are in memory, element by element, so nothing here overflows. Shared
-  // memory costs nothing here: its regions have a budget of their own.
-  const int64_t bytes =
-      static_cast<int64_t>(message_.Length() + parser_.decoded_bytes() +
-                           request_.converted_bytes() + request_.reply_bytes());
+  // memory costs nothing here, as its regions have a budget of their own; but
+  // what is computed from it does.
+  const int64_t bytes = static_cast<int64_t>(
+      message_.Length() + parser_.decoded_bytes() + request_.converted_bytes() +
+      request_.reply_bytes() + batching::PreparedBytes(request_.segment()));
   const grpc::Status answer = rpc::Admit(*services_, bytes, flow, deadline,
                                          received_, &*context_, &permit_);
   if (answer.ok()) return true;

@@ -13,8 +13,8 @@ namespace lossd::rpc {
 struct TlsFiles {
   std::string certificate;
   std::string key;
-  std::string
-      client_authorities;  // not empty: clients need a certificate of these
+  // Not empty: clients need a certificate of these.
+  std::string client_authorities;
 };
 
 // The files are read again every few seconds, so that certificates can be

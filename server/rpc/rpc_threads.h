@@ -69,8 +69,8 @@ class RpcThread {
   LossService* const service_;
   const std::unique_ptr<grpc::ServerCompletionQueue> queue_;
 
-  int calls_ =
-      0;  // listening or busy; those own themselves, through their tags
+  // Listening or busy; those own themselves, through their tags.
+  int calls_ = 0;
   int listening_ = 0;  // of all methods
   std::array<Method, 2> methods_;
   bool enqueued_ = false;  // the batcher was given something in this round

@@ -1,12 +1,32 @@
 #include "server/rpc/slice_queue.h"
 
+#include <string>
 #include <utility>
 
 namespace lossd::rpc {
+namespace {
+
+// Two slices of no more than this together are copied into one. A slice and its
+// piece take 48 bytes, so those of one byte would take 48 times what is charged
+// for them.
+constexpr size_t kJoinedBytes = 1024;
+
+grpc::Slice Joined(const grpc::Slice& a, const grpc::Slice& b) {
+  std::string bytes(a.begin(), a.end());
+  bytes.append(b.begin(), b.end());
+  return grpc::Slice(bytes);
+}
+
+}  // namespace
 
 void SliceQueue::Append(grpc::Slice slice) {
   if (slice.size() == 0) return;
   bytes_ += slice.size();
+  if (!slices_.empty() &&
+      slices_.back().size() + slice.size() <= kJoinedBytes) {
+    slices_.back() = Joined(slices_.back(), slice);
+    return;
+  }
   slices_.push_back(std::move(slice));
 }
 

@@ -10,7 +10,9 @@
 
 namespace lossd::rpc {
 
-// First in, first out. No byte is copied. Not thread-safe.
+// First in, first out. Bytes are shared, not copied; but small slices become
+// one with their neighbour, as a slice costs memory of its own, and clients
+// choose how little comes at once. Not thread-safe.
 class SliceQueue {
  public:
   uint64_t bytes() const { return bytes_; }
@@ -23,7 +25,8 @@ class SliceQueue {
   void Clear();
 
  private:
-  std::deque<grpc::Slice> slices_;  // none is empty
+  // None is empty, and small ones that came in a row are one.
+  std::deque<grpc::Slice> slices_;
   uint64_t bytes_ = 0;
 };
 

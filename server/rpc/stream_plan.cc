@@ -26,7 +26,8 @@ absl::Status StreamPlan::Read(v1::StreamLossHeader header) {
   header_ = std::move(header);
   kernels::LossOptions& options = whole_.options;
   if (absl::Status s = ReadSpec(header_.spec(), &options); !s.ok()) return s;
-  if (absl::Status s = ReadShape("header", header_.shape(), &dims_, &count_);
+  if (absl::Status s =
+          ReadShape("header", ".shape", header_.shape(), &dims_, &count_);
       !s.ok()) {
     return s;
   }
@@ -110,8 +111,8 @@ absl::Status StreamPlan::ReadTargetsInChunks() {
   }
   Dims own;
   uint64_t count = 0;
-  absl::Status s =
-      ReadShape("header.targets", header_.targets_shape(), &own, &count);
+  absl::Status s = ReadShape("header", ".targets_shape",
+                             header_.targets_shape(), &own, &count);
   return s.ok() ? CheckTargetsShape("targets_shape", own, count) : s;
 }
 

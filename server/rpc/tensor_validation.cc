@@ -94,9 +94,9 @@ absl::Status ReadOnesShape(Field field, const v1::Tensor& tensor,
   }
   checked->as_ones = true;
   checked->has_shape = tensor.shape_size() > 0;
-  return checked->has_shape
-             ? ReadShape(path, tensor.shape(), &checked->dims, &checked->count)
-             : absl::OkStatus();
+  if (!checked->has_shape) return absl::OkStatus();
+  return ReadShape(path, ".shape", tensor.shape(), &checked->dims,
+                   &checked->count);
 }
 
 absl::string_view StorageName(const v1::Tensor& tensor) {
@@ -117,13 +117,13 @@ absl::string_view StorageName(const v1::Tensor& tensor) {
 
 }  // namespace
 
-absl::Status ReadShape(absl::string_view path,
+absl::Status ReadShape(absl::string_view path, absl::string_view list,
                        const google::protobuf::RepeatedField<int64_t>& shape,
                        Dims* dims, uint64_t* count) {
   for (int i = 0; i < shape.size(); ++i) {
     if (shape.Get(i) < 0) {
       return absl::InvalidArgumentError(absl::StrCat(
-          path, ".shape: dimension ", i, " is ", shape.Get(i), ", below 0"));
+          path, list, ": dimension ", i, " is ", shape.Get(i), ", below 0"));
     }
     dims->push_back(static_cast<uint64_t>(shape.Get(i)));
   }
@@ -135,7 +135,7 @@ absl::Status ReadShape(absl::string_view path,
   for (const uint64_t dim : *dims) {
     if (dim > kMaxElements / *count) {
       return absl::InvalidArgumentError(absl::StrCat(
-          path, ".shape: ", ShapeText(*dims), " is more than 2^60 elements"));
+          path, list, ": ", ShapeText(*dims), " is more than 2^60 elements"));
     }
     *count *= dim;
   }
@@ -257,10 +257,11 @@ absl::Status ReadTensor(Field field, const v1::Tensor& tensor,
   if (tensor.has_ones() || tensor.has_identity()) {
     return ReadOnesShape(field, tensor, checked);
   }
-  if (absl::Status status =
-          ReadShape(path, tensor.shape(), &checked->dims, &checked->count);
-      !status.ok())
+  if (absl::Status status = ReadShape(path, ".shape", tensor.shape(),
+                                      &checked->dims, &checked->count);
+      !status.ok()) {
     return status;
+  }
   if (tensor.has_shared_memory()) {
     return ReadShared(path, tensor.shared_memory(), shared, checked);
   }

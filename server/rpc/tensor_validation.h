@@ -54,8 +54,8 @@ absl::Status ReadTensor(Field field, const v1::Tensor& tensor,
 
 // Dimensions, and their product: at most 2^60. A 0 anywhere makes the tensor
 // empty, however large the other dimensions are. INVALID_ARGUMENT begins with
-// `path`.
-absl::Status ReadShape(absl::string_view path,
+// the field's path, `path` and then `list`, such as ".shape".
+absl::Status ReadShape(absl::string_view path, absl::string_view list,
                        const google::protobuf::RepeatedField<int64_t>& shape,
                        Dims* dims, uint64_t* count);
 

@@ -3,6 +3,9 @@
 #include <grpcpp/resource_quota.h>
 #include <grpcpp/server_builder.h>
 
+#include <algorithm>
+#include <cstddef>
+
 namespace lossd::rpc {
 namespace {
 
@@ -17,9 +20,22 @@ constexpr int kMaxGrpcThreads = 512;
 // a sixth less processor time.
 constexpr int kMinReadBytes = 64 << 10;
 
+// What connections and calls take beside their messages.
+constexpr int64_t kOwnBytes = int64_t{64} << 20;
+
+// gRPC reads all of a unary call's message before it hands the call over, and
+// for any number of calls at once: admission would come too late for those.
+size_t MemoryFor(const TransportOptions& options) {
+  constexpr int64_t most = int64_t{1} << 60;  // for the sum not to overflow
+  const int64_t admitted = std::min(options.max_inflight_bytes, most);
+  return static_cast<size_t>(2 * admitted + options.max_message_bytes +
+                             kOwnBytes);
+}
+
 void Limit(const TransportOptions& options, grpc::ServerBuilder* builder) {
   grpc::ResourceQuota quota("lossd");
   quota.SetMaxThreads(kMaxGrpcThreads);
+  quota.Resize(MemoryFor(options));
   builder->SetResourceQuota(quota);
   builder->SetMaxReceiveMessageSize(
       static_cast<int>(options.max_message_bytes));

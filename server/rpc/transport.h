@@ -13,6 +13,10 @@ namespace lossd::rpc {
 struct TransportOptions {
   // A larger message is RESOURCE_EXHAUSTED; below 2^31.
   int64_t max_message_bytes = 0;
+  // What admission allows. gRPC may hold as much again of messages that it is
+  // still reading, and some more; beyond that it ends calls of its choice, as
+  // RESOURCE_EXHAUSTED.
+  int64_t max_inflight_bytes = 0;
   // Whether gRPC counts what grpc.channelz tells.
   bool channelz = false;
 };

@@ -8,6 +8,16 @@
 #include "server/rpc/spec_validation.h"
 
 namespace lossd::rpc {
+namespace {
+
+// The scale of a gradient is made on the host.
+absl::Status UpstreamOnDevice() {
+  return absl::InvalidArgumentError(
+      "upstream_gradient.shared_memory: 1 element in memory of a GPU; send it "
+      "as data or values");
+}
+
+}  // namespace
 
 absl::Status ValidRequest::Read(const WireParser& parser,
                                 const shared_memory::RegionTable* regions) {
@@ -154,14 +164,6 @@ absl::Status ValidRequest::CheckReply() const {
   return absl::InvalidArgumentError(absl::StrCat(
       "logits.shape: ", ShapeText(dims()), " has results of ", reply_bytes(),
       " bytes, and a reply holds ", kMaxReplyBytes));
-}
-
-// The scale of a gradient is made on the host.
-absl::Status ValidRequest::UpstreamOnDevice() {
-  return absl::InvalidArgumentError(
-      "upstream_gradient.shared_memory: 1 element in memory of a GPU; send it "
-      "as "
-      "data or values");
 }
 
 // One element, or, with REDUCTION_NONE, the logits' shape.

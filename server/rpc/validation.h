@@ -76,7 +76,6 @@ class ValidRequest {
   absl::Status ReadOnesOf(const v1::Tensor& targets);
   absl::Status ReadOperands();
   absl::Status CheckUpstream() const;
-  static absl::Status UpstreamOnDevice();
   absl::Status CheckReply() const;
 
   std::array<CheckedTensor, kFieldCount> tensors_;

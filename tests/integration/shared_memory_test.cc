@@ -7,6 +7,7 @@
 #include <random>
 #include <thread>
 
+#include "kernels/sigmoid_loss.h"
 #include "tests/integration/running_server.h"
 #include "tests/server/shared_memory/raw_client.h"
 
@@ -163,6 +164,36 @@ TEST_F(SharedMemory, TheServersBudgetOfBytesIsNotCharged) {
   EXPECT_TRUE(status.ok()) << status.error_message();
   EXPECT_EQ(server.Call(SomeRequest(10000), &response).error_code(),
             StatusCode::RESOURCE_EXHAUSTED);
+}
+
+// Named logits take no bytes of the message, however many they are; the partial
+// results of their blocks are the server's memory.
+TEST_F(SharedMemory, PartialResultsAreCharged) {
+  Config config = WithSocket();
+  config.shared_memory_socket += "_small";
+  config.max_inflight_bytes = 8000;
+  RunningServer server(config);
+  RawClient client(config.shared_memory_socket);
+  const auto answer = client.Register(kBytes);
+  ASSERT_TRUE(answer.has_value());
+  const auto code_of = [&](int64_t rows) {
+    v1::ComputeLossRequest request;
+    request.mutable_spec()->set_gradient(v1::GRADIENT_MODE_OMIT);
+    request.mutable_targets()->mutable_identity();
+    v1::Tensor& logits = *request.mutable_logits();
+    logits.set_dtype(v1::DATA_TYPE_BFLOAT16);
+    logits.add_shape(rows);
+    logits.add_shape(kernels::kBlockElements);
+    v1::SharedMemoryRef& ref = *logits.mutable_shared_memory();
+    ref.set_region(answer->reply.region().name());
+    ref.set_byte_size(static_cast<uint64_t>(rows) * kernels::kBlockElements *
+                      2);
+    v1::ComputeLossResponse response;
+    return server.Call(request, &response).error_code();
+  };
+  EXPECT_EQ(code_of(16), StatusCode::OK);
+  static_assert(256 * sizeof(kernels::BlockPartial) > 8000);
+  EXPECT_EQ(code_of(256), StatusCode::RESOURCE_EXHAUSTED);
 }
 
 TEST_F(SharedMemory, AForeignRegionIsNotFoundAndAStaleOneAFailedPrecondition) {

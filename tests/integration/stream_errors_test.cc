@@ -143,6 +143,11 @@ TEST_F(StreamErrors, TargetsOfAnotherShape) {
   ExpectRefused(messages_, "header.targets_shape: [4999]");
 }
 
+TEST_F(StreamErrors, TargetsOfANegativeShape) {
+  messages_[0].mutable_header()->add_targets_shape(-1);
+  ExpectRefused(messages_, "header.targets_shape: dimension ");
+}
+
 TEST_F(StreamErrors, AnUpstreamGradientInChunksForAReducedLoss) {
   messages_[0].mutable_header()->set_upstream_gradient_dtype(
       v1::DATA_TYPE_FLOAT32);

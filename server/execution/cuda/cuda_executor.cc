@@ -65,10 +65,15 @@ std::vector<int> DevicesOf(const Batch& batch) {
   return devices;
 }
 
+// Less of it may go.
+bool IsTooMuch(const absl::Status& status) {
+  return absl::IsResourceExhausted(status) || absl::IsOutOfRange(status);
+}
+
 // Why nobody computes a request whose tensors are on a device that could not.
 absl::Status WhyDropped(std::string_view device, const absl::Status& why) {
   const std::string name(device);
-  if (absl::IsResourceExhausted(why) || absl::IsOutOfRange(why)) {
+  if (IsTooMuch(why)) {
     return absl::UnavailableError(absl::StrCat(
         name, " has too little memory for the request: ", why.message()));
   }
@@ -115,11 +120,6 @@ int64_t ElementsOf(std::span<const Portion> portions) {
                                      portion.first_block, portion.block_count);
   }
   return elements;
-}
-
-// Less of it may go.
-bool IsTooMuch(const absl::Status& status) {
-  return absl::IsResourceExhausted(status) || absl::IsOutOfRange(status);
 }
 
 }  // namespace

@@ -49,6 +49,16 @@ TEST_F(Reader, PutsTheChunksTogether) {
   EXPECT_THAT(*result->gradient->As<float>(), testing::ElementsAre(4, 5, 6));
 }
 
+TEST_F(Reader, TakesNoMemoryForAShapeThatTheLogitsDoNotHave) {
+  for (const int64_t rows : {int64_t{4}, int64_t{1} << 50, int64_t{1} << 60}) {
+    request_.logits.shape = {rows};
+    const auto reader = StreamReader::Create(request_, {});
+    EXPECT_EQ(reader.status().code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(std::string(reader.status().message()),
+                testing::StartsWith("logits.data: 12 bytes"));
+  }
+}
+
 TEST_F(Reader, PutsTheGradientWhereItIsWantedAndScalesIt) {
   std::vector<float> gradient(3);
   StreamReader reader = Create(std::as_writable_bytes(std::span(gradient)));

@@ -16,6 +16,16 @@ TEST(Prepare, GivesATaskAPartialForEachBlock) {
   EXPECT_EQ(task.phase, Task::Phase::kComputing);
 }
 
+TEST(PreparedBytes, AreThoseOfThePartialsUnlessTheTaskHasThemItself) {
+  for (const uint64_t blocks : {0, 1, 2, 100}) {
+    RecordingTask task(blocks * kBlock);
+    Prepare(task);
+    const bool own = task.partials.capacity() <= 1;
+    EXPECT_EQ(PreparedBytes(task.segment),
+              own ? 0 : blocks * sizeof(kernels::BlockPartial));
+  }
+}
+
 TEST(Prepare, CountsFirstOnlyWhereAGradientIsScaledByCounts) {
   RecordingTask task(kBlock);
   task.NeedCounts();

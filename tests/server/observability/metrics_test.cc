@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "server/observability/shard.h"
 #include "tests/server/observability/exposition.h"
 
 namespace lossd::observability {
@@ -223,6 +224,15 @@ TEST(Metrics, OfTwoServersInOneProcessDoNotMix) {
   a.BytesSent(1);
   EXPECT_EQ(Scrape(a).at("lossd_sent_bytes_total"), 2);
   EXPECT_EQ(Scrape(b).at("lossd_sent_bytes_total"), 10);
+}
+
+// The counters are arrays: a kind or a type beyond them would be counted in the
+// memory behind. Whoever adds one gives it a name first.
+TEST(Metrics, HaveCountersForEveryKindAndType) {
+  EXPECT_EQ(Name(static_cast<LossKind>(kLossKinds)), "unknown");
+  EXPECT_NE(Name(static_cast<LossKind>(kLossKinds - 1)), "unknown");
+  EXPECT_EQ(Name(static_cast<ElementType>(kElementTypes)), "unknown");
+  EXPECT_NE(Name(static_cast<ElementType>(kElementTypes - 1)), "unknown");
 }
 
 TEST(Metrics, FollowTheNamingRulesOfPrometheus) {

@@ -48,6 +48,21 @@ TEST(SliceQueue, SharesTheMemoryOfTheSlices) {
   EXPECT_EQ(taken[1].begin(), slice.begin() + 600);
 }
 
+TEST(SliceQueue, HoldsBytesThatComeOneByOneInFewSlices) {
+  constexpr size_t kBytes = 100000;
+  std::mt19937 random(6);
+  SliceQueue queue;
+  std::string in;
+  for (size_t i = 0; i < kBytes; ++i) {
+    in.push_back(static_cast<char>(random()));
+    queue.Append(grpc::Slice(&in.back(), 1));
+  }
+  std::vector<grpc::Slice> taken;
+  queue.Take(kBytes, &taken);
+  EXPECT_LE(taken.size(), kBytes / 500);
+  EXPECT_TRUE(TextOf(taken) == in);
+}
+
 TEST(SliceQueue, IsEmptyAfterClear) {
   SliceQueue queue;
   queue.Append(grpc::Slice("abc"));

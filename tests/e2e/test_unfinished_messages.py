@@ -1,0 +1,143 @@
+"""Clients that open many calls and finish none of their messages.
+
+gRPC reads the message of each open unary call before lossd sees the call, so no permit stands
+for it. HTTP/2 is written by hand: no client of gRPC's stops in mid-message.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import struct
+import time
+
+import lossd
+import numpy as np
+from running_server import running_server
+
+TIMEOUT = 60  # seconds, for anything that is waited for
+
+MIB = 1 << 20
+# The server may hold twice its budget, a message and 64 MiB: 90 MiB.
+FLAGS = (f"--max_inflight_bytes={9 * MIB}", f"--max_message_bytes={8 * MIB}")
+CALLS = 64  # 512 MiB
+
+DATA, HEADERS, RST_STREAM, SETTINGS, PING, WINDOW_UPDATE = 0, 1, 3, 4, 6, 8
+INITIAL_WINDOW_SIZE = 4  # of SETTINGS
+ENHANCE_YOUR_CALM = 11  # of RST_STREAM
+ACK = 1
+END_HEADERS = 4
+FRAME_BYTES = 16384
+FIRST_WINDOW = 65535
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
+
+
+def header(name: bytes, value: bytes) -> bytes:
+    """As HPACK has it, neither indexed nor compressed."""
+    return b"\x10" + bytes([len(name)]) + name + bytes([len(value)]) + value
+
+
+COMPUTE_LOSS = b"".join(
+    header(name, value)
+    for name, value in (
+        (b":method", b"POST"),
+        (b":scheme", b"http"),
+        (b":path", b"/lossd.v1.LossService/ComputeLoss"),
+        (b":authority", b"lossd"),
+        (b"te", b"trailers"),
+        (b"content-type", b"application/grpc"),
+    )
+)
+
+
+class Connection:
+    """Sends within HTTP/2's windows, and remembers which streams the server ended, and why."""
+
+    def __init__(self, address: str) -> None:
+        host, _, port = address.rpartition(":")
+        self._socket = socket.create_connection((host, int(port)), TIMEOUT)
+        self._socket.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS, 0, 0, b""))
+        self._received = b""
+        self._window = FIRST_WINDOW
+        self._first_window = FIRST_WINDOW  # of a stream
+        self._windows: dict[int, int] = {}
+        self.ended: dict[int, int] = {}
+
+    def open(self, stream: int) -> None:
+        self._windows[stream] = self._first_window
+        self._socket.sendall(frame(HEADERS, END_HEADERS, stream, COMPUTE_LOSS))
+
+    def send(self, stream: int, data: bytes) -> int:
+        """How much of it could be sent now."""
+        count = max(0, min(len(data), self._window, self._windows[stream], FRAME_BYTES))
+        if count > 0:
+            self._socket.sendall(frame(DATA, 0, stream, data[:count]))
+            self._window -= count
+            self._windows[stream] -= count
+        return count
+
+    def read(self, seconds: float) -> None:
+        """What has come; waits that long for it at most."""
+        while select.select([self._socket], [], [], seconds)[0]:
+            received = self._socket.recv(MIB)
+            assert received, "the server closed the connection"
+            self._received += received
+            seconds = 0
+        while len(self._received) >= 9:
+            size = int.from_bytes(self._received[:3], "big")
+            if len(self._received) < 9 + size:
+                return
+            kind, flags, stream = struct.unpack(">BBI", self._received[3:9])
+            payload = self._received[9 : 9 + size]
+            self._received = self._received[9 + size :]
+            self._on_frame(kind, flags, stream, payload)
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def _on_frame(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
+        if kind == WINDOW_UPDATE and stream == 0:
+            self._window += int.from_bytes(payload, "big")
+        elif kind == WINDOW_UPDATE:
+            self._windows[stream] += int.from_bytes(payload, "big")
+        elif kind == RST_STREAM:
+            self.ended.setdefault(stream, int.from_bytes(payload, "big"))
+        elif kind == PING and not flags & ACK:
+            self._socket.sendall(frame(PING, ACK, 0, payload))
+        elif kind == SETTINGS and not flags & ACK:
+            for name, value in struct.iter_unpack(">HI", payload):
+                if name == INITIAL_WINDOW_SIZE:
+                    for each in self._windows:
+                        self._windows[each] += value - self._first_window
+                    self._first_window = value
+            self._socket.sendall(frame(SETTINGS, ACK, 0, b""))
+
+
+def send_all_but_a_byte(connection: Connection, streams: list[int], size: int) -> None:
+    """Of a message of `size` bytes in each stream; ends as soon as the server ends a stream."""
+    message = b"\0" + struct.pack(">I", size) + bytes(size - 1)
+    sent = dict.fromkeys(streams, 0)
+    deadline = time.monotonic() + TIMEOUT
+    while not connection.ended and any(count < len(message) for count in sent.values()):
+        before = sum(sent.values())
+        for stream, count in sent.items():
+            sent[stream] += connection.send(stream, message[count : count + FRAME_BYTES])
+        stuck = sum(sent.values()) == before
+        connection.read(1 if stuck else 0)
+        assert time.monotonic() < deadline, f"{before} bytes sent, and no stream ended"
+
+
+def test_messages_that_are_never_finished_are_bounded_together() -> None:
+    with running_server("--backend=cpu", *FLAGS) as server:
+        connection = Connection(server.address)
+        streams = [2 * i + 1 for i in range(CALLS)]
+        for stream in streams:
+            connection.open(stream)
+        send_all_but_a_byte(connection, streams, 8 * MIB)
+        assert ENHANCE_YOUR_CALM in connection.ended.values()
+        connection.close()
+        with lossd.Client(server.address) as client:
+            assert client.compute_loss(np.zeros(4), np.zeros(4)).valid_count == 4

@@ -1,9 +1,13 @@
 #include "client/cpp/connections.h"
 
+#include <algorithm>
+#include <cstdint>
+#include <limits>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "grpcpp/create_channel.h"
 #include "grpcpp/security/credentials.h"
 #include "pem/pem.h"
@@ -44,6 +48,11 @@ absl::Status Check(const ClientOptions& options) {
     return absl::InvalidArgumentError(
         absl::StrCat("channels: ", options.channels, ", must be at least 1"));
   }
+  if (options.keepalive < absl::Milliseconds(1)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("keepalive: ", absl::FormatDuration(options.keepalive),
+                     ", must be at least 1ms"));
+  }
   return options.tls.has_value() ? CheckTls(*options.tls) : absl::OkStatus();
 }
 
@@ -65,9 +74,11 @@ grpc::ChannelArguments ArgumentsFor(const ClientOptions& options) {
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
   // Or all channels with these arguments would share one connection.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  arguments.SetInt(
-      GRPC_ARG_KEEPALIVE_TIME_MS,
-      static_cast<int>(absl::ToInt64Milliseconds(options.keepalive)));
+  // gRPC's: it counts in an int.
+  constexpr int64_t never = std::numeric_limits<int>::max();
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS,
+                   static_cast<int>(std::min(
+                       absl::ToInt64Milliseconds(options.keepalive), never)));
   return arguments;
 }
 

@@ -42,7 +42,8 @@ struct ClientOptions {
   // A connection with calls on it, silent for that long, is probed, and closed
   // if no answer comes in 20 s. A peer that stops reading in mid-message holds
   // back all calls of its connection, even those past their deadline, until
-  // then. Far below a minute servers take probes for abuse.
+  // then. Far below a minute servers take probes for abuse. At least 1 ms; more
+  // than 24 days is never.
   absl::Duration keepalive = absl::Minutes(1);
 };
 

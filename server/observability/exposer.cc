@@ -45,9 +45,9 @@ int WithSocket(const std::string& host, const std::string& port, Use use) {
   addrinfo* found = nullptr;
   if (getaddrinfo(name.c_str(), port.c_str(), &hints, &found) != 0)
     return EADDRNOTAVAIL;
-  int error = errno;
   const int fd =
       socket(found->ai_family, found->ai_socktype | SOCK_NONBLOCK, 0);
+  int error = errno;  // of socket(), if that failed
   if (fd >= 0) {
     error = use(fd, *found) == 0 ? 0 : errno;
     close(fd);

@@ -17,7 +17,6 @@ absl::Status StartLog(std::string_view level, LogFormat format);
 
 // Thread-safe. `request_id` may be empty.
 void LogInfo(std::string_view message, std::string_view request_id = {});
-void LogWarning(std::string_view message, std::string_view request_id = {});
 void LogError(std::string_view message, std::string_view request_id = {});
 // Per-request lines (debug level); check before building the message.
 bool LogsRequests();

@@ -63,10 +63,10 @@ absl::Status FoldShape(const Dims& dims, std::span<FoldedOperand> operands,
       folded.push_back(dims[k]);
     }
     if (folded.size() > kernels::kMaxRank) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("logits.shape: ", ShapeText(dims),
-                       " with these weights needs more than ",
-                       kernels::kMaxRank, " dimensions"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "logits.shape: ", ShapeText(dims),
+          " with the operands that are broadcast to it needs more than ",
+          kernels::kMaxRank, " dimensions"));
     }
     for (size_t i = 0; i < operands.size(); ++i) {
       outer[i] = operands[i].strides[k];

@@ -120,6 +120,11 @@ absl::string_view StorageName(const v1::Tensor& tensor) {
 absl::Status ReadShape(absl::string_view path, absl::string_view list,
                        const google::protobuf::RepeatedField<int64_t>& shape,
                        Dims* dims, uint64_t* count) {
+  if (shape.size() > kMaxDimensions) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, list, ": ", shape.size(), " dimensions, at most ",
+                     kMaxDimensions, " are allowed"));
+  }
   for (int i = 0; i < shape.size(); ++i) {
     if (shape.Get(i) < 0) {
       return absl::InvalidArgumentError(absl::StrCat(

@@ -52,6 +52,10 @@ absl::Status ReadTensor(Field field, const v1::Tensor& tensor,
                         std::span<const kernels::Piece> data,
                         SharedTensors* shared, CheckedTensor* checked);
 
+// TensorFlow's limit, the highest of the frameworks'. What a shape makes the
+// server hold and answer is charged to nobody.
+inline constexpr int kMaxDimensions = 254;
+
 // Dimensions, and their product: at most 2^60. A 0 anywhere makes the tensor
 // empty, however large the other dimensions are. INVALID_ARGUMENT begins with
 // the field's path, `path` and then `list`, such as ".shape".

@@ -4,13 +4,13 @@
 #ifndef LOSSD_SERVER_EXECUTION_CUDA_DEVICE_H_
 #define LOSSD_SERVER_EXECUTION_CUDA_DEVICE_H_
 
-#include <array>
 #include <cstddef>
 #include <string_view>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "kernels/cuda/batch_layout.h"
+#include "server/shared_memory/devices.h"
 
 namespace lossd::execution::cuda {
 
@@ -27,11 +27,8 @@ struct DeviceMemory {
   size_t size = 0;
 };
 
-// Which GPU, of all that there are: as cuDeviceGetUuid() says.
-using DeviceUuid = std::array<std::byte, 16>;
-
-// An allocation of another process, as its cudaIpcGetMemHandle() names it.
-using IpcHandle = std::array<std::byte, 64>;
+using shared_memory::DeviceUuid;
+using shared_memory::IpcHandle;
 
 // Work handed to one stream runs in order; streams overlap.
 struct Stream {

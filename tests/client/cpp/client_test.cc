@@ -197,6 +197,10 @@ TEST(ClientTest, OptionsThatMakeNoSenseAreNamed) {
   EXPECT_EQ(Client::Create({.target = ""}).status().message(), "target: empty");
   EXPECT_EQ(Client::Create({.channels = 0}).status().message(),
             "channels: 0, must be at least 1");
+  EXPECT_EQ(
+      Client::Create({.keepalive = absl::ZeroDuration()}).status().message(),
+      "keepalive: 0, must be at least 1ms");
+  EXPECT_TRUE(Client::Create({.keepalive = absl::InfiniteDuration()}).ok());
   EXPECT_EQ(Client::Create({.tls = TlsOptions{.certificate_chain = "x"}})
                 .status()
                 .message(),

@@ -54,6 +54,11 @@ const BadCase kBadCases[] = {
     {"NegativeDimension",
      [](Request& r) { r.mutable_logits()->set_shape(1, -3); }, kInvalid,
      "logits.shape:", "dimension 1 is -3"},
+    {"TooManyDimensions",
+     [](Request& r) {
+       for (int i = 0; i < 253; ++i) r.mutable_logits()->add_shape(1);
+     },
+     kInvalid, "logits.shape:", "255 dimensions, at most 254 are allowed"},
     {"NegativeBesideZero",
      [](Request& r) {
        r.mutable_logits()->set_shape(0, 0);

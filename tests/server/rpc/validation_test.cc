@@ -229,8 +229,8 @@ TEST(Validation, KeepsLittleMemoryAfterALargeRequest) {
   for (v1::Tensor* tensor :
        {request.mutable_logits(), request.mutable_targets()}) {
     for (int i = 0; i < kCount; ++i) tensor->add_values(0);
-    // Leading ones change nothing, but they are dimensions to note.
-    for (int i = 0; i < kCount / 8; ++i) tensor->add_shape(1);
+    // Ones change nothing, but they are dimensions to note.
+    for (int i = 0; i < kMaxDimensions; ++i) tensor->add_shape(1);
     tensor->set_shape(0, kCount);
   }
   Reading reading(request);

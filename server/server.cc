@@ -44,6 +44,12 @@ absl::StatusOr<std::vector<std::string>> LoadTokens(const std::string& path) {
     return absl::InvalidArgumentError(
         absl::StrCat("--token_file=", path, ": must have at least one token"));
   }
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    if (rpc::IsSendable(tokens[i])) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("--token_file=", path, ": token ", i + 1,
+                     " is not printable ASCII: no client can send it"));
+  }
   return tokens;
 }
 

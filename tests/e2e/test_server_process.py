@@ -161,6 +161,18 @@ def test_a_socket_in_a_folder_that_is_not_there_names_flag_and_folder(tmp_path):
         assert f"{tmp_path}/none is not there" in result.stderr
 
 
+def test_a_token_that_nobody_could_send_is_numbered_and_not_shown(tmp_path):
+    (tmp_path / "tokens").write_text("good\n# comment\nbäd\n", encoding="utf-8")
+    result = run(
+        "--listen=127.0.0.1:0", "--metrics_listen=127.0.0.1:0", f"--token_file={tmp_path}/tokens"
+    )
+    assert result.returncode == 2
+    assert result.stderr == (
+        f"lossd: --token_file={tmp_path}/tokens: token 2 is not printable ASCII: "
+        "no client can send it\n"
+    )
+
+
 @pytest.mark.parametrize("flag", ["--token_file", "--flagfile"])
 def test_a_folder_instead_of_a_file_is_one_line_and_code_2(flag, tmp_path):
     result = run("--listen=127.0.0.1:0", "--metrics_listen=127.0.0.1:0", f"{flag}={tmp_path}")

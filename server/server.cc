@@ -13,6 +13,7 @@
 #include "server/observability/log.h"
 #include "server/rpc/credentials.h"
 #include "server/rpc/transport.h"
+#include "server/shared_memory/socket_path.h"
 #include "server/text_file.h"
 #include "server/version.h"
 
@@ -195,6 +196,12 @@ absl::Status Server::ServeRegions() {
 }
 
 absl::Status Server::Listen() {
+  // gRPC would take the path from under whoever listens there.
+  if (!config_.unix_socket.empty()) {
+    const absl::Status room =
+        shared_memory::RemoveStaleSocket(config_.unix_socket);
+    if (!room.ok()) return Named("unix_socket", room);
+  }
   InstallPlugins(config_);
   const auto credentials = rpc::MakeCredentials(
       {config_.tls_cert, config_.tls_key, config_.tls_client_ca});
@@ -224,7 +231,7 @@ absl::Status Server::Listen() {
                           "in use, or not an address of this machine");
     }
     return CannotListen("unix_socket", config_.unix_socket,
-                        "something else is there, or no right to make it");
+                        "no right to make it");
   }
   address_ = absl::StrCat(config_.listen.substr(0, config_.listen.rfind(':')),
                           ":", port);

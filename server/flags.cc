@@ -80,6 +80,16 @@ ABSL_FLAG(std::string, log_format, "text", "text or json");
 namespace lossd {
 namespace {
 
+// What values a flag has; Abseil only says that one is illegal.
+absl::string_view Domain(const absl::CommandLineFlag& flag) {
+  if (flag.IsOfType<absl::Duration>()) {
+    return "a number with a unit, such as 200us or 5s";
+  }
+  if (flag.IsOfType<bool>()) return "true or false";
+  return flag.IsOfType<int>() ? "a whole number of 32 bits"
+                              : "a whole number of 64 bits";
+}
+
 absl::Status Set(absl::string_view name, absl::string_view value,
                  absl::string_view origin) {
   absl::CommandLineFlag* flag = absl::FindCommandLineFlag(name);
@@ -89,15 +99,8 @@ absl::Status Set(absl::string_view name, absl::string_view value,
   }
   std::string error;
   if (flag->ParseFrom(value, &error)) return absl::OkStatus();
-  if (flag->IsOfType<absl::Duration>()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(origin, ": --", name, "=", value,
-                     ": must be a number with a unit, such as 200us or 5s"));
-  }
-  // Abseil's messages go over several lines.
-  std::replace(error.begin(), error.end(), '\n', ' ');
-  return absl::InvalidArgumentError(
-      absl::StrCat(origin, ": --", name, "=", value, ": ", error));
+  return absl::InvalidArgumentError(absl::StrCat(
+      origin, ": --", name, "=", value, ": must be ", Domain(*flag)));
 }
 
 absl::Status ReadArguments(const std::vector<std::string>& arguments,
@@ -108,8 +111,13 @@ absl::Status ReadArguments(const std::vector<std::string>& arguments,
 absl::Status ReadFlagFile(const std::string& path, int depth,
                           CommandLine* line) {
   constexpr int kMaxDepth = 8;  // a file that names itself must end somewhere
+  if (depth > kMaxDepth) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--flagfile=", path, ": named by more than ", kMaxDepth,
+        " files within each other; does one of them name itself?"));
+  }
   const absl::StatusOr<std::string> text = ReadTextFile(path);
-  if (!text.ok() || depth > kMaxDepth) {
+  if (!text.ok()) {
     return absl::InvalidArgumentError(
         absl::StrCat("--flagfile=", path, ": must be a file that can be read"));
   }
@@ -169,9 +177,9 @@ absl::Status ReadArguments(const std::vector<std::string>& arguments,
       value = std::string(name.substr(equals + 1));
       name = name.substr(0, equals);
     }
-    if (name == "help" || name == "version") {
+    if (name == "help" || name == "h" || name == "version") {
       line->print =
-          name == "help" ? Help() : absl::StrCat("lossd ", kVersion, "\n");
+          name == "version" ? absl::StrCat("lossd ", kVersion, "\n") : Help();
       continue;
     }
     if (!IsFlag(name) && !IsNegatedBool(name)) {

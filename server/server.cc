@@ -13,6 +13,7 @@
 #include "server/observability/log.h"
 #include "server/rpc/credentials.h"
 #include "server/rpc/transport.h"
+#include "server/shared_memory/socket_path.h"
 #include "server/text_file.h"
 #include "server/version.h"
 
@@ -43,6 +44,12 @@ absl::StatusOr<std::vector<std::string>> LoadTokens(const std::string& path) {
   if (tokens.empty()) {
     return absl::InvalidArgumentError(
         absl::StrCat("--token_file=", path, ": must have at least one token"));
+  }
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    if (rpc::IsSendable(tokens[i])) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("--token_file=", path, ": token ", i + 1,
+                     " is not printable ASCII: no client can send it"));
   }
   return tokens;
 }
@@ -189,6 +196,12 @@ absl::Status Server::ServeRegions() {
 }
 
 absl::Status Server::Listen() {
+  // gRPC would take the path from under whoever listens there.
+  if (!config_.unix_socket.empty()) {
+    const absl::Status room =
+        shared_memory::RemoveStaleSocket(config_.unix_socket);
+    if (!room.ok()) return Named("unix_socket", room);
+  }
   InstallPlugins(config_);
   const auto credentials = rpc::MakeCredentials(
       {config_.tls_cert, config_.tls_key, config_.tls_client_ca});
@@ -218,7 +231,7 @@ absl::Status Server::Listen() {
                           "in use, or not an address of this machine");
     }
     return CannotListen("unix_socket", config_.unix_socket,
-                        "something else is there, or no right to make it");
+                        "no right to make it");
   }
   address_ = absl::StrCat(config_.listen.substr(0, config_.listen.rfind(':')),
                           ":", port);

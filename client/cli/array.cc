@@ -66,7 +66,7 @@ absl::StatusOr<Array> ParseNumbers(absl::string_view text, v1::DataType dtype) {
     double value = 0;
     if (!absl::SimpleAtod(item, &value)) {
       return absl::InvalidArgumentError(
-          absl::StrCat("\"", item, "\" is not a number"));
+          absl::StrCat("\"", item, "\" is neither a number nor a .npy file"));
     }
     if (IsBeyondFloat64(item, value) || !AppendAs(dtype, value, array.bytes)) {
       return absl::InvalidArgumentError(

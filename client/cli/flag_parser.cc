@@ -56,8 +56,17 @@ bool IsTooLarge(const Option& option) {
   return read && *read && IsBeyondFloat64(*option.value, **read);
 }
 
-// Abseil's own message, made one line; but it does not say how a duration
-// looks.
+// What values a flag has; Abseil only says that one is illegal.
+absl::string_view Domain(const absl::CommandLineFlag& flag) {
+  if (flag.IsOfType<absl::Duration>()) {
+    return "a number with a unit, such as 500ms or 5s";
+  }
+  if (flag.IsOfType<bool>()) return "true or false";
+  const bool real =
+      flag.IsOfType<double>() || flag.IsOfType<std::optional<double>>();
+  return real ? "a number" : "a whole number of 64 bits";
+}
+
 absl::Status Set(const Option& option) {
   std::string error;
   if (option.flag->ParseFrom(*option.value, &error)) {
@@ -66,14 +75,9 @@ absl::Status Set(const Option& option) {
         absl::StrCat("--", option.flag->Name(), "=", *option.value,
                      ": is too large for float64"));
   }
-  if (option.flag->IsOfType<absl::Duration>()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--", option.flag->Name(), "=", *option.value,
-                     ": must be a number with a unit, such as 500ms or 5s"));
-  }
-  std::replace(error.begin(), error.end(), '\n', ' ');
-  return absl::InvalidArgumentError(
-      absl::StrCat("--", option.flag->Name(), ": ", error));
+  return absl::InvalidArgumentError(absl::StrCat("--", option.flag->Name(), "=",
+                                                 *option.value, ": must be ",
+                                                 Domain(*option.flag)));
 }
 
 }  // namespace

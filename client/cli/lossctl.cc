@@ -1,6 +1,8 @@
 // lossctl: one request to a lossd server from a terminal or a script.
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <span>
 #include <string>
 #include <vector>
@@ -67,11 +69,11 @@ ExitCode RunHealth(const std::string& service) {
 ExitCode Run(std::span<const char* const> arguments) {
   const absl::StatusOr<std::vector<std::string>> words = ParseFlags(arguments);
   if (!words.ok()) return ReportUsage(words.status());
-  if (absl::GetFlag(FLAGS_help)) {
+  const std::string command = words->empty() ? "compute" : words->front();
+  if (absl::GetFlag(FLAGS_help) || command == "help" || command == "-h") {
     std::fputs(absl::StrCat(kUsage, DescribeFlags()).c_str(), stdout);
     return ExitCode::kOk;
   }
-  const std::string command = words->empty() ? "compute" : words->front();
   if (command == "health" && words->size() <= 2) {
     return RunHealth(words->size() == 2 ? words->back() : "");
   }
@@ -85,13 +87,20 @@ ExitCode Run(std::span<const char* const> arguments) {
       "\"", command, "\" is none of compute, info, health; see --help")));
 }
 
+// A script must learn that what it reads is not all there is.
+ExitCode Flush(ExitCode code) {
+  if (std::fflush(stdout) == 0) return code;
+  return ReportUsage(absl::InvalidArgumentError(absl::StrCat(
+      "standard output: cannot be written: ", std::strerror(errno))));
+}
+
 }  // namespace
 }  // namespace lossd::cli
 
 int main(int argc, char** argv) {
   // An error is one line of ours; who wants gRPC's own log too sets this.
   setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
-  return static_cast<int>(lossd::cli::Run(
+  return static_cast<int>(lossd::cli::Flush(lossd::cli::Run(
       std::span<const char* const>(argv, static_cast<size_t>(argc))
-          .subspan(argc > 0 ? 1 : 0)));
+          .subspan(argc > 0 ? 1 : 0))));
 }

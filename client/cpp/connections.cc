@@ -6,7 +6,9 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "grpcpp/create_channel.h"
 #include "grpcpp/security/credentials.h"
@@ -39,6 +41,19 @@ absl::Status CheckTls(const TlsOptions& tls) {
   return chain.ok() ? chain : Wrong("private_key", chain);
 }
 
+// gRPC ends the process over a header with any other byte. The token itself is
+// a secret, and stays out of the message.
+absl::Status CheckToken(absl::string_view token) {
+  for (size_t i = 0; i < token.size(); ++i) {
+    if (absl::ascii_isprint(static_cast<unsigned char>(token[i]))) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        "token: byte ", i, " is 0x",
+        absl::Hex(static_cast<unsigned char>(token[i]), absl::kZeroPad2),
+        ", and a token is one line of printable ASCII"));
+  }
+  return absl::OkStatus();
+}
+
 // What can be wrong with the options, each with its field's name.
 absl::Status Check(const ClientOptions& options) {
   if (options.target.empty()) {
@@ -53,6 +68,7 @@ absl::Status Check(const ClientOptions& options) {
         absl::StrCat("keepalive: ", absl::FormatDuration(options.keepalive),
                      ", must be at least 1ms"));
   }
+  if (absl::Status s = CheckToken(options.token); !s.ok()) return s;
   return options.tls.has_value() ? CheckTls(*options.tls) : absl::OkStatus();
 }
 

@@ -30,7 +30,7 @@ struct ClientOptions {
   int channels = 1;
   // Absent: plaintext.
   std::optional<TlsOptions> tls = {};
-  // Sent as `authorization: Bearer TOKEN`; empty: none.
+  // Sent as `authorization: Bearer TOKEN`; empty: none. Printable ASCII.
   std::string token = {};
   // Comes first in the user agent.
   std::string user_agent = "lossd-cpp";

@@ -1,5 +1,7 @@
 #include "server/rpc/authenticator.h"
 
+#include <algorithm>
+
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_split.h"
@@ -52,6 +54,10 @@ std::vector<std::string> ReadTokens(absl::string_view text) {
     if (!line.empty() && line.front() != '#') tokens.emplace_back(line);
   }
   return tokens;
+}
+
+bool IsSendable(absl::string_view token) {
+  return std::all_of(token.begin(), token.end(), &absl::ascii_isprint);
 }
 
 }  // namespace lossd::rpc

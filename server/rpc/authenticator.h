@@ -33,6 +33,9 @@ class Authenticator {
 // with # are left out.
 std::vector<std::string> ReadTokens(absl::string_view text);
 
+// Whether a client can send it: a header holds printable ASCII only.
+bool IsSendable(absl::string_view token);
+
 }  // namespace lossd::rpc
 
 #endif  // LOSSD_SERVER_RPC_AUTHENTICATOR_H_

@@ -41,8 +41,23 @@ int ConnectError(const sockaddr_un& address) {
              : errno;
 }
 
-// Removes a socket that nobody listens on. Anything else stays where it is.
-absl::Status RemoveStale(const std::string& path, const sockaddr_un& address) {
+absl::StatusOr<sockaddr_un> AddressOf(const std::string& path) {
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  if (path.empty() || path.size() >= sizeof(address.sun_path)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a socket's path has 1 to ", sizeof(address.sun_path) - 1,
+                     " bytes, this one has ", path.size()));
+  }
+  std::memcpy(address.sun_path, path.data(), path.size());
+  return address;
+}
+
+}  // namespace
+
+absl::Status RemoveStaleSocket(const std::string& path) {
+  const absl::StatusOr<sockaddr_un> address = AddressOf(path);
+  if (!address.ok()) return address.status();
   struct stat found;
   if (lstat(path.c_str(), &found) != 0) {
     return errno == ENOENT ? absl::OkStatus() : SystemSays(path);
@@ -52,32 +67,25 @@ absl::Status RemoveStale(const std::string& path, const sockaddr_un& address) {
   }
   // Refused is what a dead listener answers. A full one, or one of another
   // type, is alive.
-  if (const int error = ConnectError(address); error != ECONNREFUSED) {
-    return Unavailable(
-        path, error == 0 ? "somebody listens there" : std::strerror(error));
+  const int error = ConnectError(*address);
+  if (error == 0 || error == EAGAIN || error == EPROTOTYPE) {
+    return Unavailable(path, "somebody listens there");
   }
+  if (error != ECONNREFUSED) return Unavailable(path, std::strerror(error));
   return unlink(path.c_str()) == 0 ? absl::OkStatus() : SystemSays(path);
 }
 
-}  // namespace
-
 absl::StatusOr<std::unique_ptr<ListeningSocket>> ListeningSocket::Open(
     const std::string& path) {
-  sockaddr_un address = {};
-  address.sun_family = AF_UNIX;
-  if (path.empty() || path.size() >= sizeof(address.sun_path)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("a socket's path has 1 to ", sizeof(address.sun_path) - 1,
-                     " bytes, this one has ", path.size()));
-  }
-  std::memcpy(address.sun_path, path.data(), path.size());
-  if (absl::Status s = RemoveStale(path, address); !s.ok()) return s;
+  const absl::StatusOr<sockaddr_un> address = AddressOf(path);
+  if (!address.ok()) return address.status();
+  if (absl::Status s = RemoveStaleSocket(path); !s.ok()) return s;
   FileDescriptor listener = NewSocket();
   if (!listener.open()) return SystemSays(path);
   // Before bind: the file has its mode from its first moment.
   if (fchmod(listener.number(), kOwnerOnly) != 0 ||
-      bind(listener.number(), reinterpret_cast<const sockaddr*>(&address),
-           sizeof(address)) != 0) {
+      bind(listener.number(), reinterpret_cast<const sockaddr*>(&*address),
+           sizeof(*address)) != 0) {
     return SystemSays(path);
   }
   std::unique_ptr<ListeningSocket> made(

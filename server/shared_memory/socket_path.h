@@ -7,10 +7,17 @@
 #include <memory>
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "server/base/file_descriptor.h"
 
 namespace lossd::shared_memory {
+
+// Makes room for a socket, of any type: what a server that died has left at
+// `path` is removed. UNAVAILABLE, naming the path, if somebody listens there or
+// something else than a socket is there; INVALID_ARGUMENT for a path that is
+// empty or longer than the system takes.
+absl::Status RemoveStaleSocket(const std::string& path);
 
 // A listening SOCK_SEQPACKET socket that only this user can connect to (mode
 // 0600), for as long as the object lives. At its end the path is removed, if it

@@ -38,11 +38,19 @@ def test_help_lists_every_command_and_nothing_else() -> None:
     }
 
 
-@pytest.mark.parametrize("arguments", [[], ["tset"]])
-def test_no_command_and_an_unknown_one_are_refused(arguments: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ([], "no command"),
+        (["tset"], "tset: no such command"),
+        (["gpu", "--dryrun"], "gpu --dryrun: takes --dry-run and nothing else"),
+    ],
+)
+def test_a_command_line_that_means_nothing_is_refused(arguments: list[str], complaint: str) -> None:
     done = subprocess.run([ROOT / "dev", *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith("usage:")
+    assert done.stderr.splitlines()[-1] == f"./dev: {complaint}"
 
 
 @pytest.mark.parametrize(

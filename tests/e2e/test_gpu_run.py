@@ -92,6 +92,18 @@ def test_tests_that_skip_or_fail_or_end_early_fail_but_stop_nothing(tmp_path: Pa
     assert "a table" in done.stdout
 
 
+def test_a_machine_without_a_device_is_told_so_and_nothing_else(tmp_path: Path) -> None:
+    bundle = Bundle(tmp_path / "bundle")
+    bundle.sanitizer("print('Please rerun under a debugger'); sys.exit(255)")
+    for name in TESTS:
+        bundle.tests(name, result="SKIPPED")
+    done = bundle.run()
+    assert done.returncode == 1
+    assert "FAILED: there is no device that CUDA can use" in done.stdout.splitlines()[-1]
+    assert "debugger" not in done.stdout
+    assert "a table" not in done.stdout
+
+
 def test_what_the_sanitizer_finds_fails_and_what_it_cannot_do_does_not(tmp_path: Path) -> None:
     bundle = Bundle(tmp_path / "bundle")
     bundle.sanitizer("print('========= Error: Device not supported.'); sys.exit(1)")

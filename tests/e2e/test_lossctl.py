@@ -268,13 +268,32 @@ def test_health_is_a_probe(target: str) -> None:
     assert "UNAVAILABLE" in nobody.stderr
 
 
+def test_help_is_asked_for_in_three_ways() -> None:
+    texts = {lossctl(word).stdout for word in ("--help", "-h", "help")}
+    assert len(texts) == 1
+    assert "--logits=" in texts.pop()
+
+
+def test_output_that_is_lost_is_an_error() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [str(BINARY_DIR / "client" / "lossctl"), "--help"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert done.stderr == ("lossctl: standard output: cannot be written: No space left on device\n")
+
+
 BAD_USAGE = [
     ([], "compute needs --logits and --targets, or --request"),
     (["--logits=1"], "compute needs --logits and --targets, or --request"),
     (["--bogus"], "--bogus: no such flag"),
     (["train"], '"train" is none of compute, info, health; see --help'),
     (["compute", "more"], '"more" is one word too many'),
-    (["--logits=1,x", "--targets=1"], '--logits: "x" is not a number'),
+    (["--logits=1,x", "--targets=1"], '--logits: "x" is neither a number nor a .npy file'),
     (["--logits=/no/x.npy", "--targets=1"], "--logits: /no/x.npy: No such file or directory"),
     (["--logits=1e400", "--targets=1"], "--logits: 1e400 is too large for float32"),
     (["--logits=1e400", "--targets=1", "--dtype=float64"],

@@ -36,6 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (path / "cut").write_bytes((path / "server.pem").read_bytes()[:400])
     (path / "token").write_text("open-sesame\n")
     (path / "wrong_token").write_text("open-barley\n")
+    (path / "two_tokens").write_text("one\ntwo\n")
     return path
 
 
@@ -160,6 +161,10 @@ CTL_PEM = [
         "--tls_cert={0}/client.pem --tls_key={0}/server.key: the certificate is of another key",
     ),
     (("--token_file={0}/none",), "--token_file={0}/none: No such file or directory"),
+    (
+        ("--token_file={0}/two_tokens",),
+        "token: byte 3 is 0x0a, and a token is one line of printable ASCII",
+    ),
 ]
 
 

@@ -153,12 +153,47 @@ def test_of_two_addresses_the_one_that_cannot_be_had_is_named(tmp_path):
     assert unix.stderr.startswith(f"lossd: --unix_socket: cannot listen on {tmp_path}: ")
 
 
+def test_a_second_server_does_not_take_the_unix_socket_of_the_first(tmp_path):
+    path = tmp_path / "socket"
+    with Lossd(f"--unix_socket={path}"):
+        second = run(
+            "--listen=127.0.0.1:0", "--metrics_listen=127.0.0.1:0", f"--unix_socket={path}"
+        )
+        assert second.returncode == 1
+        assert second.stderr.splitlines()[-1] == (
+            f"lossd: --unix_socket: cannot listen on {path}: somebody listens there"
+        )
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+
+
+def test_the_unix_socket_of_a_killed_server_is_replaced(tmp_path):
+    path = tmp_path / "socket"
+    with Lossd(f"--unix_socket={path}") as first:
+        first.end(signal.SIGKILL)
+    assert path.is_socket()
+    with Lossd(f"--unix_socket={path}"), socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+
+
 def test_a_socket_in_a_folder_that_is_not_there_names_flag_and_folder(tmp_path):
     for flag in ("--unix_socket", "--shared_memory_socket"):
         result = run(f"{flag}={tmp_path}/none/socket")
         assert result.returncode == 2
         assert f"{flag}={tmp_path}/none/socket: " in result.stderr
         assert f"{tmp_path}/none is not there" in result.stderr
+
+
+def test_a_token_that_nobody_could_send_is_numbered_and_not_shown(tmp_path):
+    (tmp_path / "tokens").write_text("good\n# comment\nbäd\n", encoding="utf-8")
+    result = run(
+        "--listen=127.0.0.1:0", "--metrics_listen=127.0.0.1:0", f"--token_file={tmp_path}/tokens"
+    )
+    assert result.returncode == 2
+    assert result.stderr == (
+        f"lossd: --token_file={tmp_path}/tokens: token 2 is not printable ASCII: "
+        "no client can send it\n"
+    )
 
 
 @pytest.mark.parametrize("flag", ["--token_file", "--flagfile"])

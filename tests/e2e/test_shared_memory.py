@@ -235,7 +235,7 @@ def test_limits_are_resource_exhausted(server: RunningServer, socket: str) -> No
             assert raised.value.code == grpc.StatusCode.RESOURCE_EXHAUSTED
         del most
         gc.collect()
-        assert other.allocate((0, 3), np.float32).shape == (0, 3)
+        assert other.allocate([0, 3], np.float32).shape == (0, 3)
         assert other.allocate((), np.float64).shape == ()
     assert shared_bytes(server) == 0
 

@@ -84,13 +84,18 @@ TEST_F(Flags, AFlagFileStandsForItsLines) {
 TEST_F(Flags, AFlagFileThatNamesItselfIsRefused) {
   const std::string itself = absl::StrCat("--flagfile=", file_.string());
   Write(itself + "\n");
-  EXPECT_TRUE(absl::IsInvalidArgument(Read({itself}).status()));
+  const absl::Status status = Read({itself}).status();
+  EXPECT_TRUE(absl::IsInvalidArgument(status));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("name itself?"));
 }
 
 TEST_F(Flags, HelpAndVersionArePrinted) {
   const auto help = Read({"--help"});
   ASSERT_TRUE(help.ok() && help->print.has_value());
   EXPECT_THAT(*help->print, HasSubstr("--max_inflight_bytes="));
+  const auto short_help = Read({"-h"});
+  ASSERT_TRUE(short_help.ok());
+  EXPECT_EQ(short_help->print, help->print);
   const auto version = Read({"--version"});
   ASSERT_TRUE(version.ok() && version->print.has_value());
   EXPECT_THAT(*version->print, testing::StartsWith("lossd "));
@@ -107,7 +112,11 @@ TEST_F(Flags, WhatMakesNoSenseIsSaidInOneLine) {
            {"--nosuch", "--nosuch"},
            {"stray", "stray"},
            {"--rpc_threads", "--rpc_threads"},
-           {"--rpc_threads=many", "--rpc_threads=many"},
+           {"--rpc_threads=many",
+            "--rpc_threads=many: must be a whole number of 32 bits"},
+           {"--max_inflight_bytes=1GB",
+            "--max_inflight_bytes=1GB: must be a whole number of 64 bits"},
+           {"--channelz=maybe", "--channelz=maybe: must be true or false"},
            {"--rpc_threads=-1", "--rpc_threads=-1"},
            {"--max_batch_requests=0", "--max_batch_requests=0"},
            {"--max_message_bytes=9999999999", "--max_message_bytes=9999999999"},

@@ -76,6 +76,24 @@ def integer(name: str, value: Any) -> int:
     return whole
 
 
+def shape(name: str, value: Any) -> tuple[int, ...]:
+    """The dimensions of an array: an integer, or several."""
+    dimensions = tuple(value) if isinstance(value, tuple | list) else (value,)
+    sizes = tuple(integer(name, size) for size in dimensions)
+    if min(sizes, default=0) < 0:
+        raise ValueError(f"{name}: {value} has a dimension below 0")
+    return sizes
+
+
+def numbers(name: str, value: Any) -> np.dtype[Any]:
+    """The type of an array of numbers; not of objects, which other processes cannot have."""
+    with naming(name):
+        kind = np.dtype(value)
+    if kind.hasobject:
+        raise TypeError(f"{name}: {kind} is no type of numbers")
+    return kind
+
+
 def truth(name: str, value: Any) -> bool:
     """True or False, or 1 or 0; nothing else that Python takes for one: "no" would be true."""
     if not isinstance(value, int | np.bool_) or value not in (0, 1):
@@ -90,6 +108,18 @@ def text(name: str, value: Any) -> str:
     with naming(name):
         value.encode()
     return value
+
+
+def token(name: str, value: Any) -> str:
+    """What a header can carry. It is a secret: no message shows it."""
+    bearer = text(name, value)
+    for place, character in enumerate(bearer):
+        if not " " <= character <= "~":
+            raise ValueError(
+                f"{name}: character {place} is {character!r}, "
+                "and a token is one line of printable ASCII"
+            )
+    return bearer
 
 
 def seconds(name: str, value: Any) -> float | None:

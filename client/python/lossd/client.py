@@ -48,7 +48,7 @@ class Client:
         else:
             self._channel = grpc.secure_channel(target, credentials, options)
         self._stream_above_bytes = arguments.integer("stream_above_bytes", stream_above_bytes)
-        bearer = arguments.text("token", token) if token is not None else ""
+        bearer = arguments.token("token", token) if token is not None else ""
         self._metadata = [("authorization", f"Bearer {bearer}")] if bearer else None
         self._compute_loss = self._channel.unary_unary(
             conversion.COMPUTE_LOSS,

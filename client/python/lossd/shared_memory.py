@@ -11,6 +11,7 @@ import os
 import socket
 import threading
 import weakref
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -83,22 +84,20 @@ class SharedMemory:
             number, text = error.errno or errno.ENAMETOOLONG, error.strerror or str(error)
             raise OSError(number, text, where) from error
 
-    def allocate(self, shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+    def allocate(self, shape: int | Sequence[int], dtype: DTypeLike) -> NDArray[Any]:
         """A new array of zeros in shared memory; it begins at a page.
 
         Takes milliseconds, and longer for more: meant to be kept and used again. Raises
         LossdError beyond the server's limits (RESOURCE_EXHAUSTED) and without a server
-        (UNAVAILABLE); ValueError for a negative dimension.
+        (UNAVAILABLE); ValueError and TypeError for a shape or a dtype that no array of numbers
+        has.
         """
-        kind = np.dtype(dtype)
-        dimensions = shape if isinstance(shape, tuple) else (shape,)
-        if min(dimensions, default=0) < 0:
-            raise ValueError(f"shape: {shape} has a dimension below 0")
+        kind = arguments.numbers("dtype", dtype)
+        dimensions = arguments.shape("shape", shape)
         count = math.prod(dimensions)
+        byte_size = max(1, arguments.integer("shape", count * kind.itemsize))
         request = shared_memory_pb2.SharedMemoryRequest(
-            register_region=shared_memory_pb2.RegisterRegion(
-                byte_size=max(1, count * kind.itemsize)
-            )
+            register_region=shared_memory_pb2.RegisterRegion(byte_size=byte_size)
         )
         region, files = self._register(request)
         try:
@@ -113,7 +112,7 @@ class SharedMemory:
         self._regions[region.name] = _Region(region.name, address, region.byte_size)
         weakref.finalize(memory, self._forget, region.name).atexit = False
         self._release_ended()
-        return np.frombuffer(memory, kind, count).reshape(shape)
+        return np.frombuffer(memory, kind, count).reshape(dimensions)
 
     def reference(self, array: NDArray[Any]) -> tensor_pb2.SharedMemoryRef | None:
         """Where in shared memory the elements lie; None if they do not, or not in a row."""

@@ -7,7 +7,7 @@ namespace lossd::execution::cuda {
 absl::StatusOr<std::vector<std::unique_ptr<Device>>> OpenDevices(
     std::span<const int>) {
   return absl::UnimplementedError(
-      "this build has no CUDA backend (LOSSD_CUDA=OFF)");
+      "this build has no CUDA backend; ./dev gpu makes one that has");
 }
 
 }  // namespace lossd::execution::cuda

@@ -5,6 +5,7 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/synchronization/notification.h"
@@ -205,6 +206,22 @@ TEST(ClientTest, OptionsThatMakeNoSenseAreNamed) {
                 .status()
                 .message(),
             "tls: a certificate needs its key, and a key its certificate");
+}
+
+TEST(ClientTest, ATokenThatNoHeaderCanCarryIsRefusedAndNotShown) {
+  for (const auto& [token, wrong] :
+       std::vector<std::pair<std::string, std::string>>{
+           {"one\ntwo", "byte 3 is 0x0a"},
+           {std::string("a\0b", 3), "byte 1 is 0x00"},
+           {"\xc3\xa9", "byte 0 is 0xc3"},
+           {"\x7f", "byte 0 is 0x7f"}}) {
+    const auto client = Client::Create({.token = token});
+    ASSERT_FALSE(client.ok()) << wrong;
+    EXPECT_EQ(
+        client.status().message(),
+        "token: " + wrong + ", and a token is one line of printable ASCII");
+  }
+  EXPECT_TRUE(Client::Create({.token = "!a b~"}).ok());
 }
 
 TEST(ClientTest, TextThatIsNotPemIsRefusedAndItsFieldNamed) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,8 @@ def test_a_client_names_its_bad_arguments(client: Any) -> None:
         ),
         (TypeError, "^credentials: 'tls' are not", {"credentials": "tls"}),
         (TypeError, "^token: 7 is not a string", {"token": 7}),
+        (ValueError, r"^token: character 3 is '\\n', and a token is one", {"token": "one\ntwo"}),
+        (ValueError, "^token: character 0 is 'é'", {"token": "é"}),
         (TypeError, "^stream_above_bytes: 1.5 is not", {"stream_above_bytes": 1.5}),
         (TypeError, "^stream_above_bytes: '1' is not", {"stream_above_bytes": "1"}),
     ):
@@ -200,6 +203,29 @@ def test_shared_memory_names_its_path(tmp_path: Path) -> None:
         lossd.SharedMemory("/" + "x" * 200)
     with pytest.raises(TypeError, match="^path: 7 is not a string"):
         lossd.SharedMemory(7)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "error", "text"),
+    [
+        (-1, np.float32, ValueError, "^shape: -1 has a dimension below 0"),
+        (2.5, np.float32, TypeError, "^shape: 2.5 is not an integer"),
+        ((2, "3"), np.float32, TypeError, "^shape: '3' is not an integer"),
+        (None, np.float32, TypeError, "^shape: None is not an integer"),
+        ((2**62, 2**62), np.float32, ValueError, "^shape: [0-9]+ does not fit 64 bits"),
+        ([2, 3], "flaot32", TypeError, "^dtype: data type 'flaot32' not understood"),
+        ([2, 3], object, TypeError, "^dtype: object is no type of numbers"),
+    ],
+)
+def test_shared_memory_names_what_is_no_array(
+    tmp_path: Path, shape: Any, dtype: Any, error: type[Exception], text: str
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(str(tmp_path / "server"))
+        listener.listen()
+        memory = lossd.SharedMemory(tmp_path / "server")
+        with memory, pytest.raises(error, match=text):
+            memory.allocate(shape, dtype)
 
 
 def test_server_info_names_a_bad_timeout() -> None:

@@ -21,5 +21,12 @@ TEST(ReadTokens, LeavesOutEmptyLinesAndComments) {
   EXPECT_TRUE(ReadTokens("").empty());
 }
 
+TEST(IsSendable, IsPrintableAscii) {
+  EXPECT_TRUE(IsSendable("!a b~"));
+  for (const char* other : {"a\tb", "\xc3\xa9", "\x7f"}) {
+    EXPECT_FALSE(IsSendable(other)) << other;
+  }
+}
+
 }  // namespace
 }  // namespace lossd::rpc

@@ -145,7 +145,7 @@ if ncu=$(find_tool ncu); then
     echo "not profiled: $(grep '^==ERROR==' "$out/profile.txt" | head -n 1)"
   fi
 else
-  echo "not run: no ncu on PATH or in /usr/local/cuda/bin"
+  echo "not run: no ncu on PATH, in /usr/local/cuda/bin or in /opt/nvidia/nsight-compute"
 fi
 
 if ((failed)); then say "FAILED"; else say "passed"; fi

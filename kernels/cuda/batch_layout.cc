@@ -63,8 +63,7 @@ class Places {
  public:
   explicit Places(uint64_t taken) : end_(taken) {}
   uint64_t Take(uint64_t bytes) {
-    const uint64_t place =
-        (end_ + kTensorAlignment - 1) / kTensorAlignment * kTensorAlignment;
+    const uint64_t place = TensorPlace(end_);
     end_ = place + bytes;
     return place;
   }

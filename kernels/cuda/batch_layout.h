@@ -28,6 +28,11 @@ namespace lossd::kernels::cuda {
 
 inline constexpr uint64_t kTensorAlignment = 256;
 
+// The first place at `end` or behind it where a tensor may begin.
+constexpr uint64_t TensorPlace(uint64_t end) {
+  return (end + kTensorAlignment - 1) / kTensorAlignment * kTensorAlignment;
+}
+
 // How element i of the logits finds its element of an operand.
 enum class Access : uint8_t {
   kAbsent,

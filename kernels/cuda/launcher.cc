@@ -45,9 +45,9 @@ std::string Version(int version) {
 // where there is none.
 std::string WhyNone(cudaError_t error) {
   if (error == cudaSuccess) return "none is there";
+  if (error != cudaErrorInsufficientDriver) return cudaGetErrorString(error);
   int driver = 0;
   cudaDriverGetVersion(&driver);  // 0 without a driver
-  if (error != cudaErrorInsufficientDriver) return cudaGetErrorString(error);
   if (driver == 0) return "no NVIDIA driver is there";
   return "the NVIDIA driver is for CUDA " + Version(driver) +
          ", this build for " + Version(CUDART_VERSION);

@@ -144,38 +144,32 @@ TEST_F(SharedMemory, NothingBeyondTheDestinationIsWritten) {
   }
 }
 
-TEST_F(SharedMemory, TheServersBudgetOfBytesIsNotCharged) {
-  Config config = WithSocket();
-  config.shared_memory_socket += "_small";
-  config.max_inflight_bytes = 2000;
-  RunningServer server(config);
-  RawClient client(config.shared_memory_socket);
-  const auto answer = client.Register(kBytes);
-  ASSERT_TRUE(answer.has_value());
-  v1::ComputeLossRequest request = Shared(10000);
-  for (v1::SharedMemoryRef* ref :
-       {request.mutable_logits()->mutable_shared_memory(),
-        request.mutable_targets()->mutable_shared_memory(),
-        request.mutable_gradient_destination()}) {
-    ref->set_region(answer->reply.region().name());
+// The same with a budget that no tensor of these tests fits in.
+class SharedMemoryAndLittleElse : public SharedMemory {
+ protected:
+  static constexpr int64_t kBudget = 2000;
+
+  SharedMemoryAndLittleElse() : SharedMemory(WithBudget()) {}
+
+ private:
+  static Config WithBudget() {
+    Config config = WithSocket();
+    config.max_inflight_bytes = kBudget;
+    return config;
   }
+};
+
+TEST_F(SharedMemoryAndLittleElse, TheServersBudgetOfBytesIsNotCharged) {
   v1::ComputeLossResponse response;
-  const grpc::Status status = server.Call(request, &response);
+  const grpc::Status status = server_.Call(Shared(10000), &response);
   EXPECT_TRUE(status.ok()) << status.error_message();
-  EXPECT_EQ(server.Call(SomeRequest(10000), &response).error_code(),
+  EXPECT_EQ(server_.Call(SomeRequest(10000), &response).error_code(),
             StatusCode::RESOURCE_EXHAUSTED);
 }
 
 // Named logits take no bytes of the message, however many they are; the partial
 // results of their blocks are the server's memory.
-TEST_F(SharedMemory, PartialResultsAreCharged) {
-  Config config = WithSocket();
-  config.shared_memory_socket += "_small";
-  config.max_inflight_bytes = 8000;
-  RunningServer server(config);
-  RawClient client(config.shared_memory_socket);
-  const auto answer = client.Register(kBytes);
-  ASSERT_TRUE(answer.has_value());
+TEST_F(SharedMemoryAndLittleElse, PartialResultsAreCharged) {
   const auto code_of = [&](int64_t rows) {
     v1::ComputeLossRequest request;
     request.mutable_spec()->set_gradient(v1::GRADIENT_MODE_OMIT);
@@ -184,16 +178,14 @@ TEST_F(SharedMemory, PartialResultsAreCharged) {
     logits.set_dtype(v1::DATA_TYPE_BFLOAT16);
     logits.add_shape(rows);
     logits.add_shape(kernels::kBlockElements);
-    v1::SharedMemoryRef& ref = *logits.mutable_shared_memory();
-    ref.set_region(answer->reply.region().name());
-    ref.set_byte_size(static_cast<uint64_t>(rows) * kernels::kBlockElements *
-                      2);
+    *logits.mutable_shared_memory() =
+        Ref(0, static_cast<uint64_t>(rows) * kernels::kBlockElements * 2);
     v1::ComputeLossResponse response;
-    return server.Call(request, &response).error_code();
+    return server_.Call(request, &response).error_code();
   };
   EXPECT_EQ(code_of(16), StatusCode::OK);
-  static_assert(256 * sizeof(kernels::BlockPartial) > 8000);
-  EXPECT_EQ(code_of(256), StatusCode::RESOURCE_EXHAUSTED);
+  static_assert(64 * sizeof(kernels::BlockPartial) > kBudget);
+  EXPECT_EQ(code_of(64), StatusCode::RESOURCE_EXHAUSTED);
 }
 
 TEST_F(SharedMemory, AForeignRegionIsNotFoundAndAStaleOneAFailedPrecondition) {

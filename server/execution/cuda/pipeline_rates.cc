@@ -151,21 +151,16 @@ class Lane {
   DeviceMemory memory_;
 };
 
-// Where a batch's output begins in both memories.
-uint64_t OutputOf(const kernels::cuda::BatchLayout& layout) {
-  constexpr uint64_t alignment = kernels::cuda::kTensorAlignment;
-  return (layout.input_bytes() + alignment - 1) / alignment * alignment;
-}
-
 kernels::cuda::PackedBatch BatchIn(const Lane& lane,
                                    const kernels::cuda::BatchLayout& layout) {
   std::byte* const address = lane.memory().address;
-  return layout.At(address, address + OutputOf(layout));
+  return layout.At(address,
+                   address + kernels::cuda::TensorPlace(layout.input_bytes()));
 }
 
 absl::Status GoThrough(Device& device, Lane& lane,
                        const kernels::cuda::BatchLayout& layout) {
-  const uint64_t at = OutputOf(layout);
+  const uint64_t at = kernels::cuda::TensorPlace(layout.input_bytes());
   const DeviceMemory output = {lane.memory().address + at,
                                lane.memory().size - at};
   return lane.Do([&] {
@@ -228,7 +223,8 @@ absl::StatusOr<double> PinnedRate(Device& device, const PipelineLoad& load,
     lanes.push_back(std::make_unique<Lane>(device));
     Lane& lane = *lanes.back();
     const absl::Status status =
-        lane.Open(OutputOf(layout) + layout.output_bytes());
+        lane.Open(kernels::cuda::TensorPlace(layout.input_bytes()) +
+                  layout.output_bytes());
     if (!status.ok()) return status;
     layout.Stage(BatchIn(lane, layout), lane.pinned().data);
     turns.push_back([&] { return GoThrough(device, lane, layout); });

@@ -15,12 +15,6 @@ absl::Status Keep(absl::StatusOr<Handle> made, Handle& handle) {
   return absl::OkStatus();
 }
 
-// Outputs begin where tensors may.
-size_t OutputPlace(uint64_t input_bytes) {
-  constexpr uint64_t alignment = kernels::cuda::kTensorAlignment;
-  return (input_bytes + alignment - 1) / alignment * alignment;
-}
-
 PinnedMemory From(PinnedMemory memory, size_t offset) {
   return {memory.data + offset, memory.size - offset};
 }
@@ -74,7 +68,7 @@ absl::Status Slot::Compute(
     const kernels::cuda::BatchLayout& layout,
     absl::FunctionRef<void(const std::byte* output)> take) {
   Place place;
-  place.output = OutputPlace(layout.input_bytes());
+  place.output = kernels::cuda::TensorPlace(layout.input_bytes());
   const size_t bytes = place.output + layout.output_bytes();
   auto pinned = memory_.pinned.Acquire(bytes);
   if (!pinned.ok()) return pinned.status();

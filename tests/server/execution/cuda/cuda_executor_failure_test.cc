@@ -18,6 +18,7 @@ class CudaExecutorEveryCall : public CudaExecutorTest {
   // Three batches on a device whose call number `nth` fails. False: it is
   // beyond the last one.
   bool Run(int nth, const absl::Status& failure) {
+    SCOPED_TRACE(nth);
     tasks_.clear();
     Build(1, 1, 2);
     const double errors = DeviceErrors();

@@ -10,13 +10,13 @@
 
 #include "absl/status/statusor.h"
 #include "server/base/clock.h"
+#include "server/base/device_lending.h"
 #include "server/batching/options.h"
 #include "server/config.h"
 #include "server/execution/cuda/device.h"
 #include "server/execution/cuda/slot_pool.h"
 #include "server/execution/executor.h"
 #include "server/observability/metrics.h"
-#include "server/shared_memory/devices.h"
 
 namespace lossd {
 
@@ -55,7 +55,7 @@ struct Executors {
   std::unique_ptr<execution::Executor> cpu;
   std::unique_ptr<execution::Executor> cuda;  // or null; borrows `cpu`
   // For memory that clients lend; or null. Borrows from `cuda`.
-  std::unique_ptr<shared_memory::Devices> devices;
+  std::unique_ptr<Devices> devices;
   execution::Executor& first() const { return cuda ? *cuda : *cpu; }
 };
 

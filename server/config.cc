@@ -10,8 +10,8 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "pem/pem.h"
-#include "server/text_file.h"
+#include "base/file.h"
+#include "base/pem.h"
 
 namespace lossd {
 namespace {
@@ -126,7 +126,7 @@ absl::Status CheckPemFiles(const Config& config) {
       {"tls_client_ca", config.tls_client_ca, &pem::CheckCertificates}};
   for (PemFile& file : files) {
     if (file.path.empty()) continue;
-    absl::StatusOr<std::string> text = ReadTextFile(file.path);
+    absl::StatusOr<std::string> text = ReadFile(file.path);
     if (!text.ok()) return Bad(file.flag, file.path, "a file that can be read");
     if (absl::Status s = file.check(*text); !s.ok())
       return Wrong(file.flag, file.path, s);

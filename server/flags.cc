@@ -10,7 +10,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "server/text_file.h"
+#include "base/file.h"
 #include "server/version.h"
 
 using lossd::Config;
@@ -116,7 +116,7 @@ absl::Status ReadFlagFile(const std::string& path, int depth,
         "--flagfile=", path, ": named by more than ", kMaxDepth,
         " files within each other; does one of them name itself?"));
   }
-  const absl::StatusOr<std::string> text = ReadTextFile(path);
+  const absl::StatusOr<std::string> text = ReadFile(path);
   if (!text.ok()) {
     return absl::InvalidArgumentError(
         absl::StrCat("--flagfile=", path, ": must be a file that can be read"));

@@ -9,12 +9,12 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/file.h"
 #include "server/backend.h"
+#include "server/base/unix_socket.h"
+#include "server/door/credentials.h"
+#include "server/door/transport.h"
 #include "server/observability/log.h"
-#include "server/rpc/credentials.h"
-#include "server/rpc/transport.h"
-#include "server/shared_memory/socket_path.h"
-#include "server/text_file.h"
 #include "server/version.h"
 
 namespace lossd {
@@ -34,19 +34,19 @@ int RpcThreads(const Config& config) {
 
 absl::StatusOr<std::vector<std::string>> LoadTokens(const std::string& path) {
   if (path.empty()) return std::vector<std::string>();
-  const absl::StatusOr<std::string> text = ReadTextFile(path);
+  const absl::StatusOr<std::string> text = ReadFile(path);
   if (!text.ok()) {
     return absl::InvalidArgumentError(
         absl::StrCat("--token_file=", text.status().message()));
   }
-  std::vector<std::string> tokens = rpc::ReadTokens(*text);
+  std::vector<std::string> tokens = door::ReadTokens(*text);
   // An empty list would let everyone in.
   if (tokens.empty()) {
     return absl::InvalidArgumentError(
         absl::StrCat("--token_file=", path, ": must have at least one token"));
   }
   for (size_t i = 0; i < tokens.size(); ++i) {
-    if (rpc::IsSendable(tokens[i])) continue;
+    if (door::IsSendable(tokens[i])) continue;
     return absl::InvalidArgumentError(
         absl::StrCat("--token_file=", path, ": token ", i + 1,
                      " is not printable ASCII: no client can send it"));
@@ -143,23 +143,23 @@ absl::Status Server::BuildParts(const DeviceOpener& open_devices) {
       observability::Exposer::Start(config_.metrics_listen, *metrics_);
   if (!exposer.ok()) return Named("metrics_listen", exposer.status());
   exposer_ = *std::move(exposer);
-  authenticator_ = std::make_unique<rpc::Authenticator>(*std::move(tokens));
-  services_ = {.clock = &clock_,
-               .admission = admission_.get(),
-               .batcher = batcher_.get(),
-               .runner = &executors_.first(),
-               .backend = executors_.first().backend(),
-               .metrics = metrics_.get(),
-               .authenticator = authenticator_.get(),
-               .buffers = buffers_,
-               .regions = config_.shared_memory_socket.empty()
-                              ? nullptr
-                              : regions_.get()};
+  authenticator_ = std::make_unique<door::Authenticator>(*std::move(tokens));
+  call_context_ = {.clock = &clock_,
+                   .admission = admission_.get(),
+                   .batcher = batcher_.get(),
+                   .runner = &executors_.first(),
+                   .backend = executors_.first().backend(),
+                   .metrics = metrics_.get(),
+                   .authenticator = authenticator_.get(),
+                   .buffers = buffers_,
+                   .regions = config_.shared_memory_socket.empty()
+                                  ? nullptr
+                                  : regions_.get()};
   if (config_.stream_idle_timeout > absl::ZeroDuration()) {
-    services_.stream_idle_limit = config_.stream_idle_timeout;
+    call_context_.stream_idle_limit = config_.stream_idle_timeout;
   }
   loss_service_ = std::make_unique<rpc::LossService>(
-      &services_,
+      &call_context_,
       InfoOf(config_, choice->names, executors_.devices != nullptr));
   return absl::OkStatus();
 }
@@ -198,12 +198,11 @@ absl::Status Server::ServeRegions() {
 absl::Status Server::Listen() {
   // gRPC would take the path from under whoever listens there.
   if (!config_.unix_socket.empty()) {
-    const absl::Status room =
-        shared_memory::RemoveStaleSocket(config_.unix_socket);
+    const absl::Status room = RemoveStaleSocket(config_.unix_socket);
     if (!room.ok()) return Named("unix_socket", room);
   }
   InstallPlugins(config_);
-  const auto credentials = rpc::MakeCredentials(
+  const auto credentials = door::MakeCredentials(
       {config_.tls_cert, config_.tls_key, config_.tls_client_ca});
   grpc::ServerBuilder builder;
   int port = 0;
@@ -212,15 +211,15 @@ absl::Status Server::Listen() {
     builder.AddListeningPort(absl::StrCat("unix:", config_.unix_socket),
                              credentials);
   }
-  rpc::SetUpTransport({.max_message_bytes = config_.max_message_bytes,
-                       .max_inflight_bytes = config_.max_inflight_bytes,
-                       .channelz = config_.channelz},
-                      &builder);
+  door::SetUpTransport({.max_message_bytes = config_.max_message_bytes,
+                        .max_inflight_bytes = config_.max_inflight_bytes,
+                        .channelz = config_.channelz},
+                       &builder);
   builder.RegisterService(loss_service_.get());
   builder.RegisterService(&health_service_);
   for (int i = 0; i < RpcThreads(config_); ++i) {
     rpc_threads_.push_back(std::make_unique<rpc::RpcThread>(
-        rpc::RpcThreadOptions(), &services_, loss_service_.get(),
+        rpc::RpcThreadOptions(), &call_context_, loss_service_.get(),
         builder.AddCompletionQueue()));
   }
   grpc_server_ = builder.BuildAndStart();

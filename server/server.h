@@ -17,15 +17,15 @@
 #include "server/base/clock.h"
 #include "server/batching/batcher.h"
 #include "server/config.h"
+#include "server/door/authenticator.h"
+#include "server/door/health_service.h"
 #include "server/execution/cuda/open.h"
 #include "server/execution/executor.h"
 #include "server/observability/exposer.h"
 #include "server/observability/metrics.h"
-#include "server/rpc/authenticator.h"
-#include "server/rpc/health_service.h"
+#include "server/rpc/call_context.h"
 #include "server/rpc/loss_service.h"
 #include "server/rpc/rpc_threads.h"
-#include "server/rpc/services.h"
 #include "server/shared_memory/region_socket.h"
 #include "server/shared_memory/region_table.h"
 
@@ -52,7 +52,7 @@ class Server {
   // HOST:PORT as bound.
   const std::string& address() const { return address_; }
   std::string metrics_address() const { return exposer_->address(); }
-  std::string backend() const { return std::string(services_.backend); }
+  std::string backend() const { return std::string(call_context_.backend); }
 
   // Drains: health turns NOT_SERVING, new requests are UNAVAILABLE, and what
   // was accepted is computed and sent, for at most `drain_timeout`; then what
@@ -95,9 +95,9 @@ class Server {
   std::unique_ptr<observability::Exposer> exposer_;
   std::unique_ptr<shared_memory::RegionTable> regions_;
   std::unique_ptr<shared_memory::RegionSocket> region_socket_;  // or null
-  std::unique_ptr<rpc::Authenticator> authenticator_;
-  rpc::Services services_{};
-  rpc::HealthService health_service_{v1::LossService::service_full_name()};
+  std::unique_ptr<door::Authenticator> authenticator_;
+  rpc::CallContext call_context_{};
+  door::HealthService health_service_{v1::LossService::service_full_name()};
   std::unique_ptr<rpc::LossService> loss_service_;
   std::unique_ptr<grpc::Server> grpc_server_;
   std::vector<std::unique_ptr<rpc::RpcThread>> rpc_threads_;

@@ -9,7 +9,7 @@ build=$1
 folder=$2
 venv=${3:-}
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-programs=(server/lossd client/lossbench kernels/cuda/gpu_bench server/execution/cuda/pipeline_bench
+programs=(server/lossd client/lossbench bench/kernels/gpu_bench bench/pipeline/pipeline_bench
           tests/lossd_{kernel,server,gpu}_tests)
 
 rm -rf "$folder" "$folder.tar.gz"
@@ -18,7 +18,7 @@ for program in "${programs[@]}"; do
   strip -o "$folder/bin/${program##*/}" "$build/$program"
 done
 chmod +x "$folder"/bin/*
-cp client/bench/gpu_{bench,torch}.py "$folder/bin"
+cp bench/gpu_{bench,torch}.py "$folder/bin"
 cp tools/gpu_run.sh "$folder/run.sh"
 
 # glibc's parts belong to the machine: they go with its loader.

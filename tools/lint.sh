@@ -36,9 +36,9 @@ tidy() {
   cmake --build --preset dev --target lossd_proto > /dev/null
   # Rooms without gRPC: those with it take minutes each. Not what needs a CUDA toolkit,
   # nor what Highway compiles once for each instruction set.
-  git ls-files 'kernels/*.cc' 'pem/*.cc' 'server/base/*.cc' 'server/admission/*.cc' \
+  git ls-files 'kernels/*.cc' 'base/*.cc' 'server/base/*.cc' 'server/admission/*.cc' \
     'server/batching/*.cc' 'server/execution/*.cc' 'server/observability/*.cc' |
-    grep -vE 'vector_kernel.cc|bench_peers.cc|cuda_device.cc|cuda_ipc.cc|pipeline_bench.cc|kernel_bench.cc|cuda/launcher.cc|gpu_bench.cc' |
+    grep -vE 'vector_kernel.cc|cuda_device.cc|cuda_ipc.cc|cuda/launcher.cc' |
     xargs -P "$(nproc)" -n 4 clang-tidy -p build/dev --quiet
 }
 

@@ -61,7 +61,7 @@ need_venv() {
 # build for this machine.
 need_triton() {
   need_packages "libpython$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')" &&
-    need_venv venv-triton client/bench/requirements-triton.txt
+    need_venv venv-triton bench/requirements-triton.txt
 }
 
 need_grpcurl() {

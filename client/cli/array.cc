@@ -12,8 +12,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "base/number.h"
 #include "client/cli/npy.h"
-#include "client/cli/number.h"
 #include "client/cpp/half.h"
 
 namespace lossd::cli {

@@ -11,9 +11,9 @@
 #include "absl/flags/flag.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "base/file.h"
 #include "client/cli/array.h"
 #include "client/cli/connection_flags.h"
-#include "client/cli/file.h"
 #include "client/cli/json_request.h"
 #include "client/cli/npy.h"
 #include "client/cli/result_text.h"
@@ -107,7 +107,7 @@ absl::StatusOr<Arrays> ReadTensors() {
 
 // The request in the file that --request names.
 absl::StatusOr<v1::ComputeLossRequest> ReadRequest(const std::string& path) {
-  const absl::StatusOr<std::string> text = ReadFile(path);
+  const absl::StatusOr<std::string> text = ReadFileOrStdin(path);
   if (!text.ok()) {
     return absl::InvalidArgumentError(
         absl::StrCat("--request=", text.status().message()));

@@ -9,8 +9,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "client/cli/file.h"
-#include "pem/pem.h"
+#include "base/file.h"
+#include "base/pem.h"
 
 ABSL_FLAG(std::string, target, "localhost:50051",
           "the server: host:port, or unix:/path");
@@ -35,7 +35,7 @@ absl::Status Complain(absl::string_view what, const absl::Status& status) {
 absl::Status ReadNamed(absl::string_view flag, const std::string& path,
                        std::string& content) {
   if (path.empty()) return absl::OkStatus();
-  absl::StatusOr<std::string> read = ReadFile(path);
+  absl::StatusOr<std::string> read = ReadFileOrStdin(path);
   if (!read.ok()) return Complain(absl::StrCat(flag, "="), read.status());
   content = *std::move(read);
   return absl::OkStatus();

@@ -9,10 +9,10 @@
 
 #include "absl/flags/flag.h"
 #include "absl/strings/str_cat.h"
+#include "base/flag_parser.h"
 #include "client/cli/compute_command.h"
 #include "client/cli/connection_flags.h"
 #include "client/cli/exit_code.h"
-#include "client/cli/flag_parser.h"
 #include "google/protobuf/util/json_util.h"
 
 ABSL_FLAG(bool, json, false, "print JSON instead of a table");

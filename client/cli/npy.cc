@@ -12,7 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
-#include "client/cli/file.h"
+#include "base/file.h"
 #include "client/cli/npy_header.h"
 
 namespace lossd::cli {
@@ -121,7 +121,7 @@ absl::StatusOr<Array> ParseNpy(absl::string_view content) {
 }
 
 absl::StatusOr<Array> ReadNpy(const std::string& path) {
-  const absl::StatusOr<std::string> content = ReadFile(path);
+  const absl::StatusOr<std::string> content = ReadFileOrStdin(path);
   if (!content.ok()) return content.status();
   absl::StatusOr<Array> array = ParseNpy(*content);
   if (!array.ok()) return InFile(path, array.status());

@@ -6,14 +6,14 @@
 #include "kernels/cpu/scalar_ops.h"
 #include "kernels/cpu/staging.h"
 #include "kernels/cpu/vector_kernel.h"
-#include "kernels/polynomials.h"
+#include "kernels/element/polynomials.h"
 
 namespace lossd::kernels::cpu {
 namespace scalar {
 
 // clang-format off
 #define LOSSD_ELEMENT_FN inline
-#include "kernels/element.h"
+#include "kernels/element/element-inl.h"
 #include "kernels/cpu/block-inl.h"
 // clang-format on
 

@@ -11,7 +11,7 @@
 #include <limits>
 #include <type_traits>
 
-#include "kernels/exponent_bits.h"
+#include "kernels/element/exponent_bits.h"
 namespace lossd::kernels::cpu {
 
 template <class Element>

@@ -9,8 +9,8 @@
 #include "hwy/highway.h"
 #include "kernels/cpu/staging.h"
 #include "kernels/cpu/vector_kernel.h"
-#include "kernels/exponent_bits.h"
-#include "kernels/polynomials.h"
+#include "kernels/element/exponent_bits.h"
+#include "kernels/element/polynomials.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lossd::kernels::cpu {
@@ -20,7 +20,7 @@ namespace HWY_NAMESPACE {
 // clang-format off
 #undef LOSSD_ELEMENT_FN
 #define LOSSD_ELEMENT_FN HWY_INLINE
-#include "kernels/element.h"
+#include "kernels/element/element-inl.h"
 #include "kernels/cpu/hwy_ops-inl.h"
 #include "kernels/cpu/pair_ops-inl.h"
 #include "kernels/cpu/block-inl.h"

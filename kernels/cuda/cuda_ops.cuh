@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "kernels/exponent_bits.h"
+#include "kernels/element/exponent_bits.h"
 
 namespace lossd::kernels::cuda {
 

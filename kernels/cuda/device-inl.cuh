@@ -5,7 +5,7 @@
 #define LOSSD_ELEMENT_FN __device__ __forceinline__
 #define LOSSD_UNROLL _Pragma("unroll")
 #define LOSSD_ROLL _Pragma("unroll 1")
-#include "kernels/element.h"
+#include "kernels/element/element-inl.h"
 #include "kernels/cuda/block-inl.h"
 #include "kernels/cuda/machine-inl.cuh"
 #include "kernels/cuda/plain-inl.h"

@@ -10,7 +10,7 @@
 #include "kernels/cuda/cuda_ops.cuh"
 #include "kernels/cuda/path_kernels.h"
 #include "kernels/cuda/tuning.h"
-#include "kernels/polynomials.h"
+#include "kernels/element/polynomials.h"
 
 namespace lossd::kernels::cuda {
 

@@ -1,5 +1,5 @@
 // The asymmetric loss (ASL) of one element. A body, included by
-// kernels/element.h.
+// kernels/element/element-inl.h.
 //
 // With p = s(x), p_m = max(p - m, 0), target t and positive weight q,
 //   loss = t q (1 - p)^g+ (-log p) + (1 - t) p_m^g- (-log(1 - p_m))

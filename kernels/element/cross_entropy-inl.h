@@ -1,5 +1,5 @@
 // The sigmoid cross-entropy of one element. A body, included by
-// kernels/element.h.
+// kernels/element/element-inl.h.
 //
 // Formulas: with y = |x|, z = e^-y, u = z / (1 + z), target t, and `a` the side
 // of the target that the logit's sign speaks against (x < 0 ? t : 1 - t),

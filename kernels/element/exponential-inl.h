@@ -1,4 +1,5 @@
-// e^-y and what is made of it. A body, included by kernels/element.h.
+// e^-y and what is made of it. A body, included by
+// kernels/element/element-inl.h.
 
 // Where the exponent arithmetic of a type lies.
 template <class T>

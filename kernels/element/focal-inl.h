@@ -1,4 +1,5 @@
-// The sigmoid focal loss of one element. A body, included by kernels/element.h.
+// The sigmoid focal loss of one element. A body, included by
+// kernels/element/element-inl.h.
 //
 // With y = |x|, z = e^-y, and of target t and 1 - t the side `wrong` that the
 // logit's sign speaks against and the side `right` that it speaks for (in the

@@ -1,5 +1,6 @@
 // What losses with a power are made of: softplus, logarithm and exponential as
-// unevaluated sums of two numbers. A body, included by kernels/element.h.
+// unevaluated sums of two numbers. A body, included by
+// kernels/element/element-inl.h.
 //
 // A power b^g is e^(g log b), and an error of the argument is a relative error
 // of the result. Where the power is small the argument is near 100 (in float64

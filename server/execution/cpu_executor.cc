@@ -8,7 +8,7 @@
 
 #include "absl/container/inlined_vector.h"
 #include "absl/time/time.h"
-#include "server/execution/finish.h"
+#include "server/execution/task_completion.h"
 
 namespace lossd::execution {
 

@@ -3,20 +3,21 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "server/base/reusable_buffers.h"
+#include "server/door/status.h"
 #include "server/observability/log.h"
-#include "server/rpc/admit.h"
-#include "server/rpc/element_errors.h"
-#include "server/rpc/kept_memory.h"
+#include "server/request/bad_elements.h"
+#include "server/rpc/call_admission.h"
 #include "server/rpc/reply_writer.h"
-#include "server/rpc/status.h"
 
 namespace lossd::rpc {
 
 using observability::Method;
 
-ComputeLossCall::ComputeLossCall(const Services* services, LossService* service,
+ComputeLossCall::ComputeLossCall(const CallContext* call_context,
+                                 LossService* service,
                                  grpc::ServerCompletionQueue* queue)
-    : services_(services), service_(service), queue_(queue) {}
+    : call_context_(call_context), service_(service), queue_(queue) {}
 
 void ComputeLossCall::Listen() {
   context_.emplace();
@@ -27,17 +28,18 @@ void ComputeLossCall::Listen() {
 }
 
 bool ComputeLossCall::Start() {
-  received_ = services_->clock->Now();
+  received_ = call_context_->clock->Now();
   deadline = DeadlineOf(*context_);
   flow = FlowOf(*context_);
-  services_->metrics->CallAccepted(Method::kComputeLoss);
-  services_->metrics->BytesReceived(static_cast<int64_t>(message_.Length()));
+  call_context_->metrics->CallAccepted(Method::kComputeLoss);
+  call_context_->metrics->BytesReceived(
+      static_cast<int64_t>(message_.Length()));
   if (absl::Status status = Read(); !status.ok()) {
     FinishWithError(status);
     return false;
   }
   if (!Admit()) return false;
-  if (absl::Status status = TakeResultBuffers(request_, *services_->buffers,
+  if (absl::Status status = TakeResultBuffers(request_, *call_context_->buffers,
                                               &losses_, &gradient_);
       !status.ok()) {
     FinishWithError(status);
@@ -50,21 +52,21 @@ bool ComputeLossCall::Start() {
   if (segment.element_count == 0) {  // no blocks: nothing for an executor
     batching::Prepare(*this);
     batching::Computed computed = batching::AnswerOf(*this);
-    computed.backend = services_->backend;
+    computed.backend = call_context_->backend;
     computed.started = computed.finished = received_;
     OnComputed(computed);
     return false;
   }
   enqueued_ = true;
-  services_->batcher->Enqueue(this, /*may_run_inline=*/true);
+  call_context_->batcher->Enqueue(this, /*may_run_inline=*/true);
   return true;
 }
 
 absl::Status ComputeLossCall::Read() {
-  if (absl::Status s = services_->authenticator->Check(*context_); !s.ok())
+  if (absl::Status s = call_context_->authenticator->Check(*context_); !s.ok())
     return s;
   if (absl::Status s = parser_.Parse(message_); !s.ok()) return s;
-  return request_.Read(parser_, services_->regions);
+  return request_.Read(parser_, call_context_->regions);
 }
 
 bool ComputeLossCall::Admit() {
@@ -74,7 +76,7 @@ bool ComputeLossCall::Admit() {
   const int64_t bytes = static_cast<int64_t>(
       message_.Length() + parser_.decoded_bytes() + request_.converted_bytes() +
       request_.reply_bytes() + batching::PreparedBytes(request_.segment()));
-  const grpc::Status answer = rpc::Admit(*services_, bytes, flow, deadline,
+  const grpc::Status answer = rpc::Admit(*call_context_, bytes, flow, deadline,
                                          received_, &*context_, &permit_);
   if (answer.ok()) return true;
   code_ = static_cast<absl::StatusCode>(answer.error_code());
@@ -83,7 +85,7 @@ bool ComputeLossCall::Admit() {
 }
 
 void ComputeLossCall::OnComputed(const batching::Computed& computed) {
-  if (absl::Status s = CheckElements(
+  if (absl::Status s = request::CheckElements(
           segment, computed.totals, {request_.dims(), request_.targets_dims()});
       !s.ok()) {
     FinishWithError(s);
@@ -103,8 +105,8 @@ void ComputeLossCall::FinishWithReply(const batching::Computed& computed) {
       .gradient = std::move(gradient_),
   };
   const grpc::ByteBuffer bytes =
-      WriteReply(std::move(reply), services_->buffers);
-  services_->metrics->BytesSent(static_cast<int64_t>(bytes.Length()));
+      WriteReply(std::move(reply), call_context_->buffers);
+  call_context_->metrics->BytesSent(static_cast<int64_t>(bytes.Length()));
   code_ = absl::StatusCode::kOk;
   permit_.MarkAnswered();
   responder_->Finish(bytes, grpc::Status::OK, &finished_tag_);
@@ -115,7 +117,7 @@ void ComputeLossCall::OnDropped(const absl::Status& why) {
 }
 
 void ComputeLossCall::FinishWithError(const absl::Status& status) {
-  const grpc::Status answer = ToGrpcStatus(status, request_id());
+  const grpc::Status answer = door::ToGrpcStatus(status, request_id());
   code_ = static_cast<absl::StatusCode>(answer.error_code());
   permit_.MarkAnswered();
   responder_->FinishWithError(answer, &finished_tag_);
@@ -143,20 +145,20 @@ void ComputeLossCall::OnDone() {
   done_ = true;
   if (!enqueued_ || finished_ || !context_->IsCancelled()) return;
   // Nobody waits for the answer. Whoever is computing it already finishes it.
-  if (services_->batcher->Remove(this)) {
-    FinishWithError(GoneStatus(deadline, services_->clock->Now()));
+  if (call_context_->batcher->Remove(this)) {
+    FinishWithError(GoneStatus(deadline, call_context_->clock->Now()));
   }
 }
 
 absl::StatusCode ComputeLossCall::FinalCode() const {
   if (sent_ && !context_->IsCancelled()) return code_;
-  return GoneStatus(deadline, services_->clock->Now()).code();
+  return GoneStatus(deadline, call_context_->clock->Now()).code();
 }
 
 void ComputeLossCall::Reset() {
-  const absl::Duration latency = services_->clock->Now() - received_;
+  const absl::Duration latency = call_context_->clock->Now() - received_;
   const absl::StatusCode code = FinalCode();
-  services_->metrics->CallFinished(Method::kComputeLoss, code, latency);
+  call_context_->metrics->CallFinished(Method::kComputeLoss, code, latency);
   if (observability::LogsRequests()) {
     observability::LogRequest(
         absl::StrCat("ComputeLoss ", absl::StatusCodeToString(code), " in ",

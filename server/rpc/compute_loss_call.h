@@ -13,11 +13,11 @@
 #include "server/admission/admission.h"
 #include "server/base/buffer_pool.h"
 #include "server/batching/task.h"
+#include "server/request/valid_request.h"
+#include "server/rpc/call_context.h"
 #include "server/rpc/loss_service.h"
 #include "server/rpc/rpc_call.h"
-#include "server/rpc/services.h"
-#include "server/rpc/validation.h"
-#include "server/rpc/wire_parser.h"
+#include "server/wire/request_parser.h"
 
 namespace lossd::rpc {
 
@@ -36,7 +36,7 @@ namespace lossd::rpc {
 class ComputeLossCall final : public RpcCall, public batching::Task {
  public:
   // All borrowed.
-  ComputeLossCall(const Services* services, LossService* service,
+  ComputeLossCall(const CallContext* call_context, LossService* service,
                   grpc::ServerCompletionQueue* queue);
 
   void Listen() override;
@@ -65,7 +65,7 @@ class ComputeLossCall final : public RpcCall, public batching::Task {
     return parser_.request().request_id();
   }
 
-  const Services* const services_;
+  const CallContext* const call_context_;
   LossService* const service_;
   grpc::ServerCompletionQueue* const queue_;
   Tag request_tag_{this, kRequest};
@@ -77,8 +77,8 @@ class ComputeLossCall final : public RpcCall, public batching::Task {
   std::optional<grpc::ServerAsyncResponseWriter<grpc::ByteBuffer>> responder_;
 
   grpc::ByteBuffer message_;
-  WireParser parser_;
-  ValidRequest request_;
+  wire::RequestParser parser_;
+  request::ValidRequest request_;
   admission::Permit permit_;
   Buffer gradient_;
   Buffer losses_;

@@ -2,9 +2,9 @@
 
 #include <utility>
 
-#include "server/rpc/spec_validation.h"
-#include "server/rpc/status.h"
-#include "server/rpc/tensor_validation.h"
+#include "server/door/status.h"
+#include "server/request/spec.h"
+#include "server/request/tensor.h"
 
 namespace lossd::rpc {
 namespace {
@@ -12,34 +12,36 @@ namespace {
 using observability::Method;
 
 // Counts a call that ends when the handler returns.
-grpc::Status Counted(const Services& services, Method method,
+grpc::Status Counted(const CallContext& call_context, Method method,
                      absl::Time received, const absl::Status& status) {
-  services.metrics->CallFinished(method, status.code(),
-                                 services.clock->Now() - received);
-  return ToGrpcStatus(status, {});
+  call_context.metrics->CallFinished(method, status.code(),
+                                     call_context.clock->Now() - received);
+  return door::ToGrpcStatus(status, {});
 }
 
 }  // namespace
 
-LossService::LossService(const Services* services,
+LossService::LossService(const CallContext* call_context,
                          v1::GetServerInfoResponse info)
-    : services_(services), info_(std::move(info)) {}
+    : call_context_(call_context), info_(std::move(info)) {}
 
 grpc::Status LossService::GetServerInfo(
     grpc::ServerContext* context, const v1::GetServerInfoRequest* /*request*/,
     v1::GetServerInfoResponse* response) {
-  const absl::Time received = services_->clock->Now();
-  services_->metrics->CallAccepted(Method::kGetServerInfo);
-  const absl::Status status = services_->authenticator->Check(*context);
+  const absl::Time received = call_context_->clock->Now();
+  call_context_->metrics->CallAccepted(Method::kGetServerInfo);
+  const absl::Status status = call_context_->authenticator->Check(*context);
   if (status.ok()) *response = info_;
-  return Counted(*services_, Method::kGetServerInfo, received, status);
+  return Counted(*call_context_, Method::kGetServerInfo, received, status);
 }
 
 void DescribeBuild(v1::GetServerInfoResponse* info) {
-  for (const v1::LossKind kind : kLossKinds) info->add_loss_kinds(kind);
-  for (const auto type : LogitsTypes()) info->add_logits_dtypes(ToProto(type));
-  for (const auto type : TargetsTypes())
-    info->add_targets_dtypes(ToProto(type));
+  for (const v1::LossKind kind : request::kLossKinds)
+    info->add_loss_kinds(kind);
+  for (const auto type : request::LogitsTypes())
+    info->add_logits_dtypes(request::ToProto(type));
+  for (const auto type : request::TargetsTypes())
+    info->add_targets_dtypes(request::ToProto(type));
   info->set_supports_streaming(true);
 }
 

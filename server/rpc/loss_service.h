@@ -3,7 +3,7 @@
 #define LOSSD_SERVER_RPC_LOSS_SERVICE_H_
 
 #include "lossd/v1/loss_service.grpc.pb.h"
-#include "server/rpc/services.h"
+#include "server/rpc/call_context.h"
 
 namespace lossd::rpc {
 
@@ -13,15 +13,15 @@ class LossService final
     : public v1::LossService::WithRawMethod_ComputeLoss<
           v1::LossService::WithRawMethod_StreamLoss<v1::LossService::Service>> {
  public:
-  // `services` is borrowed; `info` is what GetServerInfo answers.
-  LossService(const Services* services, v1::GetServerInfoResponse info);
+  // `call_context` is borrowed; `info` is what GetServerInfo answers.
+  LossService(const CallContext* call_context, v1::GetServerInfoResponse info);
 
   grpc::Status GetServerInfo(grpc::ServerContext* context,
                              const v1::GetServerInfoRequest* request,
                              v1::GetServerInfoResponse* response) override;
 
  private:
-  const Services* const services_;
+  const CallContext* const call_context_;
   const v1::GetServerInfoResponse info_;
 };
 

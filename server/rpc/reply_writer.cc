@@ -7,7 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "lossd/v1/loss_service.pb.h"
-#include "server/rpc/field_writer.h"
+#include "server/wire/field_writer.h"
 
 namespace lossd::rpc {
 namespace {
@@ -26,7 +26,7 @@ using v1::ComputeLossResponse;
 
 // By hand: with the generated code a reply took a third of the instructions
 // that lossd itself spends on a small request.
-void PutExecution(const Reply& reply, FieldWriter& fields) {
+void PutExecution(const Reply& reply, wire::FieldWriter& fields) {
   using v1::Execution;
   const batching::Computed& computed = reply.computed;
   fields.Message(ComputeLossResponse::kExecutionFieldNumber, 0, [&] {
@@ -42,7 +42,7 @@ void PutExecution(const Reply& reply, FieldWriter& fields) {
   });
 }
 
-void PutScalars(const Reply& reply, FieldWriter& fields) {
+void PutScalars(const Reply& reply, wire::FieldWriter& fields) {
   const batching::Computed& computed = reply.computed;
   fields.Double(ComputeLossResponse::kLossFieldNumber, reply.loss);
   fields.Double(ComputeLossResponse::kNormalizerFieldNumber,
@@ -56,7 +56,7 @@ void PutScalars(const Reply& reply, FieldWriter& fields) {
 
 void SetValues(const Reply& reply, kernels::ElementType type,
                const Buffer& buffer, v1::Tensor* tensor) {
-  tensor->set_dtype(ToProto(type));
+  tensor->set_dtype(request::ToProto(type));
   for (const uint64_t dim : reply.request.dims()) {
     tensor->add_shape(static_cast<int64_t>(dim));
   }
@@ -91,15 +91,15 @@ class SliceList {
   std::string& header() { return header_; }
 
   // A field of the response that is a tensor with `data`, which comes last.
-  void AddTensor(uint32_t number, kernels::ElementType type, const Dims& dims,
-                 Buffer payload) {
-    FieldWriter fields(&header_);
+  void AddTensor(uint32_t number, kernels::ElementType type,
+                 const request::Dims& dims, Buffer payload) {
+    wire::FieldWriter fields(&header_);
     fields.Message(number, payload.size(), [&] {
       fields.Varint(v1::Tensor::kDtypeFieldNumber,
-                    static_cast<uint64_t>(ToProto(type)));
+                    static_cast<uint64_t>(request::ToProto(type)));
       fields.PackedVarints(v1::Tensor::kShapeFieldNumber, dims);
-      AppendTag({v1::Tensor::kDataFieldNumber, kLength}, &header_);
-      AppendVarint(payload.size(), &header_);
+      wire::AppendTag({v1::Tensor::kDataFieldNumber, wire::kLength}, &header_);
+      wire::AppendVarint(payload.size(), &header_);
     });
     if (payload.size() <= kMaxCopiedBytes) {
       header_.append(reinterpret_cast<const char*>(payload.data()),
@@ -140,8 +140,9 @@ grpc::Slice Lend(Buffer buffer, const std::shared_ptr<BufferPool>& pool) {
       lent.release());
 }
 
-absl::Status TakeResultBuffers(const ValidRequest& request, BufferPool& pool,
-                               Buffer* losses, Buffer* gradient) {
+absl::Status TakeResultBuffers(const request::ValidRequest& request,
+                               BufferPool& pool, Buffer* losses,
+                               Buffer* gradient) {
   const auto take = [&pool](uint64_t bytes, Buffer* buffer) {
     *buffer = pool.Take(bytes);
     return buffer->size() == bytes;
@@ -158,10 +159,10 @@ absl::Status TakeResultBuffers(const ValidRequest& request, BufferPool& pool,
 grpc::ByteBuffer WriteReply(Reply reply,
                             const std::shared_ptr<BufferPool>& pool) {
   SliceList slices(pool);
-  FieldWriter fields(&slices.header());
+  wire::FieldWriter fields(&slices.header());
   PutScalars(reply, fields);
   PutExecution(reply, fields);
-  const ValidRequest& request = reply.request;
+  const request::ValidRequest& request = reply.request;
   const kernels::ElementType losses_type = request.segment().logits.type;
   const kernels::ElementType gradient_type = request.segment().gradient_type;
   if (request.as_values()) {

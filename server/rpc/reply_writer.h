@@ -12,8 +12,8 @@
 #include "absl/strings/string_view.h"
 #include "server/base/buffer_pool.h"
 #include "server/batching/task.h"
-#include "server/rpc/tensor_validation.h"
-#include "server/rpc/validation.h"
+#include "server/request/tensor.h"
+#include "server/request/valid_request.h"
 
 namespace lossd::rpc {
 
@@ -23,9 +23,9 @@ struct Reply {
   const batching::Computed& computed;
   absl::Duration queue_time;
   absl::string_view request_id;
-  const ValidRequest& request;
-  Buffer losses;    // with ValidRequest::wants_losses()
-  Buffer gradient;  // with ValidRequest::wants_gradient()
+  const request::ValidRequest& request;
+  Buffer losses;    // with request::ValidRequest::wants_losses()
+  Buffer gradient;  // with request::ValidRequest::wants_gradient()
 };
 
 // A slice over a buffer, which goes back to `pool` when gRPC has let go of it:
@@ -34,8 +34,9 @@ grpc::Slice Lend(Buffer buffer, const std::shared_ptr<BufferPool>& pool);
 
 // Memory for what the request wants back; the rest of the two stays empty.
 // RESOURCE_EXHAUSTED if the system has none left.
-absl::Status TakeResultBuffers(const ValidRequest& request, BufferPool& pool,
-                               Buffer* losses, Buffer* gradient);
+absl::Status TakeResultBuffers(const request::ValidRequest& request,
+                               BufferPool& pool, Buffer* losses,
+                               Buffer* gradient);
 
 // Takes the buffers. Large ones become slices and go back to `pool` when gRPC
 // has let go of them, which may be after the server is gone: hence the shared

@@ -7,11 +7,11 @@
 
 namespace lossd::rpc {
 
-RpcThread::RpcThread(const RpcThreadOptions& options, const Services* services,
-                     LossService* service,
+RpcThread::RpcThread(const RpcThreadOptions& options,
+                     const CallContext* call_context, LossService* service,
                      std::unique_ptr<grpc::ServerCompletionQueue> queue)
     : options_(options),
-      services_(services),
+      call_context_(call_context),
       service_(service),
       queue_(std::move(queue)),
       methods_{{{&RpcThread::Make<ComputeLossCall>, options.listening_calls,
@@ -21,7 +21,7 @@ RpcThread::RpcThread(const RpcThreadOptions& options, const Services* services,
 
 template <typename Call>
 std::unique_ptr<RpcCall> RpcThread::Make() const {
-  return std::make_unique<Call>(services_, service_, queue_.get());
+  return std::make_unique<Call>(call_context_, service_, queue_.get());
 }
 
 void RpcThread::Start() {
@@ -59,7 +59,7 @@ void RpcThread::Run() {
       Handle(tag, ok);
     }
     if (std::exchange(enqueued_, false)) {
-      services_->batcher->RunInline(*services_->runner);
+      call_context_->batcher->RunInline(*call_context_->runner);
     }
     if (!stopping_) {
       KeepListening();

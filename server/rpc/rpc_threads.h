@@ -10,9 +10,9 @@
 #include <thread>
 #include <vector>
 
+#include "server/rpc/call_context.h"
 #include "server/rpc/loss_service.h"
 #include "server/rpc/rpc_call.h"
-#include "server/rpc/services.h"
 
 namespace lossd::rpc {
 
@@ -33,8 +33,8 @@ struct RpcThreadOptions {
 // Join() happens on that thread.
 class RpcThread {
  public:
-  // Borrows `services` and `service`.
-  RpcThread(const RpcThreadOptions& options, const Services* services,
+  // Borrows `call_context` and `service`.
+  RpcThread(const RpcThreadOptions& options, const CallContext* call_context,
             LossService* service,
             std::unique_ptr<grpc::ServerCompletionQueue> queue);
 
@@ -65,7 +65,7 @@ class RpcThread {
   std::unique_ptr<RpcCall> Make() const;
 
   const RpcThreadOptions options_;
-  const Services* const services_;
+  const CallContext* const call_context_;
   LossService* const service_;
   const std::unique_ptr<grpc::ServerCompletionQueue> queue_;
 

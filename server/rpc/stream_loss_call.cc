@@ -6,22 +6,23 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "server/door/status.h"
 #include "server/observability/log.h"
-#include "server/rpc/admit.h"
-#include "server/rpc/element_errors.h"
-#include "server/rpc/status.h"
+#include "server/request/bad_elements.h"
+#include "server/rpc/call_admission.h"
 #include "server/rpc/stream_reply.h"
 
 namespace lossd::rpc {
 
 using observability::Method;
 
-StreamLossCall::StreamLossCall(const Services* services, LossService* service,
+StreamLossCall::StreamLossCall(const CallContext* call_context,
+                               LossService* service,
                                grpc::ServerCompletionQueue* queue)
-    : services_(services),
+    : call_context_(call_context),
       service_(service),
       queue_(queue),
-      idle_alarm_(services->clock, services->stream_idle_limit, queue,
+      idle_alarm_(call_context->clock, call_context->stream_idle_limit, queue,
                   Tag{this, kIdle}) {
   for (size_t i = 0; i < windows_.size(); ++i) {
     windows_[i] = std::make_unique<StreamWindow>(
@@ -70,12 +71,12 @@ bool StreamLossCall::OnEvent(int event, bool ok) {
 }
 
 void StreamLossCall::OnRequest() {
-  now_.received = services_->clock->Now();
+  now_.received = call_context_->clock->Now();
   now_.deadline = DeadlineOf(*context_);
   now_.flow = FlowOf(*context_);
-  services_->metrics->CallAccepted(Method::kStreamLoss);
+  call_context_->metrics->CallAccepted(Method::kStreamLoss);
   idle_alarm_.Start();
-  if (absl::Status s = services_->authenticator->Check(*context_); !s.ok())
+  if (absl::Status s = call_context_->authenticator->Check(*context_); !s.ok())
     Fail(s);
 }
 
@@ -84,7 +85,7 @@ void StreamLossCall::OnRead(bool ok) {
   if (now_.failure) return;
   absl::Status status;
   if (ok) {
-    services_->metrics->BytesReceived(
+    call_context_->metrics->BytesReceived(
         static_cast<int64_t>(message_buffer_.Length()));
     status = TakeMessage();
   } else {
@@ -103,7 +104,7 @@ void StreamLossCall::OnWritten(bool ok) {
 void StreamLossCall::OnDone() {
   now_.done = true;
   if (!now_.finishing && context_->IsCancelled()) {
-    Fail(GoneStatus(now_.deadline, services_->clock->Now()));
+    Fail(GoneStatus(now_.deadline, call_context_->clock->Now()));
   }
 }
 
@@ -117,7 +118,7 @@ void StreamLossCall::OnIdle() {
   Fail(idle);
   if (!now_.writing && !now_.finishing) return;
   // The end would wait behind what the client does not read.
-  const grpc::Status end = now_.failure.value_or(ToGrpcStatus(idle, ""));
+  const grpc::Status end = now_.failure.value_or(door::ToGrpcStatus(idle, ""));
   now_.code = static_cast<absl::StatusCode>(end.error_code());
   now_.cut = true;
   grpc_call_cancel_with_status(context_->c_call(),
@@ -151,8 +152,8 @@ void StreamLossCall::Advance() {
 bool StreamLossCall::NextWindowIsHere() const {
   const uint64_t count = NextCount();
   if (count == 0) return false;
-  for (int i = 0; i < kFieldCount; ++i) {
-    const Field field = static_cast<Field>(i);
+  for (int i = 0; i < wire::kFieldCount; ++i) {
+    const wire::Field field = static_cast<wire::Field>(i);
     if (plan_->streamed(field) &&
         queues_[i].bytes() < plan_->ByteSize(field, count)) {
       return false;
@@ -169,8 +170,8 @@ void StreamLossCall::SendWindows() {
   while (now_.newest - now_.oldest < kMaxWindows && NextWindowIsHere()) {
     StreamWindow& next = window(now_.newest);
     const uint64_t count = NextCount();
-    for (int i = 0; i < kFieldCount; ++i) {
-      const Field field = static_cast<Field>(i);
+    for (int i = 0; i < wire::kFieldCount; ++i) {
+      const wire::Field field = static_cast<wire::Field>(i);
       if (!plan_->streamed(field)) continue;
       queues_[i].Take(plan_->ByteSize(field, count), &next.memory.slices[i]);
     }
@@ -181,11 +182,11 @@ void StreamLossCall::SendWindows() {
     next.flow = now_.flow;
     ++now_.newest;
     absl::Status made =
-        plan_->MakeWindow(next.first_element, count, *services_->buffers,
+        plan_->MakeWindow(next.first_element, count, *call_context_->buffers,
                           &next.memory, &next.segment);
     if (!made.ok()) return Fail(made);
     enqueued_ = true;
-    next.Send(*services_->batcher);
+    next.Send(*call_context_->batcher);
   }
 }
 
@@ -214,9 +215,9 @@ void StreamLossCall::WriteResults() {
 absl::Status StreamLossCall::Settle(StreamWindow& window) {
   if (!window.outcome().ok()) return window.outcome();
   const kernels::Totals totals = kernels::Combine(window.partials);
-  absl::Status status = CheckElements(window.segment, totals,
-                                      {plan_->dims(), plan_->targets_dims()},
-                                      window.first_element);
+  absl::Status status = request::CheckElements(
+      window.segment, totals, {plan_->dims(), plan_->targets_dims()},
+      window.first_element);
   if (!status.ok()) return status;
   now_.totals.Add(window.partials, window.first_element);
   now_.backend = window.backend();
@@ -235,8 +236,8 @@ void StreamLossCall::Free(StreamWindow& window) {
 
 void StreamLossCall::Write(uint32_t field, Buffer payload) {
   const grpc::ByteBuffer bytes =
-      WriteStreamBytes(field, std::move(payload), services_->buffers);
-  services_->metrics->BytesSent(static_cast<int64_t>(bytes.Length()));
+      WriteStreamBytes(field, std::move(payload), call_context_->buffers);
+  call_context_->metrics->BytesSent(static_cast<int64_t>(bytes.Length()));
   now_.writing = true;
   stream_->Write(bytes, &written_tag_);
 }
@@ -244,10 +245,10 @@ void StreamLossCall::Write(uint32_t field, Buffer payload) {
 void StreamLossCall::WriteSummary() {
   v1::StreamLossSummary summary = plan_->Summarize(now_.totals.Sum());
   const std::string_view backend =
-      now_.backend.empty() ? services_->backend : now_.backend;
+      now_.backend.empty() ? call_context_->backend : now_.backend;
   summary.set_backend(backend.data(), backend.size());
   const grpc::ByteBuffer bytes = WriteStreamSummary(std::move(summary));
-  services_->metrics->BytesSent(static_cast<int64_t>(bytes.Length()));
+  call_context_->metrics->BytesSent(static_cast<int64_t>(bytes.Length()));
   now_.finishing = true;
   permit_.MarkAnswered();
   stream_->WriteAndFinish(bytes, grpc::WriteOptions(), grpc::Status::OK,
@@ -255,7 +256,7 @@ void StreamLossCall::WriteSummary() {
 }
 
 void StreamLossCall::Fail(const absl::Status& status) {
-  FailWith(ToGrpcStatus(status, plan_ ? plan_->request_id() : ""));
+  FailWith(door::ToGrpcStatus(status, plan_ ? plan_->request_id() : ""));
 }
 
 void StreamLossCall::FailWith(const grpc::Status& answer) {
@@ -264,7 +265,7 @@ void StreamLossCall::FailWith(const grpc::Status& answer) {
   now_.code = static_cast<absl::StatusCode>(answer.error_code());
   for (const auto& window : windows_) {
     if (window->state == StreamWindow::State::kOut &&
-        services_->batcher->Remove(window.get())) {
+        call_context_->batcher->Remove(window.get())) {
       window->state = StreamWindow::State::kBack;
     }
   }
@@ -283,13 +284,13 @@ bool StreamLossCall::ended() const {
 
 absl::StatusCode StreamLossCall::FinalCode() const {
   if (now_.cut || (now_.sent && !context_->IsCancelled())) return now_.code;
-  return GoneStatus(now_.deadline, services_->clock->Now()).code();
+  return GoneStatus(now_.deadline, call_context_->clock->Now()).code();
 }
 
 void StreamLossCall::Reset() {
-  const absl::Duration latency = services_->clock->Now() - now_.received;
+  const absl::Duration latency = call_context_->clock->Now() - now_.received;
   const absl::StatusCode code = FinalCode();
-  services_->metrics->CallFinished(Method::kStreamLoss, code, latency);
+  call_context_->metrics->CallFinished(Method::kStreamLoss, code, latency);
   if (observability::LogsRequests()) {
     observability::LogRequest(
         absl::StrCat("StreamLoss ", absl::StatusCodeToString(code), " of ",
@@ -298,7 +299,7 @@ void StreamLossCall::Reset() {
         plan_ ? std::string(plan_->request_id()) : std::string());
   }
   for (const auto& window : windows_) window->Clear();
-  for (SliceQueue& queue : queues_) queue.Clear();
+  for (wire::SliceQueue& queue : queues_) queue.Clear();
   permit_ = admission::Permit();
   message_.Clear();
   message_buffer_.Clear();

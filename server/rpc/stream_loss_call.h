@@ -16,14 +16,14 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "server/admission/admission.h"
+#include "server/request/stream_plan.h"
+#include "server/rpc/call_context.h"
 #include "server/rpc/idle_alarm.h"
 #include "server/rpc/loss_service.h"
 #include "server/rpc/rpc_call.h"
-#include "server/rpc/services.h"
-#include "server/rpc/slice_queue.h"
-#include "server/rpc/stream_message.h"
-#include "server/rpc/stream_plan.h"
 #include "server/rpc/stream_window.h"
+#include "server/wire/slice_queue.h"
+#include "server/wire/stream_message.h"
 
 namespace lossd::rpc {
 
@@ -56,7 +56,7 @@ static_assert(kWindowElements % kernels::kBlockElements == 0);
 class StreamLossCall final : public RpcCall {
  public:
   // All borrowed.
-  StreamLossCall(const Services* services, LossService* service,
+  StreamLossCall(const CallContext* call_context, LossService* service,
                  grpc::ServerCompletionQueue* queue);
 
   void Listen() override;
@@ -112,7 +112,7 @@ class StreamLossCall final : public RpcCall {
   // Elements of the window that begins at next_element_.
   uint64_t NextCount() const;
 
-  const Services* const services_;
+  const CallContext* const call_context_;
   LossService* const service_;
   grpc::ServerCompletionQueue* const queue_;
   Tag request_tag_{this, kRequest};
@@ -126,7 +126,7 @@ class StreamLossCall final : public RpcCall {
   // --- made anew for each RPC ---
   std::optional<grpc::ServerContext> context_;
   std::optional<Stream> stream_;
-  std::optional<StreamPlan> plan_;  // once the header is here
+  std::optional<request::StreamPlan> plan_;  // once the header is here
 
   // Of one RPC; Reset() makes it as new.
   struct Progress {
@@ -139,7 +139,8 @@ class StreamLossCall final : public RpcCall {
     uint64_t next_element = 0;  // where the next window begins
     uint64_t oldest = 0;        // numbers of the windows in flight: from oldest
     uint64_t newest = 0;        // to before newest
-    std::array<uint64_t, kFieldCount> arrived{};  // bytes, since the beginning
+    std::array<uint64_t, wire::kFieldCount>
+        arrived{};  // bytes, since the beginning
     kernels::TotalsAccumulator totals;
     std::string_view backend;
     bool reading = false;      // a Read is under way
@@ -157,9 +158,9 @@ class StreamLossCall final : public RpcCall {
     absl::StatusCode code = absl::StatusCode::kOk;
   };
   Progress now_;
-  std::array<SliceQueue, kFieldCount> queues_;
+  std::array<wire::SliceQueue, wire::kFieldCount> queues_;
   grpc::ByteBuffer message_buffer_;
-  StreamMessage message_;
+  wire::StreamMessage message_;
   admission::Permit permit_;
   bool enqueued_ = false;  // the batcher was given something in this event
 };

@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "server/rpc/admit.h"
+#include "server/rpc/call_admission.h"
 #include "server/rpc/stream_loss_call.h"
 
 namespace lossd::rpc {
@@ -35,8 +35,8 @@ absl::Status StreamLossCall::TakeHeader() {
   now_.reserved = now_.held + 2 * plan_->ArrivingBytes(count);
   now_.made = plan_->MadeBytes(count);
   const grpc::Status admitted =
-      Admit(*services_, ChargedBytes(), now_.flow, now_.deadline,
-            services_->clock->Now(), &*context_, &permit_);
+      Admit(*call_context_, ChargedBytes(), now_.flow, now_.deadline,
+            call_context_->clock->Now(), &*context_, &permit_);
   if (!admitted.ok()) FailWith(admitted);
   return absl::OkStatus();
 }
@@ -46,8 +46,8 @@ absl::Status StreamLossCall::TakeChunk() {
     return absl::InvalidArgumentError(
         "chunk: before the header, which is the first message of a stream");
   }
-  for (int i = 0; i < kFieldCount; ++i) {
-    const Field field = static_cast<Field>(i);
+  for (int i = 0; i < wire::kFieldCount; ++i) {
+    const wire::Field field = static_cast<wire::Field>(i);
     uint64_t bytes = 0;
     for (grpc::Slice& slice : message_.data(field)) {
       bytes += slice.size();
@@ -72,8 +72,8 @@ absl::Status StreamLossCall::TakeChunk() {
   message_.Clear();
   if (absl::Status s = CheckSkew(); !s.ok()) return s;
   if (ChargedBytes() > permit_.bytes()) {
-    const grpc::Status charged =
-        ChargeMore(*services_, ChargedBytes(), now_.flow, &*context_, &permit_);
+    const grpc::Status charged = ChargeMore(*call_context_, ChargedBytes(),
+                                            now_.flow, &*context_, &permit_);
     if (!charged.ok()) FailWith(charged);
   }
   return absl::OkStatus();
@@ -84,8 +84,8 @@ absl::Status StreamLossCall::TakeChunk() {
 absl::Status StreamLossCall::CheckSkew() const {
   int slowest = -1;
   uint64_t least = 0;
-  for (int i = 0; i < kFieldCount; ++i) {
-    const Field field = static_cast<Field>(i);
+  for (int i = 0; i < wire::kFieldCount; ++i) {
+    const wire::Field field = static_cast<wire::Field>(i);
     if (!plan_->streamed(field)) continue;
     const uint64_t elements = plan_->ElementsIn(field, now_.arrived[i]);
     if (slowest < 0 || elements < least) {
@@ -93,14 +93,14 @@ absl::Status StreamLossCall::CheckSkew() const {
       least = elements;
     }
   }
-  for (int i = 0; i < kFieldCount; ++i) {
-    const Field field = static_cast<Field>(i);
+  for (int i = 0; i < wire::kFieldCount; ++i) {
+    const wire::Field field = static_cast<wire::Field>(i);
     if (!plan_->streamed(field)) continue;
     const uint64_t elements = plan_->ElementsIn(field, now_.arrived[i]);
     if (elements - least <= kMaxSkewElements) continue;
     return absl::InvalidArgumentError(absl::StrCat(
         "chunk: ", elements, " elements of ", Name(field), ", but only ", least,
-        " of ", Name(static_cast<Field>(slowest)),
+        " of ", Name(static_cast<wire::Field>(slowest)),
         " have arrived; they may be ", kMaxSkewElements, " apart"));
   }
   return absl::OkStatus();
@@ -110,8 +110,8 @@ absl::Status StreamLossCall::CheckComplete() const {
   if (!plan_) {
     return absl::InvalidArgumentError("header: the stream ended before it");
   }
-  for (int i = 0; i < kFieldCount; ++i) {
-    const Field field = static_cast<Field>(i);
+  for (int i = 0; i < wire::kFieldCount; ++i) {
+    const wire::Field field = static_cast<wire::Field>(i);
     if (!plan_->streamed(field)) continue;
     const uint64_t needed = plan_->ByteSize(field, plan_->element_count());
     if (now_.arrived[i] == needed) continue;

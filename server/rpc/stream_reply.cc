@@ -4,15 +4,15 @@
 #include <utility>
 
 #include "server/rpc/reply_writer.h"
-#include "server/rpc/wire_walk.h"
+#include "server/wire/wire_walk.h"
 
 namespace lossd::rpc {
 
 grpc::ByteBuffer WriteStreamBytes(uint32_t field, Buffer payload,
                                   const std::shared_ptr<BufferPool>& pool) {
   std::string header;
-  AppendTag({field, kLength}, &header);
-  AppendVarint(payload.size(), &header);
+  wire::AppendTag({field, wire::kLength}, &header);
+  wire::AppendVarint(payload.size(), &header);
   grpc::Slice slices[] = {grpc::Slice(header), Lend(std::move(payload), pool)};
   return grpc::ByteBuffer(slices, 2);
 }

@@ -1,6 +1,6 @@
 #include "server/rpc/stream_window.h"
 
-#include "server/rpc/kept_memory.h"
+#include "server/base/reusable_buffers.h"
 
 namespace lossd::rpc {
 

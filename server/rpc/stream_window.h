@@ -11,8 +11,8 @@
 #include "absl/status/status.h"
 #include "server/batching/batcher.h"
 #include "server/batching/task.h"
+#include "server/request/stream_plan.h"
 #include "server/rpc/rpc_call.h"
-#include "server/rpc/stream_plan.h"
 
 namespace lossd::rpc {
 
@@ -49,7 +49,7 @@ class StreamWindow final : public batching::Task {
   State state = State::kFree;
   uint64_t first_element = 0;
   uint64_t held_bytes = 0;  // of input
-  WindowMemory memory;
+  request::WindowMemory memory;
 
  private:
   void HandBack();

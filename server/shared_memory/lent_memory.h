@@ -6,7 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "lossd/v1/shared_memory.pb.h"
-#include "server/shared_memory/devices.h"
+#include "server/base/device_lending.h"
 #include "server/shared_memory/region.h"
 
 namespace lossd::shared_memory {

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "server/shared_memory/packets.h"
+#include "server/shared_memory/region_protocol.h"
 
 namespace lossd::shared_memory {
 namespace {

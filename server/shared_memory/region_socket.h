@@ -10,8 +10,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "server/base/file_descriptor.h"
+#include "server/base/unix_socket.h"
 #include "server/shared_memory/region_table.h"
-#include "server/shared_memory/socket_path.h"
 
 namespace lossd::shared_memory {
 

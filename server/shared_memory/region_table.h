@@ -16,8 +16,8 @@
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "lossd/v1/shared_memory.pb.h"
+#include "server/base/device_lending.h"
 #include "server/base/file_descriptor.h"
-#include "server/shared_memory/devices.h"
 #include "server/shared_memory/region.h"
 
 namespace lossd::shared_memory {

@@ -15,13 +15,14 @@ import pytest
 from running_server import running_server
 
 CLIENT_DIR = Path(os.environ.get("LOSSD_BINARY_DIR", "build/dev")) / "client"
+PEERS_DIR = CLIENT_DIR.parent / "bench" / "peers"
 FLOAT32_BYTES = 4
 
 
 @contextlib.contextmanager
 def echo_server(*flags: str, program: str = "echo_server") -> Iterator[str]:
     process = subprocess.Popen(
-        [str(CLIENT_DIR / program), *flags], stdout=subprocess.PIPE, text=True
+        [str(PEERS_DIR / program), *flags], stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
     words = process.stdout.readline().split()
@@ -189,7 +190,7 @@ def test_bad_usage_of_a_peer_exits_with_2_and_one_line(
     program: str, flag: str, message: str
 ) -> None:
     done = subprocess.run(
-        [str(CLIENT_DIR / program), flag], capture_output=True, text=True, timeout=60, check=False
+        [str(PEERS_DIR / program), flag], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 2
     assert done.stderr == f"{program}: {message}\n"

@@ -6,7 +6,7 @@
 #include <limits>
 
 #include "kernels/sigmoid_loss.h"
-#include "server/rpc/tensor_validation.h"
+#include "server/request/tensor.h"
 #include "tests/fuzz/requests.h"
 
 namespace lossd::fuzz {
@@ -159,7 +159,7 @@ void FitTensor(v1::Tensor* tensor, Random& random) {
     tensor->clear_storage();
     tensor->mutable_values()->Resize(static_cast<int>(count), Number(random));
   } else if (tensor->has_data()) {
-    const auto type = rpc::FromProto(tensor->dtype());
+    const auto type = request::FromProto(tensor->dtype());
     if (!type.has_value()) return;
     constexpr char kFill[] = {'\0', '\x01', '\x3f', '\x7f', '\xff'};
     tensor->mutable_data()->resize(kernels::ByteSize(*type, count),

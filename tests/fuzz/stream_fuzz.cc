@@ -12,9 +12,9 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "server/rpc/slice_queue.h"
-#include "server/rpc/stream_message.h"
-#include "server/rpc/stream_plan.h"
+#include "server/request/stream_plan.h"
+#include "server/wire/slice_queue.h"
+#include "server/wire/stream_message.h"
 #include "tests/fuzz/input.h"
 #include "tests/fuzz/segment_check.h"
 #include "tests/fuzz/sequence.h"
@@ -23,7 +23,7 @@ namespace lossd::fuzz {
 namespace {
 
 using Message = v1::StreamLossRequest;
-using rpc::Field;
+using wire::Field;
 
 // Small windows, so that short inputs have several.
 constexpr uint64_t kWindow = kernels::kBlockElements;
@@ -44,9 +44,9 @@ void SetBytes(Field field, std::string bytes, v1::StreamLossChunk* chunk) {
 }
 
 // What was read, with the tensors' bytes put back.
-Message Restored(rpc::StreamMessage& read) {
+Message Restored(wire::StreamMessage& read) {
   Message message = read.message();
-  for (int i = 0; i < rpc::kFieldCount; ++i) {
+  for (int i = 0; i < wire::kFieldCount; ++i) {
     const auto field = static_cast<Field>(i);
     std::string bytes;
     for (const grpc::Slice& slice : read.data(field)) {
@@ -60,7 +60,7 @@ Message Restored(rpc::StreamMessage& read) {
 }
 
 // False: both parsers refuse it.
-bool ParseAsGenerated(const Input& input, rpc::StreamMessage& read) {
+bool ParseAsGenerated(const Input& input, wire::StreamMessage& read) {
   Message generated;
   const bool accepted = generated.ParseFromArray(
       input.message().data(), static_cast<int>(input.message().size()));
@@ -88,7 +88,7 @@ bool ParseAsGenerated(const Input& input, rpc::StreamMessage& read) {
 class Stream {
  public:
   // False: the stream has ended.
-  bool Take(rpc::StreamMessage& message) {
+  bool Take(wire::StreamMessage& message) {
     if (message.message().has_header()) return TakeHeader(message);
     if (!message.message().has_chunk() || !plan_) return false;
     if (!TakeChunk(message)) return false;
@@ -99,7 +99,7 @@ class Stream {
   }
 
  private:
-  bool TakeHeader(rpc::StreamMessage& message) {
+  bool TakeHeader(wire::StreamMessage& message) {
     if (plan_) return false;
     plan_.emplace();
     const absl::Status status = plan_->Read(message.TakeHeader());
@@ -113,7 +113,7 @@ class Stream {
     return false;
   }
 
-  bool TakeChunk(rpc::StreamMessage& message) {
+  bool TakeChunk(wire::StreamMessage& message) {
     for (size_t i = 0; i < queues_.size(); ++i) {
       const auto field = static_cast<Field>(i);
       for (grpc::Slice& slice : message.data(field)) {
@@ -146,7 +146,7 @@ class Stream {
 
   bool ComputeWindow() {
     const uint64_t count = NextCount();
-    rpc::WindowMemory memory;
+    request::WindowMemory memory;
     for (size_t i = 0; i < queues_.size(); ++i) {
       const auto field = static_cast<Field>(i);
       if (!plan_->streamed(field)) continue;
@@ -163,9 +163,9 @@ class Stream {
   }
 
   BufferPool pool_{0};
-  std::optional<rpc::StreamPlan> plan_;
-  std::array<rpc::SliceQueue, rpc::kFieldCount> queues_;
-  std::array<uint64_t, rpc::kFieldCount> arrived_{};
+  std::optional<request::StreamPlan> plan_;
+  std::array<wire::SliceQueue, wire::kFieldCount> queues_;
+  std::array<uint64_t, wire::kFieldCount> arrived_{};
   uint64_t next_ = 0;
 };
 
@@ -180,7 +180,7 @@ extern "C" int LLVMFuzzerInitialize(int* /*argc*/, char*** /*argv*/) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
   using lossd::fuzz::Input;
   // One for all streams, as a call keeps one.
-  static auto& message = *new lossd::rpc::StreamMessage();
+  static auto& message = *new lossd::wire::StreamMessage();
   const Input input({bytes, size});
   const std::string head(input.head().begin(), input.head().end());
   lossd::fuzz::Stream stream;

@@ -9,7 +9,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "server/rpc/validation.h"
+#include "server/request/valid_request.h"
 #include "tests/fuzz/input.h"
 #include "tests/fuzz/segment_check.h"
 
@@ -53,8 +53,8 @@ extern "C" int LLVMFuzzerInitialize(int* /*argc*/, char*** /*argv*/) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
   // Both are filled again for each request, as a call does.
-  static auto& parser = *new lossd::rpc::WireParser();
-  static auto& valid = *new lossd::rpc::ValidRequest();
+  static auto& parser = *new lossd::wire::RequestParser();
+  static auto& valid = *new lossd::request::ValidRequest();
   const lossd::fuzz::Input input({bytes, size});
   if (!parser.Parse(input.Buffer()).ok()) return 0;
   const absl::Status status = valid.Read(parser);

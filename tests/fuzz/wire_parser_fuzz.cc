@@ -7,7 +7,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "server/rpc/wire_parser.h"
+#include "server/wire/request_parser.h"
 #include "tests/fuzz/input.h"
 
 namespace lossd::fuzz {
@@ -15,17 +15,17 @@ namespace {
 
 using Request = v1::ComputeLossRequest;
 
-v1::Tensor* MutableTensor(Request& request, rpc::Field field) {
+v1::Tensor* MutableTensor(Request& request, wire::Field field) {
   switch (field) {
-    case rpc::Field::kLogits:
+    case wire::Field::kLogits:
       return request.mutable_logits();
-    case rpc::Field::kTargets:
+    case wire::Field::kTargets:
       return request.mutable_targets();
-    case rpc::Field::kWeights:
+    case wire::Field::kWeights:
       return request.mutable_weights();
-    case rpc::Field::kPosWeight:
+    case wire::Field::kPosWeight:
       return request.mutable_pos_weight();
-    case rpc::Field::kUpstreamGradient:
+    case wire::Field::kUpstreamGradient:
       return request.mutable_upstream_gradient();
   }
   Fail("a field without a tensor");
@@ -41,12 +41,12 @@ std::string Join(std::span<const kernels::Piece> pieces) {
 }
 
 // The skeleton with the tensors' bytes put back.
-Request Restored(const rpc::WireParser& parser) {
+Request Restored(const wire::RequestParser& parser) {
   Request request = parser.request();
-  for (int i = 0; i < rpc::kFieldCount; ++i) {
-    const auto field = static_cast<rpc::Field>(i);
+  for (int i = 0; i < wire::kFieldCount; ++i) {
+    const auto field = static_cast<wire::Field>(i);
     std::string data = Join(parser.data(field));
-    if (rpc::TensorOf(request, field).has_data()) {
+    if (wire::TensorOf(request, field).has_data()) {
       MutableTensor(request, field)->set_data(std::move(data));
     } else if (!data.empty()) {
       Fail("bytes of a tensor that has no data");
@@ -56,7 +56,7 @@ Request Restored(const rpc::WireParser& parser) {
 }
 
 // How `parser` differs from the generated parser; "" if it does not.
-std::string Difference(rpc::WireParser& parser, const Input& input) {
+std::string Difference(wire::RequestParser& parser, const Input& input) {
   Request generated;
   const bool accepted = generated.ParseFromArray(
       input.message().data(), static_cast<int>(input.message().size()));
@@ -89,11 +89,11 @@ extern "C" int LLVMFuzzerInitialize(int* /*argc*/, char*** /*argv*/) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
   // One for all inputs, as a call keeps one: nothing of one request may be left
   // in the next.
-  static auto& kept = *new lossd::rpc::WireParser();
+  static auto& kept = *new lossd::wire::RequestParser();
   const lossd::fuzz::Input input({bytes, size});
   const std::string kept_differs = lossd::fuzz::Difference(kept, input);
   if (kept_differs.empty()) return 0;
-  lossd::rpc::WireParser fresh;
+  lossd::wire::RequestParser fresh;
   const bool alone = !lossd::fuzz::Difference(fresh, input).empty();
   lossd::fuzz::Fail(
       absl::StrCat(alone ? "" : "only after another request: ", kept_differs));

@@ -9,15 +9,12 @@ FACE = "kernels/sigmoid_loss.h"
 
 # Folder -> folders of ours that it may include beside itself. A file name allows that file.
 ALLOWED: dict[str, set[str]] = {
-    # element.h is made of the bodies in element/, one for each loss.
+    "base": set(),
     "kernels": {"kernels/element"},
     "kernels/element": set(),
     "kernels/reference": {"kernels"},
-    # The benchmark proves its kernel before it times it.
-    "kernels/cpu": {"kernels", "kernels/reference"},
-    "kernels/cuda": {"kernels"},
-    # PEM: for both ends of a connection.
-    "pem": set(),
+    "kernels/cpu": {"kernels", "kernels/element"},
+    "kernels/cuda": {"kernels", "kernels/element"},
     "server/base": set(),
     "server/observability": {"server/base", FACE},
     "server/admission": {"server/base", "server/observability"},
@@ -34,13 +31,16 @@ ALLOWED: dict[str, set[str]] = {
         "server/batching",
         "server/execution",
         "server/observability",
-        # Its devices open the memory that clients lend.
-        "server/shared_memory/devices.h",
         "kernels",
         "kernels/cpu",
         "kernels/cuda",
     },
     "server/shared_memory": {"lossd/v1", "server/base"},
+    # The parser sees no queue, no budget and no region.
+    "server/wire": {"lossd/v1", "server/base", FACE},
+    # Everything that can be wrong with a request is said here, before admission.
+    "server/request": {"lossd/v1", "server/base", "server/wire", "server/shared_memory", FACE},
+    "server/door": {"lossd/v1", "server/base", "server/wire", "server/observability"},
     "server/rpc": {
         "lossd/v1",
         "server/base",
@@ -48,26 +48,44 @@ ALLOWED: dict[str, set[str]] = {
         "server/batching",
         "server/observability",
         "server/shared_memory",
+        "server/wire",
+        "server/request",
+        "server/door",
         FACE,
     },
     "server": {"*"},
-    "client/cpp": {"lossd/v1", "pem"},
-    "client/cli": {"lossd/v1", "client/cpp", "pem"},
-    "client/bench": {"lossd/v1", "client/cli", "client/cpp"},
+    "client/cpp": {"lossd/v1", "base"},
+    "client/cli": {"lossd/v1", "base", "client/cpp"},
+    "bench/peers": {"lossd/v1", "base"},
+    "bench/load": {"lossd/v1", "base", "bench/peers", "client/cpp"},
+    # The benchmark proves its kernels before it times them.
+    "bench/kernels": {"kernels", "kernels/cpu", "kernels/cuda", "kernels/reference"},
+    "bench/pipeline": {"kernels", "kernels/cuda", "server/base", "server/execution/cuda"},
 }
 
 # Third-party header prefix -> where it may appear.
 FENCES: dict[str, tuple[str, ...]] = {
-    "grpc": ("server/rpc/", "server/server.", "server/main.cc", "client/cpp/", "client/bench/"),
-    "cuda": ("kernels/cuda/", "server/execution/cuda/"),
-    "hwy/": ("kernels/cpu/",),
-    "openssl/": ("pem/",),
+    "grpc": (
+        "server/wire/",
+        "server/request/",
+        "server/door/",
+        "server/rpc/",
+        "server/server.",
+        "server/main.cc",
+        "client/cpp/",
+        "bench/load/",
+        "bench/peers/",
+    ),
+    "cuda": ("kernels/cuda/", "server/execution/cuda/", "bench/kernels/"),
+    "hwy/": ("kernels/cpu/", "bench/kernels/"),
+    "openssl/": ("base/pem",),
     "prometheus/": ("server/observability/",),
     "spdlog/": ("server/observability/log",),
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+(?:"([^"]+)"|<([^>]+)>)', re.MULTILINE)
-OURS = ("kernels/", "pem/", "server/", "client/", "tests/", "lossd/v1/")
+FOLDERS = ("base", "kernels", "server", "client", "bench")
+OURS = (*(f"{folder}/" for folder in FOLDERS), "tests/", "lossd/v1/")
 
 
 def folder_of(path: str) -> str:
@@ -96,3 +114,13 @@ def complaints(source: str, text: str) -> list[str]:
             if header.startswith(prefix) and not source.startswith(places):
                 found.append(f"{source} is outside the fence of {header}")
     return found
+
+
+def sides_of(header: str, texts: dict[str, str]) -> set[str]:
+    """The top folders whose files include `header`, its own source file apart."""
+    own = header.removesuffix(".h") + ".cc"
+    return {
+        source.split("/")[0]
+        for source, text in texts.items()
+        if source != own and f'#include "{header}"' in text
+    }

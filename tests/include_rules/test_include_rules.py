@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
-from rules import ALLOWED, complaints, folder_of
+from rules import ALLOWED, FOLDERS, complaints, folder_of, sides_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def sources() -> list[str]:
-    folders = ("kernels", "pem", "server", "client")
     endings = (".h", ".cc", ".cu", ".cuh")
     return sorted(
         str(path.relative_to(ROOT))
-        for folder in folders
+        for folder in FOLDERS
         for path in (ROOT / folder).rglob("*")
         if path.suffix in endings
     )
@@ -35,14 +35,14 @@ def test_includes_keep_to_the_table(source: str) -> None:
     ("source", "include"),
     [
         ("kernels/sigmoid_loss.h", '#include "server/base/clock.h"'),
-        ("server/base/clock.h", '#include "server/rpc/status.h"'),
+        ("server/base/clock.h", '#include "server/door/status.h"'),
         ("server/batching/queue.h", '#include "server/execution/executor.h"'),
-        ("server/rpc/status.cc", '#include "kernels/cpu/cpu_kernel.h"'),
+        ("server/door/status.cc", '#include "kernels/cpu/cpu_kernel.h"'),
         ("server/batching/queue.h", "#include <grpcpp/grpcpp.h>"),
-        ("server/execution/finish.h", "#include <cuda_runtime.h>"),
-        ("server/rpc/status.cc", '# include "tests/server/fake_clock.h"'),
-        ("server/shared_memory/region.h", '#include "server/rpc/status.h"'),
-        ("server/shared_memory/packets.h", "#include <grpcpp/grpcpp.h>"),
+        ("server/execution/task_completion.h", "#include <cuda_runtime.h>"),
+        ("server/door/status.cc", '# include "tests/server/fake_clock.h"'),
+        ("server/shared_memory/region.h", '#include "server/door/status.h"'),
+        ("server/shared_memory/region_protocol.h", "#include <grpcpp/grpcpp.h>"),
         ("client/cli/lossctl.cc", '#include "server/config.h"'),
         ("kernels/sigmoid_loss.cc", '#include "hwy/highway.h"'),
         ("server/server.cc", "#include <spdlog/spdlog.h>"),
@@ -54,3 +54,22 @@ def test_a_forbidden_include_is_found(source: str, include: str) -> None:
 
 def test_an_allowed_include_is_not() -> None:
     assert complaints("server/rpc/call.cc", '#include "kernels/sigmoid_loss.h"\n') == []
+
+
+# Other files of base/ count as a side: what they need cannot lie anywhere else.
+SIDES = {"base", "server", "client", "bench"}
+TEXTS = {source: (ROOT / source).read_text(encoding="utf-8") for source in sources()}
+
+
+@pytest.mark.parametrize("header", [s for s in sources() if re.match(r"base/[^/]*\.h$", s)])
+def test_what_is_in_base_is_included_from_two_sides(header: str) -> None:
+    assert len(sides_of(header, TEXTS) & SIDES) >= 2
+
+
+def test_a_header_of_one_side_is_found() -> None:
+    texts = {
+        "server/a.cc": '#include "base/a.h"\n',
+        "server/b.cc": '#include "base/a.h"\n',
+        "base/a.cc": '#include "base/a.h"\n',
+    }
+    assert sides_of("base/a.h", texts) == {"server"}

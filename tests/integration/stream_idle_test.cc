@@ -77,7 +77,7 @@ class IdleStreams : public testing::Test {
     builder.SetMaxReceiveMessageSize(-1);
     builder.RegisterService(&service_);
     thread_ = std::make_unique<rpc::RpcThread>(rpc::RpcThreadOptions(),
-                                               &services_, &service_,
+                                               &call_context_, &service_,
                                                builder.AddCompletionQueue());
     server_ = builder.BuildAndStart();
     thread_->Start();
@@ -120,17 +120,18 @@ class IdleStreams : public testing::Test {
   batching::Batcher batcher_;
   observability::Metrics metrics_{"test", "cpu"};
   execution::CpuExecutor runner_{{}, &metrics_, &time_};
-  rpc::Authenticator authenticator_{{}};
-  rpc::Services services_{.clock = &clock_,
-                          .admission = &admission_,
-                          .batcher = &batcher_,
-                          .runner = &runner_,
-                          .backend = runner_.backend(),
-                          .metrics = &metrics_,
-                          .authenticator = &authenticator_,
-                          .buffers = std::make_shared<BufferPool>(size_t{0}),
-                          .stream_idle_limit = kLimit};
-  rpc::LossService service_{&services_, {}};
+  door::Authenticator authenticator_{{}};
+  rpc::CallContext call_context_{
+      .clock = &clock_,
+      .admission = &admission_,
+      .batcher = &batcher_,
+      .runner = &runner_,
+      .backend = runner_.backend(),
+      .metrics = &metrics_,
+      .authenticator = &authenticator_,
+      .buffers = std::make_shared<BufferPool>(size_t{0}),
+      .stream_idle_limit = kLimit};
+  rpc::LossService service_{&call_context_, {}};
   std::unique_ptr<rpc::RpcThread> thread_;
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<v1::LossService::Stub> stub_;

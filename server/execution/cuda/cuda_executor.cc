@@ -11,7 +11,7 @@
 #include "kernels/cpu/cpu_kernel.h"
 #include "kernels/cuda/batch_layout.h"
 #include "server/batching/decision.h"
-#include "server/execution/finish.h"
+#include "server/execution/task_completion.h"
 #include "server/observability/log.h"
 
 namespace lossd::execution::cuda {

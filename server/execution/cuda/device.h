@@ -10,7 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "kernels/cuda/batch_layout.h"
-#include "server/shared_memory/devices.h"
+#include "server/base/device_lending.h"
 
 namespace lossd::execution::cuda {
 
@@ -26,9 +26,6 @@ struct DeviceMemory {
   std::byte* address = nullptr;
   size_t size = 0;
 };
-
-using shared_memory::DeviceUuid;
-using shared_memory::IpcHandle;
 
 // Work handed to one stream runs in order; streams overlap.
 struct Stream {

@@ -11,8 +11,6 @@
 namespace lossd::execution::cuda {
 namespace {
 
-using shared_memory::DeviceAllocation;
-
 constexpr uintptr_t kAlignment = 64;  // Devices::Open()
 
 std::optional<int> Find(const SlotPool& pool, const DeviceUuid& uuid) {
@@ -33,9 +31,8 @@ void CloseOn(Device& device, DeviceMemory memory) {
 
 }  // namespace
 
-absl::StatusOr<DeviceAllocation> PooledDevices::Open(
-    const shared_memory::DeviceUuid& uuid,
-    const shared_memory::IpcHandle& handle) {
+absl::StatusOr<DeviceAllocation> PooledDevices::Open(const DeviceUuid& uuid,
+                                                     const IpcHandle& handle) {
   const std::optional<int> number = Find(*pool_, uuid);
   if (!number) {
     return absl::NotFoundError(

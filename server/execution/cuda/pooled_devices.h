@@ -3,23 +3,22 @@
 #define LOSSD_SERVER_EXECUTION_CUDA_POOLED_DEVICES_H_
 
 #include "absl/status/statusor.h"
+#include "server/base/device_lending.h"
 #include "server/execution/cuda/slot_pool.h"
-#include "server/shared_memory/devices.h"
 
 namespace lossd::execution::cuda {
 
 // A GPU's number is its number in the pool. Nothing is opened on a device that
 // was retired. That a device is lost is for the executor to find out and to
 // count: what a client asks for here retires none.
-class PooledDevices final : public shared_memory::Devices {
+class PooledDevices final : public Devices {
  public:
   // Borrowed.
   explicit PooledDevices(const SlotPool* pool) : pool_(pool) {}
 
-  absl::StatusOr<shared_memory::DeviceAllocation> Open(
-      const shared_memory::DeviceUuid& uuid,
-      const shared_memory::IpcHandle& handle) override;
-  void Close(const shared_memory::DeviceAllocation& allocation) override;
+  absl::StatusOr<DeviceAllocation> Open(const DeviceUuid& uuid,
+                                        const IpcHandle& handle) override;
+  void Close(const DeviceAllocation& allocation) override;
 
  private:
   const SlotPool* const pool_;

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "client/cli/file.h"
+#include "base/file.h"
 #include "gtest/gtest.h"
 #include "tests/temporary_path.h"
 

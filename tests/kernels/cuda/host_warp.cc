@@ -6,7 +6,7 @@
 #include <memory>
 
 #include "kernels/cpu/scalar_ops.h"
-#include "kernels/polynomials.h"
+#include "kernels/element/polynomials.h"
 
 namespace lossd::kernels::cuda {
 namespace {
@@ -17,7 +17,7 @@ using cpu::ScalarOps;
 #define LOSSD_ELEMENT_FN inline
 #define LOSSD_UNROLL
 #define LOSSD_ROLL
-#include "kernels/element.h"
+#include "kernels/element/element-inl.h"
 #include "kernels/cuda/block-inl.h"
 // clang-format on
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "lossd/v1/loss_service.pb.h"
-#include "tests/server/rpc/reading.h"
+#include "tests/server/request/reading.h"
 
 namespace lossd::rpc {
 namespace {
@@ -31,8 +31,8 @@ struct Asked {
     EXPECT_TRUE(parser.Parse(grpc::ByteBuffer(&slice, 1)).ok());
     EXPECT_TRUE(valid.Read(parser).ok());
   }
-  WireParser parser;
-  ValidRequest valid;
+  wire::RequestParser parser;
+  request::ValidRequest valid;
 };
 
 v1::ComputeLossResponse Parse(const grpc::ByteBuffer& bytes) {
@@ -81,7 +81,7 @@ TEST(ResultBuffers, AreEachOfTheirOwnTypesSize) {
     tensor->add_shape(10);
     tensor->set_data(std::string(tensor->dtype() == 0 ? 40 : 20, '\0'));
   }
-  const Reading reading(request);
+  const request::Reading reading(request);
   ASSERT_TRUE(reading.status.ok()) << reading.status;
   const auto pool = std::make_shared<BufferPool>(0);
   Buffer losses;

@@ -12,7 +12,7 @@
 
 #include "kernels/cpu/cpu_kernel.h"
 #include "server/rpc/reply_writer.h"
-#include "tests/server/rpc/reading.h"
+#include "tests/server/request/reading.h"
 
 namespace lossd::rpc {
 namespace {
@@ -27,8 +27,8 @@ class LocalTask final : public batching::Task {
 
 // The bytes of the reply to a request that comes in these slices.
 std::string ReplyTo(const std::vector<grpc::Slice>& slices) {
-  WireParser parser;
-  ValidRequest request;
+  wire::RequestParser parser;
+  request::ValidRequest request;
   absl::Status status =
       parser.Parse(grpc::ByteBuffer(slices.data(), slices.size()));
   if (status.ok()) status = request.Read(parser);
@@ -143,14 +143,14 @@ void FillTargets(uint64_t rows, uint64_t columns, Random& random,
   targets->add_shape(static_cast<int64_t>(columns));
 }
 
-Request RandomRequest(Random& random) {
+v1::ComputeLossRequest RandomRequest(Random& random) {
   const auto float_type = [&random] {
     return OneOf(random, v1::DATA_TYPE_FLOAT32, v1::DATA_TYPE_FLOAT64,
                  v1::DATA_TYPE_BFLOAT16, v1::DATA_TYPE_FLOAT16);
   };
   const uint64_t rows = 1 + random() % 40;
   const uint64_t columns = 1 + random() % 150;
-  Request request;
+  v1::ComputeLossRequest request;
   v1::LossSpec& spec = *request.mutable_spec();
   spec.set_kind(OneOf(random, v1::LOSS_KIND_SIGMOID_CROSS_ENTROPY,
                       v1::LOSS_KIND_SIGMOID_FOCAL, v1::LOSS_KIND_ASYMMETRIC));

@@ -9,7 +9,7 @@
 
 #include "absl/status/status.h"
 #include "lossd/v1/shared_memory.pb.h"
-#include "server/shared_memory/devices.h"
+#include "server/base/device_lending.h"
 
 namespace lossd::shared_memory {
 

@@ -1,0 +1,42 @@
+#include "base/file.h"
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+
+namespace lossd {
+namespace {
+
+absl::Status Failed(absl::string_view name) {
+  return absl::InvalidArgumentError(
+      absl::StrCat(name, ": ", std::strerror(errno)));
+}
+
+absl::StatusOr<std::string> ReadAll(std::FILE* file, absl::string_view name) {
+  std::string content;
+  char block[1 << 16];
+  while (const size_t size = std::fread(block, 1, sizeof(block), file)) {
+    content.append(block, size);
+  }
+  // A directory opens like a file, and fails here.
+  if (std::ferror(file)) return Failed(name);
+  return content;
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> ReadFile(const std::string& path) {
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(
+      std::fopen(path.c_str(), "rb"), &std::fclose);
+  if (file == nullptr) return Failed(path);
+  return ReadAll(file.get(), path);
+}
+
+absl::StatusOr<std::string> ReadFileOrStdin(const std::string& path) {
+  return path == "-" ? ReadAll(stdin, path) : ReadFile(path);
+}
+
+}  // namespace lossd

@@ -1,0 +1,147 @@
+// Rates of the CPU kernel on one thread, in elements per second. Before
+// anything is timed, a sample is held against the reference and the instruction
+// sets against each other: a wrong kernel has no speed.
+#include <benchmark/benchmark.h>
+
+#include <cstdint>
+#include <cstdio>
+#include <string>
+
+#include "bench/kernels/peers.h"
+#include "bench/kernels/proof.h"
+#include "bench/kernels/sample.h"
+#include "kernels/cpu/cpu_kernel.h"
+
+namespace lossd::kernels::cpu {
+namespace {
+
+void CountElements(benchmark::State& state, uint64_t per_iteration) {
+  state.SetItemsProcessed(state.iterations() *
+                          static_cast<int64_t>(per_iteration));
+}
+
+template <class S>
+void Time(benchmark::State& state, S& sample, const InstructionSet& set) {
+  for (auto _ : state) {
+    sample.Compute(set);
+    benchmark::DoNotOptimize(Combine(sample.partials).loss_sum);
+  }
+  CountElements(state, sample.segment.element_count);
+}
+
+template <ElementType kLogits, ElementType kTargets>
+void Gradient(benchmark::State& state) {
+  Sample<kLogits, kTargets> sample(static_cast<uint64_t>(state.range(0)));
+  Time(state, sample, BestInstructionSet());
+}
+// The first is the one that is compared with PyTorch.
+BENCHMARK(Gradient<ElementType::kFloat32, ElementType::kFloat32>)
+    ->Name("f32_gradient")
+    ->Arg(65536)
+    ->Arg(1048576)
+    ->Arg(16777216)
+    ->UseRealTime();
+BENCHMARK(Gradient<ElementType::kBFloat16, ElementType::kBit>)
+    ->Name("bf16_bit_gradient")
+    ->Arg(65536)
+    ->Arg(16777216)
+    ->UseRealTime();
+BENCHMARK(Gradient<ElementType::kFloat32, ElementType::kUint8>)
+    ->Name("f32_uint8_gradient")
+    ->Arg(65536)
+    ->UseRealTime();
+BENCHMARK(Gradient<ElementType::kFloat64, ElementType::kFloat64>)
+    ->Name("f64_gradient")
+    ->Arg(65536)
+    ->UseRealTime();
+
+// The general loop: gamma 2, alpha 1/4, as torchvision's defaults are.
+void Focal(benchmark::State& state) {
+  Float32Sample sample(static_cast<uint64_t>(state.range(0)));
+  sample.segment.options.kind = LossKind::kSigmoidFocal;
+  sample.segment.options.focal_gamma = 2;
+  sample.segment.options.focal_alpha = 0.25;
+  Time(state, sample, BestInstructionSet());
+}
+// The second is a detector's image: 100,000 anchors of 80 classes.
+BENCHMARK(Focal)
+    ->Name("focal_f32_gradient")
+    ->Arg(65536)
+    ->Arg(8000000)
+    ->UseRealTime();
+
+void LossOnly(benchmark::State& state) {
+  Float32Sample sample(static_cast<uint64_t>(state.range(0)));
+  sample.segment.gradient = nullptr;
+  Time(state, sample, BestInstructionSet());
+}
+BENCHMARK(LossOnly)->Name("f32_loss")->Arg(65536)->UseRealTime();
+
+// --- peers (bench_peers.h) ---
+
+void HighwayMathPeer(benchmark::State& state) {
+  Float32Sample sample(static_cast<uint64_t>(state.range(0)));
+  const float* const targets =
+      reinterpret_cast<const float*>(sample.targets.data());
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(HighwayMath(sample.logits.data(), targets,
+                                         sample.logits.size(), 1e-5f,
+                                         sample.gradient.data()));
+  }
+  CountElements(state, sample.logits.size());
+}
+BENCHMARK(HighwayMathPeer)->Name("highway_math")->Arg(65536)->UseRealTime();
+
+// Two threads, each with half of the elements.
+void Halves(benchmark::State& state) {
+  Float32Sample sample(static_cast<uint64_t>(state.range(0)) / 2);
+  Time(state, sample, BestInstructionSet());
+}
+BENCHMARK(Halves)
+    ->Name("f32_gradient_halves")
+    ->Arg(1048576)
+    ->Arg(16777216)
+    ->Arg(134217728)
+    ->Threads(2)
+    ->UseRealTime();
+
+void StreamPeer(benchmark::State& state) {
+  Float32Sample sample(static_cast<uint64_t>(state.range(0)) / 2);
+  const float* const targets =
+      reinterpret_cast<const float*>(sample.targets.data());
+  for (auto _ : state) {
+    Stream(sample.logits.data(), targets, sample.logits.size(),
+           sample.gradient.data());
+    benchmark::ClobberMemory();
+  }
+  CountElements(state, sample.logits.size());
+}
+BENCHMARK(StreamPeer)
+    ->Name("stream_halves")
+    ->Arg(16777216)
+    ->Arg(134217728)
+    ->Threads(2)
+    ->UseRealTime();
+
+}  // namespace
+}  // namespace lossd::kernels::cpu
+
+int main(int argc, char** argv) {
+  const std::string wrong = lossd::kernels::cpu::WrongInSamples();
+  if (!wrong.empty()) {
+    std::fprintf(stderr, "kernel_bench: %s\n", wrong.c_str());
+    return 1;
+  }
+  for (const auto& set : lossd::kernels::cpu::InstructionSets()) {
+    benchmark::RegisterBenchmark(("set_" + std::string(set.name)).c_str(),
+                                 [&set](benchmark::State& state) {
+                                   using namespace lossd::kernels;
+                                   cpu::Float32Sample sample(65536);
+                                   cpu::Time(state, sample, set);
+                                 });
+  }
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}

@@ -1,0 +1,97 @@
+#include "bench/kernels/proof.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "bench/kernels/sample.h"
+#include "kernels/reference/reference.h"
+
+namespace lossd::kernels::cpu {
+namespace {
+
+// What a set made of `sample`: its gradient and its partials, as bytes.
+template <class S>
+std::string BytesOf(const S& sample) {
+  std::string bytes(reinterpret_cast<const char*>(sample.gradient.data()),
+                    sample.gradient.size_bytes());
+  for (const BlockPartial& partial : sample.partials) {
+    bytes.append(reinterpret_cast<const char*>(&partial.loss_sum),
+                 sizeof(double));
+  }
+  return bytes;
+}
+
+// The relative error that a result of a type may have.
+double Tolerance(ElementType type) {
+  switch (type) {
+    case ElementType::kFloat64:
+      return 2 * 0x1p-52;
+    case ElementType::kBFloat16:
+      return 0x1p-8 + 0x1p-23;  // rounded to nearest from a float32
+    default:
+      return 0x1p-23;
+  }
+}
+
+bool IsClose(double got, long double exact, double tolerance) {
+  return std::fabs(static_cast<long double>(got) - exact) <=
+         tolerance * std::fabs(exact);
+}
+
+// What is wrong with a set's answer for the sample; "" if nothing is.
+template <class S>
+std::string Wrong(const S& sample, const reference::Answer& exact,
+                  const std::string& bytes_of_best) {
+  if (BytesOf(sample) != bytes_of_best) return "differs from the best set";
+  const ElementType type = sample.segment.gradient_type;
+  const Piece bytes = std::as_bytes(sample.gradient);
+  const Tensor gradient = {type, std::span(&bytes, 1)};
+  for (size_t i = 0; i < sample.gradient.size(); ++i) {
+    if (!IsClose(ElementAt(gradient, i), exact.gradient[i], Tolerance(type))) {
+      return "has a wrong gradient at " + std::to_string(i);
+    }
+  }
+  const Totals totals = Combine(sample.partials);
+  const double normalizer = NormalizerOf(sample.segment, totals);
+  return IsClose(LossOf(sample.segment, totals, normalizer), exact.loss,
+                 0x1p-23)
+             ? ""
+             : "has a wrong loss";
+}
+
+// A sample whose last block is shorter and ends within a vector.
+template <ElementType kLogits, ElementType kTargets>
+std::string WrongIn() {
+  Sample<kLogits, kTargets> sample(2 * kBlockElements + 903);
+  // A sum: a mean would round every gradient element a second time.
+  sample.segment.options.reduction = Reduction::kSum;
+  const reference::Answer exact = reference::Compute(sample.segment);
+  sample.Compute(BestInstructionSet());
+  const std::string best = BytesOf(sample);
+  for (const InstructionSet& set : InstructionSets()) {
+    std::fill(sample.gradient.begin(), sample.gradient.end(),
+              Stored<kLogits>::From(-7));
+    sample.Compute(set);
+    const std::string wrong = Wrong(sample, exact, best);
+    if (wrong.empty()) continue;
+    return std::string(Name(kLogits)) + " with " + std::string(Name(kTargets)) +
+           " targets on " + std::string(set.name) + " " + wrong;
+  }
+  return "";
+}
+
+}  // namespace
+
+std::string WrongInSamples() {
+  std::string wrong;
+  for (auto* check : {WrongIn<ElementType::kFloat32, ElementType::kFloat32>,
+                      WrongIn<ElementType::kFloat32, ElementType::kUint8>,
+                      WrongIn<ElementType::kBFloat16, ElementType::kBit>,
+                      WrongIn<ElementType::kFloat64, ElementType::kFloat64>}) {
+    wrong = check();
+    if (!wrong.empty()) break;
+  }
+  return wrong;
+}
+
+}  // namespace lossd::kernels::cpu

@@ -1,0 +1,31 @@
+#ifndef LOSSD_BENCH_LOAD_EXCHANGE_H_
+#define LOSSD_BENCH_LOAD_EXCHANGE_H_
+
+#include <functional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "lossd/v1/loss_service.pb.h"
+
+namespace lossd::bench {
+
+// What the server under load is asked, and whether a reply is the right one.
+struct Exchange {
+  std::string method;
+  std::string request;
+  std::function<absl::Status(const std::string& reply)> check;
+};
+
+// What lossd is asked (`peer` is empty), or a peer in its place, to compute
+// `sample`:
+//   echo            the same bytes, answered by their beginning
+//   protobuf_echo   the same bytes, answered with the logits as the gradient
+//   triton          triton_messages.h
+// `sample` is borrowed. INVALID_ARGUMENT for another name.
+absl::StatusOr<Exchange> ExchangeWith(const std::string& peer,
+                                      const v1::ComputeLossRequest& sample);
+
+}  // namespace lossd::bench
+
+#endif  // LOSSD_BENCH_LOAD_EXCHANGE_H_

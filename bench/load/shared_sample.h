@@ -1,0 +1,45 @@
+#ifndef LOSSD_BENCH_LOAD_SHARED_SAMPLE_H_
+#define LOSSD_BENCH_LOAD_SHARED_SAMPLE_H_
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "client/cpp/cuda_driver.h"
+#include "client/cpp/shared_memory.h"
+#include "lossd/v1/loss_service.pb.h"
+
+namespace lossd::bench {
+
+// A sample request (sample_request.h) whose tensors and gradient lie in a
+// region of their own: the host's memory or, with a driver, which is borrowed,
+// a GPU's.
+class SharedSample {
+ public:
+  static absl::StatusOr<SharedSample> Make(
+      client::SharedMemory& memory, const client::CudaDriver* driver,
+      const v1::ComputeLossRequest& sample);
+
+  // Names the region's bytes; valid as long as this lives.
+  const v1::ComputeLossRequest& request() const { return request_; }
+
+  // A reply with the gradient that lies in the region put into it, as if it had
+  // been sent.
+  absl::StatusOr<std::string> WithGradient(const std::string& reply) const;
+
+ private:
+  explicit SharedSample(const client::CudaDriver* driver) : driver_(driver) {}
+  absl::Status Allocate(client::SharedMemory& memory, size_t bytes);
+  absl::Status Write(size_t offset, const std::string& data);
+
+  const client::CudaDriver* driver_;
+  std::optional<client::CudaMemory> on_device_;  // outlives region_
+  std::unique_ptr<client::SharedRegion> region_;
+  v1::ComputeLossRequest request_;
+};
+
+}  // namespace lossd::bench
+
+#endif  // LOSSD_BENCH_LOAD_SHARED_SAMPLE_H_

@@ -1,0 +1,124 @@
+"""The programs that the bench runs: servers that it starts and stops, and tools."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import triton_peer
+from started_server import Server, stop
+
+
+@dataclass(frozen=True)
+class Programs:
+    """Where the build put its programs, and how many threads each server gets."""
+
+    build_dir: Path
+    log_dir: Path
+    server_threads: int
+
+    @contextlib.contextmanager
+    def lossd(self, *flags: str) -> Iterator[Server]:
+        with self._serve(
+            [
+                str(self.build_dir / "server" / "lossd"),
+                "--listen=127.0.0.1:0",
+                "--metrics_listen=127.0.0.1:0",
+                "--backend=cpu",
+                f"--rpc_threads={self.server_threads}",
+                *flags,
+            ]
+        ) as server:
+            yield server
+
+    @contextlib.contextmanager
+    def echo(self, reply_bytes: int) -> Iterator[Server]:
+        with self._serve(
+            [
+                str(self.build_dir / "bench" / "peers" / "echo_server"),
+                f"--threads={self.server_threads}",
+                f"--reply_bytes={reply_bytes}",
+            ]
+        ) as server:
+            yield server
+
+    @contextlib.contextmanager
+    def protobuf_echo(self) -> Iterator[Server]:
+        with self._serve(
+            [
+                str(self.build_dir / "bench" / "peers" / "protobuf_echo_server"),
+                f"--threads={self.server_threads}",
+                # Each call keeps the memory of its messages: few more of them than are used.
+                "--calls=8",
+            ]
+        ) as server:
+            yield server
+
+    @contextlib.contextmanager
+    def triton(self) -> Iterator[Server]:
+        with triton_peer.serve(self.triton_venv, self.log_dir) as server:
+            yield server
+
+    @property
+    def triton_venv(self) -> Path:
+        """Where ./dev bench puts it, or would."""
+        return self.build_dir.parent / "venv-triton"
+
+    @contextlib.contextmanager
+    def _serve(self, command: list[str]) -> Iterator[Server]:
+        """Runs `command` until the block ends; it says where it listens in one line."""
+        name = Path(command[0]).name
+        with open(self.log_dir / f"{name}.log", "a", encoding="utf-8") as log:
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+        try:
+            assert process.stdout is not None
+            words = process.stdout.readline().split()
+            if words[1:3] != ["listening", "on"]:
+                raise RuntimeError(f"{name} did not start: see {log.name}")
+            yield Server(words[3], process.pid, words[6] if len(words) > 6 else "")
+        finally:
+            stop(process)
+
+    def load(
+        self, server: Server, flags: Mapping[str, object], *, peer: str = ""
+    ) -> dict[str, Any]:
+        """One run of lossbench, which must see no errors."""
+        command = [
+            str(self.build_dir / "client" / "lossbench"),
+            f"--target={server.target}",
+            f"--peer={peer}",
+            "--json",
+            *(f"--{name}={value}" for name, value in flags.items()),
+        ]
+        report: dict[str, Any] = json.loads(_output(command))
+        if report["errors"]:
+            raise RuntimeError(f"calls failed: {report['errors']}")
+        return report
+
+    def kernel_rate(self, case: str, seconds: float) -> float:
+        """Elements per second of a case of kernel_bench, by its full name."""
+        program = str(self.build_dir / "bench" / "kernels" / "kernel_bench")
+        output = _output(
+            [
+                program,
+                f"--benchmark_filter=^{case}(/real_time.*)?$",
+                f"--benchmark_min_time={seconds}",
+                "--benchmark_format=json",
+            ]
+        )
+        runs = json.loads(output)["benchmarks"]
+        if len(runs) != 1:
+            raise RuntimeError(f"{program} has {len(runs)} cases named {case}")
+        return float(runs[0]["items_per_second"])
+
+
+def _output(command: list[str]) -> str:
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, timeout=600)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}")
+    return done.stdout

@@ -1,0 +1,39 @@
+#include "server/execution/task_completion.h"
+
+#include <atomic>
+
+namespace lossd::execution {
+
+using batching::Task;
+
+bool BlocksDone(Task& task, uint64_t blocks) {
+  // Release: my partials and gradients are seen by whoever ends the phase.
+  // Acquire: if that is me, I see those of all others.
+  return task.blocks_left.fetch_sub(blocks, std::memory_order_acq_rel) ==
+         blocks;
+}
+
+void BeginComputing(Task& task) {
+  const kernels::Totals counts = kernels::Combine(task.partials);
+  task.gradient_scale = kernels::GradientScale(
+      task.segment, kernels::NormalizerOf(task.segment, counts));
+  task.blocks_left.store(kernels::BlockCount(task.segment),
+                         std::memory_order_relaxed);
+  task.phase = Task::Phase::kComputing;
+}
+
+void Finish(Task& task, std::string_view backend, absl::Time now,
+            observability::Metrics& metrics) {
+  batching::Computed computed = batching::AnswerOf(task);
+  computed.backend = backend;
+  computed.finished = now;
+  metrics.QueueWait(task.started - task.enqueued);
+  metrics.ElementsComputed(task.segment.options.kind, task.segment.logits.type,
+                           static_cast<int64_t>(task.segment.element_count));
+  if (computed.totals.nan_count > 0) {
+    metrics.NanLogits(static_cast<int64_t>(computed.totals.nan_count));
+  }
+  task.OnComputed(computed);
+}
+
+}  // namespace lossd::execution

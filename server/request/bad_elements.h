@@ -1,0 +1,31 @@
+// What the kernels find wrong with elements, in words.
+#ifndef LOSSD_SERVER_REQUEST_BAD_ELEMENTS_H_
+#define LOSSD_SERVER_REQUEST_BAD_ELEMENTS_H_
+
+#include <cstdint>
+#include <span>
+
+#include "absl/status/status.h"
+#include "kernels/sigmoid_loss.h"
+
+namespace lossd::request {
+
+// The shapes of the client's tensors, in which elements have their places.
+struct ElementShapes {
+  std::span<const uint64_t> logits;
+  std::span<const uint64_t> targets;
+};
+
+// INVALID_ARGUMENT that names the first NaN logit, if the segment rejects them,
+// or else the first bad target: by its index in row-major order, in two
+// dimensions and more by its place too, and by its value if the host can read
+// it. `totals` are the segment's; its element 0 is element `first_element` of
+// the client's tensor.
+absl::Status CheckElements(const kernels::Segment& segment,
+                           const kernels::Totals& totals,
+                           const ElementShapes& shapes,
+                           uint64_t first_element = 0);
+
+}  // namespace lossd::request
+
+#endif  // LOSSD_SERVER_REQUEST_BAD_ELEMENTS_H_

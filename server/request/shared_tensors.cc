@@ -1,0 +1,146 @@
+#include "server/request/shared_tensors.h"
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+
+namespace lossd::request {
+namespace {
+
+// kernels::Segment::gradient; a region begins at a page, or at such a multiple.
+constexpr uint64_t kDestinationAlignment = 64;
+
+// Both are of mappings of this process, where also a GPU's memory has addresses
+// of its own, so equal addresses are equal bytes.
+bool Overlap(kernels::Piece a, kernels::Piece b) {
+  const std::less<const std::byte*> before;
+  return !a.empty() && !b.empty() && before(a.data(), b.data() + b.size()) &&
+         before(b.data(), a.data() + a.size());
+}
+
+// Of what a source of the request is called.
+std::string PathOf(absl::string_view field) {
+  return absl::StrCat(field, ".shared_memory");
+}
+
+absl::Status CheckAlignment(absl::string_view path,
+                            const v1::SharedMemoryRef& ref,
+                            kernels::Piece bytes, kernels::ElementType type) {
+  const uint64_t width = kernels::ByteSize(type, 1);
+  if (reinterpret_cast<uintptr_t>(bytes.data()) % width == 0) {
+    return absl::OkStatus();
+  }
+  const std::string_view name = kernels::Name(type);
+  return absl::InvalidArgumentError(absl::StrCat(
+      path, ".offset: ", ref.offset(), " is not a multiple of ", width,
+      ", as that of ", absl::string_view(name.data(), name.size()),
+      " on a GPU is"));
+}
+
+}  // namespace
+
+static_assert(shared_memory::Region::kHost == kernels::kHost);
+
+void SharedTensors::Start(const shared_memory::RegionTable* table) {
+  table_ = table;
+  used_.clear();
+  read_.clear();
+  device_ = shared_memory::Region::kHost;
+}
+
+absl::StatusOr<SharedBytes> SharedTensors::Source(
+    absl::string_view path, const v1::SharedMemoryRef& ref,
+    kernels::ElementType type) {
+  absl::StatusOr<SharedBytes> found = Locate(PathOf(path), ref);
+  if (!found.ok()) return found;
+  if (found->on_device()) {
+    absl::Status status = CheckAlignment(PathOf(path), ref, found->bytes, type);
+    if (!status.ok()) return status;
+    if (device_ == shared_memory::Region::kHost) device_path_ = path;
+    device_ = found->device;
+  }
+  read_.push_back({path, found->bytes, ref.offset()});
+  return found;
+}
+
+absl::StatusOr<SharedBytes> SharedTensors::Destination(
+    const v1::SharedMemoryRef& ref) {
+  constexpr absl::string_view kPath = "gradient_destination";
+  absl::StatusOr<SharedBytes> found = Locate(kPath, ref);
+  if (!found.ok()) return found;
+  if (ref.offset() % kDestinationAlignment != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(kPath, ".offset: ", ref.offset(), " is not a multiple of ",
+                     kDestinationAlignment));
+  }
+  if (absl::Status s = CheckOverlap(ref, found->bytes); !s.ok()) return s;
+  if (found->on_device()) device_ = found->device;
+  return found;
+}
+
+absl::Status SharedTensors::CheckOverlap(
+    const v1::SharedMemoryRef& ref, std::span<std::byte> destination) const {
+  for (const Read& read : read_) {
+    if (!Overlap(read.bytes, destination)) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        "gradient_destination: ", destination.size(), " bytes from ",
+        ref.offset(), " of the region overlap with ", PathOf(read.path), ", ",
+        read.bytes.size(), " bytes from ", read.offset));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SharedTensors::CheckDevice(absl::string_view path,
+                                        int device) const {
+  constexpr int kHost = shared_memory::Region::kHost;
+  if (device == kHost || device_ == kHost || device == device_) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat(path, ": memory of another GPU than ", PathOf(device_path_),
+                   " is; one GPU computes a request"));
+}
+
+absl::StatusOr<SharedBytes> SharedTensors::Locate(
+    absl::string_view path, const v1::SharedMemoryRef& ref) {
+  if (table_ == nullptr) {
+    return absl::UnimplementedError(
+        absl::StrCat(path,
+                     ": this server has no shared memory; it was started "
+                     "without --shared_memory_socket"));
+  }
+  const auto region = RegionOf(path, ref.region());
+  if (!region.ok()) return region.status();
+  const std::span<std::byte> bytes = (*region)->bytes();
+  // Never a sum of the two: it could overflow.
+  if (ref.offset() > bytes.size() ||
+      ref.byte_size() > bytes.size() - ref.offset()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": ", ref.byte_size(), " bytes from ", ref.offset(),
+                     " are not within the region's ", bytes.size()));
+  }
+  const int device = (*region)->device();
+  if (absl::Status s = CheckDevice(path, device); !s.ok()) return s;
+  return SharedBytes{bytes.subspan(ref.offset(), ref.byte_size()), device};
+}
+
+absl::StatusOr<const shared_memory::Region*> SharedTensors::RegionOf(
+    absl::string_view path, absl::string_view name) {
+  for (const Used& used : used_) {
+    if (used.name == name) return used.region.get();
+  }
+  auto found = table_->Find(name);
+  if (!found.ok()) {
+    return absl::Status(
+        found.status().code(),
+        absl::StrCat(path, ".region: ", found.status().message()));
+  }
+  used_.push_back({*std::move(found), name});
+  return used_.back().region.get();
+}
+
+}  // namespace lossd::request

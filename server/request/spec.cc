@@ -1,0 +1,204 @@
+#include "server/request/spec.h"
+
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "server/request/format.h"
+
+namespace lossd::request {
+namespace {
+
+absl::Status UnknownNumber(absl::string_view path, int number) {
+  return absl::InvalidArgumentError(
+      absl::StrCat(path, ": ", number, " is not a value of this enum"));
+}
+
+absl::Status BadValue(absl::string_view path, double value,
+                      absl::string_view rule) {
+  return absl::InvalidArgumentError(
+      absl::StrCat(path, ": ", NumberText(value), " is not ", rule));
+}
+
+absl::Status ReadGamma(absl::string_view path, double value, double* gamma) {
+  if (!(value >= 0) || std::isinf(value)) {
+    return BadValue(path, value, "at least 0 and finite");
+  }
+  *gamma = value;
+  return absl::OkStatus();
+}
+
+absl::Status ReadFocal(const v1::LossSpec& spec,
+                       kernels::LossOptions* options) {
+  if (spec.has_focal_alpha()) {
+    if (!(spec.focal_alpha() >= 0 && spec.focal_alpha() <= 1)) {
+      return BadValue("spec.focal_alpha", spec.focal_alpha(), "in [0, 1]");
+    }
+    options->focal_alpha = spec.focal_alpha();
+  }
+  return ReadGamma("spec.focal_gamma", spec.focal_gamma(),
+                   &options->focal_gamma);
+}
+
+absl::Status ReadAsymmetric(const v1::LossSpec& spec,
+                            kernels::LossOptions* options) {
+  options->asymmetric_margin = spec.asymmetric_margin();
+  if (!(options->asymmetric_margin >= 0 && options->asymmetric_margin < 1)) {
+    return BadValue("spec.asymmetric_margin", options->asymmetric_margin,
+                    "in [0, 1)");
+  }
+  if (absl::Status status = ReadGamma("spec.asymmetric_gamma_positive",
+                                      spec.asymmetric_gamma_positive(),
+                                      &options->asymmetric_gamma_positive);
+      !status.ok()) {
+    return status;
+  }
+  return ReadGamma("spec.asymmetric_gamma_negative",
+                   spec.asymmetric_gamma_negative(),
+                   &options->asymmetric_gamma_negative);
+}
+
+absl::Status ReadKind(const v1::LossSpec& spec, kernels::LossOptions* options) {
+  switch (spec.kind()) {
+    case v1::LOSS_KIND_UNSPECIFIED:
+    case v1::LOSS_KIND_SIGMOID_CROSS_ENTROPY:
+      options->kind = kernels::LossKind::kSigmoidCrossEntropy;
+      return absl::OkStatus();
+    case v1::LOSS_KIND_SIGMOID_FOCAL:
+      options->kind = kernels::LossKind::kSigmoidFocal;
+      return ReadFocal(spec, options);
+    case v1::LOSS_KIND_ASYMMETRIC:
+      options->kind = kernels::LossKind::kAsymmetric;
+      return ReadAsymmetric(spec, options);
+    default:
+      return UnknownNumber("spec.kind", spec.kind());
+  }
+}
+
+absl::Status ReadReduction(const v1::LossSpec& spec,
+                           kernels::LossOptions* options) {
+  switch (spec.reduction()) {
+    case v1::REDUCTION_UNSPECIFIED:
+    case v1::REDUCTION_MEAN:
+      options->reduction = kernels::Reduction::kMean;
+      return absl::OkStatus();
+    case v1::REDUCTION_SUM:
+      options->reduction = kernels::Reduction::kSum;
+      return absl::OkStatus();
+    case v1::REDUCTION_NONE:
+      options->reduction = kernels::Reduction::kNone;
+      return absl::OkStatus();
+    default:
+      return UnknownNumber("spec.reduction", spec.reduction());
+  }
+}
+
+absl::Status ReadNormalizer(const v1::LossSpec& spec,
+                            kernels::LossOptions* options) {
+  using kernels::Normalizer;
+  switch (spec.normalizer()) {
+    case v1::NORMALIZER_UNSPECIFIED:
+    case v1::NORMALIZER_ELEMENTS:
+      options->normalizer = Normalizer::kElements;
+      break;
+    case v1::NORMALIZER_VALID:
+      options->normalizer = Normalizer::kValid;
+      break;
+    case v1::NORMALIZER_BATCH:
+      options->normalizer = Normalizer::kBatch;
+      break;
+    case v1::NORMALIZER_NONZERO_WEIGHTS:
+      options->normalizer = Normalizer::kNonzeroWeights;
+      break;
+    case v1::NORMALIZER_WEIGHT_SUM:
+      options->normalizer = Normalizer::kWeightSum;
+      break;
+    case v1::NORMALIZER_CALLER:
+      options->normalizer = Normalizer::kCaller;
+      break;
+    default:
+      return UnknownNumber("spec.normalizer", spec.normalizer());
+  }
+  if (options->normalizer != Normalizer::kCaller ||
+      options->reduction != kernels::Reduction::kMean) {
+    return absl::OkStatus();
+  }
+  options->normalizer_value = spec.normalizer_value();
+  if (!(options->normalizer_value > 0) ||
+      std::isinf(options->normalizer_value)) {
+    return BadValue("spec.normalizer_value", options->normalizer_value,
+                    "greater than 0 and finite, as NORMALIZER_CALLER asks for");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadPolicies(const v1::LossSpec& spec,
+                          kernels::LossOptions* options) {
+  switch (spec.nan_policy()) {
+    case v1::NAN_POLICY_UNSPECIFIED:
+    case v1::NAN_POLICY_REJECT:
+      options->reject_nan_logits = true;
+      break;
+    case v1::NAN_POLICY_PROPAGATE:
+      options->reject_nan_logits = false;
+      break;
+    default:
+      return UnknownNumber("spec.nan_policy", spec.nan_policy());
+  }
+  switch (spec.target_range()) {
+    case v1::TARGET_RANGE_UNSPECIFIED:
+    case v1::TARGET_RANGE_UNIT_INTERVAL:
+      options->targets_in_unit_interval = true;
+      return absl::OkStatus();
+    case v1::TARGET_RANGE_ANY:
+      if (options->kind == kernels::LossKind::kSigmoidFocal) {
+        return absl::InvalidArgumentError(
+            "spec.target_range: TARGET_RANGE_ANY with LOSS_KIND_SIGMOID_FOCAL "
+            "would take a power of a negative number");
+      }
+      options->targets_in_unit_interval = false;
+      return absl::OkStatus();
+    default:
+      return UnknownNumber("spec.target_range", spec.target_range());
+  }
+}
+
+absl::Status ReadNumbers(const v1::LossSpec& spec,
+                         kernels::LossOptions* options) {
+  options->loss_weight = spec.has_loss_weight() ? spec.loss_weight() : 1;
+  if (!std::isfinite(options->loss_weight)) {
+    return BadValue("spec.loss_weight", options->loss_weight, "finite");
+  }
+  options->ignore_target.reset();
+  if (spec.has_ignore_target()) {
+    if (std::isnan(spec.ignore_target())) {
+      return BadValue("spec.ignore_target", spec.ignore_target(),
+                      "equal to any target");
+    }
+    options->ignore_target = spec.ignore_target();
+  }
+  options->label_smoothing = spec.label_smoothing();
+  if (!(options->label_smoothing >= 0 && options->label_smoothing < 1)) {
+    return BadValue("spec.label_smoothing", options->label_smoothing,
+                    "in [0, 1)");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status ReadSpec(const v1::LossSpec& spec, kernels::LossOptions* options) {
+  *options = kernels::LossOptions();
+  for (auto* read :
+       {ReadKind, ReadReduction, ReadNormalizer, ReadNumbers, ReadPolicies}) {
+    if (absl::Status status = read(spec, options); !status.ok()) return status;
+  }
+  if (!v1::GradientMode_IsValid(spec.gradient())) {
+    return UnknownNumber("spec.gradient", spec.gradient());
+  }
+  if (!v1::DataType_IsValid(spec.gradient_dtype())) {
+    return UnknownNumber("spec.gradient_dtype", spec.gradient_dtype());
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace lossd::request

@@ -1,0 +1,146 @@
+#include "base/pem.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+
+#include <string>
+
+namespace lossd::pem {
+namespace {
+
+using testing::HasSubstr;
+
+std::string TextOf(BIO* bio) {
+  char* data = nullptr;
+  const long size = BIO_get_mem_data(bio, &data);
+  std::string text(data, static_cast<size_t>(size));
+  BIO_free(bio);
+  return text;
+}
+
+// A key, and a certificate that it signed for itself.
+struct Identity {
+  explicit Identity(EVP_PKEY* pkey) {
+    BIO* bio = BIO_new(BIO_s_mem());
+    PEM_write_bio_PrivateKey(bio, pkey, nullptr, nullptr, 0, nullptr, nullptr);
+    key = TextOf(bio);
+    bio = BIO_new(BIO_s_mem());
+    unsigned char word[] = "open-sesame";
+    PEM_write_bio_PrivateKey(bio, pkey, EVP_aes_128_cbc(), word, 11, nullptr,
+                             nullptr);
+    locked_key = TextOf(bio);
+    X509* x509 = X509_new();
+    X509_set_version(x509, 2);
+    X509_gmtime_adj(X509_getm_notBefore(x509), 0);
+    X509_gmtime_adj(X509_getm_notAfter(x509), 3600);
+    X509_set_pubkey(x509, pkey);
+    X509_sign(x509, pkey, EVP_sha256());
+    bio = BIO_new(BIO_s_mem());
+    PEM_write_bio_X509(bio, x509);
+    certificate = TextOf(bio);
+    X509_free(x509);
+    EVP_PKEY_free(pkey);
+  }
+
+  std::string key, locked_key, certificate;
+};
+
+const Identity& Ours() {
+  static const Identity ours(EVP_EC_gen("P-256"));
+  return ours;
+}
+
+const Identity& Theirs() {
+  static const Identity theirs(EVP_EC_gen("P-256"));
+  return theirs;
+}
+
+// The PEM text with another character in the middle of what it encodes.
+std::string Damaged(std::string text) {
+  char& middle = text[text.size() / 2];
+  middle = '*';
+  return text;
+}
+
+std::string Complaint(const absl::Status& status) {
+  EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+  return std::string(status.message());
+}
+
+TEST(Pem, CertificatesAndAKeyThatCanBeReadAreAccepted) {
+  EXPECT_TRUE(CheckCertificates(Ours().certificate).ok());
+  EXPECT_TRUE(CheckCertificates("between certificates\n" + Ours().certificate +
+                                "anything\n" + Theirs().certificate)
+                  .ok());
+  EXPECT_TRUE(CheckKey(Ours().key).ok());
+  EXPECT_TRUE(CheckPair(Ours().certificate, Ours().key).ok());
+}
+
+TEST(Pem, AKeyOfTheFirstCertificateOfAChainIsAccepted) {
+  const std::string chain = Ours().certificate + Theirs().certificate;
+  EXPECT_TRUE(CheckPair(chain, Ours().key).ok());
+  EXPECT_THAT(Complaint(CheckPair(chain, Theirs().key)),
+              HasSubstr("another key"));
+}
+
+TEST(Pem, TextWithoutACertificateIsRefused) {
+  for (const std::string& text :
+       {std::string(), std::string("root:x:0:0\n"), Ours().key}) {
+    EXPECT_THAT(Complaint(CheckCertificates(text)),
+                HasSubstr("has no certificate in PEM"))
+        << text;
+  }
+  EXPECT_FALSE(CheckCertificates({}).ok());
+}
+
+TEST(Pem, TextWithoutAKeyIsRefused) {
+  for (const std::string& text :
+       {std::string(), std::string("root:x:0:0\n"), Ours().certificate}) {
+    EXPECT_THAT(Complaint(CheckKey(text)),
+                HasSubstr("has no private key in PEM"))
+        << text;
+  }
+}
+
+TEST(Pem, ADamagedCertificateIsCounted) {
+  EXPECT_THAT(Complaint(CheckCertificates(Damaged(Ours().certificate))),
+              HasSubstr("has a certificate that cannot be read, number 1: "));
+  EXPECT_THAT(Complaint(CheckCertificates(Ours().certificate +
+                                          Damaged(Theirs().certificate))),
+              HasSubstr("has a certificate that cannot be read, number 2: "));
+}
+
+TEST(Pem, ACertificateThatIsCutOffIsRefused) {
+  const std::string& whole = Ours().certificate;
+  EXPECT_THAT(Complaint(CheckCertificates(whole.substr(0, whole.size() / 2))),
+              HasSubstr("has a certificate that cannot be read, number 1: "));
+}
+
+TEST(Pem, ADamagedKeyIsRefused) {
+  EXPECT_THAT(Complaint(CheckKey(Damaged(Ours().key))),
+              HasSubstr("has a private key that cannot be read: "));
+}
+
+// OpenSSL by itself would ask at the terminal.
+TEST(Pem, AKeyThatNeedsAPassphraseIsRefusedWithoutAsking) {
+  EXPECT_THAT(Complaint(CheckKey(Ours().locked_key)),
+              HasSubstr("has a private key that needs a passphrase: "));
+}
+
+TEST(Pem, ACertificateOfAnotherKeyIsRefused) {
+  EXPECT_THAT(Complaint(CheckPair(Ours().certificate, Theirs().key)),
+              HasSubstr("the certificate is of another key"));
+}
+
+TEST(Pem, ACertificateThatTlsDoesNotAcceptIsRefused) {
+  const Identity weak(EVP_RSA_gen(512));  // too short at any level of security
+  EXPECT_TRUE(CheckCertificates(weak.certificate).ok());
+  EXPECT_THAT(Complaint(CheckPair(weak.certificate, weak.key)),
+              HasSubstr("TLS does not accept the certificate: "));
+}
+
+}  // namespace
+}  // namespace lossd::pem

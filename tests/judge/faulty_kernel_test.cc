@@ -1,0 +1,131 @@
+// Kernels that are wrong at one place are found, each by the part that looks
+// there.
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "tests/judge/enumeration.h"
+#include "tests/judge/family.h"
+#include "tests/judge/halves.h"
+#include "tests/judge/limits.h"
+
+namespace lossd::exhaustive {
+namespace {
+
+using kernels::BlockPartial;
+using kernels::ElementType;
+using kernels::Segment;
+using kernels::cpu::BestInstructionSet;
+using kernels::cpu::InstructionSet;
+
+// The first element of every call, where there is one to spoil.
+using Spoil = void (*)(const Segment&);
+
+// The best kernel, spoiled.
+template <Spoil kSpoil>
+InstructionSet Faulty() {
+  InstructionSet set = BestInstructionSet();
+  set.compute_blocks = [](const Segment& segment, double scale, uint64_t first,
+                          std::span<BlockPartial> partials) {
+    BestInstructionSet().compute_blocks(segment, scale, first, partials);
+    kSpoil(segment);
+  };
+  return set;
+}
+
+void AddToFirstByte(std::byte* bytes, int by) {
+  bytes[0] = static_cast<std::byte>(std::to_integer<int>(bytes[0]) + by);
+}
+
+void SpoilPlainGradient(const Segment& segment) {
+  if (segment.losses == nullptr && segment.gradient != nullptr)
+    AddToFirstByte(segment.gradient, 1);
+}
+
+void SpoilLosses(const Segment& segment) {
+  if (segment.losses != nullptr) AddToFirstByte(segment.losses + 4, 5);
+}
+
+// +0 instead of the infinite loss, 0 instead of a NaN.
+void SpoilLimits(const Segment& segment) {
+  float first;
+  std::memcpy(&first, segment.logits.pieces[0].data(), sizeof(first));
+  if (segment.losses != nullptr && !std::isfinite(first))
+    std::memset(segment.losses, 0, 4);
+}
+
+EnumerationOptions Few(const InstructionSet& set) {
+  EnumerationOptions options;
+  options.stride = 1 << 14;
+  options.peers = false;
+  options.instruction_sets = {set};
+  return options;
+}
+
+TEST(FaultyKernel, NothingIsWrongWithTheRealOne) {
+  const Enumeration found = Enumerate(Few(BestInstructionSet()));
+  EXPECT_GT(found.kernel.loss[0].count, 200000u);
+  EXPECT_LE(found.kernel.loss[0].max, 2);
+  EXPECT_EQ(found.kernel.loss_symmetry.count, 0u);
+  EXPECT_EQ(found.paths.count, 0u);
+  EXPECT_EQ(found.instruction_sets.count, 0u);
+  EXPECT_EQ(CheckLimits({{BestInstructionSet()}}, 100).broken, "");
+  EXPECT_EQ(CheckHalves(BestInstructionSet()).different, 0u);
+}
+
+TEST(FaultyKernel, IsFoundWhereTheLoopsDiffer) {
+  const Enumeration found = Enumerate(Few(Faulty<&SpoilPlainGradient>()));
+  EXPECT_GT(found.paths.count, 0u);
+  EXPECT_EQ(found.kernel.gradient_symmetry.count, 0u);
+  EXPECT_NE(CheckLimits({{Faulty<&SpoilPlainGradient>()}}, 100).broken, "");
+  EXPECT_GT(CheckHalves(Faulty<&SpoilPlainGradient>()).different, 0u);
+}
+
+TEST(FaultyKernel, IsFoundWhereALossIsFiveUnitsOff) {
+  const Enumeration found = Enumerate(Few(Faulty<&SpoilLosses>()));
+  EXPECT_GT(found.kernel.loss[0].max, 4);
+  EXPECT_GT(found.kernel.loss_symmetry.count, 0u);
+  EXPECT_EQ(found.kernel.gradient_symmetry.count, 0u);
+  for (const FamilyFindings& family :
+       JudgeFamilies(Faulty<&SpoilLosses>(), 10, 1)) {
+    if (family.family->type != ElementType::kFloat32) continue;
+    EXPECT_GT(family.loss.max, 3) << family.family->name;
+  }
+}
+
+TEST(FaultyKernel, IsFoundWhereASetGivesOtherBits) {
+  EnumerationOptions options = Few(BestInstructionSet());
+  options.instruction_sets.push_back(Faulty<&SpoilLosses>());
+  const Enumeration found = Enumerate(options);
+  EXPECT_GT(found.instruction_sets.count, 0u);
+  EXPECT_LE(found.kernel.loss[0].max, 2);
+}
+
+TEST(FaultyKernel, IsFoundAtInfinitiesAndNans) {
+  const std::string broken =
+      CheckLimits({{Faulty<&SpoilLimits>()}}, 100).broken;
+  EXPECT_NE(broken.find("at -inf, 1"), std::string::npos) << broken;
+  EXPECT_NE(broken.find("NaNs from 0x7f800001"), std::string::npos) << broken;
+}
+
+TEST(Halves, AreReadAndRoundedAsTheirFormatsSay) {
+  const auto half = ElementType::kFloat16, brain = ElementType::kBFloat16;
+  EXPECT_EQ(HalfValue(half, 0x3c00), 1.0);
+  EXPECT_EQ(HalfValue(half, 0x8001), -0x1p-24);
+  EXPECT_EQ(HalfValue(half, 0x7bff), 65504.0);
+  EXPECT_EQ(HalfValue(brain, 0x3f80), 1.0);
+  EXPECT_TRUE(std::isnan(HalfValue(brain, 0xffc0)));
+  EXPECT_EQ(NearestHalf(half, 1 + 0x1p-11), 1.0);  // ties to even
+  EXPECT_EQ(NearestHalf(half, 1 + 0x3p-11), 1 + 0x1p-9);
+  EXPECT_EQ(NearestHalf(half, 0x1p-25), 0.0);
+  EXPECT_EQ(NearestHalf(half, -0x1.8p-25), -0x1p-24);
+  EXPECT_EQ(NearestHalf(half, 65519.0), 65504.0);
+  EXPECT_TRUE(std::isinf(NearestHalf(half, 65520.0)));
+  EXPECT_EQ(NearestHalf(brain, 1 + 0x1p-8), 1.0);
+}
+
+}  // namespace
+}  // namespace lossd::exhaustive

@@ -1,0 +1,43 @@
+// The forms that frameworks compute sigmoid cross-entropy in, in float32 with
+// the C library's functions: what their users get, judged like our kernel.
+#ifndef LOSSD_TESTS_JUDGE_FORMS_H_
+#define LOSSD_TESTS_JUDGE_FORMS_H_
+
+#include <cmath>
+
+namespace lossd::exhaustive {
+
+struct FormResult {
+  float loss;
+  float gradient;
+};
+
+// PyTorch's binary_cross_entropy_with_logits (2.15), and its derivative:
+//   (1 - t) x - log_sigmoid(x), log_sigmoid(x) = min(0, x) - log1p(e^-|x|)
+//   sigmoid(x) - t, sigmoid(x) = 1 / (1 + e^-x)
+struct PyTorchForm {
+  static FormResult At(float x, float t) {
+    const float log_sigmoid =
+        std::fmin(0.0f, x) - std::log1p(std::exp(-std::fabs(x)));
+    const float sigmoid = 1.0f / (1.0f + std::exp(-x));
+    return {(1.0f - t) * x - log_sigmoid, sigmoid - t};
+  }
+};
+
+// Caffe 1.0's SigmoidCrossEntropyLossLayer:
+//   -(x (t - (x >= 0)) - log(1 + e^(x - 2 x (x >= 0))))
+//   sigmoid(x) - t, sigmoid(x) = 0.5 tanh(0.5 x) + 0.5
+// whose constants are of type double, so its sigmoid is rounded once.
+struct CaffeForm {
+  static FormResult At(float x, float t) {
+    const float is_positive = x >= 0 ? 1.0f : 0.0f;
+    const float loss =
+        x * (t - is_positive) - std::log(1 + std::exp(x - 2 * x * is_positive));
+    const auto sigmoid = static_cast<float>(0.5 * std::tanh(0.5 * x) + 0.5);
+    return {-loss, sigmoid - t};
+  }
+};
+
+}  // namespace lossd::exhaustive
+
+#endif  // LOSSD_TESTS_JUDGE_FORMS_H_

@@ -1,0 +1,192 @@
+// The judge finds what is wrong, and only that.
+#include "tests/judge/judge.h"
+
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cmath>
+#include <limits>
+
+#include "tests/judge/mpfr_judge.h"
+
+namespace lossd::exhaustive {
+namespace {
+
+constexpr float kLeast = std::numeric_limits<float>::denorm_min();
+
+TEST(Ulp, IsOneBetweenNeighboursEverywhere) {
+  for (const float x : {1.0f, 1.5f, 0x1.fffffep3f, 0x1p-126f, 0x1.8p-126f,
+                        0x1p-130f, kLeast, 0x1.8p127f}) {
+    const float next =
+        std::nextafter(x, std::numeric_limits<float>::infinity());
+    EXPECT_EQ(Ulps(next, x), 1.0) << x;
+    EXPECT_EQ(Ulps(-next, -x), 1.0) << x;
+    EXPECT_EQ(Ulps(x, x), 0.0) << x;
+  }
+}
+
+TEST(Ulp, IsTheLargerOneAtAPowerOfTwoAndTheLeastBelowTheNormalNumbers) {
+  EXPECT_EQ(Ulps(std::nextafter(1.0f, 0.0f), 1.0), 0.5);
+  EXPECT_EQ(Ulps(1.0f, 1.0 - 0x1p-25), 0.5);
+  EXPECT_EQ(Ulps(0.0f, 0x1p-150), 0.5);
+  EXPECT_EQ(Ulps(kLeast, 0x1p-1000), 1.0);
+  EXPECT_EQ(Ulps(kLeast, 0.0), 1.0);
+  EXPECT_TRUE(std::isinf(Ulps(std::nanf(""), 1.0)));
+}
+
+TEST(UlpTally, CountsEachErrorInItsBucketAndKeepsTheWorst) {
+  UlpTally tally;
+  const double unit = 0x1p-23;
+  for (const double ulps : {0.0, 0.5, 0.55, 0.95, 1.0, 1.2, 2.0, 2.5, 9.0}) {
+    tally.Add(static_cast<float>(ulps), 1.0f, 1.0 + ulps * unit);
+  }
+  const Histogram expected = {2, 1, 0, 0, 0, 2, 1, 1, 2};
+  EXPECT_EQ(tally.buckets, expected);
+  EXPECT_EQ(tally.max, 9.0);
+  EXPECT_EQ(tally.worst, 9.0f);
+  EXPECT_EQ(tally.count, 9u);
+}
+
+TEST(UlpTally, MergesToTheSameInAnyOrder) {
+  UlpTally a, b;
+  a.Add(3, 1.0f, 1.0 + 0x1p-22);
+  a.Add(-20, 0.0f, 1e-9);
+  b.Add(2, 1.0f, 1.0 + 0x1p-22);
+  b.Add(-17, 0.0f, 4e-8);
+  UlpTally ab = a, ba = b;
+  ab.Merge(b);
+  ba.Merge(a);
+  EXPECT_EQ(ab.worst, ba.worst);
+  EXPECT_EQ(ab.first_lost, -17.0f);
+  EXPECT_EQ(ba.first_lost, -17.0f);
+  EXPECT_EQ(ab.buckets, ba.buckets);
+}
+
+// A line around one, with results that are rounded correctly.
+struct Sample {
+  Sample() : line(Magnitudes()) {
+    for (const int t : {0, 1}) {
+      for (size_t i = 0; i < line.size(); ++i) {
+        results[t].losses.push_back(static_cast<float>(line.At(i, t).loss));
+        results[t].gradient.push_back(
+            static_cast<float>(line.At(i, t).gradient));
+      }
+    }
+  }
+  static std::vector<uint32_t> Magnitudes() {
+    std::vector<uint32_t> magnitudes;
+    for (uint32_t k = 0; k < 100; ++k) magnitudes.push_back(0x3f800000 + k);
+    return magnitudes;
+  }
+  FormTally Judged() const {
+    FormTally tally;
+    Judge(line, results, tally);
+    return tally;
+  }
+
+  Line line;
+  std::array<Results, 2> results;
+};
+
+TEST(Judge, FindsNothingWrongWithCorrectResults) {
+  const FormTally tally = Sample().Judged();
+  for (const int t : {0, 1}) {
+    EXPECT_EQ(tally.loss[t].count, 198u);
+    EXPECT_EQ(tally.loss[t].rounded_correctly, 198u);
+    EXPECT_EQ(tally.gradient[t].rounded_correctly, 198u);
+    EXPECT_EQ(tally.loss_steps[t].count, 0u);
+    EXPECT_EQ(tally.gradient_steps[t].count, 0u);
+  }
+  EXPECT_EQ(tally.loss_symmetry.count, 0u);
+  EXPECT_EQ(tally.gradient_symmetry.count, 0u);
+}
+
+TEST(Judge, FindsOneStepBackAndWhatItIsNotSymmetricTo) {
+  for (const size_t i : {5, 150}) {
+    for (const int t : {0, 1}) {
+      Sample sample;
+      // Ten units up where the next ones should not be lower, or down.
+      const float off = 1 + (t == 0 ? 0x1p-19f : -0x1p-19f);
+      sample.results[t].losses[i] *= off;
+      const FormTally tally = sample.Judged();
+      EXPECT_EQ(tally.loss_steps[t].count, 1u) << i;
+      EXPECT_EQ(tally.loss_steps[1 - t].count, 0u) << i;
+      EXPECT_EQ(tally.loss_symmetry.count, 1u) << i;
+      EXPECT_EQ(tally.gradient_symmetry.count, 0u) << i;
+      EXPECT_GT(tally.loss[t].max, 7) << i;
+    }
+  }
+}
+
+TEST(Judge, FindsAStepBackToALineThatFollows) {
+  Sample sample;
+  sample.results[0].gradient.back() *= 1 - 0x1p-19f;
+  const FormTally tally = sample.Judged();
+  EXPECT_EQ(tally.gradient_steps[0].count, 1u);
+  EXPECT_EQ(tally.gradient_steps[1].count, 0u);
+  EXPECT_LE(tally.gradient[0].max, 0.5);  // it is the next line's
+}
+
+TEST(Judge, WantsTheSameAtBothZeros) {
+  const std::vector<uint32_t> magnitudes = {0, 1};
+  const Line line(magnitudes);
+  std::array<Results, 2> results;
+  for (const int t : {0, 1}) {
+    const float half = t == 0 ? 0.5f : -0.5f;
+    results[t] = {{0.7f, 0.7f, 0.7f, 0.7f}, {half, half, half, half}};
+  }
+  FormTally tally;
+  Judge(line, results, tally);
+  EXPECT_EQ(tally.loss_steps[0].count, 0u);
+  for (const int t : {0, 1}) {
+    results[t].losses = {0.6f, 0.6f, 0.7f, 0.7f};
+  }
+  Judge(line, results, tally);
+  EXPECT_EQ(tally.loss_steps[0].count, 1u);
+}
+
+TEST(MpfrJudge, KnowsValuesThatFollowFromTheDefinition) {
+  const long double ln2 = 0.693147180559945309417232121458176568L;
+  const WideElement zero = MpfrCrossEntropy({0, 0});
+  EXPECT_LT(zero.loss.DistanceOf(ln2), 1e-19L);
+  EXPECT_EQ(zero.derivative.DistanceOf(0.5L), 0);
+  const WideElement weighted = MpfrCrossEntropy({0, 0.25, 3, 2});
+  EXPECT_LT(weighted.loss.DistanceOf(3 * ln2), 1e-18L);
+  EXPECT_EQ(weighted.derivative.DistanceOf(0), 0);
+  // Smoothing 1/2 makes 1/4 of a target of 0.
+  const WideElement smoothed = MpfrCrossEntropy({7, 0, 1, 1, 0.5L});
+  const WideElement quarter = MpfrCrossEntropy({7, 0.25});
+  EXPECT_EQ(smoothed.loss.high, quarter.loss.high);
+  EXPECT_EQ(smoothed.derivative.high, quarter.derivative.high);
+  // e^-40 (1 - e^-40 / 2), and the same at 1000, where it is below float64.
+  const long double tail = std::exp(-40.0L);
+  EXPECT_LT(MpfrCrossEntropy({-40, 0}).loss.DistanceOf(tail - tail * tail / 2),
+            tail * 1e-18L);
+  EXPECT_LT(MpfrCrossEntropy({1000, 1}).loss.DistanceOf(std::exp(-1000.0L)),
+            std::exp(-1000.0L) * 1e-16L);
+  EXPECT_EQ(MpfrCrossEntropy({1000, 0}).loss.high, 1000.0L);
+}
+
+TEST(MpfrJudge, KnowsTheOtherLossesAtZero) {
+  const long double ln2 = 0.693147180559945309417232121458176568L;
+  kernels::LossParameters focal;
+  focal.gamma_positive = 2;
+  focal.alpha_positive = 0.25;
+  // 1/4 (1/2)^2 ln 2, and -1/4 (1/2)^2 (1/2 + 2 ln 2 / 2).
+  const WideElement positive = MpfrFocal({0, 1}, focal);
+  EXPECT_LT(positive.loss.DistanceOf(ln2 / 16), 1e-20L);
+  EXPECT_LT(positive.derivative.DistanceOf(-(0.5L + ln2) / 16), 1e-20L);
+  kernels::LossParameters asymmetric;
+  asymmetric.gamma_negative = 1;
+  asymmetric.margin = 0.25;
+  // 1/4 (-log 3/4), and 1/4 (-log(3/4) + 1/4 / (3/4)).
+  const long double log = -std::log(0.75L);
+  const WideElement negative = MpfrAsymmetric({0, 0}, asymmetric);
+  EXPECT_LT(negative.loss.DistanceOf(log / 4), 1e-19L);
+  EXPECT_LT(negative.derivative.DistanceOf((log + 1.0L / 3) / 4), 1e-19L);
+  EXPECT_EQ(MpfrAsymmetric({-2, 0}, asymmetric).loss.high, 0);
+  EXPECT_LT(MpfrAsymmetric({0, 1}, asymmetric).loss.DistanceOf(ln2), 1e-19L);
+}
+
+}  // namespace
+}  // namespace lossd::exhaustive

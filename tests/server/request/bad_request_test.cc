@@ -1,0 +1,330 @@
+// Everything that can be wrong with a request, field by field.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "tests/server/request/reading.h"
+
+namespace lossd::request {
+namespace {
+
+using testing::HasSubstr;
+using testing::StartsWith;
+
+struct BadCase {
+  const char* name;
+  std::function<void(Request&)> spoil;
+  absl::StatusCode code;
+  const char* path;    // how the message begins
+  const char* values;  // what it has in it
+};
+
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+constexpr double kInf = std::numeric_limits<double>::infinity();
+constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
+constexpr auto kLacking = absl::StatusCode::kUnimplemented;
+
+const BadCase kBadCases[] = {
+    {"NoLogits", [](Request& r) { r.clear_logits(); }, kInvalid,
+     "logits:", "absent"},
+    {"NoTargets", [](Request& r) { r.clear_targets(); }, kInvalid,
+     "targets:", "absent"},
+    {"FewerTargets",
+     [](Request& r) {
+       r.clear_targets();
+       SetFloats(r.mutable_targets(), {2, 2}, 4);
+     },
+     kInvalid,
+     "targets.shape:", "[2, 2] has 4 elements, the logits' shape [2, 3] has 6"},
+    {"OtherFirstDimension",
+     [](Request& r) {
+       r.clear_targets();
+       SetFloats(r.mutable_targets(), {3, 2}, 6);
+     },
+     kInvalid, "targets.shape:", "[3, 2] has the first dimension 3"},
+    {"BytesDoNotFit", [](Request& r) { r.mutable_logits()->set_data("abc"); },
+     kInvalid, "logits.data:", "3 bytes, but float32 of shape [2, 3] takes 24"},
+    {"NoBytes", [](Request& r) { r.mutable_targets()->clear_data(); }, kInvalid,
+     "targets.data:", "0 bytes"},
+    {"NegativeDimension",
+     [](Request& r) { r.mutable_logits()->set_shape(1, -3); }, kInvalid,
+     "logits.shape:", "dimension 1 is -3"},
+    {"TooManyDimensions",
+     [](Request& r) {
+       for (int i = 0; i < 253; ++i) r.mutable_logits()->add_shape(1);
+     },
+     kInvalid, "logits.shape:", "255 dimensions, at most 254 are allowed"},
+    {"NegativeBesideZero",
+     [](Request& r) {
+       r.mutable_logits()->set_shape(0, 0);
+       r.mutable_logits()->set_shape(1, -1);
+     },
+     kInvalid, "logits.shape:", "-1"},
+    {"OverflowingDimensions",
+     [](Request& r) {
+       r.mutable_logits()->set_shape(0, int64_t{1} << 62);
+       r.mutable_logits()->set_shape(1, 16);
+     },
+     kInvalid, "logits.shape:", "4611686018427387904, 16"},
+    {"UnknownKind",
+     [](Request& r) {
+       r.mutable_spec()->set_kind(static_cast<v1::LossKind>(77));
+     },
+     kInvalid, "spec.kind:", "77"},
+    {"UnknownReduction",
+     [](Request& r) {
+       r.mutable_spec()->set_reduction(static_cast<v1::Reduction>(-1));
+     },
+     kInvalid, "spec.reduction:", "-1"},
+    {"UnknownNormalizer",
+     [](Request& r) {
+       r.mutable_spec()->set_normalizer(static_cast<v1::Normalizer>(9));
+     },
+     kInvalid, "spec.normalizer:", "9"},
+    {"UnknownGradientMode",
+     [](Request& r) {
+       r.mutable_spec()->set_gradient(static_cast<v1::GradientMode>(9));
+     },
+     kInvalid, "spec.gradient:", "9"},
+    {"UnknownNanPolicy",
+     [](Request& r) {
+       r.mutable_spec()->set_nan_policy(static_cast<v1::NanPolicy>(9));
+     },
+     kInvalid, "spec.nan_policy:", "9"},
+    {"UnknownTargetRange",
+     [](Request& r) {
+       r.mutable_spec()->set_target_range(static_cast<v1::TargetRange>(9));
+     },
+     kInvalid, "spec.target_range:", "9"},
+    {"UnknownGradientType",
+     [](Request& r) {
+       r.mutable_spec()->set_gradient_dtype(static_cast<v1::DataType>(99));
+     },
+     kInvalid, "spec.gradient_dtype:", "99"},
+    {"UnknownLogitsType",
+     [](Request& r) {
+       r.mutable_logits()->set_dtype(static_cast<v1::DataType>(99));
+     },
+     kInvalid, "logits.dtype:", "99"},
+    {"IntegerLogits",
+     [](Request& r) { r.mutable_logits()->set_dtype(v1::DATA_TYPE_INT32); },
+     kInvalid, "logits.dtype:", "DATA_TYPE_INT32"},
+    {"BitWeights",
+     [](Request& r) {
+       r.mutable_weights()->set_dtype(v1::DATA_TYPE_BIT);
+       r.mutable_weights()->add_values(1);
+     },
+     kInvalid, "weights.dtype:", "DATA_TYPE_BIT is for targets alone"},
+    {"BitUpstream",
+     [](Request& r) {
+       r.mutable_upstream_gradient()->set_dtype(v1::DATA_TYPE_BIT);
+       r.mutable_upstream_gradient()->add_values(1);
+     },
+     kInvalid, "upstream_gradient.dtype:", "DATA_TYPE_BIT is for targets"},
+    {"IntegerGradient",
+     [](Request& r) {
+       r.mutable_spec()->set_gradient_dtype(v1::DATA_TYPE_INT64);
+     },
+     kInvalid, "spec.gradient_dtype:", "DATA_TYPE_INT64"},
+    {"NormalizerValueZero",
+     [](Request& r) {
+       r.mutable_spec()->set_normalizer(v1::NORMALIZER_CALLER);
+     },
+     kInvalid, "spec.normalizer_value:", "0"},
+    {"NormalizerValueNaN",
+     [](Request& r) {
+       r.mutable_spec()->set_normalizer(v1::NORMALIZER_CALLER);
+       r.mutable_spec()->set_normalizer_value(kNaN);
+     },
+     kInvalid, "spec.normalizer_value:", "NaN"},
+    {"NormalizerValueInfinite",
+     [](Request& r) {
+       r.mutable_spec()->set_normalizer(v1::NORMALIZER_CALLER);
+       r.mutable_spec()->set_normalizer_value(kInf);
+     },
+     kInvalid, "spec.normalizer_value:", "inf"},
+    {"LossWeightInfinite",
+     [](Request& r) { r.mutable_spec()->set_loss_weight(-kInf); }, kInvalid,
+     "spec.loss_weight:", "-inf"},
+    {"IgnoreTargetNaN",
+     [](Request& r) { r.mutable_spec()->set_ignore_target(kNaN); }, kInvalid,
+     "spec.ignore_target:", "NaN"},
+    {"SmoothingOne",
+     [](Request& r) { r.mutable_spec()->set_label_smoothing(1); }, kInvalid,
+     "spec.label_smoothing:", "1"},
+    {"SmoothingNaN",
+     [](Request& r) { r.mutable_spec()->set_label_smoothing(kNaN); }, kInvalid,
+     "spec.label_smoothing:", "NaN"},
+    {"FocalGammaNegative",
+     [](Request& r) {
+       r.mutable_spec()->set_kind(v1::LOSS_KIND_SIGMOID_FOCAL);
+       r.mutable_spec()->set_focal_gamma(-0.5);
+     },
+     kInvalid, "spec.focal_gamma:", "-0.5 is not at least 0 and finite"},
+    {"FocalGammaInfinite",
+     [](Request& r) {
+       r.mutable_spec()->set_kind(v1::LOSS_KIND_SIGMOID_FOCAL);
+       r.mutable_spec()->set_focal_gamma(kInf);
+     },
+     kInvalid, "spec.focal_gamma:", "inf is not"},
+    {"FocalGammaNaN",
+     [](Request& r) {
+       r.mutable_spec()->set_kind(v1::LOSS_KIND_SIGMOID_FOCAL);
+       r.mutable_spec()->set_focal_gamma(kNaN);
+     },
+     kInvalid, "spec.focal_gamma:", "NaN is not"},
+    {"FocalAlphaAboveOne",
+     [](Request& r) {
+       r.mutable_spec()->set_kind(v1::LOSS_KIND_SIGMOID_FOCAL);
+       r.mutable_spec()->set_focal_alpha(1.5);
+     },
+     kInvalid, "spec.focal_alpha:", "1.5 is not in [0, 1]"},
+    {"FocalAlphaNaN",
+     [](Request& r) {
+       r.mutable_spec()->set_kind(v1::LOSS_KIND_SIGMOID_FOCAL);
+       r.mutable_spec()->set_focal_alpha(kNaN);
+     },
+     kInvalid, "spec.focal_alpha:", "NaN"},
+    {"FocalOfAnyTarget",
+     [](Request& r) {
+       r.mutable_spec()->set_kind(v1::LOSS_KIND_SIGMOID_FOCAL);
+       r.mutable_spec()->set_target_range(v1::TARGET_RANGE_ANY);
+     },
+     kInvalid, "spec.target_range:", "LOSS_KIND_SIGMOID_FOCAL"},
+    {"AsymmetricGammaPositive",
+     [](Request& r) {
+       r.mutable_spec()->set_kind(v1::LOSS_KIND_ASYMMETRIC);
+       r.mutable_spec()->set_asymmetric_gamma_positive(-1);
+     },
+     kInvalid, "spec.asymmetric_gamma_positive:", "-1 is not"},
+    {"AsymmetricGammaNegative",
+     [](Request& r) {
+       r.mutable_spec()->set_kind(v1::LOSS_KIND_ASYMMETRIC);
+       r.mutable_spec()->set_asymmetric_gamma_negative(kInf);
+     },
+     kInvalid, "spec.asymmetric_gamma_negative:", "inf is not"},
+    {"AsymmetricMarginOne",
+     [](Request& r) {
+       r.mutable_spec()->set_kind(v1::LOSS_KIND_ASYMMETRIC);
+       r.mutable_spec()->set_asymmetric_margin(1);
+     },
+     kInvalid, "spec.asymmetric_margin:", "1 is not in [0, 1)"},
+    {"AsymmetricMarginNaN",
+     [](Request& r) {
+       r.mutable_spec()->set_kind(v1::LOSS_KIND_ASYMMETRIC);
+       r.mutable_spec()->set_asymmetric_margin(kNaN);
+     },
+     kInvalid, "spec.asymmetric_margin:", "NaN"},
+    {"WeightsDoNotBroadcast",
+     [](Request& r) { SetFloats(r.mutable_weights(), {2}, 2); }, kInvalid,
+     "weights.shape:", "[2] does not broadcast to the logits' shape [2, 3]"},
+    {"WeightsOfHigherRank",
+     [](Request& r) {
+       SetFloats(r.mutable_pos_weight(), {1, 2, 3}, 6);
+     },
+     kInvalid, "pos_weight.shape:", "[1, 2, 3]"},
+    {"UpstreamOfAReducedLoss",
+     [](Request& r) {
+       SetFloats(r.mutable_upstream_gradient(), {2, 3}, 6);
+     },
+     kInvalid, "upstream_gradient.shape:", "[2, 3] has 6 elements"},
+    {"UpstreamOfTheWrongShape",
+     [](Request& r) {
+       r.mutable_spec()->set_reduction(v1::REDUCTION_NONE);
+       SetFloats(r.mutable_upstream_gradient(), {3}, 3);
+     },
+     kInvalid, "upstream_gradient.shape:", "[3] is neither one element nor"},
+    {"ValuesAndData", [](Request& r) { r.mutable_logits()->add_values(1); },
+     kInvalid, "logits.values:", "beside data"},
+    {"ValuesDoNotFitTheShape",
+     [](Request& r) {
+       r.mutable_logits()->clear_data();
+       r.mutable_logits()->add_values(1);
+     },
+     kInvalid, "logits.values:", "1 values, but the shape [2, 3] has 6"},
+    {"ValueNotOfItsType",
+     [](Request& r) {
+       r.clear_targets();
+       r.mutable_targets()->set_dtype(v1::DATA_TYPE_UINT8);
+       for (const double v : {1.0, 0.5, 0.0, 0.0, 0.0, 0.0})
+         r.mutable_targets()->add_values(v);
+     },
+     kInvalid, "targets.values[1]:", "0.5 is not a uint8"},
+    {"ValueOverFloat32",
+     [](Request& r) {
+       r.clear_logits();
+       r.mutable_logits()->add_values(1e300);
+     },
+     kInvalid, "logits.values[0]:", "1e+300 is not a float32"},
+    {"ValueOverFloat16",
+     [](Request& r) {
+       r.clear_logits();
+       r.mutable_logits()->set_dtype(v1::DATA_TYPE_FLOAT16);
+       r.mutable_logits()->add_values(65504);
+       r.mutable_logits()->add_values(-65520);
+     },
+     kInvalid, "logits.values[1]:", "-65520 is not a float16"},
+    {"ValuesBesideOnes",
+     [](Request& r) {
+       r.mutable_targets()->mutable_ones();
+       r.mutable_targets()->add_values(1);
+     },
+     kInvalid, "targets.values:", "1 values beside ones"},
+    {"LogitsAsOnes", [](Request& r) { r.mutable_logits()->mutable_ones(); },
+     kInvalid, "logits.ones:", "only targets"},
+    {"WeightsAsIdentity",
+     [](Request& r) { r.mutable_weights()->mutable_identity(); }, kInvalid,
+     "weights.identity:", "only targets"},
+    {"SharedMemory",
+     [](Request& r) {
+       r.mutable_logits()->mutable_shared_memory()->set_region("r");
+     },
+     kInvalid, "logits.shared_memory.byte_size:", "0 bytes"},
+    {"ValuesBesideSharedMemory",
+     [](Request& r) {
+       r.mutable_logits()->mutable_shared_memory()->set_region("r");
+       r.mutable_logits()->add_values(1);
+     },
+     kInvalid, "logits.values:", "1 values beside shared_memory"},
+    {"SharedMemoryOfAServerWithout",
+     [](Request& r) {
+       r.mutable_logits()->mutable_shared_memory()->set_byte_size(24);
+     },
+     kLacking, "logits.shared_memory:", "--shared_memory_socket"},
+    {"GradientDestination",
+     [](Request& r) { r.mutable_gradient_destination()->set_region("r"); },
+     kInvalid, "gradient_destination.byte_size: 0", "[2, 3] takes 24"},
+    {"GradientDestinationOfAServerWithout",
+     [](Request& r) { r.mutable_gradient_destination()->set_byte_size(24); },
+     kLacking, "gradient_destination:", "--shared_memory_socket"},
+    {"GradientDestinationOfNoGradient",
+     [](Request& r) {
+       r.mutable_spec()->set_gradient(v1::GRADIENT_MODE_OMIT);
+       r.mutable_gradient_destination()->set_byte_size(24);
+     },
+     kInvalid, "gradient_destination:", "GRADIENT_MODE_OMIT"},
+};
+
+class BadRequest : public testing::TestWithParam<BadCase> {};
+
+TEST_P(BadRequest, NamesTheFieldAndTheValues) {
+  Request request = TwoByThree();
+  GetParam().spoil(request);
+  const Reading reading(request);
+  EXPECT_EQ(reading.status.code(), GetParam().code) << reading.status;
+  EXPECT_THAT(reading.message(), StartsWith(GetParam().path));
+  EXPECT_THAT(reading.message(), HasSubstr(GetParam().values));
+}
+
+INSTANTIATE_TEST_SUITE_P(Validation, BadRequest, testing::ValuesIn(kBadCases),
+                         [](const auto& bad) {
+                           return std::string(bad.param.name);
+                         });
+
+}  // namespace
+}  // namespace lossd::request

@@ -1,0 +1,247 @@
+#include "server/request/valid_request.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "tests/server/request/reading.h"
+
+namespace lossd::request {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::StartsWith;
+
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+
+TEST(Validation, FillsTheSegmentOfAPlainRequest) {
+  const Reading reading(TwoByThree());
+  ASSERT_TRUE(reading.status.ok()) << reading.status;
+  const kernels::Segment& segment = reading.valid.segment();
+  EXPECT_EQ(segment.element_count, 6U);
+  EXPECT_THAT(reading.Dims(), ElementsAre(2, 3));
+  EXPECT_EQ(segment.options.loss_weight, 1);
+  EXPECT_TRUE(segment.options.reject_nan_logits);
+  EXPECT_TRUE(reading.valid.wants_gradient());
+  EXPECT_FALSE(reading.valid.wants_losses());
+  EXPECT_FALSE(reading.valid.as_values());
+  EXPECT_FALSE(segment.weights.present());
+}
+
+TEST(Validation, DoesNotReadWhatTheSpecDoesNotUse) {
+  Request request = TwoByThree();
+  request.mutable_spec()->set_normalizer_value(-1);
+  request.mutable_spec()->set_focal_gamma(-1);
+  request.mutable_spec()->set_asymmetric_margin(kNaN);
+  EXPECT_TRUE(Reading(request).status.ok());
+  request.mutable_spec()->set_normalizer(v1::NORMALIZER_CALLER);
+  request.mutable_spec()->set_reduction(v1::REDUCTION_SUM);
+  EXPECT_TRUE(Reading(request).status.ok());
+}
+
+TEST(Validation, BroadcastsFromTheRight) {
+  Request request = TwoByThree();
+  SetFloats(request.mutable_weights(), {2, 1}, 2);
+  SetFloats(request.mutable_pos_weight(), {3}, 3);
+  const Reading reading(request);
+  ASSERT_TRUE(reading.status.ok()) << reading.status;
+  EXPECT_THAT(reading.Strides(reading.valid.segment().weights),
+              ElementsAre(1, 0));
+  EXPECT_THAT(reading.Strides(reading.valid.segment().pos_weight),
+              ElementsAre(0, 1));
+}
+
+TEST(Validation, FoldsDimensionsThatOperandsReadAsOne) {
+  Request request;
+  SetFloats(request.mutable_logits(), {2, 3, 4, 1, 5}, 120);
+  SetFloats(request.mutable_targets(), {2, 60}, 120);
+  SetFloats(request.mutable_weights(), {4, 1, 5}, 20);
+  const Reading reading(request);
+  ASSERT_TRUE(reading.status.ok()) << reading.status;
+  EXPECT_THAT(reading.Dims(), ElementsAre(2, 3, 20));
+  EXPECT_THAT(reading.Strides(reading.valid.segment().weights),
+              ElementsAre(0, 0, 1));
+}
+
+TEST(Validation, FoldsAnyRankWithoutOperandsAndKeepsTheFirstDimension) {
+  Request request;
+  const std::vector<int64_t> shape(12, 2);
+  SetFloats(request.mutable_logits(), shape, 4096);
+  SetFloats(request.mutable_targets(), {2, 2048}, 4096);
+  const Reading reading(request);
+  ASSERT_TRUE(reading.status.ok()) << reading.status;
+  EXPECT_THAT(reading.Dims(), ElementsAre(2, 2048));
+  EXPECT_EQ(reading.valid.dims().size(), 12U);
+}
+
+TEST(Validation, RefusesARankThatDoesNotFold) {
+  Request request;
+  const std::vector<int64_t> shape(10, 2);
+  SetFloats(request.mutable_logits(), shape, 1024);
+  SetFloats(request.mutable_targets(), {2, 512}, 1024);
+  // Every other dimension is repeated, so no two of them are read as one.
+  SetFloats(request.mutable_weights(), {2, 1, 2, 1, 2, 1, 2, 1, 2, 1}, 32);
+  const Reading reading(request);
+  EXPECT_TRUE(absl::IsInvalidArgument(reading.status));
+  EXPECT_THAT(reading.message(), StartsWith("logits.shape:"));
+  EXPECT_THAT(reading.message(), HasSubstr("8 dimensions"));
+}
+
+TEST(Validation, TellsAbsentEmptyAndRankZeroApart) {
+  Request empty;
+  empty.mutable_logits()->add_shape(0);
+  empty.mutable_targets()->add_shape(0);
+  const Reading nothing(empty);
+  ASSERT_TRUE(nothing.status.ok()) << nothing.status;
+  EXPECT_EQ(nothing.valid.segment().element_count, 0U);
+
+  Request scalar;
+  SetFloats(scalar.mutable_logits(), {}, 1);
+  SetFloats(scalar.mutable_targets(), {}, 1);
+  const Reading one(scalar);
+  ASSERT_TRUE(one.status.ok()) << one.status;
+  EXPECT_EQ(one.valid.segment().element_count, 1U);
+  EXPECT_EQ(one.valid.segment().shape.rank, 0);
+
+  scalar.mutable_logits()->set_data("");
+  EXPECT_TRUE(absl::IsInvalidArgument(Reading(scalar).status));
+}
+
+TEST(Validation, ReadsAnUpstreamOfOneElementAsAScalar) {
+  Request request = TwoByThree();
+  request.mutable_upstream_gradient()->set_dtype(v1::DATA_TYPE_FLOAT64);
+  request.mutable_upstream_gradient()->add_values(0.25);
+  const Reading reading(request);
+  ASSERT_TRUE(reading.status.ok()) << reading.status;
+  EXPECT_EQ(reading.valid.segment().upstream_scalar, 0.25);
+  EXPECT_FALSE(reading.valid.segment().upstream.present());
+}
+
+TEST(Validation, StoresValuesInTheTensorsType) {
+  Request request;
+  for (const double v : {0.5, -1.0, kNaN})
+    request.mutable_logits()->add_values(v);
+  request.mutable_targets()->set_dtype(v1::DATA_TYPE_BIT);
+  for (const double v : {1.0, 0.0, 1.0})
+    request.mutable_targets()->add_values(v);
+  const Reading reading(request);
+  ASSERT_TRUE(reading.status.ok()) << reading.status;
+  const kernels::Segment& segment = reading.valid.segment();
+  EXPECT_TRUE(reading.valid.as_values());
+  EXPECT_EQ(kernels::ElementAt(segment.logits, 1), -1.0);
+  EXPECT_TRUE(std::isnan(kernels::ElementAt(segment.logits, 2)));
+  ASSERT_EQ(segment.targets.pieces.size(), 1U);
+  EXPECT_THAT(segment.targets.pieces[0], ElementsAre(std::byte{0b101}));
+  EXPECT_THAT(reading.valid.dims(), ElementsAre(3));
+}
+
+TEST(Validation, FillsInTheParametersOfTheChosenKindAlone) {
+  Request request = TwoByThree();
+  v1::LossSpec& spec = *request.mutable_spec();
+  spec.set_kind(v1::LOSS_KIND_SIGMOID_FOCAL);
+  spec.set_focal_gamma(2);
+  spec.set_focal_alpha(0.25);
+  spec.set_asymmetric_margin(7);
+  const Reading focal(request);
+  ASSERT_TRUE(focal.status.ok()) << focal.status;
+  EXPECT_EQ(focal.valid.segment().options.kind,
+            kernels::LossKind::kSigmoidFocal);
+  EXPECT_EQ(focal.valid.segment().options.focal_gamma, 2);
+  EXPECT_EQ(focal.valid.segment().options.focal_alpha, 0.25);
+  EXPECT_EQ(focal.valid.segment().options.asymmetric_margin, 0);
+
+  spec.set_kind(v1::LOSS_KIND_ASYMMETRIC);
+  spec.set_asymmetric_gamma_positive(1);
+  spec.set_asymmetric_gamma_negative(4);
+  spec.set_asymmetric_margin(0.05);
+  spec.set_target_range(v1::TARGET_RANGE_ANY);
+  const Reading asymmetric(request);
+  ASSERT_TRUE(asymmetric.status.ok()) << asymmetric.status;
+  const kernels::LossOptions& options = asymmetric.valid.segment().options;
+  EXPECT_EQ(options.kind, kernels::LossKind::kAsymmetric);
+  EXPECT_EQ(options.asymmetric_gamma_positive, 1);
+  EXPECT_EQ(options.asymmetric_gamma_negative, 4);
+  EXPECT_EQ(options.asymmetric_margin, 0.05);
+  EXPECT_FALSE(options.focal_alpha.has_value());
+}
+
+TEST(Validation, TakesEveryFloatTypeOfGradientWithEveryOneOfLogits) {
+  const v1::DataType floats[] = {v1::DATA_TYPE_FLOAT32, v1::DATA_TYPE_FLOAT64,
+                                 v1::DATA_TYPE_BFLOAT16, v1::DATA_TYPE_FLOAT16};
+  for (const v1::DataType logits : floats) {
+    for (const v1::DataType gradient : floats) {
+      Request request;
+      request.mutable_logits()->set_dtype(logits);
+      for (const double v : {0.5, -1.0, 2.0})
+        request.mutable_logits()->add_values(v);
+      for (const double v : {1.0, 0.0, 1.0})
+        request.mutable_targets()->add_values(v);
+      request.mutable_targets()->set_dtype(logits);
+      request.mutable_spec()->set_gradient_dtype(gradient);
+      request.mutable_spec()->set_reduction(v1::REDUCTION_NONE);
+      const Reading reading(request);
+      ASSERT_TRUE(reading.status.ok()) << reading.status;
+      const kernels::Segment& segment = reading.valid.segment();
+      EXPECT_EQ(ToProto(segment.logits.type), logits);
+      EXPECT_EQ(ToProto(segment.gradient_type), gradient);
+      const auto bytes = [](v1::DataType type) {
+        return type == v1::DATA_TYPE_FLOAT64   ? 24U
+               : type == v1::DATA_TYPE_FLOAT32 ? 12U
+                                               : 6U;
+      };
+      EXPECT_EQ(reading.valid.losses_bytes(), bytes(logits));
+      EXPECT_EQ(reading.valid.gradient_bytes(), bytes(gradient));
+      // Two results of three values beside them.
+      EXPECT_EQ(reading.valid.reply_bytes(),
+                bytes(logits) + bytes(gradient) + 2 * 3 * sizeof(double));
+      EXPECT_EQ(kernels::ElementAt(segment.logits, 1), -1);
+    }
+  }
+}
+
+TEST(Validation, TakesOperandsOfEveryTypeButBit) {
+  for (const v1::DataType type :
+       {v1::DATA_TYPE_FLOAT32, v1::DATA_TYPE_FLOAT64, v1::DATA_TYPE_BFLOAT16,
+        v1::DATA_TYPE_FLOAT16, v1::DATA_TYPE_UINT8, v1::DATA_TYPE_BOOL,
+        v1::DATA_TYPE_INT32, v1::DATA_TYPE_INT64}) {
+    Request request = TwoByThree();
+    for (v1::Tensor* tensor :
+         {request.mutable_weights(), request.mutable_pos_weight(),
+          request.mutable_upstream_gradient()}) {
+      tensor->set_dtype(type);
+      tensor->add_values(1);
+    }
+    const Reading reading(request);
+    ASSERT_TRUE(reading.status.ok()) << reading.status;
+    EXPECT_EQ(ToProto(reading.valid.segment().weights.tensor.type), type);
+    EXPECT_EQ(reading.valid.segment().upstream_scalar, 1);
+  }
+}
+
+TEST(Validation, KeepsLittleMemoryAfterALargeRequest) {
+  constexpr int kCount = 1 << 18;
+  Request request;
+  for (v1::Tensor* tensor :
+       {request.mutable_logits(), request.mutable_targets()}) {
+    for (int i = 0; i < kCount; ++i) tensor->add_values(0);
+    // Ones change nothing, but they are dimensions to note.
+    for (int i = 0; i < kMaxDimensions; ++i) tensor->add_shape(1);
+    tensor->set_shape(0, kCount);
+  }
+  Reading reading(request);
+  ASSERT_TRUE(reading.status.ok()) << reading.status;
+  EXPECT_GT(reading.valid.kept_bytes(), 2 * kCount * sizeof(float));
+  reading.valid.Clear();
+  EXPECT_LT(reading.valid.kept_bytes(), kCount * sizeof(float) / 4);
+  // It is as good as new.
+  EXPECT_TRUE(reading.valid.Read(reading.parser).ok());
+  EXPECT_EQ(reading.valid.segment().element_count, uint64_t{kCount});
+}
+
+}  // namespace
+}  // namespace lossd::request

@@ -29,7 +29,8 @@ class RunningServer:
 def running_server(*flags: str, program: str = "server/lossd") -> Iterator[RunningServer]:
     """Starts lossd, waits for its ready line, and stops it with SIGTERM, which must end in 0.
 
-    `program` is another one that takes the same flags and says the same.
+    A server that the test itself has ended is left alone. `program` is another program that
+    takes the flags of lossd and prints its ready line.
     """
     process = subprocess.Popen(
         [
@@ -47,9 +48,11 @@ def running_server(*flags: str, program: str = "server/lossd") -> Iterator[Runni
         assert ready is not None, f"no ready line; exit code {process.poll()}"
         yield RunningServer(ready[1], ready[2], process)
     finally:
+        ended_by_test = process.poll() is not None
         process.send_signal(signal.SIGTERM)
         code = process.wait(timeout=30)
-    assert code == 0, f"lossd ended with {code}"
+        process.stdout.close()
+    assert ended_by_test or code == 0, f"lossd ended with {code}"
 
 
 def eventually(client: lossd.Client, condition: Callable[[], bool]) -> bool:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 from pathlib import Path
+
+from running_server import running_server
 
 BINARIES = Path(os.environ.get("LOSSD_BINARY_DIR", "build/dev"))
 DRIVER = {**os.environ, "LD_LIBRARY_PATH": str(BINARIES / "tests" / "fake_driver")}
@@ -25,22 +26,13 @@ def lossbench(environment: dict[str, str], *flags: str) -> subprocess.CompletedP
 
 def test_answers_come_from_memory_that_another_process_lends(tmp_path: Path) -> None:
     socket = tmp_path / "regions"
-    server = subprocess.Popen(
-        [
-            str(BINARIES / "tests" / "integration" / "fake_gpu_server"),
-            "--listen=127.0.0.1:0",
-            "--metrics_listen=127.0.0.1:0",
-            f"--shared_memory_socket={socket}",
-        ],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert server.stdout is not None
-    address = server.stdout.readline().split()[3]
-    try:
+    # The server counts what of its GPUs was not given back, and says so by its exit code.
+    with running_server(
+        f"--shared_memory_socket={socket}", program="tests/integration/fake_gpu_server"
+    ) as server:
         done = lossbench(
             DRIVER,
-            f"--target={address}",
+            f"--target={server.address}",
             f"--shared_memory={socket}",
             "--device_memory",
             "--elements=5000",
@@ -53,10 +45,6 @@ def test_answers_come_from_memory_that_another_process_lends(tmp_path: Path) -> 
         report = json.loads(done.stdout)
         assert report["errors"] == {}
         assert report["requests"] >= 50
-    finally:
-        server.send_signal(signal.SIGTERM)
-        # It counts what of its GPUs was not given back.
-        assert server.wait(timeout=30) == 0
 
 
 def test_what_is_missing_is_said_in_a_line() -> None:

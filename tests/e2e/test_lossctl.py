@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 import pytest
+from running_server import running_server
 
 BINARY_DIR = Path(os.environ.get("LOSSD_BINARY_DIR", "build/dev"))
 NO_SERVER = "127.0.0.1:1"
@@ -20,22 +20,8 @@ NO_SERVER = "127.0.0.1:1"
 @pytest.fixture(scope="module")
 def target() -> Iterator[str]:
     """The address of a server of this file's own, drained at the end."""
-    process = subprocess.Popen(
-        [
-            str(BINARY_DIR / "server" / "lossd"),
-            "--listen=127.0.0.1:0",
-            "--metrics_listen=127.0.0.1:0",
-            "--backend=cpu",
-        ],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    words = process.stdout.readline().split()
-    assert words[:3] == ["lossd", "listening", "on"], words
-    yield words[3]
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=30) == 0
+    with running_server("--backend=cpu") as server:
+        yield server.address
 
 
 def lossctl(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:

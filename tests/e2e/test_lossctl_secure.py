@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from running_server import running_server
 
 BINARY_DIR = Path(os.environ.get("LOSSD_BINARY_DIR", "build/dev"))
 LOSS = ("--logits=0", "--targets=1")
@@ -43,26 +43,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def target(folder: Path) -> Iterator[str]:
     """A server that wants a client's certificate and a token."""
-    process = subprocess.Popen(
-        [
-            str(BINARY_DIR / "server" / "lossd"),
-            "--listen=127.0.0.1:0",
-            "--metrics_listen=127.0.0.1:0",
-            "--backend=cpu",
-            f"--tls_cert={folder}/server.pem",
-            f"--tls_key={folder}/server.key",
-            f"--tls_client_ca={folder}/client.pem",
-            f"--token_file={folder}/token",
-        ],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    words = process.stdout.readline().split()
-    assert words[:3] == ["lossd", "listening", "on"], words
-    yield words[3]
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=30) == 0
+    with running_server(
+        "--backend=cpu",
+        f"--tls_cert={folder}/server.pem",
+        f"--tls_key={folder}/server.key",
+        f"--tls_client_ca={folder}/client.pem",
+        f"--token_file={folder}/token",
+    ) as server:
+        yield server.address
 
 
 def lossctl(target: str, *flags: str) -> subprocess.CompletedProcess[str]:

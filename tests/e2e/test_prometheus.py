@@ -21,6 +21,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from running_server import RunningServer, running_server
 
 BINARIES = Path(os.environ.get("LOSSD_BINARY_DIR", "build/dev"))
 TIMEOUT = 30  # seconds, for anything that is waited for
@@ -62,22 +63,6 @@ class Program:
         code = self._process.wait(timeout=60)
         self._reader.join()
         return code
-
-
-class Server:
-    """A running lossd; few calls may be inside, so that a storm meets refusals."""
-
-    def __init__(self) -> None:
-        self.program = Program(
-            [
-                str(BINARIES / "server" / "lossd"),
-                "--listen=127.0.0.1:0",
-                "--metrics_listen=127.0.0.1:0",
-                "--max_inflight_requests=16",
-            ]
-        )
-        ready = self.program.wait_for(r"lossd listening on (\S+) metrics on (\S+)")
-        self.address, self.metrics_address = ready.groups()
 
 
 class ScrapeGate:
@@ -161,15 +146,15 @@ class Prometheus:
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
-    running = Server()
-    yield running
-    assert running.program.stop() == 0
+def server() -> Iterator[RunningServer]:
+    # Few calls may be inside, so that a storm meets refusals.
+    with running_server("--max_inflight_requests=16") as running:
+        yield running
 
 
 @pytest.fixture
-def gate(server: Server) -> Iterator[ScrapeGate]:
-    open_gate = ScrapeGate(server.metrics_address)
+def gate(server: RunningServer) -> Iterator[ScrapeGate]:
+    open_gate = ScrapeGate(server.metrics)
     yield open_gate
     open_gate.close()
 
@@ -254,7 +239,7 @@ def totals_now(prometheus: Prometheus) -> dict[str, float]:
 
 
 def test_every_accepted_call_ends_exactly_once(
-    server: Server, gate: ScrapeGate, prometheus: Prometheus
+    server: RunningServer, gate: ScrapeGate, prometheus: Prometheus
 ) -> None:
     with grpc.insecure_channel(server.address) as channel:
         storm = Storm(channel)

@@ -321,20 +321,9 @@ def test_the_socket_is_its_users_alone_and_goes_with_the_server(tmp_path: Path) 
 
 def test_a_killed_servers_socket_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "lossd"
-    dead = subprocess.Popen(
-        [
-            str(BINARIES / "server" / "lossd"),
-            "--listen=127.0.0.1:0",
-            "--metrics_listen=127.0.0.1:0",
-            f"--shared_memory_socket={path}",
-        ],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert dead.stdout is not None
-    assert dead.stdout.readline()
-    dead.kill()
-    dead.wait()
+    with running_server(f"--shared_memory_socket={path}") as dead:
+        dead.process.kill()
+        dead.process.wait()
     assert path.exists()
     with running_server(f"--shared_memory_socket={path}"), lossd.SharedMemory(str(path)) as memory:
         memory.allocate(1, np.uint8)

@@ -12,7 +12,7 @@
 // makes vectors of a loop over these functions.
 
 // float32's sign, exponent and first 7 fraction bits.
-struct BFloat16 {
+struct BFloat16 {  // D12
   uint16_t bits;
 };
 

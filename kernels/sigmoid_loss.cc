@@ -149,7 +149,7 @@ void TotalsAccumulator::Add(std::span<const BlockPartial> partials,
   }
 }
 
-Totals TotalsAccumulator::Sum() const {
+Totals TotalsAccumulator::Sum() const {  // D6
   Totals totals = totals_;
   if (std::isnan(totals.weight_sum)) {
     totals.weight_sum = std::numeric_limits<double>::quiet_NaN();

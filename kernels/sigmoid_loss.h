@@ -106,7 +106,7 @@ struct Tensor {
   bool present() const { return !pieces.empty(); }
 };
 
-inline constexpr int kMaxRank = 8;
+inline constexpr int kMaxRank = 8;  // D18
 
 // Dimensions, outermost first. Higher ranks than kMaxRank are folded by whoever
 // builds the shape, or refused.
@@ -168,12 +168,12 @@ struct Segment {
 };
 
 // Elements of a block. The last block of a segment may be shorter.
-inline constexpr uint64_t kBlockElements = 2048;
+inline constexpr uint64_t kBlockElements = 2048;  // D6
 // Within a block, element i is added to lane i % kBlockLanes, lanes in order of
 // i, and the lanes are then added as a binary tree of distance 64, 32, ..., 1.
 // Lanes are float64. This is the order of every backend, whatever its vector
 // width; on a GPU a warp holds four lanes per thread.
-inline constexpr uint64_t kBlockLanes = 128;
+inline constexpr uint64_t kBlockLanes = 128;  // D6
 
 // Adds a block's lanes in the fixed order; destroys them.
 inline double SumLanes(double (&lanes)[kBlockLanes]) {

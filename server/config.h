@@ -27,14 +27,14 @@ struct Config {
   // Each has a thread that stages its batches, at about 12 GB/s of the host's
   // memory; of float32 that is 12 bytes for every 8 that a bus of 55 GB/s
   // takes. So many keep up with it.
-  int cuda_streams = 8;
+  int cuda_streams = 8;  // D33
   // Of each device. Two batches of the largest message, or hundreds of usual
   // ones.
   int64_t max_pinned_bytes = int64_t{1} << 30;
   int cpu_threads = 0;  // 0: as many as the machine runs at once
   // 0: one for two cores, at least 1 and at most 4. They carry bytes; two that
   // serve one connection get into each other's way.
-  int rpc_threads = 0;
+  int rpc_threads = 0;  // D21
 
   int64_t max_batch_requests = 256;
   // Enough to amortise a wake-up; small enough that a huge request is shared by

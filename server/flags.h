@@ -13,7 +13,7 @@
 namespace lossd {
 
 // What the command line asks for.
-struct CommandLine {
+struct CommandLine {  // D5
   Config config;
   // --help or --version: print this, and end well.
   std::optional<std::string> print;

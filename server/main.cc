@@ -44,7 +44,7 @@ void JoinLibraryLogs() {
 // lock of the whole process for each lock that gRPC or we take. It finds
 // defects in tests; a server pays an eighth of its time for small requests for
 // it.
-void LeaveLockOrderToTests() {
+void LeaveLockOrderToTests() {  // D22
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
 }
 
@@ -52,7 +52,7 @@ void LeaveLockOrderToTests() {
 // glibc would give each free end of its heap back to the system at once, and
 // take it page by page for the next request: a sixth of the time of a million
 // elements. At most this much is kept for each thread's heap.
-void KeepFreedMemory() { mallopt(M_TRIM_THRESHOLD, 64 << 20); }
+void KeepFreedMemory() { mallopt(M_TRIM_THRESHOLD, 64 << 20); }  // D22
 
 // Every thread inherits the mask, so that the signals wait for sigwait() here.
 sigset_t BlockSignals() {

@@ -21,7 +21,7 @@ using EchoService = v1::LossService::WithRawMethod_ComputeLoss<
             v1::LossService::Service>>>;
 
 // The first `size` bytes of `message`, sharing its memory.
-grpc::ByteBuffer Prefix(const grpc::ByteBuffer& message, size_t size) {
+grpc::ByteBuffer Prefix(const grpc::ByteBuffer& message, size_t size) {  // D43
   std::vector<grpc::Slice> slices;
   if (!message.Dump(&slices).ok()) return {};
   size_t used = 0;

@@ -13,7 +13,7 @@ inline T UnalignedAt(const T* from, uint64_t i) {
 
 // One NaN for all backends: its sign and payload are the machine's otherwise.
 template <class Ops>
-LOSSD_ELEMENT_FN typename Ops::V OneNan(typename Ops::V a) {
+LOSSD_ELEMENT_FN typename Ops::V OneNan(typename Ops::V a) {  // D9
   const typename Ops::T nan = std::numeric_limits<typename Ops::T>::quiet_NaN();
   return Ops::Select(Ops::IsNan(a), Ops::Set(nan), a);
 }

@@ -29,7 +29,7 @@ class PieceCursor {
 
 // Walks Segment::ones as blocks rise, so that only the first block's ones are
 // searched for.
-class OnesCursor {
+class OnesCursor {  // D14
  public:
   explicit OnesCursor(const Ones& ones) : ones_(ones) {}
 

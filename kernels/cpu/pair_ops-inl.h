@@ -6,7 +6,7 @@
 // AVX-512 the plain loop is a tenth faster for it.
 
 template <class OneVector>
-struct PairOps {
+struct PairOps {  // D13
   using Single = OneVector;
   using T = typename Single::T;
   using Half = typename Single::V;

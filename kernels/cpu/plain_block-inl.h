@@ -169,7 +169,7 @@ bool ComputePlainBlock(const Loss& loss, const PlainBlock& block, uint64_t n,
   partial.nonzero_weight_count = static_cast<uint32_t>(n);
   partial.weight_sum = static_cast<double>(n);
   // Every NaN is in the sum; so is an infinite logit, as an infinity or, where
-  // its loss is 0, as a NaN.
+  // its loss is 0, as a NaN (D10).
   return std::isfinite(partial.loss_sum) && !Ops::AnyAboveOneByBits(seen);
 }
 

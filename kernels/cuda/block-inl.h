@@ -11,7 +11,7 @@
 // is that of the CPU's general loop, operation by operation; an option that is
 // absent is the value that changes no bit (weight 1, upstream 1).
 
-inline constexpr int kThreadLanes = 4;
+inline constexpr int kThreadLanes = 4;  // D37
 
 // What a thread has added up.
 struct ThreadSums {

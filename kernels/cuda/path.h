@@ -16,7 +16,7 @@ namespace lossd::kernels::cuda {
 // The plain paths are named by their logits, which the gradient is stored like,
 // and targets where those are stored otherwise. They are cross-entropies
 // without options: no weights, no ignored targets, no smoothing, no losses.
-enum class Path : uint8_t {
+enum class Path : uint8_t {  // D34
   kFloat32,
   kFloat32Bytes,
   kFloat32Bits,

@@ -65,7 +65,7 @@ inline constexpr int kLookupWarpsPerThreadBlock = 32;
 // instructions on each SM, 2.8 us, which the faster loop has gained back after
 // some 2.5 million elements.
 // Measured: not yet; where the two rates of `./dev gpu` cross.
-inline constexpr uint64_t kLookupLeastBlocks = 2048;
+inline constexpr uint64_t kLookupLeastBlocks = 2048;  // D34
 
 }  // namespace lossd::kernels::cuda
 

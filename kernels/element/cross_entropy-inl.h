@@ -60,7 +60,7 @@ struct HardSide {
   }
 };
 
-// For y < 1.
+// For y < 1 (D8).
 template <class Ops, class Side>
 LOSSD_ELEMENT_FN Branch<Ops> NearZero(typename Ops::V y, const Side& side) {
   using T = typename Ops::T;

@@ -90,7 +90,7 @@ LOSSD_ELEMENT_FN ExpResult<Ops> ExpOfMinus(typename Ops::V y) {
 
 // 1 / (1 + z) for z <= 1/e, close enough for one correction to finish it.
 template <class Ops>
-LOSSD_ELEMENT_FN typename Ops::V ReciprocalOfOnePlus(typename Ops::V z) {
+LOSSD_ELEMENT_FN typename Ops::V ReciprocalOfOnePlus(typename Ops::V z) {  // D7
   using T = typename Ops::T;
   using V = typename Ops::V;
   V r = Horner<Ops, typename Polynomials<T>::Reciprocal>(z);

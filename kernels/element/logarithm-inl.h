@@ -267,7 +267,7 @@ class SplitScalar {
 // with a high mantissa of 0, where it is so small that no loss times it
 // matters.
 template <class Ops>
-LOSSD_ELEMENT_FN Exponential<Ops> PowerOf(const Parts<Ops>& gamma,
+LOSSD_ELEMENT_FN Exponential<Ops> PowerOf(const Parts<Ops>& gamma,  // D11
                                           const Parts<Ops>& l) {
   using T = typename Ops::T;
   using V = typename Ops::V;

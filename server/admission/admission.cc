@@ -60,7 +60,7 @@ absl::Status Draining(Refusal* refusal) {
 }  // namespace
 
 // Of a whole step more, so that the last of a few requests can be had.
-double ShareOf(int64_t limit, int64_t left) {
+double ShareOf(int64_t limit, int64_t left) {  // D27
   const auto whole = static_cast<double>(limit);
   const double free = 8 * (static_cast<double>(left) + 1) / whole;
   return free * free * free * whole;

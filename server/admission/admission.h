@@ -45,7 +45,7 @@ class Permit {
   // Before the answer is handed over, with which the client may ask again while
   // the server still holds its memory. The permit stands for all it stood for,
   // but see Admit(). No more Resize(); nothing if the permit is not held.
-  void MarkAnswered();
+  void MarkAnswered();  // D28
 
  private:
   friend class AdmissionController;

@@ -25,7 +25,7 @@ struct Holding {
 //
 // Thread-safe; no lock is taken. A reader may see a change of one row or one
 // count and not yet of the other; a flow whose `requests` are 0 has no bytes.
-class Holdings {
+class Holdings {  // D28
  public:
   Holdings();
 

@@ -10,7 +10,7 @@
 namespace lossd {
 
 // Tells the time, and waits for it. Thread-safe.
-class Clock {
+class Clock {  // D32
  public:
   virtual ~Clock() = default;
   virtual absl::Time Now() const = 0;

@@ -9,7 +9,7 @@ namespace lossd {
 // Per container. What a usual request fills, tensors in `data`, is far smaller;
 // hundreds of calls are kept, and one odd request each must not cost the server
 // the memory of all of them for good.
-inline constexpr size_t kMaxKeptBytes = size_t{16} << 10;
+inline constexpr size_t kMaxKeptBytes = size_t{16} << 10;  // D19
 
 template <typename Container>
 size_t CapacityInBytes(const Container& container) {

@@ -158,7 +158,7 @@ class Batcher {
   int counting_ ABSL_GUARDED_BY(mu_) = 0;
   // Threads that wait on work_: not signalled, and signalled but not awake yet.
   int sleeping_ ABSL_GUARDED_BY(mu_) = 0;
-  int waking_ ABSL_GUARDED_BY(mu_) = 0;
+  int waking_ ABSL_GUARDED_BY(mu_) = 0;  // D32
   // When the thread that watches over max_queue_delay wakes by itself.
   absl::Time watch_until_ ABSL_GUARDED_BY(mu_) = absl::InfiniteFuture();
 };

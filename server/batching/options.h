@@ -20,16 +20,16 @@ struct BatcherOptions {
   // What waits is shared among the executors, in batches that shrink as the
   // queue does, so that they end at about the same time; but not below this,
   // where waking an executor costs more than it saves.
-  int64_t min_portion_elements = int64_t{1} << 15;
+  int64_t min_portion_elements = int64_t{1} << 15;  // D29
   // Batches of at most so many elements may run on the thread that enqueued
   // them (RunInline); 0: never. Waking another thread costs more than such a
   // batch.
-  int64_t max_inline_elements = 0;
+  int64_t max_inline_elements = 0;  // D30
   // What a flow is given in one turn while others wait (deficit.h): about 30 us
   // of one core, which is how long each other flow makes a small request wait.
   // A batch goes on across turns, so a small quantum costs no coalescing; but
   // below this the bookkeeping of a turn would begin to show.
-  int64_t flow_quantum_elements = int64_t{1} << 15;
+  int64_t flow_quantum_elements = int64_t{1} << 15;  // D31
 };
 
 }  // namespace lossd::batching

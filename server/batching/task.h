@@ -30,7 +30,7 @@ struct Computed {
 // Batcher::Enqueue() until exactly one of OnComputed() and OnDropped() is
 // called, exactly once, on any thread. After that call nobody else touches the
 // task: the call may destroy it.
-class Task {
+class Task {  // D20
  public:
   virtual ~Task() = default;
 
@@ -85,7 +85,7 @@ void Prepare(Task& task);
 // Memory that this takes beside the task: a partial for each block of a segment
 // that has more than one. For admission, as tensors that are only named cost
 // nothing else.
-uint64_t PreparedBytes(const kernels::Segment& segment);
+uint64_t PreparedBytes(const kernels::Segment& segment);  // D19
 
 // What the partials of a prepared task add up to. Also the answer to a task
 // that has no blocks and so never meets the batcher: a normalizer, and zeros.

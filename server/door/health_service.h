@@ -18,7 +18,7 @@ namespace lossd::door {
 // took half as long again. This one is answered by gRPC's synchronous threads,
 // which do not poll. Its messages have one field each and are written by hand.
 // Thread-safe.
-class HealthService final : public grpc::Service {
+class HealthService final : public grpc::Service {  // D3
  public:
   // `service` is the name that is known beside "".
   explicit HealthService(absl::string_view service);

@@ -15,7 +15,7 @@ namespace lossd::door {
 // bounded. UNKNOWN and other codes that the contract does not have become
 // INTERNAL. What is INTERNAL is a defect of ours: its message goes to the log
 // with the request_id.
-grpc::Status ToGrpcStatus(const absl::Status& status,
+grpc::Status ToGrpcStatus(const absl::Status& status,  // D3
                           absl::string_view request_id);
 
 // RESOURCE_EXHAUSTED that says when to come again: as google.rpc.RetryInfo in

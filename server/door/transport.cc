@@ -12,20 +12,20 @@ namespace {
 // gRPC's own threads, each held by one health check, watch, reflection stream
 // or other call but for losses: beyond them such calls are RESOURCE_EXHAUSTED.
 // Without a limit a client has as many threads made as it opens streams.
-constexpr int kMaxGrpcThreads = 512;
+constexpr int kMaxGrpcThreads = 512;  // D23
 
 // gRPC reads a socket into pieces of 8 KiB until it has seen that more comes at
 // once, and of 64 KiB, its largest, from then on. With this least it takes the
 // large ones for tensors from the first byte: a million float32 elements cost
 // a sixth less processor time.
-constexpr int kMinReadBytes = 64 << 10;
+constexpr int kMinReadBytes = 64 << 10;  // D22
 
 // What connections and calls take beside their messages.
 constexpr int64_t kOwnBytes = int64_t{64} << 20;
 
 // gRPC reads all of a unary call's message before it hands the call over, and
 // for any number of calls at once: admission would come too late for those.
-size_t MemoryFor(const TransportOptions& options) {
+size_t MemoryFor(const TransportOptions& options) {  // D23
   constexpr int64_t most = int64_t{1} << 60;  // for the sum not to overflow
   const int64_t admitted = std::min(options.max_inflight_bytes, most);
   return static_cast<size_t>(2 * admitted + options.max_message_bytes +

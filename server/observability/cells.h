@@ -17,7 +17,7 @@ namespace lossd::observability {
 // A count that only its own thread adds to: a load and a store, no locked
 // instruction. The store releases, so that a reader who sees a call's end sees
 // its beginning as well, if it reads the ends first.
-class Cell {
+class Cell {  // D41
  public:
   void Add(int64_t n) {
     value_.store(value_.load(std::memory_order_relaxed) + n,

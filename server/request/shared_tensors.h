@@ -30,7 +30,7 @@ struct SharedBytes {
 // and FAILED_PRECONDITION as RegionTable::Find() says, INVALID_ARGUMENT for
 // bytes outside of their region and for bytes of two GPUs: one computes a
 // request. Not thread-safe.
-class SharedTensors {
+class SharedTensors {  // D39
  public:
   // Begins a request, and lets go of the one before. `table` is borrowed until
   // the next Start(); null: there is no shared memory.

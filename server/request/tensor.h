@@ -54,7 +54,7 @@ absl::Status ReadTensor(wire::Field field, const v1::Tensor& tensor,
 
 // TensorFlow's limit, the highest of the frameworks'. What a shape makes the
 // server hold and answer is charged to nobody.
-inline constexpr int kMaxDimensions = 254;
+inline constexpr int kMaxDimensions = 254;  // D18
 
 // Dimensions, and their product: at most 2^60. A 0 anywhere makes the tensor
 // empty, however large the other dimensions are. INVALID_ARGUMENT begins with

@@ -14,7 +14,7 @@ namespace lossd::rpc {
 // Its tag comes out of the queue some time after nothing has happened for the
 // limit, and at times before that: the alarm is not moved whenever something
 // happens, but looks at the clock when it is due and is set anew. One thread's.
-class IdleAlarm {
+class IdleAlarm {  // D26
  public:
   // Borrows `clock` and `queue`. An infinite limit: the tag never comes.
   IdleAlarm(const Clock* clock, absl::Duration limit,

@@ -50,7 +50,7 @@ void RpcThread::Run() {
     Handle(tag, ok);
     // What else is ready, without waiting for it. Asking costs a system call
     // and shifts the polling between threads, a quarter of a lone small
-    // request: so only those ask that have other calls under way.
+    // request: so only those ask that have other calls under way (D21).
     for (int i = 1; i < options_.max_events_at_once && calls_ - listening_ > 1;
          ++i) {
       const auto next =

@@ -31,9 +31,9 @@ namespace lossd::rpc {
 // costs more than the hand-over between threads, and small enough to stay in a
 // cache from the socket to the socket. Four of them: two for the executors, one
 // being written, one being read.
-inline constexpr uint64_t kWindowElements = uint64_t{1} << 17;
+inline constexpr uint64_t kWindowElements = uint64_t{1} << 17;  // D24
 inline constexpr uint64_t kMaxWindows = 4;
-// How far one tensor may run ahead of another, from message to message.
+// How far one tensor may run ahead of another, from message to message (D25).
 inline constexpr uint64_t kMaxSkewElements = kWindowElements * kMaxWindows;
 static_assert(kWindowElements % kernels::kBlockElements == 0);
 

@@ -17,7 +17,7 @@ constexpr uint64_t kMaxBytes = uint64_t{1} << 63;
 
 // After it the file has this size for good: nobody can take a page from under
 // a mapping, nor add or lift a seal.
-constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;  // D38
 
 absl::Status NoMemory(absl::string_view call, uint64_t byte_size) {
   const int error = errno;

@@ -41,7 +41,7 @@ using Connection = uint64_t;
 
 // Thread-safe. Its lock is a leaf, and no memory is mapped or unmapped under
 // it. Outlives its regions.
-class RegionTable {
+class RegionTable {  // D38
  public:
   // `devices` is borrowed; null: the server computes on no GPU.
   explicit RegionTable(const RegionLimits& limits, Devices* devices = nullptr);

@@ -16,7 +16,7 @@ namespace lossd::wire {
 
 // Appends fields to a string, which is borrowed. As in the generated code, a
 // field of the default value is left out, unless it says otherwise.
-class FieldWriter {
+class FieldWriter {  // D17
  public:
   explicit FieldWriter(std::string* out) : out_(out) {}
 

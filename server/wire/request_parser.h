@@ -27,7 +27,7 @@ namespace lossd::wire {
 // therefore the generated parser's business. What the walk does not expect is
 // flattened and given to the generated parser whole. Hence exactly what the
 // generated parser accepts is accepted. Not thread-safe.
-class RequestParser {
+class RequestParser {  // D16
  public:
   RequestParser();
   RequestParser(const RequestParser&) = delete;

@@ -8,7 +8,7 @@ from pathlib import Path
 FACE = "kernels/sigmoid_loss.h"
 
 # Folder -> folders of ours that it may include beside itself. A file name allows that file.
-ALLOWED: dict[str, set[str]] = {
+ALLOWED: dict[str, set[str]] = {  # D1
     "base": set(),
     "kernels": {"kernels/element"},
     "kernels/element": set(),
@@ -116,7 +116,7 @@ def complaints(source: str, text: str) -> list[str]:
     return found
 
 
-def sides_of(header: str, texts: dict[str, str]) -> set[str]:
+def sides_of(header: str, texts: dict[str, str]) -> set[str]:  # D2
     """The top folders whose files include `header`, its own source file apart."""
     own = header.removesuffix(".h") + ".cc"
     return {

@@ -1,4 +1,4 @@
-// The proof of ExactAt(): how far its float64 is from MPFR's values.
+// The proof of ExactAt() (D15): how far its float64 is from MPFR's values.
 #ifndef LOSSD_TESTS_JUDGE_REFERENCE_PROOF_H_
 #define LOSSD_TESTS_JUDGE_REFERENCE_PROOF_H_
 

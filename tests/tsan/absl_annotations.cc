@@ -26,7 +26,7 @@
 namespace {
 
 // The library's functions call each other: only the outermost announces.
-class Outermost {
+class Outermost {  // D42
  public:
   explicit operator bool() const { return is_; }
   ~Outermost() { --depth_; }

@@ -20,7 +20,7 @@ LIBRARY = "libcuda.so.1"
 # CUpointer_attribute.
 _CONTEXT = 1
 # cuda.h of BUFFER_ID: unique "over a process lifetime"; freed ones' are not used again.
-_BUFFER_ID = 7
+_BUFFER_ID = 7  # D40
 _DEVICE_ORDINAL = 9
 
 # CU_IPC_HANDLE_SIZE, and the bytes of CUuuid.

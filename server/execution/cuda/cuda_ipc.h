@@ -10,7 +10,7 @@ namespace lossd::execution::cuda {
 
 // Both are Device::OpenIpc() and CloseIpc() of `device`, which is the thread's
 // current one. The memory lies on that device: another GPU's would be read
-// through whatever links the two.
+// through whatever links the two (D40).
 absl::StatusOr<DeviceMemory> OpenIpcMemory(const IpcHandle& handle, int device);
 absl::Status CloseIpcMemory(DeviceMemory memory);
 

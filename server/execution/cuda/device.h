@@ -91,7 +91,7 @@ class Device {
   virtual absl::Status Drain(Stream stream) = 0;
 };
 
-inline bool IsSticky(const absl::Status& status) {
+inline bool IsSticky(const absl::Status& status) {  // D36
   return absl::IsUnavailable(status);
 }
 

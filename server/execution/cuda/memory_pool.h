@@ -33,7 +33,7 @@ namespace lossd::execution::cuda {
 //
 // Thread-safe; no device is called under the lock. Outlives its leases.
 template <typename Memory>
-class MemoryPool {
+class MemoryPool {  // D35
  public:
   using Allocate = std::function<absl::StatusOr<Memory>(size_t bytes)>;
   using Free = std::function<absl::Status(Memory memory)>;

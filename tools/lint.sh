@@ -51,8 +51,7 @@ spelling() {
 check clang-format formatted
 check whitespace git diff --check "$(git hash-object -t tree /dev/null)" -- ':!LICENSE'
 check file-length no_long_files
-check include-rules "$bin/python" -m pytest -q tests/include_rules
-check documents "$bin/python" -m pytest -q tests/documents
+check house "$bin/python" -m pytest -q tests/house
 check buf-lint "$bin/buf" lint proto
 check buf-breaking no_breaking_change
 check shellcheck shell

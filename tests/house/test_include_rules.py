@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from rules import ALLOWED, FOLDERS, complaints, folder_of, sides_of
+from include_rules import ALLOWED, FOLDERS, complaints, folder_of, sides_of
 
 ROOT = Path(__file__).resolve().parents[2]
 

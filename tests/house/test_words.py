@@ -1,0 +1,52 @@
+"""No comment of the tree begins like a fragment; the search is checked itself."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from words import complaints
+
+ROOT = Path(__file__).resolve().parents[2]
+ENDINGS = (".h", ".cc", ".cu", ".cuh", ".proto", ".py", ".sh", ".cmake", "CMakeLists.txt")
+
+
+def sources() -> list[str]:
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return [name for name in listed.stdout.split("\n") if name.endswith(ENDINGS)]
+
+
+@pytest.mark.parametrize("name", sources())
+def test_comments_stand_on_their_own(name: str) -> None:
+    assert complaints(name, (ROOT / name).read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.h", "// Of a request: its bytes.\n"),
+        ("a.h", "int a;  // What the wire says\n"),
+        ("a.cc", "// Returns a status. Likewise for\n// streams.\n"),
+        ("a.cc", "// A size in bytes,\n// as above.\n"),
+        ("a.py", "# The same of a stream.\n"),
+        ("a.proto", "// Bounds the queue. Who waits is told.\n"),
+    ],
+)
+def test_a_fragment_is_found(name: str, text: str) -> None:
+    assert len(complaints(name, text)) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.h", "// Returns the bytes of a request. Never blocks.\n"),
+        ("a.h", "// Official names.\nint what;  // the count\n"),
+        ("a.py", '"""Documents are not searched."""\nWHAT = "Of"\n'),
+        ("a.sh", "# A word that wraps to\n# what follows.\n"),
+    ],
+)
+def test_a_sentence_is_not(name: str, text: str) -> None:
+    assert complaints(name, text) == []

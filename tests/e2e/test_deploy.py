@@ -1,13 +1,17 @@
 """What is in deploy/ fits together, and fits the Dockerfile."""
 
+import json
 import os
 import re
 import shutil
 import subprocess
+import urllib.request
 from pathlib import Path
 
+import kubernetes_validate
 import pytest
 import yaml
+from running_server import running_server
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
@@ -17,6 +21,7 @@ FLAGS = dict(
     for line in (DEPLOY / "config" / "lossd.flags").read_text().splitlines()
     if line.startswith("--")
 )
+MANIFEST = list(yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text()))
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 
@@ -95,6 +100,51 @@ def test_prometheus_accepts_its_configuration() -> None:
         ["promtool", "check", "config", str(DEPLOY / "config" / "prometheus.yml")],
         check=True,
     )
+
+
+def test_each_alert_fires_for_its_failure_and_for_no_other() -> None:
+    done = subprocess.run(
+        ["promtool", "test", "rules", str(DEPLOY / "config" / "alerts_test.yml")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    rules = yaml.safe_load((DEPLOY / "config" / "alerts.yml").read_text())["groups"][0]["rules"]
+    tested = (DEPLOY / "config" / "alerts_test.yml").read_text()
+    assert all(f'alertname="{rule["alert"]}"' in tested for rule in rules)
+
+
+def test_alerts_and_dashboard_name_metrics_that_the_server_has() -> None:
+    rules = (DEPLOY / "config" / "alerts.yml").read_text()
+    dashboard = (DEPLOY / "dashboard.json").read_text()
+    json.loads(dashboard)
+    named = set(re.findall(r"\b((?:lossd|process)_[a-z_]+)[\[{]", rules + dashboard))
+    assert len(named) > 15
+    with running_server() as server:
+        url = f"http://{server.metrics}/metrics"
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            page = answer.read().decode()
+    # Families without a series yet, such as those of devices, still have a HELP line.
+    known = set(re.findall(r"^(?:# HELP )?([a-z_]+)", page, re.MULTILINE))
+    assert named <= known, named - known
+
+
+@pytest.mark.parametrize("version", ["1.28", "1.33", "1.37"])
+def test_kubernetes_accepts_the_manifest(version: str) -> None:
+    for document in MANIFEST:
+        kubernetes_validate.validate(document, version, strict=True)
+
+
+def test_the_manifest_agrees_with_flags_and_image() -> None:
+    pod = MANIFEST[0]["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    ports = {str(port["containerPort"]) for port in container["ports"]}
+    assert ports == {FLAGS["listen"].split(":")[-1], FLAGS["metrics_listen"].split(":")[-1]}
+    assert pod["terminationGracePeriodSeconds"] > seconds(FLAGS["drain_timeout"]) + 5
+    [mount] = container["volumeMounts"]
+    assert container["args"] == [f"--flagfile={mount['mountPath']}/lossd.flags"]
+    assert {"startupProbe", "readinessProbe", "livenessProbe"} <= set(container)
 
 
 def compose_command() -> list[str] | None:

@@ -7,7 +7,6 @@ import contextlib
 import multiprocessing
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
-from types import TracebackType
 
 import lossd
 import numpy as np
@@ -118,12 +117,7 @@ class Workers:
     def __enter__(self) -> Workers:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         for pipe, process in zip(self._pipes, self._processes, strict=True):
             if kind is None:
                 with contextlib.suppress(OSError):  # it has just died

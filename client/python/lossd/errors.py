@@ -1,15 +1,19 @@
-"""What a call raises."""
+"""The error that a call raises."""
 
 from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
 
 import grpc
 
 
 class LossdError(Exception):
-    """A call that did not answer.
+    """The server did not answer a call with a result.
 
-    `code` is the gRPC status code; proto/lossd/v1/loss_service.proto says what a caller
-    does about each. `retry_after` is in seconds, where the server named a time.
+    `code` is the gRPC status code; proto/lossd/v1/loss_service.proto says how a caller should
+    react to each. `message` is the server's text. `retry_after` is the delay in seconds after
+    which the server asks for another attempt, or None if it named no delay.
     """
 
     def __init__(self, code: grpc.StatusCode, message: str, retry_after: float | None) -> None:
@@ -20,10 +24,19 @@ class LossdError(Exception):
 
 
 def from_rpc_error(error: grpc.RpcError) -> LossdError:
-    """The same error as a LossdError; of both the blocking and the asyncio API."""
+    """Returns the LossdError for an error of gRPC's blocking or asyncio API."""
     retry_after = None
     for key, value in error.trailing_metadata() or ():
-        # A negative number, or none at all, means: do not try again.
+        # gRPC reads a negative or malformed delay as "do not retry".
         if key == "grpc-retry-pushback-ms" and value.isdecimal():
             retry_after = int(value) / 1000
     return LossdError(error.code(), error.details() or "", retry_after)
+
+
+@contextlib.contextmanager
+def rpc_errors_translated() -> Iterator[None]:
+    """Raises LossdError in place of an error of gRPC."""
+    try:
+        yield
+    except grpc.RpcError as error:
+        raise from_rpc_error(error) from error

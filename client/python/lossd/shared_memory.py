@@ -12,8 +12,7 @@ import socket
 import threading
 import weakref
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import grpc
 import numpy as np
@@ -158,15 +157,10 @@ class SharedMemory:
         self._lent.clear()
         self._release_ended()
 
-    def __enter__(self) -> SharedMemory:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _check_open(self) -> None:

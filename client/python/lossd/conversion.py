@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lossd import arguments, device_array, gradient, wire
+from lossd import arguments, device_array, element_type, gradient, wire
 from lossd.device_array import DeviceArray
+from lossd.element_type import ARRAY_TYPES, BIT, ElementType
 from lossd.loan import Loan
 from lossd.shared_memory import SharedMemory
 from lossd.spec import to_spec
@@ -68,7 +69,7 @@ def bits_to_wire(bits: Bits) -> WireTensor:
     """Targets of one bit each as their bytes."""
     packed = bits.packed
     data = memoryview(packed) if isinstance(packed, bytes) else wire.to_wire("targets", packed).data
-    return WireTensor(tensor_pb2.DATA_TYPE_BIT, bits.shape, data)
+    return WireTensor(BIT, bits.shape, data)
 
 
 def to_tensor(name: str, array: ArrayLike, loan: Loan = _NOTHING) -> tensor_pb2.Tensor:
@@ -78,10 +79,11 @@ def to_tensor(name: str, array: ArrayLike, loan: Loan = _NOTHING) -> tensor_pb2.
     """
     device = _named_on_device(name, array, loan)
     if device is not None:
-        data_type = wire.TYPES_BY_NAME.get(device.dtype)
-        if data_type is None:
-            raise TypeError(f"{name}: dtype {device.dtype} is none of {wire.known_types()}")
-        return _on_device(name, device, data_type, device.shape, loan)
+        known = element_type.by_name(device.dtype)
+        if known is None:
+            names = element_type.names(ARRAY_TYPES)
+            raise TypeError(f"{name}: dtype {device.dtype} is none of {names}")
+        return _on_device(name, device, known, device.shape, loan)
     return _from_wire(wire.to_wire(name, array), loan)
 
 
@@ -98,9 +100,9 @@ def _named_on_device(name: str, array: Any, loan: Loan) -> DeviceArray | None:
 
 
 def _on_device(
-    name: str, device: DeviceArray, data_type: Any, shape: tuple[int, ...], loan: Loan
+    name: str, device: DeviceArray, kind: ElementType, shape: tuple[int, ...], loan: Loan
 ) -> tensor_pb2.Tensor:
-    tensor = tensor_pb2.Tensor(dtype=data_type, shape=shape)
+    tensor = tensor_pb2.Tensor(dtype=kind.data_type, shape=shape)
     if device.size == 0:
         tensor.data = b""  # lies nowhere
     else:
@@ -109,7 +111,7 @@ def _on_device(
 
 
 def _from_wire(sent: WireTensor, loan: Loan) -> tensor_pb2.Tensor:
-    tensor = tensor_pb2.Tensor(dtype=sent.data_type, shape=sent.shape)
+    tensor = tensor_pb2.Tensor(dtype=sent.element_type.data_type, shape=sent.shape)
     reference = loan.reference(np.asarray(sent.data))
     if reference is not None:
         tensor.shared_memory.CopyFrom(reference)
@@ -132,7 +134,7 @@ def to_targets(targets: Targets, loan: Loan = _NOTHING) -> tensor_pb2.Tensor:
         device = _named_on_device("targets", targets.packed, loan)
         if device is None:
             return _from_wire(bits_to_wire(targets), loan)
-        return _on_device("targets", device, tensor_pb2.DATA_TYPE_BIT, targets.shape, loan)
+        return _on_device("targets", device, BIT, targets.shape, loan)
     # To ask arrays, the most frequent, for the methods of matrices takes longer than the rest.
     if not isinstance(targets, np.ndarray) and isinstance(targets, SparseMatrix):
         targets = from_sparse(targets)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from lossd import arguments
+from lossd.element_type import BFLOAT16
+from lossd.pytorch import torch_of
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,8 @@ def of(name: str, array: Any) -> DeviceArray | None:
     interface, as CuPy's and Numba's arrays do. TypeError, naming `name`, for one that has no
     plain memory there.
     """
-    torch = sys.modules.get("torch")  # whoever has a tensor has imported it
-    if torch is not None and isinstance(array, torch.Tensor):
+    torch = torch_of(array)
+    if torch is not None:
         if array.device.type != "cuda":
             return None
         with arguments.naming(name):
@@ -65,17 +66,6 @@ def not_lent(name: str, array: DeviceArray) -> TypeError:
         "lossd.SharedMemory(path), which needs a server on this host, or copy the array to the "
         "host's memory"
     )
-
-
-def new_like(tensor: Any, dtype: str) -> Any | None:
-    """A tensor of the same shape and GPU to write a gradient to; None: not one of PyTorch's
-    on a GPU.
-    """
-    torch = sys.modules.get("torch")
-    if torch is None or not isinstance(tensor, torch.Tensor) or tensor.device.type != "cuda":
-        return None
-    # Of plain memory whatever subclass the logits are, and outside of autograd.
-    return torch.empty(tuple(tensor.shape), dtype=getattr(torch, dtype), device=tensor.device)
 
 
 def _of_tensor(torch: Any, tensor: Any) -> DeviceArray:
@@ -107,7 +97,7 @@ def _of_interface(array: Any, interface: dict[str, Any]) -> DeviceArray:
     return DeviceArray(
         address=address or 0,
         shape=shape,
-        dtype=own if dtype.kind == "V" and own == "bfloat16" else dtype.newbyteorder("<").name,
+        dtype=own if dtype.kind == "V" and own == BFLOAT16.name else dtype.newbyteorder("<").name,
         item_bytes=dtype.itemsize,
         contiguous=_in_a_row(shape, interface.get("strides"), dtype.itemsize)
         and dtype.newbyteorder("<") == dtype,

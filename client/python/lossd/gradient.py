@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lossd import device_array, wire
+from lossd import device_array, element_type, pytorch, wire
+from lossd.element_type import GRADIENT_TYPES, ElementType
 from lossd.loan import Loan
-from lossd.spec import GRADIENT_TYPES
 from lossd.v1 import loss_service_pb2, loss_spec_pb2, tensor_pb2
 
 # Of a gradient in a region: tensor.proto.
@@ -23,10 +22,10 @@ def new_place(request: loss_service_pb2.ComputeLossRequest, logits: ArrayLike) -
     """
     if request.spec.gradient == loss_spec_pb2.GRADIENT_MODE_OMIT:
         return None
-    data_type = request.spec.gradient_dtype or request.logits.dtype
-    if data_type not in GRADIENT_TYPES:
+    wanted = element_type.by_data_type(request.spec.gradient_dtype or request.logits.dtype)
+    if wanted not in GRADIENT_TYPES:
         return None  # the server says what is wrong with the logits
-    return device_array.new_like(logits, GRADIENT_TYPES[data_type])
+    return pytorch.new_gradient(logits, wanted)
 
 
 def ask_for(request: loss_service_pb2.ComputeLossRequest, out: Any, loan: Loan) -> None:
@@ -39,8 +38,8 @@ def ask_for(request: loss_service_pb2.ComputeLossRequest, out: Any, loan: Loan) 
         if reference is not None and reference.offset % _ALIGNMENT == 0:
             request.gradient_destination.CopyFrom(reference)
         return
-    data_type = wire.TYPES_BY_NAME.get(device.dtype)
-    _check(request.spec, shape, device.shape, device.dtype, data_type)
+    known = element_type.by_name(device.dtype)
+    _check(request.spec, shape, device.shape, device.dtype, known)
     if not device.contiguous or not device.writable:
         raise ValueError(_NOT_FIT)
     if device.size == 0:
@@ -59,8 +58,8 @@ def place(spec: loss_spec_pb2.LossSpec, shape: tuple[int, ...], out: Any) -> NDA
 
     ValueError if the gradient of logits of `shape` does not fit there.
     """
-    values, data_type = _place(out)
-    _check(spec, shape, values.shape, values.dtype, data_type)
+    values, known = _place(out)
+    _check(spec, shape, values.shape, values.dtype, known)
     return values
 
 
@@ -75,23 +74,22 @@ def put(data: Any, out: Any) -> Any:
 _NOT_FIT = "gradient_out: must be C-contiguous and writable"
 
 
-def _place(out: Any) -> tuple[NDArray[Any], Any]:
+def _place(out: Any) -> tuple[NDArray[Any], ElementType | None]:
     """`out` as an array over its own memory, and its data type; ValueError if it has none."""
     device = device_array.of("gradient_out", out)
     if device is not None:
         raise device_array.not_lent("gradient_out", device)
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(out, torch.Tensor):
+    if pytorch.torch_of(out) is not None:
         if out.device.type != "cpu":  # one that PyTorch knows beside CUDA's
             raise ValueError(f"gradient_out: a tensor on {out.device}, not in the CPU's memory")
     elif not isinstance(out, np.ndarray):
         raise TypeError(f"gradient_out: {type(out).__name__} is neither an array nor a tensor")
-    values, data_type = wire.values_of(out)
+    values, known = wire.values_of(out)
     if values.dtype != values.dtype.newbyteorder("<"):
         raise ValueError(f"gradient_out: dtype {values.dtype.str} is not little-endian")
     if not values.flags.c_contiguous or not values.flags.writeable:
         raise ValueError(_NOT_FIT)
-    return values, data_type
+    return values, known
 
 
 def _check(
@@ -99,19 +97,19 @@ def _check(
     shape: tuple[int, ...],
     out_shape: tuple[int, ...],
     dtype: object,
-    data_type: Any,
+    known: ElementType | None,
 ) -> None:
     """Whether the gradient of logits of `shape` goes to such a place, whose type `spec` then
     asks for.
     """
     if spec.gradient == loss_spec_pb2.GRADIENT_MODE_OMIT:
         raise ValueError("gradient_out: with gradient=False there is none")
-    if data_type not in GRADIENT_TYPES:
-        known = ", ".join(GRADIENT_TYPES.values())
-        raise ValueError(f"gradient_out: dtype {dtype} is none of {known}")
-    if spec.gradient_dtype not in (tensor_pb2.DATA_TYPE_UNSPECIFIED, data_type):
-        own, wanted = GRADIENT_TYPES[data_type], GRADIENT_TYPES[spec.gradient_dtype]
-        raise ValueError(f"gradient_out: dtype {own} is not gradient_dtype, {wanted}")
+    if known not in GRADIENT_TYPES:
+        names = element_type.names(GRADIENT_TYPES)
+        raise ValueError(f"gradient_out: dtype {dtype} is none of {names}")
+    if spec.gradient_dtype not in (tensor_pb2.DATA_TYPE_UNSPECIFIED, known.data_type):
+        wanted = element_type.by_data_type(spec.gradient_dtype)
+        raise ValueError(f"gradient_out: dtype {known.name} is not gradient_dtype, {wanted.name}")
     if out_shape != shape:
         raise ValueError(f"gradient_out: shape {out_shape} is not the logits', {shape}")
-    spec.gradient_dtype = data_type
+    spec.gradient_dtype = known.data_type

@@ -7,7 +7,8 @@ from typing import Any, Literal, TypedDict
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lossd import arguments
+from lossd import arguments, element_type
+from lossd.element_type import GRADIENT_TYPES
 from lossd.v1 import loss_spec_pb2, tensor_pb2
 
 Kind = Literal["sigmoid_cross_entropy", "sigmoid_focal", "asymmetric"]
@@ -44,28 +45,26 @@ class LossOptions(TypedDict, total=False):
     request_id: str
 
 
-GRADIENT_TYPES = {
-    getattr(tensor_pb2, f"DATA_TYPE_{name.upper()}"): name
-    for name in ("float32", "float64", "bfloat16", "float16")
-}
-
-
 def check_names(options: dict[str, Any]) -> None:
     """TypeError for an option that LossOptions has not, as a misspelt one."""
     arguments.known(LossOptions.__annotations__, options)
 
 
-def _gradient_type(dtype: GradientType | np.dtype[Any] | type | None) -> Any:
+def _gradient_type(
+    dtype: GradientType | np.dtype[Any] | type | None,
+) -> tensor_pb2.DataType:
     if dtype is None:
         return tensor_pb2.DATA_TYPE_UNSPECIFIED
     with arguments.naming("gradient_dtype"):
         torch = str(dtype).startswith("torch.")  # NumPy does not know those
         name = str(dtype) if torch or isinstance(dtype, str) else np.dtype(dtype).name
     name = name.removeprefix("torch.")
-    for data_type, known in GRADIENT_TYPES.items():
-        if name == known:
-            return data_type
-    raise ValueError(f"gradient_dtype: {name!r} is none of {', '.join(GRADIENT_TYPES.values())}")
+    known = element_type.by_name(name)
+    if known not in GRADIENT_TYPES:
+        raise ValueError(
+            f"gradient_dtype: {name!r} is none of {element_type.names(GRADIENT_TYPES)}"
+        )
+    return known.data_type
 
 
 def _enum(enum: Any, prefix: str, argument: str, value: str) -> Any:

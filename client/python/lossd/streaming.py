@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lossd import arguments, conversion, device_array, gradient, wire
+from lossd import arguments, conversion, device_array, element_type, gradient, wire
 from lossd.conversion import Execution, LossResult, Targets
+from lossd.element_type import ElementType
 from lossd.shared_memory import SharedMemory
 from lossd.spec import to_spec
 from lossd.targets import Bits, Identity, Ones, SparseMatrix
-from lossd.v1 import loss_service_pb2, loss_spec_pb2, tensor_pb2
+from lossd.v1 import loss_service_pb2, loss_spec_pb2
 from lossd.wire import WireTensor
 
 # Tensors that take more bytes go through StreamLoss.
@@ -24,16 +25,6 @@ STREAM_ABOVE_BYTES = 64 << 20
 _CHUNK_ELEMENTS = 1 << 17
 # Elements that are scaled in one go.
 _SCALE_ELEMENTS = 1 << 20
-
-_BITS = {
-    tensor_pb2.DATA_TYPE_FLOAT64: 64,
-    tensor_pb2.DATA_TYPE_INT64: 64,
-    tensor_pb2.DATA_TYPE_BFLOAT16: 16,
-    tensor_pb2.DATA_TYPE_FLOAT16: 16,
-    tensor_pb2.DATA_TYPE_UINT8: 8,
-    tensor_pb2.DATA_TYPE_BOOL: 8,
-    tensor_pb2.DATA_TYPE_BIT: 1,
-}
 
 
 def sends_more_than(
@@ -77,10 +68,6 @@ def _bytes_of(array: Any) -> int:
     return int(getattr(array, "nbytes", 0))
 
 
-def _byte_size(data_type: Any, elements: int) -> int:
-    return (elements * _BITS.get(data_type, 32) + 7) // 8
-
-
 class LossStream:
     """One loss by StreamLoss: the messages to send, and the result of those that come.
 
@@ -107,7 +94,7 @@ class LossStream:
         self._header = loss_service_pb2.StreamLossHeader(
             spec=to_spec(**spec),
             shape=sent.shape,
-            logits_dtype=sent.data_type,
+            logits_dtype=sent.element_type.data_type,
             request_id=arguments.text("request_id", request_id),
         )
         self._add_targets(targets)
@@ -125,10 +112,12 @@ class LossStream:
         self._summary: loss_service_pb2.StreamLossSummary | None = None
         self._gradient = self._landing(
             self._header.spec.gradient != loss_spec_pb2.GRADIENT_MODE_OMIT,
-            self._header.spec.gradient_dtype or sent.data_type,
+            element_type.by_data_type(self._header.spec.gradient_dtype)
+            if self._header.spec.gradient_dtype
+            else sent.element_type,
         )
         self._losses = self._landing(
-            self._header.spec.reduction == loss_spec_pb2.REDUCTION_NONE, sent.data_type
+            self._header.spec.reduction == loss_spec_pb2.REDUCTION_NONE, sent.element_type
         )
 
     def _add_targets(self, targets: Targets) -> None:
@@ -139,22 +128,20 @@ class LossStream:
             sent = conversion.bits_to_wire(targets)
         else:
             sent = wire.to_wire("targets", targets)
-        self._header.targets_dtype = sent.data_type
+        self._header.targets_dtype = sent.element_type.data_type
         self._header.targets_shape.extend(sent.shape)
         self._in_chunks["targets"] = sent
 
     def _add_operand(self, name: str, array: ArrayLike) -> None:
         sent = wire.to_wire(name, array)
         if sent.shape == self._shape and self._elements > 1:
-            setattr(self._header, f"{name}_dtype", sent.data_type)
+            setattr(self._header, f"{name}_dtype", sent.element_type.data_type)
             self._in_chunks[name] = sent
         else:
             getattr(self._header, name).CopyFrom(conversion.to_tensor(name, array))
 
-    def _landing(self, wanted: bool, data_type: Any) -> _Landing | None:
-        if not wanted:
-            return None
-        return _Landing(data_type, self._shape, _byte_size(data_type, self._elements))
+    def _landing(self, wanted: bool, kind: ElementType) -> _Landing | None:
+        return _Landing(kind, self._shape) if wanted else None
 
     def messages(self) -> Iterator[loss_service_pb2.StreamLossRequest]:
         """The header, then the chunks."""
@@ -164,8 +151,8 @@ class LossStream:
             last = end >= self._elements
             chunk = loss_service_pb2.StreamLossChunk()
             for name, sent in self._in_chunks.items():
-                begin = _byte_size(sent.data_type, first)
-                stop = len(sent.data) if last else _byte_size(sent.data_type, end)
+                begin = sent.element_type.byte_size(first)
+                stop = len(sent.data) if last else sent.element_type.byte_size(end)
                 setattr(chunk, name, sent.data[begin:stop].tobytes())
             yield loss_service_pb2.StreamLossRequest(chunk=chunk)
 
@@ -204,10 +191,10 @@ class LossStream:
 class _Landing:
     """Where results go as they arrive."""
 
-    def __init__(self, data_type: Any, shape: tuple[int, ...], size: int) -> None:
-        self._data_type = data_type
+    def __init__(self, kind: ElementType, shape: tuple[int, ...]) -> None:
+        self._element_type = kind
         self._shape = shape
-        self._bytes = np.empty(size, np.uint8)
+        self._bytes = np.empty(kind.byte_size(math.prod(shape)), np.uint8)
         self._arrived = 0
 
     def add(self, data: bytes) -> None:
@@ -218,7 +205,7 @@ class _Landing:
     def array(self) -> NDArray[Any]:
         if self._arrived != len(self._bytes):
             raise RuntimeError(f"{self._arrived} bytes of results of {len(self._bytes)}")
-        array = wire.from_wire(self._data_type, self._shape, self._bytes.data)
+        array = wire.from_wire(self._element_type, self._shape, self._bytes.data)
         array.flags.writeable = False
         return array
 

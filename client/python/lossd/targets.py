@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lossd import arguments, device_array
+from lossd.element_type import BFLOAT16, UINT8
 
 
 @runtime_checkable
@@ -76,7 +77,7 @@ def bits(array: ArrayLike, shape: tuple[int, ...] | None = None) -> Bits:
     if shape is not None:
         return _packed(array, _dimensions(shape))
     values = unmasked("bits", array)
-    if values.dtype.kind not in "biuf" and values.dtype.name != "bfloat16":
+    if values.dtype.kind not in "biuf" and values.dtype.name != BFLOAT16.name:
         raise TypeError(f"bits: dtype {values.dtype} is not one of zeros and ones")
     if values.dtype != np.bool_ and not np.isin(values, (0, 1)).all():
         raise ValueError("bits: an element is neither 0 nor 1")
@@ -113,7 +114,7 @@ def _dimensions(shape: Any) -> tuple[int, ...]:
 def _packed(array: Any, shape: tuple[int, ...]) -> Bits:
     on_device = device_array.of("bits", array)
     values = on_device if on_device is not None else unmasked("bits", array)
-    if str(values.dtype) != "uint8" or len(values.shape) != 1:
+    if str(values.dtype) != UINT8.name or len(values.shape) != 1:
         raise TypeError(f"bits: {values.dtype} of shape {values.shape} is not one row of uint8")
     needed = (math.prod(shape) + 7) // 8
     if values.shape[0] != needed:

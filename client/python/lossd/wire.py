@@ -1,4 +1,4 @@
-"""Tensors as their bytes are sent."""
+"""Tensors as the bytes that are sent and received."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lossd import arguments, device_array
+from lossd import arguments, device_array, element_type
+from lossd.element_type import ARRAY_TYPES, BFLOAT16, ElementType
+from lossd.pytorch import torch_of
 from lossd.v1 import tensor_pb2
 
 try:  # NumPy has no bfloat16 of its own
@@ -17,81 +19,66 @@ try:  # NumPy has no bfloat16 of its own
 except ImportError:
     _bfloat16 = None
 
-# What lossd reads and writes, little-endian whatever this machine is.
-_WIRE_TYPES: dict[int, np.dtype[Any]] = {
-    tensor_pb2.DATA_TYPE_FLOAT32: np.dtype("<f4"),
-    tensor_pb2.DATA_TYPE_FLOAT64: np.dtype("<f8"),
-    tensor_pb2.DATA_TYPE_FLOAT16: np.dtype("<f2"),
-    tensor_pb2.DATA_TYPE_UINT8: np.dtype("u1"),
-    tensor_pb2.DATA_TYPE_BOOL: np.dtype("?"),
-    tensor_pb2.DATA_TYPE_INT32: np.dtype("<i4"),
-    tensor_pb2.DATA_TYPE_INT64: np.dtype("<i8"),
-}
-DATA_TYPES: dict[np.dtype[Any], Any] = {
-    dtype: data_type for data_type, dtype in _WIRE_TYPES.items()
-}
-TYPES_BY_NAME: dict[str, Any] = {
-    "bfloat16": tensor_pb2.DATA_TYPE_BFLOAT16,
-    **{str(dtype.name): data_type for dtype, data_type in DATA_TYPES.items()},
-}
-
 
 @dataclass(frozen=True, eq=False)
 class WireTensor:
-    """A tensor as its bytes are sent; `data` is a view where the array is fit for it."""
+    """A tensor as its bytes are sent; `data` is a view of the array if that has these bytes."""
 
-    data_type: Any
+    element_type: ElementType
     shape: tuple[int, ...]
     data: memoryview
 
 
 def to_wire(name: str, array: ArrayLike) -> WireTensor:
-    """`array` as bytes. TypeError, naming `name`, for what cannot be sent.
+    """Returns the bytes of `array`; an array on a GPU is copied by its library.
 
-    What lies on a GPU its library copies to the host, if it can.
+    Raises TypeError, which names `name`, for an array that cannot be sent.
     """
     arguments.refuse_mask(name, array)
     device = device_array.of(name, array)
     if device is not None and not device.copies_itself:
         raise device_array.not_lent(name, device)
     with arguments.naming(name):
-        values, data_type = values_of(array)
-    if data_type is None:
-        raise TypeError(f"{name}: dtype {values.dtype} is none of {known_types()}")
-    wire = values.dtype.newbyteorder("<")
-    data = np.ascontiguousarray(values, dtype=wire).reshape(-1).view(np.uint8)
-    return WireTensor(data_type, values.shape, data.data)
+        values, known = values_of(array)
+    if known is None:
+        raise TypeError(
+            f"{name}: dtype {values.dtype} is none of {element_type.names(ARRAY_TYPES)}"
+        )
+    little_endian = values.dtype.newbyteorder("<")
+    data = np.ascontiguousarray(values, dtype=little_endian).reshape(-1).view(np.uint8)
+    return WireTensor(known, values.shape, data.data)
 
 
-def known_types() -> str:
-    return ", ".join(["bfloat16", *(str(dtype.name) for dtype in DATA_TYPES)])
+def values_of(array: Any) -> tuple[NDArray[Any], ElementType | None]:
+    """Returns a NumPy array of the same bytes, and their type; None if lossd has no such type.
 
-
-def values_of(array: ArrayLike) -> tuple[NDArray[Any], Any]:
-    """An array of the same bytes, and their data type; None: lossd has none."""
-    torch = sys.modules.get("torch")  # whoever has a tensor has imported it
-    if torch is not None and isinstance(array, torch.Tensor):
+    The array is over the memory of `array`, unless that is a list or lies on a GPU. bfloat16 is
+    returned as int16, because NumPy cannot export its bytes otherwise.
+    """
+    torch = torch_of(array)
+    if torch is not None:
         tensor = array.detach().cpu()
         if tensor.dtype == torch.bfloat16:
-            return tensor.view(torch.int16).numpy(), tensor_pb2.DATA_TYPE_BFLOAT16
+            return tensor.view(torch.int16).numpy(), BFLOAT16
         return values_of(tensor.numpy())
     values = np.asarray(array)
-    data_type = DATA_TYPES.get(values.dtype.newbyteorder("<"))
-    if data_type is None and values.dtype.name == "bfloat16":
-        return values.view(np.int16), tensor_pb2.DATA_TYPE_BFLOAT16
-    return values, data_type
+    known = element_type.by_dtype(values.dtype)
+    return values.view(np.int16) if known is BFLOAT16 else values, known
 
 
 def to_array(tensor: tensor_pb2.Tensor) -> NDArray[Any]:
-    """The elements of a reply's tensor, not copied where NumPy has their type."""
-    return from_wire(tensor.dtype, tuple(tensor.shape), tensor.data)
+    """Returns the elements of a reply's tensor, not copied where NumPy has their type."""
+    return from_wire(element_type.by_data_type(tensor.dtype), tuple(tensor.shape), tensor.data)
 
 
-def from_wire(data_type: Any, shape: tuple[int, ...], data: Any) -> NDArray[Any]:
-    """Elements from their bytes, not copied where NumPy has their type."""
-    if data_type != tensor_pb2.DATA_TYPE_BFLOAT16:
-        return np.frombuffer(data, dtype=_WIRE_TYPES[data_type]).reshape(shape)
-    halves = np.frombuffer(data, dtype="<u2").reshape(shape)
+def from_wire(kind: ElementType, shape: tuple[int, ...], data: bytes | memoryview) -> NDArray[Any]:
+    """Returns the elements from their bytes, not copied where NumPy has their type.
+
+    Without the package ml_dtypes, bfloat16 is widened to float32.
+    """
+    stored = np.frombuffer(data, dtype=kind.storage).reshape(shape)
+    if kind is not BFLOAT16:
+        return stored
     if _bfloat16 is not None and sys.byteorder == "little":
-        return halves.view(_bfloat16)
-    return (halves.astype("<u4") << 16).view("<f4")
+        return stored.view(_bfloat16)
+    return (stored.astype("<u4") << 16).view("<f4")

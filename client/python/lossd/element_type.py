@@ -1,0 +1,70 @@
+"""The element types of tensors: one table of their names, numbers, NumPy types and sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lossd.v1 import tensor_pb2
+
+
+@dataclass(frozen=True)
+class ElementType:
+    """One row of the table."""
+
+    name: str  # the name in NumPy, ml_dtypes and PyTorch
+    data_type: tensor_pb2.DataType
+    bits: int  # the size of one element
+    # The NumPy type of the bytes on the wire, which are little-endian on every machine.
+    # NumPy has neither bfloat16 nor single bits: the former travels in "<u2", the latter
+    # packed in "u1".
+    storage: np.dtype[Any]
+
+    def byte_size(self, elements: int) -> int:
+        """Returns the size of so many packed elements in bytes."""
+        return (elements * self.bits + 7) // 8
+
+
+BFLOAT16 = ElementType("bfloat16", tensor_pb2.DATA_TYPE_BFLOAT16, 16, np.dtype("<u2"))
+FLOAT32 = ElementType("float32", tensor_pb2.DATA_TYPE_FLOAT32, 32, np.dtype("<f4"))
+FLOAT64 = ElementType("float64", tensor_pb2.DATA_TYPE_FLOAT64, 64, np.dtype("<f8"))
+FLOAT16 = ElementType("float16", tensor_pb2.DATA_TYPE_FLOAT16, 16, np.dtype("<f2"))
+UINT8 = ElementType("uint8", tensor_pb2.DATA_TYPE_UINT8, 8, np.dtype("u1"))
+BOOL = ElementType("bool", tensor_pb2.DATA_TYPE_BOOL, 8, np.dtype("?"))
+INT32 = ElementType("int32", tensor_pb2.DATA_TYPE_INT32, 32, np.dtype("<i4"))
+INT64 = ElementType("int64", tensor_pb2.DATA_TYPE_INT64, 64, np.dtype("<i8"))
+BIT = ElementType("bit", tensor_pb2.DATA_TYPE_BIT, 1, np.dtype("u1"))
+
+# An array or a tensor has one of these types. Only lossd.bits() makes targets of BIT.
+ARRAY_TYPES = (BFLOAT16, FLOAT32, FLOAT64, FLOAT16, UINT8, BOOL, INT32, INT64)
+GRADIENT_TYPES = (FLOAT32, FLOAT64, BFLOAT16, FLOAT16)
+
+_BY_NAME = {known.name: known for known in ARRAY_TYPES}
+_BY_DATA_TYPE = {known.data_type: known for known in (*ARRAY_TYPES, BIT)}
+_BY_DTYPE = {known.storage: known for known in ARRAY_TYPES if known is not BFLOAT16}
+
+
+def by_name(name: str) -> ElementType | None:
+    """Returns the type of an array from its name, or None if lossd has no such type."""
+    return _BY_NAME.get(name)
+
+
+def by_data_type(data_type: tensor_pb2.DataType) -> ElementType:
+    """Returns the type from its number in a message; KeyError for DATA_TYPE_UNSPECIFIED."""
+    return _BY_DATA_TYPE[data_type]
+
+
+def by_dtype(dtype: np.dtype[Any]) -> ElementType | None:
+    """Returns the type of a NumPy array of either byte order, or None if lossd has no such type."""
+    known = _BY_DTYPE.get(dtype.newbyteorder("<"))
+    if known is None and dtype.name == BFLOAT16.name:  # the extension type of ml_dtypes
+        return BFLOAT16
+    return known
+
+
+def names(types: Iterable[ElementType]) -> str:
+    """Returns the names as error messages list them."""
+    return ", ".join(known.name for known in types)

@@ -88,7 +88,7 @@ def shape(name: str, value: Any) -> tuple[int, ...]:
 def numbers(name: str, value: Any) -> np.dtype[Any]:
     """The type of an array of numbers; not of objects, which other processes cannot have."""
     with naming(name):
-        kind = np.dtype(value)
+        kind: np.dtype[Any] = np.dtype(value)
     if kind.hasobject:
         raise TypeError(f"{name}: {kind} is no type of numbers")
     return kind

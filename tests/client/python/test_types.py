@@ -1,0 +1,55 @@
+"""The types that a user's own type checker sees; mypy reads them from the installed package."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+PROGRAM = """\
+import asyncio
+import lossd
+import numpy as np
+
+x = np.zeros((2, 3), np.float32)
+
+def blocking(client: lossd.Client) -> float:
+    with client:
+        version: str = client.server_info().version
+        result: lossd.LossResult = client.compute_loss(
+            x, lossd.bits(x), timeout=2, reduction="sum", gradient_dtype=np.float64
+        )
+    return result.loss
+
+async def asynchronous(client: lossd.AsyncClient) -> float:
+    async with client:
+        version: str = (await client.server_info()).version
+        result: lossd.LossResult = await client.compute_loss(x, [[1]], reduction="none")
+    return result.loss
+
+blocking(lossd.Client("localhost:1", token="t"))
+asyncio.run(asynchronous(lossd.AsyncClient("localhost:1")))
+"""
+
+MISTAKES = {
+    'lossd.Client("localhost:1").compute_loss(x, x, reduction="median")': "arg-type",
+    'lossd.Client("localhost:1").compute_loss(x, x, reducton="mean")': "call-arg",
+    'lossd.Client("localhost:1", tokn="t")': "call-arg",
+    'lossd.AsyncClient("localhost:1").compute_loss(x, x).loss': "attr-defined",
+}
+
+
+def test_mypy_passes_right_calls_and_finds_wrong_ones(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(PROGRAM + "\n".join(MISTAKES) + "\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--cache-dir=cache", "program.py"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    first = PROGRAM.count("\n") + 1
+    expected = [(first + index, code) for index, code in enumerate(MISTAKES.values())]
+    errors = [line for line in done.stdout.splitlines() if ": error: " in line]
+    found = [(int(line.split(":")[1]), line.rpartition("[")[2].rstrip("]")) for line in errors]
+    assert found == expected, done.stdout

@@ -41,9 +41,9 @@ class AsyncClient(BaseClient):
                 async for response in self._stream_loss(call.messages(), **call_options):
                     call.add(response)
             return call.result()
-        if call.loan.names_device_memory:
-            await asyncio.to_thread(call.loan.wait)
-        with call.loan.until_answered(call.gradient_out), rpc_errors_translated():
+        if call.references.names_device_memory:
+            await asyncio.to_thread(call.references.synchronize)
+        with call.references.until_answered(call.gradient_out), rpc_errors_translated():
             reply = await self._compute_loss(call.request, **call_options)
         return conversion.to_result(reply, call.gradient_out)
 

@@ -40,8 +40,8 @@ class Client(BaseClient):
                 for response in self._stream_loss(call.messages(), **call_options):
                     call.add(response)
             return call.result()
-        call.loan.wait()
-        with call.loan.until_answered(call.gradient_out), rpc_errors_translated():
+        call.references.synchronize()
+        with call.references.until_answered(call.gradient_out), rpc_errors_translated():
             reply = self._compute_loss(call.request, **call_options)
         return conversion.to_result(reply, call.gradient_out)
 

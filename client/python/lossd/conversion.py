@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from lossd import arguments, device_array, element_type, gradient, wire
 from lossd.device_array import DeviceArray
 from lossd.element_type import ARRAY_TYPES, BIT, ElementType
-from lossd.loan import Loan
+from lossd.memory_references import MemoryReferences
 from lossd.shared_memory import SharedMemory
 from lossd.spec import to_spec
 from lossd.targets import Bits, Identity, Ones, SparseMatrix, from_sparse
@@ -27,7 +27,7 @@ GET_SERVER_INFO = "/lossd.v1.LossService/GetServerInfo"
 CHANNEL_OPTIONS = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
 
 # Everything is sent.
-_NOTHING = Loan(None)
+_NOTHING = MemoryReferences(None)
 
 Targets = ArrayLike | SparseMatrix | Ones | Identity | Bits
 
@@ -72,25 +72,27 @@ def bits_to_wire(bits: Bits) -> WireTensor:
     return WireTensor(BIT, bits.shape, data)
 
 
-def to_tensor(name: str, array: ArrayLike, loan: Loan = _NOTHING) -> tensor_pb2.Tensor:
+def to_tensor(
+    name: str, array: ArrayLike, references: MemoryReferences = _NOTHING
+) -> tensor_pb2.Tensor:
     """`array` as a message: by reference if it is lent, else copied.
 
     TypeError, naming `name`, for what cannot be sent.
     """
-    device = _named_on_device(name, array, loan)
+    device = _named_on_device(name, array, references)
     if device is not None:
         known = element_type.by_name(device.dtype)
         if known is None:
             names = element_type.names(ARRAY_TYPES)
             raise TypeError(f"{name}: dtype {device.dtype} is none of {names}")
-        return _on_device(name, device, known, device.shape, loan)
-    return _from_wire(wire.to_wire(name, array), loan)
+        return _on_device(name, device, known, device.shape, references)
+    return _from_wire(wire.to_wire(name, array), references)
 
 
-def _named_on_device(name: str, array: Any, loan: Loan) -> DeviceArray | None:
+def _named_on_device(name: str, array: Any, references: MemoryReferences) -> DeviceArray | None:
     """`array`, if it lies on a GPU and is not copied to the host."""
     device = device_array.of(name, array)
-    if device is None or (not loan.lends and device.copies_itself):
+    if device is None or (not references.enabled and device.copies_itself):
         return None
     if name == "upstream_gradient" and device.size == 1:  # the server needs the value itself
         if not device.copies_itself:
@@ -100,19 +102,23 @@ def _named_on_device(name: str, array: Any, loan: Loan) -> DeviceArray | None:
 
 
 def _on_device(
-    name: str, device: DeviceArray, kind: ElementType, shape: tuple[int, ...], loan: Loan
+    name: str,
+    device: DeviceArray,
+    kind: ElementType,
+    shape: tuple[int, ...],
+    references: MemoryReferences,
 ) -> tensor_pb2.Tensor:
     tensor = tensor_pb2.Tensor(dtype=kind.data_type, shape=shape)
     if device.size == 0:
         tensor.data = b""  # lies nowhere
     else:
-        tensor.shared_memory.CopyFrom(loan.device_reference(name, device))
+        tensor.shared_memory.CopyFrom(references.device_reference(name, device))
     return tensor
 
 
-def _from_wire(sent: WireTensor, loan: Loan) -> tensor_pb2.Tensor:
+def _from_wire(sent: WireTensor, references: MemoryReferences) -> tensor_pb2.Tensor:
     tensor = tensor_pb2.Tensor(dtype=sent.element_type.data_type, shape=sent.shape)
-    reference = loan.reference(np.asarray(sent.data))
+    reference = references.reference(np.asarray(sent.data))
     if reference is not None:
         tensor.shared_memory.CopyFrom(reference)
     else:
@@ -126,15 +132,15 @@ def lies_in(array: ArrayLike, memory: SharedMemory) -> bool:
     return memory.reference(values) is not None
 
 
-def to_targets(targets: Targets, loan: Loan = _NOTHING) -> tensor_pb2.Tensor:
+def to_targets(targets: Targets, references: MemoryReferences = _NOTHING) -> tensor_pb2.Tensor:
     """Targets of any form as a message."""
     if isinstance(targets, Identity):
         return tensor_pb2.Tensor(identity=tensor_pb2.Identity(diagonal=targets.diagonal))
     if isinstance(targets, Bits):
-        device = _named_on_device("targets", targets.packed, loan)
+        device = _named_on_device("targets", targets.packed, references)
         if device is None:
-            return _from_wire(bits_to_wire(targets), loan)
-        return _on_device("targets", device, BIT, targets.shape, loan)
+            return _from_wire(bits_to_wire(targets), references)
+        return _on_device("targets", device, BIT, targets.shape, references)
     # To ask arrays, the most frequent, for the methods of matrices takes longer than the rest.
     if not isinstance(targets, np.ndarray) and isinstance(targets, SparseMatrix):
         targets = from_sparse(targets)
@@ -143,16 +149,16 @@ def to_targets(targets: Targets, loan: Loan = _NOTHING) -> tensor_pb2.Tensor:
             row_splits=targets.row_splits.tolist(), columns=targets.columns.tolist()
         )
         return tensor_pb2.Tensor(shape=targets.shape, ones=sparse)
-    return to_tensor("targets", targets, loan)
+    return to_tensor("targets", targets, references)
 
 
 @dataclass(frozen=True)
 class Call:
-    """A call of ComputeLoss: what is sent, and before that loan.wait()."""
+    """A call of ComputeLoss: what is sent, and before that references.synchronize()."""
 
     request: loss_service_pb2.ComputeLossRequest
     gradient_out: Any
-    loan: Loan
+    references: MemoryReferences
 
 
 def to_call(
@@ -170,15 +176,15 @@ def to_call(
     """The arguments of compute_loss(). ValueError and TypeError name a bad one; LossdError, a
     tensor on a GPU that the server cannot have.
     """
-    loan = Loan(memory)
+    references = MemoryReferences(memory)
     request = loss_service_pb2.ComputeLossRequest(
         spec=to_spec(**spec),
-        logits=to_tensor("logits", logits, loan),
+        logits=to_tensor("logits", logits, references),
         request_id=arguments.text("request_id", request_id),
     )
-    if gradient_out is None and loan.lends:
+    if gradient_out is None and references.enabled:
         gradient_out = gradient.new_place(request, logits)
-    request.targets.CopyFrom(to_targets(targets, loan))
+    request.targets.CopyFrom(to_targets(targets, references))
     optional = {
         "weights": weights,
         "pos_weight": pos_weight,
@@ -186,10 +192,10 @@ def to_call(
     }
     for name, array in optional.items():
         if array is not None:
-            getattr(request, name).CopyFrom(to_tensor(name, array, loan))
+            getattr(request, name).CopyFrom(to_tensor(name, array, references))
     if gradient_out is not None:
-        gradient.ask_for(request, gradient_out, loan)
-    return Call(request, gradient_out, loan)
+        gradient.ask_for(request, gradient_out, references)
+    return Call(request, gradient_out, references)
 
 
 def to_request(

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lossd import device_array, element_type, pytorch, wire
 from lossd.element_type import GRADIENT_TYPES, ElementType
-from lossd.loan import Loan
+from lossd.memory_references import MemoryReferences
 from lossd.v1 import loss_service_pb2, loss_spec_pb2, tensor_pb2
 
 # Of a gradient in a region: tensor.proto.
@@ -28,13 +28,15 @@ def new_place(request: loss_service_pb2.ComputeLossRequest, logits: ArrayLike) -
     return pytorch.new_gradient(logits, wanted)
 
 
-def ask_for(request: loss_service_pb2.ComputeLossRequest, out: Any, loan: Loan) -> None:
+def ask_for(
+    request: loss_service_pb2.ComputeLossRequest, out: Any, references: MemoryReferences
+) -> None:
     """Asks for the gradient in `out`; what is not in shared memory is copied to later."""
     shape = tuple(request.logits.shape)
     device = device_array.of("gradient_out", out)
     if device is None:
         values = place(request.spec, shape, out)
-        reference = loan.reference(values)
+        reference = references.reference(values)
         if reference is not None and reference.offset % _ALIGNMENT == 0:
             request.gradient_destination.CopyFrom(reference)
         return
@@ -44,7 +46,7 @@ def ask_for(request: loss_service_pb2.ComputeLossRequest, out: Any, loan: Loan) 
         raise ValueError(_NOT_FIT)
     if device.size == 0:
         return
-    reference = loan.device_reference("gradient_out", device)
+    reference = references.device_reference("gradient_out", device)
     if reference.offset % _ALIGNMENT != 0:
         raise ValueError(
             f"gradient_out: on {device.device}, and not at a multiple of {_ALIGNMENT} bytes; "

@@ -42,7 +42,7 @@ def connect(server: RegionServer, tmp_path: Path) -> Iterator[lossd.SharedMemory
 
 def logits_of(memory: lossd.SharedMemory, logits: Any) -> tensor_pb2.SharedMemoryRef:
     call = conversion.to_call(logits, VALUES, gradient=False, memory=memory)
-    assert call.loan.names_device_memory
+    assert call.references.names_device_memory
     return call.request.logits.shared_memory
 
 
@@ -256,7 +256,7 @@ def test_a_gradient_that_may_still_be_written_keeps_its_memory(
     monkeypatch.setattr("time.monotonic", lambda: now)
     logits, out = cuda_array(gpus, VALUES), cuda_array(gpus, VALUES)
     call = conversion.to_call(logits, VALUES, gradient_out=out, memory=memory)
-    with contextlib.suppress(lossd.LossdError, Refused), call.loan.until_answered(out):
+    with contextlib.suppress(lossd.LossdError, Refused), call.references.until_answered(out):
         if error is not None:
             raise error
     alive = weakref.ref(out)

@@ -311,17 +311,17 @@ def test_the_work_that_makes_a_tensor_is_waited_for_before_the_call(
     logits = torch.tensor(VALUES, device=1)
     call = conversion.to_call(logits, logits, memory=memory)
     assert torch.synchronized == []
-    call.loan.wait()
+    call.references.synchronize()
     assert torch.synchronized == ["cuda:1"]  # one stream, once
     before = gpus.calls("cuCtxSynchronize")
     call = conversion.to_call(cuda_array(gpus, VALUES), VALUES, gradient=False, memory=memory)
     assert gpus.calls("cuCtxSynchronize") == before
-    call.loan.wait()
+    call.references.synchronize()
     assert gpus.calls("cuCtxSynchronize") == before + 1
     assert torch.synchronized == ["cuda:1"]
     host = conversion.to_call(VALUES, VALUES, memory=memory)
-    assert not host.loan.names_device_memory
-    host.loan.wait()
+    assert not host.references.names_device_memory
+    host.references.synchronize()
     assert gpus.calls("cuCtxSynchronize") == before + 1
 
 

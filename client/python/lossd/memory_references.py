@@ -23,7 +23,7 @@ _UNANSWERED = (
 )
 
 
-class Loan:
+class MemoryReferences:
     """Names them, and waits for the work that makes them. Of one call and one thread."""
 
     def __init__(self, memory: SharedMemory | None) -> None:
@@ -38,7 +38,7 @@ class Loan:
         return self._device is not None
 
     @property
-    def lends(self) -> bool:
+    def enabled(self) -> bool:
         """Whether anything can be named."""
         return self._memory is not None
 
@@ -67,7 +67,7 @@ class Loan:
             region=lent.region, offset=array.address - lent.base, byte_size=array.byte_size
         )
 
-    def wait(self) -> None:
+    def synchronize(self) -> None:
         """Until the GPU has done what the caller asked of it before the call: kernels of two
         processes do not wait for each other.
         """

@@ -1,4 +1,4 @@
-"""Client of lossd: NumPy arrays in, loss and gradient out.
+"""The client of lossd, which computes the loss and its gradient from NumPy arrays.
 
 import lossd
 with lossd.Client("localhost:50051") as client:

@@ -1,4 +1,4 @@
-"""What callers give, checked before it is sent: every error begins with the argument's name."""
+"""Checks of what callers pass; the message of every error begins with the argument's name."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import numpy as np
 
 from lossd.v1 import loss_spec_pb2
 
-# What float() would take, or a NumPy scalar says it could.
+# Types that float() accepts, or that have __float__, and that are not real numbers.
 _NO_NUMBERS = (bool, str, bytes, complex, np.bool_, np.character, np.complexfloating)
 
-# gRPC counts nanoseconds since 1970 in 63 bits, which end in the year 2262: a deadline
-# after that has passed already. What is longer than this, 31 years, has no deadline.
+# gRPC counts nanoseconds since 1970 in 63 bits, which end in the year 2262, and takes a later
+# deadline as passed. A timeout of more than 31 years therefore means no deadline.
 _LONGEST_SECONDS = 1e9
 
-# Which kind of loss has them.
+# The kind of loss to which each parameter belongs.
 _PARAMETERS = {
     "focal_gamma": "sigmoid_focal",
     "focal_alpha": "sigmoid_focal",
@@ -32,7 +32,7 @@ _PARAMETERS = {
 
 @contextlib.contextmanager
 def naming(name: str) -> Iterator[None]:
-    """Puts the argument's name before what NumPy or PyTorch says is wrong with it."""
+    """Puts the argument's name before the message of an error of NumPy or PyTorch."""
     try:
         yield
     except (TypeError, RuntimeError) as error:
@@ -42,7 +42,7 @@ def naming(name: str) -> Iterator[None]:
 
 
 def refuse_mask(name: str, array: Any) -> None:
-    """TypeError for masked arrays, also in lists: NumPy would drop their masks in silence."""
+    """Raises TypeError for a masked array, also within lists; NumPy would lose the mask."""
     if isinstance(array, list | tuple):
         for part in array:
             refuse_mask(name, part)
@@ -51,8 +51,8 @@ def refuse_mask(name: str, array: Any) -> None:
 
 
 def number(name: str, value: Any) -> float:
-    """A real number, or an array or tensor of rank 0."""
-    if type(value) is float:  # most are defaults
+    """Returns the value of a real number, or of an array or tensor of rank 0."""
+    if type(value) is float:  # the fast way, which defaults take
         return value
     refuse_mask(name, value)
     if (
@@ -66,7 +66,7 @@ def number(name: str, value: Any) -> float:
 
 
 def integer(name: str, value: Any) -> int:
-    """An integer of 64 bits."""
+    """Returns a signed integer of at most 64 bits."""
     if isinstance(value, bool) or not hasattr(type(value), "__index__"):
         raise TypeError(f"{name}: {value!r} is not an integer")
     with naming(name):
@@ -77,7 +77,7 @@ def integer(name: str, value: Any) -> int:
 
 
 def shape(name: str, value: Any) -> tuple[int, ...]:
-    """The dimensions of an array: an integer, or several."""
+    """Returns the dimensions of an array from one integer or a sequence of them."""
     dimensions = tuple(value) if isinstance(value, tuple | list) else (value,)
     sizes = tuple(integer(name, size) for size in dimensions)
     if min(sizes, default=0) < 0:
@@ -86,7 +86,7 @@ def shape(name: str, value: Any) -> tuple[int, ...]:
 
 
 def numbers(name: str, value: Any) -> np.dtype[Any]:
-    """The type of an array of numbers; not of objects, which other processes cannot have."""
+    """Returns the dtype; TypeError for Python objects, which other processes cannot read."""
     with naming(name):
         kind: np.dtype[Any] = np.dtype(value)
     if kind.hasobject:
@@ -95,14 +95,14 @@ def numbers(name: str, value: Any) -> np.dtype[Any]:
 
 
 def truth(name: str, value: Any) -> bool:
-    """True or False, or 1 or 0; nothing else that Python takes for one: "no" would be true."""
+    """Returns a truth value from True, False, 1 or 0; TypeError for anything else, such as "no"."""
     if not isinstance(value, int | np.bool_) or value not in (0, 1):
         raise TypeError(f"{name}: {value!r} is neither True nor False")
     return bool(value)
 
 
 def text(name: str, value: Any) -> str:
-    """A string that UTF-8 can hold."""
+    """Returns a string; ValueError if UTF-8 cannot encode it."""
     if not isinstance(value, str):
         raise TypeError(f"{name}: {value!r} is not a string")
     with naming(name):
@@ -111,7 +111,7 @@ def text(name: str, value: Any) -> str:
 
 
 def token(name: str, value: Any) -> str:
-    """What a header can carry. It is a secret: no message shows it."""
+    """Returns a token that a header can carry; no message shows more than its one bad character."""
     bearer = text(name, value)
     for place, character in enumerate(bearer):
         if not " " <= character <= "~":
@@ -123,7 +123,7 @@ def token(name: str, value: Any) -> str:
 
 
 def seconds(name: str, value: Any) -> float | None:
-    """A time; None, as long as it takes, also for one that nobody lives to see the end of."""
+    """Returns a timeout in seconds; None, or more than 31 years, means no deadline."""
     if value is None:
         return None
     time = number(name, value)
@@ -133,7 +133,7 @@ def seconds(name: str, value: Any) -> float | None:
 
 
 def target(name: str, value: Any) -> str:
-    """Where a server is. gRPC would take port 443 for a host without one."""
+    """Returns a server's address; ValueError without a port, for which gRPC would take 443."""
     where = text(name, value)
     if where.rpartition(":")[2] in ("", where) or where.endswith("]"):
         raise ValueError(f"{name}: {where!r} has no port; give HOST:PORT or unix:/path")
@@ -141,7 +141,7 @@ def target(name: str, value: Any) -> str:
 
 
 def known(names: Collection[str], given: Collection[str]) -> None:
-    """TypeError for a name that is given and is none of those that compute_loss() has."""
+    """Raises TypeError if a given name is none of the `names` that compute_loss() takes."""
     for name in given:
         if name not in names:
             alike = difflib.get_close_matches(name, names, n=1)
@@ -150,9 +150,9 @@ def known(names: Collection[str], given: Collection[str]) -> None:
 
 
 def check_parameters(spec: loss_spec_pb2.LossSpec) -> None:
-    """ValueError for one that is set although the kind has it not: the server ignores it."""
+    """Raises ValueError if a parameter of another loss kind is set; the server would ignore it."""
     kind = loss_spec_pb2.LossKind.Name(spec.kind).removeprefix("LOSS_KIND_").lower()
-    for field, _ in spec.ListFields():  # those that are present, or not 0
+    for field, _ in spec.ListFields():  # only fields that are present or not 0
         owner = _PARAMETERS.get(field.name, kind)
         if owner != kind:
             raise ValueError(

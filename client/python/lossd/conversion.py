@@ -1,4 +1,4 @@
-"""Between NumPy and messages; shared by the blocking and the asyncio client."""
+"""Conversion between NumPy and messages, for both clients."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lossd import arguments, device_array, element_type, gradient, wire
+from lossd import device_array, element_type, gradient, spec, wire
 from lossd.device_array import DeviceArray
 from lossd.element_type import ARRAY_TYPES, BIT, ElementType
 from lossd.memory_references import MemoryReferences
 from lossd.shared_memory import SharedMemory
-from lossd.spec import to_spec
 from lossd.targets import Bits, Identity, Ones, SparseMatrix, from_sparse
 from lossd.v1 import loss_service_pb2, tensor_pb2
 from lossd.wire import WireTensor
@@ -23,10 +22,10 @@ COMPUTE_LOSS = "/lossd.v1.LossService/ComputeLoss"
 STREAM_LOSS = "/lossd.v1.LossService/StreamLoss"
 GET_SERVER_INFO = "/lossd.v1.LossService/GetServerInfo"
 
-# Messages are as large as the server allows.
+# The client sets no limit of its own to a message; the server does.
 CHANNEL_OPTIONS = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
 
-# Everything is sent.
+# With these, every tensor is sent.
 _NOTHING = MemoryReferences(None)
 
 Targets = ArrayLike | SparseMatrix | Ones | Identity | Bits
@@ -34,7 +33,7 @@ Targets = ArrayLike | SparseMatrix | Ones | Identity | Bits
 
 @dataclass(frozen=True)
 class Execution:
-    """How the server computed a request; nothing here changes the answer."""
+    """The way in which the server computed a request; it has no influence on the result."""
 
     backend: str
     batch_requests: int
@@ -43,21 +42,24 @@ class Execution:
     compute_time: timedelta
 
 
-@dataclass(frozen=True, eq=False)  # == of arrays is not a truth value
+@dataclass(frozen=True, eq=False)  # == of arrays has no truth value
 class LossResult:
-    """The answer to compute_loss().
+    """The result of compute_loss().
 
-    `gradient` and `losses` have the logits' shape and dtype, the gradient that of
-    `gradient_dtype` if it was given; `gradient` is None with gradient=False, `losses` is
-    None unless reduction="none". They are read-only views of the reply; but bfloat16
-    without the package ml_dtypes is widened to float32, which is exact. With
-    `gradient_out`, that is what `gradient` is. That of logits on a GPU that a call named, and
-    that are PyTorch's, is a new tensor there.
+    `gradient` has the logits' shape, and their dtype unless `gradient_dtype` asked for another.
+    It is None with gradient=False, and the object passed as `gradient_out` if there was one.
+    PyTorch logits on a GPU that are passed by reference have a new tensor there as their
+    gradient. Otherwise it is a read-only view of the reply.
+
+    `losses` has the logits' shape and dtype, as a read-only view of the reply. It is None
+    unless reduction="none".
+
+    Without the package ml_dtypes, bfloat16 is widened to float32, which is exact.
     """
 
     loss: float
     losses: NDArray[Any] | None
-    gradient: Any  # an array, or what gradient_out or the logits are; or None
+    gradient: Any  # an array, a tensor, or None
     normalizer: float
     valid_count: int
     nan_count: int
@@ -66,7 +68,7 @@ class LossResult:
 
 
 def bits_to_wire(bits: Bits) -> WireTensor:
-    """Targets of one bit each as their bytes."""
+    """Returns the bytes of targets of one bit each."""
     packed = bits.packed
     data = memoryview(packed) if isinstance(packed, bytes) else wire.to_wire("targets", packed).data
     return WireTensor(BIT, bits.shape, data)
@@ -75,9 +77,9 @@ def bits_to_wire(bits: Bits) -> WireTensor:
 def to_tensor(
     name: str, array: ArrayLike, references: MemoryReferences = _NOTHING
 ) -> tensor_pb2.Tensor:
-    """`array` as a message: by reference if it is lent, else copied.
+    """Returns `array` as a message: by reference if possible, else with a copy of its bytes.
 
-    TypeError, naming `name`, for what cannot be sent.
+    Raises TypeError, which names `name`, for an array that cannot be sent.
     """
     device = _named_on_device(name, array, references)
     if device is not None:
@@ -90,11 +92,14 @@ def to_tensor(
 
 
 def _named_on_device(name: str, array: Any, references: MemoryReferences) -> DeviceArray | None:
-    """`array`, if it lies on a GPU and is not copied to the host."""
+    """Returns a description of `array` if it is to be passed by reference on a GPU, else None.
+
+    None is returned for an array in host memory, and for one that its library copies there.
+    """
     device = device_array.of(name, array)
     if device is None or (not references.enabled and device.copies_itself):
         return None
-    if name == "upstream_gradient" and device.size == 1:  # the server needs the value itself
+    if name == "upstream_gradient" and device.size == 1:  # the contract has it sent
         if not device.copies_itself:
             raise TypeError(f"{name}: one value on {device.device}; give a number")
         return None
@@ -110,7 +115,7 @@ def _on_device(
 ) -> tensor_pb2.Tensor:
     tensor = tensor_pb2.Tensor(dtype=kind.data_type, shape=shape)
     if device.size == 0:
-        tensor.data = b""  # lies nowhere
+        tensor.data = b""  # an empty tensor has no address
     else:
         tensor.shared_memory.CopyFrom(references.device_reference(name, device))
     return tensor
@@ -127,13 +132,13 @@ def _from_wire(sent: WireTensor, references: MemoryReferences) -> tensor_pb2.Ten
 
 
 def lies_in(array: ArrayLike, memory: SharedMemory) -> bool:
-    """Whether the bytes of an array of the host would be named instead of copied."""
+    """Returns whether a host array is passed by reference instead of copied."""
     values, _ = wire.values_of(array)
     return memory.reference(values) is not None
 
 
 def to_targets(targets: Targets, references: MemoryReferences = _NOTHING) -> tensor_pb2.Tensor:
-    """Targets of any form as a message."""
+    """Returns targets of any form as a message."""
     if isinstance(targets, Identity):
         return tensor_pb2.Tensor(identity=tensor_pb2.Identity(diagonal=targets.diagonal))
     if isinstance(targets, Bits):
@@ -141,7 +146,7 @@ def to_targets(targets: Targets, references: MemoryReferences = _NOTHING) -> ten
         if device is None:
             return _from_wire(bits_to_wire(targets), references)
         return _on_device("targets", device, BIT, targets.shape, references)
-    # To ask arrays, the most frequent, for the methods of matrices takes longer than the rest.
+    # isinstance() with a protocol takes longer than all the rest, so arrays do not reach it.
     if not isinstance(targets, np.ndarray) and isinstance(targets, SparseMatrix):
         targets = from_sparse(targets)
     if isinstance(targets, Ones):
@@ -154,7 +159,7 @@ def to_targets(targets: Targets, references: MemoryReferences = _NOTHING) -> ten
 
 @dataclass(frozen=True)
 class Call:
-    """A call of ComputeLoss: what is sent, and before that references.synchronize()."""
+    """A call of ComputeLoss. `request` may be sent after references.synchronize()."""
 
     request: loss_service_pb2.ComputeLossRequest
     gradient_out: Any
@@ -162,37 +167,26 @@ class Call:
 
 
 def to_call(
-    logits: ArrayLike,
-    targets: Targets,
-    *,
-    weights: ArrayLike | None = None,
-    pos_weight: ArrayLike | None = None,
-    upstream_gradient: ArrayLike | None = None,
-    gradient_out: Any = None,
-    request_id: str = "",
-    memory: SharedMemory | None = None,
-    **spec: Any,
+    logits: ArrayLike, targets: Targets, *, memory: SharedMemory | None = None, **options: Any
 ) -> Call:
-    """The arguments of compute_loss(). ValueError and TypeError name a bad one; LossdError, a
-    tensor on a GPU that the server cannot have.
+    """Returns the arguments of compute_loss() as one message; `options` are LossOptions.
+
+    Raises ValueError or TypeError, which name a bad argument, and LossdError, which names a
+    tensor on a GPU that the server cannot use.
     """
+    parsed = spec.parse(**options)
     references = MemoryReferences(memory)
     request = loss_service_pb2.ComputeLossRequest(
-        spec=to_spec(**spec),
+        spec=parsed.spec,
         logits=to_tensor("logits", logits, references),
-        request_id=arguments.text("request_id", request_id),
+        request_id=parsed.request_id,
     )
+    gradient_out = parsed.gradient_out
     if gradient_out is None and references.enabled:
         gradient_out = gradient.new_place(request, logits)
     request.targets.CopyFrom(to_targets(targets, references))
-    optional = {
-        "weights": weights,
-        "pos_weight": pos_weight,
-        "upstream_gradient": upstream_gradient,
-    }
-    for name, array in optional.items():
-        if array is not None:
-            getattr(request, name).CopyFrom(to_tensor(name, array, references))
+    for name, array in parsed.operands.items():
+        getattr(request, name).CopyFrom(to_tensor(name, array, references))
     if gradient_out is not None:
         gradient.ask_for(request, gradient_out, references)
     return Call(request, gradient_out, references)
@@ -201,20 +195,20 @@ def to_call(
 def to_request(
     logits: ArrayLike, targets: Targets, **options: Any
 ) -> loss_service_pb2.ComputeLossRequest:
-    """What to_call() sends."""
+    """Returns the request of to_call(), without its references."""
     return to_call(logits, targets, **options).request
 
 
 def _gradient_of(reply: loss_service_pb2.ComputeLossResponse, out: Any) -> Any:
     if out is None:
         return wire.to_array(reply.gradient) if reply.HasField("gradient") else None
-    if reply.HasField("gradient"):  # else the server wrote it there
+    if reply.HasField("gradient"):  # otherwise the server has written it to `out`
         return gradient.put(reply.gradient.data, out)
     return out
 
 
 def to_result(reply: loss_service_pb2.ComputeLossResponse, gradient_out: Any = None) -> LossResult:
-    """The answer, its gradient in `gradient_out` if that is given."""
+    """Returns the result of a reply, with its gradient in `gradient_out` if that is not None."""
     execution = reply.execution
     return LossResult(
         loss=reply.loss,

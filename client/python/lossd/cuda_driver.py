@@ -1,8 +1,10 @@
-"""What is asked of the CUDA driver: which allocation an address lies in, and its handle.
+"""The CUDA driver, which tells the allocation at an address and its handle for other processes.
 
-By ctypes, so that no CUDA package is needed: who has a tensor on a GPU has a driver. Names,
-numbers and types are those of cuda.h (CUDA 13.0); tests/client/python compiles its stand-in
-against that header.
+The driver's library is loaded by ctypes when a tensor on a GPU first needs it, so the package
+depends on no CUDA package. client/cpp/cuda_driver.cc does the same for the C++ client: its
+table CudaFunctions and _SIGNATURES here are a pair, and a function that both use has the same
+symbol and parameters in both. Names, numbers and types are those of cuda.h (CUDA 13.0); the
+stand-in of tests/client/python is compiled against that header.
 """
 
 from __future__ import annotations
@@ -14,25 +16,25 @@ from collections.abc import Iterator
 from ctypes import c_char_p, c_int, c_size_t, c_uint, c_ulonglong, c_void_p
 from dataclasses import dataclass
 
-# The driver's, not a toolkit's.
+# NVIDIA's driver installs this library; a toolkit is not needed.
 LIBRARY = "libcuda.so.1"
 
-# CUpointer_attribute.
+# Values of CUpointer_attribute.
 _CONTEXT = 1
-# cuda.h of BUFFER_ID: unique "over a process lifetime"; freed ones' are not used again.
+# A number of BUFFER_ID is unique for the lifetime of the process: no later allocation gets that
+# of a freed one.
 _BUFFER_ID = 7  # D40
 _DEVICE_ORDINAL = 9
 
-# CU_IPC_HANDLE_SIZE, and the bytes of CUuuid.
-_HANDLE_BYTES = 64
-_UUID_BYTES = 16
+_HANDLE_BYTES = 64  # CU_IPC_HANDLE_SIZE
+_UUID_BYTES = 16  # sizeof(CUuuid)
 
 _SUCCESS = 0  # CUDA_SUCCESS
 
 _POINTER = ctypes.POINTER
-# Names as the library exports them: cuda.h renames some by macros (cuMemGetAddressRange is
-# cuMemGetAddressRange_v2). CUdeviceptr is 64 bits, CUdevice and CUresult are int; CUcontext
-# and the handle and UUID that are written are pointers.
+# The keys are the names that the library exports: cuda.h renames some functions by macros, for
+# example cuMemGetAddressRange to cuMemGetAddressRange_v2. CUdeviceptr has 64 bits, CUdevice and
+# CUresult are int, CUcontext is a pointer, and so are the places of a handle and a UUID.
 _SIGNATURES: dict[str, list[type[ctypes._CData]]] = {
     "cuInit": [c_uint],
     "cuGetErrorName": [c_int, _POINTER(c_char_p)],
@@ -50,12 +52,14 @@ _SIGNATURES: dict[str, list[type[ctypes._CData]]] = {
 
 
 class DriverError(RuntimeError):
-    """What the driver answered, by its name in cuda.h, and which of its functions."""
+    """A function of the driver failed; the message has the error's name in cuda.h and the
+    function.
+    """
 
 
 @dataclass(frozen=True)
 class Allocation:
-    """One allocation of cuMemAlloc(), as another process on the host can open it."""
+    """An allocation of cuMemAlloc(), with the handle by which another process opens it."""
 
     device: int  # the driver's ordinal
     uuid: bytes
@@ -65,10 +69,12 @@ class Allocation:
 
 
 class Driver:
-    """The functions of one library. Thread-safe."""
+    """The driver's functions, loaded from one library. Thread-safe."""
 
     def __init__(self, library: str) -> None:
-        """Raises OSError without the library, or one of another kind; DriverError."""
+        """Raises OSError if `library` is missing or lacks a function, DriverError if the driver
+        does not start.
+        """
         loaded = ctypes.CDLL(library)
         self._functions = {}
         for name, signature in _SIGNATURES.items():
@@ -81,19 +87,26 @@ class Driver:
         self._call("cuInit", 0)
 
     def buffer_id(self, address: int) -> int:
-        """Of the allocation at `address`: no other of this process has it, before or after."""
+        """Returns the number of the allocation at `address`.
+
+        No other allocation of this process ever has the same number. Raises DriverError if no
+        allocation is there.
+        """
         value = c_ulonglong()
         self._call("cuPointerGetAttribute", ctypes.byref(value), _BUFFER_ID, address)
         return value.value
 
     def device(self, address: int) -> int:
-        """The ordinal of the GPU whose memory this is."""
+        """Returns the ordinal of the GPU on which `address` lies; errors: DriverError."""
         value = c_int()
         self._call("cuPointerGetAttribute", ctypes.byref(value), _DEVICE_ORDINAL, address)
         return value.value
 
     def allocation(self, address: int) -> Allocation:
-        """The whole allocation that `address` lies in. DriverError if it has no handle."""
+        """Returns the whole allocation in which `address` lies.
+
+        Raises DriverError if no other process can open it.
+        """
         ordinal = self.device(address)
         device = self._device(ordinal)
         base, size = c_ulonglong(), c_size_t()
@@ -106,7 +119,7 @@ class Driver:
         return Allocation(ordinal, uuid.raw, base.value, size.value, handle.raw)
 
     def synchronize(self, address: int) -> None:
-        """Waits for all work of the context that the memory belongs to."""
+        """Waits for all work of the context in which the memory at `address` was allocated."""
         with self._context_of(address, self._device(self.device(address))):
             self._call("cuCtxSynchronize")
 
@@ -117,10 +130,10 @@ class Driver:
 
     @contextlib.contextmanager
     def _context_of(self, address: int, device: c_int) -> Iterator[None]:
-        """Makes current the context in which the memory was allocated.
+        """Makes the context of the memory at `address` current on the calling thread.
 
-        Memory of a pool has none: then it is the GPU's primary one, PyTorch's and the CUDA
-        runtime's. Whatever thread asks, it may have none of its own.
+        Memory of a pool belongs to no context. For such memory the primary context of the GPU
+        is used, which is also that of PyTorch and of the CUDA runtime.
         """
         context = c_void_p()
         self._call("cuPointerGetAttribute", ctypes.byref(context), _CONTEXT, address)
@@ -147,5 +160,8 @@ def _load(library: str) -> Driver:
 
 
 def load() -> Driver:
-    """The driver of this machine. Raises OSError where there is none, DriverError."""
+    """Returns the driver of this machine.
+
+    Raises OSError if there is none, DriverError if it does not start.
+    """
     return _load(LIBRARY)

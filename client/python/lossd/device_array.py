@@ -1,4 +1,4 @@
-"""Tensors in the memory of GPUs, as their libraries show them; none is imported here."""
+"""Tensors on GPUs as their libraries describe them; this module imports no such library."""
 
 from __future__ import annotations
 
@@ -16,35 +16,39 @@ from lossd.pytorch import torch_of
 
 @dataclass(frozen=True)
 class DeviceArray:
-    """Where a tensor lies on a GPU, and what it is made of."""
+    """The place and the layout of a tensor on a GPU."""
 
     address: int
     shape: tuple[int, ...]
-    dtype: str  # NumPy's name, or bfloat16
+    dtype: str  # the name that ElementType uses, or NumPy's name of another type
     item_bytes: int
     contiguous: bool
     writable: bool
-    device: str  # for messages
-    # Whether its library copies it to the host when it is asked for an array there; CuPy says
-    # then how to do that instead.
+    device: str  # the GPU in error messages
+    # Whether the library copies the tensor to the host when NumPy asks for an array. CuPy
+    # refuses and says how to copy explicitly.
     copies_itself: bool
-    # Waits for the work that the caller's thread has given its stream; None: nobody knows
-    # which stream.
+    # Waits for the work that the caller's thread has queued on its current stream. None if
+    # the library does not tell which stream that is.
     synchronize: Callable[[], None] | None
 
     @property
     def size(self) -> int:
+        """The number of elements."""
         return math.prod(self.shape)
 
     @property
     def byte_size(self) -> int:
+        """The size of all elements in bytes."""
         return self.size * self.item_bytes
 
 
 def of(name: str, array: Any) -> DeviceArray | None:
-    """`array`, if it lies on a GPU: a tensor of PyTorch's, or anything that has the CUDA array
-    interface, as CuPy's and Numba's arrays do. TypeError, naming `name`, for one that has no
-    plain memory there.
+    """Returns a description of `array` if it lies on a GPU, else None.
+
+    PyTorch's tensors are recognised, and objects with the CUDA array interface, such as those
+    of CuPy and Numba. Raises TypeError, which names `name`, for a tensor on a GPU without one
+    block of memory, such as a sparse one.
     """
     torch = torch_of(array)
     if torch is not None:
@@ -60,7 +64,7 @@ def of(name: str, array: Any) -> DeviceArray | None:
 
 
 def not_lent(name: str, array: DeviceArray) -> TypeError:
-    """What to do about one that nothing here can reach."""
+    """Returns the error for a tensor that can neither be sent nor passed by reference."""
     return TypeError(
         f"{name}: lies on {array.device}; give the client shared_memory="
         "lossd.SharedMemory(path), which needs a server on this host, or copy the array to the "
@@ -69,15 +73,18 @@ def not_lent(name: str, array: DeviceArray) -> TypeError:
 
 
 def _of_tensor(torch: Any, tensor: Any) -> DeviceArray:
+    """Describes a PyTorch tensor by its own methods.
+
+    Its CUDA array interface lacks bfloat16 and refuses tensors that require a gradient.
+    """
     if tensor.layout != torch.strided:
         raise TypeError(f"a tensor of layout {tensor.layout} has no plain memory")
     return DeviceArray(
-        # The array interface has no bfloat16, and refuses what requires a gradient.
         address=tensor.data_ptr(),
         shape=tuple(tensor.shape),
         dtype=str(tensor.dtype).removeprefix("torch."),
         item_bytes=tensor.element_size(),
-        # One that is to be negated when it is read does not have its elements in memory.
+        # PyTorch negates the elements of an is_neg() tensor only when it reads them.
         contiguous=tensor.is_contiguous() and not tensor.is_neg(),
         writable=True,
         device=str(tensor.device),
@@ -87,19 +94,20 @@ def _of_tensor(torch: Any, tensor: Any) -> DeviceArray:
 
 
 def _of_interface(array: Any, interface: dict[str, Any]) -> DeviceArray:
-    """Version 3 of the interface, and those before it, in all that is read here."""
+    """Describes an object by its CUDA array interface, version 3 or older."""
     if interface.get("mask") is not None:
         raise TypeError("the mask of a masked array would be lost; use ignore_target")
     address, read_only = interface["data"]
     dtype = np.dtype(interface["typestr"])
     shape = tuple(interface["shape"])
-    own = getattr(getattr(array, "dtype", None), "name", "")  # ml_dtypes': "<V2" says nothing
+    # The type string of bfloat16 is "<V2", so only the object's own dtype tells its name.
+    own = getattr(getattr(array, "dtype", None), "name", "")
     return DeviceArray(
         address=address or 0,
         shape=shape,
         dtype=own if dtype.kind == "V" and own == BFLOAT16.name else dtype.newbyteorder("<").name,
         item_bytes=dtype.itemsize,
-        contiguous=_in_a_row(shape, interface.get("strides"), dtype.itemsize)
+        contiguous=_is_row_major(shape, interface.get("strides"), dtype.itemsize)
         and dtype.newbyteorder("<") == dtype,
         writable=not read_only,
         device="a GPU",
@@ -108,8 +116,11 @@ def _of_interface(array: Any, interface: dict[str, Any]) -> DeviceArray:
     )
 
 
-def _in_a_row(shape: tuple[int, ...], strides: tuple[int, ...] | None, item_bytes: int) -> bool:
-    """Whether elements are in row-major order without gaps; no strides say that they are."""
+def _is_row_major(shape: tuple[int, ...], strides: tuple[int, ...] | None, item_bytes: int) -> bool:
+    """Returns whether the elements are in row-major order without gaps.
+
+    The CUDA array interface leaves the strides out for such an array.
+    """
     if strides is None or 0 in shape:
         return True
     expected = item_bytes

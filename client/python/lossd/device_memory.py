@@ -1,4 +1,4 @@
-"""Allocations on this process's GPUs that a server has been lent."""
+"""The GPU allocations of this process that are lent to a server."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from lossd.device_array import DeviceArray
 from lossd.errors import LossdError
 from lossd.v1 import shared_memory_pb2
 
-# Far longer than the server takes to end what it has begun.
+# The server ends any request that it has begun much sooner.
 _KEPT_SECONDS = 60.0
 
-# cuIpcGetMemHandle() is for memory of cuMemAlloc() (cuda.h), so of cudaMalloc().
+# cuda.h: cuIpcGetMemHandle() takes memory of cuMemAlloc(), which cudaMalloc() calls.
 _NO_HANDLE = (
     "no other process can open this memory: it must be an allocation of cudaMalloc() made in "
     "this process. PyTorch has it so unless PYTORCH_CUDA_ALLOC_CONF (or PYTORCH_ALLOC_CONF) "
@@ -31,8 +31,8 @@ _ADVICE = {
 }
 
 
-class Lent(NamedTuple):
-    """A region that is the whole of one allocation."""
+class LentAllocation(NamedTuple):
+    """An allocation that the server has mapped, as a region of its own."""
 
     region: str
     device: int  # the driver's ordinal
@@ -41,13 +41,15 @@ class Lent(NamedTuple):
 
 
 class DeviceRegions:
-    """Lends each allocation once, whole, for as long as it is there. Thread-safe.
+    """Lends whole allocations to the server, each of them once. Thread-safe.
 
-    Libraries cut their tensors from large allocations and keep those, so that few are lent
-    in a process's life. One is known by the number that the driver gave it, which no later
-    one has, so that a new allocation at an old address is not taken for the old one. That
-    one is given back when the next is lent: nobody tells when memory is freed. At the
-    server's limit of regions the one that has not been used for longest makes room.
+    Libraries cut their tensors from a few large allocations, so a process lends few of them.
+    The key of an allocation is the driver's number of it, which the driver never uses again: a
+    new allocation at an old address is a different one.
+
+    Nothing reports that an allocation is freed. Regions of freed allocations are released when
+    the next allocation is lent. At the server's limit of regions, the region that has been
+    unused for longest is released.
     """
 
     def __init__(
@@ -55,21 +57,22 @@ class DeviceRegions:
         register: Callable[[shared_memory_pb2.RegisterDeviceMemory], str],
         release: Callable[[list[str]], None],
     ) -> None:
-        """`register` asks the server and returns the region's name; `release` gives regions
-        back, and does not fail.
+        """`register` asks the server for a region and returns its name, or raises LossdError.
+        `release` gives regions back and never fails.
         """
         self._register = register
         self._release = release
-        self._lock = threading.Lock()  # one allocation is not lent twice
-        # By the driver's number of the allocation; what was used last is last.
-        self._lent: dict[int, Lent] = {}
-        self._kept: list[tuple[float, Any]] = []  # until when, rising, and a tensor
+        self._lock = threading.Lock()  # also keeps two threads from lending one allocation
+        # The key is the driver's number of an allocation. The order is that of last use.
+        self._lent: dict[int, LentAllocation] = {}
+        # Tensors that are kept allocated, each with the end of its time, in rising order.
+        self._kept: list[tuple[float, Any]] = []
 
-    def lend(self, name: str, array: DeviceArray) -> Lent:
-        """The region of the array's allocation.
+    def lend(self, name: str, array: DeviceArray) -> LentAllocation:
+        """Returns the region of the allocation in which `array` lies.
 
-        ValueError, naming `name`, if other processes cannot have it, LossdError if this
-        server cannot.
+        Raises ValueError if no other process can open the allocation, LossdError if this
+        server cannot; both name `name`.
         """
         try:
             driver = cuda_driver.load()
@@ -86,8 +89,10 @@ class DeviceRegions:
         return lent
 
     def keep_for_a_while(self, tensor: Any) -> None:
-        """A reference to it: its library would give its memory to another tensor, which the
-        server would then write to. Dropped when more is lent after that while.
+        """Keeps a tensor to which the server may still write allocated for 60 seconds.
+
+        Without the reference its library would give the memory to another tensor. Expired
+        references are dropped by the next call of lend() or keep_for_a_while().
         """
         with self._lock:
             self._drop_kept()
@@ -98,13 +103,13 @@ class DeviceRegions:
         self._kept = [(until, tensor) for until, tensor in self._kept if until > now]
 
     def clear(self) -> None:
-        """Gives everything back."""
+        """Gives all regions back to the server."""
         with self._lock:
             ended = [lent.region for lent in self._lent.values()]
             self._lent = {}
         self._release(ended)
 
-    def _lend(self, driver: cuda_driver.Driver, name: str, array: DeviceArray) -> Lent:
+    def _lend(self, driver: cuda_driver.Driver, name: str, array: DeviceArray) -> LentAllocation:
         try:
             allocation = driver.allocation(array.address)
         except cuda_driver.DriverError as error:
@@ -120,7 +125,7 @@ class DeviceRegions:
             advice = f" ({_ADVICE[error.code]})" if error.code in _ADVICE else ""
             message = f"{name}: on {array.device}: {error.message}{advice}"
             raise LossdError(error.code, message, error.retry_after) from error
-        return Lent(region, allocation.device, allocation.base, allocation.byte_size)
+        return LentAllocation(region, allocation.device, allocation.base, allocation.byte_size)
 
     def _register_making_room(self, request: shared_memory_pb2.RegisterDeviceMemory) -> str:
         while True:
@@ -133,13 +138,15 @@ class DeviceRegions:
             self._release([self._lent.pop(oldest).region])
 
     def _give_back_freed(self, driver: cuda_driver.Driver) -> None:
-        """Of what is lent, the allocations that are no more."""
-        freed = [number for number, lent in self._lent.items() if not _is(driver, number, lent)]
+        """Releases the regions whose allocations have been freed."""
+        freed = [
+            number for number, lent in self._lent.items() if not _is_allocated(driver, number, lent)
+        ]
         self._release([self._lent.pop(number).region for number in freed])
 
 
-def _is(driver: cuda_driver.Driver, number: int, lent: Lent) -> bool:
+def _is_allocated(driver: cuda_driver.Driver, number: int, lent: LentAllocation) -> bool:
     try:
         return driver.buffer_id(lent.base) == number
     except cuda_driver.DriverError:
-        return False  # nothing is there any more
+        return False  # no allocation is at this address any more

@@ -1,4 +1,4 @@
-"""Where a caller wants the gradient, and how it gets there."""
+"""The place that a caller gives for the gradient."""
 
 from __future__ import annotations
 
@@ -12,26 +12,35 @@ from lossd.element_type import GRADIENT_TYPES, ElementType
 from lossd.memory_references import MemoryReferences
 from lossd.v1 import loss_service_pb2, loss_spec_pb2, tensor_pb2
 
-# Of a gradient in a region: tensor.proto.
+# tensor.proto requires that a gradient in a region begins at a multiple of 64 bytes.
 _ALIGNMENT = 64
+
+_NOT_FIT = "gradient_out: must be C-contiguous and writable"
 
 
 def new_place(request: loss_service_pb2.ComputeLossRequest, logits: ArrayLike) -> Any | None:
-    """A new tensor on the GPU of logits that are named there, if the gradient is asked for
-    and their library is known.
+    """Returns a new tensor for the gradient on the GPU of PyTorch logits.
+
+    Returns None if the request asks for no gradient or the logits are not a PyTorch tensor on
+    a GPU. The request's spec and logits must be set.
     """
     if request.spec.gradient == loss_spec_pb2.GRADIENT_MODE_OMIT:
         return None
     wanted = element_type.by_data_type(request.spec.gradient_dtype or request.logits.dtype)
     if wanted not in GRADIENT_TYPES:
-        return None  # the server says what is wrong with the logits
+        return None  # the server answers with an error about the logits
     return pytorch.new_gradient(logits, wanted)
 
 
 def ask_for(
     request: loss_service_pb2.ComputeLossRequest, out: Any, references: MemoryReferences
 ) -> None:
-    """Asks for the gradient in `out`; what is not in shared memory is copied to later."""
+    """Makes the request ask for a gradient that fits `out`.
+
+    The server writes it to `out` itself if that is memory it can reach; otherwise put() copies
+    it there later. Raises ValueError, TypeError or LossdError if `out` cannot have the
+    gradient.
+    """
     shape = tuple(request.logits.shape)
     device = device_array.of("gradient_out", out)
     if device is None:
@@ -56,33 +65,35 @@ def ask_for(
 
 
 def place(spec: loss_spec_pb2.LossSpec, shape: tuple[int, ...], out: Any) -> NDArray[Any]:
-    """`out` as an array over its own memory; `spec` then asks for a gradient of its type.
+    """Returns `out` as an array over its own memory, and sets the spec's gradient_dtype to its
+    type.
 
-    ValueError if the gradient of logits of `shape` does not fit there.
+    Raises ValueError if the gradient of logits of `shape` does not fit there, TypeError if
+    `out` is neither an array nor a tensor in host memory.
     """
     values, known = _place(out)
     _check(spec, shape, values.shape, values.dtype, known)
     return values
 
 
-def put(data: Any, out: Any) -> Any:
-    """The bytes of a gradient in `out`, where they fit."""
+def put(data: bytes | NDArray[Any], out: Any) -> Any:
+    """Copies the bytes of a gradient to `out`, for which they are known to fit; returns `out`."""
     if len(data) > 0:
         values, _ = _place(out)
         values.reshape(-1).view(np.uint8)[:] = np.frombuffer(data, np.uint8)
     return out
 
 
-_NOT_FIT = "gradient_out: must be C-contiguous and writable"
-
-
 def _place(out: Any) -> tuple[NDArray[Any], ElementType | None]:
-    """`out` as an array over its own memory, and its data type; ValueError if it has none."""
+    """Returns `out` as an array over its own memory, and its element type.
+
+    Raises ValueError or TypeError if it has no memory that can be written here.
+    """
     device = device_array.of("gradient_out", out)
     if device is not None:
         raise device_array.not_lent("gradient_out", device)
     if pytorch.torch_of(out) is not None:
-        if out.device.type != "cpu":  # one that PyTorch knows beside CUDA's
+        if out.device.type != "cpu":  # PyTorch has more devices than the CPU and CUDA
             raise ValueError(f"gradient_out: a tensor on {out.device}, not in the CPU's memory")
     elif not isinstance(out, np.ndarray):
         raise TypeError(f"gradient_out: {type(out).__name__} is neither an array nor a tensor")
@@ -101,8 +112,10 @@ def _check(
     dtype: object,
     known: ElementType | None,
 ) -> None:
-    """Whether the gradient of logits of `shape` goes to such a place, whose type `spec` then
-    asks for.
+    """Sets the spec's gradient_dtype to the type of the place.
+
+    Raises ValueError if the gradient of logits of `shape` does not fit a place of `out_shape`
+    and `dtype`, whose row in the table of element types is `known`.
     """
     if spec.gradient == loss_spec_pb2.GRADIENT_MODE_OMIT:
         raise ValueError("gradient_out: with gradient=False there is none")

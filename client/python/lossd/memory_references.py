@@ -1,4 +1,4 @@
-"""The tensors of one call that are named instead of sent."""
+"""The tensors of one call that are passed by reference."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lossd.errors import LossdError
 from lossd.shared_memory import SharedMemory
 from lossd.v1 import tensor_pb2
 
-# The server need not have been done when the client saw these.
+# After these codes the server may still be computing.
 _UNANSWERED = (
     grpc.StatusCode.CANCELLED,
     grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -24,30 +24,40 @@ _UNANSWERED = (
 
 
 class MemoryReferences:
-    """Names them, and waits for the work that makes them. Of one call and one thread."""
+    """Makes the SharedMemoryRefs of one call, and waits for the GPU work that their tensors need.
+
+    Not thread-safe: one thread prepares a call. synchronize() may run on another thread
+    afterwards.
+    """
 
     def __init__(self, memory: SharedMemory | None) -> None:
-        """None: everything is sent."""
+        """Without `memory`, every tensor has to be sent."""
         self._memory = memory
-        self._device: tuple[str, int] | None = None  # the first argument on a GPU, and which
+        self._device: tuple[str, int] | None = None  # the first argument on a GPU, its ordinal
         self._waits: dict[str | int, Callable[[], None]] = {}
 
     @property
     def names_device_memory(self) -> bool:
-        """Whether anything on a GPU has been named: then wait() before the call."""
+        """Whether a tensor on a GPU is passed by reference; then synchronize() has to run
+        before the call.
+        """
         return self._device is not None
 
     @property
     def enabled(self) -> bool:
-        """Whether anything can be named."""
+        """Whether tensors can be passed by reference at all."""
         return self._memory is not None
 
     def reference(self, array: NDArray[Any]) -> tensor_pb2.SharedMemoryRef | None:
-        """Where in shared memory an array of the host lies; None if it does not."""
+        """Returns the place of a host array in shared memory, or None if it lies elsewhere."""
         return None if self._memory is None else self._memory.reference(array)
 
     def device_reference(self, name: str, array: DeviceArray) -> tensor_pb2.SharedMemoryRef:
-        """Where on a GPU the tensor lies. TypeError, ValueError and LossdError name `name`."""
+        """Returns the place of a tensor on a GPU.
+
+        Raises TypeError, ValueError or LossdError, which name `name`, if the server cannot use
+        the tensor there.
+        """
         if self._memory is None:
             raise not_lent(name, array)
         if not array.contiguous:
@@ -68,16 +78,19 @@ class MemoryReferences:
         )
 
     def synchronize(self) -> None:
-        """Until the GPU has done what the caller asked of it before the call: kernels of two
-        processes do not wait for each other.
+        """Waits until the GPU has finished the work that the caller queued before the call.
+
+        CUDA does not order kernels of two processes, so the server's must not start earlier.
         """
         for wait in self._waits.values():
             wait()
 
     @contextlib.contextmanager
     def until_answered(self, out: Any) -> Iterator[None]:
-        """Around the call. One that ends without an answer may still be computed, and its
-        gradient written to `out`: on a GPU that stays allocated meanwhile.
+        """Encloses the call whose gradient goes to `out`.
+
+        If the call ends without an answer, the server may still write the gradient. Memory of
+        `out` on a GPU therefore stays allocated for a while.
         """
         try:
             yield
@@ -85,7 +98,7 @@ class MemoryReferences:
             if error.code in _UNANSWERED:
                 self._keep(out)
             raise
-        except BaseException:  # the caller's task was cancelled, say
+        except BaseException:  # for example the cancellation of the caller's task
             self._keep(out)
             raise
 
@@ -95,7 +108,7 @@ class MemoryReferences:
 
     def _add_wait(self, array: DeviceArray) -> None:
         if array.synchronize is not None:
-            self._waits[array.device] = array.synchronize  # of the thread's current stream
+            self._waits[array.device] = array.synchronize
         else:
             driver, address = cuda_driver.load(), array.address
             self._waits[address] = lambda: driver.synchronize(address)

@@ -1,4 +1,4 @@
-"""Memory that a worker and a server on the same host both map."""
+"""Memory that a worker and a server on the same host share."""
 
 from __future__ import annotations
 
@@ -20,19 +20,18 @@ from numpy.typing import DTypeLike, NDArray
 
 from lossd import arguments
 from lossd.device_array import DeviceArray
-from lossd.device_memory import DeviceRegions, Lent
+from lossd.device_memory import DeviceRegions, LentAllocation
 from lossd.errors import LossdError
 from lossd.v1 import shared_memory_pb2, tensor_pb2
 
-# Larger than any reply, and longer than any takes.
-_PACKET_BYTES = 8192
-_TIMEOUT_SECONDS = 60.0
+_PACKET_BYTES = 8192  # larger than any reply
+_TIMEOUT_SECONDS = 60.0  # longer than any reply takes
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
 class _Region(NamedTuple):
-    """A region as it lies in this process."""
+    """The place of a region in this process."""
 
     name: str
     address: int
@@ -42,33 +41,36 @@ class _Region(NamedTuple):
 class SharedMemory:
     """A connection to a server's --shared_memory_socket. Thread-safe.
 
-    Arrays of allocate() are named in a request instead of sent, if the client was given
-    this object: lossd.Client(target, shared_memory=memory). So are views of them that are
-    C-contiguous, and PyTorch tensors made of them by torch.from_numpy().
+    A client with this object, lossd.Client(target, shared_memory=memory), passes the following
+    by reference instead of sending them:
 
-    So are tensors on a GPU that the server uses too: PyTorch's, and arrays with the CUDA array
-    interface (CuPy, Numba). The first that lies in an allocation of cudaMalloc() lends that
-    allocation, whole, to the server, which keeps it mapped until close() or
-    release_device_memory(). Before a call the caller's current stream is waited for (without
-    PyTorch: all work of the GPU's context).
+    - Arrays of allocate(), their C-contiguous views, and PyTorch tensors that
+      torch.from_numpy() makes of either.
+    - Tensors on a GPU that the server uses too: PyTorch's, and arrays with the CUDA array
+      interface, such as those of CuPy and Numba.
 
-    From the start of a call until its end the server reads the arrays and writes
-    `gradient_out`: whoever changes them meanwhile gets some loss and some gradient. It may
-    still do so for a while after a call that was cancelled or timed out; a gradient on a GPU
-    is kept for a minute then, so that its memory becomes no other tensor's.
+    The first tensor in an allocation of cudaMalloc() lends the whole allocation to the server,
+    which keeps it mapped until close() or release_device_memory(). Before a call, the client
+    waits for the caller's current stream; without PyTorch, it waits for all work of the GPU's
+    context.
 
-    An array's memory lives as long as the array does, or a view of it; that of all arrays
-    ends with the process. close() ends the connection when the last array is gone. A process
-    that was forked off may use the arrays, and ends none of them.
+    From the start of a call until its end, the server reads the tensors and writes
+    `gradient_out`. If they are changed meanwhile, the call returns some loss and some gradient,
+    or an error that names an element. After a call that was cancelled or timed out, the server
+    may go on for a while; a `gradient_out` on a GPU then stays allocated for 60 seconds.
+
+    The memory of an array lives until the array and all its views are gone, or until the
+    process ends. close() ends the connection once the last array is gone. A forked process may
+    use the arrays but not release them.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        """Raises OSError if nobody listens at `path`."""
+        """Connects to the socket at `path`; OSError if no server listens there."""
         where = arguments.text("path", os.fspath(path) if isinstance(path, os.PathLike) else path)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._lock = threading.Lock()  # a request and its reply belong together
-        # Arrays can end anywhere, also while this thread holds the lock: their regions'
-        # names wait here until somebody has it.
+        self._lock = threading.Lock()  # held from a request until its reply
+        # The names of regions to release. An array can be finalized anywhere, even while this
+        # thread holds the lock, so the release waits for a moment at which the lock is free.
         self._ended: collections.deque[str] = collections.deque()
         self._regions: dict[str, _Region] = {}
         self._closed = False
@@ -79,17 +81,17 @@ class SharedMemory:
             self._socket.connect(where)
         except OSError as error:
             self._socket.close()
-            # Python says "path too long" without a number.
+            # Python's own error for a path that is too long has no errno.
             number, text = error.errno or errno.ENAMETOOLONG, error.strerror or str(error)
             raise OSError(number, text, where) from error
 
     def allocate(self, shape: int | Sequence[int], dtype: DTypeLike) -> NDArray[Any]:
-        """A new array of zeros in shared memory; it begins at a page.
+        """Returns a new array of zeros in shared memory, which begins at a page.
 
-        Takes milliseconds, and longer for more: meant to be kept and used again. Raises
-        LossdError beyond the server's limits (RESOURCE_EXHAUSTED) and without a server
-        (UNAVAILABLE); ValueError and TypeError for a shape or a dtype that no array of numbers
-        has.
+        An allocation takes milliseconds, and longer the larger it is, so allocate once and use
+        the array in many calls. Raises LossdError with RESOURCE_EXHAUSTED beyond the server's
+        limits and UNAVAILABLE without a server; ValueError or TypeError, which name a shape or
+        a dtype that no array of numbers has.
         """
         kind = arguments.numbers("dtype", dtype)
         dimensions = arguments.shape("shape", shape)
@@ -114,7 +116,10 @@ class SharedMemory:
         return np.frombuffer(memory, kind, count).reshape(dimensions)
 
     def reference(self, array: NDArray[Any]) -> tensor_pb2.SharedMemoryRef | None:
-        """Where in shared memory the elements lie; None if they do not, or not in a row."""
+        """Returns the place of an array in shared memory.
+
+        Returns None if the array lies elsewhere or is not C-contiguous.
+        """
         if not array.flags.c_contiguous:
             return None
         address = array.__array_interface__["data"][0]
@@ -126,32 +131,31 @@ class SharedMemory:
                 )
         return None
 
-    def lend(self, name: str, array: DeviceArray) -> Lent:
-        """The region of the allocation in which a tensor on a GPU lies.
+    def lend(self, name: str, array: DeviceArray) -> LentAllocation:
+        """Returns the allocation in which a tensor on a GPU lies, and lends it if necessary.
 
-        ValueError and LossdError, naming `name`, if the server cannot have it.
+        Raises ValueError or LossdError, which name `name`, if the server cannot use it.
         """
         self._check_open()
         return self._lent.lend(name, array)
 
     def keep_for_a_while(self, tensor: Any) -> None:
-        """Keeps the memory of a tensor on a GPU, where the server may still write, from being
-        used for something else.
-        """
+        """Keeps a tensor on a GPU, to which the server may still write, for 60 seconds."""
         self._lent.keep_for_a_while(tensor)
 
     def release_device_memory(self) -> None:
-        """Takes all memory of GPUs back from the server; what is used again is lent again.
+        """Takes all GPU memory back from the server; a tensor that is used again is lent again.
 
-        Memory that the server maps must not be freed (CUDA leaves undefined what happens then):
-        call this before torch.cuda.empty_cache(), or whatever else frees it, with no call
-        under way.
+        CUDA leaves undefined what happens if memory is freed while the server maps it. Call
+        this method before torch.cuda.empty_cache() or anything else that frees such memory, at
+        a time when no call is under way.
         """
         self._lent.clear()
 
     def close(self) -> None:
-        """Allocates and lends no more; takes the memory of GPUs back, and ends the connection
-        once no array is left. May be called again.
+        """Takes all GPU memory back, and ends the connection once no array is left.
+
+        Afterwards nothing can be allocated or lent. Later calls of close() do nothing more.
         """
         self._closed = True
         self._lent.clear()
@@ -186,12 +190,15 @@ class SharedMemory:
         self._release_ended()
 
     def _forget(self, name: str) -> None:
-        """The last array of a region is gone. Runs wherever it went."""
+        """Releases a region whose last array is gone; any thread may run this at any time."""
         self._regions.pop(name, None)
         self._release([name])
 
     def _release_ended(self) -> None:
-        """Gives back what has ended, unless somebody is asking: they do it after."""
+        """Releases the regions in _ended, and closes the socket if nothing is left.
+
+        Returns at once if another thread holds the lock: that thread runs this afterwards.
+        """
         if os.getpid() != self._process:
             return
         while self._ended or (self._closed and not self._regions):
@@ -208,14 +215,17 @@ class SharedMemory:
                     )
                 )
             except LossdError:
-                pass  # a server that is gone has released it
+                pass  # a server that is gone has released its regions
             finally:
                 self._lock.release()
 
     def _ask(
         self, request: shared_memory_pb2.SharedMemoryRequest
     ) -> tuple[shared_memory_pb2.SharedMemoryReply, list[int]]:
-        """The reply, and the descriptors that came with it. The lock is held."""
+        """Returns the reply and the file descriptors that came with it.
+
+        The caller holds the lock. Raises LossdError.
+        """
         try:
             self._send(request.SerializeToString())
             packet, files = self._receive()
@@ -230,14 +240,14 @@ class SharedMemory:
         return reply, files
 
     def _send(self, packet: bytes) -> None:
-        # A server that has closed may have said why: a reply is looked for.
+        # A server that has closed the connection may have sent an error before, which is read.
         with contextlib.suppress(BrokenPipeError):
             self._socket.send(packet)
 
     def _receive(self) -> tuple[bytes, list[int]]:
         try:
             packet, files, _, _ = socket.recv_fds(self._socket, _PACKET_BYTES, 1)
-        except ConnectionResetError:  # once; what was said before is still there
+        except ConnectionResetError:  # reported once; a reply from before can still be read
             packet, files, _, _ = socket.recv_fds(self._socket, _PACKET_BYTES, 1)
         if not packet:
             raise OSError(errno.EPIPE, "the server has closed")
@@ -245,7 +255,7 @@ class SharedMemory:
 
 
 def checked(name: str, value: Any) -> SharedMemory | None:
-    """What a client was given as `name`."""
+    """Returns `value` if it is a SharedMemory or None; otherwise TypeError, which names `name`."""
     if value is None or isinstance(value, SharedMemory):
         return value
     hint = f"; give lossd.SharedMemory({value!r})" if isinstance(value, str) else ""

@@ -1,8 +1,8 @@
-"""The options of compute_loss(): which loss, checked and as the message says it."""
+"""The options of compute_loss(), and the LossSpec that they make."""
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,7 +20,7 @@ GradientType = Literal["float32", "float64", "bfloat16", "float16"]
 
 
 class LossOptions(TypedDict, total=False):
-    """The options of compute_loss(). What each means is in lossd/v1/loss_spec.proto."""
+    """The options of compute_loss(); lossd/v1/loss_spec.proto defines the meaning of each."""
 
     weights: ArrayLike | None
     pos_weight: ArrayLike | None
@@ -28,26 +28,65 @@ class LossOptions(TypedDict, total=False):
     kind: Kind
     reduction: Reduction
     normalizer: Normalizer
-    normalizer_value: float | None  # with normalizer="caller"
+    normalizer_value: float | None  # only with normalizer="caller"
     loss_weight: float | None
     ignore_target: float | None
     label_smoothing: float
-    focal_gamma: float  # this and the next with kind="sigmoid_focal"
-    focal_alpha: float | None
-    asymmetric_gamma_positive: float  # these three with kind="asymmetric"
-    asymmetric_gamma_negative: float
-    asymmetric_margin: float
+    focal_gamma: float  # only with kind="sigmoid_focal"
+    focal_alpha: float | None  # only with kind="sigmoid_focal"
+    asymmetric_gamma_positive: float  # only with kind="asymmetric"
+    asymmetric_gamma_negative: float  # only with kind="asymmetric"
+    asymmetric_margin: float  # only with kind="asymmetric"
     gradient: bool
-    gradient_dtype: GradientType | np.dtype[Any] | type | None  # None: the logits'
-    gradient_out: Any  # an array or a tensor of the logits' shape; it has the dtype
+    gradient_dtype: GradientType | np.dtype[Any] | type | None  # None: the logits' type
+    gradient_out: Any  # an array or tensor of the logits' shape; its dtype is the gradient's
     nan_policy: NanPolicy
     target_range: TargetRange
     request_id: str
 
 
+# The options that are tensors.
+OPERANDS = ("weights", "pos_weight", "upstream_gradient")
+
+
+class ParsedOptions(NamedTuple):
+    """The options of one call, in the parts that a message has."""
+
+    spec: loss_spec_pb2.LossSpec
+    operands: dict[str, ArrayLike]  # those of OPERANDS that were given
+    gradient_out: Any
+    request_id: str
+
+
 def check_names(options: dict[str, Any]) -> None:
-    """TypeError for an option that LossOptions has not, as a misspelt one."""
+    """Raises TypeError if a name is not one of LossOptions, for example a misspelt one."""
     arguments.known(LossOptions.__annotations__, options)
+
+
+def parse(
+    *,
+    weights: ArrayLike | None = None,
+    pos_weight: ArrayLike | None = None,
+    upstream_gradient: ArrayLike | None = None,
+    gradient_out: Any = None,
+    request_id: str = "",
+    **spec: Any,
+) -> ParsedOptions:
+    """Returns the options of compute_loss() in parts.
+
+    Raises ValueError or TypeError, which name a bad option. The operands are not looked at.
+    """
+    operands = {
+        "weights": weights,
+        "pos_weight": pos_weight,
+        "upstream_gradient": upstream_gradient,
+    }
+    return ParsedOptions(
+        to_spec(**spec),
+        {name: array for name, array in operands.items() if array is not None},
+        gradient_out,
+        arguments.text("request_id", request_id),
+    )
 
 
 def _gradient_type(
@@ -56,8 +95,8 @@ def _gradient_type(
     if dtype is None:
         return tensor_pb2.DATA_TYPE_UNSPECIFIED
     with arguments.naming("gradient_dtype"):
-        torch = str(dtype).startswith("torch.")  # NumPy does not know those
-        name = str(dtype) if torch or isinstance(dtype, str) else np.dtype(dtype).name
+        is_torch = str(dtype).startswith("torch.")  # NumPy does not know these dtypes
+        name = str(dtype) if is_torch or isinstance(dtype, str) else np.dtype(dtype).name
     name = name.removeprefix("torch.")
     known = element_type.by_name(name)
     if known not in GRADIENT_TYPES:
@@ -68,7 +107,9 @@ def _gradient_type(
 
 
 def _enum(enum: Any, prefix: str, argument: str, value: str) -> Any:
-    name = f"{prefix}_{value.upper()}" if isinstance(value, str) else ""  # None is not "none"
+    name = (
+        f"{prefix}_{value.upper()}" if isinstance(value, str) else ""
+    )  # else None would be "NONE"
     if name not in enum.keys() or name.endswith("_UNSPECIFIED"):  # noqa: SIM118
         known = [key.removeprefix(f"{prefix}_").lower() for key in enum.keys()[1:]]  # noqa: SIM118
         raise ValueError(f"{argument}: {value!r} is none of {', '.join(known)}")
@@ -94,7 +135,7 @@ def to_spec(
     nan_policy: NanPolicy = "reject",
     target_range: TargetRange = "unit_interval",
 ) -> loss_spec_pb2.LossSpec:
-    """The options that say which loss. ValueError and TypeError name a bad argument."""
+    """Returns the options as a LossSpec; ValueError and TypeError name a bad argument."""
     spec = loss_spec_pb2.LossSpec(
         kind=_enum(loss_spec_pb2.LossKind, "LOSS_KIND", "kind", kind),
         reduction=_enum(loss_spec_pb2.Reduction, "REDUCTION", "reduction", reduction),

@@ -1,4 +1,4 @@
-"""Losses of tensors that are too large for a message; shared by both clients."""
+"""Losses of tensors that are too large for one message, for both clients."""
 
 from __future__ import annotations
 
@@ -10,20 +10,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lossd import arguments, conversion, device_array, element_type, gradient, wire
+from lossd import conversion, device_array, element_type, gradient, spec, wire
 from lossd.conversion import Execution, LossResult, Targets
 from lossd.element_type import ElementType
 from lossd.shared_memory import SharedMemory
-from lossd.spec import to_spec
 from lossd.targets import Bits, Identity, Ones, SparseMatrix
 from lossd.v1 import loss_service_pb2, loss_spec_pb2
 from lossd.wire import WireTensor
 
-# Tensors that take more bytes go through StreamLoss.
+# If the tensors of a call have more bytes together, the call uses StreamLoss by default.
 STREAM_ABOVE_BYTES = 64 << 20
-# Elements of a chunk: those of the server's window.
+# A chunk has as many elements as a window of the server.
 _CHUNK_ELEMENTS = 1 << 17
-# Elements that are scaled in one go.
+# A gradient is scaled in parts of so many elements, which bounds the float64 copies.
 _SCALE_ELEMENTS = 1 << 20
 
 
@@ -34,19 +33,20 @@ def sends_more_than(
     options: dict[str, Any],
     memory: SharedMemory | None,
 ) -> bool:
-    """Whether the tensors take more bytes than `limit` on the wire, about.
+    """Returns whether a call sends more than about `limit` bytes of tensors.
 
-    Lists of numbers, which are never large, count as 0, as does what `memory` holds. A call
-    that names memory of a GPU is one message, whatever else it sends.
+    Lists of numbers are never large and count as 0 bytes, and so do arrays in `memory`. The
+    answer is False for a call with a tensor on a GPU that `memory` can lend: such a call is
+    always one message.
     """
     arrays: dict[str, Any] = {
         "logits": logits,
         "targets": targets.packed if isinstance(targets, Bits) else targets,
-        **{name: options.get(name) for name in ("weights", "pos_weight", "upstream_gradient")},
+        **{name: options.get(name) for name in spec.OPERANDS},
     }
     sizes = {name: _bytes_of(array) for name, array in arrays.items()}
     if sum(sizes.values()) <= limit:
-        return False  # most calls: where their tensors lie is looked up once, in conversion
+        return False  # the fast way: most calls are small wherever their tensors lie
     if memory is None:
         return True
     places = {**arrays, "gradient_out": options.get("gradient_out")}
@@ -63,52 +63,40 @@ def sends_more_than(
 def _bytes_of(array: Any) -> int:
     if isinstance(array, bytes):
         return len(array)
-    if hasattr(array, "element_size"):  # PyTorch's, old and new
+    if hasattr(array, "element_size"):  # old versions of PyTorch have no nbytes
         return int(array.element_size() * array.nelement())
     return int(getattr(array, "nbytes", 0))
 
 
 class LossStream:
-    """One loss by StreamLoss: the messages to send, and the result of those that come.
+    """One loss by StreamLoss: makes the messages to send, and collects those that arrive.
 
-    Tensors of the logits' shape are sent in chunks, cut from the caller's memory; what is
-    broadcast, and targets by their ones, go whole in the header.
+    Tensors of the logits' shape are sent in chunks, which are cut from the caller's memory.
+    Tensors that are broadcast, and sparse targets, are sent whole in the header.
     """
 
-    def __init__(
-        self,
-        logits: ArrayLike,
-        targets: Targets,
-        *,
-        weights: ArrayLike | None = None,
-        pos_weight: ArrayLike | None = None,
-        upstream_gradient: ArrayLike | None = None,
-        gradient_out: Any = None,
-        request_id: str = "",
-        **spec: Any,
-    ) -> None:
+    def __init__(self, logits: ArrayLike, targets: Targets, **options: Any) -> None:
+        """Takes the arguments of compute_loss(); `options` are LossOptions.
+
+        Raises ValueError or TypeError, which name a bad argument.
+        """
         sent = wire.to_wire("logits", logits)
+        parsed = spec.parse(**options)
         self._shape = sent.shape
         self._elements = math.prod(sent.shape)
         self._in_chunks: dict[str, WireTensor] = {"logits": sent}
         self._header = loss_service_pb2.StreamLossHeader(
-            spec=to_spec(**spec),
+            spec=parsed.spec,
             shape=sent.shape,
             logits_dtype=sent.element_type.data_type,
-            request_id=arguments.text("request_id", request_id),
+            request_id=parsed.request_id,
         )
         self._add_targets(targets)
-        operands = {
-            "weights": weights,
-            "pos_weight": pos_weight,
-            "upstream_gradient": upstream_gradient,
-        }
-        for name, array in operands.items():
-            if array is not None:
-                self._add_operand(name, array)
-        self._gradient_out = gradient_out
-        if gradient_out is not None:
-            gradient.place(self._header.spec, sent.shape, gradient_out)
+        for name, array in parsed.operands.items():
+            self._add_operand(name, array)
+        self._gradient_out = parsed.gradient_out
+        if self._gradient_out is not None:
+            gradient.place(self._header.spec, sent.shape, self._gradient_out)
         self._summary: loss_service_pb2.StreamLossSummary | None = None
         self._gradient = self._landing(
             self._header.spec.gradient != loss_spec_pb2.GRADIENT_MODE_OMIT,
@@ -144,7 +132,7 @@ class LossStream:
         return _Landing(kind, self._shape) if wanted else None
 
     def messages(self) -> Iterator[loss_service_pb2.StreamLossRequest]:
-        """The header, then the chunks."""
+        """Yields the header and then the chunks."""
         yield loss_service_pb2.StreamLossRequest(header=self._header)
         for first in range(0, self._elements, _CHUNK_ELEMENTS):
             end = first + _CHUNK_ELEMENTS
@@ -157,7 +145,7 @@ class LossStream:
             yield loss_service_pb2.StreamLossRequest(chunk=chunk)
 
     def add(self, response: loss_service_pb2.StreamLossResponse) -> None:
-        """One message of the server's."""
+        """Takes the next message of the server."""
         part = response.WhichOneof("part")
         if part == "gradient" and self._gradient is not None:
             self._gradient.add(response.gradient)
@@ -167,7 +155,10 @@ class LossStream:
             self._summary = response.summary
 
     def result(self) -> LossResult:
-        """After the stream has ended well."""
+        """Returns the result; call it once the stream has ended without an error.
+
+        Raises RuntimeError if messages are missing.
+        """
         summary = self._summary
         if summary is None:
             raise RuntimeError("the stream ended without its summary")
@@ -189,7 +180,7 @@ class LossStream:
 
 
 class _Landing:
-    """Where results go as they arrive."""
+    """An array whose bytes arrive in several messages."""
 
     def __init__(self, kind: ElementType, shape: tuple[int, ...]) -> None:
         self._element_type = kind
@@ -211,7 +202,7 @@ class _Landing:
 
 
 def _scaled(gradient: NDArray[Any], scale: float) -> NDArray[Any]:
-    """Multiplied in float64 and rounded once, a part at a time."""
+    """Returns the gradient multiplied in float64 and rounded once."""
     scaled = np.empty_like(gradient)
     source, target = gradient.reshape(-1), scaled.reshape(-1)
     for first in range(0, source.size, _SCALE_ELEMENTS):

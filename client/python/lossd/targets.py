@@ -1,4 +1,4 @@
-"""Forms of targets that NumPy has no array for."""
+"""The forms of targets for which NumPy has no array."""
 
 from __future__ import annotations
 
@@ -15,21 +15,24 @@ from lossd.element_type import BFLOAT16, UINT8
 
 @runtime_checkable
 class SparseMatrix(Protocol):
-    """What scipy.sparse has in many formats."""
+    """A matrix or array of scipy.sparse, in any of its formats."""
 
     def tocsr(self, *, copy: bool) -> Any: ...
 
 
 @dataclass(frozen=True)
 class Identity:
-    """The targets of a matrix of logits that are 1 on one diagonal, 0 elsewhere."""
+    """Targets for a matrix of logits that are 1 on one diagonal and 0 elsewhere."""
 
     diagonal: int
 
 
-@dataclass(frozen=True, eq=False)  # == of arrays is not a truth value
+@dataclass(frozen=True, eq=False)  # == of arrays has no truth value
 class Ones:
-    """Targets that are 1 at some places, 0 elsewhere; `shape` None: that of the logits."""
+    """Targets that are 1 at the given places and 0 elsewhere.
+
+    A `shape` of None stands for the shape of the logits.
+    """
 
     row_splits: NDArray[np.int64]
     columns: NDArray[np.int64]
@@ -38,22 +41,23 @@ class Ones:
 
 @dataclass(frozen=True, eq=False)
 class Bits:
-    """Targets of one bit each, eight to a byte; `packed` may be the caller's own array."""
+    """Targets of one bit each, with eight of them in a byte."""
 
-    packed: Any
+    packed: Any  # bytes, or the array or tensor that the caller has packed
     shape: tuple[int, ...]
 
 
 def identity(diagonal: int = 0) -> Identity:
-    """numpy.eye(..., k=diagonal), never expanded."""
+    """Returns targets that equal numpy.eye(..., k=diagonal), without making that array."""
     return Identity(arguments.integer("diagonal", diagonal))
 
 
 def ones(row_splits: ArrayLike, columns: ArrayLike, shape: tuple[int, ...] | None = None) -> Ones:
-    """Row r is 1 at columns[row_splits[r]:row_splits[r + 1]], which rise.
+    """Returns targets whose row r is 1 at columns[row_splits[r]:row_splits[r + 1]].
 
-    The rows are the first dimension, the columns all others together. The server says
-    what is wrong with the numbers, if anything is.
+    Each row lists its columns in rising order. The rows are the first dimension of the logits,
+    the columns are all others together. The server checks the numbers; errors here are
+    TypeError and ValueError for arrays that are not one dimension of 64-bit integers.
     """
     if shape is not None:
         shape = _dimensions(shape)
@@ -61,18 +65,21 @@ def ones(row_splits: ArrayLike, columns: ArrayLike, shape: tuple[int, ...] | Non
 
 
 def unmasked(name: str, array: ArrayLike) -> NDArray[np.generic]:
-    """The array, unless it has a mask, which would be lost."""
+    """Returns the values as an array; TypeError if they have a mask, which would be lost."""
     arguments.refuse_mask(name, array)
     with arguments.naming(name):
         return np.asarray(array)
 
 
 def bits(array: ArrayLike, shape: tuple[int, ...] | None = None) -> Bits:
-    """Zeros and ones, packed: a thirty-second of the bytes of float32.
+    """Returns targets of one bit each, from an array of zeros and ones.
 
-    With `shape`, that of the targets, `array` is packed already: bytes in one dimension, as
-    numpy.packbits(ones, axis=None, bitorder="little") makes them. It is not copied, and named
-    instead of sent where it lies in shared memory or on a GPU.
+    Packed targets take a thirty-second of the bytes of float32. With `shape`, which is that of
+    the targets, `array` is packed already: one dimension of uint8, as made by
+    numpy.packbits(ones, axis=None, bitorder="little"). A packed array is not copied, and is
+    passed by reference if it lies in shared memory or on a GPU.
+
+    Raises TypeError or ValueError if the array is neither.
     """
     if shape is not None:
         return _packed(array, _dimensions(shape))
@@ -86,7 +93,10 @@ def bits(array: ArrayLike, shape: tuple[int, ...] | None = None) -> Bits:
 
 
 def from_sparse(matrix: SparseMatrix) -> Ones:
-    """A scipy.sparse matrix or array whose elements are 0 and 1."""
+    """Returns the targets of a scipy.sparse matrix or array.
+
+    Raises ValueError if an element is neither 0 nor 1.
+    """
     rows = matrix.tocsr(copy=True)
     rows.sum_duplicates()
     rows.eliminate_zeros()

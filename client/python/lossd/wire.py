@@ -14,7 +14,7 @@ from lossd.element_type import ARRAY_TYPES, BFLOAT16, ElementType
 from lossd.pytorch import torch_of
 from lossd.v1 import tensor_pb2
 
-try:  # NumPy has no bfloat16 of its own
+try:  # NumPy has no bfloat16, the optional package ml_dtypes has
     from ml_dtypes import bfloat16 as _bfloat16
 except ImportError:
     _bfloat16 = None
@@ -22,11 +22,11 @@ except ImportError:
 
 @dataclass(frozen=True, eq=False)
 class WireTensor:
-    """A tensor as its bytes are sent; `data` is a view of the array if that has these bytes."""
+    """A tensor as its bytes are sent."""
 
     element_type: ElementType
     shape: tuple[int, ...]
-    data: memoryview
+    data: memoryview  # over the caller's memory if that holds exactly these bytes
 
 
 def to_wire(name: str, array: ArrayLike) -> WireTensor:

@@ -2,8 +2,8 @@
 
 Four worker processes train one network data-parallel: each computes the logits of its
 share of the images in NumPy and asks lossd for their loss and gradient, several
-requests at a time. The same training with the loss computed locally in float64 runs
-beside it; the two must end in the same place.
+requests at a time. A second network is trained beside it with a loss that is computed
+locally in float64; both must end with the same loss.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def train(digits: Digits, workers: Workers, steps: int) -> tuple[Network, Network, np.ndarray]:
-    """Trains both networks; returns them and the losses, one row (lossd, local) a step."""
+    """Trains both networks; returns them and one row of losses (lossd, local) for each step."""
     remote, local = Network(seed=7), Network(seed=7)
     remote_optimizer, local_optimizer = Optimizer(), Optimizer()
     losses = np.empty((steps, 2))
@@ -54,7 +54,7 @@ def main() -> int:
     arguments = parse_arguments()
     try:
         arguments.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:  # before the minutes that the training takes
+    except OSError as error:  # found out before the training, which takes minutes
         print(f"demo: --out={arguments.out}: {error.strerror}", file=sys.stderr)
         return 1
     digits = load_digits_split()

@@ -17,8 +17,8 @@ class Digits:
 
 
 def load_digits_split() -> Digits:
-    """Three quarters to train, one quarter held out; the same split every time."""
-    # Only here: the workers, who are sent their shares, need not load it.
+    """Returns three quarters to train with and one quarter to test with, always the same."""
+    # The import is here because the worker processes, which receive their shares, skip it.
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 

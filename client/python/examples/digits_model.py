@@ -10,7 +10,7 @@ HIDDEN = 48
 
 
 class Network:
-    """64 pixels -> HIDDEN (tanh) -> ten logits. `parameters` may be replaced as a whole."""
+    """64 pixels -> HIDDEN (tanh) -> ten logits. A caller may replace `parameters` as a whole."""
 
     def __init__(self, seed: int) -> None:
         random = np.random.default_rng(seed)
@@ -22,13 +22,13 @@ class Network:
         ]
 
     def forward(self, images: Array) -> tuple[Array, Array]:
-        """The hidden layer and the logits."""
+        """Returns the hidden layer and the logits."""
         w1, b1, w2, b2 = self.parameters
         hidden = np.tanh(images @ w1 + b1)
         return hidden, hidden @ w2 + b2
 
     def backward(self, images: Array, hidden: Array, logit_gradient: Array) -> list[Array]:
-        """The gradient of each parameter, from that of the logits."""
+        """Returns the gradient of each parameter, computed from that of the logits."""
         back = logit_gradient @ self.parameters[2].T * (1 - hidden**2)
         return [
             images.T @ back,
@@ -38,6 +38,7 @@ class Network:
         ]
 
     def accuracy(self, images: Array, labels: NDArray[np.int64]) -> float:
+        """Returns the share of images whose largest logit is that of their label."""
         return float((self.forward(images)[1].argmax(axis=1) == labels).mean())
 
 
@@ -59,7 +60,7 @@ class Optimizer:
 
 
 def local_loss(logits: Array, targets: NDArray[np.uint8]) -> tuple[float, Array]:
-    """Mean sigmoid cross-entropy and its gradient, in float64."""
+    """Returns the mean sigmoid cross-entropy and its gradient, computed in float64."""
     softplus = np.maximum(logits, 0) + np.log1p(np.exp(-np.abs(logits)))
     sigmoid = np.exp(logits - softplus)
     loss = (softplus - logits * targets).mean()

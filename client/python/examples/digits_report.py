@@ -16,6 +16,7 @@ Samples = dict[str, list[tuple[dict[str, str], float]]]
 
 
 def scrape(url: str) -> Samples:
+    """Returns the samples of each metric as pairs of labels and value."""
     with urllib.request.urlopen(url, timeout=10) as reply:
         text = reply.read().decode()
     samples: Samples = {}
@@ -26,7 +27,7 @@ def scrape(url: str) -> Samples:
 
 
 def histogram(samples: Samples, name: str, **labels: str) -> list[tuple[float, float]]:
-    """(upper bound, cumulative count), rising."""
+    """Returns the buckets in rising order, as pairs of upper bound and cumulative count."""
     rows = [
         (float(of["le"]), value)
         for of, value in samples[f"{name}_bucket"]
@@ -36,12 +37,13 @@ def histogram(samples: Samples, name: str, **labels: str) -> list[tuple[float, f
 
 
 def quantile(buckets: list[tuple[float, float]], q: float) -> float:
-    """The upper bound of the bucket that holds the quantile."""
+    """Returns the upper bound of the bucket in which the quantile lies."""
     total = buckets[-1][1]
     return next(bound for bound, count in buckets if count >= q * total)
 
 
 def total(samples: Samples, name: str, **labels: str) -> float:
+    """Returns the sum over all samples with these labels."""
     return sum(
         value
         for of, value in samples.get(name, [])
@@ -50,7 +52,7 @@ def total(samples: Samples, name: str, **labels: str) -> float:
 
 
 def print_metrics(url: str) -> bool:
-    """Prints what the server counted; true if a batch had more than one request."""
+    """Prints the server's counters; returns whether a batch had more than one request."""
     samples = scrape(url)
     sizes = histogram(samples, "lossd_batch_requests")
     seconds = histogram(samples, "lossd_request_seconds", method="ComputeLoss")
@@ -75,7 +77,7 @@ def print_metrics(url: str) -> bool:
 
 
 def save_curves(losses: np.ndarray, path: Path) -> None:
-    """Both loss curves and, below, how far they are apart."""
+    """Draws both loss curves and, below them, their difference."""
     figure, (above, below) = plt.subplots(2, 1, sharex=True, figsize=(7, 6), height_ratios=(3, 1))
     above.plot(losses[:, 1], linewidth=4, alpha=0.4, label="local, float64")
     above.plot(losses[:, 0], linewidth=1.2, label="lossd, float32 logits")

@@ -1,4 +1,4 @@
-"""A lossd for the length of a `with` statement."""
+"""Runs a lossd server for the duration of a `with` statement."""
 
 from __future__ import annotations
 
@@ -23,9 +23,12 @@ class Server:
 def wait_until_ready(
     program: Path, process: subprocess.Popen[str], seconds: float
 ) -> re.Match[str]:
-    """The line that says where the server listens."""
+    """Returns the match of the line with the server's addresses.
+
+    Raises SystemExit, with the reason, if the program does not print it in time.
+    """
     assert process.stdout is not None
-    # The read below has no timeout, but it ends when the process does.
+    # readline() has no timeout, but it returns when the process is killed.
     too_late = threading.Event()
 
     def give_up() -> None:
@@ -50,9 +53,10 @@ def wait_until_ready(
 def lossd_server(
     program: Path, start_seconds: float = 60, drain_seconds: float = 30
 ) -> Iterator[Server]:
-    """Starts `program` on free ports; at the end SIGTERM must drain it to exit code 0.
+    """Starts `program` on free ports, and drains it with SIGTERM at the end.
 
-    SystemExit says what went wrong; the program has ended then in any case.
+    Raises SystemExit, with the reason, if it does not start or does not exit with code 0. The
+    program has ended in every case.
     """
     try:
         process = subprocess.Popen(
@@ -73,7 +77,7 @@ def lossd_server(
             f"lossd did not drain within {drain_seconds} s of SIGTERM, and was killed"
         ) from error
     finally:
-        process.kill()  # nothing, where it has ended
+        process.kill()  # has no effect if the process has ended
         process.wait()
     if code != 0:
         raise SystemExit(f"lossd did not drain: exit code {code}")

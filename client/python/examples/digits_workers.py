@@ -14,17 +14,17 @@ from digits_data import Digits
 from digits_model import Array, Network
 from numpy.typing import NDArray
 
-# A worker cuts its share into so many requests and sends them together, as one that
-# overlaps its forward pass with the loss does.
+# A worker cuts its share into so many requests and sends them together. A worker that overlaps
+# its forward pass with the loss has as many calls in flight.
 REQUESTS_PER_STEP = 4
 
 
 async def remote_loss(
     client: lossd.AsyncClient, logits: Array, targets: NDArray[np.uint8], elements: int
 ) -> tuple[float, Array]:
-    """A share of the mean loss over `elements` elements, and its gradient.
+    """Returns a share of the mean loss over `elements` elements, and its gradient.
 
-    The normalizer is the caller's, so that the shares of all workers add up to the mean.
+    Every worker divides by the same `elements`, so the shares of all workers add up to the mean.
     """
     calls = [
         client.compute_loss(
@@ -64,9 +64,10 @@ def worker_main(
 
 
 class Workers:
-    """`count` processes, each with its share of the images. Use in a `with` statement.
+    """`count` processes, each with its share of the images. Use it in a `with` statement.
 
-    None is left after it. SystemExit says which of them died before.
+    No process is left after that statement. Raises SystemExit, which names the worker, if one
+    dies before.
     """
 
     def __init__(self, address: str, digits: Digits, count: int) -> None:
@@ -90,7 +91,7 @@ class Workers:
             self._processes.append(process)
 
     def step(self, parameters: list[Array]) -> tuple[float, list[Array]]:
-        """The loss over all images and the gradient of every parameter."""
+        """Returns the loss over all images and the gradient of every parameter."""
         for index in range(len(self._pipes)):
             with self._naming(index):
                 self._pipes[index].send(parameters)
@@ -103,7 +104,7 @@ class Workers:
 
     @contextlib.contextmanager
     def _naming(self, index: int) -> Iterator[None]:
-        """A pipe that ends means that the worker at its other end did."""
+        """Raises SystemExit for worker `index` if its pipe breaks, because then it has died."""
         try:
             yield
         except (EOFError, OSError) as error:
@@ -120,8 +121,8 @@ class Workers:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         for pipe, process in zip(self._pipes, self._processes, strict=True):
             if kind is None:
-                with contextlib.suppress(OSError):  # it has just died
+                with contextlib.suppress(OSError):  # the worker has just died
                     pipe.send(None)
                 process.join(timeout=10)
-            process.kill()  # nothing, where it has ended
+            process.kill()  # has no effect if the process has ended
             process.join()

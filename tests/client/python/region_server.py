@@ -1,4 +1,4 @@
-"""The server's side of a shared-memory socket, for tests: answers as it is told."""
+"""A stand-in for the server's shared-memory socket, whose answers a test chooses."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class RegionServer:
     def __init__(self, path: str) -> None:
         self.registered: list[shared_memory_pb2.RegisterDeviceMemory] = []
         self.released: list[str] = []
-        self.errors: list[tuple[int, str]] = []  # what the next registrations are answered
-        self.limit = 1000  # regions at a time
+        self.errors: list[tuple[int, str]] = []  # the answers to the next registrations
+        self.limit = 1000  # the most regions that are open together
         self.open: list[str] = []
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket.bind(path)
@@ -32,7 +32,7 @@ class RegionServer:
         self._socket.close()
 
     def _serve(self) -> None:
-        with contextlib.suppress(OSError):  # stop()
+        with contextlib.suppress(OSError):  # raised by stop(), which shuts the socket down
             while True:
                 connection, _ = self._socket.accept()
                 with connection:
@@ -62,7 +62,7 @@ class RegionServer:
 
 @contextlib.contextmanager
 def region_server(folder: Path) -> Iterator[tuple[str, RegionServer]]:
-    """The path of the socket, and what was asked there."""
+    """Yields the path of the socket and the server behind it."""
     path = str(folder / "regions")
     server = RegionServer(path)
     try:

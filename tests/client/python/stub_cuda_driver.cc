@@ -1,9 +1,9 @@
-// A CUDA driver for tests: memory of its GPUs is POSIX shared memory, and a
-// handle is its name, so that fake devices of another process can open it. It
-// refuses what a driver refuses: calls before cuInit(), without a context, of
-// an address that is no allocation's base, or of memory that has no handle.
+// A CUDA driver for tests. The memory of its GPUs is POSIX shared memory and a
+// handle is the name of that, so fake devices of another process can open it.
+// Like a real driver, it refuses calls before cuInit() or without a context,
+// addresses that are not the base of an allocation, and memory without handle.
 //
-// Compiled by stub_gpu.py against NVIDIA's cuda.h, whose declarations these
+// stub_gpu.py compiles this file with NVIDIA's cuda.h, whose declarations the
 // definitions must match.
 #include <cuda.h>
 #include <fcntl.h>
@@ -20,7 +20,8 @@
 namespace {
 
 constexpr int kDevices = 2;
-// A CUdevice is not its ordinal: who mixes them up is found out.
+// A CUdevice differs from its ordinal, so that a test fails if a client mixes
+// them up.
 constexpr int kFirstDevice = 40;
 
 struct Allocation {
@@ -33,7 +34,7 @@ struct Allocation {
 
 std::mutex mu;
 bool initialized = false;
-std::map<CUdeviceptr, Allocation> allocations;  // by their bases
+std::map<CUdeviceptr, Allocation> allocations;  // the key is the base
 unsigned long long ids = 0;
 int retained[kDevices] = {};
 std::map<std::string, int> calls;
@@ -54,7 +55,8 @@ const Allocation* Find(CUdeviceptr address, CUdeviceptr* base = nullptr) {
   return &next->second;
 }
 
-// What every call begins with.
+// Every call begins with this: it counts the call, and fails if the test asked
+// for that or cuInit() has not been called.
 CUresult Begin(const char* name) {
   ++calls[name];
   const auto failure = failures.find(name);
@@ -66,7 +68,7 @@ CUresult Begin(const char* name) {
   return initialized ? CUDA_SUCCESS : CUDA_ERROR_NOT_INITIALIZED;
 }
 
-// Likewise of calls that work in the context that is current.
+// Calls that work in the current context begin with this.
 CUresult BeginInContext(const char* name) {
   const CUresult begun = Begin(name);
   if (begun != CUDA_SUCCESS) return begun;
@@ -105,7 +107,7 @@ CUresult cuPointerGetAttribute(void* data, CUpointer_attribute attribute,
   if (found == nullptr) return CUDA_ERROR_INVALID_VALUE;
   switch (attribute) {
     case CU_POINTER_ATTRIBUTE_CONTEXT:
-      // Memory of a pool belongs to none.
+      // Memory of a pool belongs to no context.
       *static_cast<CUcontext*>(data) =
           found->has_handle ? PrimaryContext(found->device) : nullptr;
       return CUDA_SUCCESS;
@@ -198,10 +200,11 @@ CUresult cuCtxSynchronize() {
   return CUDA_SUCCESS;
 }
 
-// What the tests ask of the stub itself.
+// The functions by which the tests control the stub.
 extern "C" {
 
-// At `at` if that is not 0. 0: no memory.
+// Allocates at address `at`, or anywhere if that is 0. Returns 0 if there is no
+// such memory.
 CUdeviceptr stub_allocate(int device, size_t size, int has_handle,
                           CUdeviceptr at) {
   const std::lock_guard<std::mutex> lock(mu);
@@ -229,7 +232,7 @@ int stub_free(CUdeviceptr base) {
   return 1;
 }
 
-// The next call of the function fails.
+// Lets the next call of the function fail.
 void stub_fail(const char* function, int error) {
   const std::lock_guard<std::mutex> lock(mu);
   failures[function] = static_cast<CUresult>(error);
@@ -240,7 +243,7 @@ int stub_calls(const char* function) {
   return calls[function];
 }
 
-// Contexts that were pushed on this thread, or retained, and are so still.
+// Returns how many contexts are pushed on this thread or retained.
 int stub_contexts() {
   const std::lock_guard<std::mutex> lock(mu);
   int count = static_cast<int>(contexts.size());

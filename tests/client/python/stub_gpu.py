@@ -1,7 +1,7 @@
-"""GPUs for tests where there are none: a driver, CUDA arrays, and a stand-in for PyTorch.
+"""A stub of GPUs for tests: a CUDA driver, CUDA arrays, and a stand-in for PyTorch.
 
-The driver is a real library that the client loads in place of NVIDIA's, so that its calls
-through ctypes are tested as well; what a "GPU" holds is memory that this process can read.
+The driver is a real library that the client loads in place of NVIDIA's, so that the calls
+through ctypes are tested as well. The memory of a stub GPU can be read by this process.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 
 INVALID_VALUE = 1  # CUDA_ERROR_INVALID_VALUE
-# What cudaMalloc() aligns allocations to, and PyTorch tensors, at least.
+# cudaMalloc() aligns allocations to at least so many bytes, and PyTorch its tensors.
 ALIGNMENT = 512
 
 
 def _header_folder() -> Path | None:
-    """Where cuda.h is: ./dev test gets a toolkit where there is none."""
+    """Returns the folder of cuda.h, or None; ./dev test installs a toolkit if there is none."""
     compilers = [os.environ.get("CUDACXX"), shutil.which("nvcc"), "/usr/local/cuda/bin/nvcc"]
     folders = [Path(path).resolve().parents[1] / "include" for path in compilers if path]
     folders += (ROOT / "build" / "cuda-toolkit").glob("lib/python*/site-packages/nvidia/*/include")
@@ -43,7 +43,7 @@ def _header_folder() -> Path | None:
 
 @functools.cache
 def library() -> str:
-    """The path of the driver. Skips the test where no cuda.h is."""
+    """Builds the driver and returns its path; skips the test if there is no cuda.h."""
     headers = _header_folder()
     if headers is None:
         pytest.skip("no cuda.h here: ./dev test installs it")
@@ -57,7 +57,7 @@ def library() -> str:
 
 
 class StubGpus:
-    """The driver's two GPUs, and what lies on them."""
+    """The two GPUs of the stub driver, and their allocations."""
 
     def __init__(self, path: str) -> None:
         self._library = ctypes.CDLL(path)
@@ -88,20 +88,20 @@ class StubGpus:
             self.free(base)
 
     def fail(self, function: str, error: int = INVALID_VALUE) -> None:
-        """The next call of that function."""
+        """Lets the next call of `function` fail."""
         self._library.stub_fail(function.encode(), error)
 
     def calls(self, function: str) -> int:
         return self._library.stub_calls(function.encode())
 
     def contexts(self) -> int:
-        """Those that the client has made current, or keeps, and has not let go."""
+        """Returns how many contexts the client has pushed or retained and not released."""
         return self._library.stub_contexts()
 
 
 @contextmanager
 def stub_gpus() -> Iterator[StubGpus]:
-    """The client's driver is the stub."""
+    """Lets the client load the stub driver; at the end, all contexts must be released."""
     path = library()
     gpus = StubGpus(path)
     with pytest.MonkeyPatch.context() as patch:
@@ -114,7 +114,7 @@ def stub_gpus() -> Iterator[StubGpus]:
 
 
 def memory_at(address: int, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    """What lies there, as the GPU would see it."""
+    """Returns an array over the memory at a device address."""
     kind = np.dtype(dtype)
     size = int(np.prod(shape)) * kind.itemsize
     if size == 0:
@@ -123,7 +123,7 @@ def memory_at(address: int, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
 
 
 class CudaArray:
-    """An array as CuPy and Numba show theirs."""
+    """An array with the CUDA array interface, as those of CuPy and Numba."""
 
     def __init__(self, address: int, shape: tuple[int, ...], dtype: Any, **more: Any) -> None:
         self.dtype = np.dtype(dtype)
@@ -140,7 +140,7 @@ class CudaArray:
 
 
 def cuda_array(gpus: StubGpus, values: Any, device: int = 0, **how: Any) -> CudaArray:
-    """A new allocation with these values."""
+    """Returns an array with these values in a new allocation."""
     source = np.asarray(values)
     array = CudaArray(
         gpus.allocate(max(1, source.nbytes), device, **how), source.shape, source.dtype
@@ -150,9 +150,9 @@ def cuda_array(gpus: StubGpus, values: Any, device: int = 0, **how: Any) -> Cuda
 
 
 class StubTorch(types.ModuleType):
-    """As much of PyTorch with CUDA as the client asks for; sys.modules["torch"] meanwhile.
+    """The part of PyTorch with CUDA that the client uses.
 
-    Tensors are cut from segments, as its allocator does.
+    Tensors are cut from larger segments, as PyTorch's allocator does.
     """
 
     SEGMENT = 1 << 20
@@ -222,7 +222,7 @@ class TorchDevice:
 
 
 class TorchTensor:
-    """One on a GPU, or after cpu() in the host's memory."""
+    """A tensor on a GPU, or in host memory after cpu()."""
 
     layout = "torch.strided"
 
@@ -268,7 +268,7 @@ class TorchTensor:
         return self.host
 
     def part(self, first: int) -> TorchTensor:
-        """Without the elements before that one, of one dimension."""
+        """Returns the elements of a tensor of one dimension from index `first` on."""
         address = self._address + first * self.element_size()
         return TorchTensor(address, (self.shape[0] - first,), self.dtype, self.device)
 
@@ -280,6 +280,7 @@ class TorchTensor:
 
 @contextmanager
 def stub_torch(gpus: StubGpus) -> Iterator[StubTorch]:
+    """Puts the stand-in into sys.modules, where the client looks for PyTorch."""
     torch = StubTorch(gpus)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "torch", torch)
@@ -287,5 +288,5 @@ def stub_torch(gpus: StubGpus) -> Iterator[StubTorch]:
 
 
 def left_in_shared_memory(process: int) -> list[Path]:
-    """What a process that was killed could not take away."""
+    """Returns the memory of stub GPUs that a killed process has left behind."""
     return list(Path("/dev/shm").glob(f"lossd_test_py_{process}_*"))

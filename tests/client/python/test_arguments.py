@@ -1,4 +1,4 @@
-"""Every bad argument of a public function is refused before a call, by its name."""
+"""A public function names each bad argument before it makes a call."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from lossd.v1 import loss_spec_pb2
 
-NOBODY = "127.0.0.1:1"  # a call would end with UNAVAILABLE
+NOBODY = "127.0.0.1:1"  # no server is here: a call would end with UNAVAILABLE
 MASKED = np.ma.masked_array([0.5, 1.0], mask=[True, False])
 RAGGED = [[1.0], [1.0, 2.0]]
 TENSORS = ["logits", "targets", "weights", "pos_weight", "upstream_gradient"]
@@ -70,7 +70,7 @@ def test_an_array_that_cannot_be_sent_is_named(
         refused(compute, error, f"^{name}: {text}", {name: value}, stream_above_bytes)
 
     check(TypeError, "the mask", MASKED)
-    check(TypeError, "the mask", np.ma.masked_array([0.5]))  # none masked yet
+    check(TypeError, "the mask", np.ma.masked_array([0.5]))  # without a masked element
     check(TypeError, "the mask", [MASKED, MASKED])
     check(TypeError, "the mask", [1.0, np.ma.masked])
     check(TypeError, "dtype complex64 is none of", np.zeros(2, np.complex64))
@@ -125,7 +125,7 @@ def test_an_argument_that_there_is_not_is_named_with_the_one_it_may_be(compute: 
         for bad, text in (
             ("no_such", r"^no_such: compute_loss\(\) has no such argument$"),
             ("reducton", r"^reducton: .*; is it reduction\?$"),
-            ("memory", "^memory: "),  # what the client passes on beside the options
+            ("memory", "^memory: "),  # a parameter of to_call() that is not an option
         ):
             refused(compute, TypeError, text, {bad: 1}, stream_above_bytes)
 
@@ -152,7 +152,7 @@ def test_a_parameter_of_another_kind_of_loss_is_refused(compute: Any) -> None:
             text = f"^{name}: is for kind {owner}, and the kind is {kind}, which would ignore it"
             refused(compute, ValueError, text, {"kind": kind, name: 0.5})
         lossd.conversion.to_request([1.0], [1.0], **{"kind": owner, name: 0.5})  # type: ignore[arg-type]
-        if name != "focal_alpha":  # of which 0 is not the default
+        if name != "focal_alpha":  # its default is not 0
             lossd.conversion.to_request([1.0], [1.0], **{name: 0.0})  # type: ignore[arg-type]
     refused(compute, ValueError, "^focal_alpha: is for kind sigmoid_focal", {"focal_alpha": 0.0})
 

@@ -1,4 +1,4 @@
-"""Between NumPy and messages, without a server."""
+"""Tests of the conversion between NumPy and messages, without a server."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_bfloat16_is_sent_as_it_is_and_comes_back(monkeypatch: pytest.MonkeyPatc
     back = wire.to_array(tensor)
     assert back.dtype == ml_dtypes.bfloat16
     assert back.tobytes() == array.tobytes()
-    # Not contiguous: row by row all the same.
+    # An array that is not contiguous is sent in row-major order too.
     assert conversion.to_tensor("logits", array.T).data == array.T.tobytes()
     monkeypatch.setattr(wire, "_bfloat16", None)
     widened = wire.to_array(tensor)
@@ -198,7 +198,7 @@ def test_what_a_sparse_matrix_stores_is_looked_at() -> None:
         conversion.to_targets(half)
     stored_zero = scipy.sparse.csr_array(([0.0, 1.0], ([0, 0], [0, 1])), shape=(1, 2))
     assert conversion.to_targets(stored_zero).ones.columns == [1]
-    assert stored_zero.nnz == 2  # the caller's own is as it was
+    assert stored_zero.nnz == 2  # the caller's matrix is unchanged
 
 
 def test_bits_and_ones_refuse_a_mask() -> None:
@@ -256,7 +256,7 @@ class Refusal(grpc.RpcError):
         ((("other", "7"),), None),
         ((("grpc-retry-pushback-ms", "250"),), 0.25),
         ((("grpc-retry-pushback-ms", "0"),), 0.0),
-        ((("grpc-retry-pushback-ms", "-1"),), None),  # gRPC's word for: never
+        ((("grpc-retry-pushback-ms", "-1"),), None),  # gRPC reads this as "do not retry"
         ((("grpc-retry-pushback-ms", "soon"),), None),
     ],
 )

@@ -1,4 +1,4 @@
-"""Which memory of GPUs is lent to a server, and for how long; the driver is a stub."""
+"""Tests which GPU memory is lent to a server, and for how long, with a stub driver."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_the_drivers_errors_have_their_names(gpus: StubGpus) -> None:
         with pytest.raises(cuda_driver.DriverError, match=rf"^{text} \({function}\)$"):
             driver.allocation(base)
         assert gpus.contexts() == 0
-    # Memory of a pool: asked in the primary context, which is let go.
+    # Memory of a pool is looked up in the primary context, which is released afterwards.
     pool = gpus.allocate(4096, has_handle=False)
     with pytest.raises(cuda_driver.DriverError, match="cuIpcGetMemHandle"):
         driver.allocation(pool)
@@ -163,7 +163,7 @@ def test_at_the_servers_limit_what_is_unused_for_longest_makes_room(
     assert server.open == ["region 1", "region 3"]
     assert logits_of(memory, second).region == "region 4"
     assert server.released == ["region 2", "region 1"]
-    server.limit = 0  # others have taken everything
+    server.limit = 0  # other clients have taken all regions
     with pytest.raises(lossd.LossdError, match="logits: on a GPU: too many regions") as raised:
         logits_of(memory, first)
     assert raised.value.code == grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -218,7 +218,7 @@ def test_without_a_driver_the_argument_is_named(
     monkeypatch.setattr(cuda_driver, "LIBRARY", "libno_such_driver.so.1")
     with pytest.raises(ValueError, match="^logits: on a GPU; its driver: libno_such_driver"):
         logits_of(memory, array)
-    # A library that is no driver, or one too old.
+    # libm stands for a library that is no driver, or for a driver that is too old.
     monkeypatch.setattr(cuda_driver, "LIBRARY", "libm.so.6")
     with pytest.raises(ValueError, match="^logits: on a GPU; its driver: .*cuInit"):
         logits_of(memory, array)
@@ -232,7 +232,7 @@ def test_an_address_that_is_no_gpus_is_named(gpus: StubGpus, memory: lossd.Share
 
 
 class Refused(Exception):
-    """Anything that ends a wait for an answer."""
+    """An exception of the caller's that ends the wait for an answer."""
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What a call makes of tensors on GPUs: which are named, which sent, and which refused."""
+"""Tests which tensors on GPUs are passed by reference, which are sent and which are refused."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from stub_gpu import (
 )
 
 VALUES = np.linspace(-4, 4, 24, dtype=np.float32).reshape(4, 6)
-NOBODY = "127.0.0.1:1"  # a call would end with UNAVAILABLE
+NOBODY = "127.0.0.1:1"  # no server is here: a call would end with UNAVAILABLE
 
 
 @pytest.fixture(name="gpus")
@@ -111,7 +111,7 @@ def test_the_gradient_of_pytorchs_logits_is_a_new_tensor_beside_them(
     none = conversion.to_call(logits, targets, gradient=False, memory=memory)
     assert none.gradient_out is None
     assert not none.request.HasField("gradient_destination")
-    # Of another library's logits the gradient comes back as NumPy's.
+    # The gradient of logits of another library comes back as a NumPy array.
     named = torch.tensor(VALUES, device=1)
     array = CudaArray(named.data_ptr(), (4, 6), np.float32)
     assert conversion.to_call(array, targets, memory=memory).gradient_out is None
@@ -145,7 +145,7 @@ def test_a_place_for_the_gradient_on_a_gpu_must_fit(
         conversion.to_call(
             logits, logits, gradient_out=place, gradient_dtype="float64", memory=memory
         )
-    # The logits may lie elsewhere.
+    # The logits need not lie on the GPU of their gradient.
     call = conversion.to_call(np.zeros(40), np.zeros(40), gradient_out=place, memory=memory)
     assert call.request.HasField("gradient_destination")
     assert call.request.spec.gradient_dtype == tensor_pb2.DATA_TYPE_FLOAT32
@@ -177,7 +177,9 @@ def test_what_does_not_lie_in_a_row_is_refused(
             continue
         with pytest.raises(ValueError, match="^logits: on a GPU, and not C-contiguous"):
             conversion.to_request(array, VALUES, memory=memory)
-    one_row = CudaArray(base, (1, 6), np.float32, strides=(9999, 4))  # a stride never taken
+    one_row = CudaArray(
+        base, (1, 6), np.float32, strides=(9999, 4)
+    )  # the first stride is never used
     assert is_named(conversion.to_request(one_row, VALUES[:1], memory=memory).logits)
     swapped = CudaArray(base, (4, 6), ">f4")
     with pytest.raises(ValueError, match="^logits: .*not C-contiguous"):
@@ -257,12 +259,12 @@ def test_packed_bits_on_a_gpu_are_named(torch: StubTorch, memory: lossd.SharedMe
     assert request.targets.dtype == tensor_pb2.DATA_TYPE_BIT
     assert request.targets.shape == [4, 6]
     assert request.targets.shared_memory.byte_size == 3
-    # Without shared memory PyTorch copies them.
+    # Without shared memory, PyTorch copies the packed bits to the host.
     assert conversion.to_request(VALUES, bits) == conversion.to_request(VALUES, lossd.bits(ones))
 
 
 class CopiesItself(CudaArray):
-    """As JAX's and Numba's arrays do."""
+    """An array that NumPy can convert implicitly, as those of JAX and Numba."""
 
     def __array__(self, *_: Any, **__: Any) -> np.ndarray:
         return self.host.copy()
@@ -312,7 +314,7 @@ def test_the_work_that_makes_a_tensor_is_waited_for_before_the_call(
     call = conversion.to_call(logits, logits, memory=memory)
     assert torch.synchronized == []
     call.references.synchronize()
-    assert torch.synchronized == ["cuda:1"]  # one stream, once
+    assert torch.synchronized == ["cuda:1"]  # both tensors are of one stream
     before = gpus.calls("cuCtxSynchronize")
     call = conversion.to_call(cuda_array(gpus, VALUES), VALUES, gradient=False, memory=memory)
     assert gpus.calls("cuCtxSynchronize") == before

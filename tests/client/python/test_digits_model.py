@@ -1,4 +1,4 @@
-"""The demo's network and its local loss, the judge of the served one."""
+"""Tests of the demo's network, and of the local loss that judges the served one."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_every_parameters_gradient_is_that_of_finite_differences() -> None:
         assert parameter.shape == gradient.shape
         direction = random.normal(size=parameter.shape)
         losses = []
-        for sign in (1, -2):  # forward one step, then back to one behind the start
+        for sign in (1, -2):  # one step forward, then two steps back
             parameter += sign * step * direction
             losses.append(local_loss(network.forward(images)[1], targets)[0])
         parameter += step * direction

@@ -1,4 +1,4 @@
-"""The demo's server and workers: whatever goes wrong is said, and nothing is left running."""
+"""The demo reports each failure of its server and workers, and leaves no process running."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ READY = "lossd listening on 127.0.0.1:1 metrics on 127.0.0.1:2"
 
 
 def program(folder: Path, body: str) -> Path:
-    """A program that writes its process id beside itself first."""
+    """Returns a program that first writes its process id to the file `pid` beside itself."""
     path = folder / "server"
     path.write_text(f"#!/bin/sh\necho $$ > {folder}/pid\n{body}\n")
     path.chmod(0o755)
@@ -89,7 +89,7 @@ def test_a_worker_that_dies_is_named_and_no_other_is_left() -> None:
     targets = np.zeros((8, 10), np.uint8)
     labels = np.zeros(8, int)
     digits = Digits(images, targets, images, labels)
-    workers = Workers("127.0.0.1:1", digits, 2)  # where no server is
+    workers = Workers("127.0.0.1:1", digits, 2)  # no server is here
     with (
         pytest.raises(SystemExit, match="worker 0 died with exit code 1"),
         workers,

@@ -1,4 +1,4 @@
-"""The table of element types against tensor.proto and NumPy."""
+"""Compares the table of element types with tensor.proto and NumPy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a call raises, against a server in this process that answers as it is told."""
+"""Tests of the errors that a call raises, with a server whose answers a test chooses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Ask = Callable[[str], Any]
 
 @contextlib.contextmanager
 def refusing_server(code: grpc.StatusCode, message: str, pushback: str | None) -> Iterator[str]:
-    """The address of a server that answers every ComputeLoss with this status."""
+    """Yields the address of a server that answers every ComputeLoss with this status."""
 
     def refuse(request: bytes, context: grpc.ServicerContext) -> bytes:
         if pushback is not None:

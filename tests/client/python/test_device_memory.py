@@ -6,7 +6,6 @@ import contextlib
 import gc
 import threading
 import weakref
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,28 +15,10 @@ import numpy as np
 import pytest
 from lossd import conversion, cuda_driver
 from lossd.v1 import tensor_pb2
-from region_server import RegionServer, region_server
-from stub_gpu import CudaArray, StubGpus, cuda_array, stub_gpus
+from region_server import RegionServer
+from stub_gpu import CudaArray, StubGpus, cuda_array
 
 VALUES = np.linspace(-4, 4, 24, dtype=np.float32).reshape(4, 6)
-
-
-@pytest.fixture(name="gpus")
-def start_gpus() -> Iterator[StubGpus]:
-    with stub_gpus() as gpus:
-        yield gpus
-
-
-@pytest.fixture(name="server")
-def start_server(tmp_path: Path) -> Iterator[RegionServer]:
-    with region_server(tmp_path) as (_, server):
-        yield server
-
-
-@pytest.fixture(name="memory")
-def connect(server: RegionServer, tmp_path: Path) -> Iterator[lossd.SharedMemory]:
-    with lossd.SharedMemory(tmp_path / "regions") as memory:
-        yield memory
 
 
 def logits_of(memory: lossd.SharedMemory, logits: Any) -> tensor_pb2.SharedMemoryRef:

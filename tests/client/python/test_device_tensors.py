@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import lossd
@@ -13,43 +11,17 @@ import numpy as np
 import pytest
 from lossd import conversion, streaming
 from lossd.v1 import loss_service_pb2, tensor_pb2
-from region_server import RegionServer, region_server
+from region_server import RegionServer
 from stub_gpu import (
     CudaArray,
     StubGpus,
     StubTorch,
     TorchDtype,
     cuda_array,
-    stub_gpus,
-    stub_torch,
 )
 
 VALUES = np.linspace(-4, 4, 24, dtype=np.float32).reshape(4, 6)
 NOBODY = "127.0.0.1:1"  # no server is here: a call would end with UNAVAILABLE
-
-
-@pytest.fixture(name="gpus")
-def start_gpus() -> Iterator[StubGpus]:
-    with stub_gpus() as gpus:
-        yield gpus
-
-
-@pytest.fixture(name="torch")
-def pretend_torch(gpus: StubGpus) -> Iterator[StubTorch]:
-    with stub_torch(gpus) as torch:
-        yield torch
-
-
-@pytest.fixture(name="server")
-def start_server(tmp_path: Path) -> Iterator[RegionServer]:
-    with region_server(tmp_path) as (_, server):
-        yield server
-
-
-@pytest.fixture(name="memory")
-def connect(server: RegionServer, tmp_path: Path) -> Iterator[lossd.SharedMemory]:
-    with lossd.SharedMemory(tmp_path / "regions") as memory:
-        yield memory
 
 
 def is_named(tensor: tensor_pb2.Tensor) -> bool:

@@ -1,6 +1,7 @@
-"""Generates the messages from the repository's proto/, then hands over to setuptools.
+"""Builds the package, and generates its messages from the repository's proto/.
 
-From a clone only, which may be read-only: everything is written to a temporary folder.
+The package can be installed only from a clone. The clone may be read-only, because everything
+is written to a temporary folder.
 """
 
 import atexit
@@ -18,7 +19,7 @@ PROTOS = Path(__file__).resolve().parent.parent.parent / "proto"
 
 
 class BuildWithMessages(build_py):
-    """Adds lossd/v1/*_pb2.py and .pyi to what is built."""
+    """Builds the package with lossd/v1/*_pb2.py and .pyi, which protoc generates."""
 
     def run(self) -> None:
         super().run()
@@ -39,6 +40,6 @@ atexit.register(shutil.rmtree, scratch, ignore_errors=True)
 setup(
     cmdclass={"build_py": BuildWithMessages},
     options={"egg_info": {"egg_base": scratch}, "build": {"build_base": scratch}},
-    # Generated messages refuse a protobuf that is older than their generator's.
+    # Generated messages refuse to work with a protobuf older than that of their generator.
     install_requires=["grpcio>=1.51", "numpy>=1.24", f"protobuf>={version('protobuf')}"],
 )

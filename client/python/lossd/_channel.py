@@ -59,13 +59,7 @@ class BaseClient(abc.ABC):
         """
         arguments.target("target", target)
         self._shared_memory = shared.checked("shared_memory", shared_memory)
-        options = conversion.CHANNEL_OPTIONS
-        if credentials is None:
-            self._channel = self._grpc.insecure_channel(target, options)
-        elif not isinstance(credentials, grpc.ChannelCredentials):
-            raise TypeError(f"credentials: {credentials!r} are not a channel's")
-        else:
-            self._channel = self._grpc.secure_channel(target, credentials, options)
+        self._channel = self._make_channel(target, credentials)
         self._stream_above_bytes = arguments.integer("stream_above_bytes", stream_above_bytes)
         bearer = arguments.token("token", token) if token is not None else ""
         self._metadata = [("authorization", f"Bearer {bearer}")] if bearer else None
@@ -84,6 +78,14 @@ class BaseClient(abc.ABC):
             request_serializer=loss_service_pb2.GetServerInfoRequest.SerializeToString,
             response_deserializer=loss_service_pb2.GetServerInfoResponse.FromString,
         )
+
+    def _make_channel(self, target: str, credentials: grpc.ChannelCredentials | None) -> Any:
+        options = conversion.CHANNEL_OPTIONS
+        if credentials is None:
+            return self._grpc.insecure_channel(target, options)
+        if not isinstance(credentials, grpc.ChannelCredentials):
+            raise TypeError(f"credentials: {credentials!r} are not a channel's")
+        return self._grpc.secure_channel(target, credentials, options)
 
     @abc.abstractmethod
     def compute_loss(

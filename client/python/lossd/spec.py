@@ -63,29 +63,15 @@ def check_names(options: dict[str, Any]) -> None:
     arguments.known(LossOptions.__annotations__, options)
 
 
-def parse(
-    *,
-    weights: ArrayLike | None = None,
-    pos_weight: ArrayLike | None = None,
-    upstream_gradient: ArrayLike | None = None,
-    gradient_out: Any = None,
-    request_id: str = "",
-    **spec: Any,
-) -> ParsedOptions:
+def parse(*, gradient_out: Any = None, request_id: str = "", **options: Any) -> ParsedOptions:
     """Returns the options of compute_loss() in parts.
 
-    Raises ValueError or TypeError, which name a bad option. The operands are not looked at.
+    Raises ValueError or TypeError, which name a bad option. The tensors are not checked.
     """
-    operands = {
-        "weights": weights,
-        "pos_weight": pos_weight,
-        "upstream_gradient": upstream_gradient,
-    }
+    given = {name: options.pop(name, None) for name in OPERANDS}
+    operands = {name: array for name, array in given.items() if array is not None}
     return ParsedOptions(
-        to_spec(**spec),
-        {name: array for name, array in operands.items() if array is not None},
-        gradient_out,
-        arguments.text("request_id", request_id),
+        to_spec(**options), operands, gradient_out, arguments.text("request_id", request_id)
     )
 
 

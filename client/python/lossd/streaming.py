@@ -98,13 +98,13 @@ class LossStream:
         if self._gradient_out is not None:
             gradient.place(self._header.spec, sent.shape, self._gradient_out)
         self._summary: loss_service_pb2.StreamLossSummary | None = None
-        self._gradient = self._landing(
+        self._gradient = self._arriving(
             self._header.spec.gradient != loss_spec_pb2.GRADIENT_MODE_OMIT,
-            element_type.by_data_type(self._header.spec.gradient_dtype)
-            if self._header.spec.gradient_dtype
-            else sent.element_type,
+            element_type.by_data_type(
+                self._header.spec.gradient_dtype or self._header.logits_dtype
+            ),
         )
-        self._losses = self._landing(
+        self._losses = self._arriving(
             self._header.spec.reduction == loss_spec_pb2.REDUCTION_NONE, sent.element_type
         )
 
@@ -128,8 +128,8 @@ class LossStream:
         else:
             getattr(self._header, name).CopyFrom(conversion.to_tensor(name, array))
 
-    def _landing(self, wanted: bool, kind: ElementType) -> _Landing | None:
-        return _Landing(kind, self._shape) if wanted else None
+    def _arriving(self, wanted: bool, kind: ElementType) -> _ArrivingArray | None:
+        return _ArrivingArray(kind, self._shape) if wanted else None
 
     def messages(self) -> Iterator[loss_service_pb2.StreamLossRequest]:
         """Yields the header and then the chunks."""
@@ -179,7 +179,7 @@ class LossStream:
         )
 
 
-class _Landing:
+class _ArrivingArray:
     """An array whose bytes arrive in several messages."""
 
     def __init__(self, kind: ElementType, shape: tuple[int, ...]) -> None:

@@ -84,7 +84,7 @@ class BaseClient(abc.ABC):
         if credentials is None:
             return self._grpc.insecure_channel(target, options)
         if not isinstance(credentials, grpc.ChannelCredentials):
-            raise TypeError(f"credentials: {credentials!r} are not a channel's")
+            raise TypeError(f"credentials: {credentials!r} is not a grpc.ChannelCredentials")
         return self._grpc.secure_channel(target, credentials, options)
 
     @abc.abstractmethod

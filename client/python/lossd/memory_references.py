@@ -69,7 +69,7 @@ class MemoryReferences:
         if device != lent.device:
             raise ValueError(
                 f"{name}: on GPU {lent.device}, and {first} on GPU {device}; "
-                "all that one call names are on one"
+                "all tensors of one call that lie on a GPU must lie on the same one"
             )
         self._device = (first, device)
         self._add_wait(array)

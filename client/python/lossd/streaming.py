@@ -195,7 +195,9 @@ class _ArrivingArray:
 
     def array(self) -> NDArray[Any]:
         if self._arrived != len(self._bytes):
-            raise RuntimeError(f"{self._arrived} bytes of results of {len(self._bytes)}")
+            raise RuntimeError(
+                f"the stream ended after {self._arrived} of {len(self._bytes)} bytes of results"
+            )
         array = wire.from_wire(self._element_type, self._shape, self._bytes.data)
         array.flags.writeable = False
         return array

@@ -174,7 +174,7 @@ def test_a_client_names_its_bad_arguments(client: Any) -> None:
             r"^shared_memory: '/path' is no SharedMemory; give lossd.SharedMemory\('/path'\)$",
             {"shared_memory": "/path"},
         ),
-        (TypeError, "^credentials: 'tls' are not", {"credentials": "tls"}),
+        (TypeError, "^credentials: 'tls' is not a grpc.ChannelCredentials", {"credentials": "tls"}),
         (TypeError, "^token: 7 is not a string", {"token": 7}),
         (ValueError, r"^token: character 3 is '\\n', and a token is one", {"token": "one\ntwo"}),
         (ValueError, "^token: character 0 is 'é'", {"token": "é"}),

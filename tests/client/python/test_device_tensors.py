@@ -125,7 +125,7 @@ def test_a_place_for_the_gradient_on_a_gpu_must_fit(
 
 def test_tensors_of_one_call_are_on_one_gpu(torch: StubTorch, memory: lossd.SharedMemory) -> None:
     logits, other = torch.tensor(VALUES), torch.tensor(VALUES, device=1)
-    with pytest.raises(ValueError, match="^targets: on GPU 1, and logits on GPU 0; all that"):
+    with pytest.raises(ValueError, match="^targets: on GPU 1, and logits on GPU 0; all tensors"):
         conversion.to_call(logits, other, memory=memory)
     with pytest.raises(ValueError, match="^weights: on GPU 0, and targets on GPU 1"):
         conversion.to_call(VALUES, other, weights=logits, memory=memory)

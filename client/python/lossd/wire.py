@@ -53,7 +53,7 @@ def values_of(array: Any) -> tuple[NDArray[Any], ElementType | None]:
     """Returns a NumPy array of the same bytes, and their type; None if lossd has no such type.
 
     The array is over the memory of `array`, unless that is a list or lies on a GPU. bfloat16 is
-    returned as int16, because NumPy cannot export its bytes otherwise.
+    returned as int16, a type of the same size that NumPy has.
     """
     torch = torch_of(array)
     if torch is not None:

@@ -42,7 +42,11 @@ def sources(files: list[str]) -> list[str]:
 def uncovered(files: list[str]) -> list[str]:
     """Sources that no test stands for."""
     known = set(files)
-    return [name for name in sources(files) if not tests_of(name) & known and name not in COVERED_BY]
+    return [
+        name
+        for name in sources(files)
+        if not tests_of(name) & known and name not in COVERED_BY
+    ]
 
 
 def stale(files: list[str]) -> list[str]:

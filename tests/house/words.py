@@ -15,7 +15,8 @@ SENTENCE_END = re.compile(r"(?<=[a-z0-9)`'\"\]][.:;])\s+(?=[A-Z])")
 
 def comment_blocks(text: str, mark: str) -> Iterator[tuple[int, str]]:
     """Line number and text of each run of whole-line comments, and of each trailing one."""
-    start, lines = 0, []
+    start = 0
+    lines: list[str] = []
     for number, line in enumerate(text.split("\n"), 1):
         whole = re.match(rf"\s*{mark}+!?(?: |$)(.*)", line)
         if whole:

@@ -5,7 +5,8 @@
 namespace lossd {
 namespace {
 
-// `needed` bytes of some region, where it ends, or nearly so; or others.
+// Refers to `needed` bytes of some region. Half of the references end where the
+// region ends, and a few exceed it or have a wrong size.
 v1::SharedMemoryRef SomeBytes(Random& random, Targets& targets,
                               uint64_t needed) {
   v1::SharedMemoryRef ref;
@@ -40,11 +41,12 @@ uint64_t BytesOf(v1::DataType dtype, uint64_t count) {
 
 v1::DataType SomeDtype(Random& random, int kinds) {
   return static_cast<v1::DataType>(
-      1 + random() % static_cast<unsigned>(kinds));  // numbers of the contract
+      1 + random() %
+              static_cast<unsigned>(kinds));  // the proto numbers types from 1
 }
 
 constexpr int kFloats = 4;    // FLOAT32 to FLOAT16
-constexpr int kAnyDtype = 9;  // all
+constexpr int kAnyDtype = 9;  // every type
 constexpr int kLossKinds = 3;
 
 v1::LossSpec SomeSpec(Random& random) {

@@ -1,5 +1,5 @@
-// Requests that mean harm: references that are wrong in every way, to regions
-// that come and go.
+// Makes malicious requests: their references are wrong in every way, and the
+// regions that they name come and go.
 #ifndef LOSSD_TESTS_INTEGRATION_ATTACK_H_
 #define LOSSD_TESTS_INTEGRATION_ATTACK_H_
 
@@ -17,15 +17,16 @@ namespace lossd {
 
 using Random = std::mt19937_64;
 
-inline constexpr uint64_t kBytes = 1 << 18;  // of every region
+inline constexpr uint64_t kBytes = 1 << 18;  // the size of every region
 
-// Whether something happens that does once in `times`.
+// Returns true once in `times` calls, on average.
 inline bool OneIn(Random& random, uint64_t times) {
   return random() % times == 0;
 }
 
-// The newest regions of the attackers, alive or gone, and how often they were
-// used: a region lives until some more requests have been sent.
+// Holds the names of the attackers' four newest regions, some of them gone, and
+// counts their uses: a region is released after some more requests have named
+// one. Thread-safe.
 class Targets {
  public:
   void Add(std::string name) {
@@ -63,7 +64,8 @@ class Targets {
   bool ended_ ABSL_GUARDED_BY(mu_) = false;
 };
 
-// Most are right in themselves, so that the kernel reads what changes.
+// Makes a request that is valid more often than not, so that kernels read
+// regions while their bytes change.
 v1::ComputeLossRequest SomeAttack(Random& random, Targets& targets);
 
 }  // namespace lossd

@@ -1,4 +1,5 @@
-// What a client sees of requests that are wrong, and that the server lives on.
+// A wrong request gets an error that names its mistake, and does not harm the
+// server.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -13,7 +14,7 @@ namespace {
 using grpc::StatusCode;
 using testing::HasSubstr;
 
-// The server answers a good request as if nothing had been.
+// Expects the server to answer a valid request.
 void ExpectUnharmed(RunningServer& server) {
   v1::ComputeLossResponse response;
   const grpc::Status status = server.Call(SomeRequest(10), &response);
@@ -74,7 +75,7 @@ TEST_F(BadInput, NanLogitDeepInALargeRequest) {
   ExpectRefused(request, "logits[70000]: NaN");
 }
 
-TEST_F(BadInput, ALogitOfAMatrixIsNamedByItsPlaceToo) {
+TEST_F(BadInput, ALogitOfAMatrixIsNamedByRowAndColumn) {
   v1::ComputeLossRequest request;
   SetFloats(request.mutable_logits(), {2, 4}, {0, 0, 0, 0, 0, 0, 0, NAN});
   SetFloats(request.mutable_targets(), {2, 4}, {0, 0, 0, 0, 0, 0, 0, 0});
@@ -83,8 +84,8 @@ TEST_F(BadInput, ALogitOfAMatrixIsNamedByItsPlaceToo) {
                 "(element [1, 3] of shape [2, 4])");
 }
 
-// Which need not be that of the logits.
-TEST_F(BadInput, ATargetIsNamedByItsPlaceInTheTargetsShape) {
+// The targets' shape may differ from the logits' shape.
+TEST_F(BadInput, ATargetIsNamedByItsIndexInTheTargetsShape) {
   v1::ComputeLossRequest request;
   SetFloats(request.mutable_logits(), {2, 4}, {0, 0, 0, 0, 0, 0, 0, 0});
   SetFloats(request.mutable_targets(), {2, 2, 2}, {0, 0, 0, 0, 0, 0, 2, 0});
@@ -129,7 +130,7 @@ TEST_F(BadInput, TruncatedAndGarbageMessages) {
   ExpectUnharmed(server_);
 }
 
-TEST_F(BadInput, WhatThisBuildLacksIsUnimplemented) {
+TEST_F(BadInput, SharedMemoryWithoutASocketIsUnimplemented) {
   v1::ComputeLossRequest request = SomeRequest(10);
   request.mutable_logits()->mutable_shared_memory()->set_byte_size(40);
   v1::ComputeLossResponse response;
@@ -149,7 +150,7 @@ TEST_F(BadInput, AnExpiredDeadlineIsNeverComputed) {
   ExpectUnharmed(server_);
 }
 
-// It would be decompressed before its size is looked at.
+// gRPC would decompress the message before its size is checked.
 TEST_F(BadInput, ACompressedMessageIsUnimplemented) {
   for (const auto algorithm : {GRPC_COMPRESS_GZIP, GRPC_COMPRESS_DEFLATE}) {
     grpc::ClientContext context;
@@ -163,7 +164,7 @@ TEST_F(BadInput, ACompressedMessageIsUnimplemented) {
   ExpectUnharmed(server_);
 }
 
-TEST(MessageLimit, AMessageOverItIsResourceExhausted) {
+TEST(MessageLimit, ALargerMessageIsResourceExhausted) {
   Config config;
   config.max_message_bytes = 1000;
   RunningServer server(config);
@@ -181,7 +182,7 @@ TEST(Disconnection, ACancelledRequestLeavesTheQueue) {
   ASSERT_TRUE(server.WaitForTaken(1));
   call.Cancel();
   EXPECT_EQ(call.Wait().error_code(), StatusCode::CANCELLED);
-  // The batch would be held for longer than this.
+  // A request that stays in the queue would outlast this timeout.
   EXPECT_TRUE(server.server().Shutdown(absl::Seconds(5)));
   EXPECT_EQ(server.Counter("lossd_requests_total", "CANCELLED"), 1);
 }

@@ -1,4 +1,4 @@
-// What a client sees of requests that are right.
+// A valid request gets the loss and the gradient that the definition gives.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -10,7 +10,7 @@
 namespace lossd {
 namespace {
 
-// The textbook, in long double.
+// Computes the loss of one element from its definition, in long double.
 long double Loss(long double x, long double t) {
   return std::fmax(x, 0.0L) - x * t + std::log1p(std::exp(-std::fabs(x)));
 }
@@ -20,7 +20,7 @@ long double Gradient(long double x, long double t) {
 
 class RequestSize : public testing::TestWithParam<int64_t> {};
 
-TEST_P(RequestSize, MeanLossAndGradientAreThoseOfTheTextbook) {
+TEST_P(RequestSize, MeanLossAndGradientMatchTheDefinition) {
   RunningServer server;
   v1::ComputeLossRequest request = SomeRequest(GetParam());
   request.set_request_id("one");
@@ -47,8 +47,8 @@ TEST_P(RequestSize, MeanLossAndGradientAreThoseOfTheTextbook) {
   EXPECT_EQ(response.gradient().shape(0), GetParam());
 }
 
-// Below, at and above what runs inline, what fits a block, what one slice of
-// gRPC holds.
+// The sizes lie on both sides of three limits: a block, a request that is
+// computed inline, and one slice of gRPC.
 INSTANTIATE_TEST_SUITE_P(ComputeLoss, RequestSize,
                          testing::Values(1, 64, 2048, 2049, 16384, 16385,
                                          700001));
@@ -95,7 +95,7 @@ TEST(ComputeLoss, OmitsTheGradientWhenAsked) {
   EXPECT_GT(response.loss(), 0);
 }
 
-TEST(ComputeLoss, BroadcastsWeightsAndCountsWhatIsValid) {
+TEST(ComputeLoss, BroadcastsWeightsAndCountsValidElements) {
   RunningServer server;
   v1::ComputeLossRequest request;
   SetFloats(request.mutable_logits(), {2, 2}, {0, 0, 0, 0});
@@ -114,7 +114,7 @@ TEST(ComputeLoss, BroadcastsWeightsAndCountsWhatIsValid) {
   EXPECT_EQ(gradient[2], 0);
 }
 
-TEST(ComputeLoss, AnswersValuesWithValues) {
+TEST(ComputeLoss, AnswersTypedValuesWithTypedValues) {
   RunningServer server;
   v1::ComputeLossRequest request;
   for (const double x : {0.5, -1.0}) request.mutable_logits()->add_values(x);
@@ -128,7 +128,7 @@ TEST(ComputeLoss, AnswersValuesWithValues) {
               static_cast<double>((Loss(0.5L, 1) + Loss(-1, 0)) / 2), 1e-7);
 }
 
-TEST(ComputeLoss, GivesTheSameBitsAloneAndInCompany) {
+TEST(ComputeLoss, GivesTheSameBitsAloneAndInABatch) {
   Config config;
   config.max_queue_delay = absl::Milliseconds(50);
   RunningServer server(config);

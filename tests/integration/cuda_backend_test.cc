@@ -1,5 +1,5 @@
-// The whole server over fake devices: what its clients and its balancer see
-// when devices are there, fail, or are lost.
+// Runs the whole server on fake devices and checks answers and health while the
+// devices work, fail, or are lost.
 #include <gtest/gtest.h>
 
 #include <memory>
@@ -42,7 +42,8 @@ class CudaBackend : public testing::Test {
           return made;
         });
   }
-  // Asks, and expects the bits of a server without devices.
+  // Returns the backend that computed `request`. Expects the same bits as from
+  // a server without devices.
   std::string BackendOf(const v1::ComputeLossRequest& request) {
     v1::ComputeLossResponse response;
     const grpc::Status status = server_->Call(request, &response);
@@ -66,9 +67,10 @@ class CudaBackend : public testing::Test {
     EXPECT_EQ(traces_.live, 0);
   }
 
-  int at_start_ = 0;  // the call of every device that fails, from 1; 0: none
+  // The number of the call that fails on every device, from 1; 0: none fails.
+  int at_start_ = 0;
   DeviceTraces traces_;
-  std::vector<FakeDevice*> devices_;  // the server's
+  std::vector<FakeDevice*> devices_;  // owned by the server
   std::unique_ptr<RunningServer> server_;
 };
 
@@ -83,7 +85,7 @@ TEST_F(CudaBackend, AnswersWithTheBitsOfTheCpu) {
   EXPECT_EQ(BackendOf(counted), "cuda/0");
 }
 
-TEST_F(CudaBackend, WithoutItsDeviceAutoGoesOnWithTheCpu) {
+TEST_F(CudaBackend, AutoGoesOnWithTheCpuAfterItsDeviceIsLost) {
   Start(Backend::kAuto);
   devices_[0]->FailCall(DeviceCall::kLaunch, 0, Lost());
   EXPECT_EQ(BackendOf(SomeRequest(5000)).substr(0, 4), "cpu/");
@@ -92,15 +94,16 @@ TEST_F(CudaBackend, WithoutItsDeviceAutoGoesOnWithTheCpu) {
   EXPECT_EQ(server_->Counter("lossd_device_errors_total"), 1);
 }
 
-TEST_F(CudaBackend, WithoutOneOfTwoDevicesCudaServesWithTheOther) {
+TEST_F(CudaBackend, CudaGoesOnWithTheOtherDeviceAfterOneIsLost) {
   Start(Backend::kCuda, 2);
   devices_[0]->FailCall(DeviceCall::kWait, 0, Lost());
   EXPECT_EQ(BackendOf(SomeRequest(5000)), "cuda/1");
   EXPECT_EQ(Health(), kServing);
 }
 
-// What was accepted is answered; then the server is not what was asked for.
-TEST_F(CudaBackend, WithoutAnyDeviceCudaAnswersWhatItHasAndServesNoMore) {
+// --backend=cuda promises a device. Accepted requests are still computed, on
+// the CPU, and then the server turns unhealthy.
+TEST_F(CudaBackend, CudaAnswersAcceptedRequestsAndStopsServingWithoutADevice) {
   Start(Backend::kCuda);
   devices_[0]->FailCall(DeviceCall::kWait, 0, Lost());
   EXPECT_EQ(BackendOf(SomeRequest(5000)).substr(0, 4), "cpu/");
@@ -110,7 +113,7 @@ TEST_F(CudaBackend, WithoutAnyDeviceCudaAnswersWhatItHasAndServesNoMore) {
             grpc::StatusCode::UNAVAILABLE);
 }
 
-TEST_F(CudaBackend, APassingErrorLeavesTheServerServing) {
+TEST_F(CudaBackend, ATransientErrorLeavesTheServerServing) {
   Start(Backend::kCuda);
   devices_[0]->FailCall(DeviceCall::kLaunch, 0, absl::InternalError("once"));
   EXPECT_EQ(BackendOf(SomeRequest(500)).substr(0, 4), "cpu/");
@@ -118,7 +121,7 @@ TEST_F(CudaBackend, APassingErrorLeavesTheServerServing) {
   EXPECT_EQ(Health(), kServing);
 }
 
-TEST_F(CudaBackend, DevicesThatCannotMakeTheirSlotsAreNone) {
+TEST_F(CudaBackend, DevicesThatCannotMakeTheirSlotsAreNotUsed) {
   at_start_ = 2;
   Start(Backend::kAuto, 2);
   EXPECT_EQ(server_->server().backend().substr(0, 4), "cpu/");

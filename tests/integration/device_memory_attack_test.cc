@@ -1,5 +1,5 @@
-// A worker of the same host that means harm to the server's GPUs, or to another
-// worker's memory there.
+// A malicious worker on the server's host can harm neither the server's GPUs
+// nor the memory that another worker lends on them.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -42,7 +42,7 @@ v1::RegisterDeviceMemory Offer(const FakeAllocation& memory,
   return offer;
 }
 
-// An offer with a lie in it.
+// Returns `offer` with one false statement in it.
 v1::RegisterDeviceMemory Lie(Random& random, v1::RegisterDeviceMemory offer) {
   switch (random() % 7) {
     case 0:
@@ -85,8 +85,8 @@ class DeviceAttack : public testing::Test {
         });
   }
 
-  // One connection after the other lends memory, sometimes lies about it, and
-  // ends or frees it while requests read it.
+  // Opens one connection after the other. Each lends memory, after an offer
+  // that lies about it, and releases it or disconnects while requests read it.
   void LendAndLeave(uint64_t seed, Targets& targets) {
     Random random(seed);
     while (!targets.ended()) {
@@ -126,7 +126,7 @@ class DeviceAttack : public testing::Test {
     std::map<StatusCode, int> answers;
     for (int i = 0; i < calls; ++i) {
       v1::ComputeLossRequest request = SomeAttack(random, targets);
-      if (!OneIn(random, 4)) {  // else most would begin between elements
+      if (!OneIn(random, 4)) {  // else most would be misaligned
         Align(request.mutable_logits()->mutable_shared_memory());
         Align(request.mutable_targets()->mutable_shared_memory());
         if (request.has_weights()) {
@@ -144,7 +144,8 @@ class DeviceAttack : public testing::Test {
     return answers;
   }
 
-  // A worker that minds its own business, until `ended`.
+  // Asks as an honest worker until `ended`, and expects right answers in memory
+  // that nobody else writes.
   void AskBeside(const std::atomic<bool>& ended) {
     constexpr int64_t kCount = 20000;
     constexpr size_t kSize = kCount * sizeof(float);
@@ -201,7 +202,8 @@ TEST_F(DeviceAttack, HarmsNeitherTheGpusNorTheWorkerBesideIt) {
   for (const StatusCode code :
        {StatusCode::OK, StatusCode::INVALID_ARGUMENT, StatusCode::NOT_FOUND,
         StatusCode::FAILED_PRECONDITION}) {
-    EXPECT_TRUE(answers.contains(code)) << code;  // the attack is one
+    EXPECT_TRUE(answers.contains(code))
+        << code;  // each kind of attack took place
   }
   EXPECT_EQ(server_->Counter("lossd_device_errors_total"), 0);
   server_->CountAll();

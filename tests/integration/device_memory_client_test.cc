@@ -1,5 +1,5 @@
-// The C++ client with tensors on a GPU: a fake driver, and a server on fake
-// devices.
+// The C++ client lends GPU memory: its driver is fake, and its server runs on
+// fake devices.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -78,7 +78,7 @@ class DeviceMemoryClient : public testing::Test {
   std::unique_ptr<SharedMemory> memory_;
 };
 
-TEST_F(DeviceMemoryClient, ComputesThereWhatItComputesByValue) {
+TEST_F(DeviceMemoryClient, LentTensorsGiveTheBitsOfTensorsThatAreSent) {
   Start(1);
   constexpr size_t kCount = 3000;
   std::vector<float> logits(kCount), targets(kCount);
@@ -133,7 +133,7 @@ TEST_F(DeviceMemoryClient, LendsPartOfAnAllocation) {
       driver_->Describe({memory.bytes().data() + 64, 8192}).status()));
 }
 
-TEST_F(DeviceMemoryClient, IsToldThatTheServerDoesNotUseItsGpu) {
+TEST_F(DeviceMemoryClient, MemoryOfAGpuThatTheServerDoesNotUseIsNotFound) {
   Start(1);
   const auto other = OpenFake(1);
   ASSERT_TRUE(other.ok()) << other.status();
@@ -142,14 +142,14 @@ TEST_F(DeviceMemoryClient, IsToldThatTheServerDoesNotUseItsGpu) {
   EXPECT_TRUE(absl::IsNotFound(region.status())) << region.status();
 }
 
-TEST_F(DeviceMemoryClient, IsToldThatTheServerHasNone) {
+TEST_F(DeviceMemoryClient, AServerWithoutGpusSaysUnimplemented) {
   Start(0);
   const CudaMemory memory = *driver_->Allocate(4096);
   const auto region = memory_->Lend(*driver_->Describe(memory.bytes()));
   EXPECT_TRUE(absl::IsUnimplemented(region.status())) << region.status();
 }
 
-TEST_F(DeviceMemoryClient, SaysWhatTheDriverSays) {
+TEST_F(DeviceMemoryClient, ErrorsCarryTheDriversErrorName) {
   const auto none = CudaDriver::Open(0, "liblossd_no_such_driver.so");
   EXPECT_TRUE(absl::IsUnimplemented(none.status())) << none.status();
   EXPECT_TRUE(absl::IsUnavailable(OpenFake(7).status()));

@@ -1,6 +1,6 @@
-// Workers whose tensors lie on the server's GPUs: bits, errors and ends are
-// those of tensors that are sent. The GPUs are fake, the memory is another
-// mapping of this process.
+// Workers lend GPU memory to the server: answers, errors and the ends of calls
+// are those of tensors that are sent. The GPUs are fake, and their memory is a
+// second mapping in this process.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -42,7 +42,7 @@ v1::RegisterDeviceMemory OfferOf(const FakeAllocation& memory,
   return offer;
 }
 
-// A server with two GPUs, and a worker that lends it memory on the first.
+// The server has two GPUs, and a worker lends it memory on the first.
 class DeviceMemory : public testing::Test {
  protected:
   static constexpr uint64_t kBytes = uint64_t{1} << 25;
@@ -70,8 +70,8 @@ class DeviceMemory : public testing::Test {
         << answer->reply.error().message();
     return answer->reply.region().name();
   }
-  // Bytes of the region that no tensor has yet, which begin at a multiple of
-  // `alignment` and of no larger power of two.
+  // Reserves unused bytes of the region. They begin at a multiple of
+  // `alignment` and not at a multiple of a larger power of two.
   v1::SharedMemoryRef Take(uint64_t bytes, uint64_t alignment) {
     taken_ = (taken_ + 255) / 256 * 256 + alignment;
     v1::SharedMemoryRef ref;
@@ -82,7 +82,7 @@ class DeviceMemory : public testing::Test {
     EXPECT_LE(taken_, kBytes);
     return ref;
   }
-  // Moves a tensor's bytes there.
+  // Moves a tensor's bytes into the region.
   void Move(v1::Tensor* tensor) {
     const std::string data = tensor->data();
     *tensor->mutable_shared_memory() = Take(data.size(), 8);
@@ -94,7 +94,8 @@ class DeviceMemory : public testing::Test {
         reinterpret_cast<const char*>(&memory_.bytes()[ref.offset()]),
         ref.byte_size());
   }
-  // The request with tensors on the GPU: those of `which`, a bit for each.
+  // Returns `request` with some of its tensors on the GPU; `which` has a bit
+  // for each.
   v1::ComputeLossRequest Moved(v1::ComputeLossRequest request, unsigned which) {
     taken_ = 0;
     const auto move = [&](unsigned bit, v1::Tensor* tensor) {
@@ -122,7 +123,7 @@ class DeviceMemory : public testing::Test {
 
   std::string path_;
   DeviceTraces traces_;
-  std::vector<FakeDevice*> devices_;  // the server's
+  std::vector<FakeDevice*> devices_;  // owned by the server
   std::optional<RunningServer> server_;
   FakeAllocation memory_{kBytes};
   std::optional<RawClient> client_;
@@ -169,7 +170,7 @@ TEST_F(DeviceMemory, GivesTheBitsOfTensorsThatAreSent) {
   EXPECT_GT(lent, 40);
 }
 
-TEST_F(DeviceMemory, ABadElementIsNamedByItsPlaceAlone) {
+TEST_F(DeviceMemory, ABadElementIsNamedByItsIndexWithoutItsValue) {
   v1::ComputeLossRequest request = SomeRequest(3000);
   const float bad = 2;
   request.mutable_targets()->mutable_data()->replace(
@@ -195,7 +196,7 @@ TEST_F(DeviceMemory, IsAdvertised) {
   EXPECT_FALSE(info.supports_device_memory());
 }
 
-TEST_F(DeviceMemory, OfTwoGpusIsForTwoRequests) {
+TEST_F(DeviceMemory, OneRequestCannotUseTheMemoryOfTwoGpus) {
   const FakeAllocation other(1 << 16);
   const std::string second = Lend(*client_, other, "cuda/1");
   v1::ComputeLossRequest request = Moved(SomeRequest(100), 3);
@@ -212,8 +213,8 @@ TEST_F(DeviceMemory, OfTwoGpusIsForTwoRequests) {
   EXPECT_EQ(response.execution().backend(), "cuda/1");
 }
 
-// The worker dies while a kernel reads its memory.
-TEST_F(DeviceMemory, OfAWorkerThatDiesIsKeptUntilItsCallHasEnded) {
+// The worker disconnects while a kernel reads its memory.
+TEST_F(DeviceMemory, IsKeptUntilTheCallEndsAfterItsWorkerDies) {
   devices_[0]->Hold();
   v1::ComputeLossRequest request = Moved(SomeRequest(9000), 3);
   request.mutable_spec()->set_normalizer(v1::NORMALIZER_VALID);
@@ -221,7 +222,7 @@ TEST_F(DeviceMemory, OfAWorkerThatDiesIsKeptUntilItsCallHasEnded) {
   PendingCall call(*server_, request);
   devices_[0]->AwaitHeld(1);
   client_->Close();
-  RawClient next(path_);  // served after the end of the one before
+  RawClient next(path_);  // served once the first one is closed
   EXPECT_TRUE(next.Release("x").has_value());
   EXPECT_EQ(devices_[0]->calls(DeviceCall::kCloseIpc), 0);
   v1::ComputeLossResponse response;
@@ -234,7 +235,7 @@ TEST_F(DeviceMemory, OfAWorkerThatDiesIsKeptUntilItsCallHasEnded) {
       [this] { return devices_[0]->calls(DeviceCall::kCloseIpc) == 1; }));
 }
 
-TEST_F(DeviceMemory, OfALostGpuIsOfNoMoreUse) {
+TEST_F(DeviceMemory, IsRefusedOnceItsGpuIsLost) {
   devices_[0]->FailCall(DeviceCall::kWait, 0, absl::UnavailableError("lost"));
   const v1::ComputeLossRequest request = Moved(SomeRequest(100), 3);
   v1::ComputeLossResponse response;
@@ -250,8 +251,8 @@ TEST_F(DeviceMemory, OfALostGpuIsOfNoMoreUse) {
   EXPECT_EQ(response.execution().backend(), "cuda/1");
 }
 
-// The drain waits for it; the region's connection is still there.
-TEST_F(DeviceMemory, IsClosedAfterADrainThatItsCallWasPartOf) {
+// The drain waits for the call, whose region still has its connection.
+TEST_F(DeviceMemory, IsClosedAfterADrainThatWaitedForItsCall) {
   devices_[0]->Hold();
   PendingCall call(*server_, Moved(SomeRequest(9000), 3));
   devices_[0]->AwaitHeld(1);

@@ -1,4 +1,4 @@
-// Connections share the server; each is a flow of its own.
+// Connections share the server fairly: each one is a flow of its own.
 #include <gtest/gtest.h>
 
 #include <deque>
@@ -15,9 +15,9 @@ namespace {
 
 constexpr int64_t kBlock = kernels::kBlockElements;
 
-// The batch is held open until it is full, so that it is known what waits when
-// it is taken: more than it can hold, and the polite request came last.
-TEST(Fairness, AnotherConnectionsRequestIsNotTheLastOfALongQueue) {
+// The batch stays open until it is full. When it is taken, more requests wait
+// than it can hold, and the polite one was the last to arrive.
+TEST(Fairness, AnotherConnectionsRequestOvertakesALongQueue) {
   Config config = OneRpcThread();
   config.cpu_threads = 1;
   config.max_queue_delay = absl::Seconds(10);
@@ -36,14 +36,15 @@ TEST(Fairness, AnotherConnectionsRequestIsNotTheLastOfALongQueue) {
   const grpc::Status status =
       stub->ComputeLoss(&context, SomeRequest(5 * kBlock), &response);
   ASSERT_TRUE(status.ok()) << status.error_message();
-  // The batch was filled up with all but one of the others, which waits on.
+  // The batch has the polite request and all greedy ones but one, which still
+  // waits.
   EXPECT_EQ(response.execution().batch_requests(), kGreedy);
   EXPECT_TRUE(server.WaitForTaken(1));
   for (PendingCall& call : greedy) call.Cancel();
 }
 
-// Streams that have sent a header hold their permits and ask for nothing to be
-// computed, so that who is refused is refused by admission.
+// Opens streams that send only a header. Such a stream holds a permit and
+// computes nothing, so a refusal can only come from admission.
 class GreedyConnection {
  public:
   explicit GreedyConnection(RunningServer& server)
@@ -54,7 +55,7 @@ class GreedyConnection {
     for (const auto& stream : streams_) stream->Finish();
   }
 
-  // Opens streams until one is refused, and says how it was.
+  // Opens streams until one is refused, and returns its status.
   grpc::Status OpenUntilRefused(const v1::StreamLossRequest& header) {
     for (;;) {
       const int64_t inside = server_.server().inflight_requests();
@@ -82,8 +83,9 @@ class GreedyConnection {
   std::unique_ptr<OpenStream> refused_;
 };
 
-// One after the other, each as soon as the one before is answered: the server
-// may still hold that one, and a share may be of one.
+// Sends requests one after the other and expects answers. Each follows an
+// answer at once: the connection's share may be a single request, and the
+// server may still hold the one that it has answered.
 void ExpectAnswers(RunningServer& server) {
   const int64_t inside = server.server().inflight_requests();
   for (int i = 0; i < 100; ++i) {
@@ -95,7 +97,8 @@ void ExpectAnswers(RunningServer& server) {
         RunStream(server, Cut(SomeRequest(1000), 100)).status;
     ASSERT_TRUE(stream.ok()) << stream.error_message();
   }
-  // So that who opens more sees its own alone.
+  // A later OpenUntilRefused() counts requests in flight, so these must be
+  // gone.
   EXPECT_TRUE(
       server.server().WaitForInflight(inside, absl::Now() + absl::Seconds(20)));
 }
@@ -104,7 +107,7 @@ TEST(Fairness,
      APoliteConnectionIsAnsweredWhileGreedyOnesHoldAllRequestsTheyCan) {
   Config config;
   config.max_inflight_requests = 64;
-  config.max_inline_elements = 0;  // another thread answers than reads
+  config.max_inline_elements = 0;  // an executor computes every request
   RunningServer server(config);
   GreedyConnection greedy[2] = {GreedyConnection(server),
                                 GreedyConnection(server)};
@@ -119,7 +122,7 @@ TEST(Fairness,
               1U);
     ExpectAnswers(server);
   }
-  EXPECT_GE(greedy[0].streams(), 56U);  // seven eighths
+  EXPECT_GE(greedy[0].streams(), 56U);  // seven eighths of 64
   EXPECT_EQ(server.Counter("lossd_rejected_total", "share"), 2);
 }
 

@@ -1,8 +1,9 @@
-// The server on fake GPUs, for tests of clients that are other processes: what
-// lossd is, with one flag more, --fake_gpus=N (1). Memory that it can open is
-// POSIX shared memory of a name that begins with /lossd_test_, which padded
-// with zeros is its handle. GPU k has the 16 bytes "lossd fake gpu k" as its
-// UUID. Ends with code 1 if something of a GPU was not given back.
+// This program is lossd on fake GPUs, for tests whose clients are other
+// processes. It takes lossd's flags and --fake_gpus=N (default 1). A client
+// lends it "GPU memory" as POSIX shared memory whose name begins with
+// /lossd_test_; the name padded with zeros is the IPC handle. The UUID of GPU k
+// is the 16 bytes "lossd fake gpu k". It exits with code 1 if a GPU resource
+// was not given back.
 #include <pthread.h>
 #include <signal.h>
 
@@ -35,7 +36,7 @@ int Fail(const absl::Status& status) {
   return 2;
 }
 
-// Takes --fake_gpus out of the arguments.
+// Removes --fake_gpus from the arguments and returns its value, or 1.
 int TakeGpus(std::vector<std::string>* arguments) {
   int gpus = 1;
   std::erase_if(*arguments, [&gpus](const std::string& argument) {

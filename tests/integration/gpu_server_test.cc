@@ -1,7 +1,7 @@
-// The whole server on the machine's GPUs against the whole server on its CPU:
-// the same bytes come back, whatever a request is batched with, whatever it is
-// cut into, and however many streams there are. Skips where there is no device,
-// saying why.
+// Compares the whole server on this machine's GPUs with the whole server on its
+// CPU. Answers have equal bytes in every batch, however a request is cut, and
+// for every number of CUDA streams. Skips where there is no device, and says
+// why.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -21,8 +21,8 @@ namespace {
 
 constexpr unsigned kRequests = 160;
 
-// With how many streams, and how much of pinned memory: with little some
-// batches are computed in halves, and some requests on the CPU.
+// Sets the CUDA streams and the pinned memory of a server. With little pinned
+// memory, some batches are computed in halves and some requests on the CPU.
 struct Setting {
   int streams;
   int64_t max_pinned_bytes;
@@ -43,7 +43,8 @@ class GpuServer : public testing::Test {
     return config;
   }
 
-  // What depends on the arithmetic alone.
+  // Returns the part of an answer that depends on the arithmetic alone, or the
+  // error message.
   static std::string Answer(RunningServer& server,
                             const v1::ComputeLossRequest& request) {
     v1::ComputeLossResponse response;
@@ -52,7 +53,7 @@ class GpuServer : public testing::Test {
     return status.ok() ? response.SerializeAsString() : status.error_message();
   }
 
-  // Answers of the CPU, to the requests of the first seeds.
+  // Returns the CPU's answers to the requests of the first kRequests seeds.
   static const std::vector<std::string>& Expected() {
     static const auto* const kAnswers = [] {
       Config config;
@@ -68,7 +69,7 @@ class GpuServer : public testing::Test {
   }
 };
 
-TEST_F(GpuServer, AnswersWithTheBytesOfTheCpuHoweverManyCallAtOnce) {
+TEST_F(GpuServer, AnswersWithTheBytesOfTheCpuForAnyNumberOfConcurrentCalls) {
   constexpr Setting kSettings[] = {{1, 1 << 28}, {3, 1 << 28}, {8, 1 << 20}};
   for (const Setting& setting : kSettings) {
     RunningServer server(On(setting));
@@ -92,7 +93,7 @@ TEST_F(GpuServer, AnswersWithTheBytesOfTheCpuHoweverManyCallAtOnce) {
   }
 }
 
-// The windows of a stream, wherever its messages are cut.
+// A stream gives the unary call's bits wherever its messages are cut.
 TEST_F(GpuServer, StreamsHaveTheBitsOfUnaryCalls) {
   RunningServer server(On({4, 1 << 28}));
   for (unsigned seed = 0; seed < 40; ++seed) {

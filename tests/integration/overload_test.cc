@@ -1,4 +1,4 @@
-// Budgets, drain, and the count of every request.
+// A server under load keeps to its budgets, drains, and counts every request.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -16,7 +16,7 @@ bool HasTrailer(const grpc::ClientContext& context, const char* key) {
   return context.GetServerTrailingMetadata().count(key) > 0;
 }
 
-TEST(Overload, SaysWhenToComeAgain) {
+TEST(Overload, IncludesTheRetryDelay) {
   Config config = OneRpcThread();
   config.max_inflight_requests = 1;
   config.max_queue_delay = absl::Seconds(10);
@@ -48,8 +48,8 @@ TEST(Overload, DoesNotAskForARetryThatCannotSucceed) {
   EXPECT_TRUE(status.error_details().empty());
 }
 
-// A column of one byte on the wire takes 16 bytes and more inside.
-TEST(Overload, ChargesSparseTargetsForWhatTheyTakeInside) {
+// A column index of one byte on the wire takes at least 16 bytes when decoded.
+TEST(Overload, ChargesSparseTargetsForTheirDecodedSize) {
   Config config;
   config.max_inflight_bytes = 600000;
   RunningServer server(config);
@@ -71,14 +71,14 @@ TEST(Overload, ChargesSparseTargetsForWhatTheyTakeInside) {
       << status.error_message();
 }
 
-TEST(Drain, FinishesWhatWasAcceptedAndRefusesTheRest) {
+TEST(Drain, FinishesAcceptedRequestsAndRefusesNewOnes) {
   Config config = OneRpcThread();
   config.max_queue_delay = absl::Seconds(1);
   RunningServer server(config);
   PendingCall accepted(server, SomeRequest(10));
   ASSERT_TRUE(server.WaitForTaken(1));
-  // It refuses as soon as it drains; the accepted request still waits for
-  // company.
+  // The draining server refuses new requests while the accepted one still waits
+  // for its batch to fill.
   server.server().BeginDrain();
   v1::ComputeLossResponse response;
   EXPECT_EQ(server.Call(SomeRequest(10), &response).error_code(),
@@ -87,7 +87,7 @@ TEST(Drain, FinishesWhatWasAcceptedAndRefusesTheRest) {
   EXPECT_TRUE(accepted.Wait().ok()) << accepted.Wait().error_message();
 }
 
-TEST(Drain, DropsWhatItsTimeDoesNotSuffceFor) {
+TEST(Drain, EndsRequestsThatOutlastItsTimeout) {
   Config config = OneRpcThread();
   config.max_queue_delay = absl::Seconds(10);
   RunningServer server(config);
@@ -97,9 +97,9 @@ TEST(Drain, DropsWhatItsTimeDoesNotSuffceFor) {
   EXPECT_EQ(call.Wait().error_code(), StatusCode::UNAVAILABLE);
 }
 
-// Good, bad, cancelled and too late ones at once. RunningServer's destructor
-// compares what was accepted with what was finished, and looks for permits that
-// did not come back.
+// Valid, invalid, cancelled and expired requests arrive at once.
+// RunningServer's destructor expects that every accepted request was finished
+// and every permit returned.
 TEST(Storm, EveryRequestIsCountedOnce) {
   Config config;
   config.max_inflight_requests = 8;

@@ -6,8 +6,8 @@
 namespace lossd {
 namespace {
 
-// Encodes numbers as a dtype; half types by cutting a float, which is exact
-// for the values that are used here.
+// Encodes numbers as elements of `dtype`. Half types are made by truncating a
+// float, which is exact for the values used here.
 std::string Encoded(v1::DataType dtype, const std::vector<double>& values) {
   std::string bytes;
   const auto put = [&bytes](auto value) {

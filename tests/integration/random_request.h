@@ -1,4 +1,4 @@
-// A request of any kind, decided by a seed.
+// Makes valid requests of every kind from a seed.
 #ifndef LOSSD_TESTS_INTEGRATION_RANDOM_REQUEST_H_
 #define LOSSD_TESTS_INTEGRATION_RANDOM_REQUEST_H_
 
@@ -10,8 +10,9 @@
 
 namespace lossd {
 
-// Any loss, reduction and normalizer; most dtypes; every way of giving targets
-// but shared memory; with and without operands. Its elements are right.
+// Makes a request with valid elements. The seed chooses the loss, the
+// reduction, the normalizer, the dtypes (most of them), the form of the targets
+// (any but shared memory), and which operands are present.
 class RandomRequest {
  public:
   explicit RandomRequest(unsigned seed) : random_(seed) {}
@@ -24,10 +25,11 @@ class RandomRequest {
   unsigned Below(unsigned n) { return static_cast<unsigned>(random_() % n); }
 
   void MakeSpec();
-  // Around a block, several blocks, several windows; empty and rank 0.
+  // Returns a shape near the size of a block, of several blocks or of several
+  // windows, or an empty shape, or rank 0.
   std::vector<int64_t> Shape();
   void MakeTargets(const std::vector<int64_t>& shape);
-  // Of the logits' shape, of one element, or with some dimensions repeated.
+  // Gives `operand` the logits' shape, one element, or a shape that broadcasts.
   void MakeOperand(v1::Tensor* operand, std::vector<int64_t> shape);
   void MakeUpstream(const std::vector<int64_t>& shape);
 

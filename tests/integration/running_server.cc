@@ -95,8 +95,8 @@ bool RunningServer::WaitForTaken(int64_t requests) {
   EXPECT_EQ(config_.rpc_threads, 1);
   const bool admitted =
       server_->WaitForInflight(requests, absl::Now() + absl::Seconds(20));
-  // A request is in flight before it is in the queue. The thread that is about
-  // to put it there answers this one, which makes no sense, after that.
+  // A request counts as in flight shortly before it enters the queue. The one
+  // RPC thread answers this invalid call only after it has queued that request.
   EXPECT_EQ(CallRaw("\xff").error_code(), grpc::StatusCode::INVALID_ARGUMENT);
   return admitted;
 }

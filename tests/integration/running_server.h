@@ -1,4 +1,4 @@
-// A server in this process, and a client of it.
+// Runs a server in this process and calls it.
 #ifndef LOSSD_TESTS_INTEGRATION_RUNNING_SERVER_H_
 #define LOSSD_TESTS_INTEGRATION_RUNNING_SERVER_H_
 
@@ -15,45 +15,46 @@
 
 namespace lossd {
 
-// Listens on loopback, any port. Ends the test binary's process if it cannot
-// start.
+// A server that listens on a free port of loopback, with a client connection.
+// The constructor aborts the process if the server cannot start.
 class RunningServer {
  public:
   explicit RunningServer(
       const Config& config = Config(),
       const DeviceOpener& open_devices = &execution::cuda::OpenDevices);
-  // Everything has come back by then: permits and bytes.
+  // Shuts down, then expects that all permits and all charged bytes were
+  // returned.
   ~RunningServer();
 
   Server& server() { return *server_; }
   v1::LossService::Stub& stub() { return *stub_; }
   const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
-  // A connection beside that one.
+  // Opens a second connection, which does not share channel()'s.
   std::shared_ptr<grpc::Channel> AnotherConnection() const;
 
-  // One call with generated code.
+  // Makes one ComputeLoss call with generated code.
   grpc::Status Call(const v1::ComputeLossRequest& request,
                     v1::ComputeLossResponse* response);
-  // One call with any bytes.
+  // Makes one ComputeLoss call whose message is `bytes`, valid or not.
   grpc::Status CallRaw(const std::string& bytes);
 
-  // Sum of a counter over its labels; with a `code` only of that.
+  // Returns a counter's sum over its series. A non-empty `code` selects the
+  // series that have it as the value of a label.
   double Counter(const std::string& name, const std::string& code = "") const;
 
-  // As soon as exactly so many requests are in flight, and in the queue unless
-  // they are streams without a window. False after 20 s. The server must have
-  // one RPC thread.
+  // Waits until exactly `requests` requests are in flight and have entered the
+  // queue. A stream without a window counts too, although it is not in the
+  // queue. Returns false after 20 s. The server must have one RPC thread.
   bool WaitForTaken(int64_t requests);
-  // As soon as no request is in flight; false after 20 s.
+  // Waits until no request is in flight. Returns false after 20 s.
   bool WaitUntilIdle();
 
-  // Waits for what the server does beside answering and tells nobody: looks
-  // after each answer to a call that makes no sense, of which there are not
-  // more than a few thousand. False after them.
+  // Waits for an effect in the server that no reply reports. Makes an invalid
+  // call between two checks of `condition`; returns false after 5,000 checks.
   bool WithinAnswers(absl::FunctionRef<bool()> condition);
 
-  // Shuts down, so that everything is counted: a client has its answer before
-  // the server has counted it.
+  // Shuts the server down, so that counters include every call. A client may
+  // have its answer before the server has counted the call.
   void CountAll();
 
  private:
@@ -63,10 +64,10 @@ class RunningServer {
   std::unique_ptr<v1::LossService::Stub> stub_;
 };
 
-// For WaitForTaken().
+// Returns a default config with the one RPC thread that WaitForTaken() needs.
 Config OneRpcThread();
 
-// A call that is under way on a thread of its own.
+// Makes a ComputeLoss call on a thread of its own. The destructor waits for it.
 class PendingCall {
  public:
   PendingCall(RunningServer& server, v1::ComputeLossRequest request);
@@ -86,8 +87,8 @@ void SetFloats(v1::Tensor* tensor, const std::vector<int64_t>& shape,
                const std::vector<float>& elements);
 std::vector<float> Floats(const v1::Tensor& tensor);
 
-// Logits around 0 and targets in [0, 1], the same for every call with this
-// count.
+// Returns a request whose logits lie around 0 and whose targets lie in [0, 1].
+// Equal counts give equal requests.
 v1::ComputeLossRequest SomeRequest(int64_t count);
 
 }  // namespace lossd

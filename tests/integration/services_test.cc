@@ -1,4 +1,5 @@
-// The other services: health, reflection, information, tokens, addresses.
+// Health, reflection, server information, tokens and addresses work on a whole
+// server.
 #include <gmock/gmock.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <gtest/gtest.h>
@@ -45,7 +46,7 @@ TEST(Health, WatchersSeeTheDrain) {
 
 TEST(Reflection, ListsTheService) {
   RunningServer server;
-  // ServerReflectionRequest{list_services: "*"}
+  // The message is ServerReflectionRequest{list_services: "*"}.
   RawStream reflection(
       server, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
       "\x3a\x01*");
@@ -54,8 +55,9 @@ TEST(Reflection, ListsTheService) {
   EXPECT_THAT(services, HasSubstr("grpc.health.v1.Health"));
 }
 
-// An open reflection stream holds a thread of gRPC's.
-TEST(Reflection, IdleStreamsDoNotHaveThreadsMadeWithoutEnd) {
+// An open reflection stream holds one of gRPC's threads, whose number is
+// limited.
+TEST(Reflection, IdleStreamsCannotTakeMoreThreadsThanTheLimit) {
   constexpr int kStreams = 600;
   struct Held {
     grpc::ClientContext context;
@@ -82,7 +84,8 @@ TEST(Reflection, IdleStreamsDoNotHaveThreadsMadeWithoutEnd) {
     while (tag == nullptr) EXPECT_TRUE(queue.Next(&tag, &ok));
     return static_cast<Held*>(tag);
   };
-  // The first to end is one that was not let in: the others are open.
+  // The first stream to end is one that was refused, because the admitted ones
+  // stay open.
   EXPECT_EQ(next_ended()->status.error_code(), StatusCode::RESOURCE_EXHAUSTED);
   v1::ComputeLossResponse response;
   EXPECT_TRUE(server.Call(SomeRequest(10), &response).ok());
@@ -90,7 +93,7 @@ TEST(Reflection, IdleStreamsDoNotHaveThreadsMadeWithoutEnd) {
   for (int i = 1; i < kStreams; ++i) next_ended();
 }
 
-TEST(GetServerInfo, TellsLimitsAndWhatIsComputed) {
+TEST(GetServerInfo, TellsLimitsAndSupportedLosses) {
   Config config;
   config.max_inflight_requests = 77;
   RunningServer server(config);
@@ -108,7 +111,7 @@ TEST(GetServerInfo, TellsLimitsAndWhatIsComputed) {
   EXPECT_TRUE(info.supports_streaming());
 }
 
-TEST(Tokens, LetInWhoHasOne) {
+TEST(Tokens, AreRequiredOfEveryCallButHealthChecks) {
   const TemporaryPath path("tokens");
   std::ofstream(path.string()) << "secret\n";
   Config config;
@@ -127,7 +130,7 @@ TEST(Tokens, LetInWhoHasOne) {
   EXPECT_TRUE(
       server.stub().ComputeLoss(&right, SomeRequest(10), &response).ok());
   RawStream check(server, "/grpc.health.v1.Health/Check", "");
-  EXPECT_EQ(check.Read(), kServing);  // probes have no tokens
+  EXPECT_EQ(check.Read(), kServing);  // probes need no token
 }
 
 TEST(Addresses, APortInUseIsNamed) {
@@ -141,7 +144,7 @@ TEST(Addresses, APortInUseIsNamed) {
   EXPECT_THAT(std::string(second.status().message()), HasSubstr(config.listen));
 }
 
-TEST(Addresses, AUnixSocketServesTheSame) {
+TEST(Addresses, AUnixSocketServesTheSameAnswers) {
   const TemporaryPath path("socket");
   Config config;
   config.unix_socket = path.string();

@@ -1,4 +1,5 @@
-// A worker of the same host that means harm to the server or to another worker.
+// A malicious worker on the server's host can harm neither the server nor
+// another worker.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -23,8 +24,9 @@ using shared_memory::Mapping;
 using shared_memory::OpenDescriptors;
 using shared_memory::RawClient;
 
-// One connection after the other, each ended with regions that requests still
-// read; sometimes with an answer, and the descriptor in it, that nobody took.
+// Opens one connection after the other and closes each while requests still
+// read its regions. Some are closed before the last answer, which carries a
+// descriptor, was received.
 void OpenAndClose(const std::string& path, uint64_t seed, Targets& targets) {
   Random random(seed);
   while (!targets.ended()) {
@@ -37,7 +39,7 @@ void OpenAndClose(const std::string& path, uint64_t seed, Targets& targets) {
       const Mapping mapping(answer->file, kBytes);
       targets.Add(name);
       for (int word = 0; word < 2000; ++word) {
-        // Sometimes the whole range of bits, else numbers that are computed.
+        // One word in 64 has random bits; the others are two valid floats.
         const uint64_t bits =
             OneIn(random, 64) ? random() : uint64_t{0x3F0000003F800000};
         std::memcpy(&mapping.bytes()[random() % (kBytes - 8)], &bits, 8);
@@ -65,7 +67,7 @@ class Attack : public testing::Test {
     return config;
   }
 
-  // What the server said, by code, to `calls` requests.
+  // Sends `calls` attacks and returns how many got each status code.
   std::map<StatusCode, int> Send(uint64_t seed, int calls, Targets& targets) {
     Random random(seed);
     std::map<StatusCode, int> answers;
@@ -88,7 +90,8 @@ class Attack : public testing::Test {
     return answers;
   }
 
-  // A worker that minds its own business asks again and again, until `ended`.
+  // Asks as an honest worker until `ended`, and expects right answers in memory
+  // that nobody else writes.
   void AskBeside(const std::atomic<bool>& ended) {
     constexpr int64_t kCount = 20000;
     constexpr size_t kSize = kCount * sizeof(float);
@@ -130,8 +133,9 @@ class Attack : public testing::Test {
     ref->set_byte_size(byte_size);
   }
 
-  // Open ones, when the server has dealt with the end of every other client:
-  // connections are served in the order they came.
+  // Counts this process's open descriptors after the server has closed all
+  // other clients. It serves connections in the order they came, so the answer
+  // to a new one proves that the others are closed.
   int DescriptorsWithOneClient() {
     RawClient last(path_);
     EXPECT_TRUE(last.Release("x").has_value());
@@ -142,16 +146,15 @@ class Attack : public testing::Test {
   RunningServer server_{WithSocket()};
 };
 
-// Regions change, are released and lose their connection while requests read
-// them, with references that are wrong in every way.
+// Regions are written, released and disconnected while requests read them
+// through references that are wrong in every way.
 TEST_F(Attack, HarmsNeitherTheServerNorTheWorkerBesideIt) {
   v1::ComputeLossResponse response;
   ASSERT_TRUE(server_.Call(SomeRequest(10), &response).ok());
   const int descriptors = DescriptorsWithOneClient();
-  // Each sender asks about regions that no other sender names: else two
-  // requests at once would write what the other reads. That harms nobody
-  // either, but is a race of the server's own threads, as the thread sanitizer
-  // would say.
+  // Each sender names regions of its own. If two senders shared a region, two
+  // requests could write what the other reads: that is harmless, but the thread
+  // sanitizer would report it as a race of the server's own threads.
   std::array<Targets, 2> targets;
   std::array<std::map<StatusCode, int>, 2> answers;
   std::vector<std::thread> owners, senders;
@@ -171,7 +174,8 @@ TEST_F(Attack, HarmsNeitherTheServerNorTheWorkerBesideIt) {
     for (const StatusCode code :
          {StatusCode::OK, StatusCode::INVALID_ARGUMENT, StatusCode::NOT_FOUND,
           StatusCode::FAILED_PRECONDITION}) {
-      EXPECT_TRUE(answer.contains(code)) << code;  // the attack is one
+      EXPECT_TRUE(answer.contains(code))
+          << code;  // each kind of attack took place
     }
   }
   EXPECT_EQ(DescriptorsWithOneClient(), descriptors);

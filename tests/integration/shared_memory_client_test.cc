@@ -1,4 +1,4 @@
-// The C++ client's shared memory against a server.
+// The C++ client uses the shared memory of a server.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -55,7 +55,7 @@ class SharedMemoryClient : public testing::Test {
   std::unique_ptr<SharedMemory> memory_;
 };
 
-TEST_F(SharedMemoryClient, ComputesThereWhatItComputesByValue) {
+TEST_F(SharedMemoryClient, SharedTensorsGiveTheBitsOfTensorsThatAreSent) {
   constexpr size_t kCount = 3000;
   const std::unique_ptr<SharedRegion> region = Allocate(3 * 16384);
   const std::span<float> logits = region->Part<float>(4, kCount);
@@ -89,7 +89,8 @@ TEST_F(SharedMemoryClient, ComputesThereWhatItComputesByValue) {
                                  expected->gradient->Contiguous()));
 }
 
-// Tensors that are named, not sent, are no reason to stream; others are.
+// A request is streamed only for the size of tensors that are sent, not for
+// tensors in shared memory.
 TEST_F(SharedMemoryClient, IsNotStreamedHoweverLargeItIs) {
   const auto streaming = client::Client::Create(
       {.target = server_.server().address(), .stream_above_bytes = 0});
@@ -118,7 +119,8 @@ TEST_F(SharedMemoryClient, ElementsOutsideOfTheirRegionAreRefused) {
   EXPECT_TRUE(absl::IsInvalidArgument(result.status())) << result.status();
 }
 
-TEST_F(SharedMemoryClient, ARegionEndsWithItsObjectThoughTheConnectionLives) {
+TEST_F(SharedMemoryClient,
+       ARegionEndsWithItsObjectWhileTheConnectionStaysOpen) {
   std::unique_ptr<SharedRegion> region = Allocate(5000);
   EXPECT_EQ(region->bytes().size(), 8192U);
   EXPECT_EQ(server_.server().shared_memory_bytes(), 8192);
@@ -143,7 +145,7 @@ TEST_F(SharedMemoryClient, TheServersLimitIsResourceExhausted) {
   const auto refused = memory_->Allocate((1 << 20) + 1);
   EXPECT_TRUE(absl::IsResourceExhausted(refused.status())) << refused.status();
   EXPECT_TRUE(absl::IsInvalidArgument(memory_->Allocate(0).status()));
-  Allocate(1 << 20);  // the connection is as good as before
+  Allocate(1 << 20);  // the connection still works
 }
 
 TEST_F(SharedMemoryClient, AServerThatIsGoneIsUnavailable) {
@@ -151,7 +153,7 @@ TEST_F(SharedMemoryClient, AServerThatIsGoneIsUnavailable) {
   server_.server().Shutdown(absl::ZeroDuration());
   EXPECT_TRUE(absl::IsUnavailable(memory_->Allocate(4096).status()));
   EXPECT_TRUE(absl::IsUnavailable(memory_->Allocate(4096).status()));
-  region->bytes()[0] = std::byte{1};  // the mapping is this process's
+  region->bytes()[0] = std::byte{1};  // this process keeps its mapping
   EXPECT_TRUE(absl::IsUnavailable(
       SharedMemory::Connect(WithSocket().shared_memory_socket).status()));
 }

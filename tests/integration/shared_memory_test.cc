@@ -1,4 +1,4 @@
-// Workers of the same host: tensors by reference instead of by value.
+// Workers on the server's host pass tensors by reference instead of by value.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -25,7 +25,7 @@ Config WithSocket() {
   return config;
 }
 
-// A server, a connection to its socket, and one region of it, mapped here.
+// Runs a server, connects to its socket, and maps one region.
 class SharedMemory : public testing::Test {
  protected:
   static constexpr uint64_t kBytes = 1 << 20;
@@ -38,15 +38,16 @@ class SharedMemory : public testing::Test {
     mapping_.emplace(answer->file, kBytes);
   }
 
-  // Closes the connection, and returns when the server has dealt with that.
+  // Closes the connection and returns once the server has handled its end.
   void CloseAndAwait() {
     client_.Close();
-    // Connections are served in the order they came.
+    // The server handles connections in order, so an answer to a second one
+    // proves that the first was handled.
     RawClient second(WithSocket().shared_memory_socket);
     EXPECT_TRUE(second.Release(name_).has_value());
   }
 
-  // Moves a tensor's bytes to `offset` of the region.
+  // Moves a tensor's bytes to `offset` in the region.
   void Move(v1::Tensor* tensor, uint64_t offset) {
     const std::string data = tensor->data();
     std::memcpy(&mapping_->bytes()[offset], data.data(), data.size());
@@ -66,7 +67,7 @@ class SharedMemory : public testing::Test {
         reinterpret_cast<const char*>(&mapping_->bytes()[offset]), size);
   }
 
-  // SomeRequest() in shared memory, its gradient included.
+  // Returns SomeRequest() with its tensors and its gradient in shared memory.
   v1::ComputeLossRequest Shared(int64_t count) {
     v1::ComputeLossRequest request = SomeRequest(count);
     Move(request.mutable_logits(), 4);  // tensors need no alignment
@@ -96,7 +97,7 @@ TEST_F(SharedMemory, TheAnswerHasTheBytesOfTheSameRequestByData) {
   }
 }
 
-TEST_F(SharedMemory, AndSoWithEveryOperandAndASecondRoundOverTheBlocks) {
+TEST_F(SharedMemory, EveryOperandAndASecondPassOverTheBlocksGiveTheSameBytes) {
   constexpr int64_t kCount = 5000;
   v1::ComputeLossRequest request = SomeRequest(kCount);
   request.mutable_spec()->set_ignore_target(0.25);
@@ -144,7 +145,7 @@ TEST_F(SharedMemory, NothingBeyondTheDestinationIsWritten) {
   }
 }
 
-// The same with a budget that no tensor of these tests fits in.
+// Runs the server with a byte budget that is smaller than any tensor here.
 class SharedMemoryAndLittleElse : public SharedMemory {
  protected:
   static constexpr int64_t kBudget = 2000;
@@ -167,8 +168,8 @@ TEST_F(SharedMemoryAndLittleElse, TheServersBudgetOfBytesIsNotCharged) {
             StatusCode::RESOURCE_EXHAUSTED);
 }
 
-// Named logits take no bytes of the message, however many they are; the partial
-// results of their blocks are the server's memory.
+// Logits in shared memory add nothing to the message, but the partial results
+// of their blocks take the server's own memory.
 TEST_F(SharedMemoryAndLittleElse, PartialResultsAreCharged) {
   const auto code_of = [&](int64_t rows) {
     v1::ComputeLossRequest request;
@@ -188,7 +189,8 @@ TEST_F(SharedMemoryAndLittleElse, PartialResultsAreCharged) {
   EXPECT_EQ(code_of(64), StatusCode::RESOURCE_EXHAUSTED);
 }
 
-TEST_F(SharedMemory, AForeignRegionIsNotFoundAndAStaleOneAFailedPrecondition) {
+TEST_F(SharedMemory,
+       AnUnknownRegionIsNotFoundAndAReleasedOneAFailedPrecondition) {
   v1::ComputeLossRequest request = Shared(10);
   v1::ComputeLossResponse response;
   request.mutable_logits()->mutable_shared_memory()->set_region(
@@ -211,7 +213,7 @@ TEST_F(SharedMemory, AReferenceOutOfRangeIsInvalid) {
   EXPECT_THAT(status.error_message(), HasSubstr("logits.shared_memory:"));
 }
 
-TEST_F(SharedMemory, TheClientCannotTakeItsMemoryAway) {
+TEST_F(SharedMemory, TheClientCannotShrinkItsMemory) {
   const auto answer = client_.Register(kBytes);
   ASSERT_TRUE(answer.has_value());
   EXPECT_EQ(ftruncate(answer->file.number(), 0), -1);
@@ -223,8 +225,8 @@ TEST_F(SharedMemory, TheClientCannotTakeItsMemoryAway) {
   EXPECT_TRUE(server_.Call(request, &response).ok());
 }
 
-// Whatever the elements become while they are read, the server answers, and
-// with nothing but a loss or the name of an element.
+// A writer changes the elements while the server reads them. Every answer must
+// be a loss or an error that names an element.
 TEST_F(SharedMemory, DataThatChangesWhileItIsReadHarmsNobody) {
   constexpr int64_t kCount = 60000;
   v1::ComputeLossRequest request = Shared(kCount);
@@ -261,12 +263,12 @@ TEST_F(SharedMemory, DataThatChangesWhileItIsReadHarmsNobody) {
   }
   stop = true;
   writer.join();
-  EXPECT_GT(refused, 0);  // the writer was there
+  EXPECT_GT(refused, 0);  // the writer ran meanwhile
   v1::ComputeLossResponse response;
   EXPECT_TRUE(server_.Call(Shared(kCount), &response).ok());
 }
 
-TEST_F(SharedMemory, ItsBytesAreAMetricAndTheServerSaysThatItHasIt) {
+TEST_F(SharedMemory, IsAdvertisedAndItsBytesAreCounted) {
   v1::GetServerInfoResponse info;
   grpc::ClientContext context;
   ASSERT_TRUE(server_.stub()
@@ -279,7 +281,7 @@ TEST_F(SharedMemory, ItsBytesAreAMetricAndTheServerSaysThatItHasIt) {
   EXPECT_EQ(server_.server().shared_memory_bytes(), 0);
 }
 
-// The first request waits in the queue for a second one.
+// Holds the first request in the queue until a second one arrives.
 class HeldRequest : public SharedMemory {
  protected:
   static Config Held() {
@@ -305,16 +307,16 @@ TEST_F(HeldRequest, IsComputedThoughItsClientIsGone) {
   EXPECT_EQ(server_.server().shared_memory_bytes(), 0);
 }
 
-// The answer is that of the data as it was when it was read, which is after the
-// release.
+// The server reads the region after the client has released it, and still finds
+// the data there.
 TEST_F(HeldRequest, IsComputedThoughItsRegionIsReleased) {
   v1::ComputeLossRequest request = Shared(1000);
-  request.clear_gradient_destination();  // its memory goes with the call
+  request.clear_gradient_destination();  // the reply carries it
   v1::ComputeLossResponse expected, response;
   PendingCall by_data(server_, SomeRequest(1000));
   ASSERT_TRUE(server_.Call(SomeRequest(1000), &expected).ok());
   ASSERT_TRUE(by_data.Wait().ok());
-  // Clients are answered before the server has let go of their requests.
+  // A client may have its answer before the server has released the request.
   ASSERT_TRUE(server_.WaitUntilIdle());
   std::thread held([&] { EXPECT_TRUE(server_.Call(request, &response).ok()); });
   EXPECT_TRUE(server_.WaitForTaken(1));
@@ -336,12 +338,12 @@ TEST_F(HeldRequest, LetsGoOfItsRegionWhenItIsCancelled) {
   CloseAndAwait();
   call.Cancel();
   EXPECT_EQ(call.Wait().error_code(), StatusCode::CANCELLED);
-  // The batch would be held for longer than this.
+  // A request that stays in the queue would outlast this timeout.
   EXPECT_TRUE(server_.server().Shutdown(absl::Seconds(5)));
   EXPECT_EQ(server_.server().shared_memory_bytes(), 0);
 }
 
-TEST(WithoutSharedMemory, TheServerSaysSo) {
+TEST(WithoutSharedMemory, TheServerDoesNotAdvertiseIt) {
   RunningServer server;
   v1::GetServerInfoResponse info;
   grpc::ClientContext context;
@@ -351,7 +353,7 @@ TEST(WithoutSharedMemory, TheServerSaysSo) {
   EXPECT_FALSE(info.supports_shared_memory());
 }
 
-TEST(WithSharedMemory, APathThatIsTakenIsSaidAtTheStart) {
+TEST(WithSharedMemory, ASocketPathInUseIsNamedAtTheStart) {
   const Config config = WithSocket();
   RunningServer server(config);
   Config second = config;

@@ -11,14 +11,14 @@ namespace {
 
 v1::ComputeLossRequest Sample() { return *MakeSample({.elements = 8}); }
 
-// What a server answers that returns the logits as the gradient.
+// Returns the reply of a server that sends the logits back as the gradient.
 std::string LogitsReply(const v1::ComputeLossRequest& sample) {
   v1::ComputeLossResponse response;
   *response.mutable_gradient() = sample.logits();
   return response.SerializeAsString();
 }
 
-TEST(ExchangeTest, LossdAndTheEchoesAreAskedTheSameBytes) {
+TEST(ExchangeTest, LossdAndTheEchoesGetTheSameRequestBytes) {
   const v1::ComputeLossRequest sample = Sample();
   for (const char* peer : {"", "echo", "protobuf_echo"}) {
     const auto exchange = ExchangeWith(peer, sample);
@@ -49,7 +49,7 @@ TEST(ExchangeTest, TritonIsAskedByItsOwnProtocolAndJudgedByTheFormula) {
   const auto exchange = *ExchangeWith("triton", sample);
   EXPECT_EQ(exchange.method, kTritonMethod);
   EXPECT_EQ(exchange.request, *TritonRequest(sample));
-  // A gradient of 0 and a loss of 0 are the answer to no finite logit.
+  // No finite logit has a loss of 0 and a gradient of 0.
   const std::string zeros(
       "\x2a\x06\x0a\x04LOSS\x2a\x0a\x0a\x08GRADIENT\x32\x04\0\0\0\0\x32\x04\0\0"
       "\0\0",
@@ -57,7 +57,7 @@ TEST(ExchangeTest, TritonIsAskedByItsOwnProtocolAndJudgedByTheFormula) {
   EXPECT_EQ(exchange.check(zeros).message().substr(0, 11), "gradient[0]");
 }
 
-TEST(ExchangeTest, AnotherNameIsNamed) {
+TEST(ExchangeTest, AnUnknownPeerIsNamedInTheError) {
   EXPECT_EQ(ExchangeWith("nobody", Sample()).status().message(),
             "--peer: \"nobody\" is none of echo, protobuf_echo and triton");
 }

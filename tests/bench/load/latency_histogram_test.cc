@@ -10,7 +10,7 @@
 namespace lossd::bench {
 namespace {
 
-// The definition, on all values sorted.
+// Returns a percentile by its definition: an element of the sorted values.
 int64_t NearestRank(const std::vector<int64_t>& sorted, double fraction) {
   const auto n = static_cast<double>(sorted.size());
   const auto rank = static_cast<size_t>(std::max(1.0, std::ceil(fraction * n)));
@@ -59,7 +59,7 @@ TEST(LatencyHistogramTest, EveryPowerOfTwoAndItsNeighboursHaveABucket) {
   }
 }
 
-TEST(LatencyHistogramTest, MergingIsRecordingInOne) {
+TEST(LatencyHistogramTest, MergingEqualsRecordingInOneHistogram) {
   LatencyHistogram a;
   LatencyHistogram b;
   LatencyHistogram all;
@@ -76,7 +76,8 @@ TEST(LatencyHistogramTest, MergingIsRecordingInOne) {
   }
 }
 
-TEST(LatencyHistogramTest, NothingRecordedIsZeroAndNegativeCountsAsZero) {
+TEST(LatencyHistogramTest,
+     AnEmptyHistogramReadsZeroAndNegativeValuesCountAsZero) {
   LatencyHistogram histogram;
   EXPECT_EQ(histogram.Percentile(0.5), absl::ZeroDuration());
   histogram.Record(absl::Nanoseconds(-5));

@@ -117,7 +117,7 @@ TEST(ReportTest, RatesAreThoseOfTheCallsThatSucceeded) {
   EXPECT_EQ(json["latency_us"]["p99"], 100.0);
 }
 
-// The answer to `sample` in float64, by the formula.
+// Computes the right answer to `sample` from the formula, in float64.
 v1::ComputeLossResponse RightAnswer(const v1::ComputeLossRequest& sample) {
   const auto n = static_cast<size_t>(sample.logits().shape(0));
   std::vector<double> logits(n);

@@ -38,8 +38,8 @@ TEST(PoissonScheduleTest, GapsAreExponentialWithTheRatesMean) {
     longer_than_mean += gap > 1.0 / 500;
   }
   const double mean = sum / kCount;
-  // An exponential's mean and deviation are equal, and 1/e of it is longer than
-  // its mean. Five standard errors.
+  // An exponential distribution has a standard deviation equal to its mean, and
+  // a share of 1/e lies above the mean. The bounds are five standard errors.
   EXPECT_NEAR(mean, 1.0 / 500, 5 / 500.0 / std::sqrt(kCount));
   EXPECT_NEAR(std::sqrt(squares / kCount - mean * mean), 1.0 / 500, 0.03 / 500);
   EXPECT_NEAR(longer_than_mean / double{kCount}, std::exp(-1.0), 0.008);

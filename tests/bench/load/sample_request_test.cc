@@ -20,13 +20,13 @@ TEST(SampleRequestTest, MakesEveryTypeInItsSize) {
   EXPECT_EQ(bits->targets().data().size(), 2u);
 }
 
-TEST(SampleRequestTest, RefusesWhatIsNoTypeOfItsRole) {
+TEST(SampleRequestTest, RefusesATypeThatItsTensorCannotHave) {
   EXPECT_FALSE(MakeSample({.dtype = "bit"}).ok());
   EXPECT_FALSE(MakeSample({.targets_dtype = "int7"}).ok());
   EXPECT_FALSE(MakeSample({.gradient_dtype = "uint8"}).ok());
 }
 
-// The same seed draws the same targets, whatever their type.
+// One seed draws equal targets in every type, so two types can be compared.
 TEST(SampleRequestTest, BitsAreTheBytesPacked) {
   const auto bytes = MakeSample({.elements = 100, .targets_dtype = "uint8"});
   const auto bits = MakeSample({.elements = 100, .targets_dtype = "bit"});

@@ -11,7 +11,7 @@ namespace {
 
 using std::string_view_literals::operator""sv;
 
-// Two float32 elements, 1 and -2.
+// These bytes are the float32 elements 1 and -2.
 constexpr std::string_view kTwoFloats = "\0\0\x80\x3f\0\0\0\xc0"sv;
 
 v1::ComputeLossRequest TwoElements() {
@@ -25,7 +25,7 @@ v1::ComputeLossRequest TwoElements() {
   return request;
 }
 
-// One of the response's outputs, whose shape Triton packs.
+// Triton writes the shape of an output as a packed field.
 constexpr std::string_view kLossOutput =
     "\x2a\x10\x0a\x04LOSS\x12\x04"
     "FP32\x1a\x02\x01\x01"sv;
@@ -52,7 +52,7 @@ TEST(TritonMessagesTest, ARequestNamesTheModelAndCarriesRawTensors) {
                     "\x3a\x08"sv, kTwoFloats, "\x3a\x08"sv, kTwoFloats}));
 }
 
-TEST(TritonMessagesTest, WhatTheModelDoesNotTakeIsUnimplemented) {
+TEST(TritonMessagesTest, ARequestThatTheModelCannotTakeIsUnimplemented) {
   v1::ComputeLossRequest bits = TwoElements();
   bits.mutable_targets()->set_dtype(v1::DATA_TYPE_BIT);
   EXPECT_EQ(TritonRequest(bits).status().code(),
@@ -78,7 +78,7 @@ TEST(TritonMessagesTest, OutputsAreFoundByNameInAnyOrder) {
   }
 }
 
-TEST(TritonMessagesTest, ARaggedReplyIsAnErrorThatSaysWhatIsMissing) {
+TEST(TritonMessagesTest, AMalformedReplyIsAnErrorThatSaysWhatIsMissing) {
   EXPECT_EQ(FromTriton("\x0f").status().message(),
             "the reply is not a ModelInferResponse");
   EXPECT_EQ(FromTriton(Concat({kLossOutput, "\x32\x04\0\0\0\x3f"sv}))

@@ -1,5 +1,5 @@
-// The measurement of a device's pipeline, over a fake device: it computes what
-// it says, and leaves nothing behind.
+// Tests the measurement of a device's pipeline on a fake device: it computes as
+// many batches as it reports, and it gives back everything it took.
 #include "bench/pipeline/pipeline_rates.h"
 
 #include "gtest/gtest.h"
@@ -10,7 +10,7 @@ namespace {
 
 using kernels::ElementType;
 
-// Each look at it is a millisecond later than the last.
+// Advances by one millisecond each time it is read.
 class SteppingClock final : public Clock {
  public:
   absl::Time Now() const override {
@@ -33,7 +33,7 @@ class PipelineRatesTest : public ::testing::Test {
   SteppingClock clock_;
 };
 
-TEST_F(PipelineRatesTest, CountsTheBatchesOfATime) {
+TEST_F(PipelineRatesTest, CountsTheBatchesOfAnInterval) {
   const PipelineLoad load = {
       .elements = 5000, .slots = 1, .time = absl::Milliseconds(20)};
   EXPECT_EQ(BytesIn(load), 40'000u);
@@ -42,8 +42,8 @@ TEST_F(PipelineRatesTest, CountsTheBatchesOfATime) {
     const int before = device_.calls(DeviceCall::kLaunch);
     const auto rate = measure(device_, load, clock_);
     ASSERT_TRUE(rate.ok()) << rate.status();
-    EXPECT_NEAR(*rate, 1000, 1e-6);  // one for each look at the clock
-    // And one to begin with.
+    EXPECT_NEAR(*rate, 1000, 1e-6);  // one for each reading of the clock
+    // One more batch is computed before the clock is first read.
     EXPECT_EQ(device_.calls(DeviceCall::kLaunch) - before, 1 + 20);
   }
 }

@@ -1,8 +1,8 @@
-"""./dev bench: lossd and its peers, side by side, in one run on one machine.
+"""./dev bench measures lossd and its peers side by side, in one run on one machine.
 
-Writes bench.json (a list of {name, ours, peer, ratio, unit, what}), machine.json and
-bench.png, and prints a table. It measures; it judges nothing: its exit code says only
-whether every measurement could be taken that this machine has the peers for.
+It prints a table and writes bench.json (a list of {name, ours, peer, ratio, unit, what}),
+machine.json and bench.png. The exit code is 1 if a measurement failed; a peer that this
+machine lacks and a missed goal are no failures.
 """
 
 from __future__ import annotations
@@ -26,10 +26,15 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--build_dir", type=Path, default=Path("build/release"))
     parser.add_argument("--out_dir", type=Path, default=Path("build/bench"))
     parser.add_argument(
-        "--only", default="", metavar="NAME,...", help="a part of " + ", ".join(MEASUREMENTS)
+        "--only",
+        default="",
+        metavar="NAME,...",
+        help="measure only these of " + ", ".join(MEASUREMENTS),
     )
-    parser.add_argument("--rounds", type=int, default=5, help="of both sides, in turns")
-    parser.add_argument("--seconds", type=float, default=2.0, help="of one side in one round")
+    parser.add_argument(
+        "--rounds", type=int, default=5, help="measure each side this many times, in turns"
+    )
+    parser.add_argument("--seconds", type=float, default=2.0, help="time for one side in one round")
     arguments = parser.parse_args()
     arguments.names = [name for name in arguments.only.split(",") if name] or list(MEASUREMENTS)
     for name in arguments.names:

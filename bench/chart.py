@@ -1,4 +1,4 @@
-"""The picture of a bench run."""
+"""Draws the results of a bench run."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ MISSED = "#d8573b"
 
 
 def save_chart(results: Sequence[Result], machine: Mapping[str, object], path: Path) -> None:
-    """Ratios as bars, each with its goal as a black mark; 1 is the peer."""
+    """Draws each ratio to the peer as a bar, and each goal as a black mark."""
     figure, axes = plt.subplots(figsize=(9, 1.5 + 0.55 * len(results)))
     for row, result in enumerate(results):
         color = REACHED if meets_floor(result) else MISSED
-        # A memory that shrank is drawn as one that did not grow.
+        # Memory that shrank gets a bar of length 0, as memory that did not grow.
         axes.barh(row, max(result.ratio, 0.0), color=color)
         floor = MEASUREMENTS[result.name].floor
         if floor is not None:

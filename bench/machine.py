@@ -1,4 +1,4 @@
-"""The machine that a measurement belongs to."""
+"""Describes the machine that a measurement belongs to."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def default_rpc_threads() -> int:
-    """Of lossd on this machine; its peers get as many."""
+    """Returns the number of RPC threads that lossd starts here; each peer gets as many."""
     return min(4, max(1, (os.cpu_count() or 1) // 2))
 
 

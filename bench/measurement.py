@@ -1,4 +1,4 @@
-"""What a measurement is, and what it gives."""
+"""Defines a measurement and its result."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MEBI = 1 << 20
 
 @dataclass(frozen=True)
 class Result:
-    """One line of bench.json."""
+    """An entry of bench.json."""
 
     name: str
     ours: float
@@ -29,7 +29,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Effort:
-    """How much work a measurement may do."""
+    """Bounds a measurement: its rounds, and the seconds of one side in a round."""
 
     rounds: int
     seconds: float
@@ -37,7 +37,11 @@ class Effort:
 
 @dataclass(frozen=True)
 class Measurement:
-    """`floor`: the ratio to reach; for memory, the ratio to stay under; None: only reported."""
+    """A measurement and its goal.
+
+    `floor` is the ratio that it should reach, or for memory (unit MB) stay under. None means
+    that the ratio is only reported.
+    """
 
     floor: float | None
     run: Callable[[str, Programs, Effort], Result]
@@ -46,6 +50,6 @@ class Measurement:
 def alternate(
     rounds: int, ours: Callable[[], float], peer: Callable[[], float]
 ) -> tuple[float, float]:
-    """Medians of both sides, taken in turns so that a slow minute hits both."""
+    """Returns the medians of both sides, measured in turns so that a slow minute hits both."""
     pairs = [(ours(), peer()) for _ in range(rounds)]
     return statistics.median(a for a, _ in pairs), statistics.median(b for _, b in pairs)

@@ -1,4 +1,4 @@
-"""What ./dev bench measures: each name, its peer, and its floor."""
+"""Lists what ./dev bench measures: each name with its peer and its floor."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def stream_and_unary(name: str, programs: Programs, effort: Effort) -> Result:
 
 
 def stream_growth(name: str, programs: Programs, effort: Effort) -> Result:
-    del effort  # the size of the tensor is what is promised
+    del effort  # the promise is about a tensor of this size
     load = {"stream": "true", "warmup": "0s", "requests": 1, "duration": "600s", "timeout": "600s"}
     with programs.lossd() as lossd:
         programs.load(lossd, {**load, "elements": MEBI})
@@ -146,7 +146,7 @@ def polite_beside_greedy(name: str, programs: Programs, effort: Effort) -> Resul
         "duration": f"{effort.seconds + 2}s",
         "warmup": "0s",
     }
-    # Open loop, so that it also asks while the queue is long.
+    # The polite client runs an open loop, so that it also asks while the queue is long.
     polite_load = {
         "elements": 64,
         "rate": 300,
@@ -155,7 +155,7 @@ def polite_beside_greedy(name: str, programs: Programs, effort: Effort) -> Resul
         "warmup": "1s",
     }
     pairs = []
-    # One executor and nothing inline, so that what is scarce is the batcher's to give.
+    # One executor and no inline requests make the batcher decide who is served next.
     with programs.lossd("--cpu_threads=1", "--max_inline_elements=0") as lossd:
         for _ in range(effort.rounds):
             with ThreadPoolExecutor(max_workers=1) as other:
@@ -201,7 +201,7 @@ def shared_memory(
 
 
 def resident_growth(name: str, programs: Programs, effort: Effort) -> Result:
-    del effort  # the number of requests is what is promised
+    del effort  # the promise is about this number of requests
     small = {"elements": 64, "concurrency": 64, "threads": 2, "warmup": "0s"}
     with programs.lossd() as lossd:
         programs.load(lossd, {**small, "requests": 100_000, "duration": "120s"})
@@ -249,11 +249,13 @@ MEASUREMENTS: dict[str, Measurement] = {
         kernel_and_case(
             "f32_gradient_halves/134217728",
             "stream_halves/134217728",
-            "likewise of 134217728 elements, more than any cache holds",
+            "fused float32 loss and gradient of 134217728 elements, more than any cache holds, on "
+            "two threads; peer: a loop of two loads, an add and a store over the same memory on "
+            "two threads",
         ),
     ),
     "kernel_focal_vs_pytorch": Measurement(
-        # A detector's image: 100,000 anchors of 80 classes.
+        # A detector has 100,000 anchors of 80 classes in an image.
         8.0,
         kernel_and_pytorch("focal_f32_gradient", pytorch_peer.FOCAL, 8_000_000),
     ),
@@ -274,8 +276,8 @@ MEASUREMENTS: dict[str, Measurement] = {
         kernel_and_case(
             "bf16_bit_gradient/65536",
             "f32_gradient/65536",
-            "likewise of 65536 elements, which stay in cache: the arithmetic is float32's and the "
-            "conversions come on top",
+            "65536 bfloat16 logits and bit targets to a bfloat16 gradient, one thread, all in "
+            "cache; peer: the same in float32 throughout, which needs no conversions",
         ),
     ),
     "unary_64_c1_vs_echo": Measurement(0.9, unary(64, 1)),

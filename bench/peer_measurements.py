@@ -1,4 +1,4 @@
-"""The service against other services, and against itself in another type."""
+"""Measures the service against other services, and against itself in another type."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _against(
     concurrency: int,
     what: Callable[[Programs], str],
 ) -> Run:
-    """Requests per second of both servers, each asked in its own way, by the same loop."""
+    """Measures requests per second of two servers: one loop calls each by its own protocol."""
 
     def run(name: str, programs: Programs, effort: Effort) -> Result:
         load = closed_loop(elements, concurrency, effort)

@@ -1,4 +1,4 @@
-"""The programs that the bench runs: servers that it starts and stops, and tools."""
+"""Runs the programs of the bench: servers that it starts and stops, and tools."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from started_server import Server, stop
 
 @dataclass(frozen=True)
 class Programs:
-    """Where the build put its programs, and how many threads each server gets."""
+    """Starts the programs of one build; every server gets the same number of threads."""
 
     build_dir: Path
     log_dir: Path
@@ -53,7 +53,7 @@ class Programs:
             [
                 str(self.build_dir / "bench" / "peers" / "protobuf_echo_server"),
                 f"--threads={self.server_threads}",
-                # Each call keeps the memory of its messages: few more of them than are used.
+                # A call object keeps the memory of its messages, so only a few are made.
                 "--calls=8",
             ]
         ) as server:
@@ -66,12 +66,12 @@ class Programs:
 
     @property
     def triton_venv(self) -> Path:
-        """Where ./dev bench puts it, or would."""
+        """The virtual environment that ./dev bench makes for Triton; it may not exist."""
         return self.build_dir.parent / "venv-triton"
 
     @contextlib.contextmanager
     def _serve(self, command: list[str]) -> Iterator[Server]:
-        """Runs `command` until the block ends; it says where it listens in one line."""
+        """Runs a server until the block ends. Its first line of output says where it listens."""
         name = Path(command[0]).name
         with open(self.log_dir / f"{name}.log", "a", encoding="utf-8") as log:
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
@@ -87,7 +87,7 @@ class Programs:
     def load(
         self, server: Server, flags: Mapping[str, object], *, peer: str = ""
     ) -> dict[str, Any]:
-        """One run of lossbench, which must see no errors."""
+        """Returns the report of one run of lossbench. Raises RuntimeError if a call failed."""
         command = [
             str(self.build_dir / "client" / "lossbench"),
             f"--target={server.target}",
@@ -101,7 +101,7 @@ class Programs:
         return report
 
     def kernel_rate(self, case: str, seconds: float) -> float:
-        """Elements per second of a case of kernel_bench, by its full name."""
+        """Returns the elements per second of the case of kernel_bench with this full name."""
         program = str(self.build_dir / "bench" / "kernels" / "kernel_bench")
         output = _output(
             [

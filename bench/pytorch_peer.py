@@ -1,4 +1,4 @@
-"""The kernel's peer: PyTorch, eager, forward and backward, in this process."""
+"""Measures the kernel's peer: eager PyTorch, forward and backward, in this process."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from torch.nn import functional
 
 @dataclass(frozen=True)
 class Loss:
-    """A mean loss of logits and targets; `what` says which, in a report."""
+    """A mean loss of logits and targets; `what` names it in a report."""
 
     what: str
     of: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def _focal(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """As torchvision.ops.sigmoid_focal_loss defines it: alpha 0.25, gamma 2, mean."""
+    """Computes torchvision.ops.sigmoid_focal_loss with alpha 0.25, gamma 2 and mean."""
     alpha, gamma = 0.25, 2.0
     p = torch.sigmoid(logits)
     cross_entropy = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
@@ -39,7 +39,7 @@ def version() -> str:
 
 
 def elements_per_second(loss: Loss, elements: int, seconds: float, threads: int = 1) -> float:
-    """Of the loss and its gradient, float32."""
+    """Returns how many elements a second get their loss and gradient, in float32."""
     torch.set_num_threads(threads)
     generator = torch.Generator().manual_seed(1)
     logits = torch.empty(elements).uniform_(-8, 8, generator=generator).requires_grad_()
@@ -49,7 +49,7 @@ def elements_per_second(loss: Loss, elements: int, seconds: float, threads: int 
         logits.grad = None
         torch.autograd.backward(loss.of(logits, targets))
 
-    step()  # the first one allocates
+    step()  # the first step allocates
     step()
     steps = 0
     start = time.perf_counter()

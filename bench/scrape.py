@@ -1,4 +1,4 @@
-"""Histograms of a server's /metrics page, and what happened between two looks at one."""
+"""Reads histograms from a server's /metrics page and subtracts earlier readings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SAMPLE = re.compile(
 
 @dataclass(frozen=True)
 class Histogram:
-    """`buckets`: how many were at most each bound, bounds rising, the last one infinite."""
+    """`buckets` has (bound, count of values up to it), bounds rising, the last one infinite."""
 
     buckets: tuple[tuple[float, int], ...]
     sum: float
@@ -27,7 +27,7 @@ class Histogram:
         return self.sum / self.count if self.count else 0.0
 
     def since(self, before: Histogram) -> Histogram:
-        """What came after `before`, an earlier look at the same histogram."""
+        """Returns the values observed after `before`, an earlier reading of this histogram."""
         earlier = dict(before.buckets)
         return Histogram(
             tuple((bound, count - earlier.get(bound, 0)) for bound, count in self.buckets),
@@ -35,7 +35,7 @@ class Histogram:
         )
 
     def as_json(self) -> dict[str, object]:
-        """Bounds in the unit of the metric; the infinite one is left to `count`."""
+        """Gives bounds in the metric's unit. `count` stands for the infinite bound."""
         return {
             "count": self.count,
             "mean": self.mean,
@@ -44,7 +44,7 @@ class Histogram:
 
 
 def parse_histogram(page: str, name: str) -> Histogram:
-    """The histogram `name`, which has no labels but its bounds."""
+    """Returns the histogram `name`, whose only label is its bound; RuntimeError without one."""
     buckets: list[tuple[float, int]] = []
     total = 0.0
     for line in page.splitlines():
@@ -61,6 +61,6 @@ def parse_histogram(page: str, name: str) -> Histogram:
 
 
 def histogram_of(address: str, name: str) -> Histogram:
-    """The histogram `name` of the server whose /metrics is at `address`."""
+    """Returns the histogram `name` of the server whose /metrics is at `address`."""
     with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as reply:
         return parse_histogram(reply.read().decode(), name)

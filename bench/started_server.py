@@ -1,4 +1,4 @@
-"""A server that the bench has started."""
+"""Observes and stops a server that the bench has started."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import IO
 
 
 class PeerMissing(RuntimeError):
-    """A peer that this machine does not have: no defect of the bench."""
+    """This machine does not have a peer; the bench leaves out what is measured against it."""
 
 
 @dataclass(frozen=True)
@@ -21,14 +21,14 @@ class Server:
 
     target: str
     pid: int
-    metrics: str = ""  # HOST:PORT of /metrics, where there is one
+    metrics: str = ""  # HOST:PORT of /metrics; empty without one
 
     def resident_bytes(self) -> int:
-        """Resident memory, as the kernel counts it."""
+        """Returns the resident memory of the process."""
         return self._status_bytes("VmRSS")
 
     def peak_resident_bytes(self) -> int:
-        """The most that it ever was."""
+        """Returns the largest resident memory that the process ever had."""
         return self._status_bytes("VmHWM")
 
     def _status_bytes(self, name: str) -> int:
@@ -38,32 +38,32 @@ class Server:
         raise RuntimeError(f"process {self.pid} has no {name}")
 
     def cpu_seconds(self) -> float:
-        """What all its threads have used so far, in user and kernel mode, in clock ticks' steps."""
+        """Returns the user and kernel time of all threads so far, in steps of a clock tick."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Transcript:
-    """What a program prints, copied to a file; one can wait until a line of it holds some words.
+    """Copies a program's output to a file, and waits until a line contains some words.
 
-    For programs that say only there that they have started.
+    It serves programs that report only in their output that they have started.
     """
 
     def __init__(self, output: IO[bytes], log: Path, words: str) -> None:
         self._output, self._log, self._words = output, log, words.encode()
         self._found = False
-        self._decided = threading.Event()  # found, or all is read
-        # Goes on reading: a full pipe would stop the program.
+        self._decided = threading.Event()  # the words were found or the output ended
+        # The thread reads to the end, because a full pipe would stop the program.
         self._thread = threading.Thread(target=self._copy, daemon=True)
         self._thread.start()
 
     def wait_for_words(self, seconds: float) -> bool:
-        """True as soon as they are there, False as soon as the output has ended without them."""
+        """Returns True once the words were printed, False if the output or the time ended."""
         self._decided.wait(seconds)
         return self._found
 
     def wait_for_end(self, seconds: float) -> None:
-        """Until all is in the file: the program and those that it started have closed theirs."""
+        """Waits until the program and its children have closed the output and all is copied."""
         self._thread.join(seconds)
 
     def _copy(self) -> None:
@@ -78,7 +78,7 @@ class Transcript:
 
 
 def stop(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:
-    """Asks it to end, and sees to it."""
+    """Sends SIGTERM and waits; kills the process if it has not ended after 40 seconds."""
     process.send_signal(signal.SIGTERM)
     try:
         process.wait(timeout=40)

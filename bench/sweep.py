@@ -1,9 +1,10 @@
-"""./dev bench sweep: latency against load, and throughput against size, as pictures.
+"""./dev bench sweep draws latency against load, and throughput against size.
 
-Small requests come open loop (Poisson arrivals, latencies from the intended start) at a
-rising rate at lossd, at lossd with one request in a batch, and at the echo, in turns.
-Larger and larger ones come closed loop at lossd and the echo. Writes sweep.json,
-latency_against_load.png, queue_time.png and throughput_against_size.png.
+For latency, small requests arrive in an open loop (Poisson arrivals, latency from the
+intended start) at rising rates. lossd, lossd with one request in a batch, and the echo are
+measured in turns. For throughput, a closed loop sends larger and larger requests to lossd
+and the echo. Writes sweep.json, latency_against_load.png, queue_time.png and
+throughput_against_size.png.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from scrape import Histogram, histogram_of
 from started_server import Server
 
 SMALL_ELEMENTS = 64
-LOADS = (0.1, 0.25, 0.5, 0.65, 0.8, 0.9, 1.0)  # of lossd's closed-loop rate
+LOADS = (0.1, 0.25, 0.5, 0.65, 0.8, 0.9, 1.0)  # fractions of lossd's closed-loop rate
 SIZES = tuple(1 << power for power in range(6, 23, 2))
 MOST_IN_FLIGHT = 1024
 SCRAPED = {"queue_seconds": "lossd_queue_seconds", "batch_requests": "lossd_batch_requests"}
@@ -32,11 +33,11 @@ SCRAPED = {"queue_seconds": "lossd_queue_seconds", "batch_requests": "lossd_batc
 
 @dataclass(frozen=True)
 class Side:
-    """A server that takes part, under its name in the pictures."""
+    """A server to measure, with its name in the pictures."""
 
     name: str
     server: Server
-    peer: str = ""  # as lossbench has it
+    peer: str = ""  # the value of lossbench's --peer
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,9 @@ class Effort:
 
 
 def measure(programs: Programs, side: Side, flags: Mapping[str, object]) -> dict[str, Any]:
-    """A run of lossbench, with what it cost the server and what lossd's histograms saw of it.
+    """Returns lossbench's report with the server's CPU time and lossd's histograms added.
 
-    Both include the warm-up, if there is one.
+    The CPU time and the histograms include the warm-up.
     """
     cpu_before = side.server.cpu_seconds()
     before = {} if side.peer else scrape(side.server)
@@ -70,7 +71,7 @@ def scrape(server: Server) -> dict[str, Histogram]:
 def in_turns(
     programs: Programs, sides: list[Side], effort: Effort, **flags: object
 ) -> dict[str, dict[str, Any]]:
-    """Of each side the report with the median 99th percentile, all taken in turns."""
+    """Measures all sides in turns; returns each one's report with the median p99 latency."""
     reports: dict[str, list[dict[str, Any]]] = {side.name: [] for side in sides}
     for _ in range(effort.rounds):
         for side in sides:
@@ -83,7 +84,7 @@ def in_turns(
 
 @contextlib.contextmanager
 def serve(programs: Programs, elements: int, *, one_by_one: bool) -> Iterator[list[Side]]:
-    """The sides, the echo with replies as large as lossd's to so many elements."""
+    """Starts the sides. The echo's replies are as large as lossd's to `elements` elements."""
     with contextlib.ExitStack() as stack:
         lossd = stack.enter_context(programs.lossd())
         sides = [Side("lossd", lossd)]
@@ -97,7 +98,7 @@ def serve(programs: Programs, elements: int, *, one_by_one: bool) -> Iterator[li
 
 
 def sweep_loads(programs: Programs, effort: Effort) -> dict[str, Any]:
-    # The closed loops are the warm-up of the open ones.
+    # The closed loops warm the servers up for the open ones.
     small = {"elements": SMALL_ELEMENTS, "threads": 2, "warmup": "0s"}
     with serve(programs, SMALL_ELEMENTS, one_by_one=True) as sides:
         lone = in_turns(programs, sides, effort, elements=SMALL_ELEMENTS, concurrency=1)
@@ -137,8 +138,10 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build_dir", type=Path, default=Path("build/release"))
     parser.add_argument("--out_dir", type=Path, default=Path("build/bench"))
-    parser.add_argument("--rounds", type=int, default=3, help="of all sides, in turns")
-    parser.add_argument("--seconds", type=float, default=2.0, help="of one side in one round")
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="measure each side this many times, in turns"
+    )
+    parser.add_argument("--seconds", type=float, default=2.0, help="time for one side in one round")
     arguments = parser.parse_args()
     if arguments.rounds < 1 or arguments.seconds <= 0:
         parser.error("--rounds and --seconds must be positive")

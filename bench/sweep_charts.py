@@ -1,4 +1,4 @@
-"""The pictures of ./dev bench sweep."""
+"""Draws the pictures of ./dev bench sweep."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _save(figure: Any, path: Path) -> None:
 
 
 def save_latency(loads: Mapping[str, Any], machine: Mapping[str, object], path: Path) -> None:
-    """By the offered rate: latencies, what a request costs the server, how full batches are."""
+    """Draws latency, the server's CPU time per request, and batch sizes by the offered rate."""
     figure, (latency, cost, batches) = plt.subplots(
         3, 1, figsize=(9, 10), sharex=True, height_ratios=[3, 1, 1]
     )
@@ -54,7 +54,7 @@ def save_latency(loads: Mapping[str, Any], machine: Mapping[str, object], path: 
 
 
 def save_queue_time(loads: Mapping[str, Any], machine: Mapping[str, object], path: Path) -> None:
-    """What share of the requests waited in lossd's queue for at most so long."""
+    """Draws the distribution of the time that requests wait in lossd's queue."""
     figure, axes = plt.subplots(figsize=(9, 4.5))
     runs = {"one request at a time": loads["lone"]["lossd"]}
     for point in loads["open_loop"]:
@@ -80,7 +80,7 @@ def save_queue_time(loads: Mapping[str, Any], machine: Mapping[str, object], pat
 def save_throughput(
     sizes: Sequence[Mapping[str, Any]], machine: Mapping[str, object], path: Path
 ) -> None:
-    """Elements per second by the size of a request."""
+    """Draws elements per second by the size of a request."""
     figure, axes = plt.subplots(figsize=(9, 5))
     elements = [point["elements"] for point in sizes]
     for name in ("lossd", "echo"):

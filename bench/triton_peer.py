@@ -1,4 +1,4 @@
-"""The service's peer: NVIDIA Triton behind gRPC, its Python backend calling PyTorch on the CPU."""
+"""Starts the service's peer: NVIDIA Triton, whose Python backend calls PyTorch on the CPU."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SECONDS_TO_START = 60.0
 
 
 def version(venv: Path) -> str:
-    """Of the package that carries the server."""
+    """Returns the version of the package that contains Triton; PeerMissing without it."""
     found = list(venv.glob("lib/python*/site-packages/nvidia_pytriton-*.dist-info"))
     if not found:
         raise PeerMissing(f"no Triton server in {venv} (tools/setup.sh: need_triton)")
@@ -30,7 +30,7 @@ def version(venv: Path) -> str:
 
 @contextlib.contextmanager
 def serve(venv: Path, work_dir: Path) -> Iterator[Server]:
-    """Triton with triton_model/, until the block ends; what it says goes to triton.log."""
+    """Runs Triton with peers/triton_model until the block ends; it logs to triton.log."""
     version(venv)
     home = next(venv.resolve().glob("lib/python*/site-packages/pytriton/tritonserver"))
     _add_interpreter(home)
@@ -45,7 +45,7 @@ def serve(venv: Path, work_dir: Path) -> Iterator[Server]:
         "--grpc-address=127.0.0.1",
         f"--grpc-port={port}",
     ]
-    # The PyTorch of this process, so that there is one of it.
+    # Triton uses this process's PyTorch, so that both peers have one version.
     environment = {**os.environ, "BENCH_SITE_PACKAGES": str(Path(torch.__file__).parents[1])}
     log = work_dir / "triton.log"
     process = subprocess.Popen(
@@ -63,14 +63,14 @@ def serve(venv: Path, work_dir: Path) -> Iterator[Server]:
 
 
 def _repository(folder: Path) -> Path:
-    """A model repository of the one model: Triton wants a folder with nothing else in it."""
+    """Makes a model repository with our one model: Triton loads every folder in it."""
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(MODEL, folder / MODEL_NAME)
     return folder
 
 
 def _add_interpreter(home: Path) -> None:
-    """The package has an interpreter for each Python, and the backend takes the one beside it."""
+    """Links the stub for this Python version into the folder where the backend looks for it."""
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     stub = home / "python_backend_stubs" / python / "triton_python_backend_stub"
     if not stub.exists():
@@ -81,7 +81,7 @@ def _add_interpreter(home: Path) -> None:
 
 
 def _free_port() -> int:
-    """A port that is free now; Triton takes no 0."""
+    """Returns a port that is free now, because Triton cannot choose one itself."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,4 +1,4 @@
-"""The program behind ./dev gpu, on programs that only say what a GPU's would."""
+"""bench/gpu_bench.py with scripts in place of the programs that measure a GPU."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ signal.pause()
 
 
 def bundle(folder: Path, **programs: str) -> Path:
-    """A bundle whose programs are these texts of Python."""
+    """Makes a bundle whose programs are Python scripts with these texts."""
     (folder / "bin").mkdir(parents=True)
     for name, text in programs.items():
         program = folder / "bin" / name
@@ -118,18 +118,18 @@ def test_every_measurement_is_a_row_and_a_missing_peer_is_named(tmp_path: Path) 
         "bfloat16+bit 64Mi": 0.75,
         "float32 4096x64 0.25Mi": 0.157,
         "4096x64 vs one": 1.25,
-        # 8 bytes there for 4 back: 20 GB a second back allow 40 there.
+        # 8 bytes go to the device for 4 that come back, so 20 GB/s back allow 40 GB/s there.
         "pinned x8 float32 16Mi": 0.95,
         "slots x4 float32 16Mi": 0.5,
         "slots x8 float32 16Mi": 0.8,
-        # 12 bytes an element, 60 GB a second the slower way.
+        # An element takes 12 bytes, and the slower direction moves 60 GB/s.
         "TCP 1Mi": 1.0,
         "TCP 16Mi": 1.0,
         "Unix socket 1Mi": 1.0,
         "Unix socket 16Mi": 1.0,
         "shared memory 1Mi": 1.0,
         "shared memory 16Mi": 1.0,
-        # 1.5 x 60 us + 150 us is 240 us.
+        # The goal is 1.5 x 60 us + 150 us = 240 us.
         "CUDA IPC 16Mi": 1.5,
         "CUDA IPC 16Mi, 4 calls": 0.018,
     }
@@ -138,7 +138,7 @@ def test_every_measurement_is_a_row_and_a_missing_peer_is_named(tmp_path: Path) 
     assert "slots x8 bfloat16+bit 1Mi not measured: no room" in done.stdout
 
 
-def test_a_device_that_is_not_there_is_said_and_fails(tmp_path: Path) -> None:
+def test_a_missing_device_is_reported_and_fails(tmp_path: Path) -> None:
     reason = "gpu_bench: no CUDA device 0"
     folder = bundle(
         tmp_path / "bundle",

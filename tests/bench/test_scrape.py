@@ -1,4 +1,4 @@
-"""The bench's reader of histograms, on a page by hand and on a real server's."""
+"""The bench reads histograms from a handwritten page and from a real server's page."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ other_wait_seconds_bucket{le="+Inf"} 9
 INFINITE = float("inf")
 
 
-def test_a_page_by_hand() -> None:
+def test_a_handwritten_page_is_read() -> None:
     histogram = parse_histogram(PAGE, "wait_seconds")
     assert histogram == Histogram(((0.5, 4), (1.0, 6), (INFINITE, 7)), 2.5)
     assert histogram.mean == pytest.approx(2.5 / 7)
@@ -34,7 +34,7 @@ def test_a_page_by_hand() -> None:
         parse_histogram(PAGE, "seconds_of_something")
 
 
-def test_a_difference_is_what_came_between() -> None:
+def test_a_difference_has_the_values_between_two_readings() -> None:
     before = Histogram(((0.5, 1), (INFINITE, 2)), 0.75)
     after = Histogram(((0.5, 4), (INFINITE, 6)), 2.75)
     assert after.since(before) == Histogram(((0.5, 3), (INFINITE, 4)), 2.0)
@@ -52,8 +52,8 @@ def test_a_real_servers_page_counts_every_request() -> None:
         )
         batches = histogram_of(server.metrics, "lossd_batch_requests").since(before)
         waits = histogram_of(server.metrics, "lossd_queue_seconds")
-    # One more: lossbench checks an answer before it measures. A lone caller's
-    # requests are batches of one.
+    # lossbench makes one more request, to check an answer before it measures. A lone
+    # caller's requests are computed in batches of one.
     assert batches.count == 51
     assert batches.mean == 1.0
     assert waits.count == 51

@@ -1,4 +1,4 @@
-"""How the bench waits for a peer that only prints that it has started."""
+"""The bench waits for a peer that only prints that it has started."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
 from started_server import Transcript  # noqa: E402
 
-# Longer than any test may take: whoever waits for it hangs.
+# A wait of so many seconds outlasts the time limit of any test.
 FOREVER = 1e6
 
 
@@ -19,7 +19,7 @@ def program(code: str) -> subprocess.Popen[bytes]:
     )
 
 
-def test_the_line_is_waited_for_and_what_follows_is_copied_too(tmp_path: Path) -> None:
+def test_the_line_is_awaited_and_later_output_is_copied(tmp_path: Path) -> None:
     code = "print('starting', flush=True); input(); print('now Started it', flush=True); input()"
     with program(code + "; print('more')") as process:
         assert process.stdin is not None
@@ -36,7 +36,7 @@ def test_the_line_is_waited_for_and_what_follows_is_copied_too(tmp_path: Path) -
     assert (tmp_path / "log").read_text() == "starting\nnow Started it\nmore\n"
 
 
-def test_a_program_that_ends_without_it_is_not_waited_for(tmp_path: Path) -> None:
+def test_waiting_stops_when_the_program_ends_without_the_line(tmp_path: Path) -> None:
     with program("print('no port left')") as process:
         assert process.stdout is not None
         transcript = Transcript(process.stdout, tmp_path / "log", "Started")
@@ -45,7 +45,7 @@ def test_a_program_that_ends_without_it_is_not_waited_for(tmp_path: Path) -> Non
     assert (tmp_path / "log").read_text() == "no port left\n"
 
 
-def test_more_than_a_pipe_holds_stops_nobody(tmp_path: Path) -> None:
+def test_output_larger_than_a_pipe_does_not_block_the_program(tmp_path: Path) -> None:
     code = "print('Started'); [print('x' * 999) for _ in range(2000)]"
     with program(code) as process:
         assert process.stdout is not None

@@ -1,11 +1,11 @@
-"""Mean binary cross-entropy with logits and its gradient, by PyTorch, for each row of a batch."""
+"""Computes mean binary cross-entropy and its gradient by PyTorch, for each row of a batch."""
 
 from __future__ import annotations
 
 import os
 import sys
 
-# Triton's interpreter reads no PYTHONPATH: what the bench computes with is found here.
+# Triton's interpreter ignores PYTHONPATH, so the bench names the folder of PyTorch here.
 sys.path.insert(0, os.environ["BENCH_SITE_PACKAGES"])
 
 import torch  # noqa: E402
@@ -13,8 +13,8 @@ import triton_python_backend_utils as triton  # noqa: E402
 from torch.nn import functional  # noqa: E402
 from torch.utils.dlpack import to_dlpack  # noqa: E402
 
-# Requests of at most so many elements are computed together: above, copying them into one
-# tensor costs more than PyTorch's fixed cost for each.
+# Requests of up to this many elements are computed together. Beyond it, copying them into
+# one tensor takes longer than calling PyTorch once for each.
 MOST_TOGETHER = 1 << 14
 
 
@@ -37,7 +37,7 @@ class TritonPythonModel:
 
 
 def compute(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Of each row the mean loss, and its gradient."""
+    """Returns the mean loss of each row, and the gradient of each mean."""
     logits.requires_grad_()
     if len(logits) == 1:
         loss = functional.binary_cross_entropy_with_logits(logits, targets)
@@ -51,11 +51,12 @@ def compute(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, 
     return losses, gradient
 
 
-# Tensors pass by DLPack: the backend was built before NumPy 2 and misreads its arrays.
+# Tensors are passed by DLPack, because the backend was built before NumPy 2 and misreads
+# its arrays.
 
 
 def _input(request: triton.InferenceRequest, name: str) -> torch.Tensor:
-    """Shares the request's memory."""
+    """Returns a tensor that shares the request's memory."""
     return torch.from_dlpack(triton.get_input_tensor_by_name(request, name).to_dlpack())
 
 

@@ -1,4 +1,4 @@
-"""A real lossd on ports of the kernel's choice, for tests."""
+"""Runs a real lossd on free ports for tests."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class RunningServer:
 
 @contextlib.contextmanager
 def running_server(*flags: str, program: str = "server/lossd") -> Iterator[RunningServer]:
-    """Starts lossd, waits for its ready line, and stops it with SIGTERM, which must end in 0.
+    """Starts lossd, waits for its ready line, and stops it with SIGTERM.
 
-    A server that the test itself has ended is left alone. `program` is another program that
-    takes the flags of lossd and prints its ready line.
+    Expects exit code 0, unless the test itself has ended the server. `program` may be another
+    program that takes lossd's flags and prints its ready line.
     """
     process = subprocess.Popen(
         [
@@ -56,7 +56,7 @@ def running_server(*flags: str, program: str = "server/lossd") -> Iterator[Runni
 
 
 def eventually(client: lossd.Client, condition: Callable[[], bool]) -> bool:
-    """Waits for what the server does after another's call; its answers are the clock."""
+    """Waits for an effect that no reply reports; returns False after 5,000 calls of `client`."""
     for _ in range(5000):
         if condition():
             return True

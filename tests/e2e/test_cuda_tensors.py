@@ -1,5 +1,6 @@
-"""Tensors on GPUs from Python, against the real server on fake devices: what the worker's
-"GPU" holds is memory that the server opens by its handle, from a process of its own.
+"""The Python client lends GPU tensors to the whole server on fake devices.
+
+The memory of a stub GPU is shared memory, which the server's process opens by its handle.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ def client_that_sends(server: RunningServer) -> Iterator[lossd.Client]:
 
 
 def same(named: lossd.LossResult, sent: lossd.LossResult) -> None:
-    """Every bit of what was answered."""
+    """Expects two results with equal bits, apart from their gradients."""
     assert named.loss == sent.loss
     assert named.normalizer == sent.normalizer
     assert named.valid_count == sent.valid_count
@@ -106,7 +107,7 @@ CASES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("options", CASES.values(), ids=CASES.keys())
-def test_the_bits_are_those_of_the_same_arrays_sent(
+def test_arrays_on_a_gpu_give_the_bits_of_arrays_that_are_sent(
     gpus: StubGpus, client: lossd.Client, by_value: lossd.Client, options: dict[str, Any]
 ) -> None:
     on_gpu = {
@@ -121,14 +122,14 @@ def test_the_bits_are_those_of_the_same_arrays_sent(
     assert sent.gradient is not None
     assert out.host.tobytes() == sent.gradient.tobytes()
     assert named.gradient is out
-    # What was read is as it was.
+    # The server has not changed the tensors that it read.
     assert logits.host.tobytes() == LOGITS.tobytes()
     assert targets.host.tobytes() == TARGETS.tobytes()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16, ml_dtypes.bfloat16])
 @pytest.mark.parametrize("target_dtype", [np.float32, np.uint8, np.bool_, np.int64])
-def test_every_type_is_read_and_written_where_it_lies(
+def test_every_type_is_read_and_written_in_gpu_memory(
     gpus: StubGpus,
     client: lossd.Client,
     by_value: lossd.Client,
@@ -145,7 +146,7 @@ def test_every_type_is_read_and_written_where_it_lies(
     assert out.host.tobytes() == sent.gradient.tobytes()
 
 
-def test_tensors_may_begin_anywhere_that_their_elements_do(
+def test_tensors_may_begin_at_any_multiple_of_their_element_size(
     gpus: StubGpus, client: lossd.Client, by_value: lossd.Client
 ) -> None:
     for elements in (1, 3, 31, 997):
@@ -163,7 +164,7 @@ def test_tensors_may_begin_anywhere_that_their_elements_do(
             assert out.host.tobytes() == sent.gradient.tobytes()
 
 
-def test_pytorchs_gradient_is_a_tensor_beside_its_logits(
+def test_pytorchs_gradient_is_a_tensor_on_the_gpu_of_its_logits(
     torch: StubTorch, client: lossd.Client, by_value: lossd.Client
 ) -> None:
     for dtype in (np.float32, ml_dtypes.bfloat16):
@@ -182,7 +183,7 @@ def test_pytorchs_gradient_is_a_tensor_beside_its_logits(
         assert client.compute_loss(*tensors, gradient=False).gradient is None
 
 
-def test_memory_of_host_and_gpu_is_mixed(
+def test_one_call_may_mix_host_and_gpu_memory(
     torch: StubTorch, memory: lossd.SharedMemory, client: lossd.Client, by_value: lossd.Client
 ) -> None:
     sent = by_value.compute_loss(LOGITS, TARGETS)
@@ -197,7 +198,7 @@ def test_memory_of_host_and_gpu_is_mixed(
     packed: Any = torch.tensor(np.packbits(TARGETS.astype(np.bool_), bitorder="little"))
     named = client.compute_loss(tensor, lossd.bits(packed, TARGETS.shape))
     assert named.gradient.host.tobytes() == sent.gradient.tobytes()
-    # The gradient in the host's memory, of logits on the GPU, and the other way round.
+    # The gradient may lie in the host's memory with logits on the GPU, and vice versa.
     out = np.zeros_like(LOGITS)
     client.compute_loss(tensor, TARGETS, gradient_out=out)
     assert out.tobytes() == sent.gradient.tobytes()
@@ -218,7 +219,7 @@ def test_bits_in_the_hosts_shared_memory_are_named(
     same(client.compute_loss(LOGITS, bits), by_value.compute_loss(LOGITS, TARGETS))
 
 
-def test_the_asyncio_client_names_them_too(
+def test_the_asyncio_client_lends_tensors_too(
     torch: StubTorch, server: RunningServer, memory: lossd.SharedMemory, by_value: lossd.Client
 ) -> None:
     sent = by_value.compute_loss(LOGITS, TARGETS)
@@ -232,10 +233,10 @@ def test_the_asyncio_client_names_them_too(
     for result in asyncio.run(ask()):
         assert result.loss == sent.loss
         assert result.gradient.host.tobytes() == sent.gradient.tobytes()
-    assert torch.synchronized  # before each was sent
+    assert torch.synchronized  # the client does so before it sends a call
 
 
-def test_memory_that_was_freed_and_allocated_again_is_read_anew(
+def test_memory_that_was_freed_and_allocated_again_is_lent_anew(
     gpus: StubGpus, client: lossd.Client, by_value: lossd.Client
 ) -> None:
     base = gpus.allocate(LOGITS.nbytes)
@@ -249,7 +250,7 @@ def test_memory_that_was_freed_and_allocated_again_is_read_anew(
         assert gpus.allocate(LOGITS.nbytes, at=base) == base
 
 
-def test_memory_that_is_given_back_is_lent_again_when_it_is_used(
+def test_released_memory_is_lent_again_when_it_is_used(
     gpus: StubGpus, memory: lossd.SharedMemory, client: lossd.Client
 ) -> None:
     array: Any = cuda_array(gpus, LOGITS)
@@ -277,17 +278,19 @@ def test_errors_of_the_server_name_the_argument(
     with pytest.raises(lossd.LossdError, match="logits") as raised:
         client.compute_loss(odd, np.zeros(40, np.float32))
     assert raised.value.code == grpc.StatusCode.INVALID_ARGUMENT
-    assert client.compute_loss(array, TARGETS).loss > 0  # nothing is lost
+    assert client.compute_loss(array, TARGETS).loss > 0  # the server still computes
 
 
-def test_a_gpu_that_the_server_has_not_is_not_found(gpus: StubGpus, client: lossd.Client) -> None:
+def test_a_gpu_that_the_server_does_not_use_is_not_found(
+    gpus: StubGpus, client: lossd.Client
+) -> None:
     array: Any = cuda_array(gpus, LOGITS, 1)
     with pytest.raises(lossd.LossdError, match="^NOT_FOUND: logits: on a GPU: ") as raised:
         client.compute_loss(array, TARGETS)
     assert raised.value.code == grpc.StatusCode.NOT_FOUND
 
 
-def test_calls_on_two_gpus_go_to_each(torch: StubTorch, tmp_path: Path) -> None:
+def test_a_call_is_computed_on_the_gpu_of_its_tensors(torch: StubTorch, tmp_path: Path) -> None:
     path = str(tmp_path / "lossd")
     with (
         running_server(
@@ -337,7 +340,7 @@ while True:
 
 
 def mappings(server: RunningServer, process: int) -> int:
-    """How many allocations of that process the server has open."""
+    """Returns how many allocations of that process the server has open."""
     maps = Path(f"/proc/{server.process.pid}/maps").read_text("utf-8")
     return len(re.findall(rf"/dev/shm/lossd_test_py_{process}_", maps))
 
@@ -354,7 +357,9 @@ def test_a_worker_that_is_killed_leaves_nothing_open(
     try:
         assert worker.stdout is not None
         assert worker.stdout.readline() == "ready\n"
-        assert eventually(by_value, lambda: mappings(server, worker.pid) == 2)  # is at work
+        assert eventually(
+            by_value, lambda: mappings(server, worker.pid) == 2
+        )  # the worker is calling
         worker.send_signal(signal.SIGKILL)
         worker.wait()
         assert eventually(by_value, lambda: mappings(server, worker.pid) == 0)
@@ -373,7 +378,7 @@ def lent_bytes(server: RunningServer) -> int:
     return int(float(found[1]))
 
 
-def test_closing_ends_what_was_lent(
+def test_closing_returns_all_lent_memory(
     gpus: StubGpus, server: RunningServer, socket: str, by_value: lossd.Client
 ) -> None:
     logits: Any = cuda_array(gpus, LOGITS)

@@ -1,4 +1,4 @@
-"""What is in deploy/ fits together, and fits the Dockerfile."""
+"""The files in deploy/ fit each other and the Dockerfile."""
 
 import json
 import os
@@ -32,7 +32,7 @@ def seconds(text: str) -> float:
 
 
 def config_mount(service: str) -> str:
-    """Where the service finds deploy/config; it must not be able to write there."""
+    """Returns where the service finds deploy/config, which must be mounted read-only."""
     volumes: list[str] = COMPOSE["services"][service]["volumes"]
     mounts = [volume.split(":") for volume in volumes]
     [(source, target, mode)] = [m for m in mounts if m[0].startswith("./")]
@@ -88,7 +88,7 @@ def test_image_runs_as_a_numbered_user_and_is_probed_over_grpc() -> None:
     assert re.search(r"^STOPSIGNAL SIGTERM$", last_stage, re.MULTILINE)
 
 
-def test_every_flag_in_the_file_is_one_of_the_server() -> None:
+def test_every_flag_in_the_file_is_a_flag_of_the_server() -> None:
     server = Path(os.environ.get("LOSSD_BINARY_DIR", "build/dev")) / "server" / "lossd"
     told = subprocess.run([str(server), "--help"], capture_output=True, text=True, check=False)
     known = set(re.findall(r"^ +--(\w+)=", told.stdout, re.MULTILINE))
@@ -160,6 +160,6 @@ def compose_command() -> list[str] | None:
 def test_compose_accepts_the_file() -> None:
     command = compose_command()
     if command is None:
-        pytest.skip("compose is not installed; the checks above stand alone")
+        pytest.skip("compose is not installed")
     file = str(DEPLOY / "compose.yaml")
     subprocess.run([*command, "-f", file, "config", "--quiet"], check=True)

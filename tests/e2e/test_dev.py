@@ -1,4 +1,4 @@
-"""The root script's list of commands, and the line of counts that ./dev test ends with."""
+"""./dev help lists the commands, and ./dev test ends with a line of counts."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_help_lists_every_command_and_nothing_else() -> None:
         (["gpu", "--dryrun"], "gpu --dryrun: takes --dry-run and nothing else"),
     ],
 )
-def test_a_command_line_that_means_nothing_is_refused(arguments: list[str], complaint: str) -> None:
+def test_an_invalid_command_line_is_refused(arguments: list[str], complaint: str) -> None:
     done = subprocess.run([ROOT / "dev", *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith("usage:")

@@ -1,4 +1,4 @@
-"""The script that a machine with a GPU runs, on programs that only say what a GPU's would."""
+"""tools/gpu_run.sh with scripts in place of the programs that use a GPU."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = ("lossd_kernel_tests", "lossd_server_tests", "lossd_gpu_tests")
 
-# Writes what GoogleTest does; RESULT is COMPLETED or SKIPPED.
+# This program writes a report as GoogleTest does; RESULT is COMPLETED or SKIPPED.
 TEST_PROGRAM = """
 import sys
 for argument in sys.argv:
@@ -64,7 +64,7 @@ class Bundle:
         )
 
 
-def test_a_machine_on_which_all_is_well_passes_and_keeps_the_table(tmp_path: Path) -> None:
+def test_a_run_without_errors_passes_and_keeps_the_table(tmp_path: Path) -> None:
     bundle = Bundle(tmp_path / "bundle")
     bundle.sanitizer(
         "print('RACECHECK SUMMARY: 0 hazards displayed' if tool == 'racecheck' "
@@ -79,7 +79,7 @@ def test_a_machine_on_which_all_is_well_passes_and_keeps_the_table(tmp_path: Pat
     assert (tmp_path / "bundle/out/table.txt").read_text(encoding="utf-8") == "a table\n"
 
 
-def test_tests_that_skip_or_fail_or_end_early_fail_but_stop_nothing(tmp_path: Path) -> None:
+def test_skipped_failed_and_aborted_tests_fail_the_run_but_do_not_stop_it(tmp_path: Path) -> None:
     bundle = Bundle(tmp_path / "bundle")
     bundle.tests("lossd_kernel_tests", result="SKIPPED")
     bundle.tests("lossd_server_tests", failures=2, code=1)
@@ -92,7 +92,7 @@ def test_tests_that_skip_or_fail_or_end_early_fail_but_stop_nothing(tmp_path: Pa
     assert "a table" in done.stdout
 
 
-def test_a_machine_without_a_device_is_told_so_and_nothing_else(tmp_path: Path) -> None:
+def test_without_a_device_the_run_says_so_and_stops(tmp_path: Path) -> None:
     bundle = Bundle(tmp_path / "bundle")
     bundle.sanitizer("print('Please rerun under a debugger'); sys.exit(255)")
     for name in TESTS:
@@ -104,7 +104,7 @@ def test_a_machine_without_a_device_is_told_so_and_nothing_else(tmp_path: Path) 
     assert "a table" not in done.stdout
 
 
-def test_what_the_sanitizer_finds_fails_and_what_it_cannot_do_does_not(tmp_path: Path) -> None:
+def test_errors_of_the_sanitizer_fail_and_an_unsupported_device_does_not(tmp_path: Path) -> None:
     bundle = Bundle(tmp_path / "bundle")
     bundle.sanitizer("print('========= Error: Device not supported.'); sys.exit(1)")
     refused = bundle.run()
@@ -114,13 +114,13 @@ def test_what_the_sanitizer_finds_fails_and_what_it_cannot_do_does_not(tmp_path:
     found = bundle.run()
     assert found.returncode == 1
     assert "FAILED: memcheck of lossd_kernel_tests, exit code 9" in found.stdout
-    bundle.sanitizer("pass")  # no summary: it saw nothing
+    bundle.sanitizer("pass")  # without a summary it has checked nothing
     silent = bundle.run()
     assert silent.returncode == 1
     assert "FAILED: memcheck of lossd_kernel_tests reported nothing" in silent.stdout
 
 
-def test_without_a_sanitizer_of_the_machines_the_bundles_is_used(tmp_path: Path) -> None:
+def test_the_bundles_sanitizer_is_used_where_the_machine_has_none(tmp_path: Path) -> None:
     bundle = Bundle(tmp_path / "bundle")
     program(
         bundle.folder / "compute-sanitizer/compute-sanitizer",
@@ -131,7 +131,7 @@ def test_without_a_sanitizer_of_the_machines_the_bundles_is_used(tmp_path: Path)
     assert "FAILED: memcheck of lossd_kernel_tests, exit code 9" in done.stdout
 
 
-def test_a_measurement_that_fails_fails(tmp_path: Path) -> None:
+def test_a_failed_measurement_fails_the_run(tmp_path: Path) -> None:
     bundle = Bundle(tmp_path / "bundle")
     program(bundle.folder / "bin/gpu_bench.py", "import sys\nsys.exit('no bus')")
     done = bundle.run()

@@ -1,4 +1,4 @@
-"""The line of the README that a person types, with the real grpcurl and reflection alone."""
+"""The README's grpcurl line works by reflection alone, with the real grpcurl."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every loss, narrow type and form of targets through a real server."""
+"""A real server computes every loss, narrow type and form of targets."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_half_logits_with_bit_targets(client: lossd.Client, half: Any) -> None:
     assert wide.gradient is not None
     assert wide.losses is not None
     assert result.gradient.dtype == result.losses.dtype == half
-    # Computed in float32 and rounded once.
+    # The server computes halves in float32 and rounds once.
     assert result.gradient.tobytes() == wide.gradient.astype(half).tobytes()
     assert result.losses.tobytes() == wide.losses.astype(half).tobytes()
 
@@ -78,7 +78,7 @@ def test_every_type_of_gradient_for_every_type_of_logits(
     np.testing.assert_allclose(result.gradient.astype(np.float64), exact, rtol=float(step))
 
 
-def test_operands_of_narrow_types_are_what_they_say(client: lossd.Client) -> None:
+def test_operands_of_narrow_types_count_with_their_exact_values(client: lossd.Client) -> None:
     x = some_logits((6, 5))
     t = np.eye(6, 5)
     weights = np.array([0, 1, 2, 3, 4])
@@ -131,7 +131,7 @@ def test_siglip_is_the_mean_over_the_batch_of_identity_targets(client: lossd.Cli
     images /= np.linalg.norm(images, axis=1, keepdims=True)
     texts /= np.linalg.norm(texts, axis=1, keepdims=True)
     logits = 10.0 * images @ texts.T - 10.0
-    # The paper's pseudo-code: -sum(log_sigmoid(labels * logits)) / n.
+    # The paper's pseudo-code is -sum(log_sigmoid(labels * logits)) / n.
     labels = 2 * np.eye(48) - 1
     loss = softplus(-labels * logits).sum() / 48
     gradient = -labels / (1 + np.exp(labels * logits)) / 48
@@ -148,7 +148,7 @@ def test_bad_ones_are_named_by_field_index_and_values(client: lossd.Client) -> N
     assert raised.value.message == "targets.ones.columns[1]: 3 is not in [0, 3)"
 
 
-def test_values_as_a_person_types_them_give_what_the_package_gives(server: RunningServer) -> None:
+def test_typed_values_give_the_results_of_binary_data(server: RunningServer) -> None:
     x = [0.5, -1.25, 3.0, -40.0]
     t = [1, 0, 0, 1]
     with grpc.insecure_channel(server.address) as channel, lossd.Client(server.address) as client:

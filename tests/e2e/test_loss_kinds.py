@@ -1,4 +1,4 @@
-"""Focal and asymmetric losses of a real server against their definitions in NumPy."""
+"""A real server's focal and asymmetric losses match their definitions in NumPy."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def asymmetric(x: np.ndarray, t: np.ndarray, positive: float, negative: float, m
 
 
 def slope(loss: Any, x: np.ndarray) -> np.ndarray:
-    """The derivative by each logit, of fourth order."""
+    """Approximates the derivative by each logit by a difference of fourth order."""
     h = 1e-3
     near, far = loss(x + h) - loss(x - h), loss(x + 2 * h) - loss(x - 2 * h)
     return (8 * near - far) / (12 * h)
@@ -66,7 +66,7 @@ def test_focal(client: lossd.Client, gamma: float, alpha: float | None) -> None:
 def test_asymmetric(client: lossd.Client, parameters: tuple[float, float, float]) -> None:
     x = some_logits((30, 7))
     margin = parameters[2]
-    if margin > 0:  # the derivative has a step where p == margin
+    if margin > 0:  # the derivative jumps where p == margin
         x = x[np.abs(1 / (1 + np.exp(-x)) - margin) > 0.01]
     t: np.ndarray = (np.random.default_rng(8).random(x.shape) < 0.4).astype(np.uint8)
     result = client.compute_loss(

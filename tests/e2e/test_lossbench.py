@@ -1,4 +1,4 @@
-"""lossbench against its echo peer: counts, sizes, loops, exit codes."""
+"""lossbench against its echo peer counts calls and bytes and reports errors."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def lossbench(*flags: str) -> subprocess.CompletedProcess[str]:
 
 
 def report(target: str, *flags: str, peer: str = "echo") -> dict[str, Any]:
-    """Of a run that is bounded by its number of requests."""
+    """Returns the report of a run that is bounded by its number of requests."""
     done = lossbench(
         f"--target={target}", f"--peer={peer}", "--json", "--warmup=0s", "--duration=60s", *flags
     )
@@ -54,7 +54,9 @@ def report(target: str, *flags: str, peer: str = "echo") -> dict[str, Any]:
 
 @pytest.mark.parametrize("loop", [(), ("--rate=20000",)], ids=["closed", "open"])
 @pytest.mark.parametrize("concurrency", [1, 16])
-def test_as_many_calls_as_asked_and_all_counted(loop: tuple[str, ...], concurrency: int) -> None:
+def test_as_many_calls_as_asked_are_made_and_counted(
+    loop: tuple[str, ...], concurrency: int
+) -> None:
     with echo_server() as target:
         result = report(
             target,
@@ -81,7 +83,7 @@ def test_rates_are_requests_over_time_times_their_size() -> None:
     assert result["elements_per_second"] == pytest.approx(rate * 1000)
     moved = result["request_bytes"] + result["reply_bytes"]
     assert result["bytes_per_second"] == pytest.approx(rate * moved)
-    # Logits, targets, and a few bytes of protobuf around them.
+    # A request has logits, targets, and a few bytes of protobuf around them.
     assert 0 < result["request_bytes"] - 1000 * (FLOAT32_BYTES + 1) < 40
 
 

@@ -1,4 +1,4 @@
-"""lossbench with tensors on a GPU: a fake driver, and a server on fake GPUs."""
+"""lossbench lends GPU memory from a fake driver to a server on fake GPUs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def lossbench(environment: dict[str, str], *flags: str) -> subprocess.CompletedP
 
 def test_answers_come_from_memory_that_another_process_lends(tmp_path: Path) -> None:
     socket = tmp_path / "regions"
-    # The server counts what of its GPUs was not given back, and says so by its exit code.
+    # The server's exit code is 1 if a GPU resource was not given back.
     with running_server(
         f"--shared_memory_socket={socket}", program="tests/integration/fake_gpu_server"
     ) as server:
@@ -47,7 +47,7 @@ def test_answers_come_from_memory_that_another_process_lends(tmp_path: Path) -> 
         assert report["requests"] >= 50
 
 
-def test_what_is_missing_is_said_in_a_line() -> None:
+def test_device_memory_without_shared_memory_is_refused() -> None:
     done = lossbench(dict(os.environ), "--device_memory")
     assert done.returncode == 2
     assert done.stderr == "lossbench: --device_memory: only with --shared_memory\n"

@@ -1,4 +1,4 @@
-"""lossctl against a real server: what it prints, writes and exits with."""
+"""lossctl's output, files and exit codes are right against a real server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NO_SERVER = "127.0.0.1:1"
 
 @pytest.fixture(scope="module")
 def target() -> Iterator[str]:
-    """The address of a server of this file's own, drained at the end."""
+    """Starts a server for this file's tests and drains it at the end."""
     with running_server("--backend=cpu") as server:
         yield server.address
 
@@ -38,7 +38,7 @@ def lossctl(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str
 def expected(
     logits: np.ndarray, targets: np.ndarray, weights: np.ndarray | float = 1.0
 ) -> tuple[float, np.ndarray]:
-    """Mean loss and gradient in float64, by the definition."""
+    """Returns mean loss and gradient by their definition, in float64."""
     x, t = logits.astype(np.float64), targets.astype(np.float64)
     losses = weights * (np.logaddexp(0, x) - x * t)
     return float(losses.mean()), weights * (1 / (1 + np.exp(-x)) - t) / x.size
@@ -60,7 +60,7 @@ def test_numbers_from_flags_give_loss_and_statistics(target: str) -> None:
     assert answer["backend"].startswith("cpu/")
 
 
-def test_the_table_shows_the_same_for_a_person(target: str) -> None:
+def test_the_table_shows_the_values_of_the_json(target: str) -> None:
     done = lossctl("compute", "--target", target, "--logits=0", "--targets=1")
     assert done.returncode == 0, done.stderr
     rows = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
@@ -204,7 +204,7 @@ def test_the_spec_flags_reach_the_server(target: str) -> None:
     assert "gradient" not in answer
 
 
-def test_what_the_server_refuses_exits_with_1_and_its_message(target: str) -> None:
+def test_a_refused_request_exits_with_1_and_the_servers_message(target: str) -> None:
     done = lossctl("--target", target, "--logits=0.5", "--targets=1.5")
     assert done.returncode == 1
     assert done.stdout == ""
@@ -213,7 +213,7 @@ def test_what_the_server_refuses_exits_with_1_and_its_message(target: str) -> No
     assert "1.5" in done.stderr
 
 
-def test_the_gradient_is_printed_where_that_is_asked_for(target: str) -> None:
+def test_the_gradient_is_printed_on_request(target: str) -> None:
     numbers = ("--logits=0,1,-1,2", "--targets=1,0,0,1", "--reduction=sum", "--print_gradient")
     done = lossctl("--target", target, *numbers, "--json")
     assert done.returncode == 0, done.stderr
@@ -235,7 +235,7 @@ def test_the_gradient_is_printed_where_that_is_asked_for(target: str) -> None:
     assert none.stderr == "lossctl: --print_gradient: the request asks for no gradient\n"
 
 
-def test_info_tells_what_the_server_is(target: str) -> None:
+def test_info_prints_version_and_backends(target: str) -> None:
     done = lossctl("info", "--target", target, "--json")
     assert done.returncode == 0, done.stderr
     info = json.loads(done.stdout)
@@ -254,7 +254,7 @@ def test_health_is_a_probe(target: str) -> None:
     assert "UNAVAILABLE" in nobody.stderr
 
 
-def test_help_is_asked_for_in_three_ways() -> None:
+def test_three_ways_to_ask_for_help_give_one_text() -> None:
     texts = {lossctl(word).stdout for word in ("--help", "-h", "help")}
     assert len(texts) == 1
     assert "--logits=" in texts.pop()

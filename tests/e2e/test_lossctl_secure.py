@@ -1,4 +1,4 @@
-"""lossctl over TLS and with a token, against a real server."""
+"""lossctl talks to a real server over TLS and with a token."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LOSS = ("--logits=0", "--targets=1")
 
 
 def make_certificate(folder: Path, name: str) -> None:
-    """A self-signed certificate for this host: its own authority."""
+    """Makes a self-signed certificate for this host, which is its own authority."""
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
         + ["-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1"]
@@ -27,7 +27,7 @@ def make_certificate(folder: Path, name: str) -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Certificates of a server and a client, and a token."""
+    """Makes a folder with certificates of a server and a client, and a token."""
     path = tmp_path_factory.mktemp("secure")
     make_certificate(path, "server")
     make_certificate(path, "client")
@@ -42,7 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def target(folder: Path) -> Iterator[str]:
-    """A server that wants a client's certificate and a token."""
+    """Starts a server that requires a client's certificate and a token."""
     with running_server(
         "--backend=cpu",
         f"--tls_cert={folder}/server.pem",
@@ -71,7 +71,7 @@ def tls(folder: Path, authority: str = "server") -> tuple[str, ...]:
     )
 
 
-def test_certificates_and_token_open_the_door(target: str, folder: Path) -> None:
+def test_a_certificate_and_a_token_are_accepted(target: str, folder: Path) -> None:
     done = lossctl(target, *LOSS, *tls(folder), f"--token_file={folder}/token")
     assert done.returncode == 0, done.stderr
 
@@ -92,14 +92,16 @@ def test_a_server_that_is_not_trusted_gets_no_token(target: str, folder: Path) -
     assert done.stderr.startswith("lossctl: UNAVAILABLE: ")
 
 
-def test_without_a_certificate_or_without_tls_there_is_no_answer(target: str, folder: Path) -> None:
+def test_a_call_without_certificate_or_without_tls_gets_no_answer(
+    target: str, folder: Path
+) -> None:
     for flags in ((f"--tls_ca={folder}/server.pem",), ()):
         done = lossctl(target, *LOSS, *flags, f"--token_file={folder}/token")
         assert done.returncode == 1
         assert done.stderr.startswith("lossctl: UNAVAILABLE: ")
 
 
-# Each: which file each flag names, the flag and the file that are blamed, and why.
+# Each row has the files that the flags name, and the error with flag, file and reason.
 BAD_PEM = [
     ("words", "server.key", "", "--tls_cert={}/words: has no certificate in PEM"),
     ("empty", "server.key", "", "--tls_cert={}/empty: has no certificate in PEM"),
@@ -114,7 +116,7 @@ BAD_PEM = [
 
 
 @pytest.mark.parametrize(("certificate", "key", "authorities", "complaint"), BAD_PEM)
-def test_a_server_refuses_pem_with_which_nobody_could_talk_to_it(
+def test_a_server_refuses_pem_that_no_client_could_use(
     folder: Path, certificate: str, key: str, authorities: str, complaint: str
 ) -> None:
     flags = [f"--tls_cert={folder}/{certificate}", f"--tls_key={folder}/{key}"]

@@ -1,7 +1,7 @@
-"""A real Prometheus scrapes a server in a storm: every accepted call ends once.
+"""A real Prometheus scrapes a server in a storm: every accepted call ends exactly once.
 
-Needs the distribution's package `prometheus`, and grpcio. Requests are bytes made by
-hand, so that this test does not hang on a client of ours.
+The tests need the distribution's package `prometheus`, and grpcio. They encode requests by
+hand, so that they do not depend on lossd's own clients.
 """
 
 import json
@@ -24,8 +24,8 @@ import pytest
 from running_server import RunningServer, running_server
 
 BINARIES = Path(os.environ.get("LOSSD_BINARY_DIR", "build/dev"))
-TIMEOUT = 30  # seconds, for anything that is waited for
-MAX_SCRAPES = 100  # until the storm has settled
+TIMEOUT = 30  # seconds, the limit of every wait
+MAX_SCRAPES = 100  # the limit of the wait for the last call's end
 
 
 class Program:
@@ -66,7 +66,7 @@ class Program:
 
 
 class ScrapeGate:
-    """Stands before a /metrics page and tells of every scrape that comes through."""
+    """Forwards scrapes to a /metrics page and counts them."""
 
     def __init__(self, target: str) -> None:
         self._changed = threading.Condition()
@@ -99,7 +99,7 @@ class ScrapeGate:
             self._changed.notify_all()
 
     def wait_for_stored_scrape(self) -> None:
-        """Until a scrape that begins from now on is in Prometheus's storage.
+        """Waits until a scrape that begins from now on is in Prometheus's storage.
 
         Prometheus stores what it has scraped before it scrapes the same target again.
         """
@@ -118,7 +118,7 @@ class Prometheus:
 
     def __init__(self, target: str, folder: Path) -> None:
         config = folder / "prometheus.yml"
-        # JSON is YAML.
+        # Every JSON document is also YAML.
         scrape = {"job_name": "lossd", "static_configs": [{"targets": [target]}]}
         config.write_text(
             json.dumps({"global": {"scrape_interval": "200ms"}, "scrape_configs": [scrape]})
@@ -136,7 +136,7 @@ class Prometheus:
         self.program.wait_for("Server is ready to receive web requests")
 
     def value(self, query: str, at: float) -> float:
-        """The sum that the query gives at that time; NaN where there is none."""
+        """Returns the query's value at that time, or NaN without one."""
         parameters = urllib.parse.urlencode({"query": query, "time": at})
         with urllib.request.urlopen(f"{self._base}/api/v1/query?{parameters}") as reply:
             answer = json.load(reply)
@@ -147,7 +147,7 @@ class Prometheus:
 
 @pytest.fixture
 def server() -> Iterator[RunningServer]:
-    # Few calls may be inside, so that a storm meets refusals.
+    # The small limit makes the server refuse some calls of a storm.
     with running_server("--max_inflight_requests=16") as running:
         yield running
 
@@ -167,7 +167,7 @@ def prometheus(gate: ScrapeGate, tmp_path: Path) -> Iterator[Prometheus]:
 
 
 def field(number: int, payload: bytes) -> bytes:
-    """A length-delimited protobuf field."""
+    """Encodes a length-delimited protobuf field."""
     length = len(payload)
     encoded = bytearray()
     while length >= 0x80:
@@ -178,7 +178,7 @@ def field(number: int, payload: bytes) -> bytes:
 
 
 def request(logits: list[float], targets: list[float]) -> bytes:
-    """ComputeLossRequest with both tensors as `values`."""
+    """Encodes a ComputeLossRequest with both tensors as `values`."""
     logits_tensor = field(4, struct.pack(f"<{len(logits)}d", *logits))
     targets_tensor = field(4, struct.pack(f"<{len(targets)}d", *targets))
     return field(2, logits_tensor) + field(3, targets_tensor)
@@ -202,7 +202,7 @@ class Storm:
         self.seen: Counter[grpc.StatusCode] = Counter()
 
     def blow(self) -> None:
-        # Small ones that expire or are cancelled stand in line behind large ones.
+        # Some small calls expire or are cancelled while they wait behind large ones.
         calls = []
         for i in range(120):
             message = self.KINDS[i % len(self.KINDS)]
@@ -213,7 +213,7 @@ class Storm:
         calls.append(self._info.future(b"", timeout=30))
         for call in calls:
             try:
-                code = call.code()  # waits
+                code = call.code()  # waits for the end of the call
             except grpc.FutureCancelledError:
                 code = grpc.StatusCode.CANCELLED
             self.seen[code] += 1
@@ -233,7 +233,7 @@ TOTALS = {
 
 
 def totals_now(prometheus: Prometheus) -> dict[str, float]:
-    """All totals at one time, so from one scrape."""
+    """Returns all totals at one time, so from one scrape."""
     now = time.time()
     return {name: prometheus.value(query, now) for name, query in TOTALS.items()}
 
@@ -251,7 +251,7 @@ def test_every_accepted_call_ends_exactly_once(
     assert answered > 0, storm.seen
     assert invalid > 0, storm.seen
 
-    # What the client has cancelled may still be on its way through the server.
+    # The server may still be working on calls that the client has cancelled.
     for _ in range(MAX_SCRAPES):
         gate.wait_for_stored_scrape()
         last = totals_now(prometheus)
@@ -259,8 +259,8 @@ def test_every_accepted_call_ends_exactly_once(
             break
     else:
         raise AssertionError(f"no balanced scrape shows the storm: {last}; saw {storm.seen}")
-    # The client hears of a cancellation or an expiry before the server does, so only
-    # what both must agree on is compared: at least every answer it got was counted.
+    # The client ends a cancelled or expired call before the server does, so their counts
+    # may differ. But every answer that the client got must have been counted.
     assert last["invalid"] >= invalid
     assert last["accepted"] <= sum(storm.seen.values())
     assert last["timed"] == last["accepted"]

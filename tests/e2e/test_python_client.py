@@ -1,4 +1,4 @@
-"""The Python package against a real server."""
+"""The Python package works against a real server."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def test_an_error_has_code_and_message(server: RunningServer) -> None:
     assert raised.value.retry_after is None
 
 
-def test_a_refused_request_says_when_to_come_again() -> None:
-    # One place, which the first request keeps for a second: its batch is held open.
+def test_a_refused_request_says_when_to_retry() -> None:
+    # The first request takes the only place for a second, because its batch stays open.
     with running_server("--max_inflight_requests=1", "--max_queue_delay=1s") as server:
 
         async def eight() -> list[lossd.LossResult | BaseException]:
@@ -106,7 +106,7 @@ def test_a_deadline_that_passed_is_deadline_exceeded(server: RunningServer) -> N
     assert raised.value.code == grpc.StatusCode.DEADLINE_EXCEEDED
 
 
-def test_options_change_the_loss_as_they_say(server: RunningServer) -> None:
+def test_options_change_the_loss_as_documented(server: RunningServer) -> None:
     logits = np.linspace(-3, 3, 20).reshape(4, 5)
     targets = np.tile([0.0, 1.0, 0.0, 1.0, 1.0], (4, 1))
     weights = np.array([0.5, 1.0, 2.0, 0.25, 4.0])

@@ -1,4 +1,4 @@
-"""Every fenced line of the README, typed as it stands, with ports of the kernel's choice.
+"""Every fenced line of the README runs as it stands, against a server on free ports.
 
 The Python examples are run by test_python_client.py and test_shared_memory.py.
 """
@@ -32,7 +32,7 @@ LINES = fenced_lines()
 @pytest.fixture(scope="module", name="server")
 def start_server() -> Iterator[RunningServer]:
     with running_server() as server:
-        # The metrics line looks for a request that was answered.
+        # The README's metrics line prints nothing before the first answered request.
         subprocess.run(as_here(LINES_OF_CLIENTS[0], server), shell=True, check=True)
         yield server
 

@@ -1,4 +1,4 @@
-"""lossd as a process: flags, exit codes, the ready line, signals."""
+"""lossd as a process reads flags, prints a ready line, obeys signals, and exits with a code."""
 
 import os
 import pathlib
@@ -30,7 +30,7 @@ def run(*flags, env=None):
 
 
 class Lossd:
-    """A server on free ports, ended at the latest with the test."""
+    """Runs a server on free ports and ends it with the test."""
 
     def __init__(self, *flags, env=None):
         self.process = subprocess.Popen(
@@ -137,7 +137,7 @@ def test_a_second_server_names_the_flag_of_the_metrics_port_and_why():
     )
 
 
-def test_of_two_addresses_the_one_that_cannot_be_had_is_named(tmp_path):
+def test_the_address_that_cannot_be_listened_on_is_named(tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -176,7 +176,7 @@ def test_the_unix_socket_of_a_killed_server_is_replaced(tmp_path):
         client.connect(str(path))
 
 
-def test_a_socket_in_a_folder_that_is_not_there_names_flag_and_folder(tmp_path):
+def test_a_socket_in_a_missing_folder_names_flag_and_folder(tmp_path):
     for flag in ("--unix_socket", "--shared_memory_socket"):
         result = run(f"{flag}={tmp_path}/none/socket")
         assert result.returncode == 2

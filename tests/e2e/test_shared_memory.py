@@ -1,4 +1,4 @@
-"""Shared memory from Python and from lossbench, against the real server."""
+"""The Python client and lossbench use a real server's shared memory."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_views_and_every_operand_are_named(server: RunningServer, socket: str) -
     assert not gradient[32:].any()
 
 
-def test_what_does_not_lie_in_a_row_or_elsewhere_is_sent(
+def test_arrays_that_are_not_contiguous_or_not_shared_are_sent(
     server: RunningServer, socket: str
 ) -> None:
     with (
@@ -116,17 +116,17 @@ def test_what_does_not_lie_in_a_row_or_elsewhere_is_sent(
         assert result.gradient is out
         assert expected.gradient is not None
         assert out.tobytes() == expected.gradient.tobytes()
-        # In shared memory, but not where a kernel may write: copied too.
+        # A gradient at a misaligned place in shared memory is returned and copied there.
         odd = gradient.reshape(-1)[1:26]
         assert client.compute_loss(logits[0], targets[0], gradient_out=odd).gradient is odd
         assert odd.all()
 
 
 def was_streamed(result: lossd.LossResult) -> bool:
-    return result.execution.batch_requests == 0  # a stream is many batches, or parts of some
+    return result.execution.batch_requests == 0  # a stream has no batch of its own
 
 
-def test_only_what_is_sent_is_streamed(server: RunningServer, socket: str) -> None:
+def test_only_tensors_that_are_sent_are_streamed(server: RunningServer, socket: str) -> None:
     with (
         lossd.SharedMemory(socket) as memory,
         lossd.Client(server.address, shared_memory=memory, stream_above_bytes=0) as client,
@@ -183,7 +183,7 @@ def test_memory_lives_as_long_as_its_arrays(server: RunningServer, socket: str) 
         del whole
         gc.collect()
         assert shared_bytes(server) == 8192
-    assert part.sum() == 3 * 1024  # closed, and still there
+    assert part.sum() == 3 * 1024  # the memory is closed and still readable
     assert shared_bytes(server) == 8192
     with pytest.raises(ValueError, match="closed"):
         memory.allocate(1, np.float32)
@@ -253,7 +253,7 @@ def test_an_array_of_another_server_is_not_found(server: RunningServer, tmp_path
         del logits, targets, _
 
 
-def test_the_asyncio_client_has_it_too(server: RunningServer, socket: str) -> None:
+def test_the_asyncio_client_uses_shared_memory_too(server: RunningServer, socket: str) -> None:
     async def ask(memory: lossd.SharedMemory) -> tuple[list[float], list[bytes]]:
         async with lossd.AsyncClient(server.address, shared_memory=memory) as client:
             parts = [batch(memory) for _ in range(4)]
@@ -298,7 +298,7 @@ def test_a_client_that_is_killed_leaks_nothing(server: RunningServer, socket: st
     descriptors = Path(f"/proc/{server.process.pid}/fd")
     before = None
     with lossd.Client(server.address) as client:
-        client.server_info()  # connects, so that its descriptor is among those before
+        client.server_info()  # connects before descriptors are counted
         for _ in range(5):
             kill_one_at_work(server, socket)
             assert eventually(client, lambda: shared_bytes(server) == 0)
@@ -308,7 +308,7 @@ def test_a_client_that_is_killed_leaks_nothing(server: RunningServer, socket: st
         assert eventually(client, lambda: len(list(descriptors.iterdir())) <= before)
 
 
-def test_the_socket_is_its_users_alone_and_goes_with_the_server(tmp_path: Path) -> None:
+def test_only_its_user_may_open_the_socket_which_ends_with_the_server(tmp_path: Path) -> None:
     path = tmp_path / "lossd"
     with running_server(f"--shared_memory_socket={path}") as server:
         mode = path.stat().st_mode

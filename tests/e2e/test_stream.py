@@ -1,4 +1,4 @@
-"""Tensors larger than a message: StreamLoss through every client."""
+"""Every client can send tensors larger than a message by StreamLoss."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def data(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def both(server: RunningServer, *arguments: Any, **options: Any) -> list[lossd.LossResult]:
-    """The same by one message and by a stream."""
+    """Returns the results of one request, sent as one message and as a stream."""
     results = []
     for above in (1 << 40, 0):
         with lossd.Client(server.address, stream_above_bytes=above) as client:
@@ -97,7 +97,7 @@ def test_targets_of_every_form_stream(server: RunningServer) -> None:
         assert_same_bits(*both(server, logits, form))
 
 
-def test_a_count_that_only_the_end_knows_scales_the_gradient(server: RunningServer) -> None:
+def test_a_count_known_only_at_the_end_scales_the_gradient(server: RunningServer) -> None:
     logits, targets, _ = data(4)
     unary, stream = both(server, logits, targets, ignore_target=1.0, normalizer="valid")
     assert stream.loss == unary.loss
@@ -138,7 +138,7 @@ def test_an_error_has_code_and_message(server: RunningServer) -> None:
     assert f"logits[{900 * SHAPE[1] + 5}]: NaN" in raised.value.message
 
 
-def test_what_no_message_holds_is_streamed_without_being_asked(tmp_path: Path) -> None:
+def test_a_request_that_no_message_can_hold_is_streamed_by_default(tmp_path: Path) -> None:
     count = 9 << 20
     logits = np.linspace(-5, 5, count, dtype=np.float32)
     targets = np.ones(count, np.float32)

@@ -1,6 +1,6 @@
-"""PyTorch's own tensors on a GPU, lent to a server that computes there.
+"""The Python client lends PyTorch's tensors on a GPU to a server that computes there.
 
-Skipped without PyTorch, a GPU, and a lossd that was built with CUDA:
+The tests are skipped without PyTorch, a GPU, or a lossd that was built with CUDA. To run them:
   LOSSD_BINARY_DIR=build/cuda python -m pytest tests/e2e/test_torch_cuda.py
 """
 
@@ -26,7 +26,7 @@ TARGETS = (RANDOM.random((300, 701)) < 0.3).astype(np.float32)
 def real_torch() -> Any:
     torch = pytest.importorskip("torch")
     if not torch.cuda.is_available():
-        pytest.skip("no GPU here")
+        pytest.skip("this machine has no GPU")
     return torch
 
 
@@ -40,7 +40,7 @@ def start_server(torch: Any, path: str) -> Iterator[RunningServer]:
     with running_server(f"--shared_memory_socket={path}") as server:
         with lossd.Client(server.address) as client:
             if not client.server_info().supports_device_memory:
-                pytest.skip("this lossd computes on no GPU")
+                pytest.skip("this lossd does not compute on GPUs")
         yield server
 
 
@@ -55,7 +55,7 @@ def bits_of(tensor: Any) -> bytes:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16"])
-def test_the_bits_are_those_of_the_same_tensors_sent(
+def test_tensors_on_a_gpu_give_the_bits_of_tensors_that_are_sent(
     torch: Any, server: RunningServer, memory: lossd.SharedMemory, dtype: str
 ) -> None:
     logits = torch.tensor(LOGITS, dtype=getattr(torch, dtype))
@@ -94,7 +94,7 @@ def test_work_on_the_current_stream_is_waited_for(
             expected = result.loss
 
 
-def test_an_emptied_cache_is_lent_anew(
+def test_memory_is_lent_anew_after_the_cache_was_emptied(
     torch: Any, server: RunningServer, memory: lossd.SharedMemory
 ) -> None:
     with (
@@ -111,7 +111,7 @@ def test_an_emptied_cache_is_lent_anew(
             torch.cuda.empty_cache()
 
 
-def test_an_allocation_that_two_connections_lend_is_there_until_both_have_ended(
+def test_an_allocation_lent_by_two_connections_stays_until_both_have_ended(
     torch: Any, server: RunningServer, path: str, memory: lossd.SharedMemory
 ) -> None:
     logits, targets = torch.tensor(LOGITS).cuda(), torch.tensor(TARGETS).cuda()
@@ -127,7 +127,7 @@ def test_an_allocation_that_two_connections_lend_is_there_until_both_have_ended(
     assert losses == [losses[0]] * 3
 
 
-def test_a_thread_that_has_no_context_lends_them_too(
+def test_a_thread_without_a_cuda_context_lends_tensors_too(
     torch: Any, server: RunningServer, memory: lossd.SharedMemory
 ) -> None:
     logits, targets = torch.tensor(LOGITS).cuda(), torch.tensor(TARGETS).cuda()
@@ -140,7 +140,7 @@ def test_a_thread_that_has_no_context_lends_them_too(
     assert result.gradient.is_cuda
 
 
-def test_the_asyncio_client_lends_them_too(
+def test_the_asyncio_client_lends_tensors_too(
     torch: Any, server: RunningServer, memory: lossd.SharedMemory
 ) -> None:
     async def ask() -> list[Any]:

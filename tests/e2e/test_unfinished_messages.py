@@ -1,7 +1,7 @@
-"""Clients that open many calls and finish none of their messages.
+"""The server bounds the memory of clients that open many calls and finish no message.
 
-gRPC reads the message of each open unary call before lossd sees the call, so no permit stands
-for it. HTTP/2 is written by hand: no client of gRPC's stops in mid-message.
+gRPC reads a unary call's message before lossd sees the call, so admission cannot bound it. The
+test writes HTTP/2 by hand, because no gRPC client stops in the middle of a message.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ import lossd
 import numpy as np
 from running_server import running_server
 
-TIMEOUT = 60  # seconds, for anything that is waited for
+TIMEOUT = 60  # seconds, the limit of every wait
 
 MIB = 1 << 20
-# The server may hold twice its budget, a message and 64 MiB: 90 MiB.
+# With these flags the server may hold 90 MiB: twice its budget, a message and 64 MiB.
 FLAGS = (f"--max_inflight_bytes={9 * MIB}", f"--max_message_bytes={8 * MIB}")
-CALLS = 64  # 512 MiB
+CALLS = 64  # their messages have 512 MiB
 
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, WINDOW_UPDATE = 0, 1, 3, 4, 6, 8
-INITIAL_WINDOW_SIZE = 4  # of SETTINGS
-ENHANCE_YOUR_CALM = 11  # of RST_STREAM
+INITIAL_WINDOW_SIZE = 4  # a parameter of SETTINGS
+ENHANCE_YOUR_CALM = 11  # an error code of RST_STREAM
 ACK = 1
 END_HEADERS = 4
 FRAME_BYTES = 16384
@@ -36,7 +36,7 @@ def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
 
 
 def header(name: bytes, value: bytes) -> bytes:
-    """As HPACK has it, neither indexed nor compressed."""
+    """Encodes a header in HPACK, neither indexed nor compressed."""
     return b"\x10" + bytes([len(name)]) + name + bytes([len(value)]) + value
 
 
@@ -54,7 +54,7 @@ COMPUTE_LOSS = b"".join(
 
 
 class Connection:
-    """Sends within HTTP/2's windows, and remembers which streams the server ended, and why."""
+    """Sends within HTTP/2's windows. `ended` has the error codes of streams the server reset."""
 
     def __init__(self, address: str) -> None:
         host, _, port = address.rpartition(":")
@@ -62,7 +62,7 @@ class Connection:
         self._socket.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS, 0, 0, b""))
         self._received = b""
         self._window = FIRST_WINDOW
-        self._first_window = FIRST_WINDOW  # of a stream
+        self._first_window = FIRST_WINDOW  # the window of a new stream
         self._windows: dict[int, int] = {}
         self.ended: dict[int, int] = {}
 
@@ -71,7 +71,7 @@ class Connection:
         self._socket.sendall(frame(HEADERS, END_HEADERS, stream, COMPUTE_LOSS))
 
     def send(self, stream: int, data: bytes) -> int:
-        """How much of it could be sent now."""
+        """Sends as much of `data` as the windows allow and returns how many bytes that was."""
         count = max(0, min(len(data), self._window, self._windows[stream], FRAME_BYTES))
         if count > 0:
             self._socket.sendall(frame(DATA, 0, stream, data[:count]))
@@ -80,7 +80,7 @@ class Connection:
         return count
 
     def read(self, seconds: float) -> None:
-        """What has come; waits that long for it at most."""
+        """Handles received frames; waits at most `seconds` for the first bytes."""
         while select.select([self._socket], [], [], seconds)[0]:
             received = self._socket.recv(MIB)
             assert received, "the server closed the connection"
@@ -117,7 +117,7 @@ class Connection:
 
 
 def send_all_but_a_byte(connection: Connection, streams: list[int], size: int) -> None:
-    """Of a message of `size` bytes in each stream; ends as soon as the server ends a stream."""
+    """Sends each stream its `size`-byte message but for a byte, until the server ends one."""
     message = b"\0" + struct.pack(">I", size) + bytes(size - 1)
     sent = dict.fromkeys(streams, 0)
     deadline = time.monotonic() + TIMEOUT

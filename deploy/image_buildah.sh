@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2016
-# Part of image.sh: where no container engine runs. buildah builds in a chroot, from a
-# base image made with debootstrap; what it built is started in a chroot too, with the
-# user, environment and entry point that the image names.
+# image.sh sources this file where no container engine runs; it replaces the functions that
+# use one. buildah builds in a chroot, from a base image made with debootstrap. The image is
+# started in a chroot too, with the user, environment and entry point that it names.
 
 readonly BASE=debian:bookworm-slim
 SERVER_PID=
@@ -11,7 +11,7 @@ buildah() {
   command buildah --root "$WORK/storage" --runroot "$WORK/run" --storage-driver vfs "$@"
 }
 
-# The mirrors of this machine, as apt knows them: "URI SUITE COMPONENT" lines.
+# Prints the host's Debian mirrors, as apt knows them: "URI SUITE COMPONENT" lines.
 mirrors() {
   apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' \
     'Created-By: Packages' | grep -E ' bookworm(-updates|-security)? main$' | sort -u
@@ -22,7 +22,7 @@ build_base() {
   local root=$WORK/base mirror container
   mirror=$(mirrors | awk '$2 == "bookworm" { print $1; exit }')
   rm -rf "$root"
-  say "image: making $BASE with debootstrap"
+  say "making $BASE with debootstrap"
   debootstrap --variant=minbase bookworm "$root" ${mirror:+"$mirror"} \
     > "$WORK/debootstrap.log" || fail "debootstrap failed: $WORK/debootstrap.log"
   if [[ -n $mirror ]]; then
@@ -39,42 +39,43 @@ build_base() {
 }
 
 build_image() {
-  install_packages buildah debootstrap
+  # shellcheck source=tools/setup.sh
+  (source tools/setup.sh && need_packages buildah debootstrap)
   build_base
   local arguments
   mapfile -t arguments < <(build_arguments)
-  # Docker's format, because the other has no health check.
+  # buildah's own format has no health check.
   buildah bud --isolation chroot --format docker \
     --build-context "$BASE=container-image://localhost/$BASE" \
     "${arguments[@]}" -t "$IMAGE" .
 }
 
-# A field of the image's configuration, one item a line.
+# Prints a list in the image's configuration, one item a line.
 image_list() {
   buildah inspect --type image --format "{{range .OCIv1.Config.$1}}{{println .}}{{end}}" \
     "$IMAGE" | sed '/^$/d'
 }
 
-# Runs a command as the image's user in the image's file system and environment. The
-# caller's process becomes the command: its id is the command's.
+# Replaces this process by a command that runs as the image's user in the image's file
+# system and environment.
 exec_inside() {
   local user environment
   user=$(buildah inspect --type image --format '{{.OCIv1.Config.User}}' "$IMAGE")
   mapfile -t environment < <(image_list Env)
-  # A mount namespace of its own: /proc and /dev vanish with the process.
+  # In a mount namespace of its own, /proc and /dev are unmounted when the process ends.
   exec unshare --mount --propagation private bash -c '
     mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" && exec "$@"' "$ROOT" \
     env -i "${environment[@]}" "${SETTINGS[@]}" \
     "$(command -v chroot)" --userspec="$user" --groups= "$ROOT" "$@"
 }
 
-# shellcheck disable=SC2034  # image_tools.sh uses the addresses
+# shellcheck disable=SC2034  # image.sh uses the addresses
 start_image() {
   local entrypoint
   mapfile -t entrypoint < <(image_list Entrypoint)
   WORKING=$(buildah from "$IMAGE")
   ROOT=$(buildah mount "$WORKING")
-  # No network namespace: loopback, and ports that the kernel chooses.
+  # Without a network namespace, the server listens on loopback, on free ports.
   SETTINGS=(LOSSD_LISTEN=127.0.0.1:0 LOSSD_METRICS_LISTEN=127.0.0.1:0
     LOSSD_DRAIN_TIMEOUT="$DRAIN_TIMEOUT")
   (exec_inside "${entrypoint[@]}") > "$WORK/server.log" 2>&1 &

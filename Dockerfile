@@ -1,9 +1,9 @@
-# The container image of lossd: server, and lossctl as its health probe.
-# Built and tried by deploy/image.sh (./dev image).
+# The image contains lossd and, as its health probe, lossctl. `./dev image` builds and tries
+# it (deploy/image.sh).
 
 FROM debian:bookworm-slim AS build
-# cuda: with the CUDA backend, for `docker run --gpus all` (./dev image --cuda). The CUDA
-# runtime is in the program, the driver comes from the host.
+# PRESET=cuda adds the CUDA backend, for `docker run --gpus all` (./dev image --cuda). The
+# program contains the CUDA runtime, and the host provides the driver.
 ARG PRESET=release
 RUN apt-get update \
  && apt-get install -y --no-install-recommends \
@@ -16,9 +16,9 @@ RUN if [ "$PRESET" = cuda ]; then CUDACXX=$(cmake/cuda_toolkit.sh) && export CUD
  && cmake --preset "$PRESET" -DBUILD_TESTING=OFF \
  && ninja -C "build/$PRESET" lossd lossctl \
  && install -s -D -t /built "build/$PRESET/server/lossd" "build/$PRESET/client/lossctl"
-# The packages that own the shared libraries which the two programs load: computed,
-# so that it is never a list to keep, and installed as packages, so that scanners and
-# security updates see them.
+# This lists the packages that own the shared libraries of the two programs. The list is
+# computed, so that nobody maintains it. Its entries are installed as packages, so that
+# scanners and security updates see them.
 RUN ldd /built/lossd /built/lossctl \
       | awk '$3 ~ /^\// { print $3 }' | sort -u | xargs -n1 readlink -f | sort -u \
       | while read -r library; do \
@@ -35,17 +35,17 @@ RUN apt-get update \
  && useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin lossd
 COPY --from=build /built/lossd /built/lossctl /usr/local/bin/
 
-# A number, not a name: Kubernetes' runAsNonRoot cannot check a name.
+# The user is a number because Kubernetes' runAsNonRoot cannot check a name.
 USER 10001:10001
-# Every flag can be set as LOSSD_<FLAG>. In a container, metrics are for others too.
+# LOSSD_<FLAG> sets a flag. In a container, other hosts must reach the metrics too.
 ENV LOSSD_LISTEN=0.0.0.0:50051 LOSSD_METRICS_LISTEN=0.0.0.0:9464
-# What NVIDIA's container runtime is to bring in; nothing where there is none.
+# NVIDIA's container runtime reads these variables; other runtimes ignore them.
 ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 EXPOSE 50051 9464
-# Drains; whoever stops the container must wait longer than --drain_timeout.
+# SIGTERM starts the drain. The time to stop must be longer than --drain_timeout.
 STOPSIGNAL SIGTERM
-# LOSSCTL_FLAGS: such as --target=... or --tls_ca=... when the server is not at the
-# default address or speaks TLS.
+# Set LOSSCTL_FLAGS, for example to --target=... or --tls_ca=..., if the server has another
+# address or uses TLS.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 \
   CMD lossctl health --timeout=4s ${LOSSCTL_FLAGS:---target=127.0.0.1:50051}
 ENTRYPOINT ["/usr/local/bin/lossd"]

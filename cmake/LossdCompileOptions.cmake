@@ -1,5 +1,5 @@
-# One INTERFACE target carries the language, the warnings and the sanitizers of
-# every target of ours.
+# The INTERFACE target lossd_options carries the language, the warnings and the sanitizers
+# of all targets in this project.
 include(CheckCXXCompilerFlag)
 
 set(CMAKE_CXX_EXTENSIONS OFF)
@@ -9,17 +9,18 @@ set(LOSSD_SANITIZE "" CACHE STRING "Value of -fsanitize=, such as address,undefi
 add_library(lossd_options INTERFACE)
 target_compile_features(lossd_options INTERFACE cxx_std_20)
 target_include_directories(lossd_options INTERFACE ${CMAKE_SOURCE_DIR})
-# Missing field initializers: a designated initializer leaves out what has a default.
+# Designated initializers may leave out fields that have defaults, so that is no warning.
 target_compile_options(lossd_options INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wno-missing-field-initializers -Wshadow -Wnon-virtual-dtor -Wold-style-cast -Werror>
-  # The bits are the contract: a product and a sum are fused only where the code says so.
+  # Results must have the same bits everywhere, so the compiler must not fuse a product
+  # and a sum.
   $<$<COMPILE_LANGUAGE:CXX>:-ffp-contract=off -fno-fast-math>)
 if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
   target_compile_options(lossd_options INTERFACE
     $<$<COMPILE_LANGUAGE:CXX>:-Wthread-safety>)
 endif()
 if(LOSSD_SANITIZE)
-  # What undefined behaviour is found ends the program, as bad addresses do: else tests pass.
+  # Undefined behaviour ends the program, because a test would pass after a mere report.
   target_compile_options(lossd_options INTERFACE
     $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${LOSSD_SANITIZE} -fno-sanitize-recover=all
     -fno-omit-frame-pointer>)

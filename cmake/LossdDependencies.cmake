@@ -1,4 +1,4 @@
-# Everything comes from the distribution; newer versions work too.
+# All dependencies come from Debian 12; newer versions work too.
 find_package(Threads REQUIRED)
 find_package(absl REQUIRED)
 find_package(Protobuf 3.21 REQUIRED)

@@ -1,7 +1,7 @@
 # lossd_library(NAME SOURCES ... DEPS ...)
 #
-# A folder of ours as a static library `lossd_NAME`, with the alias lossd::NAME.
-# DEPS are linked publicly: they are the folders whose headers this one may include.
+# Makes a folder a static library `lossd_NAME` with the alias lossd::NAME. It links DEPS
+# publicly; they are the folders whose headers this one may include.
 function(lossd_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
   set(target lossd_${name})
@@ -12,7 +12,7 @@ endfunction()
 
 # lossd_annotate(NAME)
 #
-# An executable is linked with tests/tsan where the preset has it.
+# Links an executable with tests/tsan if the preset has the thread sanitizer.
 function(lossd_annotate name)
   if(TARGET lossd_tsan)
     target_link_libraries(${name} PRIVATE lossd_tsan)
@@ -20,6 +20,8 @@ function(lossd_annotate name)
 endfunction()
 
 # lossd_program(NAME SOURCES ... DEPS ...)
+#
+# Makes an executable.
 function(lossd_program name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
@@ -29,8 +31,8 @@ endfunction()
 
 # lossd_tests(BINARY SOURCES ... DEPS ...)
 #
-# Adds test sources to one of the shared test binaries (tests/CMakeLists.txt):
-# binaries that link gRPC are slow to link, so they are few.
+# Adds test sources to one of the shared test binaries (tests/CMakeLists.txt). Those are
+# few, because a binary with gRPC is slow to link.
 function(lossd_tests binary)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
   target_sources(${binary} PRIVATE ${ARG_SOURCES})

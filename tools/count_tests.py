@@ -1,7 +1,7 @@
 """Prints a JUnit report's counts on a line of their own, and the reasons of skips.
 
-A file of Python tests is one test in the report; the tests that it skips inside are named
-too, but not counted.
+A file of Python tests is one test in the report. The tests skipped inside it are named, but
+not counted.
 """
 
 import sys
@@ -15,7 +15,7 @@ cases = ElementTree.parse(report).getroot().findall("testcase")
 
 
 def reason(output: list[str]) -> str:
-    """GoogleTest prints the place, `file.cc:21: Skipped`, and the reason on the next line."""
+    """Returns the reason, which GoogleTest prints on the line after `file.cc:21: Skipped`."""
     for line, following in zip(output, output[1:], strict=False):
         if line.endswith(": Skipped"):
             return following.strip()

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# tools/gpu_bundle.sh BUILD FOLDER [VENV]: gathers in FOLDER what a machine with a GPU needs
-# to test and measure lossd: programs, the libraries that they load but for glibc's own,
-# compute-sanitizer if VENV has it (tools/requirements-sanitizer.txt), and run.sh; and all
-# of it in FOLDER.tar.gz. The programs look for libraries in lib (the preset cuda links them
-# so). The CUDA runtime is inside the programs; the driver is the machine's.
+# tools/gpu_bundle.sh BUILD FOLDER [VENV]
+#
+# Makes FOLDER and FOLDER.tar.gz, which a machine with a GPU needs to test and measure lossd.
+# They hold the programs, their libraries without glibc's, compute-sanitizer if VENV has it
+# (tools/requirements-sanitizer.txt), and run.sh. Programs of the preset cuda look for
+# libraries in lib. They contain the CUDA runtime; the machine provides the driver.
 set -euo pipefail
 build=$1
 folder=$2
@@ -21,16 +22,16 @@ chmod +x "$folder"/bin/*
 cp bench/gpu_{bench,torch}.py "$folder/bin"
 cp tools/gpu_run.sh "$folder/run.sh"
 
-# glibc's parts belong to the machine: they go with its loader.
+# glibc's libraries must be the machine's, because they belong to its loader.
 libraries=$(ldd "${programs[@]/#/$build/}")
 if missing=$(grep 'not found' <<< "$libraries"); then
-  echo "libraries that are not here: $missing" >&2
+  echo "missing libraries: $missing" >&2
   exit 1
 fi
 awk '$2 == "=>" && $3 ~ /^\// { print $3 }' <<< "$libraries" | sort -u |
   grep -vE '/(ld-linux[^/]*|lib(c|m|mvec|dl|rt|pthread|resolv|util|anl|nss[^/]*))\.so' |
   xargs cp -L -t "$folder/lib"
-# For machines without one, or with an older one: run.sh looks.
+# run.sh uses these where the machine's C++ library is missing or older.
 mv "$folder"/lib/{libstdc++,libgcc_s}.so* "$folder/lib/c++"
 if sanitizer=$(compgen -G "$venv/lib/python3*/site-packages/nvidia/cu13/compute-sanitizer"); then
   mkdir "$folder/compute-sanitizer"

@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# run.sh [OUT]: tests lossd on this machine's GPU, then measures it; into OUT (default: out,
-# beside this script). Needs an NVIDIA driver (580 or later with CUDA 13); Python 3 for all
-# measurements but the kernels'. Takes about five minutes, and never more than ten.
-# Ends with 0 if the tests passed and everything was measured that this machine can.
+# run.sh [OUT]
+#
+# Tests lossd on this machine's GPU, then measures it, and writes into OUT (default: the
+# folder out beside this script). It needs an NVIDIA driver (CUDA 13 needs 580 or later), and
+# Python 3 for all measurements but the kernels'. It takes about five minutes, at most ten.
+# It ends with 0 if the tests passed and every measurement that this machine allows was made.
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 out=${1:-$here/out}
@@ -10,7 +12,8 @@ mkdir -p "$out"
 end=$((SECONDS + 580))
 failed=0
 
-# The machine's C++ library, for its own tools' sake, where it is new enough for ours.
+# The machine's own tools need its C++ library, so the bundle's replaces it only where the
+# programs do not start with it.
 if ldd "$here"/bin/* 2>&1 | grep -q 'not found'; then
   export LD_LIBRARY_PATH=$here/lib/c++${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 fi
@@ -22,7 +25,7 @@ fail() {
   failed=1
 }
 
-# within SECONDS COMMAND...: at most so long, and not beyond the end.
+# within SECONDS COMMAND...: runs the command for at most SECONDS, and not beyond `end`.
 within() {
   local limit=$1 left=$((end - SECONDS))
   shift
@@ -34,7 +37,8 @@ within() {
   timeout -k 5 "$limit" "$@"
 }
 
-# The machine's own, which its driver knows; else the bundle's.
+# find_tool NAME: prints the path of a tool. The machine's comes before the bundle's, because
+# it fits the driver.
 find_tool() {
   local folder path=$PATH:/usr/local/cuda/bin
   for folder in /opt/nvidia/nsight-compute /opt/nvidia/nsight-compute/*/; do path+=:${folder%/}; done
@@ -49,7 +53,7 @@ if command -v nvidia-smi > /dev/null; then
   fi
 fi
 
-# only_skipped REPORT: no test of the program found a device.
+# only_skipped REPORT: succeeds if the program skipped every test for lack of a device.
 only_skipped() {
   grep -qs '"result": "SKIPPED"' "$1" && ! grep -q '"result": "COMPLETED"' "$1"
 }
@@ -61,7 +65,7 @@ for tests in lossd_kernel_tests lossd_server_tests lossd_gpu_tests; do
   rm -f "$report"
   within 150 "$here/bin/$tests" --gtest_filter='Gpu*' --gtest_brief=1 --gtest_output="json:$report" ||
     fail "$tests, exit code $?"
-  # Without a device they skip, which proves nothing here.
+  # Skipped tests count as failed here, because they prove nothing.
   if ! grep -qs '"result": "COMPLETED"' "$report" || grep -q '"result": "SKIPPED"' "$report"; then
     fail "$tests did not run on a device"
     only_skipped "$report" && ((++skipped))
@@ -69,30 +73,30 @@ for tests in lossd_kernel_tests lossd_server_tests lossd_gpu_tests; do
     rm "$report"
   fi
 done
-# Nothing below could say more, and tools of CUDA blame the programs.
+# Without a device nothing below can work, and CUDA's tools would report misleading errors.
 if ((skipped == 3)); then
   say "FAILED: there is no device that CUDA can use"
   exit 1
 fi
-((failed)) && echo "the rest is tried all the same"
+((failed)) && echo "the run goes on with the measurements"
 
 say "measurements"
 if command -v python3 > /dev/null; then
   within 330 python3 -u "$here/bin/gpu_bench.py" --bundle "$here" --out "$out" |
     tee "$out/table.txt" || fail "not everything was measured"
 else
-  echo "no python3: the kernels alone, as JSON"
+  echo "there is no python3: only the kernels are measured, as JSON"
   within 180 "$here/bin/gpu_bench" > "$out/kernels.json" || fail "gpu_bench"
 fi
 
-# check TOOL PROGRAM TESTS
+# check TOOL PROGRAM TESTS: runs tests of a program under a tool of compute-sanitizer.
 check() {
   local log=$out/sanitizer.txt code=0
   echo "-- $1, $2, $3" >> "$log"
   within 60 "$sanitizer" --tool "$1" --error-exitcode 9 "$here/bin/$2" --gtest_brief=1 \
     --gtest_filter="$3" > "$out/now.txt" 2>&1 || code=$?
   cat "$out/now.txt" >> "$log"
-  # Some virtual machines do not let it: that says nothing of lossd.
+  # Some virtual machines do not allow the tool, which is no error of lossd.
   if grep -qiE 'device not supported|debugger.* not supported|insufficient permission' "$out/now.txt"; then
     echo "$1: not run, this machine does not let it"
   elif ((code == 0)) && ! grep -q 'ERROR SUMMARY: 0 errors\|RACECHECK SUMMARY: 0 hazards' "$out/now.txt"; then
@@ -119,7 +123,7 @@ else
   echo "not run: no compute-sanitizer on PATH, in /usr/local/cuda/bin or beside this script"
 fi
 
-# profile FILE OPTION...: what the profiler says of the two main kernels.
+# profile FILE OPTION...: writes the profiler's report on the two main kernels to FILE.
 profile() {
   local file=$1
   shift

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every check that reads the tree without running it; ./dev lint installs what it calls.
+# Runs every check that reads the tree without running lossd. ./dev lint installs the tools.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bin=$PWD/build/venv/bin
@@ -23,7 +23,7 @@ no_long_files() {
   [[ -z $long ]] || { echo "over 400 lines:"; echo "$long"; return 1; }
 }
 
-# Against the last release, or the contract's first commit: it only grows.
+# Compares the protos with the last release, or with their first commit.
 no_breaking_change() {
   local base
   base=$(git describe --tags --abbrev=0 --match 'v*' 2>/dev/null ||
@@ -34,8 +34,8 @@ no_breaking_change() {
 tidy() {
   cmake --preset dev -DLOSSD_PYTHON="$bin/python" > /dev/null
   cmake --build --preset dev --target lossd_proto > /dev/null
-  # Rooms without gRPC: those with it take minutes each. Not what needs a CUDA toolkit,
-  # nor what Highway compiles once for each instruction set.
+  # Folders that include gRPC are left out, because a file there takes minutes. So are files
+  # that need a CUDA toolkit or that Highway compiles once for each instruction set.
   git ls-files 'kernels/*.cc' 'base/*.cc' 'server/base/*.cc' 'server/admission/*.cc' \
     'server/batching/*.cc' 'server/execution/*.cc' 'server/observability/*.cc' |
     grep -vE 'vector_kernel.cc|cuda_device.cc|cuda_ipc.cc|cuda/launcher.cc' |

@@ -1,5 +1,5 @@
-# What a machine needs before lossd is built; sourced by ./dev. Everything here may be
-# run again: what is there is left alone.
+# ./dev sources this file, whose functions install what a machine needs to build lossd. They
+# may run again: they leave alone what is already installed.
 # shellcheck shell=bash disable=SC2034
 
 readonly BASE_PACKAGES=(ca-certificates git python3 python3-venv)
@@ -13,7 +13,7 @@ readonly TEST_PACKAGES=(
 readonly FUZZ_PACKAGES=(clang libclang-rt-dev llvm)
 readonly LINT_PACKAGES=(clang-format clang-tidy codespell shellcheck)
 
-# The last grpcurl that the distribution's Go (1.19) builds.
+# This is the last grpcurl that Debian 12's Go (1.19) can build.
 readonly GRPCURL=github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.8.7
 
 say() { printf '\033[1m== %s\033[0m\n' "$*"; }
@@ -22,7 +22,7 @@ as_root() {
   if [[ $EUID -eq 0 ]]; then "$@"; else sudo "$@"; fi
 }
 
-# need_packages NAME...: distribution packages, only those that are missing.
+# need_packages NAME...: installs the distribution's packages that are missing.
 need_packages() {
   local package missing=()
   for package in "$@"; do
@@ -32,17 +32,17 @@ need_packages() {
   [[ ${#missing[@]} -eq 0 ]] && return
   say "installing ${missing[*]}"
   as_root apt-get update -q
-  # RUNLEVEL=1: a package that brings a service does not start it.
+  # With RUNLEVEL=1, a package does not start the service that it installs.
   as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
     apt-get install -q -y --no-install-recommends "${missing[@]}"
 }
 
-# need_venv NAME REQUIREMENT...: a virtual environment build/NAME with what the
-# requirement files list and the folders hold; made anew where they have changed.
+# need_venv NAME REQUIREMENT...: makes the virtual environment build/NAME. A REQUIREMENT is a
+# requirements file or the folder of a package. A change in one makes it anew.
 need_venv() {
   local venv=build/$1 item arguments=() sum
   shift
-  # The package holds messages generated from proto/, and its build leaves files behind.
+  # The package has messages generated from proto/. Files that its build leaves do not count.
   sum=$(find "$@" proto -type f -not -path '*/lossd/v1/*_pb2*' -not -path '*/lossd/v1/__init__.py' \
     -not -path '*/build/*' -not -path '*.egg-info/*' -not -name '*.pyc' -print0 |
     sort -z | xargs -0 cat | sha256sum)
@@ -57,8 +57,8 @@ need_venv() {
   echo "$sum" > "$venv/installed"
 }
 
-# NVIDIA's Triton Inference Server, a peer of the bench; fails where its package has no
-# build for this machine.
+# need_triton: installs NVIDIA's Triton Inference Server, a peer of the bench. It fails if
+# there is no package for this machine.
 need_triton() {
   need_packages "libpython$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')" &&
     need_venv venv-triton bench/requirements-triton.txt
@@ -68,6 +68,6 @@ need_grpcurl() {
   [[ -x build/bin/grpcurl ]] && return
   say "building grpcurl"
   mkdir -p build/bin
-  # Without cgo: a bare machine has Go before it has a C compiler.
+  # cgo is off because Go may be installed without a C compiler.
   CGO_ENABLED=0 GOBIN=$PWD/build/bin GOFLAGS=-mod=mod go install "$GRPCURL"
 }

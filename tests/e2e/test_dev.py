@@ -43,7 +43,7 @@ def test_help_lists_every_command_and_nothing_else() -> None:
     [
         ([], "no command"),
         (["tset"], "tset: no such command"),
-        (["gpu", "--dryrun"], "gpu --dryrun: takes --dry-run and nothing else"),
+        (["gpu", "--dryrun"], "gpu --dryrun: the only argument is --dry-run"),
     ],
 )
 def test_an_invalid_command_line_is_refused(arguments: list[str], complaint: str) -> None:

@@ -1,4 +1,4 @@
-"""Who may include whom: the table of ARCHITECTURE.md, as data, and its check."""
+"""Checks which folder may include which: the table of ARCHITECTURE.md as data."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 
 FACE = "kernels/sigmoid_loss.h"
 
-# Folder -> folders of ours that it may include beside itself. A file name allows that file.
+# Maps a folder to the folders of this project that it may include besides itself. The name
+# of a file allows that file alone.
 ALLOWED: dict[str, set[str]] = {  # D1
     "base": set(),
     "kernels": {"kernels/element"},
@@ -38,7 +39,7 @@ ALLOWED: dict[str, set[str]] = {  # D1
     "server/shared_memory": {"lossd/v1", "server/base"},
     # The parser sees no queue, no budget and no region.
     "server/wire": {"lossd/v1", "server/base", FACE},
-    # Everything that can be wrong with a request is said here, before admission.
+    # This folder finds every mistake in a request, before admission.
     "server/request": {"lossd/v1", "server/base", "server/wire", "server/shared_memory", FACE},
     "server/door": {"lossd/v1", "server/base", "server/wire", "server/observability"},
     "server/rpc": {
@@ -63,7 +64,7 @@ ALLOWED: dict[str, set[str]] = {  # D1
     "bench/pipeline": {"kernels", "kernels/cuda", "server/base", "server/execution/cuda"},
 }
 
-# Third-party header prefix -> where it may appear.
+# Maps the prefix of third-party headers to the paths that may include them.
 FENCES: dict[str, tuple[str, ...]] = {
     "grpc": (
         "server/wire/",
@@ -93,7 +94,7 @@ def folder_of(path: str) -> str:
 
 
 def may_include(source: str, header: str) -> bool:
-    """True if the file `source` may include our header `header`."""
+    """Returns whether the file `source` may include this project's header `header`."""
     allowed = ALLOWED[folder_of(source)]
     folder = folder_of(header)
     if folder == "tests" or header.startswith("tests/"):
@@ -102,7 +103,7 @@ def may_include(source: str, header: str) -> bool:
 
 
 def complaints(source: str, text: str) -> list[str]:
-    """What is wrong with the includes of one file."""
+    """Returns the forbidden includes of one file."""
     found = []
     for quoted, angled in INCLUDE.findall(text):
         header = quoted or angled
@@ -117,7 +118,7 @@ def complaints(source: str, text: str) -> list[str]:
 
 
 def sides_of(header: str, texts: dict[str, str]) -> set[str]:  # D2
-    """The top folders whose files include `header`, its own source file apart."""
+    """Returns the top folders whose files, except its own source file, include `header`."""
     own = header.removesuffix(".h") + ".cc"
     return {
         source.split("/")[0]

@@ -14,7 +14,7 @@ CITED = re.compile(r"\bD([1-9]\d?)\b")
 
 
 def sources(*endings: str) -> Iterator[str]:
-    """The tree's own files, but not those in build/ or in hidden folders."""
+    """Yields the tree's own files, without those in build/ or in hidden folders."""
     for top in sorted(ROOT.iterdir()):
         if top.name == "build" or top.name.startswith("."):
             continue
@@ -24,7 +24,7 @@ def sources(*endings: str) -> Iterator[str]:
 
 
 def anchors(document: Path) -> set[str]:
-    """The anchors that a Markdown page makes of its headings."""
+    """Returns the anchors of a Markdown page's headings."""
     headings = re.findall(r"^#+ (.*)$", document.read_text(encoding="utf-8"), re.MULTILINE)
     kept = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
     return {heading.replace(" ", "-") for heading in kept}

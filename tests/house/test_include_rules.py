@@ -1,4 +1,4 @@
-"""Every #include in the tree is held against the table; the check is checked itself."""
+"""Every #include in the tree keeps to the table, and the check finds what it should."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ def test_an_allowed_include_is_not() -> None:
     assert complaints("server/rpc/call.cc", '#include "kernels/sigmoid_loss.h"\n') == []
 
 
-# Other files of base/ count as a side: what they need cannot lie anywhere else.
+# base/ counts as a side for its own headers, because what it includes must lie in base/.
 SIDES = {"base", "server", "client", "bench"}
 TEXTS = {source: (ROOT / source).read_text(encoding="utf-8") for source in sources()}
 
 
 @pytest.mark.parametrize("header", [s for s in sources() if re.match(r"base/[^/]*\.h$", s)])
-def test_what_is_in_base_is_included_from_two_sides(header: str) -> None:
+def test_a_header_in_base_is_included_from_two_sides(header: str) -> None:
     assert len(sides_of(header, TEXTS) & SIDES) >= 2
 
 

@@ -1,4 +1,4 @@
-"""No comment of the tree begins like a fragment; the search is checked itself."""
+"""No comment in the tree begins like a fragment, and the search finds what it should."""
 
 from __future__ import annotations
 

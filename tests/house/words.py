@@ -1,20 +1,20 @@
-"""Comments are sentences: the openings that make a fragment of one, and their search."""
+"""Finds comments that are fragments: their openings give them away."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 
-# A sentence that begins so has no subject, or leans on the sentence before it.
+# A sentence with such an opening has no subject, or refers to the sentence before it.
 OPENINGS = re.compile(r"(Of|What|Who|Whoever|Whose|As above|As below|The same|Likewise|Ditto)\b")
-# Words that lean on the sentence before it, wherever they stand.
+# These words refer to the sentence before, wherever they stand.
 LEANING = re.compile(r"\b(likewise|ditto|as above)\b", re.IGNORECASE)
-# Endings of a sentence; "e.g." and the like, and numbers, do not end one.
+# A sentence ends before white space and a capital letter, so that "e.g." does not end one.
 SENTENCE_END = re.compile(r"(?<=[a-z0-9)`'\"\]][.:;])\s+(?=[A-Z])")
 
 
 def comment_blocks(text: str, mark: str) -> Iterator[tuple[int, str]]:
-    """Line number and text of each run of whole-line comments, and of each trailing one."""
+    """Yields line number and text of each block of comment lines and each trailing comment."""
     start = 0
     lines: list[str] = []
     for number, line in enumerate(text.split("\n"), 1):
@@ -34,12 +34,12 @@ def comment_blocks(text: str, mark: str) -> Iterator[tuple[int, str]]:
 
 
 def complaints(name: str, text: str) -> list[str]:
-    """The comments of one file that do not stand on their own."""
+    """Returns the comments of one file that cannot be understood alone."""
     mark = "//" if name.endswith((".h", ".cc", ".cu", ".cuh", ".proto")) else "#"
     found = []
     for line, comment in comment_blocks(text, mark):
         for sentence in SENTENCE_END.split(comment):
-            # A question may begin so.
+            # Questions may have these openings.
             if sentence.endswith("?"):
                 continue
             opening = OPENINGS.match(sentence)

@@ -39,10 +39,10 @@ uint64_t BytesOf(v1::DataType dtype, uint64_t count) {
   }
 }
 
+// Returns one of the first `kinds` types in the proto, which numbers them
+// from 1.
 v1::DataType SomeDtype(Random& random, int kinds) {
-  return static_cast<v1::DataType>(
-      1 + random() %
-              static_cast<unsigned>(kinds));  // the proto numbers types from 1
+  return static_cast<v1::DataType>(1 + random() % static_cast<unsigned>(kinds));
 }
 
 constexpr int kFloats = 4;    // FLOAT32 to FLOAT16

@@ -202,8 +202,7 @@ TEST_F(DeviceAttack, HarmsNeitherTheGpusNorTheWorkerBesideIt) {
   for (const StatusCode code :
        {StatusCode::OK, StatusCode::INVALID_ARGUMENT, StatusCode::NOT_FOUND,
         StatusCode::FAILED_PRECONDITION}) {
-    EXPECT_TRUE(answers.contains(code))
-        << code;  // each kind of attack took place
+    EXPECT_TRUE(answers.contains(code)) << code;  // every attack happened
   }
   EXPECT_EQ(server_->Counter("lossd_device_errors_total"), 0);
   server_->CountAll();

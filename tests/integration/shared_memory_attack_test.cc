@@ -174,8 +174,7 @@ TEST_F(Attack, HarmsNeitherTheServerNorTheWorkerBesideIt) {
     for (const StatusCode code :
          {StatusCode::OK, StatusCode::INVALID_ARGUMENT, StatusCode::NOT_FOUND,
           StatusCode::FAILED_PRECONDITION}) {
-      EXPECT_TRUE(answer.contains(code))
-          << code;  // each kind of attack took place
+      EXPECT_TRUE(answer.contains(code)) << code;  // every attack happened
     }
   }
   EXPECT_EQ(DescriptorsWithOneClient(), descriptors);

@@ -1,18 +1,18 @@
-"""Where the test of a source lies: in the same path under tests/, or where COVERED_BY says."""
+"""Finds the test of a source: it has the same path under tests/, or COVERED_BY names it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-# Source without a test of its name -> the test that would fail if it were wrong.
+# Maps a source without a test of its name to the test that would fail if it were wrong.
 COVERED_BY: dict[str, str] = {}
 
-# Folders of tests that mirror no folder of sources, because they test the whole.
+# These folders of tests mirror no folder of sources, because they test the whole.
 WHOLE = ("house", "e2e", "integration", "fuzz", "judge", "tsan")
 
 ROOMS = ("base", "element_type", "kernels", "server", "client", "bench")
 SOURCES = (".cc", ".cu", ".py")
-# Entry points of programs: the end-to-end tests start them.
+# These sources are entry points of programs, which the end-to-end tests start.
 PROGRAMS = ("main.cc", "lossctl.cc", "lossbench.cc", "echo_server.cc", "protobuf_echo_server.cc")
 
 
@@ -21,7 +21,7 @@ def stem_of(source: str) -> str:
 
 
 def tests_of(source: str) -> set[str]:
-    """The names that a source's own test may have."""
+    """Returns the paths that a source's own test may have."""
     folder, stem = Path("tests") / Path(source).parent, stem_of(source)
     if folder.parts[1:4] == ("client", "python", "lossd"):
         folder = Path("tests/client/python")
@@ -40,17 +40,15 @@ def sources(files: list[str]) -> list[str]:
 
 
 def uncovered(files: list[str]) -> list[str]:
-    """Sources that no test stands for."""
+    """Returns the sources without a test."""
     known = set(files)
     return [
-        name
-        for name in sources(files)
-        if not tests_of(name) & known and name not in COVERED_BY
+        name for name in sources(files) if not tests_of(name) & known and name not in COVERED_BY
     ]
 
 
 def stale(files: list[str]) -> list[str]:
-    """Entries of COVERED_BY that name no file, or a source that has its own test by now."""
+    """Returns the entries of COVERED_BY that name a missing file or a source with its own test."""
     known = set(files)
     return [
         source
@@ -60,7 +58,7 @@ def stale(files: list[str]) -> list[str]:
 
 
 def strays(files: list[str]) -> list[str]:
-    """Tests in a folder that mirrors no folder of sources."""
+    """Returns the tests in a folder that mirrors no folder of sources."""
     folders = {str(Path(name).parent) for name in files if name.startswith(ROOMS)}
     folders.add("client/python")
     tests = [name for name in files if name.endswith("_test.cc") or "/test_" in name]

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "kernels/half.h"
+#include "element_type/half.h"
 
 namespace lossd::kernels {
 namespace {
@@ -48,50 +48,6 @@ bool IsOne(const Ones& ones, uint64_t index) {
 uint64_t FirstOf(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
 }  // namespace
-
-uint64_t ByteSize(ElementType type, uint64_t count) {
-  switch (type) {
-    case ElementType::kFloat64:
-    case ElementType::kInt64:
-      return count * 8;
-    case ElementType::kFloat32:
-    case ElementType::kInt32:
-      return count * 4;
-    case ElementType::kBFloat16:
-    case ElementType::kFloat16:
-      return count * 2;
-    case ElementType::kUint8:
-    case ElementType::kBool:
-      return count;
-    case ElementType::kBit:
-      return (count + 7) / 8;
-  }
-  return 0;
-}
-
-std::string_view Name(ElementType type) {
-  switch (type) {
-    case ElementType::kFloat32:
-      return "float32";
-    case ElementType::kFloat64:
-      return "float64";
-    case ElementType::kBFloat16:
-      return "bfloat16";
-    case ElementType::kFloat16:
-      return "float16";
-    case ElementType::kUint8:
-      return "uint8";
-    case ElementType::kBool:
-      return "bool";
-    case ElementType::kBit:
-      return "bit";
-    case ElementType::kInt32:
-      return "int32";
-    case ElementType::kInt64:
-      return "int64";
-  }
-  return "unknown";
-}
 
 std::string_view Name(LossKind kind) {
   switch (kind) {

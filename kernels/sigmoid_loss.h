@@ -21,27 +21,13 @@
 #include <span>
 #include <string_view>
 
+#include "element_type/element_type.h"
+
 namespace lossd::kernels {
 
-// How one element is stored; multi-byte elements are little-endian.
-enum class ElementType : uint8_t {
-  kFloat32,
-  kFloat64,
-  kBFloat16,
-  kFloat16,
-  kUint8,
-  kBool,
-  kBit,  // packed: element i is bit i % 8 of byte i / 8
-  kInt32,
-  kInt64,
-};
-
-// Bytes that `count` elements take, rounded up to whole bytes.
-// `count` is at most 2^60.
-uint64_t ByteSize(ElementType type, uint64_t count);
-
-// "float32", "bit", ...: for messages, labels and logs.
-std::string_view Name(ElementType type);
+using lossd::ByteSize;
+using lossd::ElementType;
+using lossd::Name;
 
 enum class LossKind : uint8_t {
   kSigmoidCrossEntropy,

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "kernels/cpu/cpu_kernel.h"
-#include "kernels/half.h"
+#include "element_type/half.h"
 
 namespace lossd::kernels::cpu {
 

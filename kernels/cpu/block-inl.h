@@ -29,7 +29,6 @@ void NoteNans(const T* logits, uint64_t n, uint64_t first, IsIgnored ignored,
 }
 
 // clang-format off
-#include "kernels/half-inl.h"
 #include "kernels/cpu/general_block-inl.h"
 #include "kernels/cpu/plain_block-inl.h"
 // clang-format on

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "element_type/half.h"
 #include "kernels/cpu/scalar_ops.h"
 #include "kernels/cpu/staging.h"
 #include "kernels/cpu/vector_kernel.h"

@@ -11,7 +11,9 @@
 #include <limits>
 #include <type_traits>
 
+#include "element_type/half.h"
 #include "kernels/element/exponent_bits.h"
+
 namespace lossd::kernels::cpu {
 
 template <class Element>
@@ -81,15 +83,12 @@ struct ScalarOps {
     return ((bits[i / 8] >> (i % 8)) & 1) != 0;
   }
   static V LoadBFloat16(const uint16_t* from) {
-    uint16_t bits;
-    std::memcpy(&bits, from, sizeof(bits));
-    return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
+    BFloat16 half;
+    std::memcpy(&half, from, sizeof(half));
+    return FloatOf(half);
   }
-  // To nearest, ties to even. Not of a NaN.
   static void StoreBFloat16(V a, uint16_t* to) {
-    const uint32_t bits = std::bit_cast<uint32_t>(a);
-    const auto rounded =
-        static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+    const BFloat16 rounded = BFloat16Of(a);
     std::memcpy(to, &rounded, sizeof(rounded));
   }
   static void AddToLanes(V a, double* lanes) {

@@ -6,7 +6,7 @@
 #include <limits>
 #include <type_traits>
 
-#include "kernels/half.h"
+#include "element_type/half.h"
 
 namespace lossd::kernels::cpu {
 namespace {

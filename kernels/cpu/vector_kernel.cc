@@ -23,6 +23,7 @@ namespace HWY_NAMESPACE {
 #include "kernels/element/element-inl.h"
 #include "kernels/cpu/hwy_ops-inl.h"
 #include "kernels/cpu/pair_ops-inl.h"
+#include "element_type/half-inl.h"
 #include "kernels/cpu/block-inl.h"
 // clang-format on
 

@@ -25,7 +25,6 @@ struct ThreadSums {
 };
 
 // clang-format off
-#include "kernels/half-inl.h"
 #include "kernels/cuda/elements-inl.h"
 // clang-format on
 

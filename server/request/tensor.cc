@@ -1,9 +1,9 @@
 #include "server/request/tensor.h"
 
 #include <algorithm>
-#include <iterator>
 
 #include "absl/strings/str_cat.h"
+#include "base/data_type.h"
 #include "server/request/format.h"
 #include "server/request/typed_values.h"
 
@@ -14,14 +14,6 @@ using kernels::ElementType;
 
 // More elements than any machine holds; a product below it does not overflow.
 constexpr uint64_t kMaxElements = uint64_t{1} << 60;
-
-constexpr ElementType kLogitsTypes[] = {
-    ElementType::kFloat32, ElementType::kFloat64, ElementType::kBFloat16,
-    ElementType::kFloat16};
-constexpr ElementType kTargetsTypes[] = {
-    ElementType::kFloat32, ElementType::kFloat64, ElementType::kBFloat16,
-    ElementType::kFloat16, ElementType::kUint8,   ElementType::kBool,
-    ElementType::kBit,     ElementType::kInt32,   ElementType::kInt64};
 
 absl::Status ReadValues(absl::string_view path, const v1::Tensor& tensor,
                         CheckedTensor* checked) {
@@ -145,64 +137,6 @@ absl::Status ReadShape(absl::string_view path, absl::string_view list,
     *count *= dim;
   }
   return absl::OkStatus();
-}
-
-std::optional<ElementType> FromProto(v1::DataType dtype) {
-  switch (dtype) {
-    case v1::DATA_TYPE_UNSPECIFIED:
-    case v1::DATA_TYPE_FLOAT32:
-      return ElementType::kFloat32;
-    case v1::DATA_TYPE_FLOAT64:
-      return ElementType::kFloat64;
-    case v1::DATA_TYPE_BFLOAT16:
-      return ElementType::kBFloat16;
-    case v1::DATA_TYPE_FLOAT16:
-      return ElementType::kFloat16;
-    case v1::DATA_TYPE_UINT8:
-      return ElementType::kUint8;
-    case v1::DATA_TYPE_BOOL:
-      return ElementType::kBool;
-    case v1::DATA_TYPE_BIT:
-      return ElementType::kBit;
-    case v1::DATA_TYPE_INT32:
-      return ElementType::kInt32;
-    case v1::DATA_TYPE_INT64:
-      return ElementType::kInt64;
-    default:
-      return std::nullopt;
-  }
-}
-
-v1::DataType ToProto(ElementType type) {
-  switch (type) {
-    case ElementType::kFloat32:
-      return v1::DATA_TYPE_FLOAT32;
-    case ElementType::kFloat64:
-      return v1::DATA_TYPE_FLOAT64;
-    case ElementType::kBFloat16:
-      return v1::DATA_TYPE_BFLOAT16;
-    case ElementType::kFloat16:
-      return v1::DATA_TYPE_FLOAT16;
-    case ElementType::kUint8:
-      return v1::DATA_TYPE_UINT8;
-    case ElementType::kBool:
-      return v1::DATA_TYPE_BOOL;
-    case ElementType::kBit:
-      return v1::DATA_TYPE_BIT;
-    case ElementType::kInt32:
-      return v1::DATA_TYPE_INT32;
-    case ElementType::kInt64:
-      return v1::DATA_TYPE_INT64;
-  }
-  return v1::DATA_TYPE_UNSPECIFIED;
-}
-
-std::span<const ElementType> LogitsTypes() { return kLogitsTypes; }
-std::span<const ElementType> TargetsTypes() { return kTargetsTypes; }
-
-bool IsFloat(ElementType type) {
-  return std::find(std::begin(kLogitsTypes), std::end(kLogitsTypes), type) !=
-         std::end(kLogitsTypes);
 }
 
 absl::Status ReadGradientType(const v1::LossSpec& spec, ElementType logits,

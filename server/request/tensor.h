@@ -68,17 +68,6 @@ absl::Status CheckLogitsType(kernels::ElementType type);
 // Weights, pos_weight, upstream_gradient.
 absl::Status CheckOperandType(wire::Field field, kernels::ElementType type);
 
-// What GetServerInfo tells.
-std::span<const kernels::ElementType> LogitsTypes();
-std::span<const kernels::ElementType> TargetsTypes();
-
-// float32, float64 and the half types: of logits and gradients.
-bool IsFloat(kernels::ElementType type);
-
-v1::DataType ToProto(kernels::ElementType type);
-// Nothing for a number that is not of the enum.
-std::optional<kernels::ElementType> FromProto(v1::DataType dtype);
-
 // The type of the gradient that a spec asks for: any of the float types, or the
 // logits'.
 absl::Status ReadGradientType(const v1::LossSpec& spec,

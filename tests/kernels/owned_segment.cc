@@ -8,7 +8,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "kernels/half.h"
+#include "element_type/half.h"
 
 namespace lossd::kernels {
 namespace {

@@ -45,19 +45,11 @@ std::vector<uint64_t> RandomStrides(const Shape& shape, std::mt19937& random,
   return strides;
 }
 
-constexpr ElementType kFloats[] = {ElementType::kFloat32, ElementType::kFloat64,
-                                   ElementType::kBFloat16,
-                                   ElementType::kFloat16};
 // kBit last: operands are of any type but that.
 constexpr ElementType kTypes[] = {
     ElementType::kFloat32, ElementType::kFloat64, ElementType::kBFloat16,
     ElementType::kFloat16, ElementType::kUint8,   ElementType::kBool,
     ElementType::kInt32,   ElementType::kInt64,   ElementType::kBit};
-
-bool IsFloat(ElementType type) {
-  return std::find(std::begin(kFloats), std::end(kFloats), type) !=
-         std::end(kFloats);
-}
 
 // An operand's broadcasting and values: of the integers, and of a float type
 // some that it or the logits' type must round.
@@ -173,13 +165,13 @@ void SetRandomTargets(OwnedSegment& owned, std::mt19937& random) {
 std::unique_ptr<OwnedSegment> RandomSegment(unsigned seed) {
   std::mt19937 random(seed);
   const ElementType type =
-      random() % 3 == 0 ? ElementType::kFloat32 : kFloats[random() % 4];
+      random() % 3 == 0 ? ElementType::kFloat32 : kFloatTypes[random() % 4];
   auto owned = std::make_unique<OwnedSegment>(type, RandomDims(random));
   std::vector<double> logits(owned->segment.element_count);
   for (double& x : logits) x = RandomLogit(random);
   owned->SetLogits(logits);
   SetRandomTargets(*owned, random);
-  if (random() % 3 == 0) owned->SetGradientType(kFloats[random() % 4]);
+  if (random() % 3 == 0) owned->SetGradientType(kFloatTypes[random() % 4]);
   if (random() % 3 != 0) RandomOptions(*owned, random);
   if (random() % 2 == 0) RandomLoss(owned->segment.options, random);
   // The power of a focal loss has no meaning beyond the unit interval.

@@ -11,7 +11,7 @@
 #include <span>
 #include <vector>
 
-#include "kernels/half.h"
+#include "element_type/half.h"
 #include "tests/kernels/random_segment.h"
 
 namespace lossd::kernels {
@@ -19,9 +19,6 @@ namespace {
 
 constexpr unsigned kSegments = 400;
 
-constexpr ElementType kFloats[] = {ElementType::kFloat32, ElementType::kFloat64,
-                                   ElementType::kBFloat16,
-                                   ElementType::kFloat16};
 
 bool IsHalf(ElementType type) { return ByteSize(type, 1) == 2; }
 
@@ -59,7 +56,7 @@ TEST(Types, AGradientOfAnyTypeIsTheArithmeticsRoundedOnce) {
                                 : ElementType::kFloat32);
     SegmentAnswer expected = owned->Compute(cpu::BestInstructionSet());
     const std::vector<std::byte> exact = expected.gradient;
-    for (const ElementType type : kFloats) {
+    for (const ElementType type : kFloatTypes) {
       owned->SetGradientType(type);
       expected.gradient =
           wide ? Rounded<double>(exact, type) : Rounded<float>(exact, type);

@@ -45,8 +45,6 @@ bool IsOne(const Ones& ones, uint64_t index) {
   return distance % ones.stride == 0 && distance / ones.stride < ones.count;
 }
 
-uint64_t FirstOf(uint64_t a, uint64_t b) { return a < b ? a : b; }
-
 }  // namespace
 
 std::string_view Name(LossKind kind) {
@@ -99,9 +97,9 @@ void TotalsAccumulator::Add(std::span<const BlockPartial> partials,
     totals_.nonzero_weight_count += partial.nonzero_weight_count;
     totals_.nan_count += partial.nan_count;
     totals_.first_nan =
-        FirstOf(totals_.first_nan, whole_index(partial.first_nan));
-    totals_.first_bad_target = FirstOf(totals_.first_bad_target,
-                                       whole_index(partial.first_bad_target));
+        std::min(totals_.first_nan, whole_index(partial.first_nan));
+    totals_.first_bad_target = std::min(totals_.first_bad_target,
+                                        whole_index(partial.first_bad_target));
   }
 }
 
@@ -111,8 +109,8 @@ Totals TotalsAccumulator::Sum() const {  // D6
     totals.weight_sum = std::numeric_limits<double>::quiet_NaN();
   }
   if (std::isnan(sum_)) {
-    // One NaN for all backends: its sign and payload are the machine's
-    // otherwise.
+    // The canonical NaN: the sign and payload of a computed one depend on the
+    // machine.
     totals.loss_sum = std::numeric_limits<double>::quiet_NaN();
   } else {
     totals.loss_sum = std::isinf(sum_) ? sum_ : sum_ + lost_;
@@ -168,8 +166,8 @@ double LossOf(const Segment& segment, const Totals& totals, double normalizer) {
       totals.valid_count == 0 || normalizer == 0) {
     return 0;
   }
-  // One division last: the scale rounded on its own would cost another half
-  // ulp.
+  // A single division at the end: rounding the scale by itself would cost
+  // another half ulp.
   const double loss =
       segment.options.loss_weight * totals.loss_sum / normalizer;
   return std::isnan(loss) ? std::numeric_limits<double>::quiet_NaN() : loss;

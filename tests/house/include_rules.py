@@ -95,7 +95,7 @@ FENCES: dict[str, tuple[str, ...]] = {
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+(?:"([^"]+)"|<([^>]+)>)', re.MULTILINE)
-FOLDERS = ("base", "kernels", "server", "client", "bench")
+FOLDERS = ("element_type", "base", "kernels", "server", "client", "bench")
 OURS = (*(f"{folder}/" for folder in FOLDERS), "tests/", "lossd/v1/")
 
 

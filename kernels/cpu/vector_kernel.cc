@@ -1,12 +1,13 @@
 // Highway's foreach_target compiles this file once for each instruction set.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/vector_kernel.cc"
-#include "hwy/foreach_target.h"
+#include <hwy/foreach_target.h>
 // Must come after foreach_target.h.
+#include <hwy/highway.h>
+
 #include <algorithm>
 #include <cstring>
 
-#include "hwy/highway.h"
 #include "kernels/cpu/staging.h"
 #include "kernels/cpu/vector_kernel.h"
 #include "kernels/element/exponent_bits.h"

@@ -7,7 +7,7 @@
 // (D13).
 
 template <class OneVector>
-struct PairOps {  // D13
+struct PairOps {
   using Single = OneVector;
   using T = typename Single::T;
   using Half = typename Single::V;

@@ -1,9 +1,9 @@
 // The sigmoid focal loss of one element. This body is included by
 // kernels/element/element-inl.h.
 //
-// Let y = |x| and z = e^-y. Of t and 1 - t, `wrong` is the weight on the class
-// against which the logit's sign speaks and `right` the other one; A and B are
-// the same two weights with the positive weight q on t. Then
+// Let y = |x| and z = e^-y. `wrong` is the one of t and 1 - t that belongs to
+// the class against which the logit's sign speaks, and `right` is the other
+// one. A and B are the same two weights with the positive weight q on t. Then
 //   1 - p_t = (wrong + right z) / (1 + z)
 //   loss = alpha_t (1 - p_t)^gamma CE        CE = A (y + log1p(z)) + B log1p(z)
 //   d loss / d y = alpha_t (1 - p_t)^gamma / (1 + z)

@@ -19,7 +19,9 @@ struct Flow;
 struct Computed {
   kernels::Totals totals;
   double normalizer = 1;
-  std::string_view backend;  // a string that lives as long as the server
+  // A string that lives as long as the server. Empty if no executor computed
+  // the task, because it has no elements.
+  std::string_view backend;
   int64_t batch_requests = 0;
   int64_t batch_elements = 0;
   absl::Time started;   // when its first batch was taken
@@ -87,10 +89,9 @@ void Prepare(Task& task);
 // nothing else.
 uint64_t PreparedBytes(const kernels::Segment& segment);  // D19
 
-// What the partials of a prepared task add up to. Also the answer to a task
-// that has no blocks and so never meets the batcher: a normalizer, and zeros.
-// The fields about its execution are copied from the task; `backend` and
-// `finished` are left alone.
+// Adds up the partials of a prepared task. The sums of a task without blocks
+// are zeros. The fields about its execution are copied from the task; `backend`
+// and `finished` are left for the caller to set.
 Computed AnswerOf(const Task& task);
 
 }  // namespace lossd::batching

@@ -36,6 +36,51 @@ TEST_F(BatcherTest, SmallTasksShareABatch) {
   EXPECT_EQ(c.answer.started, clock_.Now());
 }
 
+TEST_F(BatcherTest, ATaskWithoutElementsIsAnsweredAtOnceAndNeverQueued) {
+  Build(kOptions);
+  for (const bool may_run_inline : {false, true}) {
+    RecordingTask& empty = NewTask(0);
+    batcher_->Enqueue(&empty, may_run_inline);
+    ASSERT_TRUE(empty.was_computed);
+    EXPECT_EQ(empty.answer.totals.loss_sum, 0);
+    EXPECT_EQ(empty.answer.totals.valid_count, 0u);
+    EXPECT_EQ(empty.answer.normalizer, 1);
+    EXPECT_EQ(empty.answer.batch_requests, 0);
+    EXPECT_EQ(empty.answer.batch_elements, 0);
+    EXPECT_EQ(empty.answer.started, clock_.Now());
+    EXPECT_EQ(empty.answer.finished, clock_.Now());
+    EXPECT_EQ(empty.answer.backend, "");
+    EXPECT_EQ(batcher_->queued_requests(), 0);
+    EXPECT_FALSE(batcher_->Remove(&empty));
+  }
+  batcher_->RunInline(runner_);
+  EXPECT_EQ(runner_.batches, 0);
+}
+
+// Counts of nothing are known at once, so the task has no second phase.
+TEST_F(BatcherTest, ACountedTaskWithoutElementsIsAnsweredAtOnce) {
+  Build(kOptions);
+  RecordingTask& empty = NewTask(0);
+  empty.NeedCounts();
+  batcher_->Enqueue(&empty);
+  EXPECT_TRUE(empty.was_computed);
+  EXPECT_EQ(empty.answer.normalizer, 1);
+}
+
+TEST_F(BatcherTest, ATaskWithoutElementsIsAnsweredWhileAllAreBusyAndAfterClose) {
+  Build(kOptions);
+  batcher_->Enqueue(&NewTask(1));
+  std::optional<Batch> batch = batcher_->Take();
+  RecordingTask& beside = NewTask(0, clock_.Now());
+  batcher_->Enqueue(&beside);
+  EXPECT_TRUE(beside.was_computed);
+  runner_.Run(*std::move(batch));
+  batcher_->Close();
+  RecordingTask& late = NewTask(0);
+  batcher_->Enqueue(&late);
+  EXPECT_TRUE(late.was_computed);
+}
+
 TEST_F(BatcherTest, AHugeTaskIsCarvedIntoPortionsThatCoverItOnce) {
   Build(kOptions);
   RecordingTask& huge = NewTask(19 * kBlock + 5);

@@ -208,6 +208,22 @@ TEST(FairAdmission, APermitGrowsIntoItsFlowsShareUnlessItIsTheFlowsOnlyOne) {
   EXPECT_EQ(controller.inflight_bytes(), 875);
 }
 
+TEST(FairAdmission, APermitShrinksWhateverItsFlowsShare) {
+  AdmissionController controller(
+      {.max_inflight_bytes = 1000, .max_inflight_requests = 100});
+  Refusal refusal;
+  Permit first = *Ask(controller, 1, 500, &refusal);
+  Permit second = *Ask(controller, 1, 300, &refusal);
+  first.ShrinkTo(500);
+  EXPECT_EQ(controller.inflight_bytes(), 800);
+  first.ShrinkTo(40);
+  EXPECT_EQ(first.bytes(), 40);
+  EXPECT_EQ(controller.held_by(1).bytes, 340);
+  first.ShrinkTo(0);
+  EXPECT_EQ(controller.inflight_bytes(), 300);
+  EXPECT_EQ(controller.inflight_requests(), 2);
+}
+
 TEST(FairAdmission, LimitsOfAnySizeDoNotOverflow) {
   constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
   AdmissionController controller(

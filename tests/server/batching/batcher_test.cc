@@ -1,10 +1,11 @@
 #include "server/batching/batcher.h"
 
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
 #include <utility>
 #include <vector>
 
-#include "gmock/gmock.h"
-#include "gtest/gtest.h"
 #include "tests/server/batching/batcher_fixture.h"
 
 namespace lossd::batching {
@@ -67,7 +68,8 @@ TEST_F(BatcherTest, ACountedTaskWithoutElementsIsAnsweredAtOnce) {
   EXPECT_EQ(empty.answer.normalizer, 1);
 }
 
-TEST_F(BatcherTest, ATaskWithoutElementsIsAnsweredWhileAllAreBusyAndAfterClose) {
+TEST_F(BatcherTest,
+       ATaskWithoutElementsIsAnsweredWhileAllAreBusyAndAfterClose) {
   Build(kOptions);
   batcher_->Enqueue(&NewTask(1));
   std::optional<Batch> batch = batcher_->Take();
@@ -123,10 +125,10 @@ TEST_F(BatcherTest, ASmallTaskWakesOnlyOneExecutor) {
   RecordingTask& small = NewTask(64);
   batcher_->Enqueue(&small);
   AwaitReturned(1);
-  clock_.AwaitWaiters(2);  // the other two are where they were
+  clock_.AwaitWaiters(2);  // the other two still sleep
 }
 
-TEST_F(BatcherTest, NoMoreBatchesAreOutThanThereAreExecutors) {
+TEST_F(BatcherTest, NoMoreBatchesAreInFlightThanThereAreExecutors) {
   Build(kOptions);
   TakeOnThread();
   TakeOnThread();
@@ -136,7 +138,7 @@ TEST_F(BatcherTest, NoMoreBatchesAreOutThanThereAreExecutors) {
   AwaitReturned(1);
   clock_.AwaitWaiters(1);
   EXPECT_EQ(batcher_->busy_executors(), 1);
-  // Giving the batch back is what lets the other one in.
+  // The other thread can take a batch only when the first one has ended.
   Batch first = std::move(taken_.front());
   taken_.pop_front();
   runner_.Run(std::move(first));
@@ -255,7 +257,7 @@ TEST_F(BatcherTest, AfterTheCloseWhatWaitsIsTakenAndWhatComesIsDropped) {
   EXPECT_FALSE(batcher_->Take().has_value());
 }
 
-TEST_F(BatcherTest, TheCloseSendsWaitingExecutorsHome) {
+TEST_F(BatcherTest, TheCloseEndsTheWaitOfExecutors) {
   Build(kOptions);
   for (int i = 0; i < 3; ++i) TakeOnThread();
   clock_.AwaitWaiters(3);
@@ -264,7 +266,7 @@ TEST_F(BatcherTest, TheCloseSendsWaitingExecutorsHome) {
   EXPECT_TRUE(taken_.empty());
 }
 
-TEST_F(BatcherTest, NoExecutorGoesHomeWhileATaskIsBeingCounted) {
+TEST_F(BatcherTest, NoExecutorLeavesWhileATaskIsBeingCounted) {
   BatcherOptions options = kOptions;
   options.executors = 2;
   Build(options);
@@ -305,7 +307,7 @@ TEST_F(BatcherTest, TheWaitIsNothingWhileAnExecutorIsIdleAndGrowsWithTheQueue) {
   Build(kOptions);
   EXPECT_EQ(batcher_->ExpectedWait(0), absl::ZeroDuration());
   EXPECT_EQ(batcher_->RetryAfter(0), absl::Milliseconds(10));
-  RecordingTask& out = NewTask(8 * kBlock);
+  RecordingTask& in_flight = NewTask(8 * kBlock);
   RecordingTask& huge = NewTask(16 * kBlock);
   for (int i = 0; i < 100; ++i) {
     RecordingTask& task = NewTask(8 * kBlock);
@@ -314,7 +316,7 @@ TEST_F(BatcherTest, TheWaitIsNothingWhileAnExecutorIsIdleAndGrowsWithTheQueue) {
     clock_.Advance(absl::Seconds(1));
     runner_.Run(*std::move(batch));
   }
-  batcher_->Enqueue(&out);
+  batcher_->Enqueue(&in_flight);
   std::optional<Batch> batch = batcher_->Take();
   EXPECT_NEAR(absl::ToDoubleSeconds(batcher_->ExpectedWait(0)), 1.0, 0.01);
   batcher_->Enqueue(&huge);
@@ -337,7 +339,7 @@ TEST_F(BatcherTest, WithFewerExecutorsTheWaitIsLongerAndTheyAreFewerToBeIdle) {
     runner_.Run(*std::move(batch));
   }
   batcher_->Enqueue(&NewTask(8 * kBlock));
-  std::optional<Batch> out = batcher_->Take();
+  std::optional<Batch> in_flight = batcher_->Take();
   batcher_->Enqueue(&NewTask(8 * kBlock));
   const absl::Duration of_four = batcher_->ExpectedWait(0);
   EXPECT_GT(of_four, absl::ZeroDuration());
@@ -346,7 +348,7 @@ TEST_F(BatcherTest, WithFewerExecutorsTheWaitIsLongerAndTheyAreFewerToBeIdle) {
   EXPECT_NEAR(absl::FDivDuration(batcher_->ExpectedWait(0), of_four), 4, 0.01);
   batcher_->LoseExecutors(3);
   EXPECT_EQ(batcher_->executors(), 1);
-  runner_.Run(*std::move(out));
+  runner_.Run(*std::move(in_flight));
   runner_.Run(*batcher_->Take());
 }
 

@@ -46,11 +46,11 @@ struct AdmissionController::Claim {
   // The error of a claim that does not fit, and its label.
   absl::Status Error(Refusal* refusal) const;
 
-  Refusal full;  // kRequests or kBytes: the budget
+  Refusal full;  // the label if the budget is full: kRequests or kBytes
   int64_t amount = 0;
   int64_t limit = 0;
   int64_t in_use = 0;
-  // What the flow holds of the budget; absent if its share is not looked at.
+  // The part that the flow holds; absent if its share is not looked at.
   std::optional<int64_t> held;
   int64_t returning = 0;  // the part in use that counts as free in the share
 };

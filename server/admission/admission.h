@@ -53,7 +53,7 @@ class Permit {
   // may ask again while the server still holds the answer's memory. The permit
   // keeps its bytes and its place; Admit() says what the mark changes. Later
   // calls, and calls on a permit that is not held, do nothing.
-  void MarkAnswered();
+  void MarkAnswered();  // D28
 
  private:
   friend class AdmissionController;

@@ -9,7 +9,7 @@ namespace lossd {
 // A cleared container keeps at most this much memory. A usual request needs far
 // less. Hundreds of calls are kept for reuse, and an unusually large request in
 // each of them must not cost the server that memory for good.
-inline constexpr size_t kMaxKeptBytes = size_t{16} << 10;
+inline constexpr size_t kMaxKeptBytes = size_t{16} << 10;  // D19
 
 template <typename Container>
 size_t CapacityInBytes(const Container& container) {

@@ -67,13 +67,14 @@ class BatchRunner {
 // is taken after at most
 //   - the rest of one batch in flight (max_batch_elements, or one task that may
 //     not be divided),
-//   - the tasks that are begun: at most one per executor, and one,
-//   - one turn of each other flow that waits: flow_quantum_elements, or the
-//     largest task of that flow if that is more,
+//   - the rest of the tasks that are begun: at most two per executor, and one,
+//   - one turn of each other flow that waits, for every flow_quantum_elements
+//     that the task costs: a turn is that quantum, or the flow's largest task
+//     if it is larger,
 //   - max_queue_delay, which is 0 unless the operator chose otherwise.
-// The executors share this work. Each further quantum of tasks that the flow
-// itself has waiting before this one adds those tasks and one more turn of each
-// other flow. ExpectedWait() estimates the sum.
+// The executors share this work. Tasks of its own flow that go before it add
+// themselves, and one more turn of each other flow per quantum of them.
+// ExpectedWait() estimates the sum.
 //
 // Not for work that must keep an order: tasks may overtake one another.
 class Batcher {
@@ -185,7 +186,7 @@ class Batcher {
   int counting_ ABSL_GUARDED_BY(mu_) = 0;
   // Threads that wait on work_: not signalled, and signalled but not awake yet.
   int sleeping_ ABSL_GUARDED_BY(mu_) = 0;
-  int waking_ ABSL_GUARDED_BY(mu_) = 0;
+  int waking_ ABSL_GUARDED_BY(mu_) = 0;  // D32
   // The time at which the thread that watches over max_queue_delay wakes by
   // itself.
   absl::Time watch_until_ ABSL_GUARDED_BY(mu_) = absl::InfiniteFuture();

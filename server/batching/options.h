@@ -22,7 +22,7 @@ struct BatcherOptions {
   // The executors share the queue in batches that shrink as the queue does, so
   // that they end at about the same time. A batch is not made smaller than
   // this, because waking an executor would cost more than it saves.
-  int64_t min_portion_elements = int64_t{1} << 15;
+  int64_t min_portion_elements = int64_t{1} << 15;  // D29
   // Batches of at most this many elements may run on the thread that enqueued
   // them (RunInline), because waking another thread costs more than computing
   // them; 0 disables that (D30).
@@ -32,7 +32,7 @@ struct BatcherOptions {
   // small request wait that long. Batches go on across turns, so a small
   // quantum does not make batches smaller; but below this the bookkeeping of a
   // turn would be felt.
-  int64_t flow_quantum_elements = int64_t{1} << 15;
+  int64_t flow_quantum_elements = int64_t{1} << 15;  // D31
 };
 
 }  // namespace lossd::batching

@@ -42,7 +42,7 @@ using Connection = uint64_t;
 // Makes, finds and ends regions, within limits. Thread-safe; no other mutex is
 // taken while its mutex is held, and no memory is mapped or unmapped then. The
 // table outlives its regions.
-class RegionTable {
+class RegionTable {  // D38
  public:
   // `lending` is borrowed, and null if the server computes on no GPU.
   explicit RegionTable(const RegionLimits& limits,

@@ -15,11 +15,11 @@
 
 namespace lossd::request {
 
-// Bytes of a region, and the GPU that has them (Region::device()).
+// Bytes of a region, and the GPU whose memory they are.
 struct SharedBytes {
   std::span<std::byte> bytes;
-  int device = shared_memory::Region::kHost;
-  bool on_device() const { return device != shared_memory::Region::kHost; }
+  int device = kernels::kHost;
+  bool on_device() const { return device != kernels::kHost; }
 };
 
 // Finds the regions, checks where in them the bytes lie, and holds the regions
@@ -48,7 +48,7 @@ class SharedTensors {  // D39
   // INVALID_ARGUMENT.
   absl::StatusOr<SharedBytes> Destination(const v1::SharedMemoryRef& ref);
 
-  // The GPU that has any of these bytes, or Region::kHost.
+  // The GPU that has any of these bytes, or kernels::kHost.
   int device() const { return device_; }
 
  private:
@@ -73,7 +73,7 @@ class SharedTensors {  // D39
   const shared_memory::RegionTable* table_ = nullptr;
   absl::InlinedVector<Used, 2> used_;
   absl::InlinedVector<Read, 5> read_;
-  int device_ = shared_memory::Region::kHost;
+  int device_ = kernels::kHost;
   absl::string_view device_path_;  // the first that is of that GPU
 };
 

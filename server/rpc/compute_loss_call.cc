@@ -49,14 +49,6 @@ bool ComputeLossCall::Start() {
   // Else it is null, or in shared memory.
   if (request_.wants_gradient()) segment.gradient = gradient_.data();
   segment.losses = losses_.data();
-  if (segment.element_count == 0) {  // no blocks: nothing for an executor
-    batching::Prepare(*this);
-    batching::Computed computed = batching::AnswerOf(*this);
-    computed.backend = call_context_->backend;
-    computed.started = computed.finished = received_;
-    OnComputed(computed);
-    return false;
-  }
   enqueued_ = true;
   call_context_->batcher->Enqueue(this, /*may_run_inline=*/true);
   return true;
@@ -94,7 +86,9 @@ void ComputeLossCall::OnComputed(const batching::Computed& computed) {
   }
 }
 
-void ComputeLossCall::FinishWithReply(const batching::Computed& computed) {
+void ComputeLossCall::FinishWithReply(batching::Computed computed) {
+  // A request without elements is answered on behalf of the usual backend.
+  if (computed.backend.empty()) computed.backend = call_context_->backend;
   Reply reply{
       .loss = kernels::LossOf(segment, computed.totals, computed.normalizer),
       .computed = computed,

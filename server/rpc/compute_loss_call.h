@@ -58,7 +58,7 @@ class ComputeLossCall final : public RpcCall, public batching::Task {
   // Refuses by Finish with more than a status, hence returns whether it was
   // admitted.
   bool Admit();
-  void FinishWithReply(const batching::Computed& computed);
+  void FinishWithReply(batching::Computed computed);
   void FinishWithError(const absl::Status& status);
   absl::StatusCode FinalCode() const;
   absl::string_view request_id() const {

@@ -6,7 +6,6 @@
 #include <fstream>
 #include <map>
 
-#include "absl/flags/reflection.h"
 #include "absl/strings/str_cat.h"
 #include "tests/temporary_path.h"
 
@@ -16,7 +15,6 @@ namespace {
 using testing::HasSubstr;
 using testing::Not;
 
-// Flags are process-wide: each test begins and ends with the defaults.
 class Flags : public testing::Test {
  protected:
   absl::StatusOr<CommandLine> Read(const std::vector<std::string>& arguments) {
@@ -31,9 +29,6 @@ class Flags : public testing::Test {
   }
   const TemporaryPath file_{"flags"};
   std::map<std::string, std::string> environment_;
-
- private:
-  absl::FlagSaver saver_;
 };
 
 TEST_F(Flags, HaveTheDefaultsOfConfig) {
@@ -146,7 +141,6 @@ TEST_F(Flags, WhatMakesNoSenseIsSaidInOneLine) {
             "directory, and /no/such/folder is not there"},
            {"--flagfile=/", "--flagfile=/: must be a file that can be read"},
            {"--flagfile=/nonexistent", "--flagfile=/nonexistent"}}) {
-    const absl::FlagSaver saver;
     const auto line = Read({bad.argument});
     ASSERT_TRUE(absl::IsInvalidArgument(line.status())) << bad.argument;
     const std::string message(line.status().message());
@@ -158,7 +152,6 @@ TEST_F(Flags, WhatMakesNoSenseIsSaidInOneLine) {
 TEST_F(Flags, ABadDurationIsAnsweredWithAGoodOne) {
   for (const char* flag : {"--drain_timeout", "--max_queue_delay"}) {
     for (const char* value : {"5", "-1s", "abc", "", "1h1", "inf"}) {
-      const absl::FlagSaver saver;
       const std::string argument = absl::StrCat(flag, "=", value);
       const auto line = Read({argument});
       ASSERT_TRUE(absl::IsInvalidArgument(line.status())) << argument;

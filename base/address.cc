@@ -25,7 +25,9 @@ std::optional<Address> ParseAddress(absl::string_view text) {
   const absl::string_view host = text.substr(0, colon);
   const absl::string_view digits = text.substr(colon + 1);
   if (host.find_first_of(", \t") != host.npos) return std::nullopt;
-  if (!IsBracketed(host) && host.find(':') != host.npos) return std::nullopt;
+  if (!IsBracketed(host) && host.find_first_of(":[]") != host.npos) {
+    return std::nullopt;
+  }
   if (digits.find_first_not_of("0123456789") != digits.npos) {
     return std::nullopt;
   }

@@ -12,7 +12,7 @@
 
 namespace lossd {
 
-// What a command line asks for.
+// The settings of a command line, or the text that it asks for.
 struct CommandLine {
   Config config;
   // With --help or --version: the text to print in place of serving.

@@ -1,5 +1,7 @@
 #include "client/cli/npy.h"
 
+#include <gtest/gtest.h>
+
 #include <cstring>
 #include <fstream>
 #include <string>
@@ -7,7 +9,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
-#include "gtest/gtest.h"
 #include "tests/temporary_path.h"
 
 namespace lossd::cli {

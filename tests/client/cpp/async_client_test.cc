@@ -1,3 +1,5 @@
+#include <gtest/gtest.h>
+
 #include <atomic>
 #include <memory>
 #include <vector>
@@ -6,7 +8,6 @@
 #include "absl/synchronization/blocking_counter.h"
 #include "absl/synchronization/notification.h"
 #include "client/cpp/client.h"
-#include "gtest/gtest.h"
 #include "tests/client/cpp/fake_loss_server.h"
 
 namespace lossd::client {

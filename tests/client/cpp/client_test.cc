@@ -1,5 +1,7 @@
 #include "client/cpp/client.h"
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <map>
 #include <mutex>
@@ -11,7 +13,6 @@
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "client/cpp/call_status.h"
-#include "gtest/gtest.h"
 #include "tests/client/cpp/fake_loss_server.h"
 
 namespace lossd::client {

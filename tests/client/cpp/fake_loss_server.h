@@ -1,6 +1,9 @@
 #ifndef LOSSD_TESTS_CLIENT_CPP_FAKE_LOSS_SERVER_H_
 #define LOSSD_TESTS_CLIENT_CPP_FAKE_LOSS_SERVER_H_
 
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -8,8 +11,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "grpcpp/server.h"
-#include "grpcpp/server_builder.h"
 #include "lossd/v1/loss_service.grpc.pb.h"
 
 namespace lossd::client {

@@ -1,4 +1,5 @@
-// What a client borrows it gives back only when gRPC no longer reads it.
+// A client returns borrowed memory only when gRPC no longer reads it.
+#include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -11,7 +12,6 @@
 
 #include "absl/synchronization/notification.h"
 #include "client/cpp/client.h"
-#include "gtest/gtest.h"
 #include "tests/client/cpp/stalled_peer.h"
 #include "tests/server/shared_memory/raw_client.h"
 

@@ -1,12 +1,12 @@
 #include "client/cpp/reply_reader.h"
 
+#include <google/protobuf/stubs/logging.h>
+#include <gtest/gtest.h>
+
 #include <numeric>
 #include <random>
 #include <string>
 #include <vector>
-
-#include "google/protobuf/stubs/logging.h"
-#include "gtest/gtest.h"
 
 namespace lossd::client {
 namespace {

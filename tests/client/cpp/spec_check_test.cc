@@ -1,11 +1,12 @@
 #include "client/cpp/spec_check.h"
 
+#include <gtest/gtest.h>
+
 #include <string>
 #include <vector>
 
 #include "absl/synchronization/notification.h"
 #include "client/cpp/client.h"
-#include "gtest/gtest.h"
 
 namespace lossd::client {
 namespace {

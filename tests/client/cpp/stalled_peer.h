@@ -2,6 +2,7 @@
 #define LOSSD_TESTS_CLIENT_CPP_STALLED_PEER_H_
 
 #include <arpa/inet.h>
+#include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -11,7 +12,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
-#include "gtest/gtest.h"
 
 namespace lossd::client {
 

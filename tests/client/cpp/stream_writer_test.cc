@@ -1,10 +1,10 @@
 #include "client/cpp/stream_writer.h"
 
+#include <grpcpp/support/slice.h>
+#include <gtest/gtest.h>
+
 #include <cstdint>
 #include <vector>
-
-#include "grpcpp/support/slice.h"
-#include "gtest/gtest.h"
 
 namespace lossd::client {
 namespace {
@@ -25,8 +25,8 @@ TEST(StreamWriterTest, ChunksAreLentAndNotCopied) {
   const LossRequest request{.logits = TensorView::Of<float>(logits),
                             .targets = TensorView::Of<uint8_t>(targets),
                             .weights = TensorView::Of<double>(weights)};
-  const std::shared_ptr<Loan> loan = Loan::Make();
-  StreamWriter writer(request, "", *loan);
+  const std::shared_ptr<SliceTracker> tracker = SliceTracker::Make();
+  StreamWriter writer(request, "", *tracker);
   const auto header = writer.Next();
   ASSERT_TRUE(header.has_value());
   EXPECT_LT(header->Length(), 100u);

@@ -52,7 +52,7 @@ constexpr int64_t kMaxThreads = 1024;
 constexpr int64_t kMaxChannels = 1024;
 constexpr int64_t kMaxConcurrency = int64_t{1} << 16;
 
-// What the flags ask for.
+// The values of the flags.
 struct Flags {
   std::string target = "localhost:50051";
   int64_t channels = 1;

@@ -1,5 +1,7 @@
 #include "client/cli/spec_flags.h"
 
+#include <google/protobuf/descriptor.h>
+
 #include <string_view>
 
 #include "absl/status/status.h"
@@ -7,7 +9,6 @@
 #include "absl/strings/str_cat.h"
 #include "base/data_type.h"
 #include "client/cpp/spec_check.h"
-#include "google/protobuf/descriptor.h"
 
 namespace lossd::cli {
 namespace {

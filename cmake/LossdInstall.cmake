@@ -1,0 +1,24 @@
+# `cmake --install` installs the C++ client as a CMake package: find_package(lossd) defines
+# lossd::client. Headers lie below include/lossd, which is on the target's include path, so
+# that they are included as in this tree: "client/cpp/client.h", "lossd/v1/loss_service.pb.h".
+include(CMakePackageConfigHelpers)
+include(GNUInstallDirs)
+
+set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/lossd)
+set(header_dir ${CMAKE_INSTALL_INCLUDEDIR}/lossd)
+
+# The client, and the libraries of ours that it links.
+foreach(name IN ITEMS proto base client)
+  set_target_properties(lossd_${name} PROPERTIES EXPORT_NAME ${name})
+  target_include_directories(lossd_${name} INTERFACE $<INSTALL_INTERFACE:${header_dir}>)
+  install(TARGETS lossd_${name} EXPORT lossdTargets)
+endforeach()
+install(EXPORT lossdTargets NAMESPACE lossd:: DESTINATION ${package_dir})
+install(DIRECTORY client/cpp DESTINATION ${header_dir}/client FILES_MATCHING PATTERN "*.h")
+install(DIRECTORY ${CMAKE_BINARY_DIR}/proto/lossd DESTINATION ${header_dir}
+  FILES_MATCHING PATTERN "*.pb.h")
+
+write_basic_package_version_file(${CMAKE_BINARY_DIR}/lossdConfigVersion.cmake
+  COMPATIBILITY SameMinorVersion)
+install(FILES cmake/lossdConfig.cmake ${CMAKE_BINARY_DIR}/lossdConfigVersion.cmake
+  DESTINATION ${package_dir})

@@ -101,7 +101,7 @@ absl::Status CheckPair(absl::string_view certificates, absl::string_view key) {
   }
   if (X509_check_private_key(first.get(), private_key.get()) != 1) {
     ERR_clear_error();
-    return absl::InvalidArgumentError("the certificate is of another key");
+    return absl::InvalidArgumentError("the certificate belongs to another key");
   }
   return absl::OkStatus();
 }

@@ -60,7 +60,7 @@ absl::StatusOr<Arrays> ReadTensors(const TensorFlags& flags) {
   const bool identity = flags.identity_targets.has_value();
   if (identity && arrays.targets.has_value()) {
     return absl::InvalidArgumentError(
-        "--identity_targets: there is --targets too; give one of the two");
+        "--identity_targets: replaces --targets; give one of the two");
   }
   if (!arrays.logits.has_value() || !(identity || arrays.targets.has_value())) {
     return absl::InvalidArgumentError(
@@ -138,7 +138,7 @@ ExitCode SendAndPrint(const ComputeFlags& flags, Send send) {
 ExitCode ComputeFile(const ComputeFlags& flags) {
   if (!flags.tensors.logits.empty() || !flags.tensors.targets.empty()) {
     return ReportUsage(absl::InvalidArgumentError(
-        "--request: the file says everything; leave --logits and --targets"));
+        "--request: replaces --logits and --targets; give one or the other"));
   }
   const auto request = ReadRequest(flags.tensors.request);
   if (!request.ok()) return ReportUsage(request.status());

@@ -80,9 +80,9 @@ class LiteralReader {
   absl::StatusOr<std::string> String() {
     SkipSpace();
     const char quote = text_.empty() ? '\0' : text_.front();
-    if (quote != '\'' && quote != '"') return Malformed("no string");
+    if (quote != '\'' && quote != '"') return Malformed("a string is missing");
     const size_t end = text_.find(quote, 1);
-    if (end == absl::string_view::npos) return Malformed("an open string");
+    if (end == absl::string_view::npos) return Malformed("a string has no end");
     std::string value(text_.substr(1, end - 1));
     text_.remove_prefix(end + 1);
     return value;
@@ -91,7 +91,7 @@ class LiteralReader {
   absl::StatusOr<bool> Bool() {
     if (Consume("True")) return true;
     if (Consume("False")) return false;
-    return Malformed("neither True nor False");
+    return Malformed("a value is neither True nor False");
   }
 
   absl::StatusOr<client::Shape> Tuple() {
@@ -110,7 +110,7 @@ class LiteralReader {
       text_.remove_prefix(digits);
       shape.push_back(dimension);
       if (Consume(",")) continue;
-      if (!Consume(")")) return Malformed("an open tuple");
+      if (!Consume(")")) return Malformed("the shape has no end");
       break;
     }
     return shape;
@@ -144,7 +144,7 @@ absl::Status ReadEntry(const std::string& key, LiteralReader& reader,
     header.shape = *std::move(shape);
     return absl::OkStatus();
   }
-  return Malformed(absl::StrCat("key '", key, "'"));
+  return Malformed(absl::StrCat("unknown key '", key, "'"));
 }
 
 // Reads the Python dictionary of a header:
@@ -154,16 +154,16 @@ absl::StatusOr<Header> ParseHeader(absl::string_view dictionary) {
   LiteralReader reader(dictionary);
   Header header;
   std::string seen;
-  if (!reader.Consume("{")) return Malformed("no dictionary");
+  if (!reader.Consume("{")) return Malformed("there is no dictionary");
   while (!reader.Consume("}")) {
     const absl::StatusOr<std::string> key = reader.String();
     if (!key.ok()) return key.status();
-    if (!reader.Consume(":")) return Malformed("no value");
+    if (!reader.Consume(":")) return Malformed("a value is missing");
     const absl::Status read = ReadEntry(*key, reader, header);
     if (!read.ok()) return read;
     absl::StrAppend(&seen, key->substr(0, 1));
     if (reader.Consume(",")) continue;
-    if (!reader.Consume("}")) return Malformed("an open dictionary");
+    if (!reader.Consume("}")) return Malformed("the dictionary has no end");
     break;
   }
   if (!reader.AtEnd()) return Malformed("text after the dictionary");
@@ -181,7 +181,8 @@ absl::StatusOr<absl::string_view> TakeHeader(absl::string_view& content) {
   if (!absl::ConsumePrefix(&content, kMagic)) {
     return absl::InvalidArgumentError("not a .npy file");
   }
-  if (content.size() < 2) return absl::InvalidArgumentError("cut off");
+  if (content.size() < 2)
+    return absl::InvalidArgumentError("the file is cut off");
   const int major = static_cast<unsigned char>(content[0]);
   if (major < 1 || major > 3) {
     return absl::UnimplementedError(
@@ -189,11 +190,13 @@ absl::StatusOr<absl::string_view> TakeHeader(absl::string_view& content) {
   }
   content.remove_prefix(2);
   const size_t width = major == 1 ? 2 : 4;
-  if (content.size() < width) return absl::InvalidArgumentError("cut off");
+  if (content.size() < width)
+    return absl::InvalidArgumentError("the file is cut off");
   uint32_t length = 0;
   std::memcpy(&length, content.data(), width);
   content.remove_prefix(width);
-  if (content.size() < length) return absl::InvalidArgumentError("cut off");
+  if (content.size() < length)
+    return absl::InvalidArgumentError("the file is cut off");
   const absl::string_view header = content.substr(0, length);
   content.remove_prefix(length);
   return header;

@@ -60,7 +60,7 @@ absl::Status CheckToken(absl::string_view token) {
 // Checks the options; the message begins with the field.
 absl::Status Check(const ClientOptions& options) {
   if (options.target.empty()) {
-    return absl::InvalidArgumentError("target: empty");
+    return absl::InvalidArgumentError("target: must not be empty");
   }
   if (options.channels < 1) {
     return absl::InvalidArgumentError(

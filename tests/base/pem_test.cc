@@ -132,7 +132,7 @@ TEST(Pem, AKeyThatNeedsAPassphraseIsRefusedWithoutAsking) {
 
 TEST(Pem, ACertificateOfAnotherKeyIsRefused) {
   EXPECT_THAT(Complaint(CheckPair(Ours().certificate, Theirs().key)),
-              HasSubstr("the certificate is of another key"));
+              HasSubstr("the certificate belongs to another key"));
 }
 
 TEST(Pem, ACertificateThatTlsDoesNotAcceptIsRefused) {

@@ -86,9 +86,9 @@ TEST(NpyTest, BadFilesGiveAMessageThatSaysWhatIsWrong) {
   const BadFile files[] = {
       {"", "not a .npy file"},
       {"PK\x03\x04", "not a .npy file"},
-      {good.substr(0, 7), "cut off"},
-      {good.substr(0, 9), "cut off"},
-      {good.substr(0, 20), "cut off"},
+      {good.substr(0, 7), "the file is cut off"},
+      {good.substr(0, 9), "the file is cut off"},
+      {good.substr(0, 20), "the file is cut off"},
       {good.substr(0, good.size() - 1),
        "the header asks for 8 bytes of data, the file has 7"},
       {good + "x", "the header asks for 8 bytes of data, the file has 9"},
@@ -108,7 +108,7 @@ TEST(NpyTest, BadFilesGiveAMessageThatSaysWhatIsWrong) {
       {File(1, Dictionary("<f4", "(99999999999999999999,)"), ""),
        "the .npy header is malformed: a dimension is not a number"},
       {File(1, Dictionary("<f4", "(1 2)"), ""),
-       "the .npy header is malformed: an open tuple"},
+       "the .npy header is malformed: the shape has no end"},
       {File(1, "{'descr': '<f4', 'shape': (1,)}", "1234"),
        "the .npy header is malformed: it needs descr, fortran_order and shape, "
        "once each"},
@@ -116,8 +116,9 @@ TEST(NpyTest, BadFilesGiveAMessageThatSaysWhatIsWrong) {
        "the .npy header is malformed: it needs descr, fortran_order and shape, "
        "once each"},
       {File(1, "{'color': 1}", ""),
-       "the .npy header is malformed: key 'color'"},
-      {File(1, "None", ""), "the .npy header is malformed: no dictionary"},
+       "the .npy header is malformed: unknown key 'color'"},
+      {File(1, "None", ""),
+       "the .npy header is malformed: there is no dictionary"},
   };
   for (const BadFile& file : files) {
     EXPECT_EQ(Parse(file.content).status().message(), file.message);

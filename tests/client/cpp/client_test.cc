@@ -196,7 +196,8 @@ TEST(ClientTest, NoServerIsUnavailable) {
 }
 
 TEST(ClientTest, OptionsThatMakeNoSenseAreNamed) {
-  EXPECT_EQ(Client::Create({.target = ""}).status().message(), "target: empty");
+  EXPECT_EQ(Client::Create({.target = ""}).status().message(),
+            "target: must not be empty");
   EXPECT_EQ(Client::Create({.channels = 0}).status().message(),
             "channels: 0, must be at least 1");
   EXPECT_EQ(

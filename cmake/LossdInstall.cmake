@@ -7,12 +7,24 @@ include(GNUInstallDirs)
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/lossd)
 set(header_dir ${CMAKE_INSTALL_INCLUDEDIR}/lossd)
 
-# The client, and the libraries of ours that it links.
-foreach(name IN ITEMS proto base client)
+# Installs a library of ours once, and before it those that it links.
+function(lossd_install name)
+  get_target_property(export_name lossd_${name} EXPORT_NAME)
+  if(export_name)
+    return()
+  endif()
+  get_target_property(links lossd_${name} INTERFACE_LINK_LIBRARIES)
+  foreach(link IN LISTS links)
+    if(link MATCHES "^lossd::(.+)$")
+      lossd_install(${CMAKE_MATCH_1})
+    endif()
+  endforeach()
   set_target_properties(lossd_${name} PROPERTIES EXPORT_NAME ${name})
   target_include_directories(lossd_${name} INTERFACE $<INSTALL_INTERFACE:${header_dir}>)
   install(TARGETS lossd_${name} EXPORT lossdTargets)
-endforeach()
+endfunction()
+
+lossd_install(client)
 install(EXPORT lossdTargets NAMESPACE lossd:: DESTINATION ${package_dir})
 install(DIRECTORY client/cpp DESTINATION ${header_dir}/client FILES_MATCHING PATTERN "*.h")
 install(DIRECTORY ${CMAKE_BINARY_DIR}/proto/lossd DESTINATION ${header_dir}

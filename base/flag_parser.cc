@@ -64,15 +64,17 @@ absl::StatusOr<Option> ReadOption(const FlagTable& table,
 }
 
 absl::Status Set(const Option& option) {
-  const absl::Status status = option.flag->value.set(*option.value);
+  absl::Status status = option.flag->value.set(*option.value);
   if (status.ok()) return status;
   return absl::InvalidArgumentError(
       absl::StrCat("--", option.flag->name, status.message()));
 }
 
-// Appends `text` in lines of at most 80 columns that begin with six spaces.
+// The columns of --help.
+constexpr size_t kWidth = 80;
+
+// Appends `text` in lines of at most kWidth columns that begin with six spaces.
 void AppendWrapped(absl::string_view text, std::string* lines) {
-  constexpr size_t kWidth = 80;
   const std::string indent = "     ";
   std::string line = indent;
   for (const absl::string_view word : absl::StrSplit(text, ' ')) {

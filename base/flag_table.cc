@@ -122,7 +122,7 @@ absl::Status CheckInRange(absl::string_view flag, int64_t value, int64_t least,
 absl::Status CheckValues(const FlagTable& table) {
   for (const FlagGroup& group : table) {
     for (const Flag& flag : group.flags) {
-      const absl::Status status = Named(flag.name, flag.value.check());
+      absl::Status status = Named(flag.name, flag.value.check());
       if (!status.ok()) return status;
     }
   }

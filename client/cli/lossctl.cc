@@ -92,9 +92,11 @@ ExitCode Run(const std::vector<std::string>& arguments) {
       "\"", command, "\" is none of compute, info, health; see --help")));
 }
 
-// Tells a script whether it has read all that there is.
+// Tells a script whether it has read all that there is. A long text may have
+// failed before the flush, which then has nothing left to write.
 ExitCode Flush(ExitCode code) {
-  if (std::fflush(stdout) == 0) return code;
+  const bool failed = std::ferror(stdout) != 0;
+  if (std::fflush(stdout) == 0 && !failed) return code;
   return ReportUsage(absl::InvalidArgumentError(absl::StrCat(
       "standard output: cannot be written: ", std::strerror(errno))));
 }

@@ -7,7 +7,7 @@ include(GNUInstallDirs)
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/lossd)
 set(header_dir ${CMAKE_INSTALL_INCLUDEDIR}/lossd)
 
-# Installs a library of ours once, and before it those that it links.
+# Installs a library of ours and its headers once, and before it those that it links.
 function(lossd_install name)
   get_target_property(export_name lossd_${name} EXPORT_NAME)
   if(export_name)
@@ -22,11 +22,14 @@ function(lossd_install name)
   set_target_properties(lossd_${name} PROPERTIES EXPORT_NAME ${name})
   target_include_directories(lossd_${name} INTERFACE $<INSTALL_INTERFACE:${header_dir}>)
   install(TARGETS lossd_${name} EXPORT lossdTargets)
+  get_target_property(folder lossd_${name} SOURCE_DIR)
+  file(RELATIVE_PATH path ${CMAKE_SOURCE_DIR} ${folder})
+  file(GLOB headers CONFIGURE_DEPENDS ${folder}/*.h)
+  install(FILES ${headers} DESTINATION ${header_dir}/${path})
 endfunction()
 
 lossd_install(client)
 install(EXPORT lossdTargets NAMESPACE lossd:: DESTINATION ${package_dir})
-install(DIRECTORY client/cpp DESTINATION ${header_dir}/client FILES_MATCHING PATTERN "*.h")
 install(DIRECTORY ${CMAKE_BINARY_DIR}/proto/lossd DESTINATION ${header_dir}
   FILES_MATCHING PATTERN "*.pb.h")
 

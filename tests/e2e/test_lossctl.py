@@ -330,4 +330,5 @@ def test_help_lists_commands_and_flags() -> None:
     done = lossctl("--help")
     assert done.returncode == 0
     assert "lossctl health" in done.stdout
+    assert "\nTransport:\n  --target=localhost:50051\n" in done.stdout
     assert "--gradient_out=" in done.stdout

@@ -87,7 +87,8 @@ TEST_F(Flags, AFlagFileThatNamesItselfIsRefused) {
 TEST_F(Flags, HelpAndVersionArePrinted) {
   const auto help = Read({"--help"});
   ASSERT_TRUE(help.ok() && help->print.has_value());
-  EXPECT_THAT(*help->print, HasSubstr("--max_inflight_bytes="));
+  EXPECT_THAT(*help->print, HasSubstr("\nLimits:\n  --max_inflight_bytes="));
+  EXPECT_THAT(*help->print, HasSubstr("\nSecurity:\n  --tls_cert=\n"));
   const auto short_help = Read({"-h"});
   ASSERT_TRUE(short_help.ok());
   EXPECT_EQ(short_help->print, help->print);
@@ -165,8 +166,26 @@ TEST_F(Flags, ABadDurationIsAnsweredWithAGoodOne) {
 
 TEST_F(Flags, ABadVariableIsNamed) {
   environment_ = {{"LOSSD_RPC_THREADS", "x"}};
+  EXPECT_EQ(Read({}).status().message(),
+            "LOSSD_RPC_THREADS=x: must be a whole number of 32 bits");
+}
+
+TEST_F(Flags, ABadLineOfAFileIsNamedWithTheFile) {
+  const std::string path = Write("--rpc_threads=2\n--cpu_threads=x\n");
+  EXPECT_EQ(Read({"--flagfile", path}).status().message(),
+            absl::StrCat("--flagfile=", path,
+                         ": --cpu_threads=x: must be a whole number of 32 "
+                         "bits"));
+  environment_ = {{"LOSSD_FLAGFILE", path}};
   EXPECT_THAT(std::string(Read({}).status().message()),
-              HasSubstr("LOSSD_RPC_THREADS"));
+              testing::StartsWith(absl::StrCat("LOSSD_FLAGFILE=", path, ": ")));
+}
+
+TEST_F(Flags, OnlyTheLastValueIsHeldAgainstItsRange) {
+  environment_ = {{"LOSSD_RPC_THREADS", "-1"}};
+  EXPECT_TRUE(Read({"--rpc_threads=1"}).ok());
+  EXPECT_EQ(Read({}).status().message(),
+            "--rpc_threads=-1: must be in [0, 1024]");
 }
 
 }  // namespace

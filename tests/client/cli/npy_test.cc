@@ -14,7 +14,7 @@
 namespace lossd::cli {
 namespace {
 
-// A .npy file by hand, as the format's description says.
+// Returns a .npy file made by hand from the format's description.
 std::string File(int version, const std::string& dictionary,
                  const std::string& data) {
   std::string file = "\x93NUMPY";
@@ -147,7 +147,7 @@ TEST(NpyTest, WhatIsWrittenIsReadAgain) {
     ASSERT_TRUE(array.ok()) << array.status();
     EXPECT_EQ(array->shape, shape);
     EXPECT_EQ(std::memcmp(array->bytes.data(), values.data(), 48), 0);
-    // NumPy maps files: their data is aligned.
+    // NumPy maps files, so that their data is aligned.
     EXPECT_EQ((ReadFile(path)->size() - 48) % 64, 0u);
   }
 }

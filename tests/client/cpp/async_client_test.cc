@@ -61,7 +61,7 @@ TEST(AsyncClientTest, CancelEndsACallInFlight) {
   Stall stall;
   FakeLossServer server([&](auto&, const auto&, auto&) { return stall(); });
   auto client = ClientOf(server);
-  // Large enough to be lent, not copied.
+  // These are too large to be copied into the message.
   const std::vector<float> logits(100'000);
   absl::Notification done;
   absl::Status status;

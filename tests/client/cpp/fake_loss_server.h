@@ -15,7 +15,7 @@
 
 namespace lossd::client {
 
-// A LossService on loopback whose ComputeLoss is whatever the test says.
+// A LossService on loopback whose ComputeLoss is a function of the test's.
 class FakeLossServer final : public v1::LossService::Service {
  public:
   using Handler = std::function<grpc::Status(grpc::ServerContext&,

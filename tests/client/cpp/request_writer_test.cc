@@ -41,7 +41,7 @@ std::string GeneratedEncoding(const LossRequest& request,
 
 TEST(RequestWriterTest, WritesWhatTheGeneratedCodeWritesForManyRequests) {
   std::mt19937 random(7);
-  // Around the sizes where varints grow and payloads stop being copied.
+  // Varints grow around these sizes, and payloads stop being copied.
   const size_t sizes[] = {0,    1,    31,   32,   127,  1023,
                           1024, 1025, 4095, 5000, 70000};
   const auto draw = [&](size_t limit) { return random() % limit; };

@@ -9,7 +9,7 @@
 namespace lossd::client {
 namespace {
 
-// How many slices of a message begin at this address.
+// Returns how many slices of a message begin at this address.
 int CountAt(const grpc::ByteBuffer& message, const void* address) {
   std::vector<grpc::Slice> slices;
   EXPECT_TRUE(message.Dump(&slices).ok());

@@ -1,39 +1,40 @@
-#include "client/cpp/message_assembly.h"
+#include "client/cpp/slice_builder.h"
+
+#include <google/protobuf/wire_format_lite.h>
 
 #include "client/cpp/request_writer.h"
-#include "google/protobuf/wire_format_lite.h"
 
 namespace lossd::client {
 
-void MessageAssembly::OpenField(int number, size_t length) {
+void SliceBuilder::OpenField(int number, size_t length) {
   using google::protobuf::internal::WireFormatLite;
   PutVarint(WireFormatLite::MakeTag(number,
                                     WireFormatLite::WIRETYPE_LENGTH_DELIMITED));
   PutVarint(length);
 }
 
-void MessageAssembly::PutPayload(std::span<const std::byte> bytes) {
+void SliceBuilder::PutPayload(std::span<const std::byte> bytes) {
   if (bytes.size() > kLargestCopiedPayload) {
     CloseSmall();
-    slices_.push_back(loan_.Lend(bytes));
+    slices_.push_back(tracker_.MakeSlice(bytes));
   } else if (!bytes.empty()) {
     small_.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   }
 }
 
-grpc::ByteBuffer MessageAssembly::Finish() {
+grpc::ByteBuffer SliceBuilder::Finish() {
   CloseSmall();
   return grpc::ByteBuffer(slices_.data(), slices_.size());
 }
 
-void MessageAssembly::PutVarint(uint64_t value) {
+void SliceBuilder::PutVarint(uint64_t value) {
   for (; value >= 0x80; value >>= 7) {
     small_.push_back(static_cast<char>(value | 0x80));
   }
   small_.push_back(static_cast<char>(value));
 }
 
-void MessageAssembly::CloseSmall() {
+void SliceBuilder::CloseSmall() {
   if (small_.empty()) return;
   slices_.emplace_back(small_);
   small_.clear();

@@ -21,7 +21,7 @@
 #include <span>
 #include <vector>
 
-#include "kernels/cuda/path.h"
+#include "kernels/cuda/kernel_variant.h"
 #include "kernels/sigmoid_loss.h"
 
 namespace lossd::kernels::cuda {

@@ -6,10 +6,9 @@
 #define LOSSD_UNROLL _Pragma("unroll")
 #define LOSSD_ROLL _Pragma("unroll 1")
 #include "kernels/element/element-inl.h"
-#include "element_type/half-inl.h"
-#include "kernels/cuda/block-inl.h"
-#include "kernels/cuda/machine-inl.cuh"
-#include "kernels/cuda/plain-inl.h"
+#include "kernels/cuda/exact-inl.h"
+#include "kernels/cuda/vector_memory-inl.cuh"
+#include "kernels/cuda/fast-inl.h"
 #include "kernels/cuda/lookup-inl.h"
 #include "kernels/cuda/group_sum-inl.h"
 // clang-format on

@@ -1,5 +1,5 @@
 // How a thread reads and writes elements of every type. A body, included by
-// block-inl.h.
+// exact-inl.h.
 
 template <class T>
 LOSSD_ELEMENT_FN T At(const std::byte* base, uint64_t index) {

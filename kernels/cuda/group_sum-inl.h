@@ -1,5 +1,5 @@
 // The sum of a block's lanes, across the threads that hold them. A body like
-// plain-inl.h.
+// fast-inl.h.
 
 // Adds lanes as SumLanes() does, as a binary tree of distance 64, 32, ..., 1.
 // Thread `rank` has lanes kLanes * rank ... of the block; `exchange(value,

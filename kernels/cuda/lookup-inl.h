@@ -1,5 +1,5 @@
 // The cross-entropy of bfloat16 logits and hard targets, looked up. A body like
-// plain-inl.h, after which it is included.
+// fast-inl.h, after which it is included.
 //
 // Such an element is 4.125 bytes of traffic, so memory at its limit asks for
 // three times as many elements as of float32, more than the arithmetic units
@@ -9,7 +9,7 @@
 // computed by the element function itself, are a table in shared memory.
 //
 // Elements are taken in pairs, two in a word of 32 bits. Beside the Machine of
-// plain-inl.h: LargerHalves(a, b) and SmallerHalves(a, b), of each of the two
+// fast-inl.h: LargerHalves(a, b) and SmallerHalves(a, b), of each of the two
 // unsigned numbers of 16 bits in a word.
 
 struct LookupEntry {

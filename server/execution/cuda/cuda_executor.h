@@ -20,7 +20,7 @@ namespace lossd::execution::cuda {
 
 // A batch is staged into pinned memory straight from the requests' slices,
 // copied over, computed by one launch for each path among its portions
-// (kernels/cuda/path.h), and copied back.
+// (kernels/cuda/kernel_variant.h), and copied back.
 // There is a thread for each slot. It stages, sleeps until the device is done,
 // and answers; so while one batch computes, the next is copied in and the last
 // one out: also those of one huge request, which the batcher divides. The least

@@ -18,7 +18,7 @@ using cpu::ScalarOps;
 #define LOSSD_UNROLL
 #define LOSSD_ROLL
 #include "kernels/element/element-inl.h"
-#include "kernels/cuda/block-inl.h"
+#include "kernels/cuda/exact-inl.h"
 // clang-format on
 
 // How the host moves and converts vectors.
@@ -51,7 +51,7 @@ struct Machine {
 };
 
 // clang-format off
-#include "kernels/cuda/plain-inl.h"
+#include "kernels/cuda/fast-inl.h"
 #include "kernels/cuda/lookup-inl.h"
 // clang-format on
 

@@ -1,4 +1,4 @@
-// How a device moves and converts vectors: the Machine of plain-inl.h.
+// How a device moves and converts vectors: the Machine of fast-inl.h.
 struct Machine {
   // Read and written once: a cache that kept them would drop what is used
   // again.

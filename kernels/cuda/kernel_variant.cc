@@ -1,4 +1,4 @@
-#include "kernels/cuda/path.h"
+#include "kernels/cuda/kernel_variant.h"
 
 #include <cmath>
 #include <optional>

@@ -6,7 +6,7 @@
 // LOSSD_ROLL stands before one that is to stay a loop.
 //
 // This is the general loop, of the segments that have no plain path
-// (plain-inl.h). Together the 32 threads hold the kBlockLanes lanes of a block,
+// (fast-inl.h). Together the 32 threads hold the kBlockLanes lanes of a block,
 // four each: in row r, thread k has elements 128 r + 4 k .. + 3. The arithmetic
 // is that of the CPU's general loop, operation by operation; an option that is
 // absent is the value that changes no bit (weight 1, upstream 1).

@@ -4,8 +4,8 @@
 // those of its longest way. Hence one kernel for each path: the ones that are
 // taken most are short. A batch whose segments share a path, as those of one
 // training job do, is one launch; any other is one launch for each path in it.
-#ifndef LOSSD_KERNELS_CUDA_PATH_H_
-#define LOSSD_KERNELS_CUDA_PATH_H_
+#ifndef LOSSD_KERNELS_CUDA_KERNEL_VARIANT_H_
+#define LOSSD_KERNELS_CUDA_KERNEL_VARIANT_H_
 
 #include <cstdint>
 
@@ -42,4 +42,4 @@ Path PathOf(const Segment& segment, double gradient_scale);
 
 }  // namespace lossd::kernels::cuda
 
-#endif  // LOSSD_KERNELS_CUDA_PATH_H_
+#endif  // LOSSD_KERNELS_CUDA_KERNEL_VARIANT_H_

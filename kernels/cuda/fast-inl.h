@@ -1,5 +1,5 @@
 // The loops of the plain paths: a cross-entropy and its gradient, nothing else.
-// A body like block-inl.h, after which it is included.
+// A body like exact-inl.h, after which it is included.
 //
 // It computes what is ordinary and leaves what is not: OrdinaryRows() takes the
 // whole rows of a block and says whether it met a NaN, an infinite logit or a

@@ -1,5 +1,5 @@
 // Which path segments take, and that the blocks of a path are neighbours.
-#include "kernels/cuda/path.h"
+#include "kernels/cuda/kernel_variant.h"
 
 #include <gtest/gtest.h>
 

@@ -113,9 +113,9 @@ check() {
 say "memory errors and races"
 if sanitizer=$(find_tool compute-sanitizer); then
   rm -f "$out/sanitizer.txt"
-  plain=GpuKernels.GiveTheBitsOfTheCpuOnEveryPlainPath
+  fast=GpuKernels.GiveTheBitsOfTheCpuInEveryFastVariant
   for tool in memcheck initcheck synccheck; do
-    check "$tool" lossd_kernel_tests "$plain:GpuKernels.GiveTheBitsOfTheCpuForEveryHalfLogit"
+    check "$tool" lossd_kernel_tests "$fast:GpuKernels.GiveTheBitsOfTheCpuForEveryHalfLogit"
   done
   check racecheck lossd_kernel_tests GpuKernels.GiveTheBitsOfTheCpuForEveryEntryOfTheTable
   check memcheck lossd_server_tests GpuTest.SlotsThatOverlapDoNotDisturbEachOther

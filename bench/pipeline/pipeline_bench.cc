@@ -10,7 +10,7 @@
 #include "absl/time/time.h"
 #include "bench/pipeline/pipeline_rates.h"
 #include "server/base/clock.h"
-#include "server/execution/cuda/open.h"
+#include "server/execution/cuda/device.h"
 
 namespace lossd::execution::cuda {
 namespace {

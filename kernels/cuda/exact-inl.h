@@ -1,19 +1,19 @@
-// What one thread of a warp does with its elements of a block. A body without
-// an include guard, like element.h, after which it is included: by the kernel,
-// and by a host that computes a packed batch in place of a device. The includer
-// also defines LOSSD_UNROLL, what stands before a loop over the lanes: a device
-// keeps lanes in registers only where such loops are unrolled.
-// LOSSD_ROLL stands before one that is to stay a loop.
+// The exact loop: segments of every type, with every option.
 //
-// This is the general loop, of the segments that have no plain path
-// (fast-inl.h). Together the 32 threads hold the kBlockLanes lanes of a block,
-// four each: in row r, thread k has elements 128 r + 4 k .. + 3. The arithmetic
-// is that of the CPU's general loop, operation by operation; an option that is
-// absent is the value that changes no bit (weight 1, upstream 1).
+// This is a body; lanes-inl.h says what the includer defines and includes.
+//
+// Together the 32 threads of a warp hold the kBlockLanes lanes of a block, four
+// each: in row r, thread k has elements 128 r + 4 k .. 128 r + 4 k + 3. The
+// arithmetic is that of the CPU's exact loop, operation by operation (D6). An
+// option that is absent has the value that changes no bit: weight 1, upstream
+// gradient 1.
 
 inline constexpr int kThreadLanes = 4;  // D37
 
-// What a thread has added up.
+template <class T>
+using Quad = Neighbours<T, kThreadLanes>;
+
+// The sums and counts of one thread.
 struct ThreadSums {
   double loss[kThreadLanes] = {};
   double weight[kThreadLanes] = {};
@@ -24,40 +24,171 @@ struct ThreadSums {
   uint64_t first_bad_target = kNoIndex;
 };
 
-// clang-format off
-#include "kernels/cuda/elements-inl.h"
-// clang-format on
-
-// One NaN for all backends: its sign and payload are the machine's otherwise.
-template <class Ops>
-LOSSD_ELEMENT_FN typename Ops::T CanonicalNan(typename Ops::T a) {
-  return a == a ? a : Ops::CanonicalNan();
+// Reads logits of `type`; the conversion to the arithmetic's type T is exact.
+template <class T>
+LOSSD_ELEMENT_FN Quad<T> LoadLogits(ElementType type, const std::byte* base,
+                                    uint64_t first, uint64_t left) {
+  Quad<T> logits = {};
+  WithStoredFloat(type, [&](auto stored) {
+    const auto quad =
+        LoadNeighbours<decltype(stored), kThreadLanes>(base, first, left);
+    LOSSD_UNROLL for (int k = 0; k < kThreadLanes; ++k) {
+      logits.values[k] = Loaded<T>(quad.values[k]);
+    }
+  });
+  return logits;
 }
 
-// What an element yields: what goes into the sum, and what goes out.
+// Writes results of the arithmetic's type T as `type`, rounded once.
+template <class T>
+LOSSD_ELEMENT_FN void StoreResults(ElementType type, const Quad<T>& results,
+                                   std::byte* base, uint64_t first,
+                                   uint64_t left) {
+  WithStoredFloat(type, [&](auto stored) {
+    Quad<decltype(stored)> quad = {};
+    LOSSD_UNROLL for (int k = 0; k < kThreadLanes; ++k) {
+      StoreRounded(results.values[k], &quad.values[k]);
+    }
+    StoreNeighbours(quad, base, first, left);
+  });
+}
+
+// Returns element `index` of an operand, or 1 if it is absent.
+template <class T>
+LOSSD_ELEMENT_FN T OperandAt(const PackedSegment& segment,
+                             const PackedOperand& operand,
+                             const std::byte* input, uint64_t index) {
+  uint64_t position = index;
+  if (operand.access == Access::kAbsent) return 1;
+  if (operand.access == Access::kScalar) position = 0;
+  if (operand.access == Access::kStrided) {
+    position = 0;
+    for (int k = segment.rank - 1; k >= 0; --k) {
+      position += index % segment.dims[k] * operand.strides[k];
+      index /= segment.dims[k];
+    }
+  }
+  T value = 0;
+  WithStored(operand.type, [&](auto stored) {
+    value = Loaded<T>(
+        At<decltype(stored)>(PlaceIn(input, operand.offset), position));
+  });
+  return value;
+}
+
+// A thread's place in its segment's list of ones. The thread asks for elements
+// in rising order, and its next quad is kBlockLanes elements further, so at
+// most as many ones are passed: only the first search is through the whole
+// list.
+struct OnesWalk {
+  uint64_t number = 0;  // the first one that is not before the next element
+  uint64_t reach = kNoIndex;  // how far beyond `number` to search
+};
+
+// Returns the element at which one `number` lies.
+LOSSD_ELEMENT_FN uint64_t OneAt(const PackedSegment& segment,
+                                const std::byte* input, uint64_t number) {
+  return segment.target_form == TargetForm::kListedOnes
+             ? At<uint64_t>(PlaceIn(input, segment.targets), number)
+             : segment.ones_first + number * segment.ones_stride;
+}
+
+// Moves to the first one at or after `index`.
+LOSSD_ELEMENT_FN void WalkTo(const PackedSegment& segment,
+                             const std::byte* input, uint64_t index,
+                             OnesWalk& walk) {
+  if (segment.target_form == TargetForm::kTensor) return;
+  if (segment.target_form == TargetForm::kSteppedOnes) {
+    const uint64_t stride = segment.ones_stride;
+    walk.number = index <= segment.ones_first
+                      ? 0
+                      : (index - segment.ones_first + stride - 1) / stride;
+    return;
+  }
+  uint64_t low = walk.number;
+  uint64_t high = segment.ones_count;
+  if (high - low > walk.reach) high = low + walk.reach;
+  while (low < high) {
+    const uint64_t middle = low + (high - low) / 2;
+    const bool before = OneAt(segment, input, middle) < index;
+    low = before ? middle + 1 : low;
+    high = before ? high : middle;
+  }
+  walk = {low, kBlockLanes};
+}
+
+// A target, converted to the arithmetic's type.
+template <class T>
+struct Target {
+  T value;
+  bool good;  // in the allowed range
+  bool ignored;
+};
+
+// `value` has the stored type, or one that holds it exactly: a float64 just
+// outside [0, 1] must not be rounded to a float32 inside before it is checked.
+template <class T, class Value>
+LOSSD_ELEMENT_FN Target<T> TargetOf(const PackedSegment& segment, Value value,
+                                    Value ignored) {
+  const T rounded = static_cast<T>(value);
+  const bool good = segment.targets_in_unit_interval
+                        ? value >= 0 && value <= 1
+                        : rounded - rounded == 0;  // finite
+  return {rounded, good, segment.ignores && value == ignored};
+}
+
+// Returns the target of element `index`. If the segment lists its ones, `walk`
+// must be at the first one that is not before the element, and moves past it.
+template <class T>
+LOSSD_ELEMENT_FN Target<T> TargetAt(const PackedSegment& segment,
+                                    const std::byte* input, uint64_t index,
+                                    OnesWalk& walk) {
+  const std::byte* base = PlaceIn(input, segment.targets);
+  double value = 0;
+  if (segment.target_form != TargetForm::kTensor) {
+    if (walk.number < segment.ones_count &&
+        OneAt(segment, input, walk.number) == index) {
+      ++walk.number;
+      value = 1;
+    }
+  } else if (segment.targets_type == ElementType::kBit) {
+    value = (At<uint8_t>(base, index / 8) >> (index % 8)) & 1;
+  } else if (segment.targets_type == ElementType::kInt64) {
+    return TargetOf<T>(segment, At<int64_t>(base, index),
+                       segment.ignore_integer);
+  } else {  // float64 represents every other type exactly
+    WithStored(segment.targets_type, [&](auto stored) {
+      value = Loaded<double>(At<decltype(stored)>(base, index));
+    });
+  }
+  return TargetOf<T>(segment, value, segment.ignore_target);
+}
+
+// The results of one element. The loss is the term of the sum, without the
+// factor of a returned loss.
 template <class T>
 struct ElementOutput {
   T loss;
   T gradient;
 };
 
-// What a loop is made for: the fewer losses, the fewer registers.
-enum class Losses { kCrossEntropy, kAll };
+// The losses that a loop is compiled for. Fewer losses take fewer registers.
+enum class LossKinds { kCrossEntropy, kAll };
 
-// Calls `use` with the loss of a segment.
-template <class Ops, Losses kLosses, class Use>
+// Returns what `use` returns for the loss function of the segment.
+template <class Ops, LossKinds kLossKinds, class Use>
 LOSSD_ELEMENT_FN ElementResult<Ops> WithLossOf(const PackedSegment& segment,
                                                Use use) {
-  if constexpr (kLosses == Losses::kCrossEntropy) {
+  if constexpr (kLossKinds == LossKinds::kCrossEntropy) {
     return use(CrossEntropyLoss<Ops>(segment.parameters));
   } else {
     return WithLoss<Ops>(segment.kind, segment.parameters, use);
   }
 }
 
-// Element `index` of a segment; notes in `sums` everything but the loss and the
-// weight.
-template <class Ops, Losses kLosses>
+// Computes element `index` of a segment. Adds everything but the loss to
+// `sums`.
+template <class Ops, LossKinds kLossKinds>
 LOSSD_ELEMENT_FN ElementOutput<typename Ops::T> ComputeElement(
     const PackedSegment& segment, const std::byte* input, uint64_t index,
     const Target<typename Ops::T>& target, typename Ops::T x, int lane,
@@ -80,7 +211,7 @@ LOSSD_ELEMENT_FN ElementOutput<typename Ops::T> ComputeElement(
                           static_cast<T>(segment.label_smoothing / 2));
   }
   const T q = OperandAt<T>(segment, segment.pos_weight, input, index);
-  const ElementResult<Ops> result = WithLossOf<Ops, kLosses>(
+  const ElementResult<Ops> result = WithLossOf<Ops, kLossKinds>(
       segment, [&](const auto& loss) { return loss(x, sides, q); });
   const T scale = static_cast<T>(segment.gradient_scale);
   const T factor =
@@ -90,8 +221,8 @@ LOSSD_ELEMENT_FN ElementOutput<typename Ops::T> ComputeElement(
           CanonicalNan<Ops>(Ops::Mul(result.derivative, factor))};
 }
 
-// A thread's elements of one row. `first` is the index of its first element.
-template <class Ops, Losses kLosses>
+// Computes a thread's elements of one row. `first` is the index of the first.
+template <class Ops, LossKinds kLossKinds>
 LOSSD_ELEMENT_FN void ComputeQuad(const PackedSegment& segment,
                                   const std::byte* input, std::byte* output,
                                   uint64_t first, OnesWalk& walk,
@@ -107,7 +238,7 @@ LOSSD_ELEMENT_FN void ComputeQuad(const PackedSegment& segment,
   LOSSD_UNROLL for (int k = 0; k < kThreadLanes; ++k) {
     if (static_cast<uint64_t>(k) >= left) continue;
     const Target<T> target = TargetAt<T>(segment, input, first + k, walk);
-    const ElementOutput<T> element = ComputeElement<Ops, kLosses>(
+    const ElementOutput<T> element = ComputeElement<Ops, kLossKinds>(
         segment, input, first + k, target, x.values[k], k, sums);
     sums.loss[k] += static_cast<double>(element.loss);
     gradient.values[k] = element.gradient;
@@ -124,8 +255,8 @@ LOSSD_ELEMENT_FN void ComputeQuad(const PackedSegment& segment,
   }
 }
 
-// All rows of thread `thread` of the block that starts at element `first`.
-template <class Ops, Losses kLosses>
+// Computes all rows of thread `thread` of the block that starts at `first`.
+template <class Ops, LossKinds kLossKinds>
 LOSSD_ELEMENT_FN ThreadSums ComputeThread(const PackedSegment& segment,
                                           const std::byte* input,
                                           std::byte* output, uint64_t first,
@@ -133,9 +264,9 @@ LOSSD_ELEMENT_FN ThreadSums ComputeThread(const PackedSegment& segment,
   ThreadSums sums;
   OnesWalk walk;
   LOSSD_ROLL for (uint64_t row = 0; row < kBlockElements / kBlockLanes; ++row) {
-    ComputeQuad<Ops, kLosses>(segment, input, output,
-                              first + row * kBlockLanes + kThreadLanes * thread,
-                              walk, sums);
+    ComputeQuad<Ops, kLossKinds>(
+        segment, input, output,
+        first + row * kBlockLanes + kThreadLanes * thread, walk, sums);
   }
   return sums;
 }

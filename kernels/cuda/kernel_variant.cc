@@ -6,13 +6,17 @@
 namespace lossd::kernels::cuda {
 namespace {
 
+static_assert(kVariantCount ==
+              static_cast<int>(KernelVariant::kExactFloat64) + 1);
+
 bool IsByte(ElementType type) {
   return type == ElementType::kUint8 || type == ElementType::kBool;
 }
 
-// Nothing is asked for but the loss and, in the logits' type, its gradient. An
-// infinite scale makes a NaN of a derivative of 0: plain loops do not mind it.
-bool IsPlain(const Segment& segment, double gradient_scale) {
+// Whether the segment asks for nothing but the loss and, in the logits' type,
+// its gradient. The scale must be finite in float32: an infinite one makes a
+// NaN of a derivative of 0, which the fast loop would not notice.
+bool HasNoOptions(const Segment& segment, double gradient_scale) {
   const LossOptions& options = segment.options;
   return options.kind == LossKind::kSigmoidCrossEntropy &&
          segment.targets.present() && !segment.weights.present() &&
@@ -23,51 +27,60 @@ bool IsPlain(const Segment& segment, double gradient_scale) {
          std::isfinite(static_cast<float>(gradient_scale));
 }
 
-// Of a half type: `same` is the path of targets stored like the logits, and
-// those of float32, bytes and bits follow it.
-std::optional<Path> HalfPath(ElementType logits, ElementType targets,
-                             Path same) {
-  const auto after = [same](int k) {
-    return static_cast<Path>(static_cast<int>(same) + k);
-  };
-  if (targets == logits) return same;
-  if (targets == ElementType::kFloat32) return after(1);
-  if (IsByte(targets)) return after(2);
-  if (targets == ElementType::kBit) return after(3);
+// The fast variants of one type of logits, by the type of the targets.
+struct ByTargets {
+  KernelVariant bytes;
+  KernelVariant bits;
+  std::optional<KernelVariant> float32;
+};
+
+std::optional<KernelVariant> Choose(ElementType targets,
+                                    const ByTargets& variants) {
+  if (IsByte(targets)) return variants.bytes;
+  if (targets == ElementType::kBit) return variants.bits;
+  if (targets == ElementType::kFloat32) return variants.float32;
   return std::nullopt;
 }
 
-std::optional<Path> PlainPath(ElementType logits, ElementType targets) {
+// Returns the fast variant of these types, if there is one.
+std::optional<KernelVariant> FastVariant(ElementType logits,
+                                         ElementType targets) {
+  const bool same = targets == logits;
   switch (logits) {
     case ElementType::kFloat32:
-      if (targets == logits) return Path::kFloat32;
-      if (IsByte(targets)) return Path::kFloat32Bytes;
-      if (targets == ElementType::kBit) return Path::kFloat32Bits;
-      return std::nullopt;
+      return Choose(targets, {.bytes = KernelVariant::kFloat32Bytes,
+                              .bits = KernelVariant::kFloat32Bits,
+                              .float32 = KernelVariant::kFloat32});
     case ElementType::kBFloat16:
-      return HalfPath(logits, targets, Path::kBFloat16);
+      if (same) return KernelVariant::kBFloat16;
+      return Choose(targets, {.bytes = KernelVariant::kBFloat16Bytes,
+                              .bits = KernelVariant::kBFloat16Bits,
+                              .float32 = KernelVariant::kBFloat16Float32});
     case ElementType::kFloat16:
-      return HalfPath(logits, targets, Path::kFloat16);
+      if (same) return KernelVariant::kFloat16;
+      return Choose(targets, {.bytes = KernelVariant::kFloat16Bytes,
+                              .bits = KernelVariant::kFloat16Bits,
+                              .float32 = KernelVariant::kFloat16Float32});
     default:
-      if (targets == logits) return Path::kFloat64;
+      if (same) return KernelVariant::kFloat64;
       return std::nullopt;
   }
 }
 
 }  // namespace
 
-Path PathOf(const Segment& segment, double gradient_scale) {
-  if (IsPlain(segment, gradient_scale)) {
-    const std::optional<Path> path =
-        PlainPath(segment.logits.type, segment.targets.type);
-    if (path) return *path;
+KernelVariant VariantOf(const Segment& segment, double gradient_scale) {
+  if (HasNoOptions(segment, gradient_scale)) {
+    const std::optional<KernelVariant> fast =
+        FastVariant(segment.logits.type, segment.targets.type);
+    if (fast) return *fast;
   }
   if (segment.logits.type == ElementType::kFloat64) {
-    return Path::kGeneralFloat64;
+    return KernelVariant::kExactFloat64;
   }
   return segment.options.kind == LossKind::kSigmoidCrossEntropy
-             ? Path::kGeneral
-             : Path::kGeneralPowers;
+             ? KernelVariant::kExact
+             : KernelVariant::kExactPowers;
 }
 
 }  // namespace lossd::kernels::cuda

@@ -1,9 +1,10 @@
-// Which loop computes a segment on a device.
+// Chooses the kernel that computes a segment on a device.
 //
-// Registers decide how many warps a multiprocessor holds, and a kernel takes
-// those of its longest way. Hence one kernel for each path: the ones that are
-// taken most are short. A batch whose segments share a path, as those of one
-// training job do, is one launch; any other is one launch for each path in it.
+// A kernel uses as many registers as its longest path needs, and registers
+// decide how many warps a multiprocessor holds. So there is a kernel for each
+// variant, and the common ones are short (D34). A batch whose segments share a
+// variant, as those of one training job do, is one launch; any other batch is
+// one launch for each variant in it.
 #ifndef LOSSD_KERNELS_CUDA_KERNEL_VARIANT_H_
 #define LOSSD_KERNELS_CUDA_KERNEL_VARIANT_H_
 
@@ -13,10 +14,10 @@
 
 namespace lossd::kernels::cuda {
 
-// The plain paths are named by their logits, which the gradient is stored like,
-// and targets where those are stored otherwise. They are cross-entropies
-// without options: no weights, no ignored targets, no smoothing, no losses.
-enum class Path : uint8_t {  // D34
+enum class KernelVariant : uint8_t {
+  // The fast variants compute a cross-entropy and its gradient: no weights, no
+  // ignored targets, no smoothing, no losses. The name gives the type of the
+  // logits and the gradient, then that of the targets if it is another one.
   kFloat32,
   kFloat32Bytes,
   kFloat32Bits,
@@ -29,16 +30,16 @@ enum class Path : uint8_t {  // D34
   kFloat16Bytes,
   kFloat16Bits,
   kFloat64,
-  // Everything else: computed in float32, the cross-entropy; a loss of powers;
-  // any loss computed in float64.
-  kGeneral,
-  kGeneralPowers,
-  kGeneralFloat64,
+  // The exact variants compute every segment with every option.
+  kExact,         // cross-entropy in float32
+  kExactPowers,   // the losses with powers, in float32
+  kExactFloat64,  // every loss, in float64
 };
-inline constexpr int kPathCount = 15;
+inline constexpr int kVariantCount = 15;
 
-// The path of a segment whose gradient is scaled with `gradient_scale`.
-Path PathOf(const Segment& segment, double gradient_scale);
+// Returns the variant of a segment whose gradient is multiplied by
+// `gradient_scale`.
+KernelVariant VariantOf(const Segment& segment, double gradient_scale);
 
 }  // namespace lossd::kernels::cuda
 

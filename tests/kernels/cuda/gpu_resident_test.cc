@@ -1,6 +1,6 @@
-// Tensors that lie on a device already, wherever an element may begin, against
-// the CPU backend, bit for bit: a vector at a place that is none for it would
-// lose the device, which the host cannot show.
+// Compares results for tensors that already lie on the device, at any element's
+// alignment, with the CPU backend, bit for bit. A vector load at an unaligned
+// address would lose the device, which the host cannot show.
 #include <cuda_runtime_api.h>
 #include <gtest/gtest.h>
 
@@ -30,9 +30,9 @@ class GpuMemory {
   DeviceBytes bytes_;
 };
 
-constexpr unsigned kAll = 63;  // the tensors of a Residence
+constexpr unsigned kAll = 63;  // every tensor of a Residence
 
-// What of the batch is not what the CPU gave: "" where every bit is.
+// Returns how the device's results differ from the CPU's; "" if no bit does.
 std::string DifferencesAtHome(const Segments& owned, std::mt19937& random) {
   std::deque<Residence<GpuMemory>> homes;
   std::vector<SegmentAnswer> expected;
@@ -75,7 +75,7 @@ TEST_F(GpuResident, TensorsGiveTheBitsOfTheCpuInBatchesOfEveryKind) {
   }
 }
 
-TEST_F(GpuResident, TensorsMayBeginAtAnyElementOnEveryPlainPath) {
+TEST_F(GpuResident, TensorsMayBeginAtAnyElementInEveryFastVariant) {
   std::mt19937 random(2);
   for (int trial = 0; trial < 20; ++trial) {
     Segments owned;

@@ -1,4 +1,5 @@
-// Which path segments take, and that the blocks of a path are neighbours.
+// Tests which variant a segment gets, and that the blocks of a variant are
+// neighbours.
 #include "kernels/cuda/kernel_variant.h"
 
 #include <gtest/gtest.h>
@@ -21,9 +22,9 @@ constexpr ElementType kBFloat16 = ElementType::kBFloat16;
 constexpr ElementType kFloat16 = ElementType::kFloat16;
 constexpr ElementType kBit = ElementType::kBit;
 
-std::unique_ptr<OwnedSegment> PlainSegment(ElementType logits,
-                                           ElementType targets,
-                                           uint64_t count = 3) {
+std::unique_ptr<OwnedSegment> SegmentWithoutOptions(ElementType logits,
+                                                    ElementType targets,
+                                                    uint64_t count = 3) {
   auto owned =
       std::make_unique<OwnedSegment>(logits, std::vector<uint64_t>{count});
   owned->SetLogits(std::vector<double>(count, 0.5));
@@ -31,30 +32,34 @@ std::unique_ptr<OwnedSegment> PlainSegment(ElementType logits,
   return owned;
 }
 
-TEST(Path, IsThatOfTheTypesWhereNothingElseIsAsked) {
-  const auto path = [](ElementType logits, ElementType targets) {
-    return PathOf(PlainSegment(logits, targets)->segment, 1);
+TEST(KernelVariant, IsFastForTheseTypesWithoutOptions) {
+  const auto variant = [](ElementType logits, ElementType targets) {
+    return VariantOf(SegmentWithoutOptions(logits, targets)->segment, 1);
   };
-  EXPECT_EQ(path(kFloat32, kFloat32), Path::kFloat32);
-  EXPECT_EQ(path(kFloat32, ElementType::kUint8), Path::kFloat32Bytes);
-  EXPECT_EQ(path(kFloat32, ElementType::kBool), Path::kFloat32Bytes);
-  EXPECT_EQ(path(kFloat32, kBit), Path::kFloat32Bits);
-  EXPECT_EQ(path(kFloat32, kBFloat16), Path::kGeneral);
-  EXPECT_EQ(path(kBFloat16, kBFloat16), Path::kBFloat16);
-  EXPECT_EQ(path(kBFloat16, kFloat32), Path::kBFloat16Float32);
-  EXPECT_EQ(path(kBFloat16, ElementType::kUint8), Path::kBFloat16Bytes);
-  EXPECT_EQ(path(kBFloat16, kBit), Path::kBFloat16Bits);
-  EXPECT_EQ(path(kBFloat16, kFloat16), Path::kGeneral);
-  EXPECT_EQ(path(kFloat16, kFloat16), Path::kFloat16);
-  EXPECT_EQ(path(kFloat16, kFloat32), Path::kFloat16Float32);
-  EXPECT_EQ(path(kFloat16, ElementType::kBool), Path::kFloat16Bytes);
-  EXPECT_EQ(path(kFloat16, kBit), Path::kFloat16Bits);
-  EXPECT_EQ(path(kFloat64, kFloat64), Path::kFloat64);
-  EXPECT_EQ(path(kFloat64, kBit), Path::kGeneralFloat64);
+  EXPECT_EQ(variant(kFloat32, kFloat32), KernelVariant::kFloat32);
+  EXPECT_EQ(variant(kFloat32, ElementType::kUint8),
+            KernelVariant::kFloat32Bytes);
+  EXPECT_EQ(variant(kFloat32, ElementType::kBool),
+            KernelVariant::kFloat32Bytes);
+  EXPECT_EQ(variant(kFloat32, kBit), KernelVariant::kFloat32Bits);
+  EXPECT_EQ(variant(kFloat32, kBFloat16), KernelVariant::kExact);
+  EXPECT_EQ(variant(kBFloat16, kBFloat16), KernelVariant::kBFloat16);
+  EXPECT_EQ(variant(kBFloat16, kFloat32), KernelVariant::kBFloat16Float32);
+  EXPECT_EQ(variant(kBFloat16, ElementType::kUint8),
+            KernelVariant::kBFloat16Bytes);
+  EXPECT_EQ(variant(kBFloat16, kBit), KernelVariant::kBFloat16Bits);
+  EXPECT_EQ(variant(kBFloat16, kFloat16), KernelVariant::kExact);
+  EXPECT_EQ(variant(kFloat16, kFloat16), KernelVariant::kFloat16);
+  EXPECT_EQ(variant(kFloat16, kFloat32), KernelVariant::kFloat16Float32);
+  EXPECT_EQ(variant(kFloat16, ElementType::kBool),
+            KernelVariant::kFloat16Bytes);
+  EXPECT_EQ(variant(kFloat16, kBit), KernelVariant::kFloat16Bits);
+  EXPECT_EQ(variant(kFloat64, kFloat64), KernelVariant::kFloat64);
+  EXPECT_EQ(variant(kFloat64, kBit), KernelVariant::kExactFloat64);
 }
 
-// Each is one way of asking for more than a plain path gives.
-TEST(Path, IsTheGeneralOneForEveryOption) {
+// Each change asks for more than a fast variant computes.
+TEST(KernelVariant, IsExactForEveryOption) {
   using Change = void (*)(OwnedSegment&);
   const Change changes[] = {
       [](OwnedSegment& o) { o.SetOnes({1}); },
@@ -70,25 +75,26 @@ TEST(Path, IsTheGeneralOneForEveryOption) {
       },
   };
   for (const Change change : changes) {
-    const auto owned = PlainSegment(kFloat32, kFloat32);
+    const auto owned = SegmentWithoutOptions(kFloat32, kFloat32);
     change(*owned);
-    EXPECT_EQ(PathOf(owned->segment, 1), Path::kGeneral)
+    EXPECT_EQ(VariantOf(owned->segment, 1), KernelVariant::kExact)
         << "change " << &change - changes;
   }
-  const auto owned = PlainSegment(kFloat32, kFloat32);
-  EXPECT_EQ(PathOf(owned->segment, std::numeric_limits<double>::max()),
-            Path::kGeneral);
+  const auto owned = SegmentWithoutOptions(kFloat32, kFloat32);
+  EXPECT_EQ(VariantOf(owned->segment, std::numeric_limits<double>::max()),
+            KernelVariant::kExact);
   owned->segment.options.kind = LossKind::kSigmoidFocal;
-  EXPECT_EQ(PathOf(owned->segment, 1), Path::kGeneralPowers);
+  EXPECT_EQ(VariantOf(owned->segment, 1), KernelVariant::kExactPowers);
 }
 
-TEST(BatchLayout, GathersTheBlocksOfEachPath) {
+TEST(BatchLayout, GathersTheBlocksOfEachVariant) {
   std::vector<std::unique_ptr<OwnedSegment>> owned;
-  owned.push_back(PlainSegment(kBFloat16, kBit, kBlockElements + 1));
-  owned.push_back(PlainSegment(kFloat32, kFloat32, 3 * kBlockElements));
-  owned.push_back(PlainSegment(kBFloat16, kBit, 5));
-  owned.push_back(PlainSegment(kFloat32, kFloat32, 0));
-  owned.push_back(PlainSegment(kFloat32, kFloat32, 1));
+  owned.push_back(SegmentWithoutOptions(kBFloat16, kBit, kBlockElements + 1));
+  owned.push_back(
+      SegmentWithoutOptions(kFloat32, kFloat32, 3 * kBlockElements));
+  owned.push_back(SegmentWithoutOptions(kBFloat16, kBit, 5));
+  owned.push_back(SegmentWithoutOptions(kFloat32, kFloat32, 0));
+  owned.push_back(SegmentWithoutOptions(kFloat32, kFloat32, 1));
   std::vector<BatchItem> items;
   for (const auto& one : owned) items.push_back({&one->segment, 1});
   const BatchLayout layout(items);
@@ -97,13 +103,16 @@ TEST(BatchLayout, GathersTheBlocksOfEachPath) {
   const PackedBatch batch = layout.At(input.data(), output.data());
   layout.Stage(batch, input.data());
   EXPECT_EQ(batch.block_count, 7u);
-  const auto range = [&](Path path) {
-    const BlockRange& found = batch.paths[static_cast<size_t>(path)];
+  const auto range = [&](KernelVariant variant) {
+    const BlockRange& found =
+        batch.variant_blocks[static_cast<size_t>(variant)];
     return std::pair(found.first, found.count);
   };
-  EXPECT_EQ(range(Path::kFloat32), std::pair(uint64_t{0}, uint64_t{4}));
-  EXPECT_EQ(range(Path::kBFloat16Bits), std::pair(uint64_t{4}, uint64_t{3}));
-  EXPECT_EQ(range(Path::kGeneral).second, 0u);
+  EXPECT_EQ(range(KernelVariant::kFloat32),
+            std::pair(uint64_t{0}, uint64_t{4}));
+  EXPECT_EQ(range(KernelVariant::kBFloat16Bits),
+            std::pair(uint64_t{4}, uint64_t{3}));
+  EXPECT_EQ(range(KernelVariant::kExact).second, 0u);
   std::vector<uint32_t> table(batch.block_count);
   std::memcpy(table.data(), input.data() + batch.block_segments,
               table.size() * sizeof(uint32_t));

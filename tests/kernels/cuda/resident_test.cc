@@ -1,5 +1,6 @@
-// Tensors that lie on the device already, anywhere an element may begin: the
-// kernels' code, run on the host, against the CPU backend, bit for bit.
+// Compares results for tensors that already lie on the device, at any element's
+// alignment, with the CPU backend, bit for bit. The kernels' code runs on the
+// host.
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -20,7 +21,7 @@
 namespace lossd::kernels::cuda {
 namespace {
 
-// Memory that begins as a batch's block does.
+// Memory that is aligned like a batch's.
 class Memory {
  public:
   explicit Memory(uint64_t bytes)
@@ -42,7 +43,7 @@ class Memory {
   std::unique_ptr<std::byte, Free> bytes_;
 };
 
-// A batch of owned segments, of which each has a residence or not.
+// A batch of owned segments, some of whose tensors have a residence.
 class Batch {
  public:
   void Add(std::unique_ptr<OwnedSegment> owned, unsigned which,
@@ -111,9 +112,9 @@ constexpr ElementType kTargets[] = {
     ElementType::kFloat32, ElementType::kFloat64, ElementType::kBFloat16,
     ElementType::kFloat16, ElementType::kUint8,   ElementType::kBit};
 
-std::unique_ptr<OwnedSegment> PlainSegment(ElementType logits,
-                                           ElementType targets,
-                                           std::mt19937& random) {
+std::unique_ptr<OwnedSegment> SegmentWithoutOptions(ElementType logits,
+                                                    ElementType targets,
+                                                    std::mt19937& random) {
   const uint64_t count = 2 * kBlockElements + random() % 300;
   auto owned =
       std::make_unique<OwnedSegment>(logits, std::vector<uint64_t>{count});
@@ -126,8 +127,8 @@ std::unique_ptr<OwnedSegment> PlainSegment(ElementType logits,
   return owned;
 }
 
-// A vector at a place that is none for it would lose the device.
-TEST(ResidentTensors, MayBeginAtAnyElementOnEveryPlainPath) {
+// A vector load at an unaligned address would lose a device.
+TEST(ResidentTensors, MayBeginAtAnyElementInEveryFastVariant) {
   std::mt19937 random(4);
   for (const uint64_t shift : {0, 1, 2, 3, 4, 5, 7, 8, 15}) {
     SCOPED_TRACE(testing::Message() << shift << " elements off");
@@ -135,7 +136,8 @@ TEST(ResidentTensors, MayBeginAtAnyElementOnEveryPlainPath) {
     for (const ElementType logits : kLogits) {
       for (const ElementType targets : kTargets) {
         for (unsigned which = 1; which < 8; ++which) {
-          batch.Add(PlainSegment(logits, targets, random), which, shift);
+          batch.Add(SegmentWithoutOptions(logits, targets, random), which,
+                    shift);
         }
       }
     }
@@ -148,8 +150,8 @@ TEST(ResidentTensors, TakeNothingOfTheBatch) {
   Batch resident;
   Batch staged;
   for (const ElementType type : kLogits) {
-    resident.Add(PlainSegment(type, type, random), kAll, 1);
-    staged.Add(PlainSegment(type, type, random), 0, 0);
+    resident.Add(SegmentWithoutOptions(type, type, random), kAll, 1);
+    staged.Add(SegmentWithoutOptions(type, type, random), 0, 0);
   }
   const BatchLayout layout = resident.LayOut();
   EXPECT_EQ(layout.input_bytes(), layout.table_bytes());
@@ -158,7 +160,7 @@ TEST(ResidentTensors, TakeNothingOfTheBatch) {
   EXPECT_GT(staged.LayOut().input_bytes(), 100'000u);
 }
 
-// What is counted to know the scale is what the CPU counts.
+// The counts that give the gradient's scale are the CPU's.
 TEST(ResidentTensors, AreCountedAsTheCpuCounts) {
   for (unsigned seed = 0; seed < 400; ++seed) {
     SCOPED_TRACE(seed);

@@ -12,7 +12,7 @@
 
 #include "absl/status/statusor.h"
 #include "gtest/gtest.h"
-#include "server/execution/cuda/open.h"
+#include "server/execution/cuda/device.h"
 #include "server/execution/cuda/slot.h"
 #include "server/execution/cuda/slot_pool.h"
 #include "tests/server/execution/cuda/segment_batch.h"

@@ -1,16 +1,20 @@
-// Tests the measurement of a device's pipeline on a fake device: it computes as
-// many batches as it reports, and it gives back everything it took.
+// Tests the measurement of a device's pipeline with a fake device: the numbers
+// are right, and nothing is left behind.
 #include "bench/pipeline/pipeline_rates.h"
 
-#include "gtest/gtest.h"
+#include <gtest/gtest.h>
+
 #include "tests/server/execution/cuda/fake_device.h"
 
-namespace lossd::execution::cuda {
+namespace lossd::bench {
 namespace {
 
+using execution::cuda::DeviceCall;
+using execution::cuda::DeviceTraces;
+using execution::cuda::FakeDevice;
 using kernels::ElementType;
 
-// Advances by one millisecond each time it is read.
+// A clock that is a millisecond later at each look.
 class SteppingClock final : public Clock {
  public:
   absl::Time Now() const override {
@@ -86,4 +90,4 @@ TEST_F(PipelineRatesTest, AnyCallThatFailsEndsTheMeasurementWithItsError) {
 }
 
 }  // namespace
-}  // namespace lossd::execution::cuda
+}  // namespace lossd::bench

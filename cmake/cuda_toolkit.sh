@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Prints the path of a CUDA compiler that CMake accepts, and installs one if need be:
+# Prints the path of a CUDA compiler that CMake accepts, and installs one if there is none:
 #
 #   CUDACXX=$(cmake/cuda_toolkit.sh) cmake --preset cuda
 #
-# It takes the first of $CUDACXX, an nvcc on PATH, and /usr/local/cuda. The latter two must
-# be 12.8 or later, because older ones lack architectures that we compile for. Otherwise it
+# It tries $CUDACXX, then an nvcc on PATH, then /usr/local/cuda. The latter two must be CUDA
+# 12.8 or later, which compiles for all architectures in CMakeLists.txt. Otherwise it
 # installs the compiler and the runtime's headers and static libraries from their Python
-# wheels into build/cuda-toolkit, once: about 250 MB, without root or a driver. Only the
-# path goes to standard output; progress goes to standard error.
+# wheels into build/cuda-toolkit, once. That takes about 250 MB and needs neither root nor a
+# driver. Standard output has only the path; progress goes to standard error.
 set -euo pipefail
 
 version='13.0.*'
@@ -42,13 +42,13 @@ fi
 site=$("$environment/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 toolkit=$site/nvidia/cu13
 if [[ ! -f $done_file ]]; then
-  # The wheels unpack to bin, include, lib and nvvm. These links make it the layout of
-  # an installed toolkit, which nvcc's profile and CMake expect.
+  # The wheels unpack to bin, include, lib and nvvm. These links add the paths of an
+  # installed toolkit, which nvcc's profile and CMake look for.
   mkdir -p "$toolkit/targets/x86_64-linux"
   ln -sfn lib "$toolkit/lib64"
   ln -sfn ../../include "$toolkit/targets/x86_64-linux/include"
   ln -sfn ../../lib "$toolkit/targets/x86_64-linux/lib"
-  # The wheel has the shared runtime under its soname only; CMake wants the plain name.
+  # The wheel names the shared runtime only by its soname; CMake looks for the plain name.
   ln -sfn libcudart.so.13 "$toolkit/lib/libcudart.so"
   chmod +x "$toolkit"/bin/* "$toolkit"/nvvm/bin/*
   "$toolkit/bin/nvcc" --version >&2

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# tools/gpu_bundle.sh BUILD FOLDER [VENV]: gathers in FOLDER everything that a machine with a
-# GPU needs to test and measure lossd, and packs it as FOLDER.tar.gz: the programs, the
-# libraries that they load except glibc's own, compute-sanitizer if VENV has it
-# (tools/requirements-sanitizer.txt), and run.sh. The preset cuda links the programs so that
-# they look for libraries in lib. The CUDA runtime is inside the programs; the driver is the
-# machine's.
+# tools/gpu_bundle.sh BUILD FOLDER [VENV]
+#
+# Makes FOLDER and FOLDER.tar.gz, which a machine with a GPU needs to test and measure lossd.
+# They hold the programs, their libraries without glibc's, compute-sanitizer if VENV has it
+# (tools/requirements-sanitizer.txt), and run.sh. Programs of the preset cuda look for
+# libraries in lib. They contain the CUDA runtime; the machine provides the driver.
 set -euo pipefail
 build=$1
 folder=$2
@@ -22,7 +22,7 @@ chmod +x "$folder"/bin/*
 cp bench/gpu_{bench,torch}.py "$folder/bin"
 cp tools/gpu_run.sh "$folder/run.sh"
 
-# glibc's parts are the machine's, because they must fit its loader.
+# glibc's libraries must be the machine's, because they belong to its loader.
 libraries=$(ldd "${programs[@]/#/$build/}")
 if missing=$(grep 'not found' <<< "$libraries"); then
   echo "missing libraries: $missing" >&2
@@ -31,7 +31,7 @@ fi
 awk '$2 == "=>" && $3 ~ /^\// { print $3 }' <<< "$libraries" | sort -u |
   grep -vE '/(ld-linux[^/]*|lib(c|m|mvec|dl|rt|pthread|resolv|util|anl|nss[^/]*))\.so' |
   xargs cp -L -t "$folder/lib"
-# run.sh uses these on machines whose C++ library is missing or too old.
+# run.sh uses these where the machine's C++ library is missing or older.
 mv "$folder"/lib/{libstdc++,libgcc_s}.so* "$folder/lib/c++"
 if sanitizer=$(compgen -G "$venv/lib/python3*/site-packages/nvidia/cu13/compute-sanitizer"); then
   mkdir "$folder/compute-sanitizer"

@@ -13,9 +13,9 @@ bool IsByte(ElementType type) {
   return type == ElementType::kUint8 || type == ElementType::kBool;
 }
 
-// Whether the segment asks for nothing but the loss and, in the logits' type,
-// its gradient. The scale must be finite in float32: an infinite one makes a
-// NaN of a derivative of 0, which the fast loop would not notice.
+// Returns whether the segment asks for nothing but the loss and, in the logits'
+// type, its gradient. The scale must be finite in float32: an infinite one
+// makes a NaN of a derivative of 0, which the fast loop would not notice.
 bool HasNoOptions(const Segment& segment, double gradient_scale) {
   const LossOptions& options = segment.options;
   return options.kind == LossKind::kSigmoidCrossEntropy &&

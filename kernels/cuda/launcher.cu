@@ -86,7 +86,7 @@ cudaError_t LaunchVariant(KernelVariant variant, const PackedBatch& batch,
   return cudaErrorInvalidValue;
 }
 
-// Whether the table saves more time than filling it takes.
+// Returns whether the table saves more time than filling it takes.
 bool LookupPays(KernelVariant variant, BlockRange range) {
   return (variant == KernelVariant::kBFloat16Bytes ||
           variant == KernelVariant::kBFloat16Bits) &&

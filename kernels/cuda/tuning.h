@@ -65,7 +65,7 @@ inline constexpr int kLookupWarpsPerThreadBlock = 32;
 // 80 instructions on each SM, 2.8 us, which the faster loop has gained back
 // after about 2.5 million elements. The two rates that `./dev gpu` prints
 // should cross here.
-inline constexpr uint64_t kLookupLeastBlocks = 2048;
+inline constexpr uint64_t kLookupLeastBlocks = 2048;  // D34
 
 }  // namespace lossd::kernels::cuda
 

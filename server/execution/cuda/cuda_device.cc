@@ -62,9 +62,9 @@ cudaEvent_t Handle(Event event) {
   return static_cast<cudaEvent_t>(event.handle);
 }
 
-// Whether CUDA's documentation says that the process must be terminated after
-// this error. A client may provoke any other error with a bad handle, which
-// must not retire a device.
+// Returns whether CUDA's documentation says that the process must be terminated
+// after this error. A client may provoke any other error with a bad handle,
+// which must not retire a device.
 bool IsFatal(cudaError_t error) {
   switch (error) {
     case cudaErrorECCUncorrectable:

@@ -75,7 +75,7 @@ Portions CountOnHost(const Portions& portions, const Routing& routing,
   return Pick(portions, left);
 }
 
-// Whether a smaller batch may succeed.
+// Returns whether a smaller batch may succeed.
 bool IsTooMuch(const absl::Status& status) {
   return absl::IsResourceExhausted(status) || absl::IsOutOfRange(status);
 }

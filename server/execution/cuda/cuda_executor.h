@@ -73,7 +73,7 @@ class CudaExecutor final : public Executor {
   };
 
   void TakeBatches(batching::Batcher& batcher);
-  // Whether the calling thread is surplus and should end.
+  // Returns whether the calling thread is surplus and should end.
   bool MayLeave();
   std::vector<DeviceView> DeviceViews() const;
   // Drops a portion whose tensors are on a retired device.

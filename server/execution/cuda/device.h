@@ -95,8 +95,8 @@ class Device {
   virtual absl::Status Drain(Stream stream) = 0;
 };
 
-// Whether the device is lost to this process.
-inline bool IsSticky(const absl::Status& status) {
+// Returns whether the device is lost to this process.
+inline bool IsSticky(const absl::Status& status) {  // D36
   return absl::IsUnavailable(status);
 }
 

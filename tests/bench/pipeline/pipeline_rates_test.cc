@@ -1,5 +1,5 @@
-// Tests the measurement of a device's pipeline with a fake device: the numbers
-// are right, and nothing is left behind.
+// Tests the measurement of a device's pipeline on a fake device: it computes as
+// many batches as it reports, and it gives back everything it took.
 #include "bench/pipeline/pipeline_rates.h"
 
 #include <gtest/gtest.h>
@@ -14,7 +14,7 @@ using execution::cuda::DeviceTraces;
 using execution::cuda::FakeDevice;
 using kernels::ElementType;
 
-// A clock that is a millisecond later at each look.
+// Advances by one millisecond each time it is read.
 class SteppingClock final : public Clock {
  public:
   absl::Time Now() const override {

@@ -15,7 +15,8 @@
 namespace lossd::kernels::cuda {
 namespace {
 
-// Whether two partials have the same sums, counts and indices, bit for bit.
+// Returns whether two partials have the same sums, counts and indices, bit for
+// bit.
 bool SamePartial(const BlockPartial& a, const BlockPartial& b) {
   return std::bit_cast<uint64_t>(a.loss_sum) ==
              std::bit_cast<uint64_t>(b.loss_sum) &&

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -90,17 +91,10 @@ class MemoryPool {  // D35
           "a buffer of ", bytes, " bytes: the limit is ", max_bytes_));
     }
     const size_t size = SizeFor(bytes);
-    std::vector<Memory> evicted;
-    Memory kept;
-    switch (AwaitTurn(bytes, size, &kept, &evicted)) {
-      case Turn::kLost:
-        return absl::UnavailableError("the device is lost");
-      case Turn::kKept:
-        return Lease(this, kept);
-      case Turn::kRoom:
-        break;
-    }
-    absl::StatusOr<Memory> made = Make(size, std::move(evicted));
+    absl::StatusOr<Grant> grant = AwaitTurn(bytes, size);
+    if (!grant.ok()) return grant.status();
+    if (grant->kept) return Lease(this, *grant->kept);
+    absl::StatusOr<Memory> made = Make(size, std::move(grant->evicted));
     if (made.ok()) return Lease(this, *made);
     absl::MutexLock lock(&mu_);
     lent_bytes_ -= size;
@@ -112,7 +106,7 @@ class MemoryPool {  // D35
     std::vector<Memory> unused;
     {
       absl::MutexLock lock(&mu_);
-      TakeKept(0, &unused);
+      unused = TakeKept(0);
     }
     if (unused.empty()) return absl::NotFoundError("nothing is kept");
     return FreeAll(std::move(unused));
@@ -143,14 +137,14 @@ class MemoryPool {  // D35
                                                             : kept_.end();
   }
 
-  enum class Turn {
-    kKept,  // lends `kept`
-    kRoom,  // the caller frees `evicted` and then allocates
-    kLost
+  // A kept buffer, or room for a new one once `evicted` are freed.
+  struct Grant {
+    std::optional<Memory> kept;
+    std::vector<Memory> evicted;
   };
   // Waits until it is this thread's turn and there is a buffer or room for one.
-  Turn AwaitTurn(size_t bytes, size_t size, Memory* kept,
-                 std::vector<Memory>* evicted) {
+  // Errors: UNAVAILABLE if the device is lost.
+  absl::StatusOr<Grant> AwaitTurn(size_t bytes, size_t size) {
     absl::MutexLock lock(&mu_);
     const uint64_t turn = next_turn_++;
     const auto there = [&]() ABSL_SHARED_LOCKS_REQUIRED(mu_) {
@@ -160,17 +154,18 @@ class MemoryPool {  // D35
     };
     mu_.Await(absl::Condition(&there));
     ++turn_;
-    if (!forfeited_.empty()) return Turn::kLost;
+    if (!forfeited_.empty()) {
+      return absl::UnavailableError("the device is lost");
+    }
     if (const auto found = Fitting(bytes, size); found != kept_.end()) {
-      *kept = found->second;
+      Grant grant{.kept = found->second, .evicted = {}};
       kept_bytes_ -= found->first;
       lent_bytes_ += found->first;
       kept_.erase(found);
-      return Turn::kKept;
+      return grant;
     }
     lent_bytes_ += size;
-    TakeKept(max_bytes_ - lent_bytes_, evicted);
-    return Turn::kRoom;
+    return Grant{.kept = {}, .evicted = TakeKept(max_bytes_ - lent_bytes_)};
   }
 
   absl::StatusOr<Memory> Make(size_t size, std::vector<Memory> evicted) {
@@ -183,14 +178,16 @@ class MemoryPool {  // D35
   }
 
   // Takes kept buffers out, largest first, until `most` bytes are left.
-  void TakeKept(uint64_t most, std::vector<Memory>* taken)
+  std::vector<Memory> TakeKept(uint64_t most)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    std::vector<Memory> taken;
     while (kept_bytes_ > most) {
       const auto largest = std::prev(kept_.end());
       kept_bytes_ -= largest->first;
-      taken->push_back(largest->second);
+      taken.push_back(largest->second);
       kept_.erase(largest);
     }
+    return taken;
   }
 
   // Returns the first error. A buffer that could not be freed is kept, or

@@ -15,7 +15,7 @@
 
 #include "kernels/cuda/batch_layout.h"
 #include "tests/kernels/cuda/host_warp.h"
-#include "tests/kernels/cuda/residence.h"
+#include "tests/kernels/cuda/resident_segment.h"
 #include "tests/kernels/random_segment.h"
 
 namespace lossd::kernels::cuda {
@@ -43,19 +43,19 @@ class Memory {
   std::unique_ptr<std::byte, Free> bytes_;
 };
 
-// A batch of owned segments, some of whose tensors have a residence.
+// A batch of owned segments, some of whose tensors are resident.
 class Batch {
  public:
   void Add(std::unique_ptr<OwnedSegment> owned, unsigned which,
            uint64_t shift) {
     expected_.push_back(owned->Compute(cpu::BestInstructionSet()));
-    homes_.emplace_back(*owned, which, shift);
+    resident_.emplace_back(*owned, which, shift);
     owned_.push_back(std::move(owned));
   }
   BatchLayout LayOut() const {
     std::vector<BatchItem> items;
-    for (size_t k = 0; k < homes_.size(); ++k) {
-      const Segment& segment = homes_[k].segment();
+    for (size_t k = 0; k < resident_.size(); ++k) {
+      const Segment& segment = resident_[k].segment();
       items.push_back(
           {&segment, GradientScale(segment, expected_[k].normalizer)});
     }
@@ -72,7 +72,7 @@ class Batch {
       for (size_t k = 0; k < owned_.size(); ++k) {
         owned_[k]->ForgetResults();
         layout.CopyResults(k, output.get());
-        homes_[k].FetchGradient();
+        resident_[k].FetchGradient();
         const auto partials = layout.Partials(k, output.get());
         EXPECT_EQ(
             Difference(owned_[k]->AnswerFrom({partials.begin(), partials.end()},
@@ -87,7 +87,7 @@ class Batch {
  private:
   std::vector<std::unique_ptr<OwnedSegment>> owned_;
   std::vector<SegmentAnswer> expected_;
-  std::deque<Residence<Memory>> homes_;
+  std::deque<ResidentSegment<Memory>> resident_;
 };
 
 constexpr unsigned kAll = 63;
@@ -167,8 +167,8 @@ TEST(ResidentTensors, AreCountedAsTheCpuCounts) {
     const auto owned = RandomSegment(seed);
     std::vector<BlockPartial> expected(BlockCount(owned->segment));
     cpu::CountBlocks(owned->segment, 0, expected);
-    const Residence<Memory> home(*owned, kAll, 1);
-    Segment segment = home.segment();
+    const ResidentSegment<Memory> resident(*owned, kAll, 1);
+    Segment segment = resident.segment();
     segment.gradient = segment.losses = nullptr;
     segment.gradient_on_device = false;
     const BatchItem item = {&segment, 0};

@@ -100,7 +100,7 @@ PackedSegment Relative(const PackedSegment& at_addresses,
   MakeRelative(segment.pos_weight.tensor, batch.input,
                packed.pos_weight.offset);
   MakeRelative(segment.upstream.tensor, batch.input, packed.upstream.offset);
-  // Both are aligned to more than a byte, so this is never kNoIndex.
+  // Both addresses are even, so the distance is never kNoIndex.
   if (segment.gradient_on_device) packed.gradient -= AddressOf(batch.output);
   return packed;
 }

@@ -161,8 +161,7 @@ class BatchLayout {
 
   std::vector<BatchItem> items_;
   std::vector<PackedSegment> packed_;
-  std::vector<size_t>
-      order_;  // of the items' blocks: by variant, then as given
+  std::vector<size_t> order_;  // items by variant, then as given
   BlockRange variant_blocks_[kVariantCount];
   uint64_t block_segments_ = 0;
   uint64_t block_count_ = 0;

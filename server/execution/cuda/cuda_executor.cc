@@ -202,8 +202,10 @@ void CudaExecutor::Run(Batch batch) {
 }
 
 std::vector<DeviceView> CudaExecutor::DeviceViews() const {
+  const int count = slots_->device_count();
   std::vector<DeviceView> views;
-  for (int number = 0; number < slots_->device_count(); ++number) {
+  views.reserve(static_cast<size_t>(count));
+  for (int number = 0; number < count; ++number) {
     views.push_back({.retired = slots_->retired(number)});
   }
   return views;

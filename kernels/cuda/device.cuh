@@ -71,7 +71,7 @@ namespace {
 #define LOSSD_UNROLL _Pragma("unroll")
 #define LOSSD_ROLL _Pragma("unroll 1")
 #include "kernels/element/element-inl.h"
-#include "kernels/half-inl.h"
+#include "element_type/half-inl.h"
 #include "kernels/cuda/lanes-inl.h"
 #include "kernels/cuda/exact-inl.h"
 #include "kernels/cuda/vector_memory-inl.cuh"

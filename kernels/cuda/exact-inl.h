@@ -205,14 +205,14 @@ LOSSD_ELEMENT_FN ElementOutput<typename Ops::T> ComputeElement(
   if (x != x && sums.nan_count++ == 0) sums.first_nan = index;
   if (w == 0) return {0, 0};
 
-  TargetPair<Ops> sides = TargetPairOf<Ops>(target.value);
+  TargetPair<Ops> pair = TargetPairOf<Ops>(target.value);
   if (segment.label_smoothing != 0) {
-    sides = Smoothed<Ops>(sides, static_cast<T>(1 - segment.label_smoothing),
-                          static_cast<T>(segment.label_smoothing / 2));
+    pair = Smoothed<Ops>(pair, static_cast<T>(1 - segment.label_smoothing),
+                         static_cast<T>(segment.label_smoothing / 2));
   }
   const T q = OperandAt<T>(segment, segment.pos_weight, input, index);
   const ElementResult<Ops> result = WithLossOf<Ops, kLossKinds>(
-      segment, [&](const auto& loss) { return loss(x, sides, q); });
+      segment, [&](const auto& loss) { return loss(x, pair, q); });
   const T scale = static_cast<T>(segment.gradient_scale);
   const T factor =
       Ops::Mul(Ops::Mul(w, scale),

@@ -275,9 +275,9 @@ LOSSD_ELEMENT_FN void ExactRow(const FastBlock<Types>& block, uint32_t at,
       sums.first_bad_target = index;
     }
     if (x != x && sums.nan_count++ == 0) sums.first_nan = index;
-    const TargetPair<Ops> sides = TargetPairOf<Ops>(t);
+    const TargetPair<Ops> pair = TargetPairOf<Ops>(t);
     const ElementResult<Ops> result = CrossEntropyOf<Ops, false>(
-        x, WrongWeight<Ops>{Ops::SelectNegative(x, sides.t, sides.complement)});
+        x, WrongWeight<Ops>{Ops::SelectNegative(x, pair.t, pair.complement)});
     sums.loss[k] += static_cast<double>(result.loss);
     StoreRounded(CanonicalNan<Ops>(Ops::Mul(result.derivative, block.scale)),
                  &gradient.values[k]);

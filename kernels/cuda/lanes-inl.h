@@ -7,8 +7,9 @@
 //   LOSSD_UNROLL      stands before a loop over lanes: a device keeps lanes in
 //                     registers only if such loops are unrolled,
 //   LOSSD_ROLL        stands before a loop that must stay a loop,
-// and includes the bodies in this order: element-inl.h, half-inl.h,
-// lanes-inl.h, exact-inl.h, fast-inl.h, lookup-inl.h.
+// and includes the bodies in this order: element-inl.h, half-inl.h (a host may
+// include element_type/half.h), lanes-inl.h, exact-inl.h, fast-inl.h,
+// lookup-inl.h.
 
 template <class T>
 LOSSD_ELEMENT_FN T At(const std::byte* base, uint64_t index) {

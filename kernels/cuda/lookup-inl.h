@@ -32,9 +32,9 @@ struct LookupTable {
 template <class Ops>
 LOSSD_ELEMENT_FN void FillEntry(LookupTable& table, uint32_t at) {
   const uint32_t magnitude = LookupTable::kFirst + at % LookupTable::kSize;
-  const float side = at < LookupTable::kSize ? 1.0f : 0.0f;
+  const float wrong_weight = at < LookupTable::kSize ? 1.0f : 0.0f;
   const ElementResult<Ops> result = CrossEntropyOf<Ops, false>(
-      -FloatOfBits(magnitude << 16), WrongWeight<Ops>{side});
+      -FloatOfBits(magnitude << 16), WrongWeight<Ops>{wrong_weight});
   table.entries[at] = {result.loss, result.derivative};
 }
 

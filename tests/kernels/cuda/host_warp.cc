@@ -18,7 +18,6 @@ using cpu::ScalarOps;
 #define LOSSD_UNROLL
 #define LOSSD_ROLL
 #include "kernels/element/element-inl.h"
-#include "kernels/half-inl.h"
 #include "kernels/cuda/lanes-inl.h"
 #include "kernels/cuda/exact-inl.h"
 // clang-format on

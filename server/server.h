@@ -20,7 +20,7 @@
 #include "server/config.h"
 #include "server/door/authenticator.h"
 #include "server/door/health_service.h"
-#include "server/execution/cuda/open.h"
+#include "server/execution/cuda/device.h"
 #include "server/execution/executor.h"
 #include "server/observability/exposer.h"
 #include "server/observability/metrics.h"

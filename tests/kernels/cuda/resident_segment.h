@@ -1,6 +1,6 @@
-// Segments whose tensors lie on the device already.
-#ifndef LOSSD_TESTS_KERNELS_CUDA_RESIDENCE_H_
-#define LOSSD_TESTS_KERNELS_CUDA_RESIDENCE_H_
+// Segments whose tensors already lie on the device.
+#ifndef LOSSD_TESTS_KERNELS_CUDA_RESIDENT_SEGMENT_H_
+#define LOSSD_TESTS_KERNELS_CUDA_RESIDENT_SEGMENT_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -11,15 +11,15 @@
 
 namespace lossd::kernels::cuda {
 
-// A segment of which some tensors, by the bits of `which`, lie outside of the
-// batch: bit 0 logits, 1 targets, 2 the gradient, 3 to 5 the operands. Each
-// begins `shift` elements after a place that any vector may begin at. A Memory
-// is made of a number of bytes, begins at get() where any vector may, and has a
-// static Copy(to, from, bytes) between itself and the host.
+// A segment some of whose tensors lie outside the batch. The bits of `which`
+// choose them: bit 0 logits, 1 targets, 2 the gradient, 3 to 5 the operands.
+// Each begins `shift` elements after an address that is aligned for any vector.
+// A Memory is constructed from a number of bytes, begins at get(), which is so
+// aligned, and has a static Copy(to, from, bytes) to and from the host.
 template <class Memory>
-class Residence {
+class ResidentSegment {
  public:
-  Residence(OwnedSegment& owned, unsigned which, uint64_t shift)
+  ResidentSegment(OwnedSegment& owned, unsigned which, uint64_t shift)
       : owned_(owned), segment_(owned.segment) {
     segment_.device = 0;
     if (which & 1) Move(segment_.logits, shift);
@@ -31,8 +31,7 @@ class Residence {
   }
   const Segment& segment() const { return segment_; }
 
-  // What a worker finds where its gradient lies, brought to where the owned
-  // segment has its own.
+  // Copies the gradient from the device to the owned segment's buffer.
   void FetchGradient() {
     if (!segment_.gradient_on_device || segment_.element_count == 0) return;
     Memory::Copy(owned_.segment.gradient, segment_.gradient, GradientBytes());
@@ -73,4 +72,4 @@ class Residence {
 
 }  // namespace lossd::kernels::cuda
 
-#endif  // LOSSD_TESTS_KERNELS_CUDA_RESIDENCE_H_
+#endif  // LOSSD_TESTS_KERNELS_CUDA_RESIDENT_SEGMENT_H_

@@ -1,15 +1,13 @@
-// The general loop: every option there is, a warp for each block.
+// The exact kernel: every option, a warp for each block.
 #include "kernels/cuda/device.cuh"
 
 namespace lossd::kernels::cuda {
 namespace {
 
-#include "kernels/cuda/device-inl.cuh"
-
-template <class T, Losses kLosses>
+template <class T, LossKinds kLossKinds>
 __global__ void __launch_bounds__(kWarpsPerThreadBlock* kWarpSize,
-                                  kGeneralThreadBlocks)
-    ComputeGeneral(const BatchBlocks batch) {
+                                  kExactThreadBlocks)
+    ComputeExact(const BatchBlocks batch) {
   using Warp = Group<kWarpSize>;
   const int rank = static_cast<int>(threadIdx.x % kWarpSize);
   const uint64_t number =
@@ -18,7 +16,7 @@ __global__ void __launch_bounds__(kWarpsPerThreadBlock* kWarpSize,
   const uint64_t block = batch.range.first + number;
   const PackedSegment& segment = SegmentOfBlock(batch, block);
   const uint64_t first = (block - segment.first_block) * kBlockElements;
-  ThreadSums sums = ComputeThread<CudaOps<T>, kLosses>(
+  ThreadSums sums = ComputeThread<CudaOps<T>, kLossKinds>(
       segment, batch.input, batch.output, first, rank);
   BlockPartial partial;
   partial.loss_sum = Warp::Sum(rank, sums.loss);
@@ -31,10 +29,10 @@ __global__ void __launch_bounds__(kWarpsPerThreadBlock* kWarpSize,
   if (rank == 0) reinterpret_cast<BlockPartial*>(batch.output)[block] = partial;
 }
 
-template <class T, Losses kLosses>
+template <class T, LossKinds kLossKinds>
 cudaError_t Launch(const PackedBatch& batch, BlockRange range,
                    cudaStream_t stream) {
-  ComputeGeneral<T, kLosses>
+  ComputeExact<T, kLossKinds>
       <<<GridOf(range, kWarpsPerThreadBlock), kWarpsPerThreadBlock * kWarpSize,
          0, stream>>>(BlocksOf(batch, range));
   return cudaGetLastError();
@@ -42,24 +40,24 @@ cudaError_t Launch(const PackedBatch& batch, BlockRange range,
 
 }  // namespace
 
-cudaError_t LaunchGeneral(Path path, const PackedBatch& batch, BlockRange range,
-                          cudaStream_t stream) {
-  switch (path) {
-    case Path::kGeneral:
-      return Launch<float, Losses::kCrossEntropy>(batch, range, stream);
-    case Path::kGeneralPowers:
-      return Launch<float, Losses::kAll>(batch, range, stream);
-    case Path::kGeneralFloat64:
-      return Launch<double, Losses::kAll>(batch, range, stream);
+cudaError_t LaunchExact(KernelVariant variant, const PackedBatch& batch,
+                        BlockRange range, cudaStream_t stream) {
+  switch (variant) {
+    case KernelVariant::kExact:
+      return Launch<float, LossKinds::kCrossEntropy>(batch, range, stream);
+    case KernelVariant::kExactPowers:
+      return Launch<float, LossKinds::kAll>(batch, range, stream);
+    case KernelVariant::kExactFloat64:
+      return Launch<double, LossKinds::kAll>(batch, range, stream);
     default:
       return cudaErrorInvalidValue;
   }
 }
 
-cudaError_t LoadGeneral() {
-  return LoadCode(ComputeGeneral<float, Losses::kCrossEntropy>,
-                  ComputeGeneral<float, Losses::kAll>,
-                  ComputeGeneral<double, Losses::kAll>);
+cudaError_t LoadExact() {
+  return LoadCode(ComputeExact<float, LossKinds::kCrossEntropy>,
+                  ComputeExact<float, LossKinds::kAll>,
+                  ComputeExact<double, LossKinds::kAll>);
 }
 
 }  // namespace lossd::kernels::cuda

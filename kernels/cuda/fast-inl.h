@@ -1,17 +1,19 @@
-// The loops of the plain paths: a cross-entropy and its gradient, nothing else.
-// A body like block-inl.h, after which it is included.
+// The loops of the fast variants: a cross-entropy and its gradient, no options.
 //
-// It computes what is ordinary and leaves what is not: OrdinaryRows() takes the
-// whole rows of a block and says whether it met a NaN, an infinite logit or a
-// target out of range; ExactRows() takes the rest, or, if it did, all of them
-// once more. The bits are the same where both have an answer, and always those
-// of the general loop.
+// This is a body; lanes-inl.h says what the includer defines and includes.
 //
-// The includer also defines Machine, how a machine moves whole vectors:
-//   Load(const Row*), Store(Row, Row*): of memory that is used once
-//   Narrow(a, b, Stored* to): two results that are no NaNs, rounded as
-//   StoreRounded() does
-//   Widen(Stored): a stored value, exactly
+// FastRows() computes the whole rows of a block, and returns whether they were
+// free of NaNs, infinite logits and targets out of range (D10). ExactRows()
+// computes the rest of the block, or all of it if FastRows() returned false.
+// Wherever both have a result it has the same bits, which are also those of the
+// exact loop.
+//
+// The includer defines VectorMemory before, with static functions:
+//   Load(const Row*)           reads a row, from memory that is used once
+//   Store(Row, Row*)           writes a row, to memory that is used once
+//   Narrow(a, b, Stored* to)   writes two results that are not NaNs, rounded as
+//                              by StoreRounded()
+//   Widen(Stored)              converts a stored value, exactly
 
 LOSSD_ELEMENT_FN uint64_t BitsOf(double value) {
   uint64_t bits;
@@ -19,7 +21,8 @@ LOSSD_ELEMENT_FN uint64_t BitsOf(double value) {
   return bits;
 }
 
-// Neighbours as a thread keeps them until it needs them: in whole registers.
+// Stored elements in whole registers, as a thread keeps them until it needs
+// them.
 template <int kCount>
 struct alignas(kCount < 4 ? 4 * kCount : 16) Words {
   uint32_t words[kCount];
@@ -43,7 +46,7 @@ LOSSD_ELEMENT_FN Stored ElementOf(const Words<kCount>& row, int k) {
   return element;
 }
 
-// Targets as stored elements. Good ones are 0 to 1.
+// Targets that are stored elements; they must be in [0, 1].
 template <class Element, int kLanes>
 struct StoredTargets {
   using Row = WordsOf<Element, kLanes>;
@@ -53,7 +56,7 @@ struct StoredTargets {
     return count * sizeof(Element);
   }
   LOSSD_ELEMENT_FN static Row Load(const std::byte* base, uint64_t first) {
-    return Machine::Load(PlaceOf<Row>(base, first / kLanes));
+    return VectorMemory::Load(PlaceOf<Row>(base, first / kLanes));
   }
   LOSSD_ELEMENT_FN static Row LoadSome(const std::byte* base, uint64_t first,
                                        uint64_t left) {
@@ -64,11 +67,11 @@ struct StoredTargets {
   }
   template <class T>
   LOSSD_ELEMENT_FN static T Get(const Row& row, int k) {
-    return static_cast<T>(Machine::Widen(ElementOf<Element>(row, k)));
+    return static_cast<T>(VectorMemory::Widen(ElementOf<Element>(row, k)));
   }
 };
 
-// Targets as packed bits, of which a thread's lanes share a byte.
+// Targets that are packed bits. The lanes of a thread share a byte.
 template <int kLanes>
 struct BitTargets {
   struct Row {
@@ -91,11 +94,11 @@ struct BitTargets {
   }
 };
 
-// A path: the arithmetic and the two ways of storing. A thread has 16 bytes of
-// logits of each row, so that a block is the work of a warp, of half types of
-// half a warp.
+// The types of a fast variant: the arithmetic, the logits and the targets. A
+// thread has 16 bytes of logits of each row, so a block is the work of a warp,
+// or of half a warp for half types.
 template <class Operations, class Stored, template <int> class TargetsOf>
-struct PlainTypes {
+struct FastTypes {
   using Ops = Operations;
   using T = typename Ops::T;
   using Logit = Stored;
@@ -116,9 +119,9 @@ using Float16Targets = StoredTargets<Float16, kLanes>;
 template <int kLanes>
 using ByteTargets = StoredTargets<uint8_t, kLanes>;
 
-// One block: where its tensors begin, and how much of it there is.
+// The tensors of one block.
 template <class Types>
-struct PlainBlock {
+struct FastBlock {
   const std::byte* logits;
   const std::byte* targets;
   std::byte* gradient;  // null: not wanted
@@ -126,10 +129,10 @@ struct PlainBlock {
   uint32_t count;
   typename Types::T scale;
 
-  // Rows that OrdinaryRows() takes: whole ones, of tensors that vectors of 16
-  // bytes can be read from. Tensors that came with the batch are; those that
-  // lie in a worker's own memory may start anywhere.
-  LOSSD_ELEMENT_FN uint32_t OrdinaryRowCount() const {
+  // Returns how many rows FastRows() computes: all whole rows, or 0 if a tensor
+  // is not aligned for vectors of 16 bytes. Tensors staged with the batch
+  // always are; tensors in a client's own device memory may start anywhere.
+  LOSSD_ELEMENT_FN uint32_t FastRowCount() const {
     using Logits = typename Types::Logits;
     const uint64_t odd =
         reinterpret_cast<uintptr_t>(logits) % alignof(Logits) |
@@ -140,58 +143,58 @@ struct PlainBlock {
 };
 
 template <class Types>
-LOSSD_ELEMENT_FN PlainBlock<Types> PlainBlockOf(const PackedSegment& segment,
-                                                const std::byte* input,
-                                                std::byte* output,
-                                                uint64_t block) {
+LOSSD_ELEMENT_FN FastBlock<Types> FastBlockOf(const PackedSegment& segment,
+                                              const std::byte* input,
+                                              std::byte* output,
+                                              uint64_t block) {
   using Logit = typename Types::Logit;
   const uint64_t first = (block - segment.first_block) * kBlockElements;
   const uint64_t left = segment.end - first;
-  PlainBlock<Types> plain;
-  plain.logits = PlaceIn(input, segment.logits + first * sizeof(Logit));
-  plain.targets =
+  FastBlock<Types> found;
+  found.logits = PlaceIn(input, segment.logits + first * sizeof(Logit));
+  found.targets =
       PlaceIn(input, segment.targets + Types::Targets::Bytes(first));
-  plain.gradient =
+  found.gradient =
       segment.gradient == kNoIndex
           ? nullptr
           : PlaceIn(output, segment.gradient + first * sizeof(Logit));
-  plain.first = first;
-  plain.count =
+  found.first = first;
+  found.count =
       static_cast<uint32_t>(left < kBlockElements ? left : kBlockElements);
-  plain.scale = static_cast<typename Types::T>(segment.gradient_scale);
-  return plain;
+  found.scale = static_cast<typename Types::T>(segment.gradient_scale);
+  return found;
 }
 
-// What a thread has added up.
+// The sums and counts of one thread.
 template <int kLanes>
-struct PlainSums {
+struct FastSums {
   double loss[kLanes] = {};
   uint32_t nan_count = 0;
   uint64_t first_nan = kNoIndex;
   uint64_t first_bad_target = kNoIndex;
 };
 
-// A thread's elements of a row, as they are stored.
+// A thread's elements of a row, as stored.
 template <class Types>
-struct PlainRow {
+struct FastRow {
   typename Types::Logits logits;
   typename Types::Targets::Row targets;
 };
 
-// `at`: of the thread's first element in the block.
+// `at` is the position in the block of the thread's first element.
 template <class Types>
-LOSSD_ELEMENT_FN PlainRow<Types> LoadRow(const PlainBlock<Types>& block,
-                                         uint32_t at) {
+LOSSD_ELEMENT_FN FastRow<Types> LoadRow(const FastBlock<Types>& block,
+                                        uint32_t at) {
   using Logits = typename Types::Logits;
-  return {Machine::Load(PlaceOf<Logits>(block.logits, at / Types::kLanes)),
+  return {VectorMemory::Load(PlaceOf<Logits>(block.logits, at / Types::kLanes)),
           Types::Targets::Load(block.targets, at)};
 }
 
-// Of ordinary elements, and no others. Keeps the largest bits of a target in
-// `seen`.
+// Computes one row; the result is right if every element is finite and every
+// target is in [0, 1]. Keeps the largest bits of a target in `seen`.
 template <class Types, class Bits>
-LOSSD_ELEMENT_FN void ComputeRow(const PlainBlock<Types>& block, uint32_t at,
-                                 const PlainRow<Types>& row,
+LOSSD_ELEMENT_FN void ComputeRow(const FastBlock<Types>& block, uint32_t at,
+                                 const FastRow<Types>& row,
                                  double (&loss)[Types::kLanes], Bits& seen) {
   using Ops = typename Types::Ops;
   using T = typename Types::T;
@@ -201,7 +204,7 @@ LOSSD_ELEMENT_FN void ComputeRow(const PlainBlock<Types>& block, uint32_t at,
     T derivatives[2];
     LOSSD_UNROLL for (int half = 0; half < 2; ++half) {
       const T x = static_cast<T>(
-          Machine::Widen(ElementOf<Logit>(row.logits, k + half)));
+          VectorMemory::Widen(ElementOf<Logit>(row.logits, k + half)));
       const T t = Types::Targets::template Get<T>(row.targets, k + half);
       const ElementResult<Ops> result = SigmoidCrossEntropy<Ops>(x, t);
       loss[k + half] += static_cast<double>(result.loss);
@@ -212,48 +215,48 @@ LOSSD_ELEMENT_FN void ComputeRow(const PlainBlock<Types>& block, uint32_t at,
       }
     }
     Logit narrowed[2];
-    Machine::Narrow(derivatives[0], derivatives[1], narrowed);
+    VectorMemory::Narrow(derivatives[0], derivatives[1], narrowed);
     memcpy(gradient.words + k * sizeof(Logit) / 4, narrowed, sizeof(narrowed));
   }
   if (block.gradient != nullptr) {
-    Machine::Store(gradient, PlaceOf<typename Types::Logits>(
-                                 block.gradient, at / Types::kLanes));
+    VectorMemory::Store(gradient, PlaceOf<typename Types::Logits>(
+                                      block.gradient, at / Types::kLanes));
   }
 }
 
-// The first OrdinaryRowCount() rows of a thread. False: something in them is
-// not ordinary. Every NaN is in a sum; so is an infinite logit, as an infinity
-// or, where its loss is 0, as a NaN.
+// Computes the first FastRowCount() rows of a thread. Returns false if they
+// hold a NaN, an infinite logit or a target out of range. A NaN shows in a sum;
+// so does an infinite logit, as an infinity or, if its loss is 0, as a NaN.
 template <class Types>
-LOSSD_ELEMENT_FN bool OrdinaryRows(const PlainBlock<Types>& block, int thread,
-                                   double (&loss)[Types::kLanes]) {
+LOSSD_ELEMENT_FN bool FastRows(const FastBlock<Types>& block, int thread,
+                               double (&loss)[Types::kLanes]) {
   using T = typename Types::T;
   using Bits = decltype(BitsOf(T()));
   constexpr uint32_t kRow = static_cast<uint32_t>(kBlockLanes);
-  const uint32_t rows = block.OrdinaryRowCount();
+  const uint32_t rows = block.FastRowCount();
   uint32_t at = static_cast<uint32_t>(Types::kLanes * thread);
   Bits seen = 0;
-  // Memory is asked for a row before it is needed, as far as the compiler has
-  // registers for that (tuning.h).
-  PlainRow<Types> next;
+  // Each row is loaded before the one before it is computed, as far as the
+  // compiler has registers for that (tuning.h).
+  FastRow<Types> next;
   if (rows > 0) next = LoadRow(block, at);
   for (uint32_t row = 1; row <= rows; ++row) {
-    const PlainRow<Types> now = next;
+    const FastRow<Types> now = next;
     if (row < rows) next = LoadRow(block, at + kRow);
     ComputeRow(block, at, now, loss, seen);
     at += kRow;
   }
-  double finite = 0;
+  double not_finite = 0;
   LOSSD_UNROLL for (int k = 0; k < Types::kLanes; ++k) {
-    finite += loss[k] - loss[k];  // a NaN where it is none
+    not_finite += loss[k] - loss[k];  // 0, or NaN if loss[k] is not finite
   }
-  return finite == 0 && seen <= BitsOf(T{1});
+  return not_finite == 0 && seen <= BitsOf(T{1});
 }
 
-// A thread's elements of one row, whatever they are.
+// Computes a thread's elements of one row, whatever they are.
 template <class Types>
-LOSSD_ELEMENT_FN void ExactRow(const PlainBlock<Types>& block, uint32_t at,
-                               PlainSums<Types::kLanes>& sums) {
+LOSSD_ELEMENT_FN void ExactRow(const FastBlock<Types>& block, uint32_t at,
+                               FastSums<Types::kLanes>& sums) {
   using Ops = typename Types::Ops;
   using T = typename Types::T;
   using Logit = typename Types::Logit;
@@ -272,9 +275,9 @@ LOSSD_ELEMENT_FN void ExactRow(const PlainBlock<Types>& block, uint32_t at,
       sums.first_bad_target = index;
     }
     if (x != x && sums.nan_count++ == 0) sums.first_nan = index;
-    const TargetPair<Ops> sides = TargetPairOf<Ops>(t);
+    const TargetPair<Ops> pair = TargetPairOf<Ops>(t);
     const ElementResult<Ops> result = CrossEntropyOf<Ops, false>(
-        x, WrongWeight<Ops>{Ops::SelectNegative(x, sides.t, sides.complement)});
+        x, WrongWeight<Ops>{Ops::SelectNegative(x, pair.t, pair.complement)});
     sums.loss[k] += static_cast<double>(result.loss);
     StoreRounded(CanonicalNan<Ops>(Ops::Mul(result.derivative, block.scale)),
                  &gradient.values[k]);
@@ -284,10 +287,10 @@ LOSSD_ELEMENT_FN void ExactRow(const PlainBlock<Types>& block, uint32_t at,
   }
 }
 
-// A thread's elements of all rows from `row` on.
+// Computes a thread's elements of all rows from `row` on.
 template <class Types>
-LOSSD_ELEMENT_FN void ExactRows(const PlainBlock<Types>& block, int thread,
-                                uint32_t row, PlainSums<Types::kLanes>& sums) {
+LOSSD_ELEMENT_FN void ExactRows(const FastBlock<Types>& block, int thread,
+                                uint32_t row, FastSums<Types::kLanes>& sums) {
   constexpr uint32_t kRow = static_cast<uint32_t>(kBlockLanes);
   LOSSD_ROLL for (uint32_t start = row * kRow; start < block.count;
                   start += kRow) {

@@ -1,7 +1,7 @@
-// How a device moves and converts vectors: the Machine of plain-inl.h.
-struct Machine {
-  // Read and written once: a cache that kept them would drop what is used
-  // again.
+// How a device moves and converts vectors: the VectorMemory that fast-inl.h
+// asks for. This is a body; device.cuh includes it.
+struct VectorMemory {
+  // Rows are read and written once, so no cache should keep them.
   template <class Row>
   static __device__ __forceinline__ Row Load(const Row* from) {
     Row row;
@@ -32,7 +32,7 @@ struct Machine {
   }
 
   // The machine's own conversions are exact or round to nearest, subnormals
-  // included; only of NaNs they would make others than StoreRounded().
+  // included. They differ from StoreRounded() for NaNs alone.
   static __device__ __forceinline__ void Narrow(float a, float b,
                                                 BFloat16* to) {
     const __nv_bfloat162 pair = __floats2bfloat162_rn(a, b);
@@ -61,12 +61,10 @@ struct Machine {
     return value;
   }
 
-  static __device__ __forceinline__ uint32_t LargerHalves(uint32_t a,
-                                                          uint32_t b) {
+  static __device__ __forceinline__ uint32_t MaxHalves(uint32_t a, uint32_t b) {
     return __vmaxu2(a, b);
   }
-  static __device__ __forceinline__ uint32_t SmallerHalves(uint32_t a,
-                                                           uint32_t b) {
+  static __device__ __forceinline__ uint32_t MinHalves(uint32_t a, uint32_t b) {
     return __vminu2(a, b);
   }
 };

@@ -1,5 +1,5 @@
-// The sum across threads: with a thread of the host for each of a group, and
-// the exchange that a warp does in one instruction as a meeting of all.
+// Adds up lanes with one host thread for each thread of a group. The exchange,
+// one instruction of a warp, is a barrier here.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -19,10 +19,10 @@ namespace {
 // clang-format off
 #define LOSSD_ELEMENT_FN inline
 #define LOSSD_UNROLL
-#include "kernels/cuda/group_sum-inl.h"
+#include "kernels/cuda/lanes-inl.h"
 // clang-format on
 
-// What each thread of a group gets for the lanes of a block.
+// Returns the sum that each thread of a group gets for the lanes of a block.
 template <int kLanes>
 std::vector<double> SumsOfThreads(const double (&lanes)[kBlockLanes]) {
   constexpr size_t kThreads = kBlockLanes / kLanes;
@@ -48,7 +48,7 @@ std::vector<double> SumsOfThreads(const double (&lanes)[kBlockLanes]) {
   return sums;
 }
 
-// Numbers of many magnitudes: another order gives other bits.
+// The numbers have many magnitudes, so another order would give other bits.
 TEST(GroupSum, AddsInTheOrderOfSumLanes) {
   std::mt19937 random(1);
   for (int trial = 0; trial < 20; ++trial) {

@@ -32,7 +32,7 @@ std::string_view Reason(admission::Refusal refusal) {
 grpc::Status Refuse(const CallContext& call_context, int64_t bytes,
                     uint64_t flow, admission::Refusal refusal,
                     const absl::Status& why, grpc::ServerContext* context) {
-  call_context.metrics->Rejected(Reason(refusal));
+  call_context.metrics->RecordRejection(Reason(refusal));
   if (!absl::IsResourceExhausted(why) ||
       call_context.admission->NeverFits(bytes)) {
     return door::ToGrpcStatus(why, {});

@@ -31,8 +31,8 @@ bool ComputeLossCall::Start() {
   received_ = call_context_->clock->Now();
   deadline = DeadlineOf(*context_);
   flow = FlowOf(*context_);
-  call_context_->metrics->CallAccepted(Method::kComputeLoss);
-  call_context_->metrics->BytesReceived(
+  call_context_->metrics->RecordCallAccepted(Method::kComputeLoss);
+  call_context_->metrics->RecordBytesReceived(
       static_cast<int64_t>(message_.Length()));
   if (absl::Status status = Read(); !status.ok()) {
     FinishWithError(status);
@@ -100,7 +100,7 @@ void ComputeLossCall::FinishWithReply(batching::Computed computed) {
   };
   const grpc::ByteBuffer bytes =
       WriteReply(std::move(reply), call_context_->buffers);
-  call_context_->metrics->BytesSent(static_cast<int64_t>(bytes.Length()));
+  call_context_->metrics->RecordBytesSent(static_cast<int64_t>(bytes.Length()));
   code_ = absl::StatusCode::kOk;
   permit_.MarkAnswered();
   responder_->Finish(bytes, grpc::Status::OK, &finished_tag_);
@@ -152,7 +152,8 @@ absl::StatusCode ComputeLossCall::FinalCode() const {
 void ComputeLossCall::Reset() {
   const absl::Duration latency = call_context_->clock->Now() - received_;
   const absl::StatusCode code = FinalCode();
-  call_context_->metrics->CallFinished(Method::kComputeLoss, code, latency);
+  call_context_->metrics->RecordCallFinished(Method::kComputeLoss, code,
+                                             latency);
   if (observability::LogsRequests()) {
     observability::LogRequest(
         absl::StrCat("ComputeLoss ", absl::StatusCodeToString(code), " in ",

@@ -74,7 +74,7 @@ void StreamLossCall::OnRequest() {
   now_.received = call_context_->clock->Now();
   now_.deadline = DeadlineOf(*context_);
   now_.flow = FlowOf(*context_);
-  call_context_->metrics->CallAccepted(Method::kStreamLoss);
+  call_context_->metrics->RecordCallAccepted(Method::kStreamLoss);
   idle_alarm_.Start();
   if (absl::Status s = call_context_->authenticator->Check(*context_); !s.ok())
     Fail(s);
@@ -85,7 +85,7 @@ void StreamLossCall::OnRead(bool ok) {
   if (now_.failure) return;
   absl::Status status;
   if (ok) {
-    call_context_->metrics->BytesReceived(
+    call_context_->metrics->RecordBytesReceived(
         static_cast<int64_t>(message_buffer_.Length()));
     status = TakeMessage();
   } else {
@@ -237,7 +237,7 @@ void StreamLossCall::Free(StreamWindow& window) {
 void StreamLossCall::Write(uint32_t field, Buffer payload) {
   const grpc::ByteBuffer bytes =
       WriteStreamBytes(field, std::move(payload), call_context_->buffers);
-  call_context_->metrics->BytesSent(static_cast<int64_t>(bytes.Length()));
+  call_context_->metrics->RecordBytesSent(static_cast<int64_t>(bytes.Length()));
   now_.writing = true;
   stream_->Write(bytes, &written_tag_);
 }
@@ -248,7 +248,7 @@ void StreamLossCall::WriteSummary() {
       now_.backend.empty() ? call_context_->backend : now_.backend;
   summary.set_backend(backend.data(), backend.size());
   const grpc::ByteBuffer bytes = WriteStreamSummary(std::move(summary));
-  call_context_->metrics->BytesSent(static_cast<int64_t>(bytes.Length()));
+  call_context_->metrics->RecordBytesSent(static_cast<int64_t>(bytes.Length()));
   now_.finishing = true;
   permit_.MarkAnswered();
   stream_->WriteAndFinish(bytes, grpc::WriteOptions(), grpc::Status::OK,
@@ -290,7 +290,8 @@ absl::StatusCode StreamLossCall::FinalCode() const {
 void StreamLossCall::Reset() {
   const absl::Duration latency = call_context_->clock->Now() - now_.received;
   const absl::StatusCode code = FinalCode();
-  call_context_->metrics->CallFinished(Method::kStreamLoss, code, latency);
+  call_context_->metrics->RecordCallFinished(Method::kStreamLoss, code,
+                                             latency);
   if (observability::LogsRequests()) {
     observability::LogRequest(
         absl::StrCat("StreamLoss ", absl::StatusCodeToString(code), " of ",

@@ -47,7 +47,7 @@ bool ComputeLossCall::Start() {
   }
   segment = request_.segment();
   // Else it is null, or in shared memory.
-  if (request_.wants_gradient()) segment.gradient = gradient_.data();
+  if (request_.gradient_in_reply()) segment.gradient = gradient_.data();
   segment.losses = losses_.data();
   if (segment.element_count == 0) {  // no blocks: nothing for an executor
     batching::Prepare(*this);

@@ -5,6 +5,7 @@
 #include "server/door/status.h"
 #include "server/request/spec.h"
 #include "server/request/tensor.h"
+#include "server/request/tensor_roles.h"
 
 namespace lossd::rpc {
 namespace {

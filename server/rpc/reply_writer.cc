@@ -74,7 +74,7 @@ void PutValues(const Reply& reply, kernels::ElementType losses_type,
   if (reply.request.wants_losses()) {
     SetValues(reply, losses_type, reply.losses, response.mutable_losses());
   }
-  if (reply.request.wants_gradient()) {
+  if (reply.request.gradient_in_reply()) {
     SetValues(reply, gradient_type, reply.gradient,
               response.mutable_gradient());
   }
@@ -148,7 +148,7 @@ absl::Status TakeResultBuffers(const request::ValidRequest& request,
     return buffer->size() == bytes;
   };
   if ((!request.wants_losses() || take(request.losses_bytes(), losses)) &&
-      (!request.wants_gradient() || take(request.gradient_bytes(), gradient))) {
+      (!request.gradient_in_reply() || take(request.gradient_bytes(), gradient))) {
     return absl::OkStatus();
   }
   return absl::ResourceExhaustedError(absl::StrCat(
@@ -173,7 +173,7 @@ grpc::ByteBuffer WriteReply(Reply reply,
     slices.AddTensor(ComputeLossResponse::kLossesFieldNumber, losses_type,
                      request.dims(), std::move(reply.losses));
   }
-  if (request.wants_gradient()) {
+  if (request.gradient_in_reply()) {
     slices.AddTensor(ComputeLossResponse::kGradientFieldNumber, gradient_type,
                      request.dims(), std::move(reply.gradient));
   }

@@ -25,7 +25,7 @@ struct Reply {
   absl::string_view request_id;
   const request::ValidRequest& request;
   Buffer losses;    // with request::ValidRequest::wants_losses()
-  Buffer gradient;  // with request::ValidRequest::wants_gradient()
+  Buffer gradient;  // with request::ValidRequest::gradient_in_reply()
 };
 
 // A slice over a buffer, which goes back to `pool` when gRPC has let go of it:

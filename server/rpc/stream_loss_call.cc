@@ -152,10 +152,9 @@ void StreamLossCall::Advance() {
 bool StreamLossCall::NextWindowIsHere() const {
   const uint64_t count = NextCount();
   if (count == 0) return false;
-  for (int i = 0; i < wire::kFieldCount; ++i) {
-    const wire::Field field = static_cast<wire::Field>(i);
+  for (const wire::Field field : wire::kAllFields) {
     if (plan_->streamed(field) &&
-        queues_[i].bytes() < plan_->ByteSize(field, count)) {
+        queues_[field].bytes() < plan_->ByteSize(field, count)) {
       return false;
     }
   }
@@ -170,10 +169,10 @@ void StreamLossCall::SendWindows() {
   while (now_.newest - now_.oldest < kMaxWindows && NextWindowIsHere()) {
     StreamWindow& next = window(now_.newest);
     const uint64_t count = NextCount();
-    for (int i = 0; i < wire::kFieldCount; ++i) {
-      const wire::Field field = static_cast<wire::Field>(i);
+    for (const wire::Field field : wire::kAllFields) {
       if (!plan_->streamed(field)) continue;
-      queues_[i].Take(plan_->ByteSize(field, count), &next.memory.slices[i]);
+      queues_[field].Take(plan_->ByteSize(field, count),
+                          &next.memory.slices[field]);
     }
     next.first_element = now_.next_element;
     next.held_bytes = plan_->ArrivingBytes(count);
@@ -181,10 +180,11 @@ void StreamLossCall::SendWindows() {
     next.deadline = now_.deadline;
     next.flow = now_.flow;
     ++now_.newest;
-    absl::Status made =
-        plan_->MakeWindow(next.first_element, count, *call_context_->buffers,
-                          &next.memory, &next.segment);
-    if (!made.ok()) return Fail(made);
+    absl::StatusOr<kernels::Segment> made =
+        request::WindowMaker(*plan_, *call_context_->buffers)
+            .Make(next.first_element, count, &next.memory);
+    if (!made.ok()) return Fail(made.status());
+    next.segment = *made;
     enqueued_ = true;
     next.Send(*call_context_->batcher);
   }

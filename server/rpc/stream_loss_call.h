@@ -17,6 +17,7 @@
 #include "absl/time/time.h"
 #include "server/admission/admission.h"
 #include "server/request/stream_plan.h"
+#include "server/request/window_maker.h"
 #include "server/rpc/call_context.h"
 #include "server/rpc/idle_alarm.h"
 #include "server/rpc/loss_service.h"
@@ -139,8 +140,7 @@ class StreamLossCall final : public RpcCall {
     uint64_t next_element = 0;  // where the next window begins
     uint64_t oldest = 0;        // numbers of the windows in flight: from oldest
     uint64_t newest = 0;        // to before newest
-    std::array<uint64_t, wire::kFieldCount>
-        arrived{};  // bytes, since the beginning
+    wire::PerField<uint64_t> arrived;  // bytes, since the beginning
     kernels::TotalsAccumulator totals;
     std::string_view backend;
     bool reading = false;      // a Read is under way
@@ -158,7 +158,7 @@ class StreamLossCall final : public RpcCall {
     absl::StatusCode code = absl::StatusCode::kOk;
   };
   Progress now_;
-  std::array<wire::SliceQueue, wire::kFieldCount> queues_;
+  wire::PerField<wire::SliceQueue> queues_;
   grpc::ByteBuffer message_buffer_;
   wire::StreamMessage message_;
   admission::Permit permit_;

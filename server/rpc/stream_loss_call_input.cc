@@ -46,12 +46,11 @@ absl::Status StreamLossCall::TakeChunk() {
     return absl::InvalidArgumentError(
         "chunk: before the header, which is the first message of a stream");
   }
-  for (int i = 0; i < wire::kFieldCount; ++i) {
-    const wire::Field field = static_cast<wire::Field>(i);
+  for (const wire::Field field : wire::kAllFields) {
     uint64_t bytes = 0;
     for (grpc::Slice& slice : message_.data(field)) {
       bytes += slice.size();
-      queues_[i].Append(std::move(slice));
+      queues_[field].Append(std::move(slice));
     }
     if (bytes == 0) continue;
     if (!plan_->streamed(field)) {
@@ -61,12 +60,12 @@ absl::Status StreamLossCall::TakeChunk() {
                        "chunks"));
     }
     now_.held += bytes;
-    now_.arrived[i] += bytes;
+    now_.arrived[field] += bytes;
     const uint64_t needed = plan_->ByteSize(field, plan_->element_count());
-    if (now_.arrived[i] > needed) {
+    if (now_.arrived[field] > needed) {
       return absl::InvalidArgumentError(absl::StrCat(
-          "chunk.", Name(field), ": ", now_.arrived[i], " bytes so far, but ",
-          plan_->Describe(field), " takes ", needed));
+          "chunk.", Name(field), ": ", now_.arrived[field],
+          " bytes so far, but ", plan_->Describe(field), " takes ", needed));
     }
   }
   message_.Clear();
@@ -82,26 +81,24 @@ absl::Status StreamLossCall::TakeChunk() {
 // The slowest tensor decides what can be computed; what the others are ahead of
 // it is memory that the stream's owner did not ask for.
 absl::Status StreamLossCall::CheckSkew() const {
-  int slowest = -1;
+  wire::Field slowest = wire::Field::kLogits;  // always streamed
   uint64_t least = 0;
-  for (int i = 0; i < wire::kFieldCount; ++i) {
-    const wire::Field field = static_cast<wire::Field>(i);
+  for (const wire::Field field : wire::kAllFields) {
     if (!plan_->streamed(field)) continue;
-    const uint64_t elements = plan_->ElementsIn(field, now_.arrived[i]);
-    if (slowest < 0 || elements < least) {
-      slowest = i;
+    const uint64_t elements = plan_->ElementsIn(field, now_.arrived[field]);
+    if (field == wire::Field::kLogits || elements < least) {
+      slowest = field;
       least = elements;
     }
   }
-  for (int i = 0; i < wire::kFieldCount; ++i) {
-    const wire::Field field = static_cast<wire::Field>(i);
+  for (const wire::Field field : wire::kAllFields) {
     if (!plan_->streamed(field)) continue;
-    const uint64_t elements = plan_->ElementsIn(field, now_.arrived[i]);
+    const uint64_t elements = plan_->ElementsIn(field, now_.arrived[field]);
     if (elements - least <= kMaxSkewElements) continue;
     return absl::InvalidArgumentError(absl::StrCat(
         "chunk: ", elements, " elements of ", Name(field), ", but only ", least,
-        " of ", Name(static_cast<wire::Field>(slowest)),
-        " have arrived; they may be ", kMaxSkewElements, " apart"));
+        " of ", Name(slowest), " have arrived; they may be ", kMaxSkewElements,
+        " apart"));
   }
   return absl::OkStatus();
 }
@@ -110,13 +107,12 @@ absl::Status StreamLossCall::CheckComplete() const {
   if (!plan_) {
     return absl::InvalidArgumentError("header: the stream ended before it");
   }
-  for (int i = 0; i < wire::kFieldCount; ++i) {
-    const wire::Field field = static_cast<wire::Field>(i);
+  for (const wire::Field field : wire::kAllFields) {
     if (!plan_->streamed(field)) continue;
     const uint64_t needed = plan_->ByteSize(field, plan_->element_count());
-    if (now_.arrived[i] == needed) continue;
+    if (now_.arrived[field] == needed) continue;
     return absl::InvalidArgumentError(absl::StrCat(
-        "chunk.", Name(field), ": the stream ended after ", now_.arrived[i],
+        "chunk.", Name(field), ": the stream ended after ", now_.arrived[field],
         " bytes, but ", plan_->Describe(field), " takes ", needed));
   }
   return absl::OkStatus();

@@ -11,7 +11,7 @@
 #include "absl/status/status.h"
 #include "server/batching/batcher.h"
 #include "server/batching/task.h"
-#include "server/request/stream_plan.h"
+#include "server/request/window_maker.h"
 #include "server/rpc/rpc_call.h"
 
 namespace lossd::rpc {

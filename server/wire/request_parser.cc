@@ -114,7 +114,7 @@ bool RequestParser::Walk() {
     if (!ReadLength(cursor, 0, &length)) return false;
     tensor_skeleton_.clear();
     if (!WalkTensor(cursor, cursor.left() - length, &tensor_skeleton_,
-                    &pieces_[tag.number - kFirstTensorField])) {
+                    &pieces_[kAllFields[tag.number - kFirstTensorField]])) {
       return false;
     }
     AppendTag(tag, &skeleton_);
@@ -134,11 +134,11 @@ bool RequestParser::ParseFlat() {
   request_->Clear();
   skeleton_.clear();
   if (!request_->ParseFromString(flat)) return false;
-  for (int i = 0; i < kFieldCount; ++i) {
-    const v1::Tensor& tensor = TensorOf(*request_, static_cast<Field>(i));
-    pieces_[i].clear();
+  for (const Field field : kAllFields) {
+    const v1::Tensor& tensor = TensorOf(*request_, field);
+    pieces_[field].clear();
     if (!tensor.data().empty()) {
-      pieces_[i].push_back(std::as_bytes(std::span(tensor.data())));
+      pieces_[field].push_back(std::as_bytes(std::span(tensor.data())));
     }
   }
   return true;
@@ -146,9 +146,8 @@ bool RequestParser::ParseFlat() {
 
 // A later shared_memory or ones takes the place of an earlier data.
 void RequestParser::ForgetReplacedData() {
-  for (int i = 0; i < kFieldCount; ++i) {
-    const v1::Tensor& tensor = TensorOf(*request_, static_cast<Field>(i));
-    if (!tensor.has_data()) pieces_[i].clear();
+  for (const Field field : kAllFields) {
+    if (!TensorOf(*request_, field).has_data()) pieces_[field].clear();
   }
 }
 

@@ -6,7 +6,6 @@
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/slice.h>
 
-#include <array>
 #include <cstddef>
 #include <span>
 #include <string>
@@ -55,7 +54,7 @@ class RequestParser {  // D16
 
   // The bytes of a tensor's `data`; empty if it has none.
   std::span<const kernels::Piece> data(Field field) const {
-    return pieces_[static_cast<size_t>(field)];
+    return pieces_[field];
   }
 
  private:
@@ -75,7 +74,7 @@ class RequestParser {  // D16
   std::vector<grpc::Slice> slices_;
   std::string skeleton_;
   std::string tensor_skeleton_;
-  std::array<std::vector<kernels::Piece>, kFieldCount> pieces_;
+  PerField<std::vector<kernels::Piece>> pieces_;
 };
 
 }  // namespace lossd::wire

@@ -83,7 +83,7 @@ bool StreamMessage::WalkChunk(SliceCursor& cursor, uint64_t end) {
     }
     uint64_t length;
     if (!ReadLength(cursor, end, &length)) return false;
-    std::vector<grpc::Slice>& slices = data_[tag.number - 1];
+    std::vector<grpc::Slice>& slices = data_[kAllFields[tag.number - 1]];
     slices.clear();
     cursor.Share(length, &slices);
   }

@@ -5,7 +5,6 @@
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/slice.h>
 
-#include <array>
 #include <string>
 #include <utility>
 #include <vector>
@@ -35,9 +34,7 @@ class StreamMessage {
 
   // The chunk's bytes of a tensor, sharing the buffer's memory. The caller may
   // take them.
-  std::vector<grpc::Slice>& data(Field field) {
-    return data_[static_cast<size_t>(field)];
-  }
+  std::vector<grpc::Slice>& data(Field field) { return data_[field]; }
 
   // Lets go of everything.
   void Clear();
@@ -53,7 +50,7 @@ class StreamMessage {
   std::string skeleton_;
   std::string chunk_skeleton_;
   v1::StreamLossRequest message_;
-  std::array<std::vector<grpc::Slice>, kFieldCount> data_;
+  PerField<std::vector<grpc::Slice>> data_;
 };
 
 }  // namespace lossd::wire

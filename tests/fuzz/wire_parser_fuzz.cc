@@ -43,8 +43,7 @@ std::string Join(std::span<const kernels::Piece> pieces) {
 // The skeleton with the tensors' bytes put back.
 Request Restored(const wire::RequestParser& parser) {
   Request request = parser.request();
-  for (int i = 0; i < wire::kFieldCount; ++i) {
-    const auto field = static_cast<wire::Field>(i);
+  for (const wire::Field field : wire::kAllFields) {
     std::string data = Join(parser.data(field));
     if (wire::TensorOf(request, field).has_data()) {
       MutableTensor(request, field)->set_data(std::move(data));

@@ -140,7 +140,9 @@ TEST_F(StreamErrors, WholeTargetsThatAreData) {
 TEST_F(StreamErrors, TargetsOfAnotherShape) {
   messages_[0].mutable_header()->mutable_targets_shape()->Clear();
   messages_[0].mutable_header()->add_targets_shape(4999);
-  ExpectRefused(messages_, "header.targets_shape: [4999]");
+  ExpectRefused(messages_,
+                "header.targets_shape: [4999] must have the logits' element "
+                "count and first dimension; the logits are [5000]");
 }
 
 TEST_F(StreamErrors, TargetsOfANegativeShape) {

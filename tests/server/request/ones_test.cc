@@ -54,7 +54,7 @@ TEST(Ones, TakeTheLogitsShapeOrTheirOwn) {
   EXPECT_THAT(given.valid.segment().ones.indices, ElementsAre(5, 6));
   request.mutable_targets()->set_shape(1, 5);
   EXPECT_THAT(Reading(request).message(),
-              StartsWith("targets.shape: [2, 5] has 10 elements"));
+              StartsWith("targets.shape: [2, 5] must have the logits'"));
 }
 
 TEST(Ones, OfOneDimensionHaveOneColumn) {

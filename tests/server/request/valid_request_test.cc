@@ -27,7 +27,7 @@ TEST(Validation, FillsTheSegmentOfAPlainRequest) {
   EXPECT_THAT(reading.Dims(), ElementsAre(2, 3));
   EXPECT_EQ(segment.options.loss_weight, 1);
   EXPECT_TRUE(segment.options.reject_nan_logits);
-  EXPECT_TRUE(reading.valid.wants_gradient());
+  EXPECT_TRUE(reading.valid.gradient_in_reply());
   EXPECT_FALSE(reading.valid.wants_losses());
   EXPECT_FALSE(reading.valid.as_values());
   EXPECT_FALSE(segment.weights.present());

@@ -59,8 +59,7 @@ v1::Tensor* MutableTensor(Request* request, Field field) {
 // what the generated parser makes of the same bytes.
 Request Restored(const RequestParser& parser) {
   Request request = parser.request();
-  for (int i = 0; i < kFieldCount; ++i) {
-    const Field field = static_cast<Field>(i);
+  for (const Field field : kAllFields) {
     if (!TensorOf(request, field).has_data()) {
       EXPECT_TRUE(parser.data(field).empty());
       continue;
@@ -118,9 +117,8 @@ void FillTensor(v1::Tensor* tensor, Random& random) {
 std::string RandomRequest(Random& random) {
   Request request;
   if (random() % 2 == 0) request.mutable_spec()->set_loss_weight(2.5);
-  for (int i = 0; i < kFieldCount; ++i) {
-    if (random() % 2 == 0)
-      FillTensor(MutableTensor(&request, static_cast<Field>(i)), random);
+  for (const Field field : kAllFields) {
+    if (random() % 2 == 0) FillTensor(MutableTensor(&request, field), random);
   }
   if (random() % 2 == 0) request.set_request_id("an id");
   return request.SerializeAsString();

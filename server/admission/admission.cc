@@ -85,12 +85,18 @@ absl::Status Permit::Resize(int64_t bytes, Refusal* refusal) {
     absl::Status status = controller.TakeBytes(more, own, refusal);
     if (!status.ok()) return status;
     controller.holdings_.AddBytes(flow_, more);
+    bytes_ = bytes;
   } else {
-    controller.holdings_.AddBytes(flow_, more);
-    controller.bytes_.fetch_add(more);
+    ShrinkTo(bytes);
   }
-  bytes_ = bytes;
   return absl::OkStatus();
+}
+
+void Permit::ShrinkTo(int64_t bytes) {
+  assert(held() && bytes >= 0 && bytes <= bytes_ && !answered_);
+  controller_->holdings_.AddBytes(flow_, bytes - bytes_);
+  controller_->bytes_.fetch_add(bytes - bytes_);
+  bytes_ = bytes;
 }
 
 AdmissionController::AdmissionController(const AdmissionOptions& options)

@@ -42,6 +42,10 @@ class Permit {
   // has changed then, and `refusal` says which. The permit is held.
   absl::Status Resize(int64_t bytes, Refusal* refusal);
 
+  // Stands for `bytes` from now on, which is at most bytes(). The permit is held
+  // and not marked as answered.
+  void ShrinkTo(int64_t bytes);
+
   // Before the answer is handed over, with which the client may ask again while
   // the server still holds its memory. The permit stands for all it stood for,
   // but see Admit(). No more Resize(); nothing if the permit is not held.

@@ -5,7 +5,7 @@
 #include <thread>
 
 #include "absl/synchronization/blocking_counter.h"
-#include "server/rpc/stream_loss_call.h"
+#include "server/rpc/stream_window.h"
 #include "tests/integration/loss_stream.h"
 
 namespace lossd {

@@ -4,7 +4,7 @@
 
 #include <atomic>
 
-#include "server/rpc/stream_loss_call.h"
+#include "server/rpc/stream_window.h"
 #include "tests/integration/loss_stream.h"
 
 namespace lossd {

@@ -9,7 +9,7 @@
 #include "server/execution/cpu_executor.h"
 #include "server/rpc/loss_service.h"
 #include "server/rpc/rpc_threads.h"
-#include "server/rpc/stream_loss_call.h"
+#include "server/rpc/stream_window.h"
 #include "tests/integration/loss_stream.h"
 #include "tests/server/fake_clock.h"
 

@@ -36,7 +36,7 @@ TEST_F(IdleAlarmTest, SaysIdleOnlyOnceNothingHasHappenedForTheLimit) {
   IdleAlarm alarm(&clock_, kLimit, &queue_, {nullptr, 42});
   alarm.Start();
   for (int i = 0; i < 3; ++i) {
-    EXPECT_TRUE(alarm.out());
+    EXPECT_TRUE(alarm.pending());
     ASSERT_TRUE(AwaitTag());
     EXPECT_FALSE(alarm.OnTag());  // the clock stands
   }
@@ -56,7 +56,7 @@ TEST_F(IdleAlarmTest, SaysIdleOnlyOnceNothingHasHappenedForTheLimit) {
   alarm.Cancel();
   AwaitTag();
   alarm.Drop();
-  EXPECT_FALSE(alarm.out());
+  EXPECT_FALSE(alarm.pending());
 }
 
 TEST_F(IdleAlarmTest, ThatIsExcusedSaysNothingHoweverLateItIs) {
@@ -75,7 +75,7 @@ TEST_F(IdleAlarmTest, ThatIsExcusedSaysNothingHoweverLateItIs) {
 TEST_F(IdleAlarmTest, WithoutALimitNeverHasATag) {
   IdleAlarm alarm(&clock_, absl::InfiniteDuration(), &queue_, {nullptr, 42});
   alarm.Start();
-  EXPECT_FALSE(alarm.out());
+  EXPECT_FALSE(alarm.pending());
   alarm.Cancel();
 }
 

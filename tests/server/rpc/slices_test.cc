@@ -34,13 +34,11 @@ std::string ReplyTo(const std::vector<grpc::Slice>& slices) {
   if (status.ok()) status = request.Read(parser);
   if (!status.ok()) return status.ToString();
   const auto pool = std::make_shared<BufferPool>(0);
-  Buffer losses;
-  Buffer gradient;
-  EXPECT_TRUE(TakeResultBuffers(request, *pool, &losses, &gradient).ok());
+  ResultBuffers results = *TakeResultBuffers(request, *pool);
   LocalTask task;
   task.segment = request.segment();
-  task.segment.losses = losses.data();
-  task.segment.gradient = gradient.data();
+  task.segment.losses = results.losses.data();
+  task.segment.gradient = results.gradient.data();
   batching::Prepare(task);
   if (task.phase == batching::Task::Phase::kCounting) {
     kernels::cpu::CountBlocks(task.segment, 0, task.partials);
@@ -58,8 +56,7 @@ std::string ReplyTo(const std::vector<grpc::Slice>& slices) {
                   .computed = computed,
                   .request_id = parser.request().request_id(),
                   .request = request,
-                  .losses = std::move(losses),
-                  .gradient = std::move(gradient)},
+                  .results = std::move(results)},
                  pool);
   grpc::Slice flat;
   EXPECT_TRUE(reply.DumpToSingleSlice(&flat).ok());

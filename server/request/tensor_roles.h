@@ -1,4 +1,4 @@
-// What the role of a tensor demands of its type and shape.
+// The demands that the role of a tensor makes on its type and shape.
 #ifndef LOSSD_SERVER_REQUEST_TENSOR_ROLES_H_
 #define LOSSD_SERVER_REQUEST_TENSOR_ROLES_H_
 

@@ -1,4 +1,4 @@
-// What has arrived on one stream and waits to be computed.
+// Takes in the messages of one stream, until windows take their bytes.
 #ifndef LOSSD_SERVER_RPC_STREAM_INPUT_H_
 #define LOSSD_SERVER_RPC_STREAM_INPUT_H_
 

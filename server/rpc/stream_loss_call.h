@@ -24,8 +24,8 @@ namespace lossd::rpc {
 // Reads messages, gathers their bytes into windows, has those computed, and
 // writes the results in order, all at once:
 //
-//   Read -> StreamInput -> WindowMaker -> [batcher, executor] -> StreamOutput
-//        -> Write
+//   Read -> StreamInput -> WindowMaker -> [batcher, executor]
+//        -> StreamOutput -> Write
 //
 // The next message is read only while a window is free. A window is free again
 // only when gRPC has taken its results, which it does as the client reads. So a
@@ -34,18 +34,15 @@ namespace lossd::rpc {
 // permit stands for that; a message that is larger is charged for as long as it
 // is held.
 //
-// Beside a write, which is under way or not, a stream has two states:
+// A stream has two states, and a write that is under way or not:
 //
-//   Reading:
-//     kPaused --a window is free--> kReading --the client sends no more-->
-//     kClosed
-//        ^                             |
-//        +---------a message-----------+
+//   Reading   kPaused ---- a window is free ----> kReading
+//                ^                                  |  |
+//                +----------- a message ------------+  +- half-close -> kClosed
 //
-//   Ending:
-//     kOpen --an error--> kFailed --no write under way: Finish-----> kFinishing
-//        |                                                              ^
-//        +--kClosed, all results written: the summary, WriteAndFinish---+
+//   Ending    kOpen -- an error --> kFailed -- no write: Finish --> kFinishing
+//               |                                                      ^
+//               +---- kClosed and all written: WriteAndFinish ---------+
 //
 // The first error ends the stream: windows in flight come back and are dropped.
 // A client that neither sends nor reads for stream_idle_limit, while no window

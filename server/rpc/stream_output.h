@@ -1,4 +1,4 @@
-// The windows of one stream that are in flight, and what came of earlier ones.
+// Keeps the windows of one stream in order and writes their results.
 #ifndef LOSSD_SERVER_RPC_STREAM_OUTPUT_H_
 #define LOSSD_SERVER_RPC_STREAM_OUTPUT_H_
 

@@ -16,18 +16,18 @@
 
 namespace lossd::rpc {
 
-// What bounds a stream's memory (D24). A window is large enough that a batch of
-// it costs more than the hand-over between threads, and small enough to stay in
-// a cache from the socket to the socket. Of the four, two are for the
-// executors, one is being written and one is being read.
+// The two numbers bound a stream's memory (D24). A window is large enough that
+// a batch of it costs more than the hand-over between threads, and small enough
+// to stay in a cache from the socket to the socket. Two of the four are for the
+// executors, one is being written, and one is being read.
 inline constexpr uint64_t kWindowElements = uint64_t{1} << 17;
 inline constexpr uint64_t kMaxWindows = 4;
 static_assert(kWindowElements % kernels::kBlockElements == 0);
 
 // One of a stream's few windows, used again and again:
 //
-//   kFree --Send()--> kInFlight --its tag--> kBack --> kSettled --Clear()-->
-//   kFree
+//   kFree -- Send() --> kInFlight -- its tag --> kBack -- StreamOutput -->
+//   kSettled -- Clear() --> kFree
 //
 // An executor hands it back through the stream's completion queue. The stream
 // is thus touched by one thread alone and needs no lock: it may use the window

@@ -1,4 +1,4 @@
-// Everything that can be wrong with a request, field by field.
+// Tests everything that can be wrong with a request, field by field.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -21,7 +21,7 @@ struct BadCase {
   std::function<void(Request&)> spoil;
   absl::StatusCode code;
   const char* path;    // how the message begins
-  const char* values;  // what it has in it
+  const char* values;  // what it contains
 };
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();

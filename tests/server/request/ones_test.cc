@@ -1,5 +1,5 @@
-// Targets as `ones` and `identity`: what becomes of them in the segment, and
-// what is refused.
+// Tests what becomes of targets as `ones` and `identity`, and which are
+// refused.
 #include "server/request/ones.h"
 
 #include <gmock/gmock.h>
@@ -179,7 +179,8 @@ INSTANTIATE_TEST_SUITE_P(Validation, OnesRefused, testing::ValuesIn(kBadOnes),
                            return std::string(bad.param.name);
                          });
 
-// The ones of numpy.eye(rows, columns, diagonal), as the segment tells them.
+// Returns the indices of the ones of numpy.eye(rows, columns, diagonal), as the
+// segment has them.
 std::optional<std::vector<uint64_t>> Eye(int64_t rows, int64_t columns,
                                          int64_t diagonal) {
   Request request;

@@ -18,7 +18,7 @@ using testing::StartsWith;
 constexpr shared_memory::Connection kOwner = 1;
 constexpr uint64_t kMost = std::numeric_limits<uint64_t>::max();
 
-// A request of six float32 elements, and a region of one page.
+// The requests have six float32 elements, and the region has one page.
 class InSharedMemory : public testing::Test {
  protected:
   InSharedMemory() {
@@ -208,7 +208,7 @@ TEST_F(InSharedMemory, AnEmptyTensorMayLieAtTheEnd) {
   EXPECT_TRUE(reading.status.ok()) << reading.status;
 }
 
-// Ten bytes of results for two of logits: 2.1 GiB. The memory is never touched.
+// Two bytes of logits have ten bytes of results: 2.1 GiB. No memory is touched.
 TEST(ReplySize, ResultsThatNoMessageHoldsAreRefused) {
   constexpr int64_t kCount = int64_t{220} << 20;
   RegionTable table({});

@@ -13,7 +13,7 @@
 namespace lossd::rpc {
 namespace {
 
-// A request for the gradient of `count` logits, read.
+// A request for the gradient of `count` logits, as the server has read it.
 struct Asked {
   Asked(size_t count, bool as_values, v1::Reduction reduction) {
     v1::ComputeLossRequest request;
@@ -53,7 +53,7 @@ Buffer Counting(BufferPool& pool, size_t count, float first) {
   return buffer;
 }
 
-// The first `allocations_left` succeed.
+// Allocations fail once `allocations_left` of them have succeeded.
 int allocations_left = 0;
 void* AllocateSome(size_t alignment, size_t size) {
   if (allocations_left == 0) return nullptr;
@@ -189,7 +189,7 @@ TEST(ReplyWriter, SendsALargeGradientWhereItLies) {
   EXPECT_EQ(static_cast<const void*>(slices[1].begin()), place);
 }
 
-TEST(ReplyWriter, ReturnsTheBufferWhenGrpcLetsGo) {
+TEST(ReplyWriter, ReturnsTheBufferWhenGrpcReleasesIt) {
   const auto pool = std::make_shared<BufferPool>(1 << 20);
   const Asked asked(5000, false, v1::REDUCTION_MEAN);
   {

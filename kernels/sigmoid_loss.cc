@@ -5,7 +5,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "kernels/half.h"
+#include "element_type/half.h"
 
 namespace lossd::kernels {
 namespace {
@@ -45,53 +45,7 @@ bool IsOne(const Ones& ones, uint64_t index) {
   return distance % ones.stride == 0 && distance / ones.stride < ones.count;
 }
 
-uint64_t FirstOf(uint64_t a, uint64_t b) { return a < b ? a : b; }
-
 }  // namespace
-
-uint64_t ByteSize(ElementType type, uint64_t count) {
-  switch (type) {
-    case ElementType::kFloat64:
-    case ElementType::kInt64:
-      return count * 8;
-    case ElementType::kFloat32:
-    case ElementType::kInt32:
-      return count * 4;
-    case ElementType::kBFloat16:
-    case ElementType::kFloat16:
-      return count * 2;
-    case ElementType::kUint8:
-    case ElementType::kBool:
-      return count;
-    case ElementType::kBit:
-      return (count + 7) / 8;
-  }
-  return 0;
-}
-
-std::string_view Name(ElementType type) {
-  switch (type) {
-    case ElementType::kFloat32:
-      return "float32";
-    case ElementType::kFloat64:
-      return "float64";
-    case ElementType::kBFloat16:
-      return "bfloat16";
-    case ElementType::kFloat16:
-      return "float16";
-    case ElementType::kUint8:
-      return "uint8";
-    case ElementType::kBool:
-      return "bool";
-    case ElementType::kBit:
-      return "bit";
-    case ElementType::kInt32:
-      return "int32";
-    case ElementType::kInt64:
-      return "int64";
-  }
-  return "unknown";
-}
 
 std::string_view Name(LossKind kind) {
   switch (kind) {
@@ -143,9 +97,9 @@ void TotalsAccumulator::Add(std::span<const BlockPartial> partials,
     totals_.nonzero_weight_count += partial.nonzero_weight_count;
     totals_.nan_count += partial.nan_count;
     totals_.first_nan =
-        FirstOf(totals_.first_nan, whole_index(partial.first_nan));
-    totals_.first_bad_target = FirstOf(totals_.first_bad_target,
-                                       whole_index(partial.first_bad_target));
+        std::min(totals_.first_nan, whole_index(partial.first_nan));
+    totals_.first_bad_target = std::min(totals_.first_bad_target,
+                                        whole_index(partial.first_bad_target));
   }
 }
 
@@ -155,8 +109,8 @@ Totals TotalsAccumulator::Sum() const {  // D6
     totals.weight_sum = std::numeric_limits<double>::quiet_NaN();
   }
   if (std::isnan(sum_)) {
-    // One NaN for all backends: its sign and payload are the machine's
-    // otherwise.
+    // The canonical NaN: the sign and payload of a computed one depend on the
+    // machine.
     totals.loss_sum = std::numeric_limits<double>::quiet_NaN();
   } else {
     totals.loss_sum = std::isinf(sum_) ? sum_ : sum_ + lost_;
@@ -212,8 +166,8 @@ double LossOf(const Segment& segment, const Totals& totals, double normalizer) {
       totals.valid_count == 0 || normalizer == 0) {
     return 0;
   }
-  // One division last: the scale rounded on its own would cost another half
-  // ulp.
+  // A single division at the end: rounding the scale by itself would cost
+  // another half ulp.
   const double loss =
       segment.options.loss_weight * totals.loss_sum / normalizer;
   return std::isnan(loss) ? std::numeric_limits<double>::quiet_NaN() : loss;

@@ -1,15 +1,16 @@
-// The plain public face of the kernels: what a segment is, what computing its
-// blocks yields, and how the blocks become one answer.
+// The public face of the kernels: what a segment is, what a backend computes of
+// each of its blocks, and how the blocks become one answer.
 //
-// A segment is one request's arithmetic: tensors that lie somewhere in memory,
-// in pieces, and where the gradient goes. It is computed in blocks of
-// kBlockElements elements counted from its own first element, in any order, by
-// any number of threads and by any backend; Combine() then adds the blocks up
-// in their order. Hence the bits of the answer depend on the segment alone.
+// A segment is one request's arithmetic: its tensors, in pieces anywhere in
+// memory, its options, and the destination of its gradient. It is computed in
+// blocks of kBlockElements elements counted from its own first element, in any
+// order, by any number of threads and by any backend. Combine() then adds the
+// blocks up in their order. Hence the bits of the answer depend on the segment
+// alone (D6).
 //
-// Nothing here allocates, locks, or knows of a request's transport. All
-// functions are thread-safe as long as two calls do not compute the same block
-// of a segment.
+// Nothing here allocates, locks or depends on a request's transport. All
+// functions are thread-safe, as long as no two calls compute the same block of
+// a segment.
 #ifndef LOSSD_KERNELS_SIGMOID_LOSS_H_
 #define LOSSD_KERNELS_SIGMOID_LOSS_H_
 
@@ -21,27 +22,13 @@
 #include <span>
 #include <string_view>
 
+#include "element_type/element_type.h"
+
 namespace lossd::kernels {
 
-// How one element is stored; multi-byte elements are little-endian.
-enum class ElementType : uint8_t {
-  kFloat32,
-  kFloat64,
-  kBFloat16,
-  kFloat16,
-  kUint8,
-  kBool,
-  kBit,  // packed: element i is bit i % 8 of byte i / 8
-  kInt32,
-  kInt64,
-};
-
-// Bytes that `count` elements take, rounded up to whole bytes.
-// `count` is at most 2^60.
-uint64_t ByteSize(ElementType type, uint64_t count);
-
-// "float32", "bit", ...: for messages, labels and logs.
-std::string_view Name(ElementType type);
+using lossd::ByteSize;
+using lossd::ElementType;
+using lossd::Name;
 
 enum class LossKind : uint8_t {
   kSigmoidCrossEntropy,
@@ -52,7 +39,7 @@ std::string_view Name(LossKind kind);  // "sigmoid_cross_entropy", ...
 
 enum class Reduction : uint8_t { kMean, kSum, kNone };
 
-// What kMean divides by; see NormalizerOf().
+// The divisor of Reduction::kMean; see NormalizerOf().
 enum class Normalizer : uint8_t {
   kElements,
   kValid,
@@ -62,13 +49,13 @@ enum class Normalizer : uint8_t {
   kCaller,
 };
 
-// Which loss, and how it is reduced. Checked by whoever fills it in: the ranges
-// are those of LossSpec in proto/lossd/v1/loss_spec.proto.
+// The loss and its reduction. The kernels do not check it: the caller keeps to
+// the ranges of LossSpec in proto/lossd/v1/loss_spec.proto.
 struct LossOptions {
   LossKind kind = LossKind::kSigmoidCrossEntropy;
   Reduction reduction = Reduction::kMean;
   Normalizer normalizer = Normalizer::kElements;
-  double normalizer_value = 1;  // of kCaller
+  double normalizer_value = 1;  // for Normalizer::kCaller
   double loss_weight = 1;
   std::optional<double> ignore_target;
   double label_smoothing = 0;
@@ -81,54 +68,55 @@ struct LossOptions {
   bool targets_in_unit_interval = true;
 };
 
-// What the element functions read of LossOptions. A plain struct: a GPU reads
-// it too.
+// The parameters of the element functions. A plain struct, because it is also
+// copied to a GPU.
 struct LossParameters {
-  double gamma_positive = 0;  // focal: both are gamma
+  double gamma_positive = 0;  // in the focal loss both are gamma
   double gamma_negative = 0;
-  double alpha_positive = 1;  // focal: alpha and 1 - alpha; absent: 1 and 1
+  double alpha_positive = 1;  // alpha and 1 - alpha; 1 and 1 if alpha is absent
   double alpha_negative = 1;
   double margin = 0;
 };
 LossParameters ParametersOf(const LossOptions& options);
 
-// Bytes where they lie, in order; a piece may end inside an element.
+// Consecutive bytes of a tensor. A piece may end inside an element.
 using Piece = std::span<const std::byte>;
 
-// Elements of one type over pieces. `pieces` is borrowed. No pieces: absent.
+// Elements of one type over pieces, which are borrowed. A tensor without pieces
+// is absent.
 struct Tensor {
   ElementType type = ElementType::kFloat32;
   std::span<const Piece> pieces;
-  // True: the pieces, of which there is one, have addresses of a GPU's memory
-  // (Segment::device). The host passes them on and reads nothing there. It
-  // begins at a multiple of the element's size.
+  // If true, there is one piece, in the memory of GPU Segment::device. The host
+  // passes its address on and reads nothing there. It is aligned to the
+  // element's size.
   bool on_device = false;
   bool present() const { return !pieces.empty(); }
 };
 
 inline constexpr int kMaxRank = 8;  // D18
 
-// Dimensions, outermost first. Higher ranks than kMaxRank are folded by whoever
-// builds the shape, or refused.
+// Dimensions, outermost first. The caller folds dimensions beyond kMaxRank, or
+// refuses them.
 struct Shape {
   int rank = 0;
   std::array<uint64_t, kMaxRank> dims{};
 };
 
-// A tensor read through broadcasting: element (i0, i1, ...) of the logits'
-// shape reads the element at the sum of ik * strides[k]. A broadcast dimension
-// has stride 0.
+// A tensor under broadcasting: element (i0, i1, ...) of the logits' shape reads
+// the element at the sum of ik * strides[k]. Strides are in elements, one for
+// each of Segment::shape.rank dimensions. A broadcast dimension has stride 0.
 struct Operand {
   Tensor tensor;
-  std::array<uint64_t, kMaxRank>
-      strides{};  // in elements, as many as Segment::shape.rank
+  std::array<uint64_t, kMaxRank> strides{};
   bool present() const { return tensor.present(); }
 };
 
-// Targets that are 1 at some elements and 0 at all others; never expanded.
-// Either a list of indices into the segment's elements, each larger than the
-// one before, or, where the list is empty, the `count` indices first, first +
-// stride, ...: a diagonal. All are below element_count; stride is at least 1.
+// Targets that are 1 at some elements and 0 at all others. They are never
+// expanded (D14).
+// The ones are a list of rising indices into the segment's elements or, where
+// the list is empty, a diagonal: the `count` indices first, first + stride, ...
+// All are below element_count; stride is at least 1.
 struct Ones {
   std::span<const uint64_t> indices;
   uint64_t first = 0;
@@ -145,37 +133,40 @@ struct Segment {
   Shape shape;                 // of the logits
   uint64_t element_count = 0;  // the product of shape.dims
   Tensor logits;               // kFloat32, kFloat64, kBFloat16, kFloat16
-  Tensor targets;  // any type; element_count elements. Absent: `ones`
+  Tensor targets;  // any type, element_count elements; absent: see `ones`
   Ones ones;
   Operand weights;     // optional: any type but kBit
   Operand pos_weight;  // optional: any type but kBit
-  // Scalar upstream gradient; `upstream` is for Reduction::kNone, per element.
+  // The upstream gradient: a scalar and, with Reduction::kNone, also one value
+  // per element.
   double upstream_scalar = 1;
   Operand upstream;  // optional: any type but kBit
-  // Where element_count gradient elements go; null: no gradient is computed.
-  // Aligned to 64 bytes.
+  // The destination of element_count gradient elements, aligned to 64 bytes. If
+  // null, no gradient is computed.
   std::byte* gradient = nullptr;
-  // Any of the logits' four types. Computed in the type of the arithmetic
-  // (float64 for float64 logits, else float32) and rounded once.
+  // Any floating-point type. The gradient is computed in the type of the
+  // arithmetic (float64 for float64 logits, else float32) and rounded once.
   ElementType gradient_type = ElementType::kFloat32;
-  // With Reduction::kNone: where element_count losses of the logits' type go.
+  // The destination of element_count losses of the logits' type, for
+  // Reduction::kNone; else null.
   std::byte* losses = nullptr;
-  // The GPU, by its number in the server, that has the tensors that are
-  // on_device, and the gradient if that is; no other can compute the segment.
-  // kHost: everything is in the host's memory. `losses` always are.
+  // The number, in this server, of the GPU whose memory holds the tensors that
+  // are on_device and, if gradient_on_device, the gradient. No other device can
+  // compute the segment. kHost: all memory is the host's. `losses` is always
+  // host memory.
   int device = kHost;
   bool gradient_on_device = false;
 };
 
-// Elements of a block. The last block of a segment may be shorter.
+// The elements of a block. The last block of a segment may be shorter.
 inline constexpr uint64_t kBlockElements = 2048;  // D6
-// Within a block, element i is added to lane i % kBlockLanes, lanes in order of
-// i, and the lanes are then added as a binary tree of distance 64, 32, ..., 1.
-// Lanes are float64. This is the order of every backend, whatever its vector
-// width; on a GPU a warp holds four lanes per thread.
+// Within a block, element i is added to lane i % kBlockLanes in rising order of
+// i. The lanes are float64 and are then added as a binary tree of distances 64,
+// 32, ..., 1. Every backend keeps this order, whatever its vector width; on a
+// GPU a thread of a warp holds four lanes (D6).
 inline constexpr uint64_t kBlockLanes = 128;  // D6
 
-// Adds a block's lanes in the fixed order; destroys them.
+// Returns the sum of a block's lanes in the fixed order. Overwrites them.
 inline double SumLanes(double (&lanes)[kBlockLanes]) {
   for (uint64_t distance = kBlockLanes / 2; distance > 0; distance /= 2) {
     for (uint64_t i = 0; i < distance; ++i) lanes[i] += lanes[i + distance];
@@ -189,20 +180,22 @@ inline uint64_t BlockCount(const Segment& segment) {
 
 inline constexpr uint64_t kNoIndex = std::numeric_limits<uint64_t>::max();
 
-// What one block contributes. Trivially copyable: it also travels from a GPU.
+// The contribution of one block. Trivially copyable, because it is also copied
+// from a GPU.
 struct BlockPartial {
   double loss_sum = 0;    // unscaled: before loss_weight and the normalizer
-  double weight_sum = 0;  // of valid elements
+  double weight_sum = 0;  // over valid elements
   uint32_t valid_count = 0;
   uint32_t nonzero_weight_count = 0;
   uint32_t nan_count = 0;  // NaN logits among valid elements
-  // Index in the segment of the first NaN logit and the first target that is
-  // NaN or outside the allowed range, among valid elements; kNoIndex: none.
+  // The index in the segment of the first NaN logit, and of the first target
+  // that is NaN or out of range, among valid elements; kNoIndex if there is
+  // none.
   uint64_t first_nan = kNoIndex;
   uint64_t first_bad_target = kNoIndex;
 };
 
-// A segment's partials, added in order.
+// The sum of a segment's partials.
 struct Totals {
   double loss_sum = 0;
   double weight_sum = 0;
@@ -213,60 +206,61 @@ struct Totals {
   uint64_t first_bad_target = kNoIndex;
 };
 
-// Adds partials in their order, a few at a time: what a tensor that is never
-// whole in memory needs. However the partials are portioned, the bits are the
-// same.
+// Adds partials in their order, a few at a time, for a tensor that is never
+// whole in memory. The bits do not depend on how the partials are portioned.
+// Not thread-safe.
 class TotalsAccumulator {
  public:
-  // Partials of the blocks that follow the last ones, of a segment whose
-  // element 0 is element `first_element` of the whole.
+  // Adds the partials of the blocks that follow the last ones. They belong to a
+  // segment whose element 0 is element `first_element` of the whole tensor.
   void Add(std::span<const BlockPartial> partials, uint64_t first_element = 0);
 
-  // Of all that was added.
+  // Returns the totals of all partials so far.
   Totals Sum() const;
 
  private:
   Totals totals_;
   double sum_ = 0;
-  double lost_ = 0;  // what the running sum's roundings lost (Neumaier 1974)
+  double lost_ = 0;  // the rounding errors of sum_ (Neumaier 1974)
 };
 
-// Adds all partials of a segment; every backend calls it.
+// Returns the totals of all partials of a segment, for every backend.
 Totals Combine(std::span<const BlockPartial> partials);
 
-// True if the normalizer is known only after CountBlocks() over the whole
-// segment: the gradient's scale depends on it.
+// Returns true if the normalizer, and with it the gradient's scale, is known
+// only after CountBlocks() over the whole segment.
 bool NeedsCounts(const LossOptions& options);
 
-// What the loss is divided by: of kMean the chosen normalizer, else 1. Counts
-// are at least 1. The weight sum is what it is, and 0 where it is 0 or nothing
-// is valid: callers use Scale(), which never divides by 0. Reads only the
-// totals that NeedsCounts() announces.
+// Returns the divisor of the loss: the chosen normalizer with kMean, else 1. A
+// count is at least 1, but the weight sum may be 0, by which LossScale() never
+// divides. Reads only the totals that NeedsCounts() announces.
 double NormalizerOf(const Segment& segment, const Totals& totals);
 
-// loss_weight / normalizer, or 0 where the normalizer is 0.
+// Returns loss_weight / normalizer, or 0 where the normalizer is 0.
 double LossScale(const LossOptions& options, double normalizer);
 
-// The factor of every gradient element: LossScale() times upstream_scalar.
+// Returns the factor of every gradient element: LossScale() times
+// upstream_scalar.
 double GradientScale(const Segment& segment, double normalizer);
 
-// The reduced loss: loss_sum times LossScale(); 0 with Reduction::kNone and for
-// a segment of which nothing is valid.
+// Returns the reduced loss: loss_sum times LossScale(). It is 0 with
+// Reduction::kNone and for a segment without valid elements.
 double LossOf(const Segment& segment, const Totals& totals, double normalizer);
 
-// The value of element `index` of a tensor in the host's memory, as float64:
-// for messages. Exact but for int64 values beyond 2^53, which are rounded.
+// Returns element `index` of a tensor in host memory as float64, for messages.
+// It is exact, except that int64 values beyond 2^53 are rounded.
 double ElementAt(const Tensor& tensor, uint64_t index);
 
-// The target of element `index`, whichever way targets are given, but for those
-// that are on_device.
+// Returns the target of element `index`, from `targets` or `ones`. The targets
+// are not on_device.
 double TargetAt(const Segment& segment, uint64_t index);
 
-// The int64 that equals `value`, if there is one.
+// Returns the int64 that equals `value`, if there is one.
 std::optional<int64_t> AsInt64(double value);
 
-// True if the target of element `index` equals ignore_target exactly, also
-// where float64 does not hold it. Likewise.
+// Returns true if the target of element `index` equals ignore_target exactly,
+// even if it is an int64 that float64 does not hold. The targets are not
+// on_device.
 bool IsIgnored(const Segment& segment, uint64_t index);
 
 }  // namespace lossd::kernels

@@ -36,7 +36,7 @@ tidy() {
   cmake --build --preset dev --target lossd_proto > /dev/null
   # Folders that include gRPC are left out, because a file there takes minutes. So are files
   # that need a CUDA toolkit or that Highway compiles once for each instruction set.
-  git ls-files 'kernels/*.cc' 'base/*.cc' 'server/base/*.cc' 'server/admission/*.cc' \
+  git ls-files 'element_type/*.cc' 'kernels/*.cc' 'base/*.cc' 'server/base/*.cc' 'server/admission/*.cc' \
     'server/batching/*.cc' 'server/execution/*.cc' 'server/observability/*.cc' |
     grep -vE 'vector_kernel.cc|cuda_device.cc|cuda_ipc.cc|cuda/launcher.cc' |
     xargs -P "$(nproc)" -n 4 clang-tidy -p build/dev --quiet

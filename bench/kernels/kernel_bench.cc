@@ -1,6 +1,6 @@
-// Rates of the CPU kernel on one thread, in elements per second. Before
-// anything is timed, a sample is held against the reference and the instruction
-// sets against each other: a wrong kernel has no speed.
+// Measures the CPU kernel on one thread, in elements per second. Before
+// anything is timed, samples are compared with the reference and across the
+// instruction sets: a wrong kernel has no speed.
 #include <benchmark/benchmark.h>
 
 #include <cstdint>
@@ -34,7 +34,7 @@ void Gradient(benchmark::State& state) {
   Sample<kLogits, kTargets> sample(static_cast<uint64_t>(state.range(0)));
   Time(state, sample, BestInstructionSet());
 }
-// The first is the one that is compared with PyTorch.
+// The benchmark compares the size 65536 with PyTorch.
 BENCHMARK(Gradient<ElementType::kFloat32, ElementType::kFloat32>)
     ->Name("f32_gradient")
     ->Arg(65536)
@@ -55,7 +55,7 @@ BENCHMARK(Gradient<ElementType::kFloat64, ElementType::kFloat64>)
     ->Arg(65536)
     ->UseRealTime();
 
-// The general loop: gamma 2, alpha 1/4, as torchvision's defaults are.
+// The focal loss with torchvision's defaults: gamma 2, alpha 1/4.
 void Focal(benchmark::State& state) {
   Float32Sample sample(static_cast<uint64_t>(state.range(0)));
   sample.segment.options.kind = LossKind::kSigmoidFocal;
@@ -63,7 +63,7 @@ void Focal(benchmark::State& state) {
   sample.segment.options.focal_alpha = 0.25;
   Time(state, sample, BestInstructionSet());
 }
-// The second is a detector's image: 100,000 anchors of 80 classes.
+// 8,000,000 elements are a detector's image: 100,000 anchors of 80 classes.
 BENCHMARK(Focal)
     ->Name("focal_f32_gradient")
     ->Arg(65536)
@@ -77,7 +77,7 @@ void LossOnly(benchmark::State& state) {
 }
 BENCHMARK(LossOnly)->Name("f32_loss")->Arg(65536)->UseRealTime();
 
-// --- peers (bench_peers.h) ---
+// --- Peers (peers.h) ---
 
 void HighwayMathPeer(benchmark::State& state) {
   Float32Sample sample(static_cast<uint64_t>(state.range(0)));
@@ -92,7 +92,7 @@ void HighwayMathPeer(benchmark::State& state) {
 }
 BENCHMARK(HighwayMathPeer)->Name("highway_math")->Arg(65536)->UseRealTime();
 
-// Two threads, each with half of the elements.
+// Two threads run this at the same time, each on half of the elements.
 void Halves(benchmark::State& state) {
   Float32Sample sample(static_cast<uint64_t>(state.range(0)) / 2);
   Time(state, sample, BestInstructionSet());

@@ -1,13 +1,14 @@
-// Compiled once for each instruction set by Highway's foreach_target.
+// Highway's foreach_target compiles this file once for each instruction set.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "bench/kernels/peers.cc"
-#include "hwy/foreach_target.h"
+#include <hwy/foreach_target.h>
 // Must come after foreach_target.h.
+#include <hwy/contrib/math/math-inl.h>
+#include <hwy/highway.h>
+
 #include <cstring>
 
 #include "bench/kernels/peers.h"
-#include "hwy/contrib/math/math-inl.h"
-#include "hwy/highway.h"
 #include "kernels/sigmoid_loss.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -17,7 +18,7 @@ namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 #if HWY_TARGET != HWY_SCALAR && !HWY_HAVE_SCALABLE
-// Adds each element, as float64, to its lane.
+// Adds each element to its lane, in float64.
 template <class D>
 HWY_INLINE void AddToLanes(D, hn::Vec<D> values, double* lanes) {
   const hn::Half<D> half;
@@ -52,7 +53,7 @@ double HighwayMathLoop(const float* logits, const float* targets, uint64_t n,
   }
   return sum;
 }
-#else  // nothing to vectorise with
+#else  // no vectors
 double HighwayMathLoop(const float*, const float*, uint64_t, float, float*) {
   return 0;
 }

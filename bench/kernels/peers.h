@@ -1,5 +1,5 @@
-// What the kernel is measured against on one machine: the same loop from a
-// library's functions, and a loop that only moves memory.
+// The kernel's peers on the same machine: the loss from a library's functions,
+// and a loop that only moves memory.
 #ifndef LOSSD_BENCH_KERNELS_PEERS_H_
 #define LOSSD_BENCH_KERNELS_PEERS_H_
 
@@ -7,15 +7,15 @@
 
 namespace lossd::kernels::cpu {
 
-// The mean sigmoid cross-entropy of `n` elements and its gradient from
-// Highway's own Exp and Log1p, in the form that frameworks use:
+// Computes the sigmoid cross-entropy of `n` elements with Highway's own Exp and
+// Log1p, in the form that frameworks use:
 //   max(x, 0) - x t + log1p(e^-|x|)      s(x) - t
-// Summed as the kernel sums. `n` is a multiple of kBlockElements. Returns the
-// sum of the losses.
+// Writes the gradient times `scale` and returns the sum of the losses, added in
+// the kernel's order. `n` is a multiple of kBlockElements.
 double HighwayMath(const float* logits, const float* targets, uint64_t n,
                    float scale, float* gradient);
 
-// gradient[i] = logits[i] + targets[i]: two loads, an add and a store.
+// Computes gradient[i] = logits[i] + targets[i]: two loads, an add and a store.
 void Stream(const float* logits, const float* targets, uint64_t n,
             float* gradient);
 

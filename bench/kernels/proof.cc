@@ -9,7 +9,7 @@
 namespace lossd::kernels::cpu {
 namespace {
 
-// What a set made of `sample`: its gradient and its partials, as bytes.
+// Returns the sample's results, gradient and loss sums, as bytes.
 template <class S>
 std::string BytesOf(const S& sample) {
   std::string bytes(reinterpret_cast<const char*>(sample.gradient.data()),
@@ -21,7 +21,7 @@ std::string BytesOf(const S& sample) {
   return bytes;
 }
 
-// The relative error that a result of a type may have.
+// Returns the relative error that a result of a type may have.
 double Tolerance(ElementType type) {
   switch (type) {
     case ElementType::kFloat64:
@@ -38,7 +38,7 @@ bool IsClose(double got, long double exact, double tolerance) {
          tolerance * std::fabs(exact);
 }
 
-// What is wrong with a set's answer for the sample; "" if nothing is.
+// Returns what is wrong with the sample's results, or "" if nothing is.
 template <class S>
 std::string Wrong(const S& sample, const reference::Answer& exact,
                   const std::string& bytes_of_best) {
@@ -59,11 +59,11 @@ std::string Wrong(const S& sample, const reference::Answer& exact,
              : "has a wrong loss";
 }
 
-// A sample whose last block is shorter and ends within a vector.
+// Checks a sample whose last block is shorter and ends within a vector.
 template <ElementType kLogits, ElementType kTargets>
 std::string WrongIn() {
   Sample<kLogits, kTargets> sample(2 * kBlockElements + 903);
-  // A sum: a mean would round every gradient element a second time.
+  // The reduction is a sum: a mean would round every gradient element twice.
   sample.segment.options.reduction = Reduction::kSum;
   const reference::Answer exact = reference::Compute(sample.segment);
   sample.Compute(BestInstructionSet());

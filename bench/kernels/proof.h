@@ -1,4 +1,4 @@
-// What must hold before anything is timed.
+// The check of the kernel before anything is timed.
 #ifndef LOSSD_BENCH_KERNELS_PROOF_H_
 #define LOSSD_BENCH_KERNELS_PROOF_H_
 
@@ -6,8 +6,9 @@
 
 namespace lossd::kernels::cpu {
 
-// Holds a sample of every kind that is timed against the reference, and the
-// instruction sets against each other. What is wrong; "": nothing is.
+// Compares a sample of every kind that is timed with the reference, and the
+// results of all instruction sets with each other. Returns the first fault, or
+// "" if there is none.
 std::string WrongInSamples();
 
 }  // namespace lossd::kernels::cpu

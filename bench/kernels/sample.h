@@ -1,4 +1,4 @@
-// Segments to time: logits N(0, 3^2), hard targets, mean reduction.
+// Segments to time, with logits N(0, 3^2), hard targets and mean reduction.
 #ifndef LOSSD_BENCH_KERNELS_SAMPLE_H_
 #define LOSSD_BENCH_KERNELS_SAMPLE_H_
 
@@ -10,12 +10,12 @@
 #include <span>
 #include <vector>
 
+#include "element_type/half.h"
 #include "kernels/cpu/cpu_kernel.h"
-#include "kernels/half.h"
 
 namespace lossd::kernels::cpu {
 
-// What the face asks of the gradient's memory.
+// The alignment of the gradient's memory that Segment requires.
 constexpr size_t kAlignment = 64;
 
 template <class T>
@@ -26,7 +26,7 @@ std::span<T> AlignedPart(std::vector<T>& storage, size_t n) {
           n};
 }
 
-// How an element type is stored: its C++ type, and the conversion to it.
+// The C++ type that stores an element type, and the conversion to it.
 template <ElementType kType>
 struct Stored;
 template <>
@@ -45,7 +45,7 @@ struct Stored<ElementType::kBFloat16> {
   static T From(float v) { return BFloat16Of(v); }
 };
 
-// Not copyable: the segment points into it.
+// A segment with its memory. Not copyable: the segment points into it.
 template <ElementType kLogits, ElementType kTargets>
 struct Sample {
   using T = typename Stored<kLogits>::T;

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <limits>
 #include <optional>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
@@ -11,7 +12,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "absl/strings/strip.h"
+#include "base/data_type.h"
 #include "base/number.h"
 #include "client/cli/npy.h"
 #include "client/cpp/half.h"
@@ -46,12 +47,6 @@ bool AppendAs(v1::DataType dtype, double value, std::vector<std::byte>& bytes) {
   return FitsFloat(value);
 }
 
-// "float32"
-std::string NameOf(v1::DataType dtype) {
-  const std::string name = absl::AsciiStrToLower(v1::DataType_Name(dtype));
-  return std::string(absl::StripPrefix(name, "data_type_"));
-}
-
 }  // namespace
 
 absl::StatusOr<Array> ParseNumbers(absl::string_view text, v1::DataType dtype) {
@@ -69,8 +64,8 @@ absl::StatusOr<Array> ParseNumbers(absl::string_view text, v1::DataType dtype) {
           absl::StrCat("\"", item, "\" is neither a number nor a .npy file"));
     }
     if (IsBeyondFloat64(item, value) || !AppendAs(dtype, value, array.bytes)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(item, " is too large for ", NameOf(dtype)));
+      return absl::InvalidArgumentError(absl::StrCat(
+          item, " is too large for ", std::string(Name(*FromProto(dtype)))));
     }
     ++count;
   }

@@ -3,12 +3,14 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "absl/flags/flag.h"
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "base/data_type.h"
 #include "client/cpp/spec_check.h"
 #include "google/protobuf/descriptor.h"
 
@@ -130,10 +132,11 @@ absl::StatusOr<v1::LossSpec> SpecFromFlags() {
 
 absl::StatusOr<v1::DataType> FloatTypeNamed(absl::string_view flag_name,
                                             absl::string_view name) {
-  if (name == "float32") return v1::DATA_TYPE_FLOAT32;
-  if (name == "float64") return v1::DATA_TYPE_FLOAT64;
-  if (name == "bfloat16") return v1::DATA_TYPE_BFLOAT16;
-  if (name == "float16") return v1::DATA_TYPE_FLOAT16;
+  for (const ElementType type : kFloatTypes) {
+    if (Name(type) == std::string_view(name.data(), name.size())) {
+      return ToProto(type);
+    }
+  }
   return absl::InvalidArgumentError(
       absl::StrCat("--", flag_name, ": \"", name,
                    "\" is none of float32, float64, bfloat16, float16"));

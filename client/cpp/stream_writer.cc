@@ -4,6 +4,7 @@
 #include <limits>
 #include <span>
 
+#include "base/data_type.h"
 #include "client/cpp/message_assembly.h"
 #include "client/cpp/request_writer.h"
 
@@ -64,21 +65,8 @@ std::optional<int64_t> ElementCount(const Shape& shape) {
 }
 
 int64_t BytesOf(v1::DataType dtype, int64_t count) {
-  switch (dtype) {
-    case v1::DATA_TYPE_FLOAT64:
-    case v1::DATA_TYPE_INT64:
-      return count * 8;
-    case v1::DATA_TYPE_BFLOAT16:
-    case v1::DATA_TYPE_FLOAT16:
-      return count * 2;
-    case v1::DATA_TYPE_UINT8:
-    case v1::DATA_TYPE_BOOL:
-      return count;
-    case v1::DATA_TYPE_BIT:
-      return (count + 7) / 8;
-    default:
-      return count * 4;
-  }
+  const ElementType type = FromProto(dtype).value_or(ElementType::kFloat32);
+  return static_cast<int64_t>(ByteSize(type, static_cast<uint64_t>(count)));
 }
 
 StreamWriter::StreamWriter(const LossRequest& request,

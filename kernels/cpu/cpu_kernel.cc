@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "element_type/half.h"
 #include "kernels/cpu/scalar_ops.h"
 #include "kernels/cpu/staging.h"
 #include "kernels/cpu/vector_kernel.h"
@@ -14,17 +15,18 @@ namespace scalar {
 // clang-format off
 #define LOSSD_ELEMENT_FN inline
 #include "kernels/element/element-inl.h"
-#include "kernels/cpu/block-inl.h"
+#include "kernels/cpu/exact-inl.h"
+#include "kernels/cpu/fast-inl.h"
 // clang-format on
 
 void ComputeBlocks(const Segment& segment, double gradient_scale,
                    uint64_t first_block, std::span<BlockPartial> partials) {
   if (segment.logits.type == ElementType::kFloat64) {
-    BlocksOf<ScalarOps<double>, ScalarOps<double>>(segment, gradient_scale,
-                                                   first_block, partials);
+    ComputeBlocksOf<ScalarOps<double>, ScalarOps<double>>(
+        segment, gradient_scale, first_block, partials);
   } else {
-    BlocksOf<ScalarOps<float>, ScalarOps<float>>(segment, gradient_scale,
-                                                 first_block, partials);
+    ComputeBlocksOf<ScalarOps<float>, ScalarOps<float>>(segment, gradient_scale,
+                                                        first_block, partials);
   }
 }
 
@@ -53,7 +55,8 @@ std::vector<InstructionSet> AllInstructionSets() {
 
 void CountBlocks(const Segment& segment, uint64_t first_block,
                  std::span<BlockPartial> partials) {
-  // In the logits' type, as computing does it: a float64 weight may round to 0.
+  // Weights are counted in the logits' type, as they are computed in it: a
+  // float64 weight may round to 0.
   if (segment.logits.type == ElementType::kFloat64) {
     Count<double>(segment, first_block, partials);
   } else {

@@ -1,4 +1,4 @@
-// The CPU backend: blocks of a segment on the calling thread.
+// The CPU backend: computes blocks of a segment on the calling thread.
 #ifndef LOSSD_KERNELS_CPU_CPU_KERNEL_H_
 #define LOSSD_KERNELS_CPU_CPU_KERNEL_H_
 
@@ -10,13 +10,14 @@
 
 namespace lossd::kernels::cpu {
 
-// Losses, gradients and partials. partials[k] is of block first_block + k.
+// Computes the blocks first_block + k for every k < partials.size(): their
+// losses, gradients and partials[k].
 using BlocksFunction = void (*)(const Segment& segment, double gradient_scale,
                                 uint64_t first_block,
                                 std::span<BlockPartial> partials);
 
-// Counts alone (valid, weights): for normalizers that NeedsCounts(). No
-// instruction set changes what is counted.
+// Fills in only the counts and weight sums of the partials: for normalizers
+// that NeedsCounts() announces. They do not depend on the instruction set.
 void CountBlocks(const Segment& segment, uint64_t first_block,
                  std::span<BlockPartial> partials);
 
@@ -28,11 +29,11 @@ struct InstructionSet {
   BlocksFunction compute_blocks;
 };
 
-// All that this machine can run, best first; SCALAR is always the last. Their
-// results are the same bits. Thread-safe.
+// Returns all instruction sets that this machine can run, best first; SCALAR is
+// always the last. All of them compute the same bits. Thread-safe.
 std::span<const InstructionSet> InstructionSets();
 
-// The best one; decided once.
+// Returns the first of InstructionSets(). Thread-safe.
 const InstructionSet& BestInstructionSet();
 
 }  // namespace lossd::kernels::cpu

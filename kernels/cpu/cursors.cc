@@ -16,7 +16,7 @@ const std::byte* PieceCursor::Fetch(uint64_t offset, size_t size,
     piece_start_ += pieces_[piece_].size();
     ++piece_;
   }
-  if (piece_ == pieces_.size()) return scratch;  // size is 0: nothing is there
+  if (piece_ == pieces_.size()) return scratch;  // only where size is 0
   uint64_t within = offset - piece_start_;
   if (within + size <= pieces_[piece_].size())
     return pieces_[piece_].data() + within;

@@ -1,4 +1,5 @@
-// Where a call that walks blocks is in what a segment lends it.
+// Cursors over a segment's tensors for a call that walks its blocks. They are
+// not thread-safe: each call has its own.
 #ifndef LOSSD_KERNELS_CPU_CURSORS_H_
 #define LOSSD_KERNELS_CPU_CURSORS_H_
 
@@ -10,15 +11,14 @@
 
 namespace lossd::kernels::cpu {
 
-// Reads bytes of a tensor's pieces at rising offsets. Not thread-safe; one for
-// each call that walks blocks, so that finding the next block's piece costs
-// nothing.
+// Reads bytes of a tensor's pieces. It remembers the last piece, so that
+// reading at rising offsets finds the next piece at once.
 class PieceCursor {
  public:
   explicit PieceCursor(const Tensor& tensor) : pieces_(tensor.pieces) {}
 
-  // `size` bytes at `offset`: where they lie if one piece has them all, else
-  // gathered into `scratch`. Not aligned.
+  // Returns the `size` bytes at `offset`: in place if one piece holds them all,
+  // else copied to `scratch`. They have no alignment.
   const std::byte* Fetch(uint64_t offset, size_t size, std::byte* scratch);
 
  private:
@@ -27,8 +27,8 @@ class PieceCursor {
   uint64_t piece_start_ = 0;
 };
 
-// Walks Segment::ones as blocks rise, so that only the first block's ones are
-// searched for.
+// Walks Segment::ones. Only the first block's ones are searched for, as long as
+// blocks follow one another.
 class OnesCursor {  // D14
  public:
   explicit OnesCursor(const Ones& ones) : ones_(ones) {}
@@ -39,7 +39,7 @@ class OnesCursor {  // D14
 
  private:
   const Ones ones_;
-  uint64_t end_ = kNoIndex;  // of the block that was marked last
+  uint64_t end_ = kNoIndex;  // the end of the block that was marked last
   size_t next_ = 0;          // the first listed one that is not before end_
 };
 

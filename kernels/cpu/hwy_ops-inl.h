@@ -1,5 +1,6 @@
-// The arithmetic policy of element.h over Highway vectors. A body without an
-// include guard, included once for each instruction set, inside HWY_NAMESPACE.
+// The arithmetic policy of element-inl.h over Highway vectors. This file is a
+// body without an include guard: it is included inside HWY_NAMESPACE, once for
+// each instruction set.
 
 namespace hn = hwy::HWY_NAMESPACE;
 
@@ -26,10 +27,11 @@ struct HwyOps {
   static HWY_INLINE V ClampAbove(V a, T limit) {
     const V bound = hn::Set(D(), limit);
     if constexpr (HWY_ARCH_X86) {
-      // x86's minimum returns its second operand where one is a NaN.
+      // x86's minimum returns its second operand if either one is a NaN.
       return hn::Min(bound, a);
     } else {
-      // NEON's returns the number: a NaN logit would have a finite loss.
+      // NEON's minimum returns the number: a NaN logit would have a finite
+      // loss.
       return hn::IfThenElse(hn::Gt(a, bound), bound, a);
     }
   }
@@ -38,7 +40,7 @@ struct HwyOps {
 #if HWY_TARGET <= HWY_AVX3
     return Scale(a, exponent.n);
 #else
-    // Through a power of two that is normal: the last product rounds alone.
+    // The first power of two is normal, so only the last product rounds.
     const V power = hn::BitCast(D(), hn::ShiftLeft<kMantissaBits>(
                                          hn::BitCast(Bits(), exponent.biased)));
     return hn::Mul(hn::Mul(a, power),
@@ -54,7 +56,8 @@ struct HwyOps {
       return V{_mm512_scalef_pd(a.raw, n.raw)};
     }
 #else
-    // In two steps where 2^n is not normal, of which only the last rounds.
+    // Where 2^n is not normal there are two steps, of which only the last one
+    // rounds.
     using Layout = ScaleLayout<T>;
     const M deep = hn::Lt(n, Set(-Layout::kStep));
     const V biased =
@@ -67,8 +70,8 @@ struct HwyOps {
 #endif
   }
   static HWY_INLINE V ExponentOf(V a) {
-    // What is added carries into the exponent from sqrt(2) on. The exponent's
-    // bits then become an integer of T by standing below a large one.
+    // The sum carries into the exponent from sqrt(2) on. Below the bits of a
+    // large power of two, the exponent's bits are then an integer of type T.
     const auto bits = hn::Add(hn::BitCast(Bits(), a),
                               hn::Set(Bits(), ExponentBits<T>::kCarry));
     const auto integer = hn::Or(hn::ShiftRight<kMantissaBits>(bits),
@@ -96,7 +99,7 @@ struct HwyOps {
   static HWY_INLINE V Select(M m, V a, V b) { return hn::IfThenElse(m, a, b); }
   static HWY_INLINE bool All(M m) { return hn::AllTrue(D(), m); }
 
-  // --- what the block loop needs beyond the element function ---
+  // --- The block loops need the functions below, the element functions do not.
   static HWY_INLINE V Load(const T* from) { return hn::LoadU(D(), from); }
   static HWY_INLINE void Store(V a, T* to) { hn::StoreU(a, D(), to); }
   static HWY_INLINE V LoadBytes(const uint8_t* from) {
@@ -109,8 +112,8 @@ struct HwyOps {
       return hn::PromoteTo(D(), wide);
     }
   }
-  // Whether bit i, i + 1, ... is set; `i` is a multiple of kWidth. Reads no
-  // byte without such a bit.
+  // Returns whether bits i, i + 1, ... are set; `i` is a multiple of kWidth.
+  // Reads no byte beyond those that hold the bits.
   static HWY_INLINE M LoadBits(const uint8_t* bits, uint64_t i) {
     alignas(8) uint8_t mask[8] = {};
     if constexpr (kWidth >= 8) {
@@ -125,8 +128,8 @@ struct HwyOps {
     return hn::BitCast(
         D(), hn::ShiftLeft<16>(hn::PromoteTo(Bits(), hn::LoadU(halves, from))));
   }
-  // float32 whose upper half is the nearest bfloat16, ties to even. Not of a
-  // NaN.
+  // Returns a float32 whose upper half is the nearest bfloat16, ties to even.
+  // `a` is not a NaN.
   static HWY_INLINE hn::Vec<Bits> RoundToBFloat16(V a) {
     const Bits words;
     const auto bits = hn::BitCast(words, a);
@@ -134,7 +137,7 @@ struct HwyOps {
     return hn::IfThenElse(is_odd, hn::Add(bits, hn::Set(words, 0x8000)),
                           hn::Add(bits, hn::Set(words, 0x7fff)));
   }
-  // Adds each element, as float64, to its lane.
+  // Adds each element to its lane, in float64.
   static HWY_INLINE void AddToLanes(V a, double* lanes) {
     if constexpr (sizeof(T) == 8) {
       hn::Store(hn::Add(hn::Load(D(), lanes), a), D(), lanes);
@@ -142,8 +145,8 @@ struct HwyOps {
       const hn::Half<D> half;
       const hn::Rebind<double, decltype(half)> wide;
       constexpr int kHalf = kWidth / 2;
-      // Through memory: a load that converts is cheaper than taking the upper
-      // half. The compiler would not believe it.
+      // The values go through memory, because a load that converts is cheaper
+      // than taking the upper half. The asm keeps the compiler from undoing it.
       alignas(64) T values[kWidth];
       hn::Store(a, D(), values);
       asm volatile("" : "+m"(values));
@@ -159,8 +162,8 @@ struct HwyOps {
   }
   static HWY_INLINE M Never() { return hn::FirstN(D(), 0); }
   static HWY_INLINE M IsNan(V a) { return hn::IsNaN(a); }
-  // Of the elements' bits as integers: -0, negative numbers and NaNs are above
-  // 1.
+  // The two functions below compare bits as integers, in which -0, negative
+  // numbers and NaNs are larger than 1.
   static HWY_INLINE V MaxOfBits(V a, V b) {
     return hn::BitCast(D(),
                        hn::Max(hn::BitCast(Bits(), a), hn::BitCast(Bits(), b)));

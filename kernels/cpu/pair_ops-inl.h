@@ -1,12 +1,13 @@
-// An arithmetic policy of two vectors at a time. A body, like hwy_ops-inl.h,
-// after which it is included.
+// An arithmetic policy over two vectors at a time. This file is a body without
+// an include guard, included after hwy_ops-inl.h.
 //
-// Each operation of one element waits for the one before it. Two vectors whose
-// operations alternate leave the machine twice as much to choose from: on
-// AVX-512 the plain loop is a tenth faster for it.
+// Each operation on an element waits for the one before it. With two vectors
+// whose operations alternate, the processor has twice as many independent
+// operations to choose from: on AVX-512 the fast loop is a tenth faster
+// (D13).
 
 template <class OneVector>
-struct PairOps {  // D13
+struct PairOps {
   using Single = OneVector;
   using T = typename Single::T;
   using Half = typename Single::V;
@@ -100,7 +101,7 @@ struct PairOps {  // D13
             Single::FlipUnlessNegative(x.high, a.high)};
   }
 
-  // --- what the plain loop needs beyond the element function ---
+  // --- The fast loop needs the functions below, the element functions do not.
   static HWY_INLINE V Load(const T* from) {
     return {Single::Load(from), Single::Load(from + kHalf)};
   }
@@ -118,7 +119,7 @@ struct PairOps {  // D13
     return {Single::LoadBFloat16(from), Single::LoadBFloat16(from + kHalf)};
   }
   static HWY_INLINE void StoreBFloat16(V a, uint16_t* to) {
-    // The upper half of each word, of both vectors at once.
+    // Takes the upper half of each word of both vectors.
     const hn::Repartition<uint16_t, typename Single::D> halves;
     hn::StoreU(hn::ConcatOdd(
                    halves, hn::BitCast(halves, Single::RoundToBFloat16(a.high)),

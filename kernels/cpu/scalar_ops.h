@@ -1,6 +1,7 @@
-// The arithmetic policy of element.h in plain C++: std::fma and nothing else
-// that a machine could do its own way. For machines without fused multiply-add
-// in their vectors, and as a second opinion on those that have it.
+// The arithmetic policy of element-inl.h in plain C++, one element at a time.
+// std::fma is the only library function, and it is rounded once everywhere.
+// Machines without fused multiply-add in their vectors compute with it, and
+// tests hold the vector policies to its bits.
 #ifndef LOSSD_KERNELS_CPU_SCALAR_OPS_H_
 #define LOSSD_KERNELS_CPU_SCALAR_OPS_H_
 
@@ -11,7 +12,9 @@
 #include <limits>
 #include <type_traits>
 
+#include "element_type/half.h"
 #include "kernels/element/exponent_bits.h"
+
 namespace lossd::kernels::cpu {
 
 template <class Element>
@@ -34,7 +37,7 @@ struct ScalarOps {
   static V NegFma(V a, V b, V c) { return std::fma(-a, b, c); }
   static V FmaSub(V a, V b, V c) { return std::fma(a, b, -c); }
   static V ClampAbove(V a, T limit) { return a > limit ? limit : a; }
-  // Through a power of two that is normal: the last product rounds alone.
+  // The first power of two is normal, so only the last product rounds.
   template <class Exponent>
   static V TimesPowerOfTwo(V a, const Exponent& exponent) {
     const T power = std::bit_cast<T>(static_cast<Bits>(
@@ -43,7 +46,8 @@ struct ScalarOps {
   }
   static V Div(V a, V b) { return a / b; }
   static V Scale(V a, V n) {
-    // In two steps where 2^n is not normal, of which only the last rounds.
+    // Where 2^n is not normal there are two steps, of which only the last one
+    // rounds.
     using Layout = ScaleLayout<T>;
     const bool deep = n < -Layout::kStep;
     const T biased = n + (deep ? Layout::kStep : T{0}) + Layout::kBias;
@@ -69,9 +73,9 @@ struct ScalarOps {
 
   static V CanonicalNan() { return std::numeric_limits<T>::quiet_NaN(); }
 
-  // --- what the block loop needs beyond the element function ---
+  // --- The block loops need the functions below, the element functions do not.
   static V Load(const T* from) {
-    T value;  // at any address
+    T value;  // `from` has any alignment
     std::memcpy(&value, from, sizeof(value));
     return value;
   }
@@ -81,15 +85,12 @@ struct ScalarOps {
     return ((bits[i / 8] >> (i % 8)) & 1) != 0;
   }
   static V LoadBFloat16(const uint16_t* from) {
-    uint16_t bits;
-    std::memcpy(&bits, from, sizeof(bits));
-    return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
+    BFloat16 half;
+    std::memcpy(&half, from, sizeof(half));
+    return FloatOf(half);
   }
-  // To nearest, ties to even. Not of a NaN.
   static void StoreBFloat16(V a, uint16_t* to) {
-    const uint32_t bits = std::bit_cast<uint32_t>(a);
-    const auto rounded =
-        static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+    const BFloat16 rounded = BFloat16Of(a);
     std::memcpy(to, &rounded, sizeof(rounded));
   }
   static void AddToLanes(V a, double* lanes) {
@@ -98,7 +99,8 @@ struct ScalarOps {
   static M FirstN(int n) { return n > 0; }
   static M Never() { return false; }
   static M IsNan(V a) { return a != a; }
-  // Of the bits as integers: -0, negative numbers and NaNs are above 1.
+  // The two functions below compare bits as integers, in which -0, negative
+  // numbers and NaNs are larger than 1.
   static V MaxOfBits(V a, V b) {
     return std::bit_cast<Bits>(a) < std::bit_cast<Bits>(b) ? b : a;
   }

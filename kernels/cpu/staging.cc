@@ -6,19 +6,20 @@
 #include <limits>
 #include <type_traits>
 
-#include "kernels/half.h"
+#include "element_type/half.h"
 
 namespace lossd::kernels::cpu {
 namespace {
 
 // The loops below have no branches that depend on the elements, so that a
-// compiler turns them into vectors: they would take longer than the arithmetic
-// otherwise.
+// compiler turns them into vector code: otherwise they would take longer than
+// the arithmetic.
 
-// What targets of type Stored are compared in: it holds each of them exactly.
+// The type in which targets of type Stored are compared. It holds each of them
+// exactly.
 template <class Stored>
 struct ComparedAs {
-  using Type = float;  // bytes and half types
+  using Type = float;  // for bytes, half types and float32
 };
 template <>
 struct ComparedAs<double> {
@@ -33,7 +34,7 @@ struct ComparedAs<int64_t> {
   using Type = int64_t;
 };
 
-// The ignored target, if there is one and a Compared can be it.
+// The ignored target, if there is one and Compared holds it exactly.
 template <class Compared>
 struct IgnoredTarget {
   bool any = false;
@@ -52,9 +53,9 @@ struct IgnoredTarget {
   }
 };
 
-// The value as the arithmetic's type. A float64 target just outside [0, 1] must
-// not become a float32 one inside, so the range is checked before it is
-// rounded.
+// Returns a target as StagedBlock holds it. The range is checked before the
+// value is rounded, because a float64 target just outside [0, 1] must not
+// become a float32 inside it.
 template <class T, bool kUnitInterval, class Compared>
 T StagedTarget(Compared value, const IgnoredTarget<Compared>& ignored) {
   constexpr T largest = std::numeric_limits<T>::max();
@@ -67,7 +68,7 @@ T StagedTarget(Compared value, const IgnoredTarget<Compared>& ignored) {
                                                   : kept;
 }
 
-// Element `i` of an array at any address.
+// Returns element `i` of an array at any address.
 template <class Stored>
 Stored StoredAt(const std::byte* from, uint64_t i) {
   Stored value;
@@ -96,7 +97,8 @@ void ConvertTargets(const std::byte* from, uint64_t n,
   }
 }
 
-// What targets of 0 and 1 are staged as: either may be the ignored one.
+// Returns the targets 0 and 1 as they are staged: one of them may be the
+// ignored target.
 template <class T>
 std::array<T, 2> HardTargets(const LossOptions& options) {
   const IgnoredTarget<T> ignored(options);
@@ -114,7 +116,7 @@ void ConvertBits(const std::byte* from, uint64_t n, const LossOptions& options,
   }
 }
 
-// Fills to[i] with the elements of an operand that lie one after the other.
+// Converts `n` consecutive elements of an operand.
 template <class T>
 void ConvertOperand(ElementType type, const std::byte* from, uint64_t n,
                     T* to) {
@@ -125,7 +127,7 @@ void ConvertOperand(ElementType type, const std::byte* from, uint64_t n,
   });
 }
 
-// Takes the weights of ignored elements away; returns how many are ignored.
+// Sets the weights of ignored elements to 0; returns the number of them.
 template <class T>
 uint32_t DropIgnored(const T* targets, uint64_t n, T* weights) {
   uint32_t ignored = 0;
@@ -137,7 +139,7 @@ uint32_t DropIgnored(const T* targets, uint64_t n, T* weights) {
   return ignored;
 }
 
-// The index of the first NaN among `n`; `n`: none.
+// Returns the index of the first NaN among `n` values, or `n` if there is none.
 template <class T>
 uint64_t FirstNan(const T* values, uint64_t n) {
   uint32_t nans = 0;
@@ -147,7 +149,7 @@ uint64_t FirstNan(const T* values, uint64_t n) {
       std::find_if(values, values + n, [](T v) { return v != v; }) - values);
 }
 
-// Fills in the count and the sum of the weights.
+// Fills in the sum of the weights and the number of those that are not 0.
 template <class T>
 void CountWeights(const T* weights, uint64_t n, BlockPartial& partial) {
   uint32_t nonzero = 0;
@@ -163,7 +165,7 @@ void CountWeights(const T* weights, uint64_t n, BlockPartial& partial) {
   partial.weight_sum = SumLanes(lanes);
 }
 
-// True if the operand's elements lie as the logits do: nothing is broadcast.
+// Returns true if the operand has the logits' layout: nothing is broadcast.
 bool IsDense(const Segment& segment, const Operand& operand) {
   uint64_t expected = 1;
   for (int k = segment.shape.rank - 1; k >= 0; --k) {
@@ -205,7 +207,7 @@ void Stager<T>::Stage(uint64_t block, bool all, StagedBlock<T>& staged,
   }
   if (segment_.weights.present()) {
     CountWeights(staged.weights, n, partial);
-  } else {  // a sum of ones is exact in any order
+  } else {  // the sum of ones is exact in any order
     partial.nonzero_weight_count = partial.valid_count;
     partial.weight_sum = static_cast<double>(partial.valid_count);
   }
@@ -244,8 +246,8 @@ void Stager<T>::StageOperand(const Operand& operand, PieceCursor& cursor,
     ConvertOperand(type, cursor.Fetch(first * size, n * size, scratch), n, to);
     return;
   }
-  // Rows of the innermost dimension; the coordinates of the row advance like a
-  // counter.
+  // Each round reads a run of elements within a row of the innermost
+  // dimension.
   const Shape& shape = segment_.shape;
   const int last = shape.rank - 1;
   uint64_t index = first;
@@ -257,7 +259,7 @@ void Stager<T>::StageOperand(const Operand& operand, PieceCursor& cursor,
       rest /= shape.dims[k];
     }
     const uint64_t stride = operand.strides[last];
-    // Elements that do not lie side by side are read one at a time.
+    // Elements that are not consecutive in memory are read one at a time.
     const uint64_t run =
         stride > 1
             ? 1

@@ -1,8 +1,8 @@
-// What a block needs before its arithmetic: bytes out of pieces, and options
-// turned into plain arrays of the logits' type.
+// Prepares a block for the exact loop: gathers its elements from pieces and
+// turns targets, weights and options into plain arrays of the logits' type.
 //
-// Nothing here touches more than one block, so what is gathered or converted
-// stays in the first-level cache until the kernel reads it.
+// All work is on one block at a time, so the arrays stay in the first-level
+// cache until the kernel reads them.
 #ifndef LOSSD_KERNELS_CPU_STAGING_H_
 #define LOSSD_KERNELS_CPU_STAGING_H_
 
@@ -15,9 +15,9 @@ namespace lossd::kernels::cpu {
 
 // A block's inputs as arrays of the logits' type.
 //
-// `targets` holds for every element a finite target as sent (before smoothing),
-// or kIgnored for one that takes no part, or a NaN for one that is NaN or out
-// of range. Weights of an ignored element are 0.
+// `targets` holds for every element its finite target as sent (before
+// smoothing), kIgnored if the element is ignored, or a NaN if the target is NaN
+// or out of range. The weight of an ignored element is 0.
 template <class T>
 struct StagedBlock {
   static constexpr T kIgnored = -std::numeric_limits<T>::infinity();
@@ -28,14 +28,14 @@ struct StagedBlock {
   alignas(64) T upstream[kBlockElements];
 };
 
-// Walks the blocks of a segment, from any first block on.
+// Stages the blocks of a segment, best in rising order. Not thread-safe.
 template <class T>
 class Stager {
  public:
   explicit Stager(const Segment& segment);
 
-  // Fills targets and weights of block `block`, counts them into `partial`
-  // (valid, weights, first bad target) and, with `all`, also fills in
+  // Fills in targets and weights of block `block`, and in `partial` its counts,
+  // its weight sum and its first bad target. With `all` it also fills in
   // pos_weights and upstream.
   void Stage(uint64_t block, bool all, StagedBlock<T>& staged,
              BlockPartial& partial);

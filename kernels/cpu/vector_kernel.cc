@@ -1,12 +1,13 @@
-// Compiled once for each instruction set by Highway's foreach_target.
+// Highway's foreach_target compiles this file once for each instruction set.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/vector_kernel.cc"
-#include "hwy/foreach_target.h"
+#include <hwy/foreach_target.h>
 // Must come after foreach_target.h.
+#include <hwy/highway.h>
+
 #include <algorithm>
 #include <cstring>
 
-#include "hwy/highway.h"
 #include "kernels/cpu/staging.h"
 #include "kernels/cpu/vector_kernel.h"
 #include "kernels/element/exponent_bits.h"
@@ -23,23 +24,25 @@ namespace HWY_NAMESPACE {
 #include "kernels/element/element-inl.h"
 #include "kernels/cpu/hwy_ops-inl.h"
 #include "kernels/cpu/pair_ops-inl.h"
-#include "kernels/cpu/block-inl.h"
+#include "element_type/half-inl.h"
+#include "kernels/cpu/exact-inl.h"
+#include "kernels/cpu/fast-inl.h"
 // clang-format on
 
 void ComputeBlocks(const Segment& segment, double gradient_scale,
                    uint64_t first_block, std::span<BlockPartial> partials) {
   if (segment.logits.type == ElementType::kFloat64) {
-    BlocksOf<HwyOps<double>, PairOps<HwyOps<double>>>(segment, gradient_scale,
-                                                      first_block, partials);
+    ComputeBlocksOf<HwyOps<double>, PairOps<HwyOps<double>>>(
+        segment, gradient_scale, first_block, partials);
   } else {
-    BlocksOf<HwyOps<float>, PairOps<HwyOps<float>>>(segment, gradient_scale,
-                                                    first_block, partials);
+    ComputeBlocksOf<HwyOps<float>, PairOps<HwyOps<float>>>(
+        segment, gradient_scale, first_block, partials);
   }
 }
 BlocksFunction Blocks() { return &ComputeBlocks; }
 #else
-// MulAdd is not fused here, or the width is not a constant: the scalar policy
-// computes.
+// MulAdd is not fused here, or the width is not a constant. The scalar policy
+// computes instead.
 BlocksFunction Blocks() { return nullptr; }
 #endif
 
@@ -54,7 +57,7 @@ HWY_EXPORT(Blocks);
 
 std::vector<InstructionSet> VectorInstructionSets() {
   std::vector<InstructionSet> sets;
-  // Highway's targets are bits, the better ones lower.
+  // Highway's targets are bits; a better target has a lower one.
   std::vector<int64_t> targets = hwy::SupportedAndGeneratedTargets();
   std::sort(targets.begin(), targets.end());
   for (const int64_t target : targets) {

@@ -1,6 +1,5 @@
-// The vector instruction sets that this machine can run, best first; empty
-// without fused multiply-add. Behind a plain header, so that nobody else meets
-// a vector type.
+// The vector instruction sets of this machine. The header has no vector type,
+// so that only vector_kernel.cc depends on Highway.
 #ifndef LOSSD_KERNELS_CPU_VECTOR_KERNEL_H_
 #define LOSSD_KERNELS_CPU_VECTOR_KERNEL_H_
 
@@ -10,7 +9,9 @@
 
 namespace lossd::kernels::cpu {
 
-// Calls into Highway's process-wide choice of target: once, from one thread.
+// Returns the instruction sets that this machine can run, best first; none
+// without fused multiply-add. It changes Highway's process-wide choice of
+// target while it runs: call it once, from one thread.
 std::vector<InstructionSet> VectorInstructionSets();
 
 }  // namespace lossd::kernels::cpu

@@ -25,13 +25,12 @@ struct ThreadSums {
 };
 
 // clang-format off
-#include "kernels/half-inl.h"
 #include "kernels/cuda/elements-inl.h"
 // clang-format on
 
 // One NaN for all backends: its sign and payload are the machine's otherwise.
 template <class Ops>
-LOSSD_ELEMENT_FN typename Ops::T OneNan(typename Ops::T a) {
+LOSSD_ELEMENT_FN typename Ops::T CanonicalNan(typename Ops::T a) {
   return a == a ? a : Ops::CanonicalNan();
 }
 
@@ -75,7 +74,7 @@ LOSSD_ELEMENT_FN ElementOutput<typename Ops::T> ComputeElement(
   if (x != x && sums.nan_count++ == 0) sums.first_nan = index;
   if (w == 0) return {0, 0};
 
-  Sides<Ops> sides = SidesOf<Ops>(target.value);
+  TargetPair<Ops> sides = TargetPairOf<Ops>(target.value);
   if (segment.label_smoothing != 0) {
     sides = Smoothed<Ops>(sides, static_cast<T>(1 - segment.label_smoothing),
                           static_cast<T>(segment.label_smoothing / 2));
@@ -88,7 +87,7 @@ LOSSD_ELEMENT_FN ElementOutput<typename Ops::T> ComputeElement(
       Ops::Mul(Ops::Mul(w, scale),
                OperandAt<T>(segment, segment.upstream, input, index));
   return {Ops::Mul(result.loss, w),
-          OneNan<Ops>(Ops::Mul(result.derivative, factor))};
+          CanonicalNan<Ops>(Ops::Mul(result.derivative, factor))};
 }
 
 // A thread's elements of one row. `first` is the index of its first element.
@@ -112,7 +111,7 @@ LOSSD_ELEMENT_FN void ComputeQuad(const PackedSegment& segment,
         segment, input, first + k, target, x.values[k], k, sums);
     sums.loss[k] += static_cast<double>(element.loss);
     gradient.values[k] = element.gradient;
-    losses.values[k] = OneNan<Ops>(
+    losses.values[k] = CanonicalNan<Ops>(
         Ops::Mul(element.loss, static_cast<T>(segment.loss_weight)));
   }
   if (segment.gradient != kNoIndex) {

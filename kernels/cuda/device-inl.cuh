@@ -6,6 +6,7 @@
 #define LOSSD_UNROLL _Pragma("unroll")
 #define LOSSD_ROLL _Pragma("unroll 1")
 #include "kernels/element/element-inl.h"
+#include "element_type/half-inl.h"
 #include "kernels/cuda/block-inl.h"
 #include "kernels/cuda/machine-inl.cuh"
 #include "kernels/cuda/plain-inl.h"

@@ -30,8 +30,8 @@ template <class Ops>
 LOSSD_ELEMENT_FN void FillEntry(LookupTable& table, uint32_t at) {
   const uint32_t magnitude = LookupTable::kFirst + at % LookupTable::kSize;
   const float side = at < LookupTable::kSize ? 1.0f : 0.0f;
-  const ElementResult<Ops> result = CrossEntropyOfSide<Ops, false>(
-      -FloatOfBits(magnitude << 16), SoftSide<Ops>{side});
+  const ElementResult<Ops> result = CrossEntropyOf<Ops, false>(
+      -FloatOfBits(magnitude << 16), WrongWeight<Ops>{side});
   table.entries[at] = {result.loss, result.derivative};
 }
 

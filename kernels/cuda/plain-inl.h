@@ -272,11 +272,11 @@ LOSSD_ELEMENT_FN void ExactRow(const PlainBlock<Types>& block, uint32_t at,
       sums.first_bad_target = index;
     }
     if (x != x && sums.nan_count++ == 0) sums.first_nan = index;
-    const Sides<Ops> sides = SidesOf<Ops>(t);
-    const ElementResult<Ops> result = CrossEntropyOfSide<Ops, false>(
-        x, SoftSide<Ops>{Ops::SelectNegative(x, sides.t, sides.complement)});
+    const TargetPair<Ops> sides = TargetPairOf<Ops>(t);
+    const ElementResult<Ops> result = CrossEntropyOf<Ops, false>(
+        x, WrongWeight<Ops>{Ops::SelectNegative(x, sides.t, sides.complement)});
     sums.loss[k] += static_cast<double>(result.loss);
-    StoreRounded(OneNan<Ops>(Ops::Mul(result.derivative, block.scale)),
+    StoreRounded(CanonicalNan<Ops>(Ops::Mul(result.derivative, block.scale)),
                  &gradient.values[k]);
   }
   if (block.gradient != nullptr) {

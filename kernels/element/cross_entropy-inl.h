@@ -1,160 +1,162 @@
-// The sigmoid cross-entropy of one element. A body, included by
+// The sigmoid cross-entropy of one element. This body is included by
 // kernels/element/element-inl.h.
 //
-// Formulas: with y = |x|, z = e^-y, u = z / (1 + z), target t, and `a` the side
-// of the target that the logit's sign speaks against (x < 0 ? t : 1 - t),
+// With y = |x|, z = e^-y, u = z / (1 + z), target t, and `a` the wrong weight:
+// the target's weight on the class against which the logit's sign speaks
+// (x < 0 ? t : 1 - t),
 //   loss = a y + log1p(z)           derivative = x < 0 ? u - a : a - u
-// which is t sp(-x) + (1 - t) sp(x) and its derivative, with nothing that
-// cancels in the tails. Exchanging (x, t) for (-x, 1 - t) leaves `a` as it is,
-// so loss(x, 1) == loss(-x, 0) and derivative(x, 1) == -derivative(-x, 0) bit
-// for bit.
+// These equal t sp(-x) + (1 - t) sp(x) and its derivative, but nothing cancels
+// in the tails. Exchanging (x, t) for (-x, 1 - t) leaves `a` as it is, so
+// loss(x, 1) == loss(-x, 0) and derivative(x, 1) == -derivative(-x, 0) bit for
+// bit (D9).
 //
-// For y < 1 both are taken from their expansion around 0, where z is close to 1
-// and the formulas would cancel or step back:
+// For y < 1, where z is close to 1, these formulas would cancel or step back.
+// There both results come from their expansion around 0 (D8):
 //   loss  = ln(2) + [(a - 1/2) y + y^2 C(y^2)]
 //   u - a = [-y/4 + y^3 S(y^2)] - (a - 1/2)
-// What stands in brackets is rounded once and steps further, from one y to the
-// next, than it errs; hence both are monotone.
+// Each bracket is rounded once, and from one y to the next it changes by more
+// than its rounding error. Hence both results are monotone.
 //
-// With positive weight q, t q + (1 - t) is taken out of both:
+// With positive weight q, the factor t q + (1 - t) is taken out of both:
 //   b = t q + (1 - t)               a = (x < 0 ? t q : 1 - t) / b
-// times b. A hard target's `a` is then 0 or 1 again, and only one rounding is
-// added.
+// and both results are multiplied by b. For a hard target `a` is then 0 or 1
+// again, and the weight adds only one rounding.
 
-// Loss, and u - a: the derivative but for the sign.
+// The wrong weight of any target: `a` of the formulas.
 template <class Ops>
-struct Branch {
-  typename Ops::V loss;
-  typename Ops::V slope;
-};
-
-// `a` of the formulas, of any target.
-template <class Ops>
-struct SoftSide {
+struct WrongWeight {
   using V = typename Ops::V;
   V a;
-  // a v + c, v - a and a - 1/2
+  // Returns a v + c, rounded once.
   LOSSD_ELEMENT_FN V TimesPlus(V v, V c) const { return Ops::Fma(a, v, c); }
-  LOSSD_ELEMENT_FN V Below(V v) const { return Ops::Sub(v, a); }
-  LOSSD_ELEMENT_FN V BeyondHalf() const {
+  // Returns v - a.
+  LOSSD_ELEMENT_FN V SubtractedFrom(V v) const { return Ops::Sub(v, a); }
+  // Returns a - 1/2.
+  LOSSD_ELEMENT_FN V MinusHalf() const {
     return Ops::Sub(a, Ops::Set(typename Ops::T{0.5}));
   }
-  LOSSD_ELEMENT_FN typename Ops::M IsNone() const { return Ops::IsZero(a); }
+  LOSSD_ELEMENT_FN typename Ops::M IsZero() const { return Ops::IsZero(a); }
 };
 
-// `a` of a target that is 0 or 1: 1 where it is wrong. The same bits with fewer
-// operations.
+// The wrong weight of a target that is 0 or 1: 1 where the logit's sign is
+// wrong, else 0. It gives the bits of WrongWeight with fewer operations.
 template <class Ops>
-struct HardSide {
+struct HardWrongWeight {
   using T = typename Ops::T;
   using V = typename Ops::V;
   typename Ops::M wrong;
   LOSSD_ELEMENT_FN V TimesPlus(V v, V c) const {
     return Ops::Select(wrong, Ops::Add(c, v), c);
   }
-  LOSSD_ELEMENT_FN V Below(V v) const {
+  LOSSD_ELEMENT_FN V SubtractedFrom(V v) const {
     return Ops::Select(wrong, Ops::Sub(v, Ops::Set(T{1})), v);
   }
-  LOSSD_ELEMENT_FN V BeyondHalf() const {
+  LOSSD_ELEMENT_FN V MinusHalf() const {
     return Ops::Select(wrong, Ops::Set(T{0.5}), Ops::Set(T{-0.5}));
   }
 };
 
-// For y < 1 (D8).
-template <class Ops, class Side>
-LOSSD_ELEMENT_FN Branch<Ops> NearZero(typename Ops::V y, const Side& side) {
+// Returns the loss and u - a for y < 1.
+template <class Ops, class Weight>
+LOSSD_ELEMENT_FN LossAndSlope<Ops> NearZero(typename Ops::V y,
+                                            const Weight& weight) {
   using T = typename Ops::T;
   using V = typename Ops::V;
-  const V half = side.BeyondHalf();
+  const V half = weight.MinusHalf();
   const V square = Ops::Mul(y, y);
   const V loss_curve = Horner<Ops, typename Polynomials<T>::CenterLoss>(square);
-  const V bent = Ops::Fma(square, loss_curve, Ops::Mul(half, y));
+  const V loss_bracket = Ops::Fma(square, loss_curve, Ops::Mul(half, y));
   const V slope_curve =
       Horner<Ops, typename Polynomials<T>::CenterSlope>(square);
-  const V turned = Ops::Fma(Ops::Mul(y, square), slope_curve,
-                            Ops::Mul(y, Ops::Set(T{-0.25})));
-  return {Ops::Add(Ops::Set(ExponentLayout<T>::kLn2), bent),
-          Ops::Sub(turned, half)};
+  const V slope_bracket = Ops::Fma(Ops::Mul(y, square), slope_curve,
+                                   Ops::Mul(y, Ops::Set(T{-0.25})));
+  return {Ops::Add(Ops::Set(ExponentLayout<T>::kLn2), loss_bracket),
+          Ops::Sub(slope_bracket, half)};
 }
 
-// kFinite: where `a` is 0 and x infinite, the loss is a NaN instead of 0; the
-// derivative is right.
-template <class Ops, bool kFinite, class Side>
-LOSSD_ELEMENT_FN ElementResult<Ops> CrossEntropyOfSide(typename Ops::V x,
-                                                       const Side& side) {
+// Returns the cross-entropy of a logit and its wrong weight. With kFinite the
+// logit must be finite: where `a` is 0 and x infinite, the loss would be a NaN
+// instead of 0. The derivative is right for every x.
+template <class Ops, bool kFinite, class Weight>
+LOSSD_ELEMENT_FN ElementResult<Ops> CrossEntropyOf(typename Ops::V x,
+                                                   const Weight& weight) {
   using V = typename Ops::V;
   const V y = Ops::Abs(x);
   const TailResult<Ops> tail = Tail<Ops>(y);
-  V far_loss = side.TimesPlus(y, tail.log1p);
+  V tail_loss = weight.TimesPlus(y, tail.log1p);
   if constexpr (!kFinite) {
-    far_loss = Ops::Select(side.IsNone(), tail.log1p, far_loss);
+    tail_loss = Ops::Select(weight.IsZero(), tail.log1p, tail_loss);
   }
-  const Branch<Ops> near = NearZero<Ops>(y, side);
+  const LossAndSlope<Ops> near = NearZero<Ops>(y, weight);
   const auto is_near = Ops::IsBelow(y, typename Ops::T{1});
-  return {Ops::Select(is_near, near.loss, far_loss),
+  return {Ops::Select(is_near, near.loss, tail_loss),
           Ops::FlipUnlessNegative(
-              x, Ops::Select(is_near, near.slope, side.Below(tail.share)))};
+              x, Ops::Select(is_near, near.slope,
+                             weight.SubtractedFrom(tail.sigmoid)))};
 }
 
-// Of finite logits (kFinite above), without options.
+// Returns the cross-entropy of a finite logit, without options.
 template <class Ops>
 LOSSD_ELEMENT_FN ElementResult<Ops> SigmoidCrossEntropy(typename Ops::V x,
                                                         typename Ops::V t) {
   const typename Ops::V one = Ops::Set(typename Ops::T{1});
-  return CrossEntropyOfSide<Ops, true>(
-      x, SoftSide<Ops>{Ops::SelectNegative(x, t, Ops::Sub(one, t))});
+  return CrossEntropyOf<Ops, true>(
+      x, WrongWeight<Ops>{Ops::SelectNegative(x, t, Ops::Sub(one, t))});
 }
 
-// The same for targets 0 and 1: `positive` says which are 1.
+// Returns the cross-entropy of a finite logit whose target is 1 where
+// `positive` is true, else 0.
 template <class Ops>
 LOSSD_ELEMENT_FN ElementResult<Ops> HardSigmoidCrossEntropy(
     typename Ops::V x, typename Ops::M positive) {
-  return CrossEntropyOfSide<Ops, true>(
-      x, HardSide<Ops>{Ops::Differ(Ops::HasNoSign(x), positive)});
+  return CrossEntropyOf<Ops, true>(
+      x, HardWrongWeight<Ops>{Ops::Differ(Ops::HasNoSign(x), positive)});
 }
 
-// What is left where b is 0: side y and its derivative. Both sides are 0 for a
-// positive target of weight 0; targets out of [0, 1] may also cancel.
+// Returns a y and its derivative by x: the loss that is left where b is 0, `a`
+// then being the undivided weight. b is 0 for a positive target of weight 0,
+// and targets outside [0, 1] may also cancel.
 template <class Ops>
-LOSSD_ELEMENT_FN ElementResult<Ops> WithoutCurve(typename Ops::V x,
-                                                 typename Ops::V side) {
+LOSSD_ELEMENT_FN ElementResult<Ops> LinearLoss(typename Ops::V x,
+                                               typename Ops::V a) {
   using V = typename Ops::V;
   const V y = Ops::Abs(x);
   const V finite =
       Ops::ClampAbove(y, ExponentLayout<typename Ops::T>::kLargest);
-  // A NaN logit has a NaN derivative, too.
-  const V slope = Ops::Sub(Ops::Mul(finite, Ops::Set(0)), side);
-  return {Ops::Mul(side, Ops::Select(Ops::IsZero(side), finite, y)),
+  // The product is 0, or a NaN for a NaN logit, whose derivative is then a NaN.
+  const V slope = Ops::Sub(Ops::Mul(finite, Ops::Set(0)), a);
+  return {Ops::Mul(a, Ops::Select(Ops::IsZero(a), finite, y)),
           Ops::FlipUnlessNegative(x, slope)};
 }
 
-// Of any logits, with positive weight q. A weight of 1 gives the bits of the
-// function above.
+// Returns the cross-entropy of any logit with positive weight q. A weight of 1
+// gives the bits of SigmoidCrossEntropy().
 template <class Ops>
 LOSSD_ELEMENT_FN ElementResult<Ops> WeightedSigmoidCrossEntropy(
-    typename Ops::V x, const Sides<Ops>& sides, typename Ops::V q) {
+    typename Ops::V x, const TargetPair<Ops>& target, typename Ops::V q) {
   using T = typename Ops::T;
   using V = typename Ops::V;
-  // No weight of a target that is not positive: 0 times an infinite one.
-  q = Ops::Select(Ops::IsZero(sides.t), Ops::Set(T{1}), q);
+  // A target of 0 takes no positive weight: an infinite one would give a NaN.
+  q = Ops::Select(Ops::IsZero(target.t), Ops::Set(T{1}), q);
   const typename Ops::M unweighted = Ops::IsOne(q);
   if (Ops::All(unweighted)) {
-    return CrossEntropyOfSide<Ops, false>(
-        x, SoftSide<Ops>{Ops::SelectNegative(x, sides.t, sides.complement)});
+    return CrossEntropyOf<Ops, false>(x, WrongWeight<Ops>{Ops::SelectNegative(
+                                             x, target.t, target.complement)});
   }
   const V both = Ops::Select(unweighted, Ops::Set(T{1}),
-                             Ops::Fma(sides.t, q, sides.complement));
-  const V side = Ops::SelectNegative(x, Ops::Mul(sides.t, q), sides.complement);
-  // Clamped, so that an infinite weight leaves a share.
+                             Ops::Fma(target.t, q, target.complement));
+  const V wrong =
+      Ops::SelectNegative(x, Ops::Mul(target.t, q), target.complement);
+  // Both are clamped, so that an infinite weight leaves a finite quotient.
   constexpr T largest = ExponentLayout<T>::kLargest;
-  const V share =
-      Ops::Div(Ops::ClampAbove(side, largest), Ops::ClampAbove(both, largest));
+  const V a =
+      Ops::Div(Ops::ClampAbove(wrong, largest), Ops::ClampAbove(both, largest));
   const ElementResult<Ops> result =
-      CrossEntropyOfSide<Ops, false>(x, SoftSide<Ops>{share});
-  const ElementResult<Ops> line = WithoutCurve<Ops>(x, side);
-  const typename Ops::M straight = Ops::IsZero(both);
-  return {Ops::Select(straight, line.loss, Ops::Mul(both, result.loss)),
-          Ops::Select(straight, line.derivative,
+      CrossEntropyOf<Ops, false>(x, WrongWeight<Ops>{a});
+  const ElementResult<Ops> linear = LinearLoss<Ops>(x, wrong);
+  const typename Ops::M is_linear = Ops::IsZero(both);
+  return {Ops::Select(is_linear, linear.loss, Ops::Mul(both, result.loss)),
+          Ops::Select(is_linear, linear.derivative,
                       Ops::Mul(both, result.derivative))};
 }
 
@@ -163,8 +165,8 @@ template <class Ops>
 struct CrossEntropyLoss {
   LOSSD_ELEMENT_FN explicit CrossEntropyLoss(const LossParameters&) {}
   LOSSD_ELEMENT_FN ElementResult<Ops> operator()(typename Ops::V x,
-                                                 const Sides<Ops>& sides,
+                                                 const TargetPair<Ops>& target,
                                                  typename Ops::V q) const {
-    return WeightedSigmoidCrossEntropy<Ops>(x, sides, q);
+    return WeightedSigmoidCrossEntropy<Ops>(x, target, q);
   }
 };

@@ -1,5 +1,5 @@
-// Constants by which every policy reads and changes an exponent: ExponentOf()
-// and Scale() of element.h.
+// The constants with which every policy implements ExponentOf() and Scale().
+// See element-inl.h.
 #ifndef LOSSD_KERNELS_ELEMENT_EXPONENT_BITS_H_
 #define LOSSD_KERNELS_ELEMENT_EXPONENT_BITS_H_
 
@@ -12,9 +12,10 @@ struct ExponentBits;
 
 template <>
 struct ExponentBits<float> {
-  // The bits of 1 less those of sqrt(1/2).
+  // The bits of 1 minus the bits of sqrt(1/2), as integers.
   static constexpr uint32_t kCarry = 0x3f800000u - 0x3f3504f3u;
-  // 2^23: or-ed with an integer's bits it is 2^23 plus that integer.
+  // The bits of 2^23. Or-ed with a small integer they are 2^23 plus that
+  // integer.
   static constexpr uint32_t kLarge = 0x4b000000u;
   static constexpr float kLargeAndBias = 8388608.0f + 127.0f;
 };
@@ -31,8 +32,8 @@ struct ScaleLayout;
 
 template <>
 struct ScaleLayout<float> {
-  // 1.5 * 2^23 and the exponent's bias: added to an integer n it has the bits
-  // of 2^n in its low ones.
+  // 1.5 * 2^23 plus the exponent's bias. The low bits of its sum with an
+  // integer n are the exponent bits of 2^n.
   static constexpr float kBias = 12582912.0f + 127.0f;
   static constexpr float kStep = 126.0f;
   static constexpr float kStepFactor = 0x1p-126f;

@@ -1,24 +1,23 @@
-// e^-y and what is made of it. A body, included by
-// kernels/element/element-inl.h.
+// e^-y, and the functions that the cross-entropy makes of it. This body is
+// included by kernels/element/element-inl.h.
 
-// Where the exponent arithmetic of a type lies.
+// The constants of an element type's exponential.
 template <class T>
 struct ExponentLayout;
 
 template <>
 struct ExponentLayout<float> {
-  static constexpr float kClamp =
-      110.0f;  // e^-110 is below half the least subnormal
+  // e^-110 is below half the least subnormal.
+  static constexpr float kClamp = 110.0f;
   static constexpr float kLargest = 0x1.fffffep127f;
   static constexpr float kLog2E = 0x1.715476p+0f;
-  // ln(2) in two parts; the first has 16 bits, so n times it leaves no
-  // remainder.
   static constexpr float kLn2 = 0x1.62e43p-1f;
+  // ln(2) in two parts. The first has 16 bits, so its product with n is exact.
   static constexpr float kLn2High = 0x1.62e4p-1f;
   static constexpr float kLn2Low = 0x1.7f7d1cp-20f;
-  // 1.5 * 2^23 rounds what is added to it to an integer; the low bits then hold
-  // n + 64 + 127: the biased exponent of 2^(n + 64), which is normal for every
-  // n that occurs.
+  // Adding 1.5 * 2^23 rounds a number to an integer n. The low bits of the sum
+  // then hold n + 64 + 127: the biased exponent of 2^(n + 64), which is normal
+  // for every n that occurs.
   static constexpr float kRound = 12582912.0f + 191.0f;
 };
 
@@ -33,15 +32,16 @@ struct ExponentLayout<double> {
   static constexpr double kRound = 6755399441055744.0 + 512.0 + 1023.0;
 };
 
-// An integer n, and n added to ExponentLayout::kRound. A policy uses one or the
-// other to multiply by 2^n.
+// An integer n, and the sum of n and ExponentLayout::kRound. A policy uses one
+// of them to multiply by 2^n.
 template <class Ops>
 struct Exponent {
   typename Ops::V n;
   typename Ops::V biased;
 };
 
-// Horner's scheme over a polynomial of polynomials.h, from its term kTerm on.
+// Continues Horner's scheme over a polynomial of polynomials.h from term kTerm
+// on; `sum` is the value of the terms before it.
 template <class Ops, class Polynomial, int kTerm = 1>
 LOSSD_ELEMENT_FN typename Ops::V HornerFrom(typename Ops::V x,
                                             typename Ops::V sum) {
@@ -54,18 +54,20 @@ LOSSD_ELEMENT_FN typename Ops::V HornerFrom(typename Ops::V x,
   }
 }
 
+// Returns the polynomial's value at x.
 template <class Ops, class Polynomial>
 LOSSD_ELEMENT_FN typename Ops::V Horner(typename Ops::V x) {
   return HornerFrom<Ops, Polynomial>(x, Ops::Set(Polynomial::kTerms[0]));
 }
 
-// z = e^-y for y >= 0, as a rounded value and what the rounding lost.
+// z = e^-y as a rounded value and the remainder that the rounding lost.
 template <class Ops>
 struct ExpResult {
   typename Ops::V high;
   typename Ops::V low;
 };
 
+// Returns e^-y for y >= 0.
 template <class Ops>
 LOSSD_ELEMENT_FN ExpResult<Ops> ExpOfMinus(typename Ops::V y) {
   using T = typename Ops::T;
@@ -88,39 +90,41 @@ LOSSD_ELEMENT_FN ExpResult<Ops> ExpOfMinus(typename Ops::V y) {
           Ops::TimesPowerOfTwo(lost, exponent)};
 }
 
-// 1 / (1 + z) for z <= 1/e, close enough for one correction to finish it.
+// Returns an estimate of 1 / (1 + z) for z <= 1/e. It is close enough for one
+// correction to make it accurate.
 template <class Ops>
 LOSSD_ELEMENT_FN typename Ops::V ReciprocalOfOnePlus(typename Ops::V z) {  // D7
   using T = typename Ops::T;
   using V = typename Ops::V;
   V r = Horner<Ops, typename Polynomials<T>::Reciprocal>(z);
-  if constexpr (sizeof(T) == 8) {  // not close enough for 53 bits: Newton
+  if constexpr (sizeof(T) == 8) {  // 53 bits need a Newton step as well
     const V one = Ops::Set(T{1});
     r = Ops::Fma(r, Ops::NegFma(r, Ops::Add(one, z), one), r);
   }
   return r;
 }
 
-// log1p(e^-y) and e^-y / (1 + e^-y) for y >= 1.
+// log1p(z) and z / (1 + z) for z = e^-y: the softplus and the sigmoid of -y.
 template <class Ops>
 struct TailResult {
   typename Ops::V log1p;
-  typename Ops::V share;
+  typename Ops::V sigmoid;
 };
 
+// Returns both for y >= 1.
 template <class Ops>
 LOSSD_ELEMENT_FN TailResult<Ops> Tail(typename Ops::V y) {
   using T = typename Ops::T;
   using V = typename Ops::V;
   const ExpResult<Ops> z = ExpOfMinus<Ops>(y);
   const V r = ReciprocalOfOnePlus<Ops>(z.high);
-  // log1p(z + low) = log1p(z) + low / (1 + z): everything small is summed
+  // log1p(z + low) = log1p(z) + low / (1 + z). The small terms are summed
   // before the one addition that rounds the result.
   const V correction = Ops::Fma(
       Ops::Mul(z.high, z.high),
       Horner<Ops, typename Polynomials<T>::Log1p>(z.high), Ops::Mul(z.low, r));
-  // q = z r is near z / (1 + z); its residual z - q (1 + z), plus low, is
-  // corrected. z - q is exact (Sterbenz).
+  // q = z r is near z / (1 + z). Its residual z - q (1 + z), plus low, corrects
+  // it. z - q is exact (Sterbenz).
   const V q = Ops::Mul(z.high, r);
   const V residual =
       Ops::Add(Ops::NegFma(q, z.high, Ops::Sub(z.high, q)), z.low);

@@ -100,8 +100,8 @@ def fit_rounded(f, weight, a, b, degree, kind, fixed=(), careful=99):
             return weight(x) * abs(x) ** k
 
         coefficients, _ = remez(rest, rest_weight, a, b, degree - k)
-        # float64: what rounding costs is far below half an ulp of the result, and the
-        # exchange has no digits left to mend it.
+        # In float64 the cost of rounding is far below half an ulp of the result, and the
+        # exchange has no digits left to reduce it.
         take = 1 if kind == "float" and k < careful else len(coefficients)
         done.extend(rounded(c, kind) for c in coefficients[:take])
     # An odd count avoids the grid point 0, where f is a limit.
@@ -124,7 +124,7 @@ def show(name, coefficients, worst, kind):
 def fit_fine(kind, exp_degree, log1p_degree, center_degree, log_degree):
     half = log(2) / 2 * mpf("1.0001")
     tiny = mpf(2) ** -40
-    # As above, both sides of 0 but not across it.
+    # The grid has both sides of 0 but does not cross it.
     e, worst = fit_rounded(
         lambda r: (exp(r) - 1 - r) / r**2 if abs(r) > tiny else mpf(1) / 2,
         lambda r: r * r * exp(-r) if abs(r) > tiny else tiny,
@@ -172,7 +172,7 @@ def fit_type(kind, exp_degree, log1p_degree, reciprocal_degree, center_degree, s
     half = log(2) / 2 * mpf("1.0001")
     tiny = mpf(2) ** -40
     near = mpf(2) ** -12
-    # Fitted on both sides of 0 but not across it: the grid never hits 0 exactly.
+    # The grid has both sides of 0 but does not cross it.
     e, worst = fit_rounded(
         lambda r: (exp(r) - 1 - r) / r**2 if abs(r) > tiny else mpf(1) / 2,
         lambda r: r * r * exp(-r) if abs(r) > tiny else tiny,

@@ -1,17 +1,18 @@
-// The sigmoid focal loss of one element. A body, included by
+// The sigmoid focal loss of one element. This body is included by
 // kernels/element/element-inl.h.
 //
-// With y = |x|, z = e^-y, and of target t and 1 - t the side `wrong` that the
-// logit's sign speaks against and the side `right` that it speaks for (in the
-// cross-entropy with the positive weight: A and B),
+// Let y = |x| and z = e^-y. `wrong` is the one of t and 1 - t that belongs to
+// the class against which the logit's sign speaks, and `right` is the other
+// one. A and B are the same two weights with the positive weight q on t. Then
 //   1 - p_t = (wrong + right z) / (1 + z)
 //   loss = alpha_t (1 - p_t)^gamma CE        CE = A (y + log1p(z)) + B log1p(z)
 //   d loss / d y = alpha_t (1 - p_t)^gamma / (1 + z)
 //                  [A - B z + gamma CE (wrong - right) z / (wrong + right z)]
 // The power is computed from -log(1 - p_t), which is a softplus for hard
-// targets. Exchanging (x, t, alpha) for (-x, 1 - t, 1 - alpha) leaves `wrong`,
-// `right` and all that follows as they are: symmetric bit for bit.
+// targets. Exchanging (x, t, alpha) for (-x, 1 - t, 1 - alpha) leaves `wrong`
+// and `right` as they are, so the loss is symmetric bit for bit.
 
+// The terms that depend on how well the logit agrees with the target.
 template <class Ops>
 struct FocalTerms {
   Parts<Ops> distance;    // -log(1 - p_t)
@@ -38,8 +39,8 @@ LOSSD_ELEMENT_FN FocalTerms<Ops> FocalTermsOf(const SoftplusResult<Ops>& s,
           Ops::Select(hard, terms.ratio, Ops::Div(s.z.high, sum))};
 }
 
-// The cross-entropy: a and b times the softplus of both signs. Not a times
-// infinity where a is 0.
+// Returns the cross-entropy a softplus(y) + b softplus(-y). An `a` of 0 removes
+// the first term even where it is infinite.
 template <class Ops>
 LOSSD_ELEMENT_FN Parts<Ops> WeightedSoftplus(const SoftplusResult<Ops>& s,
                                              typename Ops::V a,
@@ -63,34 +64,36 @@ class FocalLoss {
         alpha_positive_(static_cast<T>(parameters.alpha_positive)),
         alpha_negative_(static_cast<T>(parameters.alpha_negative)) {}
 
-  LOSSD_ELEMENT_FN ElementResult<Ops> operator()(V x, const Sides<Ops>& sides,
+  LOSSD_ELEMENT_FN ElementResult<Ops> operator()(V x,
+                                                 const TargetPair<Ops>& target,
                                                  V q) const {
-    const V positive = Ops::Mul(sides.t, q);
-    const V wrong = Ops::SelectNegative(x, sides.t, sides.complement);
-    const V right = Ops::SelectNegative(x, sides.complement, sides.t);
-    const V a = Ops::SelectNegative(x, positive, sides.complement);
-    const V b = Ops::SelectNegative(x, sides.complement, positive);
+    const V positive = Ops::Mul(target.t, q);
+    const V wrong = Ops::SelectNegative(x, target.t, target.complement);
+    const V right = Ops::SelectNegative(x, target.complement, target.t);
+    const V a = Ops::SelectNegative(x, positive, target.complement);
+    const V b = Ops::SelectNegative(x, target.complement, positive);
     const SoftplusResult<Ops> s = SoftplusOf<Ops>(Ops::Abs(x));
     FocalTerms<Ops> terms = FocalTermsOf<Ops>(s, wrong, right);
-    // Beyond, the loss of a right logit is 0 whatever the power is.
+    // Beyond the clamp the loss of a right logit is 0 whatever the power is.
     terms.distance.high =
         Ops::ClampAbove(terms.distance.high, ExponentLayout<T>::kClamp);
     const Parts<Ops> gamma = gamma_.template Get<Ops>();
     Exponential<Ops> power = PowerOf<Ops>(gamma, terms.distance);
     power.mantissa = Product<Ops>(Alpha(x, wrong, right), power.mantissa);
     const Parts<Ops> entropy = WeightedSoftplus<Ops>(s, a, b);
-    // Times the ratio first: it is 0 where the entropy is infinite.
+    // The ratio is 0 where the entropy is infinite: their product is 0.
     const V finite = Ops::ClampAbove(entropy.high, ExponentLayout<T>::kLargest);
-    const V bent = Ops::Mul(Ops::Mul(finite, terms.ratio), gamma.high);
-    // Its negative, as the sign is turned next.
-    const V slope =
-        Ops::Fma(bent, Ops::Sub(right, wrong), Ops::FmaSub(b, s.z.high, a));
-    const Parts<Ops> scaled = Product<Ops>(slope, ShareOf<Ops>(s.z));
+    const V power_slope = Ops::Mul(Ops::Mul(finite, terms.ratio), gamma.high);
+    // The negative of the bracket above: the derivative by -y.
+    const V slope = Ops::Fma(power_slope, Ops::Sub(right, wrong),
+                             Ops::FmaSub(b, s.z.high, a));
+    const Parts<Ops> scaled = Product<Ops>(slope, SigmoidOf<Ops>(s.z));
     return {TimesPower<Ops>(power, entropy),
             Ops::FlipUnlessNegative(x, TimesPower<Ops>(power, scaled))};
   }
 
  private:
+  // Returns alpha_t: alpha t + (1 - alpha) (1 - t).
   LOSSD_ELEMENT_FN V Alpha(V x, V wrong, V right) const {
     const V positive = Ops::Set(alpha_positive_);
     const V negative = Ops::Set(alpha_negative_);

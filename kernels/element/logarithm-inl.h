@@ -1,28 +1,28 @@
-// What losses with a power are made of: softplus, logarithm and exponential as
-// unevaluated sums of two numbers. A body, included by
+// Softplus, logarithm and exponential as unevaluated sums of two numbers, for
+// the losses with powers. This body is included by
 // kernels/element/element-inl.h.
 //
-// A power b^g is e^(g log b), and an error of the argument is a relative error
-// of the result. Where the power is small the argument is near 100 (in float64
-// near 700), and one rounding of it would cost seven (ten) bits. Hence every
-// logarithm here carries what its rounding lost, and the argument is never
-// rounded to one number.
+// A power b^g is e^(g log b), and an absolute error of that exponent is a
+// relative error of the result. Where the power is small the exponent is near
+// 100 (in float64 near 700), and rounding it once would cost seven (ten) bits.
+// Hence every logarithm here carries the remainder of its rounding, and the
+// exponent is never rounded to one number (D11).
 
-// high + low, |low| at most about an ulp of high.
+// The number high + low. |low| is at most about an ulp of high.
 template <class Ops>
 struct Parts {
   typename Ops::V high;
   typename Ops::V low;
 };
 
-// a + b, exactly, where |a| >= |b| or a is 0.
+// Returns a + b exactly, where |a| >= |b| or a is 0.
 template <class Ops>
 LOSSD_ELEMENT_FN Parts<Ops> OrderedSum(typename Ops::V a, typename Ops::V b) {
   const typename Ops::V high = Ops::Add(a, b);
   return {high, Ops::Sub(b, Ops::Sub(high, a))};
 }
 
-// a + b, exactly.
+// Returns a + b exactly.
 template <class Ops>
 LOSSD_ELEMENT_FN Parts<Ops> ExactSum(typename Ops::V a, typename Ops::V b) {
   const typename Ops::V high = Ops::Add(a, b);
@@ -31,7 +31,7 @@ LOSSD_ELEMENT_FN Parts<Ops> ExactSum(typename Ops::V a, typename Ops::V b) {
   return {high, Ops::Add(Ops::Sub(a, of_a), Ops::Sub(b, of_b))};
 }
 
-// a p, but for what is far below its rounding.
+// Returns a p with a relative error near the square of an ulp's.
 template <class Ops>
 LOSSD_ELEMENT_FN Parts<Ops> Product(typename Ops::V a, const Parts<Ops>& p) {
   const typename Ops::V high = Ops::Mul(a, p.high);
@@ -57,7 +57,8 @@ LOSSD_ELEMENT_FN Parts<Ops> Negated(const Parts<Ops>& a) {
   return {Ops::Neg(a.high), Ops::Neg(a.low)};
 }
 
-// Every second term of a polynomial, from term kTerm on, in x^2.
+// Continues Horner's scheme in x^2 over every second term of a polynomial, from
+// term kTerm on.
 template <class Ops, class Polynomial, int kTerm>
 LOSSD_ELEMENT_FN typename Ops::V EverySecondTerm(typename Ops::V square,
                                                  typename Ops::V sum) {
@@ -70,15 +71,15 @@ LOSSD_ELEMENT_FN typename Ops::V EverySecondTerm(typename Ops::V square,
   }
 }
 
-// A polynomial as x odd(x^2) + even(x^2): two chains of half the length, where
-// what waits for the result has nothing else to do.
+// Returns the polynomial's value at x as x odd(x^2) + even(x^2). The two chains
+// of operations have half the length and run side by side.
 template <class Ops, class Polynomial>
 LOSSD_ELEMENT_FN typename Ops::V EvenAndOdd(typename Ops::V x,
                                             typename Ops::V square) {
   constexpr int count = sizeof(Polynomial::kTerms) / sizeof(typename Ops::T);
   constexpr int even = (count + 1) % 2;
   constexpr int odd = 1 - even;
-  // Constants of their own: a device has no array to index.
+  // They are constants by themselves: device code has no array to index.
   constexpr typename Ops::T first_odd = Polynomial::kTerms[odd];
   constexpr typename Ops::T first_even = Polynomial::kTerms[even];
   return Ops::Fma(
@@ -86,21 +87,24 @@ LOSSD_ELEMENT_FN typename Ops::V EvenAndOdd(typename Ops::V x,
       EverySecondTerm<Ops, Polynomial, even + 2>(square, Ops::Set(first_even)));
 }
 
+// The constants of an element type's powers.
 template <class T>
 struct PowerLayout;
 
 template <>
 struct PowerLayout<float> {
-  // e^-kLimit is 2^-251: Scale() reaches so far, and times a loss below 2^100
-  // it is below half the least subnormal.
+  // e^-kLimit is 2^-251. Scale() reaches that far, and its product with a loss
+  // below 2^100 is below half the least subnormal.
   static constexpr float kLimit = 174.0f;
-  static constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: to an integer
+  // Adding 1.5 * 2^23 rounds a number to an integer.
+  static constexpr float kRound = 12582912.0f;
   static constexpr float kLn2Rest = -0x1.05c61p-29f;  // ln(2) - kLn2
   // m * kLift is normal for every positive m <= 1.
   static constexpr float kLift = 0x1p24f;
   static constexpr float kLiftExponent = 24.0f;
   static constexpr float kLeast = 0x1p-149f;
-  // An exponent gamma is at most this: its products with logarithms are finite.
+  // Gamma is clamped to this value, so that its products with logarithms are
+  // finite.
   static constexpr float kLargestGamma = 0x1p120f;
 };
 
@@ -115,28 +119,28 @@ struct PowerLayout<double> {
   static constexpr double kLargestGamma = 0x1p1000;
 };
 
-// An exponential: mantissa times 2^n, with an integer n in Scale()'s range. It
-// is kept apart, so that a product with it is rounded only once where the
-// exponential itself would underflow.
+// An exponential as mantissa and power of two: mantissa * 2^n, with an integer
+// n in Scale()'s range. The two stay apart, so that a product with an
+// exponential that would underflow by itself is still rounded only once.
 template <class Ops>
 struct Exponential {
   Parts<Ops> mantissa;
   typename Ops::V n;
 };
 
-// e^-(w.high + w.low) for 0 <= w.high <= PowerLayout::kLimit.
+// Returns e^-(w.high + w.low) for 0 <= w.high <= PowerLayout::kLimit.
 template <class Ops>
 LOSSD_ELEMENT_FN Exponential<Ops> ExponentialOfMinus(const Parts<Ops>& w) {
   using T = typename Ops::T;
   using V = typename Ops::V;
   using Layout = ExponentLayout<T>;
   const V round = Ops::Set(PowerLayout<T>::kRound);
-  // w = -n ln(2) + s; the first step is exact.
+  // w = -n ln(2) + s. The first step is exact.
   const V n =
       Ops::Sub(Ops::NegFma(w.high, Ops::Set(Layout::kLog2E), round), round);
   const V coarse = Ops::Fma(n, Ops::Set(Layout::kLn2High), w.high);
   const V fine = Ops::Fma(n, Ops::Set(Layout::kLn2Low), w.low);
-  // Where `fine` is the larger one, both are so small that nothing is lost.
+  // Where |fine| > |coarse|, both are so small that nothing is lost.
   const Parts<Ops> s = OrderedSum<Ops>(coarse, fine);
   // e^-s = 1 - s + s^2 E(s)
   const V one = Ops::Set(T{1});
@@ -150,8 +154,8 @@ LOSSD_ELEMENT_FN Exponential<Ops> ExponentialOfMinus(const Parts<Ops>& w) {
   return {{sum.high, low}, n};
 }
 
-// Of y = |x| >= 0, with z = e^-y: log1p(z) + y and log1p(z), the softplus of
-// both signs; and z.
+// For y = |x| and z = e^-y: the softplus of y, log1p(z) + y; the softplus of
+// -y, log1p(z); and z itself.
 template <class Ops>
 struct SoftplusResult {
   Parts<Ops> plus;
@@ -159,7 +163,7 @@ struct SoftplusResult {
   Parts<Ops> z;
 };
 
-// log1p(e^-y) where y < 1: ln(2) - y/2 + y^2 C(y^2).
+// Returns log1p(e^-y) for y < 1: ln(2) - y/2 + y^2 C(y^2).
 template <class Ops>
 LOSSD_ELEMENT_FN Parts<Ops> SoftplusNearZero(typename Ops::V y) {
   using T = typename Ops::T;
@@ -174,8 +178,8 @@ LOSSD_ELEMENT_FN Parts<Ops> SoftplusNearZero(typename Ops::V y) {
   return OrderedSum<Ops>(line, Ops::Fma(square, curve, lost));
 }
 
-// log1p(z) where z <= 1/e. For the derivative that z.low is multiplied with, 1
-// - z is close enough.
+// Returns log1p(z) for z <= 1/e. z.low is multiplied by the derivative, for
+// which 1 - z is close enough.
 template <class Ops>
 LOSSD_ELEMENT_FN Parts<Ops> Log1pOf(const Parts<Ops>& z) {
   using T = typename Ops::T;
@@ -199,15 +203,15 @@ LOSSD_ELEMENT_FN SoftplusResult<Ops> SoftplusOf(typename Ops::V y) {
   const Parts<Ops> minus = SelectParts<Ops>(
       Ops::IsBelow(y, T{1}), SoftplusNearZero<Ops>(y), Log1pOf<Ops>(z));
   Parts<Ops> plus = ExactSum<Ops>(y, minus.high);
-  // An infinite y has no low part but a NaN.
+  // For an infinite y the sum would be a NaN.
   plus.low = Ops::Select(Ops::IsBelow(y, ExponentLayout<T>::kClamp),
                          Ops::Add(plus.low, minus.low), zero);
   return {plus, minus, z};
 }
 
-// 1 / (1 + z), and what its rounding lost.
+// Returns 1 / (1 + z): the sigmoid of y for z = e^-y.
 template <class Ops>
-LOSSD_ELEMENT_FN Parts<Ops> ShareOf(const Parts<Ops>& z) {
+LOSSD_ELEMENT_FN Parts<Ops> SigmoidOf(const Parts<Ops>& z) {
   using V = typename Ops::V;
   const V one = Ops::Set(typename Ops::T{1});
   const Parts<Ops> sum = OrderedSum<Ops>(one, z.high);
@@ -217,15 +221,15 @@ LOSSD_ELEMENT_FN Parts<Ops> ShareOf(const Parts<Ops>& z) {
   return {r, Ops::Mul(residual, r)};
 }
 
-// log(m) for 0 < m <= 1. `below_one` is 1 - m, which may have more digits than
-// m where m is near 1.
+// Returns log(m) for 0 < m <= 1. `below_one` is 1 - m, which may have more
+// digits than m where m is near 1.
 template <class Ops>
 LOSSD_ELEMENT_FN Parts<Ops> LogOf(typename Ops::V m,
                                   typename Ops::V below_one) {
   using T = typename Ops::T;
   using V = typename Ops::V;
   using Layout = ExponentLayout<T>;
-  // Lifted, so that a subnormal has its exponent where others have it.
+  // The factor makes a subnormal normal, so that its exponent can be read.
   const V lifted = Ops::Mul(m, Ops::Set(PowerLayout<T>::kLift));
   const V exponent = Ops::ExponentOf(lifted);
   const V k = Ops::Sub(exponent, Ops::Set(PowerLayout<T>::kLiftExponent));
@@ -243,7 +247,7 @@ LOSSD_ELEMENT_FN Parts<Ops> LogOf(typename Ops::V m,
   return OrderedSum<Ops>(sum.high, low);
 }
 
-// A parameter >= 0 as a sum of two numbers of the element type.
+// A parameter >= 0 as the sum of two numbers of the element type.
 template <class T>
 class SplitScalar {
  public:
@@ -263,9 +267,8 @@ class SplitScalar {
   T low_;
 };
 
-// e^-(gamma l) for l >= 0: the power gamma of a base whose logarithm is -l. 0,
-// with a high mantissa of 0, where it is so small that no loss times it
-// matters.
+// Returns e^-(gamma l) for l >= 0: the power gamma of a base whose logarithm is
+// -l. Where its product with any loss would vanish, the high mantissa is 0.
 template <class Ops>
 LOSSD_ELEMENT_FN Exponential<Ops> PowerOf(const Parts<Ops>& gamma,  // D11
                                           const Parts<Ops>& l) {
@@ -282,14 +285,14 @@ LOSSD_ELEMENT_FN Exponential<Ops> PowerOf(const Parts<Ops>& gamma,  // D11
   return power;
 }
 
-// The power times a value >= 0, or finite; rounded once. 0 where the power is
-// 0, even of an infinite value.
+// Returns the power times `value`, which is finite or >= 0; rounded once. A
+// power of 0 gives 0, even for an infinite value.
 template <class Ops>
 LOSSD_ELEMENT_FN typename Ops::V TimesPower(const Exponential<Ops>& power,
                                             const Parts<Ops>& value) {
   using V = typename Ops::V;
   const Parts<Ops>& m = power.mantissa;
-  // Not infinity times m.low, which may be 0.
+  // Without the clamp, infinity times an m.low of 0 would be a NaN.
   const V finite =
       Ops::ClampAbove(value.high, ExponentLayout<typename Ops::T>::kLargest);
   const V low = Ops::Fma(finite, m.low, Ops::Mul(value.low, m.high));

@@ -1,13 +1,20 @@
-// The polynomials of the element functions, printed by fit/fit_polynomials.py.
+// The polynomials of the element functions, printed by fit_polynomials.py.
 //
-// exp(-s) = 1 - s + s^2 ExpOfMinus(s) on |s| <= ln(2)/2; log1p(z) = z + z^2
-// Log1p(z) and 1/(1+z) = Reciprocal(z) on [0, 1/e]; log1p(e^-y) = ln(2) - y/2 +
-// y^2 CenterLoss(y^2) and 1/(1+e^y) = 1/2 - y/4 + y^3 CenterSlope(y^2) on
-// [0, 1]. Of the functions with results in two parts: FineExpOfMinus and
-// FineLog1p as above; log(cosh(y/2)) = y^2 FineCenter(y^2) on [0, 1];
-// log1p(f) = f + f^2 FineLog(f) on [sqrt(1/2) - 1, sqrt(2) - 1]. Highest power
-// first. The bounds beside them are of the rounded coefficients, evaluated
-// exactly.
+//   exp(-s) = 1 - s + s^2 ExpOfMinus(s)                       |s| <= ln(2) / 2
+//   log1p(z) = z + z^2 Log1p(z)                               0 <= z <= 1/e
+//   1 / (1 + z) = Reciprocal(z)                               0 <= z <= 1/e
+//   log1p(e^-y) = ln(2) - y/2 + y^2 CenterLoss(y^2)           0 <= y <= 1
+//   1 / (1 + e^y) = 1/2 - y/4 + y^3 CenterSlope(y^2)          0 <= y <= 1
+//
+// logarithm-inl.h, whose results have two parts, uses the fine ones:
+//
+//   exp(-s) = 1 - s + s^2 FineExpOfMinus(s)                   |s| <= ln(2) / 2
+//   log1p(z) = z + z^2 FineLog1p(z)                           0 <= z <= 1/e
+//   log(cosh(y/2)) = y^2 FineCenter(y^2)                      0 <= y <= 1
+//   log1p(f) = f + f^2 FineLog(f)         sqrt(1/2) - 1 <= f <= sqrt(2) - 1
+//
+// The term of the highest power comes first. Each bound is the error of the
+// rounded coefficients under exact evaluation.
 #ifndef LOSSD_KERNELS_ELEMENT_POLYNOMIALS_H_
 #define LOSSD_KERNELS_ELEMENT_POLYNOMIALS_H_
 

@@ -6,23 +6,24 @@
 namespace lossd::kernels::reference {
 namespace {
 
-// log(1 + e^x), without overflow.
+// Returns log(1 + e^x) without overflow.
 long double Softplus(long double x) {
   return (x > 0 ? x : 0) + std::log1p(std::exp(-std::fabs(x)));
 }
 
-// 1 / (1 + e^-x), without overflow.
+// Returns 1 / (1 + e^-x) without overflow.
 long double Sigmoid(long double x) {
   const long double z = std::exp(-std::fabs(x));
   return x >= 0 ? 1 / (1 + z) : z / (1 + z);
 }
 
-// A term that its factor switches off, even where the other one is infinite.
+// Returns the product, which is 0 if the factor is 0, even for an infinite
+// value.
 long double Times(long double factor, long double value) {
   return factor == 0 ? 0 : factor * value;
 }
 
-// The term of 1 - t, for a weight of 1.
+// Returns the asymmetric loss's term of 1 - t, for a weight of 1.
 Element NegativeOfAsymmetric(long double x, long double gamma,
                              long double margin) {
   const long double p = Sigmoid(x), rest = Sigmoid(-x);
@@ -40,8 +41,8 @@ Element NegativeOfAsymmetric(long double x, long double gamma,
           power * p * rest * (gamma * loss / d + 1 / (rest + margin))};
 }
 
-// The element of `operand` that broadcasting gives to `index`; `absent` without
-// one.
+// Returns the element of `operand` that broadcasting gives to `index`, or
+// `absent` if there is no operand.
 double Broadcast(const Segment& segment, const Operand& operand, uint64_t index,
                  double absent) {
   if (!operand.present()) return absent;
@@ -108,8 +109,8 @@ Element SigmoidCrossEntropy(const ElementInputs& in) {
       in.complement * Sigmoid(in.x) - positive * Sigmoid(-in.x)};
 }
 
-// The base of the power is 1 - p_t = t s(-x) + (1 - t) s(x): long double holds
-// it for |x| up to 11355, beyond which the loss it multiplies is 0, too.
+// The base of the power is 1 - p_t = t s(-x) + (1 - t) s(x). long double holds
+// it for |x| up to 11355. Beyond that the loss is 0, too.
 Element SigmoidFocal(const ElementInputs& in, const LossParameters& loss) {
   const Element entropy = SigmoidCrossEntropy(in);
   const long double p = Sigmoid(in.x), rest = Sigmoid(-in.x);
@@ -144,7 +145,7 @@ Element Asymmetric(const ElementInputs& in, const LossParameters& loss) {
 
 Element ElementOf(const LossOptions& options, const ElementInputs& in,
                   long double w) {
-  // Also where both factors are 0: a NaN logit has no loss.
+  // A NaN logit has a NaN loss even where both targets' factors are 0.
   if (std::isnan(in.x)) return {Times(w, in.x), Times(w, in.x)};
   const LossParameters parameters = ParametersOf(options);
   Element element;

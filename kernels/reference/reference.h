@@ -1,6 +1,6 @@
-// The judge: the obvious loop in long double, with the C library's functions.
-//
-// It shares no arithmetic with element.h. Slow and plain on purpose; for tests.
+// The reference implementation that the kernels are tested against: the obvious
+// loop in long double, with the C library's functions. It is slow and simple on
+// purpose, and shares no arithmetic with kernels/element (D15).
 #ifndef LOSSD_KERNELS_REFERENCE_REFERENCE_H_
 #define LOSSD_KERNELS_REFERENCE_REFERENCE_H_
 
@@ -11,9 +11,9 @@
 
 namespace lossd::kernels::reference {
 
-// What an element's formulas read. t is smoothed already, and so is its
-// complement, by itself: long double, too, has few digits of a small 1 - t left
-// once t is rounded.
+// The inputs of an element's formulas. t is smoothed already, and the
+// complement is smoothed by itself: even long double has few digits of a small
+// 1 - t left once t is rounded.
 struct ElementInputs {
   long double x;
   long double t;
@@ -30,15 +30,17 @@ Element SigmoidCrossEntropy(const ElementInputs& in);
 Element SigmoidFocal(const ElementInputs& in, const LossParameters& loss);
 Element Asymmetric(const ElementInputs& in, const LossParameters& loss);
 
-// The loss that `options` choose, times element weight w. A NaN logit has NaNs.
+// Returns loss and derivative of the chosen loss times element weight w. For a
+// NaN logit both are NaN.
 Element ElementOf(const LossOptions& options, const ElementInputs& in,
                   long double w = 1);
 
-// The cross-entropy of t with its exact complement.
+// Returns the cross-entropy times element weight w, with 1 - t as the
+// complement.
 Element SigmoidCrossEntropy(long double x, long double t, long double q,
                             long double w);
 
-// What a whole segment should answer, unrounded.
+// The unrounded answer to a whole segment.
 struct Answer {
   long double loss = 0;  // 0 with Reduction::kNone
   long double normalizer = 1;
@@ -48,7 +50,7 @@ struct Answer {
   std::vector<long double> gradient;  // per element
 };
 
-// Reads `segment` with ElementAt(); writes nothing to its gradient or losses.
+// Returns the answer to `segment`; writes nothing to its gradient or losses.
 // The segment has no NaN logit that is rejected and no target out of range.
 Answer Compute(const Segment& segment);
 

@@ -23,11 +23,6 @@ constexpr double kNanosecondsPerSecond = 1e9;
 constexpr std::array<const char*, kMethods> kMethodNames = {
     "ComputeLoss", "StreamLoss", "GetServerInfo"};
 
-// What logits may be stored as; the other types are for targets and weights.
-constexpr std::array kLogitsTypes = {
-    kernels::ElementType::kFloat32, kernels::ElementType::kFloat64,
-    kernels::ElementType::kBFloat16, kernels::ElementType::kFloat16};
-
 constexpr std::array kRefusals = {"bytes", "requests", "share", "deadline",
                                   "draining"};
 
@@ -135,7 +130,7 @@ void AddTraffic(const ShardList& shards, std::vector<MetricFamily>& out) {
       EmptyCounterFamily("lossd_elements_total",
                          "Elements computed, by loss and by the logits' type.");
   for (size_t loss = 0; loss < kLossKinds; ++loss) {
-    for (const kernels::ElementType type : kLogitsTypes) {
+    for (const ElementType type : kFloatTypes) {
       AddCounter(
           elements,
           {{"loss", std::string(Name(static_cast<kernels::LossKind>(loss)))},

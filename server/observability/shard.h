@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 
+#include "element_type/element_type.h"
 #include "server/observability/cells.h"
 
 namespace lossd::observability {
@@ -12,7 +13,6 @@ namespace lossd::observability {
 inline constexpr size_t kMethods = 3;       // of enum Method
 inline constexpr size_t kStatusCodes = 17;  // OK to UNAUTHENTICATED
 inline constexpr size_t kLossKinds = 3;     // of kernels::LossKind
-inline constexpr size_t kElementTypes = 9;  // of kernels::ElementType
 
 // One thread's counts. Allocated by itself, and aligned, so that no two threads
 // write to one cache line.
@@ -24,7 +24,7 @@ struct alignas(64) Shard {
 
   Cell received_bytes;
   Cell sent_bytes;
-  std::array<std::array<Cell, kElementTypes>, kLossKinds> elements;
+  std::array<std::array<Cell, kElementTypes.size()>, kLossKinds> elements;
   Cell nan_logits;
 
   Histogram<kBatchRequests> batch_requests;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/data_type.h"
 #include "server/base/status_macros.h"
 #include "server/request/broadcasting.h"
 #include "server/request/format.h"

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/data_type.h"
 #include "server/base/status_macros.h"
 #include "server/request/format.h"
 #include "server/request/typed_values.h"
@@ -143,54 +144,6 @@ absl::StatusOr<CountedShape> ReadShape(
   return read;
 }
 
-std::optional<ElementType> FromProto(v1::DataType dtype) {
-  switch (dtype) {
-    case v1::DATA_TYPE_UNSPECIFIED:
-    case v1::DATA_TYPE_FLOAT32:
-      return ElementType::kFloat32;
-    case v1::DATA_TYPE_FLOAT64:
-      return ElementType::kFloat64;
-    case v1::DATA_TYPE_BFLOAT16:
-      return ElementType::kBFloat16;
-    case v1::DATA_TYPE_FLOAT16:
-      return ElementType::kFloat16;
-    case v1::DATA_TYPE_UINT8:
-      return ElementType::kUint8;
-    case v1::DATA_TYPE_BOOL:
-      return ElementType::kBool;
-    case v1::DATA_TYPE_BIT:
-      return ElementType::kBit;
-    case v1::DATA_TYPE_INT32:
-      return ElementType::kInt32;
-    case v1::DATA_TYPE_INT64:
-      return ElementType::kInt64;
-    default:
-      return std::nullopt;
-  }
-}
-
-v1::DataType ToProto(ElementType type) {
-  switch (type) {
-    case ElementType::kFloat32:
-      return v1::DATA_TYPE_FLOAT32;
-    case ElementType::kFloat64:
-      return v1::DATA_TYPE_FLOAT64;
-    case ElementType::kBFloat16:
-      return v1::DATA_TYPE_BFLOAT16;
-    case ElementType::kFloat16:
-      return v1::DATA_TYPE_FLOAT16;
-    case ElementType::kUint8:
-      return v1::DATA_TYPE_UINT8;
-    case ElementType::kBool:
-      return v1::DATA_TYPE_BOOL;
-    case ElementType::kBit:
-      return v1::DATA_TYPE_BIT;
-    case ElementType::kInt32:
-      return v1::DATA_TYPE_INT32;
-    case ElementType::kInt64:
-      return v1::DATA_TYPE_INT64;
-  }
-  return v1::DATA_TYPE_UNSPECIFIED;
 }
 
 absl::Status ReadTensor(wire::Field field, const v1::Tensor& tensor,

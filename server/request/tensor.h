@@ -69,10 +69,6 @@ absl::StatusOr<CountedShape> ReadShape(
     absl::string_view path, absl::string_view list,
     const google::protobuf::RepeatedField<int64_t>& shape);
 
-v1::DataType ToProto(kernels::ElementType type);
-// Returns nothing for a number that is not in the enum.
-std::optional<kernels::ElementType> FromProto(v1::DataType dtype);
-
 }  // namespace lossd::request
 
 #endif  // LOSSD_SERVER_REQUEST_TENSOR_H_

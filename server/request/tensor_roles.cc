@@ -1,32 +1,12 @@
 #include "server/request/tensor_roles.h"
 
-#include <algorithm>
 #include <optional>
 
 #include "absl/strings/str_cat.h"
+#include "base/data_type.h"
 #include "server/request/format.h"
 
 namespace lossd::request {
-namespace {
-
-using kernels::ElementType;
-
-constexpr ElementType kLogitsTypes[] = {
-    ElementType::kFloat32, ElementType::kFloat64, ElementType::kBFloat16,
-    ElementType::kFloat16};
-constexpr ElementType kTargetsTypes[] = {
-    ElementType::kFloat32, ElementType::kFloat64, ElementType::kBFloat16,
-    ElementType::kFloat16, ElementType::kUint8,   ElementType::kBool,
-    ElementType::kBit,     ElementType::kInt32,   ElementType::kInt64};
-
-bool IsFloat(ElementType type) {
-  return std::ranges::find(kLogitsTypes, type) != std::end(kLogitsTypes);
-}
-
-}  // namespace
-
-std::span<const ElementType> LogitsTypes() { return kLogitsTypes; }
-std::span<const ElementType> TargetsTypes() { return kTargetsTypes; }
 
 absl::Status CheckLogitsType(ElementType type) {
   if (IsFloat(type)) return absl::OkStatus();

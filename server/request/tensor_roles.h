@@ -2,12 +2,10 @@
 #ifndef LOSSD_SERVER_REQUEST_TENSOR_ROLES_H_
 #define LOSSD_SERVER_REQUEST_TENSOR_ROLES_H_
 
-#include <span>
-
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "kernels/sigmoid_loss.h"
+#include "element_type/element_type.h"
 #include "lossd/v1/loss_spec.pb.h"
 #include "server/request/tensor.h"
 #include "server/wire/field.h"
@@ -17,20 +15,16 @@ namespace lossd::request {
 // The errors below are INVALID_ARGUMENT; the message begins with the field's
 // path and names both values.
 
-// The types that GetServerInfo lists for logits and for targets. Those of
-// logits are the floating-point types.
-std::span<const kernels::ElementType> LogitsTypes();
-std::span<const kernels::ElementType> TargetsTypes();
-
-absl::Status CheckLogitsType(kernels::ElementType type);
+// Logits have a floating-point type; targets take every type.
+absl::Status CheckLogitsType(ElementType type);
 
 // Weights, pos_weight and upstream_gradient take every type but bit.
-absl::Status CheckOperandType(wire::Field field, kernels::ElementType type);
+absl::Status CheckOperandType(wire::Field field, ElementType type);
 
 // Returns the gradient's type: the floating-point type that the spec names, or
 // the type of the logits if it names none.
-absl::StatusOr<kernels::ElementType> ReadGradientType(
-    const v1::LossSpec& spec, kernels::ElementType logits);
+absl::StatusOr<ElementType> ReadGradientType(const v1::LossSpec& spec,
+                                             ElementType logits);
 
 // Targets have as many elements as the logits and, unless one of the two has
 // rank 0, the same first dimension. `path` names the targets' shape.

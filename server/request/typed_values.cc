@@ -1,14 +1,14 @@
 #include "server/request/typed_values.h"
 
-#include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <optional>
 #include <type_traits>
 
 #include "absl/strings/str_cat.h"
+#include "element_type/half.h"
 #include "server/request/format.h"
 
 namespace lossd::request {
@@ -66,56 +66,14 @@ absl::Status StoreTruths(absl::string_view path, const Values& values,
   return absl::OkStatus();
 }
 
-// A half type: bits of the significand with its leading one, and the least
-// exponent of a last bit.
-struct HalfFormat {
-  int digits;
-  int least_exponent;
-  double largest;
-};
-constexpr HalfFormat kBFloat16Format = {8, -133, 0x1.FEp127};
-constexpr HalfFormat kFloat16Format = {11, -24, 65504};
-
-// To nearest, ties to even; once, straight from float64.
-double Rounded(double value, const HalfFormat& format) {
-  if (value == 0 || !std::isfinite(value)) return value;
-  const int last_bit =
-      std::max(std::ilogb(value) + 1 - format.digits, format.least_exponent);
-  return std::ldexp(std::nearbyint(std::ldexp(value, -last_bit)), last_bit);
-}
-
-uint16_t BFloat16Bits(double rounded) {
-  const uint32_t bits = std::bit_cast<uint32_t>(static_cast<float>(rounded));
-  // A NaN may have its payload in the bits that are cut off.
-  return static_cast<uint16_t>(bits >> 16 | (std::isnan(rounded) ? 0x40U : 0U));
-}
-
-uint16_t Float16Bits(double rounded) {
-  const unsigned sign = std::signbit(rounded) ? 0x8000U : 0U;
-  const double size = std::fabs(rounded);
-  if (std::isnan(size)) return static_cast<uint16_t>(sign | 0x7E00U);
-  if (std::isinf(size)) return static_cast<uint16_t>(sign | 0x7C00U);
-  // Counted in last bits; the leading one of a normal number adds one to its
-  // exponent.
-  const int exponent = size < 0x1p-14 ? -14 : std::ilogb(size);
-  const auto steps = static_cast<unsigned>(std::ldexp(size, 10 - exponent));
-  return static_cast<uint16_t>(
-      sign | (static_cast<unsigned>(exponent + 14) * 1024U + steps));
-}
-
 absl::Status StoreHalves(absl::string_view path, const Values& values,
                          kernels::ElementType type,
                          std::vector<std::byte>* out) {
-  const bool wide = type == kernels::ElementType::kBFloat16;
-  const HalfFormat& format = wide ? kBFloat16Format : kFloat16Format;
   for (int i = 0; i < values.size(); ++i) {
-    const double rounded = Rounded(values[i], format);
-    if (std::isfinite(rounded) && std::fabs(rounded) > format.largest) {
-      return DoesNotFit(path, i, values[i], type);
-    }
-    const uint16_t bits = wide ? BFloat16Bits(rounded) : Float16Bits(rounded);
-    std::memcpy(out->data() + static_cast<size_t>(i) * sizeof(bits), &bits,
-                sizeof(bits));
+    const std::optional<uint16_t> bits = DoubleToHalf(type, values[i]);
+    if (!bits.has_value()) return DoesNotFit(path, i, values[i], type);
+    std::memcpy(out->data() + static_cast<size_t>(i) * sizeof(*bits), &*bits,
+                sizeof(*bits));
   }
   return absl::OkStatus();
 }

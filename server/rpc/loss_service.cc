@@ -2,10 +2,9 @@
 
 #include <utility>
 
+#include "base/data_type.h"
 #include "server/door/status.h"
 #include "server/request/spec.h"
-#include "server/request/tensor.h"
-#include "server/request/tensor_roles.h"
 
 namespace lossd::rpc {
 namespace {
@@ -39,10 +38,10 @@ grpc::Status LossService::GetServerInfo(
 void DescribeBuild(v1::GetServerInfoResponse* info) {
   for (const v1::LossKind kind : request::kLossKinds)
     info->add_loss_kinds(kind);
-  for (const auto type : request::LogitsTypes())
-    info->add_logits_dtypes(request::ToProto(type));
-  for (const auto type : request::TargetsTypes())
-    info->add_targets_dtypes(request::ToProto(type));
+  for (const ElementType type : kFloatTypes)
+    info->add_logits_dtypes(ToProto(type));
+  for (const ElementType type : kElementTypes)
+    info->add_targets_dtypes(ToProto(type));
   info->set_supports_streaming(true);
 }
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/data_type.h"
 #include "lossd/v1/loss_service.pb.h"
 #include "server/wire/field_writer.h"
 
@@ -56,7 +57,7 @@ void PutScalars(const Reply& reply, wire::FieldWriter& fields) {
 
 void SetValues(const Reply& reply, kernels::ElementType type,
                const Buffer& buffer, v1::Tensor* tensor) {
-  tensor->set_dtype(request::ToProto(type));
+  tensor->set_dtype(ToProto(type));
   for (const uint64_t dim : reply.request.dims()) {
     tensor->add_shape(static_cast<int64_t>(dim));
   }
@@ -98,7 +99,7 @@ class SliceList {
     wire::FieldWriter fields(&header_);
     fields.Message(number, payload.size(), [&] {
       fields.Varint(v1::Tensor::kDtypeFieldNumber,
-                    static_cast<uint64_t>(request::ToProto(type)));
+                    static_cast<uint64_t>(ToProto(type)));
       fields.PackedVarints(v1::Tensor::kShapeFieldNumber, dims);
       wire::AppendTag({v1::Tensor::kDataFieldNumber, wire::kLength}, &header_);
       wire::AppendVarint(payload.size(), &header_);

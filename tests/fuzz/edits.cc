@@ -159,7 +159,7 @@ void FitTensor(v1::Tensor* tensor, Random& random) {
     tensor->clear_storage();
     tensor->mutable_values()->Resize(static_cast<int>(count), Number(random));
   } else if (tensor->has_data()) {
-    const auto type = request::FromProto(tensor->dtype());
+    const auto type = FromProto(tensor->dtype());
     if (!type.has_value()) return;
     constexpr char kFill[] = {'\0', '\x01', '\x3f', '\x7f', '\xff'};
     tensor->mutable_data()->resize(kernels::ByteSize(*type, count),

@@ -10,14 +10,15 @@ FACE = "kernels/sigmoid_loss.h"
 # Maps a folder to the folders of this project that it may include besides itself. The name
 # of a file allows that file alone.
 ALLOWED: dict[str, set[str]] = {  # D1
-    "base": set(),
-    "kernels": {"kernels/element"},
+    "element_type": set(),
+    "base": {"element_type", "lossd/v1"},
+    "kernels": {"element_type", "kernels/element"},
     "kernels/element": set(),
     "kernels/reference": {"kernels"},
-    "kernels/cpu": {"kernels", "kernels/element"},
-    "kernels/cuda": {"kernels", "kernels/element"},
+    "kernels/cpu": {"element_type", "kernels", "kernels/element"},
+    "kernels/cuda": {"element_type", "kernels", "kernels/element"},
     "server/base": set(),
-    "server/observability": {"server/base", FACE},
+    "server/observability": {"element_type", "server/base", FACE},
     "server/admission": {"server/base", "server/observability"},
     "server/batching": {"server/base", "server/admission", "server/observability", FACE},
     "server/execution": {
@@ -40,10 +41,19 @@ ALLOWED: dict[str, set[str]] = {  # D1
     # The parser sees no queue, no budget and no region.
     "server/wire": {"lossd/v1", "server/base", FACE},
     # This folder finds every mistake in a request, before admission.
-    "server/request": {"lossd/v1", "server/base", "server/wire", "server/shared_memory", FACE},
+    "server/request": {
+        "lossd/v1",
+        "element_type",
+        "base",
+        "server/base",
+        "server/wire",
+        "server/shared_memory",
+        FACE,
+    },
     "server/door": {"lossd/v1", "server/base", "server/wire", "server/observability"},
     "server/rpc": {
         "lossd/v1",
+        "base",
         "server/base",
         "server/admission",
         "server/batching",
@@ -55,12 +65,12 @@ ALLOWED: dict[str, set[str]] = {  # D1
         FACE,
     },
     "server": {"*"},
-    "client/cpp": {"lossd/v1", "base"},
-    "client/cli": {"lossd/v1", "base", "client/cpp"},
+    "client/cpp": {"lossd/v1", "base", "element_type"},
+    "client/cli": {"lossd/v1", "base", "element_type", "client/cpp"},
     "bench/peers": {"lossd/v1", "base"},
     "bench/load": {"lossd/v1", "base", "bench/peers", "client/cpp"},
     # The benchmark proves its kernels before it times them.
-    "bench/kernels": {"kernels", "kernels/cpu", "kernels/cuda", "kernels/reference"},
+    "bench/kernels": {"element_type", "kernels", "kernels/cpu", "kernels/cuda", "kernels/reference"},
     "bench/pipeline": {"kernels", "kernels/cuda", "server/base", "server/execution/cuda"},
 }
 
@@ -85,7 +95,7 @@ FENCES: dict[str, tuple[str, ...]] = {
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+(?:"([^"]+)"|<([^>]+)>)', re.MULTILINE)
-FOLDERS = ("base", "kernels", "server", "client", "bench")
+FOLDERS = ("element_type", "base", "kernels", "server", "client", "bench")
 OURS = (*(f"{folder}/" for folder in FOLDERS), "tests/", "lossd/v1/")
 
 

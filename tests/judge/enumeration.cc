@@ -1,28 +1,31 @@
 #include "tests/judge/enumeration.h"
 
+#include <algorithm>
 #include <atomic>
+#include <bit>
+#include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <limits>
 #include <thread>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/strings/str_format.h"
 #include "absl/synchronization/mutex.h"
 #include "tests/judge/forms.h"
-#include "tests/judge/judge.h"
 #include "tests/judge/kernel_run.h"
-#include "tests/judge/line.h"
 
-namespace lossd::exhaustive {
+namespace lossd::judge {
 namespace {
 
 using kernels::cpu::InstructionSet;
 
-constexpr uint32_t kInfinity = 0x7f800000;  // as bits of a float32
-constexpr uint64_t kRun = 64;               // neighbours that stay together
-// Magnitudes of a line: its results stay in the second-level cache.
+constexpr uint32_t kInfinityBits = 0x7f800000;
+constexpr uint64_t kRun = 64;  // neighbours that stay together
+// The magnitudes of a line. Its results fit into the second-level cache.
 constexpr uint64_t kLine = 1 << 13;
 
-// A drawn number below `n`, the same for the same arguments (SplitMix64).
+// Returns a number below `n` that depends on the arguments alone (SplitMix64).
 uint64_t Draw(uint64_t seed, uint64_t index, uint64_t n) {
   uint64_t z = seed * 0xd1342543de82ef95 + index * 0x9e3779b97f4a7c15;
   z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
@@ -30,18 +33,18 @@ uint64_t Draw(uint64_t seed, uint64_t index, uint64_t n) {
   return (z ^ (z >> 31)) % n;
 }
 
-// The magnitudes that are looked at, in rising order, as bits.
+// The bits of the magnitudes that are judged, in rising order.
 class Magnitudes {
  public:
   Magnitudes(uint64_t stride, uint32_t seed)
       : stride_(stride),
         seed_(seed),
-        count_(kInfinity / kRun / stride * kRun) {}
+        count_(kInfinityBits / kRun / stride * kRun) {}
 
   uint64_t count() const { return count_; }
-  // Infinity after the last one.
+  // Returns infinity after the last one.
   uint32_t At(uint64_t j) const {
-    if (j >= count_) return kInfinity;
+    if (j >= count_) return kInfinityBits;
     const uint64_t run = j / kRun;
     const uint64_t shift = stride_ == 1 ? 0 : Draw(seed_, run, stride_);
     return static_cast<uint32_t>((run * stride_ + shift) * kRun + j % kRun);
@@ -87,7 +90,7 @@ class LineJudge {
 
   void Judge(const Line& line, Enumeration& sum) {
     for (const int t : {0, 1}) JudgeKernelBits(line, t, sum);
-    exhaustive::Judge(line, results_, sum.kernel);
+    judge::Judge(line, results_, sum.kernel);
     if (!options_.peers) return;
     JudgeForm<PyTorchForm>(line, results_, sum.pytorch);
     JudgeForm<CaffeForm>(line, results_, sum.caffe);
@@ -112,12 +115,12 @@ class LineJudge {
   Results other_;
 };
 
-// Hands out lines to threads, and says how far they are.
+// Hands out lines to threads and reports progress. Thread-safe.
 class Progress {
  public:
   explicit Progress(uint64_t lines) : lines_(lines) {}
 
-  // The next line, or `lines` after the last.
+  // Returns the next line; `lines` or more after the last one.
   uint64_t Next() {
     const uint64_t line = next_.fetch_add(1);
     const uint64_t twentieths = line * 20 / lines_;
@@ -135,6 +138,62 @@ class Progress {
   absl::Mutex mu_;
   uint64_t shown_ ABSL_GUARDED_BY(mu_) = 0;
 };
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr uint32_t kNans = 0x7fffff;  // NaN patterns of each sign
+constexpr uint32_t kNanLine = 1 << 16;
+
+void CheckInfinities(const InstructionSet& set, std::string& broken) {
+  const std::vector<float> logits = {-kInfinity, kInfinity};
+  const float losses[2][2] = {{0, kInfinity}, {kInfinity, 0}};
+  const float gradients[2][2] = {{0, 1}, {-1, 0}};
+  KernelRun run(logits.size());
+  Results results;
+  for (const int t : {0, 1}) {
+    run.Compute(set, logits, t, results);
+    const bool agree = run.OtherPathsAgree(set, t, results);
+    for (size_t i = 0; i < logits.size(); ++i) {
+      if (agree && results.losses[i] == losses[t][i] &&
+          results.gradient[i] == gradients[t][i])
+        continue;
+      absl::StrAppendFormat(&broken, "%s: loss %g and gradient %g at %g, %d\n",
+                            set.name, results.losses[i], results.gradient[i],
+                            logits[i], t);
+    }
+  }
+}
+
+uint64_t CheckNans(const InstructionSet& set, uint64_t stride,
+                   std::string& broken) {
+  KernelRun run(kNanLine);
+  Results results;
+  std::vector<float> logits(kNanLine);
+  uint64_t tried = 0;
+  for (uint64_t first = 1; first <= kNans; first += kNanLine * stride) {
+    for (const uint32_t sign : {0u, 0x80000000u}) {
+      for (uint32_t i = 0; i < kNanLine; ++i) {
+        // The last line repeats the first NaN.
+        const uint64_t payload = first + i <= kNans ? first + i : 1;
+        logits[i] = std::bit_cast<float>(sign | 0x7f800000 |
+                                         static_cast<uint32_t>(payload));
+      }
+      for (const int t : {0, 1}) {
+        run.Compute(set, logits, t, results);
+        bool all = run.OtherPathsAgree(set, t, results);
+        for (uint32_t i = 0; i < kNanLine; ++i) {
+          all &=
+              std::isnan(results.losses[i]) && std::isnan(results.gradient[i]);
+        }
+        if (!all || run.nan_count() != kNanLine) {
+          absl::StrAppendFormat(&broken, "%s: NaNs from %#x on, t = %d\n",
+                                set.name, sign | 0x7f800000 | first, t);
+        }
+      }
+      tried += std::min<uint64_t>(kNanLine, kNans + 1 - first);
+    }
+  }
+  return tried;
+}
 
 }  // namespace
 
@@ -168,4 +227,14 @@ Enumeration Enumerate(const EnumerationOptions& options) {
   return sums[0];
 }
 
-}  // namespace lossd::exhaustive
+LimitFindings CheckLimits(std::span<const InstructionSet> instruction_sets,
+                          uint64_t stride) {
+  LimitFindings findings;
+  for (const InstructionSet& set : instruction_sets) {
+    CheckInfinities(set, findings.broken);
+    findings.nans = CheckNans(set, stride, findings.broken);
+  }
+  return findings;
+}
+
+}  // namespace lossd::judge

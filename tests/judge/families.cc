@@ -1,14 +1,21 @@
-// The families, and how their parts are drawn.
+#include "tests/judge/families.h"
+
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 
-#include "tests/judge/family.h"
+#include "kernels/reference/reference.h"
+#include "tests/kernels/owned_segment.h"
 
-namespace lossd::exhaustive {
+namespace lossd::judge {
 namespace {
 
 using kernels::ElementType;
+using kernels::OwnedSegment;
+using kernels::cpu::InstructionSet;
+
+// --- The parts of which families are made, and the families. ---
 
 double Uniform(Random& random, double low, double high) {
   return std::uniform_real_distribution<double>(low, high)(random);
@@ -22,7 +29,7 @@ void HardTargets(Random& random, Draw& draw) {
   for (double& t : draw.targets) t = static_cast<double>(random() % 2);
 }
 
-// Anywhere in [0, 1], and close to either end.
+// Targets anywhere in [0, 1], half of them close to one of the ends.
 void SoftTargets(Random& random, Draw& draw) {
   for (double& t : draw.targets) {
     const double small = std::exp(Uniform(random, -30, 0));
@@ -32,7 +39,7 @@ void SoftTargets(Random& random, Draw& draw) {
   }
 }
 
-// From 1/100 to 100.
+// Returns factors from 1/100 to 100.
 std::vector<double> Factors(Random& random, const Draw& draw) {
   std::vector<double> factors(draw.logits.size());
   for (double& factor : factors) {
@@ -53,7 +60,8 @@ void Smoothing(Random& random, Draw& draw) {
   draw.options.label_smoothing = std::exp(Uniform(random, -12, -0.5));
 }
 
-// The two terms of the derivative of a cross-entropy, in absolute value.
+// Returns the absolute value of the larger of the two terms of a
+// cross-entropy's derivative.
 long double LargerTerm(const ElementInputs& in, const Draw&) {
   const long double t = in.t * (1 - in.smoothing) + in.smoothing / 2;
   const long double share = 1 / (1 + std::exp(-in.x));
@@ -65,8 +73,8 @@ WideElement CrossEntropy(const ElementInputs& in, const Draw&) {
   return MpfrCrossEntropy(in);
 }
 
-// Where e^-|x| is subnormal it has few digits, and a factor shows how few:
-// families with factors end before.
+// Largest logits of families. Where e^-|x| is subnormal it has few digits, and
+// a factor shows how few: families with factors end before that.
 constexpr double kNormal32 = 80;
 constexpr double kNormal64 = 700;
 constexpr double kAll32 = 3e38;
@@ -90,10 +98,10 @@ void Asymmetric(Random& random, Draw& draw) {
   draw.options.asymmetric_gamma_negative = OneOf(random, gammas);
 }
 
-// Of margin m, with no probability within m / 2 of it: there p - m cancels, and
-// the loss has the digits that are left of it. At 3 m / 2 an error of p is
-// three times as large in p - m, which the power then multiplies with its
-// exponent.
+// Draws a margin m and moves every probability away that is within m / 2 of it:
+// there p - m cancels, and the loss has only the digits that are left. At 3 m /
+// 2 an error of p is three times as large in p - m, and the power multiplies it
+// with its exponent.
 void Margin(Random& random, Draw& draw) {
   const double margin = Rounded(draw.type, Uniform(random, 0.01, 0.3));
   draw.options.asymmetric_margin = margin;
@@ -113,10 +121,10 @@ WideElement AsymmetricByMpfr(const ElementInputs& in, const Draw& draw) {
 
 using Parts = std::vector<void (*)(Random&, Draw&)>;
 
-// `bound` as README.md states it: what a factor multiplies is rounded already.
+// Returns a family of the cross-entropy.
 Family OfCrossEntropy(const char* name, ElementType type, double largest_logit,
                       Parts parts, double bound) {
-  // Weights alone leave a hard target's gradient one term.
+  // With hard targets and weights alone the gradient has one term.
   const bool cancels =
       parts.front() == &SoftTargets || parts.back() == &Smoothing;
   return {name,
@@ -130,6 +138,95 @@ Family OfCrossEntropy(const char* name, ElementType type, double largest_logit,
 
 constexpr ElementType kF32 = ElementType::kFloat32;
 constexpr ElementType kF64 = ElementType::kFloat64;
+
+// --- Drawing and judging. ---
+
+constexpr uint64_t kDrawn = 4096;  // elements of one draw
+// For one of so many elements the reference is judged by MPFR, which is slow.
+constexpr uint64_t kJudgedTwice = 512;
+
+// Returns the unit of ulp.h for either type.
+long double UnitOf(ElementType type, long double exact) {
+  const bool wide = type == ElementType::kFloat64;
+  int exponent = 0;
+  std::frexp(exact, &exponent);  // 2^(exponent - 1) <= |exact| < 2^exponent
+  const int least = wide ? std::numeric_limits<double>::min_exponent
+                         : std::numeric_limits<float>::min_exponent;
+  const int digits = wide ? std::numeric_limits<double>::digits
+                          : std::numeric_limits<float>::digits;
+  const int binade = exact == 0 ? least : std::max(exponent, least);
+  return std::ldexp(1.0L, binade - digits);
+}
+
+// Draws half of the logits where results are neither constants nor the logit
+// itself, and half of them with any exponent from 2^-40 on.
+std::vector<double> DrawLogits(Random& random, const Family& family) {
+  std::uniform_real_distribution<double> middle(-20, 20),
+      exponent(-40, std::log2(family.largest_logit));
+  std::vector<double> logits(kDrawn);
+  for (double& x : logits) {
+    const bool any = random() % 2 == 0;
+    x = any ? std::exp2(exponent(random)) : middle(random);
+    if (random() % 2 == 0) x = -x;
+    if (family.type == ElementType::kFloat32) x = static_cast<float>(x);
+  }
+  return logits;
+}
+
+Draw DrawFrom(Random& random, const Family& family) {
+  Draw draw;
+  draw.type = family.type;
+  draw.options.reduction = kernels::Reduction::kNone;
+  draw.logits = DrawLogits(random, family);
+  draw.targets.resize(kDrawn);
+  for (const auto part : family.parts) part(random, draw);
+  return draw;
+}
+
+void Fill(const Draw& draw, OwnedSegment& owned) {
+  owned.segment.options = draw.options;
+  owned.SetLogits(draw.logits);
+  owned.SetTargets(draw.type, draw.targets);
+  if (!draw.weights.empty()) owned.SetWeights(draw.weights, {1}, draw.type);
+  if (!draw.pos_weight.empty())
+    owned.SetPosWeight(draw.pos_weight, {1}, draw.type);
+  owned.WantLosses();
+}
+
+void JudgeDraw(const InstructionSet& set, const Draw& draw,
+               FamilyFindings& findings) {
+  const Family& family = *findings.family;
+  OwnedSegment owned(draw.type, {kDrawn});
+  Fill(draw, owned);
+  owned.Compute(set);
+  const std::vector<double> losses = owned.losses();
+  const std::vector<double> gradient = owned.gradient();
+  const auto exact = kernels::reference::Compute(owned.segment);
+  for (size_t i = 0; i < kDrawn; ++i) {
+    const ElementInputs in = draw.At(i);
+    const long double loss_unit = UnitOf(draw.type, exact.losses[i]);
+    const long double gradient_unit =
+        UnitOf(draw.type, family.larger_term == nullptr
+                              ? exact.gradient[i]
+                              : family.larger_term(in, draw));
+    const auto ulps = [](long double got, long double wanted,
+                         long double unit) {
+      return static_cast<double>(std::fabs(got - wanted) / unit);
+    };
+    findings.loss.Add(in, ulps(losses[i], exact.losses[i], loss_unit));
+    findings.gradient.Add(in,
+                          ulps(gradient[i], exact.gradient[i], gradient_unit));
+    if (i % kJudgedTwice != 0) continue;
+    const WideElement judged = family.mpfr(in, draw);
+    findings.reference_error = std::max(
+        {findings.reference_error,
+         static_cast<double>(judged.loss.DistanceOf(exact.losses[i]) /
+                             loss_unit),
+         static_cast<double>(judged.derivative.DistanceOf(exact.gradient[i]) /
+                             gradient_unit)});
+  }
+  findings.samples += kDrawn;
+}
 
 }  // namespace
 
@@ -186,4 +283,40 @@ std::span<const Family> Families() {
   return families;
 }
 
-}  // namespace lossd::exhaustive
+ElementInputs Draw::At(size_t i) const {
+  ElementInputs in;
+  in.x = logits[i];
+  in.t = targets[i];
+  if (!pos_weight.empty()) in.q = pos_weight[i];
+  if (!weights.empty()) in.w = weights[i];
+  in.smoothing = options.label_smoothing;
+  return in;
+}
+
+void SampleTally::Add(const ElementInputs& in, double ulps) {
+  if (ulps != ulps) ulps = std::numeric_limits<double>::infinity();
+  AddTo(histogram, ulps);
+  if (ulps > max) {
+    max = ulps;
+    worst = in;
+  }
+}
+
+std::vector<FamilyFindings> JudgeFamilies(const InstructionSet& set,
+                                          uint64_t samples, uint32_t seed) {
+  std::vector<FamilyFindings> all;
+  for (const Family& family : Families()) {
+    // Each family has its own generator, so that a new family changes no other
+    // family's draws.
+    Random random(seed);
+    FamilyFindings findings;
+    findings.family = &family;
+    while (findings.samples < samples) {
+      JudgeDraw(set, DrawFrom(random, family), findings);
+    }
+    all.push_back(findings);
+  }
+  return all;
+}
+
+}  // namespace lossd::judge

@@ -1,5 +1,5 @@
-// Kernels that are wrong at one place are found, each by the part that looks
-// there.
+// Kernels that are wrong in one place are found, each by the part of the judge
+// that looks there.
 #include <gtest/gtest.h>
 
 #include <bit>
@@ -8,11 +8,10 @@
 #include <vector>
 
 #include "tests/judge/enumeration.h"
-#include "tests/judge/family.h"
+#include "tests/judge/families.h"
 #include "tests/judge/halves.h"
-#include "tests/judge/limits.h"
 
-namespace lossd::exhaustive {
+namespace lossd::judge {
 namespace {
 
 using kernels::BlockPartial;
@@ -21,10 +20,10 @@ using kernels::Segment;
 using kernels::cpu::BestInstructionSet;
 using kernels::cpu::InstructionSet;
 
-// The first element of every call, where there is one to spoil.
+// Spoils the first element of a call's results.
 using Spoil = void (*)(const Segment&);
 
-// The best kernel, spoiled.
+// Returns the best instruction set with spoiled results.
 template <Spoil kSpoil>
 InstructionSet Faulty() {
   InstructionSet set = BestInstructionSet();
@@ -49,7 +48,7 @@ void SpoilLosses(const Segment& segment) {
   if (segment.losses != nullptr) AddToFirstByte(segment.losses + 4, 5);
 }
 
-// +0 instead of the infinite loss, 0 instead of a NaN.
+// Writes a loss of 0 instead of an infinity or a NaN.
 void SpoilLimits(const Segment& segment) {
   float first;
   std::memcpy(&first, segment.logits.pieces[0].data(), sizeof(first));
@@ -128,4 +127,4 @@ TEST(Halves, AreReadAndRoundedAsTheirFormatsSay) {
 }
 
 }  // namespace
-}  // namespace lossd::exhaustive
+}  // namespace lossd::judge

@@ -1,11 +1,11 @@
-// The forms that frameworks compute sigmoid cross-entropy in, in float32 with
-// the C library's functions: what their users get, judged like our kernel.
+// The forms in which frameworks compute the sigmoid cross-entropy, in float32
+// with the C library's functions. They are judged like our kernel.
 #ifndef LOSSD_TESTS_JUDGE_FORMS_H_
 #define LOSSD_TESTS_JUDGE_FORMS_H_
 
 #include <cmath>
 
-namespace lossd::exhaustive {
+namespace lossd::judge {
 
 struct FormResult {
   float loss;
@@ -27,7 +27,7 @@ struct PyTorchForm {
 // Caffe 1.0's SigmoidCrossEntropyLossLayer:
 //   -(x (t - (x >= 0)) - log(1 + e^(x - 2 x (x >= 0))))
 //   sigmoid(x) - t, sigmoid(x) = 0.5 tanh(0.5 x) + 0.5
-// whose constants are of type double, so its sigmoid is rounded once.
+// Its constants are of type double, so its sigmoid is rounded once.
 struct CaffeForm {
   static FormResult At(float x, float t) {
     const float is_positive = x >= 0 ? 1.0f : 0.0f;
@@ -38,6 +38,6 @@ struct CaffeForm {
   }
 };
 
-}  // namespace lossd::exhaustive
+}  // namespace lossd::judge
 
 #endif  // LOSSD_TESTS_JUDGE_FORMS_H_

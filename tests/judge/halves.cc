@@ -8,7 +8,7 @@
 #include <span>
 #include <vector>
 
-namespace lossd::exhaustive {
+namespace lossd::judge {
 namespace {
 
 using kernels::ElementType;
@@ -28,7 +28,7 @@ Format FormatOf(ElementType type) {
   return type == ElementType::kBFloat16 ? Format{7, 127} : Format{10, 15};
 }
 
-// What the float32 kernel gives for the same logits.
+// The float32 kernel's results for the same logits.
 struct Expected {
   std::vector<float> losses;
   std::vector<float> gradient;
@@ -48,7 +48,7 @@ class Run {
     segment_.targets = {ElementType::kUint8, {&pieces_[1], 1}};
   }
 
-  // Losses only where there is a place for them.
+  // Computes losses only if `losses` is not empty.
   template <class Gradient>
   void Compute(const InstructionSet& set, ElementType gradient_type,
                std::span<Gradient> gradient, std::span<Logit> losses) {
@@ -144,4 +144,4 @@ HalfFindings CheckHalves(const InstructionSet& set) {
   return findings;
 }
 
-}  // namespace lossd::exhaustive
+}  // namespace lossd::judge

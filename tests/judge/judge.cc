@@ -2,12 +2,27 @@
 
 #include <bit>
 #include <cmath>
-#include <cstddef>
 
-namespace lossd::exhaustive {
+namespace lossd::judge {
 namespace {
 
-// 1 where values must not fall along the line, -1 where they must not rise.
+// The exact values at some x >= 0 and at -x.
+struct Mirrored {
+  Exact at;
+  Exact at_minus;
+};
+
+// All terms of a sum have one sign, so each value is a few roundings of float64
+// away from the exact one. ProveReference() measures the distance.
+Mirrored MirroredAt(double x) {
+  const double z = std::exp(-x);
+  const double sum = 1 + z;
+  const double log1p = std::log1p(z);
+  return {{x + log1p, 1 / sum}, {log1p, z / sum}};
+}
+
+// Counts steps the wrong way. `sign` is 1 where values must not fall along the
+// line, -1 where they must not rise.
 void CountSteps(const Line& line, const std::vector<float>& values, float sign,
                 Violations& violations) {
   const auto logits = line.logits();
@@ -23,13 +38,31 @@ void CountSteps(const Line& line, const std::vector<float>& values, float sign,
 
 }  // namespace
 
+Exact ExactAt(float x) {
+  const Mirrored both = MirroredAt(std::fabs(x));
+  return std::signbit(x) ? both.at_minus : both.at;
+}
+
+Line::Line(std::span<const uint32_t> magnitudes)
+    : logits_(2 * magnitudes.size()), exact_(2 * magnitudes.size()) {
+  const size_t n = magnitudes.size();
+  for (size_t k = 0; k < n; ++k) {
+    const float y = std::bit_cast<float>(magnitudes[k]);
+    logits_[n + k] = y;
+    logits_[n - 1 - k] = -y;
+    const Mirrored both = MirroredAt(y);
+    exact_[n + k] = both.at;
+    exact_[n - 1 - k] = both.at_minus;
+  }
+}
+
 void Judge(const Line& line, const std::array<Results, 2>& results,
            FormTally& tally) {
   const auto logits = line.logits();
   for (const int t : {0, 1}) {
     const Results& of_t = results[t];
     for (size_t i = 1; i + 1 < line.size(); ++i) {
-      if (std::isinf(logits[i])) continue;  // what fills the last line
+      if (std::isinf(logits[i])) continue;  // the padding of the last line
       const Exact exact = line.At(i, t);
       tally.loss[t].Add(logits[i], of_t.losses[i], exact.loss);
       tally.gradient[t].Add(logits[i], of_t.gradient[i], exact.gradient);
@@ -58,4 +91,4 @@ void FormTally::Merge(const FormTally& other) {
   gradient_symmetry.Merge(other.gradient_symmetry);
 }
 
-}  // namespace lossd::exhaustive
+}  // namespace lossd::judge

@@ -1,4 +1,4 @@
-// The judge finds what is wrong, and only that.
+// The judge finds every fault, and only faults.
 #include "tests/judge/judge.h"
 
 #include <gtest/gtest.h>
@@ -9,7 +9,7 @@
 
 #include "tests/judge/mpfr_judge.h"
 
-namespace lossd::exhaustive {
+namespace lossd::judge {
 namespace {
 
 constexpr float kLeast = std::numeric_limits<float>::denorm_min();
@@ -62,7 +62,7 @@ TEST(UlpTally, MergesToTheSameInAnyOrder) {
   EXPECT_EQ(ab.buckets, ba.buckets);
 }
 
-// A line around one, with results that are rounded correctly.
+// A line of logits around 1 with correctly rounded results.
 struct Sample {
   Sample() : line(Magnitudes()) {
     for (const int t : {0, 1}) {
@@ -105,7 +105,8 @@ TEST(Judge, FindsOneStepBackAndWhatItIsNotSymmetricTo) {
   for (const size_t i : {5, 150}) {
     for (const int t : {0, 1}) {
       Sample sample;
-      // Ten units up where the next ones should not be lower, or down.
+      // The loss moves by about 20 units in the direction in which the next one
+      // must not go back.
       const float off = 1 + (t == 0 ? 0x1p-19f : -0x1p-19f);
       sample.results[t].losses[i] *= off;
       const FormTally tally = sample.Judged();
@@ -124,7 +125,7 @@ TEST(Judge, FindsAStepBackToALineThatFollows) {
   const FormTally tally = sample.Judged();
   EXPECT_EQ(tally.gradient_steps[0].count, 1u);
   EXPECT_EQ(tally.gradient_steps[1].count, 0u);
-  EXPECT_LE(tally.gradient[0].max, 0.5);  // it is the next line's
+  EXPECT_LE(tally.gradient[0].max, 0.5);  // that logit is the next line's
 }
 
 TEST(Judge, WantsTheSameAtBothZeros) {
@@ -158,7 +159,7 @@ TEST(MpfrJudge, KnowsValuesThatFollowFromTheDefinition) {
   const WideElement quarter = MpfrCrossEntropy({7, 0.25});
   EXPECT_EQ(smoothed.loss.high, quarter.loss.high);
   EXPECT_EQ(smoothed.derivative.high, quarter.derivative.high);
-  // e^-40 (1 - e^-40 / 2), and the same at 1000, where it is below float64.
+  // The loss at -40 is e^-40 (1 - e^-40 / 2). At -1000 it is below float64.
   const long double tail = std::exp(-40.0L);
   EXPECT_LT(MpfrCrossEntropy({-40, 0}).loss.DistanceOf(tail - tail * tail / 2),
             tail * 1e-18L);
@@ -172,14 +173,15 @@ TEST(MpfrJudge, KnowsTheOtherLossesAtZero) {
   kernels::LossParameters focal;
   focal.gamma_positive = 2;
   focal.alpha_positive = 0.25;
-  // 1/4 (1/2)^2 ln 2, and -1/4 (1/2)^2 (1/2 + 2 ln 2 / 2).
+  // The loss is 1/4 (1/2)^2 ln 2, its derivative -1/4 (1/2)^2 (1/2 + 2 ln 2 /
+  // 2).
   const WideElement positive = MpfrFocal({0, 1}, focal);
   EXPECT_LT(positive.loss.DistanceOf(ln2 / 16), 1e-20L);
   EXPECT_LT(positive.derivative.DistanceOf(-(0.5L + ln2) / 16), 1e-20L);
   kernels::LossParameters asymmetric;
   asymmetric.gamma_negative = 1;
   asymmetric.margin = 0.25;
-  // 1/4 (-log 3/4), and 1/4 (-log(3/4) + 1/4 / (3/4)).
+  // The loss is 1/4 (-log 3/4), its derivative 1/4 (-log(3/4) + 1/4 / (3/4)).
   const long double log = -std::log(0.75L);
   const WideElement negative = MpfrAsymmetric({0, 0}, asymmetric);
   EXPECT_LT(negative.loss.DistanceOf(log / 4), 1e-19L);
@@ -189,4 +191,4 @@ TEST(MpfrJudge, KnowsTheOtherLossesAtZero) {
 }
 
 }  // namespace
-}  // namespace lossd::exhaustive
+}  // namespace lossd::judge

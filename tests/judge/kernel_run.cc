@@ -4,7 +4,7 @@
 #include <cstring>
 #include <limits>
 
-namespace lossd::exhaustive {
+namespace lossd::judge {
 
 using kernels::ElementType;
 using kernels::Reduction;
@@ -28,7 +28,7 @@ std::vector<uint64_t> KernelRun::SumsOf(const InstructionSet& set) {
                      partials_);
   std::vector<uint64_t> sums;
   for (const auto& partial : partials_) {
-    // A NaN's sign and payload are the machine's, in a sum.
+    // The sign and payload of a sum's NaN depend on the machine.
     const double sum = partial.loss_sum == partial.loss_sum
                            ? partial.loss_sum
                            : std::numeric_limits<double>::quiet_NaN();
@@ -78,4 +78,4 @@ bool KernelRun::OtherPathsAgree(const InstructionSet& set, int t,
   return agree && SumsOf(set) == sums_;
 }
 
-}  // namespace lossd::exhaustive
+}  // namespace lossd::judge

@@ -1,6 +1,6 @@
-// exhaustive: the proof of the kernel's accuracy. Every float32 logit for the
-// targets 0 and 1, judged in units of the last place. Exit code 1 if a bound is
-// broken, 2 if a flag makes no sense.
+// exhaustive: the proof of the kernel's accuracy. It judges every float32 logit
+// for the targets 0 and 1 in units of the last place. The exit code is 1 if a
+// bound is broken, 2 if a flag makes no sense.
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
@@ -30,7 +30,7 @@ namespace {
 
 using lossd::kernels::cpu::InstructionSet;
 
-// Empty if there is none of that name.
+// Returns the sets of that name: none if it is unknown.
 std::vector<InstructionSet> ChosenInstructionSets(const std::string& name) {
   std::vector<InstructionSet> chosen;
   for (const auto& set : lossd::kernels::cpu::InstructionSets()) {
@@ -48,7 +48,7 @@ int Threads() {
                         static_cast<int>(std::thread::hardware_concurrency()));
 }
 
-// As it was typed, without the program's folder.
+// Returns the command line as it was typed, without the program's folder.
 std::string Command(int argc, char** argv) {
   std::string command = "exhaustive";
   for (int i = 1; i < argc; ++i) command += std::string(" ") + argv[i];
@@ -61,7 +61,7 @@ int main(int argc, char** argv) {
   absl::SetProgramUsageMessage(
       "Judges the kernel over all float32 logits: exhaustive [FLAG...]");
   absl::ParseCommandLine(argc, argv);
-  lossd::exhaustive::EnumerationOptions options;
+  lossd::judge::EnumerationOptions options;
   options.stride = absl::GetFlag(FLAGS_stride);
   options.seed = absl::GetFlag(FLAGS_seed);
   options.threads = Threads();
@@ -74,24 +74,23 @@ int main(int argc, char** argv) {
     return 2;
   }
   const std::string json_path = absl::GetFlag(FLAGS_json);
-  lossd::exhaustive::Report report;
+  lossd::judge::Report report;
   report.command = Command(argc, argv);
   report.options = options;
-  report.reference = lossd::exhaustive::ProveReference(
+  report.reference = lossd::judge::ProveReference(
       absl::GetFlag(FLAGS_reference_samples), options.seed);
   report.limits =
-      lossd::exhaustive::CheckLimits(options.instruction_sets, options.stride);
-  report.enumeration = lossd::exhaustive::Enumerate(options);
-  report.families = lossd::exhaustive::JudgeFamilies(
-      options.instruction_sets.front(), absl::GetFlag(FLAGS_samples),
-      options.seed);
-  report.halves =
-      lossd::exhaustive::CheckHalves(options.instruction_sets.front());
-  std::fputs(lossd::exhaustive::Markdown(report).c_str(), stdout);
+      lossd::judge::CheckLimits(options.instruction_sets, options.stride);
+  report.enumeration = lossd::judge::Enumerate(options);
+  report.families =
+      lossd::judge::JudgeFamilies(options.instruction_sets.front(),
+                                  absl::GetFlag(FLAGS_samples), options.seed);
+  report.halves = lossd::judge::CheckHalves(options.instruction_sets.front());
+  std::fputs(lossd::judge::Markdown(report).c_str(), stdout);
   if (!json_path.empty()) {
-    std::ofstream(json_path) << lossd::exhaustive::Json(report);
+    std::ofstream(json_path) << lossd::judge::Json(report);
   }
-  const std::string broken = lossd::exhaustive::Broken(report);
+  const std::string broken = lossd::judge::Broken(report);
   if (!broken.empty()) std::printf("\nBroken:\n%s", broken.c_str());
   return broken.empty() ? 0 : 1;
 }

@@ -3,17 +3,18 @@
 #define LOSSD_TESTS_JUDGE_MPFR_JUDGE_H_
 
 #include <cmath>
+#include <cstdint>
 
 #include "kernels/sigmoid_loss.h"
 
-namespace lossd::exhaustive {
+namespace lossd::judge {
 
-// A number of about 128 bits, as a rounded value and the rest.
+// A number of about 128 bits, as a rounded value and its remainder.
 struct Wide {
   long double high;
   long double low;
 
-  // |value - this|.
+  // Returns |value - this|.
   long double DistanceOf(long double value) const {
     return std::fabs((value - high) - low);
   }
@@ -24,7 +25,7 @@ struct WideElement {
   Wide derivative;
 };
 
-// One element as a request has it; the target is smoothed here.
+// One element as a request has it. The functions below smooth its target.
 struct ElementInputs {
   long double x;  // finite
   long double t;
@@ -33,22 +34,38 @@ struct ElementInputs {
   long double smoothing = 0;
 };
 
-// w [t' q sp(-x) + (1 - t') sp(x)] and w [(1 - t') s(x) - t' q s(-x)] with
-// t' = t (1 - smoothing) + smoothing / 2, sp(x) = log(1 + e^x),
-// s(x) = 1 / (1 + e^-x): from the definitions.
+// Returns w [t' q sp(-x) + (1 - t') sp(x)] and w [(1 - t') s(x) - t' q s(-x)]
+// by their definitions: t' = t (1 - smoothing) + smoothing / 2, sp(x) = log(1 +
+// e^x), s(x) = 1 / (1 + e^-x).
 WideElement MpfrCrossEntropy(const ElementInputs& in);
 
-// The other losses of the family, likewise: with p = s(x) and
-// p_t = t' p + (1 - t') (1 - p),
+// The two functions below return w times the loss and w times its derivative.
+// With p = s(x) and p_t = t' p + (1 - t') (1 - p) the losses are
 //   focal        alpha_t (1 - p_t)^gamma cross-entropy
 //   asymmetric   t' q (1 - p)^g+ (-log p) + (1 - t') p_m^g- (-log(1 - p_m)),
 //                p_m = max(p - margin, 0)
-// For logits of which e^-|x| is in MPFR's range.
+// e^-|x| must be within MPFR's range.
 WideElement MpfrFocal(const ElementInputs& in,
                       const kernels::LossParameters& loss);
 WideElement MpfrAsymmetric(const ElementInputs& in,
                            const kernels::LossParameters& loss);
 
-}  // namespace lossd::exhaustive
+// The largest distances between ExactAt() and MPFR's values, in units of the
+// last place of float32 (ulp.h).
+struct ReferenceErrors {
+  uint64_t logits = 0;
+  double loss = 0;
+  double gradient = 0;
+};
+
+// The largest error, in those units, that the verdicts may have.
+inline constexpr double kReferenceBound = 0x1p-27;
+
+// Compares ExactAt() with MPFR at `samples` drawn bit patterns of either sign,
+// and at the neighbours of powers of two and of the places where a formula, a
+// digit or a result ends.
+ReferenceErrors ProveReference(uint64_t samples, uint32_t seed);
+
+}  // namespace lossd::judge
 
 #endif  // LOSSD_TESTS_JUDGE_MPFR_JUDGE_H_

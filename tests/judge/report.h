@@ -1,4 +1,4 @@
-// What was found, as Markdown for people and as JSON for programs.
+// The findings, as Markdown for people and as JSON for programs.
 #ifndef LOSSD_TESTS_JUDGE_REPORT_H_
 #define LOSSD_TESTS_JUDGE_REPORT_H_
 
@@ -6,15 +6,14 @@
 #include <vector>
 
 #include "tests/judge/enumeration.h"
-#include "tests/judge/family.h"
+#include "tests/judge/families.h"
 #include "tests/judge/halves.h"
-#include "tests/judge/limits.h"
-#include "tests/judge/reference_proof.h"
+#include "tests/judge/mpfr_judge.h"
 
-namespace lossd::exhaustive {
+namespace lossd::judge {
 
 struct Report {
-  std::string command;  // that makes this report again
+  std::string command;  // makes this report again
   EnumerationOptions options;
   ReferenceErrors reference;
   LimitFindings limits;
@@ -23,17 +22,13 @@ struct Report {
   HalfFindings halves;
 };
 
-// Parts of the texts below.
-std::string Ulp(double ulps);
-std::string ReferenceLine(const ReferenceErrors& errors);
-
 std::string Markdown(const Report& report);
 std::string Json(const Report& report);
 
-// What breaks a bound of ours, a line each; "" if nothing does. The frameworks'
-// forms may do as they like.
+// Returns one line for each finding that breaks a bound of ours, or "". The
+// frameworks' forms have no bounds.
 std::string Broken(const Report& report);
 
-}  // namespace lossd::exhaustive
+}  // namespace lossd::judge
 
 #endif  // LOSSD_TESTS_JUDGE_REPORT_H_

@@ -16,9 +16,9 @@
 #include <cstdint>
 #include <limits>
 
-namespace lossd::exhaustive {
+namespace lossd::judge {
 
-// 1 / unit of float32 at `exact`, which is finite.
+// Returns 1 / unit of float32 at `exact`, which is finite.
 inline double InverseUnit(double exact) {
   const int biased = static_cast<int>(std::bit_cast<uint64_t>(exact) >> 52) &
                      0x7ff;  // without the sign
@@ -27,14 +27,15 @@ inline double InverseUnit(double exact) {
                                << 52);
 }
 
-// A NaN is infinitely far away.
+// Returns the distance in ulps. A NaN is infinitely far away.
 inline double Ulps(float got, double exact) {
   const double ulps =
       std::fabs(static_cast<double>(got) - exact) * InverseUnit(exact);
   return ulps == ulps ? ulps : std::numeric_limits<double>::infinity();
 }
 
-// Upper ends of the histogram's buckets; one more takes what is above.
+// The upper ends of the histogram's buckets. One more bucket takes larger
+// errors.
 inline constexpr std::array<double, 8> kBucketEnds = {0.5, 0.6, 0.7, 0.8,
                                                       0.9, 1.0, 1.5, 2.0};
 using Histogram = std::array<uint64_t, kBucketEnds.size() + 1>;
@@ -45,21 +46,21 @@ inline void AddTo(Histogram& histogram, double ulps) {
   ++histogram[bucket];
 }
 
-// Errors of one output of one form over many logits. Merging in any order
+// The errors of one output of one form over many logits. Merging in any order
 // gives the same tally.
 struct UlpTally {
   uint64_t count = 0;
-  // Results that are the float32 nearest to the exact value; all of them, and
-  // those of logits of 2^-12 <= |x| < 128, where results are neither constants
-  // nor the logit itself.
+  // Results that are the float32 nearest to the exact value. The middle ones
+  // are those at 2^-12 <= |x| < 128, where results are neither constants nor
+  // the logit itself.
   uint64_t rounded_correctly = 0;
   uint64_t middle_count = 0;
   uint64_t middle_rounded_correctly = 0;
   Histogram buckets{};
   double max = 0;
-  float worst = 0;  // the logit of `max`; of several the least
-  // The logit closest to 0 of which no digit is right: off by half of the exact
-  // value or more, where that is a normal number.
+  float worst = 0;  // the least logit with the error `max`
+  // The logit closest to 0 whose result has no right digit: it is off by half
+  // of the exact value or more, and the exact value is a normal number.
   float first_lost = std::numeric_limits<float>::infinity();
 
   void Add(float x, float got, double exact) {
@@ -105,7 +106,7 @@ struct UlpTally {
   }
 };
 
-// How often something that must not happen did, and where first.
+// Counts something that must not happen.
 struct Violations {
   uint64_t count = 0;
   float first = std::numeric_limits<float>::infinity();  // the least logit
@@ -120,6 +121,6 @@ struct Violations {
   }
 };
 
-}  // namespace lossd::exhaustive
+}  // namespace lossd::judge
 
 #endif  // LOSSD_TESTS_JUDGE_ULP_H_

@@ -1,7 +1,6 @@
-// How close loss and derivative are to the exact values, over the bit patterns
-// of the logits: every exponent, the subnormals, both signs. The judge computes
-// in more than the digits that are judged: float64 for float32, long double for
-// float64.
+// How close loss and derivative are to the exact values, over bit patterns of
+// logits: every exponent, the subnormals, both signs. The reference computes in
+// more digits than are judged: float64 for float32, long double for float64.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -22,8 +21,8 @@ struct Worst {
   double gradient = 0;
 };
 
-// Logits whose bits are `first`, `first` + `step`, ...; sums, so that no scale
-// rounds.
+// Returns the largest errors over the logits whose bits are `first`, `first` +
+// `step`, ... The reduction is a sum, so that no scale rounds.
 template <class T, class Bits>
 Worst WorstOver(Bits first, Bits last, Bits step, double target,
                 T pos_weight = 1) {
@@ -72,7 +71,8 @@ TEST(Accuracy, Float32LossAndHardTargetGradientAreWithinOneUlp) {
   }
 }
 
-// Denser where the results are neither constants nor one exponential.
+// The logits are denser where the results are neither constants nor one
+// exponential.
 TEST(Accuracy, Float32IsWithinOneUlpBetweenAQuarterAnd32) {
   const auto bits = [](float x) { return std::bit_cast<uint32_t>(x); };
   const Worst worst = WorstOver<float, uint32_t>(bits(0.25f), bits(32), 211, 0);
@@ -93,8 +93,8 @@ TEST(Accuracy, Float64LossAndHardTargetGradientAreWithinTwoUlps) {
   }
 }
 
-// A weight is multiplied with what is already rounded. Up to logits of 80, or
-// 700: beyond, e^-y is subnormal, and a weight shows how few digits it has.
+// A weight multiplies a result that is already rounded. Logits end at 80, or
+// 700: beyond them e^-y is subnormal, and a weight shows how few digits it has.
 TEST(Accuracy, WithAPositiveWeightResultsAreWithinFourUlps) {
   for (const double q : {0.1, 0.7, 3.7, 100.3}) {
     const auto narrow = WorstOver<float, uint32_t>(
@@ -111,8 +111,8 @@ TEST(Accuracy, WithAPositiveWeightResultsAreWithinFourUlps) {
   }
 }
 
-// Where the terms of a soft target cancel, no result of rounded steps is close
-// in ulps of itself; in ulps of the larger term it is.
+// Where the terms of a soft target cancel, a rounded result is not close in
+// ulps of itself, but it is in ulps of the larger term.
 TEST(Accuracy, SoftTargetsAreWithinTwoUlpsOfTheLargerTerm) {
   for (const double target : {1e-10, 0.125, 0.5, 0.7, 0.999}) {
     const float t = static_cast<float>(target);

@@ -16,11 +16,17 @@ namespace {
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 template <class T>
-void ExpectAccurateWithoutMargin(int count) {
+class AsymmetricOf : public testing::Test {};
+using ArithmeticTypes = testing::Types<float, double>;
+TYPED_TEST_SUITE(AsymmetricOf, ArithmeticTypes);
+
+TYPED_TEST(AsymmetricOf, AHardTargetIsWithinFourUlps) {
+  const int count = sizeof(TypeParam) == 4 ? 4000 : 1500;
   for (const double gamma : {0.25, 0.5, 1.0, 2.0, 2.5, 5.0, 20.0}) {
     const LossOptions options = AsymmetricOptions(gamma, gamma / 2);
     for (const double target : {0.0, 1.0}) {
-      const auto worst = WorstOverEveryExponent<T>(options, target, count);
+      const auto worst =
+          WorstOverEveryExponent<TypeParam>(options, target, count);
       std::printf("gammas %g and %g, t = %g: loss %.2f, gradient %.2f ulp\n",
                   gamma, gamma / 2, target, worst.loss, worst.gradient);
       EXPECT_LE(worst.loss, gamma <= 5 ? 1.25 : 4.0) << gamma;
@@ -29,16 +35,9 @@ void ExpectAccurateWithoutMargin(int count) {
   }
 }
 
-TEST(Asymmetric, Float32OfAHardTargetIsWithinFourUlps) {
-  ExpectAccurateWithoutMargin<float>(4000);
-}
-TEST(Asymmetric, Float64OfAHardTargetIsWithinFourUlps) {
-  ExpectAccurateWithoutMargin<double>(1500);
-}
-
-// p_m = p - m cancels near the margin: there a result is as exact as p_m can be
-// made of p, whose error is below 2^-26 (float64: 2^-55) of it. Elsewhere it is
-// within a few ulps and what gamma makes of the rounding of p_m.
+// p_m = p - m cancels near the margin. There a result is as exact as p, whose
+// relative error is below 2^-26 (float64: 2^-55), allows. Elsewhere it is
+// within a few ulps plus the effect of gamma on the rounding of p_m.
 template <class T>
 void ExpectAccurateWithMargin(double margin) {
   const std::vector<double> logits = LogitsOfEveryExponent<T>(1500);
@@ -56,8 +55,8 @@ void ExpectAccurateWithMargin(double margin) {
       ASSERT_LE(Ulps(static_cast<T>(curve.losses[i]), exact.loss), bound)
           << logits[i] << " " << gamma << " " << margin;
       ASSERT_LE(Ulps(static_cast<T>(curve.gradient[i]), exact.derivative),
-                // e^-y has few digits where it is subnormal, and is divided by
-                // the margin.
+                // e^-y has few digits where it is subnormal, and it is divided
+                // by the margin.
                 std::fabs(logits[i]) < (sizeof(T) == 4 ? 87 : 708)
                     ? bound + 2
                     : bound + 2 + 1 / margin)
@@ -66,18 +65,16 @@ void ExpectAccurateWithMargin(double margin) {
   }
 }
 
-TEST(Asymmetric, Float32WithAMarginIsAsExactAsTheDistanceFromTheMargin) {
-  for (const double m : {1e-9, 0.05, 0.2, 0.5})
-    ExpectAccurateWithMargin<float>(m);
-}
-TEST(Asymmetric, Float64WithAMarginIsAsExactAsTheDistanceFromTheMargin) {
-  for (const double m : {1e-9, 0.05, 0.2, 0.5})
-    ExpectAccurateWithMargin<double>(m);
+TYPED_TEST(AsymmetricOf, WithAMarginIsAsExactAsTheDistanceFromTheMargin) {
+  for (const double margin : {1e-9, 0.05, 0.2, 0.5}) {
+    ExpectAccurateWithMargin<TypeParam>(margin);
+  }
 }
 
-// Both terms at once: a weighted sum of those of the hard targets.
-template <class T>
-void ExpectLinear() {
+// The loss of a soft target has both terms: a weighted sum of those of the hard
+// targets.
+TYPED_TEST(AsymmetricOf, IsLinearInTheTarget) {
+  using T = TypeParam;
   const std::vector<double> logits = LogitsOfEveryExponent<T>(500);
   for (const double margin : {0.0, 0.05}) {
     const LossOptions options = AsymmetricOptions(1, 4, margin);
@@ -101,10 +98,7 @@ void ExpectLinear() {
   }
 }
 
-TEST(Asymmetric, Float32IsLinearInTheTarget) { ExpectLinear<float>(); }
-TEST(Asymmetric, Float64IsLinearInTheTarget) { ExpectLinear<double>(); }
-
-// Beyond the unit interval the formula goes on: weights of both signs.
+// Beyond the unit interval the formula continues with weights of both signs.
 TEST(Asymmetric, AnyTargetHasTheValueOfTheFormula) {
   const std::vector<double> logits = LogitsOfEveryExponent<double>(300);
   for (const double margin : {0.0, 0.05}) {
@@ -136,7 +130,8 @@ TEST(Asymmetric, GammasOfZeroWithoutMarginHaveTheBitsOfTheCrossEntropy) {
   }
 }
 
-// Only one term is left of either, and they are the same.
+// For a hard target each of the two losses has only one term, and the terms are
+// the same.
 TEST(Asymmetric, OfAHardTargetItIsTheFocalLossWithinAFewUlps) {
   const std::vector<double> logits = LogitsOfEveryExponent<float>(2000);
   for (const double t : {0.0, 1.0}) {
@@ -151,8 +146,8 @@ TEST(Asymmetric, OfAHardTargetItIsTheFocalLossWithinAFewUlps) {
   }
 }
 
-template <class T>
-void ExpectMirrored() {
+TYPED_TEST(AsymmetricOf, WithoutMarginIsMirroredBitForBit) {
+  using T = TypeParam;
   std::vector<double> logits = LogitsOfEveryExponent<T>(1000);
   logits.insert(logits.end(), {kInfinity, -kInfinity});
   std::vector<double> mirrored = logits;
@@ -170,13 +165,6 @@ void ExpectMirrored() {
   }
 }
 
-TEST(Asymmetric, WithoutMarginFloat32IsMirroredBitForBit) {
-  ExpectMirrored<float>();
-}
-TEST(Asymmetric, WithoutMarginFloat64IsMirroredBitForBit) {
-  ExpectMirrored<double>();
-}
-
 TEST(Asymmetric, InfiniteLogitsHaveTheLimits) {
   const std::vector<double> logits = {-kInfinity, kInfinity};
   for (const double gamma : {0.5, 1.0, 4.0, 1e30, 1e300}) {
@@ -188,7 +176,7 @@ TEST(Asymmetric, InfiniteLogitsHaveTheLimits) {
     EXPECT_EQ(negative.losses, (std::vector<double>{0, kInfinity})) << gamma;
     EXPECT_EQ(negative.gradient, (std::vector<double>{0, 1})) << gamma;
   }
-  // With a margin p_m ends at 1 - m: (3/4)^2 log 4.
+  // With a margin p_m ends at 1 - m: the limit is (3/4)^2 log 4.
   const LossOptions shifted = AsymmetricOptions(1, 2, 0.25);
   const LossCurve negative = CurveOfLoss<double>(shifted, logits, 0);
   EXPECT_EQ(negative.losses[0], 0);
@@ -200,7 +188,7 @@ TEST(Asymmetric, InfiniteLogitsHaveTheLimits) {
 }
 
 TEST(Asymmetric, BelowTheMarginLossAndGradientOfANegativeAreZero) {
-  // s(0) is 1/2 exactly: the kink of a margin of 1/2.
+  // s(0) is exactly 1/2: the kink of a margin of 1/2.
   const std::vector<double> logits = {-kInfinity, -1e30,  -104, -88, -3,
                                       -1e-3,      -1e-30, -0.0, 0};
   const std::vector<double> zeros(logits.size());
@@ -216,7 +204,7 @@ TEST(Asymmetric, BelowTheMarginLossAndGradientOfANegativeAreZero) {
   }
 }
 
-// Just above it, where a gamma below 1 makes a steep power of a small number.
+// Just above the margin a gamma below 1 is a steep power of a small number.
 TEST(Asymmetric, JustAboveTheMarginNothingIsInfinite) {
   std::vector<double> logits;
   float x = 0;
@@ -246,9 +234,9 @@ TEST(Asymmetric, ANanLogitGivesNans) {
   }
 }
 
-// The authors' code, for hard targets: with xs_neg = min(1 - p + m, 1) and
-// pt = p y + xs_neg (1 - y), it is -log(pt) (1 - pt)^gamma. By hand, with
-// gammas 4 (negative) and 1 (positive) and margin 0.05.
+// The authors' code for hard targets: with xs_neg = min(1 - p + m, 1) and pt =
+// p y + xs_neg (1 - y), the loss is -log(pt) (1 - pt)^gamma. The numbers are
+// computed by hand, with gammas 4 (negative) and 1 (positive) and margin 0.05.
 TEST(Asymmetric, HasTheValuesOfItsAuthorsFormula) {
   const LossOptions options = AsymmetricOptions(1, 4, 0.05);
   // s(2) = 0.880797077977882; 1 - s(2) + 0.05 = 0.169202922022118.
@@ -256,15 +244,15 @@ TEST(Asymmetric, HasTheValuesOfItsAuthorsFormula) {
               0.830797077977882 * 0.830797077977882 * 0.830797077977882 *
                   0.830797077977882 * 1.776656562324868,
               1e-14);
-  // (1 - s(2)) (-log s(2))
+  // The loss is (1 - s(2)) (-log s(2)).
   EXPECT_NEAR(CurveOfLoss<double>(options, {2}, 1).losses[0],
               0.119202922022118 * 0.126928011042972, 1e-14);
-  // s(0) = 1/2: 0.45^4 (-log 0.55) and 1/2 log 2.
+  // s(0) = 1/2: the losses are 0.45^4 (-log 0.55) and 1/2 log 2.
   EXPECT_NEAR(CurveOfLoss<double>(options, {0}, 0).losses[0],
               0.04100625 * 0.597837000755620, 1e-15);
   EXPECT_NEAR(CurveOfLoss<double>(options, {0}, 1).losses[0],
               0.5 * 0.693147180559945, 1e-14);
-  // s(-3) = 0.0474: below the margin.
+  // s(-3) = 0.0474 is below the margin.
   EXPECT_EQ(CurveOfLoss<double>(options, {-3}, 0).losses[0], 0);
   std::vector<double> logits;
   for (int k = -120; k <= 120; ++k) logits.push_back(k / 8.0);
@@ -290,7 +278,7 @@ TEST(Asymmetric, TheLossFallsWithALogitOfAPositiveAndRisesWithOneOfANegative) {
     const auto rises = CurveOfLoss<float>(options, logits, 0).losses;
     for (size_t i = 1; i < logits.size(); ++i) {
       ASSERT_LE(falls[i], falls[i - 1]) << logits[i];
-      // Near its end at 1 - m the loss is flat: but for a last bit.
+      // Near its end at 1 - m the loss is flat, except for a last bit.
       ASSERT_GE(rises[i] * (1 + 0x1p-21), rises[i - 1]) << logits[i];
     }
   }

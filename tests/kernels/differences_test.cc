@@ -1,5 +1,5 @@
 // Every derivative is the slope of its loss, for every loss and option: the
-// reference's in long double, and the kernel's over whole segments.
+// reference's derivatives in long double, and the kernel's over whole segments.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -12,7 +12,7 @@
 namespace lossd::kernels {
 namespace {
 
-// Every loss, with parameters that take every path.
+// Every loss, with parameters that reach every formula.
 std::vector<LossOptions> EveryLoss() {
   std::vector<LossOptions> losses = {LossOptions()};
   for (const double gamma : {0.0, 0.5, 1.0, 2.0, 5.0}) {
@@ -33,7 +33,7 @@ std::string Describe(const LossOptions& o) {
          std::to_string(o.asymmetric_margin);
 }
 
-// True if a kink lies between: a margin's.
+// Returns true if a margin's kink lies between the two.
 bool CrossesKink(const LossOptions& options, long double below,
                  long double above) {
   if (options.asymmetric_margin == 0) return false;
@@ -69,7 +69,7 @@ TEST(Differences, TheDerivativeOfTheReferenceIsTheSlopeOfItsLoss) {
   }
 }
 
-// What surrounds a loss.
+// The reduction and the operands around a loss.
 struct Surroundings {
   Reduction reduction = Reduction::kSum;
   Normalizer normalizer = Normalizer::kElements;
@@ -129,8 +129,8 @@ void Fill(OwnedSegment& owned, const Surroundings& s) {
   if (s.reduction == Reduction::kNone) owned.WantLosses();
 }
 
-// The loss that the gradient is of: a reduction, or the sum of what is returned
-// unreduced, times the upstream gradient.
+// Returns the loss whose gradient is computed: the reduced loss, or the sum of
+// the unreduced losses, times the upstream gradient.
 double Objective(OwnedSegment& owned) {
   const SegmentAnswer answer = owned.Compute(cpu::BestInstructionSet());
   if (owned.segment.options.reduction != Reduction::kNone) {

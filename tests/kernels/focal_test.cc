@@ -16,7 +16,12 @@ namespace {
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kGammas[] = {0, 0.25, 0.5, 1, 2, 2.5, 5, 20};
 
-// An error in the argument of a power is multiplied by gamma.
+template <class T>
+class FocalOf : public testing::Test {};
+using ArithmeticTypes = testing::Types<float, double>;
+TYPED_TEST_SUITE(FocalOf, ArithmeticTypes);
+
+// Gamma multiplies an error in the exponent of a power.
 struct Bound {
   double loss;
   double gradient;
@@ -40,16 +45,15 @@ void ExpectAccurate(double alpha, int count) {
   }
 }
 
-TEST(Focal, Float32OfAHardTargetIsWithinFourUlps) {
-  for (const double alpha : {-1.0, 0.25, 0.75})
-    ExpectAccurate<float>(alpha, 4000);
+// An alpha of -1 is absent.
+TYPED_TEST(FocalOf, AHardTargetIsWithinFourUlps) {
+  const int count = sizeof(TypeParam) == 4 ? 4000 : 1500;
+  for (const double alpha : {-1.0, 0.25, 0.75}) {
+    ExpectAccurate<TypeParam>(alpha, count);
+  }
 }
 
-TEST(Focal, Float64OfAHardTargetIsWithinFourUlps) {
-  for (const double alpha : {-1.0, 0.25}) ExpectAccurate<double>(alpha, 1500);
-}
-
-// gamma is not a float32: what that type cannot hold of it counts, too.
+// A float32 does not hold this gamma exactly. The rest counts, too.
 TEST(Focal, AGammaThatNoFloat32HoldsIsTakenAsItIs) {
   for (const double gamma : {0.1, 1.7, 3.3}) {
     const auto worst =
@@ -59,11 +63,11 @@ TEST(Focal, AGammaThatNoFloat32HoldsIsTakenAsItIs) {
   }
 }
 
-// 1 - t is rounded, and so is 1 - p_t: an error that gamma multiplies. The
-// derivative has terms of both signs: it is as exact as their sum without
-// signs.
-template <class T>
-void ExpectSoftAccurate() {
+// 1 - t is rounded, and so is 1 - p_t; gamma multiplies their errors. The
+// derivative has terms of both signs: its error is relative to their sum
+// without signs.
+TYPED_TEST(FocalOf, ASoftTargetErrsByAFewUlpsOfTheLargerTerm) {
+  using T = TypeParam;
   const std::vector<double> logits = LogitsOfEveryExponent<T>(1000);
   for (const double gamma : kGammas) {
     for (const double target : {1e-10, 0.1, 0.5, 0.7, 0.999}) {
@@ -91,13 +95,6 @@ void ExpectSoftAccurate() {
   }
 }
 
-TEST(Focal, Float32OfASoftTargetErrsByAFewUlpsOfTheLargerTerm) {
-  ExpectSoftAccurate<float>();
-}
-TEST(Focal, Float64OfASoftTargetErrsByAFewUlpsOfTheLargerTerm) {
-  ExpectSoftAccurate<double>();
-}
-
 TEST(Focal, GammaZeroWithoutAlphaHasTheBitsOfTheCrossEntropy) {
   const std::vector<double> logits = LogitsOfEveryExponent<float>(2000);
   for (const double t : {0.0, 0.3, 1.0}) {
@@ -108,7 +105,7 @@ TEST(Focal, GammaZeroWithoutAlphaHasTheBitsOfTheCrossEntropy) {
   }
 }
 
-// The smallest gamma takes the path of powers, to the same results.
+// The smallest gamma takes the path of powers and gives the same results.
 TEST(Focal, ATinyGammaIsTheCrossEntropyWithinTwoUlps) {
   const std::vector<double> logits = LogitsOfEveryExponent<float>(2000);
   for (const double t : {0.0, 1.0}) {
@@ -122,8 +119,8 @@ TEST(Focal, ATinyGammaIsTheCrossEntropyWithinTwoUlps) {
   }
 }
 
-template <class T>
-void ExpectMirrored() {
+TYPED_TEST(FocalOf, IsMirroredBitForBit) {
+  using T = TypeParam;
   std::vector<double> logits = LogitsOfEveryExponent<T>(1000);
   logits.insert(logits.end(), {kInfinity, -kInfinity});
   std::vector<double> mirrored = logits;
@@ -144,9 +141,6 @@ void ExpectMirrored() {
   }
 }
 
-TEST(Focal, Float32IsMirroredBitForBit) { ExpectMirrored<float>(); }
-TEST(Focal, Float64IsMirroredBitForBit) { ExpectMirrored<double>(); }
-
 TEST(Focal, InfiniteLogitsHaveTheLimits) {
   const std::vector<double> logits = {-kInfinity, kInfinity};
   for (const double gamma : {1e-30, 0.5, 1.0, 2.0, 20.0, 1e30, 1e300}) {
@@ -158,11 +152,11 @@ TEST(Focal, InfiniteLogitsHaveTheLimits) {
     EXPECT_EQ(negative.losses, (std::vector<double>{0, kInfinity})) << gamma;
     EXPECT_EQ(negative.gradient, (std::vector<double>{0, 0.75})) << gamma;
   }
-  // An alpha of 0 switches even an infinite loss off.
+  // An alpha of 0 removes even an infinite loss.
   const LossCurve off = CurveOfLoss<float>(FocalOptions(2, 0), logits, 1);
   EXPECT_EQ(off.losses, (std::vector<double>{0, 0}));
   EXPECT_EQ(off.gradient, (std::vector<double>{0, 0}));
-  // Half of a power of 1/4 is still there.
+  // For a soft target the power tends to 1/4, not to 0.
   const LossCurve soft = CurveOfLoss<float>(FocalOptions(2), logits, 0.5);
   EXPECT_EQ(soft.losses, (std::vector<double>{kInfinity, kInfinity}));
   EXPECT_EQ(soft.gradient, (std::vector<double>{-0.125, 0.125}));
@@ -195,8 +189,8 @@ TEST(Focal, ANanLogitGivesNans) {
   EXPECT_TRUE(std::isnan(curve.gradient[0]));
 }
 
-// torchvision's tests: the ratio of focal loss and cross-entropy, and that the
-// first is never the larger one.
+// torchvision's tests check the ratio of focal loss and cross-entropy, and that
+// the focal loss is never the larger one.
 TEST(Focal, TheRatioToTheCrossEntropyIsTheModulatingFactor) {
   const std::vector<double> logits = LogitsOfEveryExponent<double>(300);
   for (const double gamma : {0.0, 1.0, 2.0, 3.0}) {
@@ -220,7 +214,7 @@ TEST(Focal, TheRatioToTheCrossEntropyIsTheModulatingFactor) {
   }
 }
 
-// A logit that is more in the right has the smaller loss.
+// A logit that agrees more with the target has the smaller loss.
 TEST(Focal, TheLossFallsWithALogitOfAPositive) {
   std::vector<double> logits;
   for (int k = -4000; k <= 4000; ++k) logits.push_back(k / 64.0);

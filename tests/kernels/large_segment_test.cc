@@ -1,5 +1,5 @@
-// A segment of more elements than 32 bits can count: one mebibyte of memory,
-// named again and again by the pieces of its tensors.
+// A segment of more elements than 32 bits can count: one mebibyte of memory, to
+// which the pieces of its tensors point again and again.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -15,7 +15,7 @@ namespace {
 
 constexpr uint64_t kPieceElements = uint64_t{1} << 18;
 constexpr uint64_t kPieceCount = (uint64_t{1} << 32) / kPieceElements + 2;
-// Of the last piece, which lies beyond 2^32 elements.
+// An index in the last piece, which lies beyond 2^32 elements.
 constexpr uint64_t kLastPiece = (kPieceCount - 1) * kPieceElements;
 
 class LargeSegmentTest : public testing::Test {
@@ -33,7 +33,7 @@ class LargeSegmentTest : public testing::Test {
     segment_.targets = {ElementType::kUint8, targets_};
   }
 
-  // The partial of the block that holds element `index`.
+  // Returns the partial of the block that holds element `index`.
   BlockPartial BlockOf(uint64_t index, const cpu::InstructionSet& set) const {
     BlockPartial partial;
     set.compute_blocks(segment_, 1, index / kBlockElements, {&partial, 1});
@@ -59,8 +59,8 @@ TEST_F(LargeSegmentTest, ReadsTheElementsBeyond32Bits) {
 
 TEST_F(LargeSegmentTest, NamesDefectsByTheirWholeIndex) {
   last_[5000] = std::numeric_limits<float>::quiet_NaN();
-  for (const bool general : {false, true}) {
-    if (general) segment_.options.ignore_target = 7;
+  for (const bool exact : {false, true}) {
+    if (exact) segment_.options.ignore_target = 7;
     for (const cpu::InstructionSet& set : cpu::InstructionSets()) {
       EXPECT_EQ(BlockOf(kLastPiece + 5000, set).first_nan, kLastPiece + 5000)
           << set.name;
@@ -73,7 +73,7 @@ TEST_F(LargeSegmentTest, NamesDefectsByTheirWholeIndex) {
   EXPECT_TRUE(std::isnan(ElementAt(segment_.logits, kLastPiece + 5000)));
 }
 
-// Rows of 3: no block and no piece starts at the start of a row.
+// Rows have 3 elements, so no block and no piece starts at the start of a row.
 TEST_F(LargeSegmentTest, BroadcastsBeyond32Bits) {
   segment_.element_count -= segment_.element_count % 3;
   segment_.shape = {2, {segment_.element_count / 3, 3}};

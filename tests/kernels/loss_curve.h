@@ -16,7 +16,7 @@
 
 namespace lossd::kernels {
 
-// The distance of `got` from `exact`, in units of the last place of T at
+// Returns the distance of `got` from `exact` in units of the last place of T at
 // `exact`. A NaN is far from everything.
 template <class T>
 double Ulps(T got, long double exact) {
@@ -38,8 +38,8 @@ struct LossCurve {
   std::vector<double> gradient;
 };
 
-// Losses and derivatives of logits of type T for one target, unreduced and
-// unscaled. A `pos_weight` of 1 is sent as none.
+// Returns losses and derivatives of logits of type T for one target, unreduced
+// and unscaled. A `pos_weight` of 1 is not sent.
 template <class T>
 LossCurve CurveOfLoss(
     const LossOptions& options, const std::vector<double>& logits,
@@ -58,9 +58,9 @@ LossCurve CurveOfLoss(
   return {owned.losses(), owned.gradient()};
 }
 
-// Logits of both signs: `count` bit patterns over every exponent, subnormals
-// included, and three times as many where results are neither constants nor
-// simple exponentials.
+// Returns logits of both signs: `count` bit patterns over every exponent,
+// subnormals included, and three times as many where results are neither
+// constants nor simple exponentials.
 template <class T>
 std::vector<double> LogitsOfEveryExponent(int count) {
   using Bits = std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>;

@@ -1,5 +1,5 @@
-// What comes of NaN and infinity that somebody sends: where it shows, and with
-// which bits. A machine's own NaN has its own sign, so bits are compared.
+// The effect of a NaN or an infinity in a request: where it shows, and with
+// which bits. A computed NaN has the machine's sign, so bits are compared.
 #include <gtest/gtest.h>
 
 #include <bit>
@@ -19,14 +19,14 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr uint32_t kNanBits = 0x7fc00000;
 
-// An element of a float32 result.
+// Returns an element of a float32 result.
 uint32_t BitsAt(const std::vector<std::byte>& values, size_t index) {
   uint32_t bits = 0;
   std::memcpy(&bits, values.data() + index * sizeof(bits), sizeof(bits));
   return bits;
 }
 
-// One logit and its target, with losses.
+// A segment of one logit and its target, with losses.
 std::unique_ptr<OwnedSegment> One(double logit, double target) {
   auto owned = std::make_unique<OwnedSegment>(ElementType::kFloat32,
                                               std::vector<uint64_t>{1});
@@ -43,15 +43,15 @@ TEST(Nan, OfALogitIsTheSameWithEitherSignAndPayload) {
     const float logit = std::bit_cast<float>(bits);
     const Piece piece = std::as_bytes(std::span(&logit, 1));
     for (const double target : {0.0, 0.25, 1.0}) {
-      for (const bool plain : {true, false}) {
+      for (const bool fast : {true, false}) {
         const auto owned = One(1, target);
         owned->segment.logits.pieces = {&piece, 1};
-        if (plain) owned->segment.losses = nullptr;
+        if (fast) owned->segment.losses = nullptr;
         for (const cpu::InstructionSet& set : cpu::InstructionSets()) {
           const SegmentAnswer answer = owned->Compute(set);
           EXPECT_EQ(answer.totals.first_nan, 0u) << set.name << target;
           EXPECT_EQ(BitsAt(answer.gradient, 0), kNanBits) << set.name << target;
-          if (!plain) {
+          if (!fast) {
             EXPECT_EQ(BitsAt(answer.losses, 0), kNanBits) << set.name << target;
           }
         }
@@ -130,8 +130,7 @@ TEST(Nan, OfATargetIsABadTargetInEveryRange) {
   }
 }
 
-// A NaN among the targets could hide an earlier target that is out of range
-// from a running minimum.
+// A NaN among the targets must not hide an earlier target that is out of range.
 TEST(Nan, OfATargetDoesNotHideAnEarlierBadOne) {
   for (const double bad : {-1.0, 2.0}) {
     OwnedSegment owned(ElementType::kFloat32, {1000});

@@ -1,5 +1,6 @@
-// Weights, positive weights and upstream gradients that are not of the logits'
-// type: each is rounded to it once, before anything is counted or multiplied.
+// Weights, positive weights and upstream gradients of other types than the
+// logits': each is rounded to the logits' type once, before it is counted or
+// multiplied.
 #include <gtest/gtest.h>
 
 #include <vector>
@@ -32,7 +33,7 @@ SegmentAnswer ComputeWith(ElementType logits, Setter set,
 TEST(Operands, WideOnesAreRoundedToTheLogitsTypeOnce) {
   const std::vector<double> values = {0.1, 1.0 / 3, 1 + 1e-12};
   for (const Setter set : kSetters) {
-    // The test's own float32 storage rounds the same values.
+    // The float32 storage of the test's other segment rounds the same values.
     EXPECT_EQ(Difference(ComputeWith(ElementType::kFloat32, set, values,
                                      ElementType::kFloat64),
                          ComputeWith(ElementType::kFloat32, set, values,
@@ -63,8 +64,8 @@ TEST(Operands, NarrowOnesAreExactWithWideLogits) {
   }
 }
 
-// Strides are any, not only those of broadcasting: here the rows and columns
-// are exchanged.
+// Strides may be any, not only those of broadcasting: here rows and columns are
+// exchanged.
 TEST(Operands, MayLieInAnotherOrder) {
   OwnedSegment turned(ElementType::kFloat32, {2, 3});
   OwnedSegment straight(ElementType::kFloat32, {2, 3});
@@ -79,8 +80,8 @@ TEST(Operands, MayLieInAnotherOrder) {
             "");
 }
 
-// A weight that the logits' type cannot tell from 0 switches its element off,
-// and is counted so: the normalizer is that of the weights that were used.
+// A weight that is 0 in the logits' type removes its element and is counted as
+// 0: the normalizer is that of the weights that were used.
 TEST(Operands, AWeightThatRoundsToZeroIsZeroForTheCountsToo) {
   for (const auto& [type, nonzero] : {std::pair(ElementType::kFloat32, 1u),
                                       std::pair(ElementType::kFloat64, 2u)}) {

@@ -1,4 +1,4 @@
-// Each option alone, by what it must do to the answer.
+// Each option alone has the effect on the answer that it must have.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -21,7 +21,7 @@ std::vector<double> Scaled(std::vector<double> values, double factor) {
   return values;
 }
 
-// Logits N(0, 3^2) and hard targets; the last block ends within a vector.
+// Logits N(0, 3^2) and hard targets. The last block ends within a vector.
 class OptionsTest : public testing::TestWithParam<ElementType> {
  protected:
   std::unique_ptr<OwnedSegment> Make() const {
@@ -50,12 +50,12 @@ INSTANTIATE_TEST_SUITE_P(Types, OptionsTest,
                          });
 
 TEST_P(OptionsTest, WithoutAGradientTheLossHasTheSameBits) {
-  for (const bool general : {false, true}) {
+  for (const bool exact : {false, true}) {
     const auto with = Make();
     const auto without = Make();
     without->segment.gradient = nullptr;
     for (OwnedSegment* owned : {with.get(), without.get()}) {
-      if (general) owned->SetWeights({0.3}, {0});
+      if (exact) owned->SetWeights({0.3}, {0});
     }
     EXPECT_EQ(Compute(*with).loss, Compute(*without).loss);
   }
@@ -109,8 +109,8 @@ TEST_P(OptionsTest, SmoothingIsWhatSmoothedTargetsGive) {
   EXPECT_EQ(Difference(Compute(*smoothed), Compute(*soft)), "");
 }
 
-// Where the unlikely side is all there is: with t = 1 and a large logit the
-// loss is e/2 times the logit, and few digits of e are in a rounded 1 - e/2.
+// With t = 1 and a large logit the wrong weight is all there is: the loss is
+// e/2 times the logit, and a rounded 1 - e/2 has few digits of e.
 TEST_P(OptionsTest, SmallSmoothingKeepsDigitsAndSymmetry) {
   const double epsilon =
       GetParam() == ElementType::kFloat32 ? 0x1p-23 : 0x1p-52;
@@ -192,7 +192,7 @@ TEST_P(OptionsTest, IgnoredElementsAreAsIfTheyWereNotThere) {
   const SegmentAnswer answer = Compute(some);
   EXPECT_EQ(answer.totals.valid_count, 66u);
   EXPECT_EQ(answer.normalizer, 66);
-  // Other lanes, another order of the sum: not the same bits.
+  // The lanes and the order of the sum are other ones, so the bits may differ.
   EXPECT_NEAR(answer.loss, Compute(kept).loss, 1e-14);
   std::vector<double> gradient;
   for (uint64_t i = 0; i < 100; ++i) {

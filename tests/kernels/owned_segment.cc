@@ -8,7 +8,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "kernels/half.h"
+#include "element_type/half.h"
 
 namespace lossd::kernels {
 namespace {
@@ -52,7 +52,7 @@ OwnedSegment::OwnedSegment(ElementType type, std::vector<uint64_t> dims) {
 void OwnedSegment::SetGradientType(ElementType type) {
   segment.gradient_type = type;
   gradient_.resize(ByteSize(type, segment.element_count));
-  // A vector's memory is aligned to 16; the kernels store unaligned.
+  // A vector's memory is aligned to 16 bytes. The kernels store unaligned.
   segment.gradient = gradient_.data();
 }
 

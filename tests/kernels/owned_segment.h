@@ -15,7 +15,7 @@
 
 namespace lossd::kernels {
 
-// What a segment yields, as bits: equal answers are equal bytes.
+// The answer to a segment, as bits: equal answers have equal bytes.
 struct SegmentAnswer {
   double loss = 0;
   double normalizer = 0;
@@ -24,35 +24,37 @@ struct SegmentAnswer {
   std::vector<std::byte> losses;
 };
 
-// Names the first difference, or "" if there is none. With a bad target the
-// request is refused, and nothing but the target's index is compared.
+// Returns the name of the first difference, or "" if there is none. A request
+// with a bad target is refused, so then only the target's index is compared.
 std::string Difference(const SegmentAnswer& a, const SegmentAnswer& b);
 
-// How far `result` is from its rounding to `type` at most, well below the
-// largest of that type. 0 for types that arithmetic is done in: their errors
-// are the arithmetic's.
+// Returns the largest distance between `result`, which is well below the
+// largest number of `type`, and its rounding to `type`. It is 0 for types in
+// which arithmetic is done: their errors are the arithmetic's.
 inline double RoundingError(ElementType type, double result) {
   if (type == ElementType::kBFloat16) return 0x1p-8 * std::fabs(result);
   if (type != ElementType::kFloat16) return 0;
   return std::max(0x1p-11 * std::fabs(result), 0x1p-25);
 }
 
-// Not copyable: the segment points into it.
+// A segment with its memory. Not copyable: the segment points into it.
 class OwnedSegment {
  public:
-  // `dims` empty: rank 0. Logits of one of the four float types, no options, a
-  // gradient of the logits' type wanted.
+  // Makes a segment with a gradient of the logits' type and no options. Logits
+  // are of one of the four float types. Empty `dims` are rank 0.
   OwnedSegment(ElementType type, std::vector<uint64_t> dims);
   OwnedSegment(const OwnedSegment&) = delete;
   OwnedSegment& operator=(const OwnedSegment&) = delete;
 
   void SetLogits(const std::vector<double>& values);
   void SetTargets(ElementType type, const std::vector<double>& values);
-  // Targets by their ones, in place of a tensor: listed, or a progression.
+  // Sets targets by their ones, in place of a tensor: as a list or a
+  // progression.
   void SetOnes(std::vector<uint64_t> indices);
   void SetOnes(uint64_t first, uint64_t stride, uint64_t count);
   void SetGradientType(ElementType type);
-  // With the strides of the logits' shape; as many values as they reach.
+  // Set an operand with one stride for each of the logits' dimensions, and as
+  // many values as the strides reach.
   void SetWeights(const std::vector<double>& values,
                   const std::vector<uint64_t>& strides,
                   ElementType type = ElementType::kFloat32);
@@ -67,7 +69,7 @@ class OwnedSegment {
   // included.
   void CutPieces(std::mt19937& random);
 
-  // Computes all blocks with `set`, `step` blocks a call, last call first.
+  // Computes all blocks with `set`, `step` blocks a call, the last call first.
   SegmentAnswer Compute(const cpu::InstructionSet& set,
                         uint64_t step = 1u << 30);
 
@@ -75,7 +77,8 @@ class OwnedSegment {
   SegmentAnswer ComputeOnThreads(const cpu::InstructionSet& set,
                                  uint64_t threads);
 
-  // Overwrites gradient and losses, so that nothing is taken for computed.
+  // Overwrites gradient and losses, so that old results are not taken for new
+  // ones.
   void ForgetResults();
 
   std::vector<double> gradient() const {
@@ -86,7 +89,7 @@ class OwnedSegment {
   }
   SegmentAnswer AnswerFrom(const std::vector<BlockPartial>& partials,
                            double normalizer) const;
-  // The factor of the gradient, counted first where it depends on counts.
+  // Returns the factor of the gradient; counts first if it depends on counts.
   double CountedNormalizer();
 
   Segment segment;

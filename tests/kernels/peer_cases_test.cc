@@ -1,4 +1,4 @@
-// Numbers from other systems' tests of the same loss, and from their users'
+// Numbers from other systems' tests of the same losses, and from their users'
 // reports.
 #include <gtest/gtest.h>
 
@@ -179,7 +179,8 @@ TEST(PeerCases, InfiniteLogitsOnTheWrongSideAreInfinite) {
   EXPECT_EQ(owned->gradient(), (std::vector<double>{1, -1}));
 }
 
-// Caffe: blobs of 10 x 5, loss weight 3.7, divided by the batch.
+// Caffe's test has blobs of 10 x 5 and loss weight 3.7, and divides by the
+// batch.
 TEST(PeerCases, CaffeAgreesWithTheNaiveFormula) {
   std::mt19937 random(1701);
   std::normal_distribution<float> logit;
@@ -220,8 +221,8 @@ TEST(PeerCases, TheGradientIsTheSlopeOfTheLoss) {
       if (std::isinf(logits[i]) || std::fabs(logits[i]) > 30) continue;
       double ends[2];
       for (const int side : {0, 1}) {
-        // Only one element's loss changes: look at that one, free of the
-        // others' size.
+        // Only one element's loss changes. It is compared alone, because the
+        // others are much larger.
         auto moved = logits;
         moved[i] += side == 0 ? -kStep : kStep;
         const auto type = s.logits.type;

@@ -1,4 +1,4 @@
-// What users of other systems' focal and asymmetric losses ran into.
+// Faults that users of other systems' focal and asymmetric losses reported.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -40,7 +40,7 @@ TEST(PeerLosses, GammasBelowOneAreFiniteInTheTails) {
   }
 }
 
-// mmcv 1488: float16 logits of 9.39 made NaNs, because 1 - p was 0.
+// mmcv 1488: float16 logits of 9.39 gave NaNs, because 1 - p was 0.
 TEST(PeerLosses, HalfLogitsOfNineHaveALossAndAGradient) {
   for (const LossOptions& options : LossesWithPowers()) {
     for (const ElementType type :
@@ -62,7 +62,8 @@ TEST(PeerLosses, HalfLogitsOfNineHaveALossAndAGradient) {
   }
 }
 
-// Detectron, Chainer, Keras: 0 and not NaN, even of infinite losses.
+// Detectron, Chainer, Keras: a weight of 0 gives 0 and not NaN, even for
+// infinite losses.
 TEST(PeerLosses, EverythingIgnoredOrOfWeightZeroIsZero) {
   for (const LossOptions& options : LossesWithPowers()) {
     for (const bool ignored : {false, true}) {
@@ -84,7 +85,7 @@ TEST(PeerLosses, EverythingIgnoredOrOfWeightZeroIsZero) {
   }
 }
 
-// The positive weight is of the positive term alone.
+// The positive weight multiplies the positive term alone.
 TEST(PeerLosses, APositiveWeightScalesPositivesAndLeavesNegatives) {
   const std::vector<double> logits = {-14.913, -2, -0.1, 0.3, 5, 40};
   for (const LossOptions& options : LossesWithPowers()) {

@@ -1,5 +1,5 @@
-// What other systems' suites check over many random elements: the meaning of
-// their tests, against formulas written here in float64.
+// The checks of other systems' suites over many random elements, against
+// formulas written here in float64.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -14,14 +14,15 @@
 namespace lossd::kernels {
 namespace {
 
-// max(x, 0) - x t + log(1 + e^-|x|), as most of them write it.
+// Returns max(x, 0) - x t + log(1 + e^-x), the form of most of them.
 double NaiveLoss(double x, double t) {
   return std::max(x, 0.0) - x * t + std::log1p(std::exp(-std::fabs(x)));
 }
 
 double NaiveSigmoid(double x) { return 1 / (1 + std::exp(-x)); }
 
-// The same with a positive weight: (1 - t) x + (1 + (q - 1) t) log(1 + e^-x).
+// Returns the loss with a positive weight: (1 - t) x + (1 + (q - 1) t) log(1 +
+// e^-x).
 double NaiveWeightedLoss(double x, double t, double q) {
   return (1 - t) * x + (1 + (q - 1) * t) * std::log1p(std::exp(-x));
 }
@@ -54,7 +55,7 @@ SegmentAnswer Compute(OwnedSegment& owned) {
   return owned.Compute(cpu::BestInstructionSet());
 }
 
-// The article's layer sums, whatever it says.
+// The article's layer sums, although its text says otherwise.
 TEST(PeerSuites, TheLayerInPythonSumsAndReturnsSigmoidMinusTarget) {
   const Data data = RandomData(500, 3);
   const auto owned = Make(ElementType::kFloat64, {20, 25}, data);

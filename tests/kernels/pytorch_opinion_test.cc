@@ -1,5 +1,5 @@
 // PyTorch in float64 as a second opinion, at logits where its formulas are
-// right. Its digits were printed once (pytorch_opinion.py): no test needs it.
+// right. pytorch_opinion.py printed its digits once, so no test needs PyTorch.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -19,8 +19,8 @@ constexpr Opinion kOpinions[] = {
 #include "tests/kernels/pytorch_opinion.inc"
 };
 
-// 1 - p of p near 1 loses digits there: e^12 of them, in units of the largest
-// term.
+// 1 - p loses digits where p is near 1: up to e^12 of them, in units of the
+// largest term.
 constexpr double kCrossEntropyTolerance = 4e-16;
 constexpr double kFocalTolerance = 1e-14;
 

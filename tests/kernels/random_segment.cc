@@ -32,7 +32,8 @@ std::vector<uint64_t> RandomDims(std::mt19937& random) {
   }
 }
 
-// Strides that broadcast some dimensions, and how many elements they reach.
+// Strides that broadcast some dimensions, and the number of elements that they
+// reach.
 std::vector<uint64_t> RandomStrides(const Shape& shape, std::mt19937& random,
                                     uint64_t* count) {
   std::vector<uint64_t> strides(static_cast<size_t>(shape.rank));
@@ -45,22 +46,14 @@ std::vector<uint64_t> RandomStrides(const Shape& shape, std::mt19937& random,
   return strides;
 }
 
-constexpr ElementType kFloats[] = {ElementType::kFloat32, ElementType::kFloat64,
-                                   ElementType::kBFloat16,
-                                   ElementType::kFloat16};
-// kBit last: operands are of any type but that.
+// kBit is last, because operands are of any type but kBit.
 constexpr ElementType kTypes[] = {
     ElementType::kFloat32, ElementType::kFloat64, ElementType::kBFloat16,
     ElementType::kFloat16, ElementType::kUint8,   ElementType::kBool,
     ElementType::kInt32,   ElementType::kInt64,   ElementType::kBit};
 
-bool IsFloat(ElementType type) {
-  return std::find(std::begin(kFloats), std::end(kFloats), type) !=
-         std::end(kFloats);
-}
-
-// An operand's broadcasting and values: of the integers, and of a float type
-// some that it or the logits' type must round.
+// Sets a random operand with random broadcasting. Some values of float types
+// must be rounded to the operand's or the logits' type.
 void SetRandomOperand(OwnedSegment& owned, std::mt19937& random,
                       void (OwnedSegment::*set)(const std::vector<double>&,
                                                 const std::vector<uint64_t>&,
@@ -99,7 +92,7 @@ double RandomLogit(std::mt19937& random) {
   }
 }
 
-// Parameters that the chosen kind does not read are set all the same.
+// Parameters that the chosen kind does not read are set, too.
 void RandomLoss(LossOptions& options, std::mt19937& random) {
   constexpr double kGammas[] = {0, 0, 0.5, 1, 2, 3.7};
   options.kind = static_cast<LossKind>(random() % 3);
@@ -136,7 +129,7 @@ void RandomOptions(OwnedSegment& owned, std::mt19937& random) {
   }
 }
 
-// Targets by their ones: few or many, listed or, as of a diagonal, in steps.
+// Draws targets by their ones: few or many, as a list or as a diagonal.
 void SetRandomOnes(OwnedSegment& owned, std::mt19937& random) {
   const uint64_t n = owned.segment.element_count;
   if (random() % 2 == 0) {
@@ -173,13 +166,13 @@ void SetRandomTargets(OwnedSegment& owned, std::mt19937& random) {
 std::unique_ptr<OwnedSegment> RandomSegment(unsigned seed) {
   std::mt19937 random(seed);
   const ElementType type =
-      random() % 3 == 0 ? ElementType::kFloat32 : kFloats[random() % 4];
+      random() % 3 == 0 ? ElementType::kFloat32 : kFloatTypes[random() % 4];
   auto owned = std::make_unique<OwnedSegment>(type, RandomDims(random));
   std::vector<double> logits(owned->segment.element_count);
   for (double& x : logits) x = RandomLogit(random);
   owned->SetLogits(logits);
   SetRandomTargets(*owned, random);
-  if (random() % 3 == 0) owned->SetGradientType(kFloats[random() % 4]);
+  if (random() % 3 == 0) owned->SetGradientType(kFloatTypes[random() % 4]);
   if (random() % 3 != 0) RandomOptions(*owned, random);
   if (random() % 2 == 0) RandomLoss(owned->segment.options, random);
   // The power of a focal loss has no meaning beyond the unit interval.

@@ -1,4 +1,4 @@
-// Segments made at random.
+// Random segments.
 #ifndef LOSSD_TESTS_KERNELS_RANDOM_SEGMENT_H_
 #define LOSSD_TESTS_KERNELS_RANDOM_SEGMENT_H_
 
@@ -8,9 +8,9 @@
 
 namespace lossd::kernels {
 
-// A request of every kind: sizes around the block, shapes, types, targets by
-// their ones, options, broadcasting, infinite and NaN logits, ignored and bad
-// targets. The same seed gives the same segment.
+// Returns a request of any kind: sizes around the block, shapes, types, targets
+// by their ones, options, broadcasting, infinite and NaN logits, ignored and
+// bad targets. A seed always gives the same segment.
 std::unique_ptr<OwnedSegment> RandomSegment(unsigned seed);
 
 }  // namespace lossd::kernels

@@ -1,5 +1,5 @@
-// Kernel and reference agree over requests of every kind; the reference itself
-// is held against numbers computed elsewhere with 50 digits.
+// Kernel and reference agree over requests of every kind. The reference is held
+// against numbers that were computed elsewhere with 50 digits.
 #include "kernels/reference/reference.h"
 
 #include <gtest/gtest.h>
@@ -22,7 +22,7 @@ double Largest(const std::vector<long double>& values) {
 }
 
 TEST(Reference, IsRightWhereTheDigitsAreKnown) {
-  // log(1 + e^-x) and 1 / (1 + e^x).
+  // The losses and derivatives are log(1 + e^-x) and 1 / (1 + e^x).
   const struct {
     long double x, softplus, sigmoid;
   } known[] = {
@@ -51,8 +51,8 @@ TEST(Reference, AgreesWithTheKernelForRequestsOfEveryKind) {
     const reference::Answer exact = reference::Compute(owned->segment);
     EXPECT_EQ(answer.totals.valid_count, exact.valid_count) << "seed " << seed;
     EXPECT_EQ(answer.totals.nan_count, exact.nan_count) << "seed " << seed;
-    // Soft targets cancel: an element is then as exact as the largest of its
-    // kind.
+    // The terms of soft targets cancel: an element's error is then relative to
+    // the largest element of its kind.
     const auto close = [](double got, long double want, double largest = 1e-3,
                           ElementType type = ElementType::kFloat64) {
       if (std::isnan(want)) return std::isnan(got);
@@ -67,7 +67,7 @@ TEST(Reference, AgreesWithTheKernelForRequestsOfEveryKind) {
     }
     if (owned->segment.gradient != nullptr) {
       const auto gradient = owned->gradient();
-      // The terms that cancel are at most this large (weights are at most 2).
+      // The terms that cancel are at most this large: weights are at most 2.
       const double term =
           2 * std::fabs(GradientScale(owned->segment, answer.normalizer));
       const double largest = std::max(term, Largest(exact.gradient));

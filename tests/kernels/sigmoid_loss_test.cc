@@ -1,4 +1,4 @@
-// The plain functions of the face.
+// The functions of sigmoid_loss.h.
 #include "kernels/sigmoid_loss.h"
 
 #include <gtest/gtest.h>
@@ -27,7 +27,8 @@ TEST(ByteSizeOf, RoundsBitsUpToWholeBytes) {
             uint64_t{1} << 62);
 }
 
-// Labels of metrics and words of messages: a change breaks dashboards.
+// The names are labels of metrics and words of messages: a change breaks
+// dashboards.
 TEST(Name, IsTheWordOfTheContract) {
   EXPECT_EQ(Name(ElementType::kFloat32), "float32");
   EXPECT_EQ(Name(ElementType::kFloat64), "float64");
@@ -44,7 +45,7 @@ TEST(Name, IsTheWordOfTheContract) {
 }
 
 double ElementOf(ElementType type, std::vector<uint8_t> bytes, uint64_t index) {
-  // Two pieces, cut inside an element.
+  // The two pieces are cut inside an element.
   const auto all = std::as_bytes(std::span(bytes));
   const std::array<Piece, 2> pieces = {all.first(1), all.subspan(1)};
   return ElementAt({type, pieces}, index);
@@ -80,7 +81,8 @@ TEST(Combine, KeepsWhatThePlainSumLoses) {
   EXPECT_EQ(Combine(partials).loss_sum, 1);
 }
 
-// In another order the ones are not lost in the large sum.
+// The sizes of the partials differ so much that another order would give other
+// bits.
 TEST(TotalsAccumulator, GivesTheBitsOfCombineHoweverPartialsArePortioned) {
   std::mt19937 random(11);
   std::vector<BlockPartial> partials(500);
@@ -195,7 +197,7 @@ TEST(NormalizerOf, IsAtLeastOneWhereItCounts) {
 }
 
 TEST(BadElements, AreFoundByTheirIndexInTheSegment) {
-  for (const bool general : {false, true}) {
+  for (const bool exact : {false, true}) {
     OwnedSegment owned(ElementType::kFloat32, {3 * kBlockElements});
     std::vector<double> logits(3 * kBlockElements, 1);
     std::vector<double> targets(3 * kBlockElements, 0);
@@ -204,7 +206,7 @@ TEST(BadElements, AreFoundByTheirIndexInTheSegment) {
     targets[6000] = -0.25;
     owned.SetLogits(logits);
     owned.SetTargets(ElementType::kFloat32, targets);
-    if (general) owned.SetWeights({2}, {0});
+    if (exact) owned.SetWeights({2}, {0});
     for (const cpu::InstructionSet& set : cpu::InstructionSets()) {
       const Totals totals = owned.Compute(set).totals;
       EXPECT_EQ(totals.nan_count, 2u) << set.name;

@@ -1,5 +1,5 @@
-// The shape of the curve, over neighbouring floating-point numbers: it never
-// steps the wrong way, and it is the same from both sides.
+// The shape of the curve over neighbouring floating-point numbers: it never
+// steps the wrong way, and it is symmetric.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -19,6 +19,11 @@ struct Curve {
 };
 
 template <class T>
+class TailsOf : public testing::Test {};
+using ArithmeticTypes = testing::Types<float, double>;
+TYPED_TEST_SUITE(TailsOf, ArithmeticTypes);
+
+template <class T>
 Curve CurveOf(const std::vector<double>& logits, double target,
               double pos_weight = 1) {
   const ElementType type =
@@ -33,7 +38,7 @@ Curve CurveOf(const std::vector<double>& logits, double target,
   return {owned.losses(), owned.gradient()};
 }
 
-// `count` neighbours upwards from `start`.
+// Returns `count` neighbours upwards from `start`.
 template <class T>
 std::vector<double> NeighboursFrom(T start, int count) {
   std::vector<double> logits;
@@ -44,8 +49,8 @@ std::vector<double> NeighboursFrom(T start, int count) {
   return logits;
 }
 
-// Around each switch of formula, each rounding of the exponent, and where the
-// results become subnormal and then 0.
+// Returns places around each switch of formula, each rounding of the exponent,
+// and where results become subnormal and then 0.
 template <class T>
 std::vector<T> Starts() {
   std::vector<T> starts = {0,       T(0.4999), T(0.99999), T(16.63), T(17.3),
@@ -57,7 +62,7 @@ std::vector<T> Starts() {
   return starts;
 }
 
-// True if no value is below its predecessor by more than its last bit.
+// Returns true if no value is below its predecessor by more than its last bit.
 template <class T>
 bool RisesButForLastBits(const std::vector<double>& values) {
   for (size_t i = 1; i < values.size(); ++i) {
@@ -68,10 +73,10 @@ bool RisesButForLastBits(const std::vector<double>& values) {
   return true;
 }
 
-// The loss is in order. The gradient is so flat that an error below an ulp,
-// which is what it has, may turn a step of one last bit; no more than that.
-template <class T>
-void ExpectOrder() {
+// The loss is in order. The gradient is so flat that an error below an ulp may
+// turn a step of one last bit around; it may do no more than that.
+TYPED_TEST(TailsOf, TheLossNeverStepsTheWrongWay) {
+  using T = TypeParam;
   for (const T start : Starts<T>()) {
     const std::vector<double> logits = NeighboursFrom<T>(start, 5000);
     const Curve positive = CurveOf<T>(logits, 1);
@@ -86,12 +91,9 @@ void ExpectOrder() {
   }
 }
 
-TEST(Tails, TheFloat32LossNeverStepsTheWrongWay) { ExpectOrder<float>(); }
-TEST(Tails, TheFloat64LossNeverStepsTheWrongWay) { ExpectOrder<double>(); }
-
-// (x, t) and (-x, 1 - t), for targets whose complement is exact.
-template <class T>
-void ExpectMirrored() {
+// Compares (x, t) and (-x, 1 - t) for targets whose complement is exact.
+TYPED_TEST(TailsOf, IsMirroredBitForBit) {
+  using T = TypeParam;
   const T infinity = std::numeric_limits<T>::infinity();
   for (const T start : Starts<T>()) {
     std::vector<double> logits = NeighboursFrom<T>(start, 500);
@@ -103,7 +105,7 @@ void ExpectMirrored() {
       const Curve other = CurveOf<T>(mirrored, 1 - target);
       for (size_t i = 0; i < logits.size(); ++i) {
         ASSERT_EQ(one.losses[i], other.losses[i]) << logits[i];
-        // Bits: of the two signs of 0, too.
+        // Bits are compared, so the signs of 0 must agree, too.
         ASSERT_EQ(std::bit_cast<uint64_t>(one.gradient[i]),
                   std::bit_cast<uint64_t>(-other.gradient[i]))
             << logits[i] << " " << target;
@@ -111,9 +113,6 @@ void ExpectMirrored() {
     }
   }
 }
-
-TEST(Tails, Float32IsMirroredBitForBit) { ExpectMirrored<float>(); }
-TEST(Tails, Float64IsMirroredBitForBit) { ExpectMirrored<double>(); }
 
 TEST(Tails, InfiniteLogitsHaveTheLimits) {
   const double infinity = std::numeric_limits<double>::infinity();
@@ -126,11 +125,11 @@ TEST(Tails, InfiniteLogitsHaveTheLimits) {
     EXPECT_EQ(negative.losses, (std::vector<double>{0, infinity}));
     EXPECT_EQ(negative.gradient, (std::vector<double>{0, 1}));
   }
-  // A positive weight of 0 switches the positive term off, even if infinite.
+  // A positive weight of 0 removes the positive term, even if it is infinite.
   EXPECT_EQ(CurveOf<float>(logits, 1, 0).losses, (std::vector<double>{0, 0}));
 }
 
-// The largest finite logits: y times the weight must not overflow to NaN.
+// At the largest finite logits, y times the weight must not overflow to NaN.
 TEST(Tails, TheLargestLogitsHaveALossOfTheirOwnSize) {
   for (const float x : {1e10f, 3e38f}) {
     const Curve curve = CurveOf<float>({-x, x}, 1);
@@ -139,7 +138,7 @@ TEST(Tails, TheLargestLogitsHaveALossOfTheirOwnSize) {
   }
 }
 
-// Smaller than a float32 can tell from ln 2 and 1/2, subnormals among them.
+// Logits too small to move ln 2 and 1/2 in float32, subnormals among them.
 TEST(Tails, TheSmallestLogitsHaveTheValuesOfZero) {
   const float ln2 = 0x1.62e43p-1f;
   for (const float x : {0.0f, -0.0f, 1e-45f, -1e-45f, 1e-20f}) {

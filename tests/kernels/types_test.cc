@@ -1,6 +1,6 @@
-// What a type changes, and what it does not: half logits are computed as
-// float32 ones of the same values, results are rounded once, targets given by
-// their ones are the targets that they stand for. Bit for bit.
+// The effect of types, bit for bit: half logits are computed like float32
+// logits of the same values, results are rounded once, and targets by their
+// ones are the targets that they stand for.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -11,7 +11,7 @@
 #include <span>
 #include <vector>
 
-#include "kernels/half.h"
+#include "element_type/half.h"
 #include "tests/kernels/random_segment.h"
 
 namespace lossd::kernels {
@@ -19,13 +19,9 @@ namespace {
 
 constexpr unsigned kSegments = 400;
 
-constexpr ElementType kFloats[] = {ElementType::kFloat32, ElementType::kFloat64,
-                                   ElementType::kBFloat16,
-                                   ElementType::kFloat16};
-
 bool IsHalf(ElementType type) { return ByteSize(type, 1) == 2; }
 
-// `bytes`, elements of type From, each rounded to `type`.
+// Returns `bytes`, elements of type From, with each element rounded to `type`.
 template <class From>
 std::vector<std::byte> Rounded(const std::vector<std::byte>& bytes,
                                ElementType type) {
@@ -50,7 +46,7 @@ std::vector<double> LogitsOf(const Segment& segment) {
   return logits;
 }
 
-// The arithmetic's own type is float64 for float64 logits, float32 for others.
+// The arithmetic's type is float64 for float64 logits, float32 for others.
 TEST(Types, AGradientOfAnyTypeIsTheArithmeticsRoundedOnce) {
   for (unsigned seed = 0; seed < kSegments; ++seed) {
     const auto owned = RandomSegment(seed);
@@ -59,7 +55,7 @@ TEST(Types, AGradientOfAnyTypeIsTheArithmeticsRoundedOnce) {
                                 : ElementType::kFloat32);
     SegmentAnswer expected = owned->Compute(cpu::BestInstructionSet());
     const std::vector<std::byte> exact = expected.gradient;
-    for (const ElementType type : kFloats) {
+    for (const ElementType type : kFloatTypes) {
       owned->SetGradientType(type);
       expected.gradient =
           wide ? Rounded<double>(exact, type) : Rounded<float>(exact, type);
@@ -113,8 +109,8 @@ TEST(Types, EveryHalfLogitIsWidenedAlikeByEveryInstructionSet) {
   }
 }
 
-// The middles between neighbours of a half type, what lies next to them, and
-// what is beyond the largest.
+// Returns the middles between neighbours of a half type, the numbers next to
+// them, and numbers beyond the largest.
 template <class Half, class T>
 std::vector<double> NearTies() {
   std::vector<double> values = {std::numeric_limits<T>::max(),
@@ -137,7 +133,7 @@ std::vector<double> NearTies() {
 template <class Half, class T>
 void ExpectEveryTieRounded(ElementType logits, ElementType half) {
   std::vector<double> values = NearTies<Half, T>();
-  std::erase(values, 0);  // the sign of a weight of 0 is lost
+  std::erase(values, 0);  // a weight of 0 loses its sign
   OwnedSegment owned(logits, {values.size()});
   owned.segment.options.reduction = Reduction::kSum;
   owned.SetLogits(std::vector<double>(values.size(), 800));
@@ -161,8 +157,8 @@ TEST(Types, EveryInstructionSetRoundsEveryTieAlike) {
   ExpectEveryTieRounded<Float16, double>(kFloat64, kFloat16);
 }
 
-// One of float64's results near the middle of two bfloat16: float32 would make
-// it the middle, and the even one of the two is the wrong one.
+// A float64 result near the middle of two bfloat16 numbers. float32 would round
+// it to the middle, and the even one of the two is the wrong one.
 TEST(Types, AFloat64GradientReachesAHalfTypeWithoutFloat32Between) {
   OwnedSegment owned(ElementType::kFloat64, {1});
   owned.SetLogits({800});

@@ -9,7 +9,7 @@
 namespace lossd::kernels::cpu {
 namespace {
 
-// 40 bytes 0, 1, ..., 39 in five pieces, two of them empty.
+// The bytes 0, 1, ..., 39 in five pieces, two of them empty.
 class PieceCursorTest : public testing::Test {
  protected:
   PieceCursorTest() {
@@ -19,7 +19,7 @@ class PieceCursorTest : public testing::Test {
                whole.subspan(27, 0), whole.subspan(27)};
   }
 
-  // Fetches with `cursor` and says whether the right bytes came.
+  // Fetches with `cursor` and returns true if the right bytes came.
   bool Right(PieceCursor& cursor, uint64_t offset, size_t size) {
     const std::byte* from = cursor.Fetch(offset, size, scratch_);
     for (size_t i = 0; i < size; ++i) {
@@ -60,7 +60,8 @@ TEST_F(PieceCursorTest, ReadsNothingOfAnAbsentTensor) {
   EXPECT_EQ(cursor.Fetch(0, 0, scratch_), scratch_);
 }
 
-// The first call searches, each later one goes on where the block follows.
+// The first call searches. Each later call continues where the block follows
+// the last one.
 TEST(OnesCursor, MarksTheOnesOfEachRangeAlone) {
   const std::vector<uint64_t> indices = {3, 4, 9, 20, 21};
   OnesCursor cursor({.indices = indices});

@@ -13,7 +13,7 @@
 namespace lossd::kernels::cpu {
 namespace {
 
-// The first block of a segment.
+// Stages the first block of a segment.
 template <class T>
 StagedBlock<T> Staged(const OwnedSegment& owned, BlockPartial* partial) {
   StagedBlock<T> staged;
@@ -81,7 +81,7 @@ TEST(Stager, ConvertsEveryOperandTypeDenseAndBroadcast) {
   }
 }
 
-// A target, what is ignored, and whether that is the target: not its rounding.
+// A target, the ignored target, and whether they are equal before any rounding.
 struct IgnoreCase {
   ElementType type;
   double target;
@@ -176,7 +176,7 @@ TEST(Stager, StagesOnesOfAnyBlockInAnyOrder) {
   }
 }
 
-// The operands differ in which dimensions they broadcast.
+// The operands broadcast different dimensions.
 TEST(Stager, BroadcastsOverAnyDimension) {
   OwnedSegment owned(ElementType::kFloat64, {2, 3, 2});
   owned.SetLogits(std::vector<double>(12, 0));

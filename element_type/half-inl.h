@@ -1,22 +1,22 @@
-// How elements are stored, and the one rounding between that and arithmetic.
+// Conversion between stored elements and arithmetic types, with one rounding.
 //
-// Like element.h a body without an include guard: each backend includes it in
-// its own namespace, after kernels/sigmoid_loss.h and with LOSSD_ELEMENT_FN
-// defined. Host code that is compiled for no instruction set in particular
-// includes kernels/half.h.
+// This file is a body without an include guard. A backend that is compiled for
+// an instruction set of its own includes it in its own namespace, after
+// element_type/element_type.h and with LOSSD_ELEMENT_FN defined as what stands
+// before a function. All other code includes element_type/half.h.
 //
-// Integer steps, and sums that are exact or rounded once: the same bits on
-// every machine. Not the machines' own instructions: some of them flush
-// subnormals or keep a NaN's payload. Nothing branches on an element, and where
-// one of two is chosen that needed a sum, it is by ChooseBelow(): a compiler
-// makes vectors of a loop over these functions.
+// Every conversion consists of integer steps and of sums that are exact or
+// rounded once, so its bits are the same on every machine. The machines' own
+// instructions are not used: some of them flush subnormals or keep a NaN's
+// payload. Nothing branches on an element, so that a compiler can turn a loop
+// over these functions into vector code.
 
-// float32's sign, exponent and first 7 fraction bits.
+// 1 sign, 8 exponent and 7 fraction bits: the upper half of a float32.
 struct BFloat16 {  // D12
   uint16_t bits;
 };
 
-// 1 sign, 5 exponent and 10 fraction bits, as IEEE 754 has it.
+// 1 sign, 5 exponent and 10 fraction bits: IEEE 754 binary16.
 struct Float16 {
   uint16_t bits;
 };
@@ -33,25 +33,25 @@ LOSSD_ELEMENT_FN float FloatOfBits(uint32_t bits) {
   return value;
 }
 
-// a where x < limit, else b; x and limit are not negative. A compiler may turn
-// ?: into a branch around the sum that one of them needs.
+// Returns a where x < limit, else b; x and limit are not negative. It has no
+// ?:, which a compiler may turn into a branch around the sum that a or b needs.
 LOSSD_ELEMENT_FN int32_t ChooseBelow(int32_t x, int32_t limit, int32_t a,
                                      int32_t b) {
   return b ^ ((a ^ b) & ((x - limit) >> 31));
 }
 
-// Exact. A NaN stays one.
+// Returns the value exactly. A NaN stays a NaN of the same sign.
 LOSSD_ELEMENT_FN float FloatOf(BFloat16 value) {
   return FloatOfBits(static_cast<uint32_t>(value.bits) << 16);
 }
 
-// Exact, likewise.
+// Returns the value exactly. A NaN stays a NaN of the same sign.
 LOSSD_ELEMENT_FN float FloatOf(Float16 value) {
   constexpr int32_t rebias = (127 - 15) << 23;
-  // Exponent and fraction where float32 has them.
+  // The exponent and the fraction, shifted to where float32 has them.
   const int32_t magnitude = (value.bits & 0x7fff) << 13;
   const int32_t normal = magnitude + rebias;
-  // A subnormal has no leading 1: with exponent 2^-14 it gets one, which is
+  // A subnormal has no leading 1. The exponent 2^-14 gives it one, which is
   // then subtracted.
   const int32_t subnormal = static_cast<int32_t>(BitsOf(
       FloatOfBits(static_cast<uint32_t>(normal + (1 << 23))) - 0x1p-14f));
@@ -61,8 +61,8 @@ LOSSD_ELEMENT_FN float FloatOf(Float16 value) {
                      (static_cast<uint32_t>(value.bits & 0x8000) << 16));
 }
 
-// To nearest, ties to even, beyond the largest to infinity; every NaN is
-// 0x7fc0.
+// Rounds to nearest, ties to even, and to infinity beyond the largest value.
+// Every NaN becomes 0x7fc0.
 LOSSD_ELEMENT_FN BFloat16 BFloat16Of(float value) {
   const uint32_t bits = BitsOf(value);
   const int32_t magnitude = static_cast<int32_t>(bits & 0x7fffffffu);
@@ -70,7 +70,8 @@ LOSSD_ELEMENT_FN BFloat16 BFloat16Of(float value) {
   return {static_cast<uint16_t>(magnitude > 0x7f800000 ? 0x7fc0u : rounded)};
 }
 
-// Likewise; every NaN is 0x7e00.
+// Rounds to nearest, ties to even, and to infinity beyond the largest value.
+// Every NaN becomes 0x7e00.
 LOSSD_ELEMENT_FN Float16 Float16Of(float value) {
   constexpr int32_t rebias = (127 - 15) << 23;
   constexpr int32_t least_normal = 0x38800000;  // 2^-14
@@ -89,21 +90,22 @@ LOSSD_ELEMENT_FN Float16 Float16Of(float value) {
       static_cast<uint16_t>(ChooseBelow(0x7f800000, magnitude, 0x7e00, bits))};
 }
 
-// The float32 next to `value` whose last bit is 1, or `value` where it is one:
-// rounding that to at most 22 bits gives what rounding `value` itself would.
+// Rounds to odd: returns `value` if it is a float32, else the neighbour whose
+// last bit is 1. Rounding the result to at most 22 bits gives the same as
+// rounding `value` itself.
 LOSSD_ELEMENT_FN float OddFloatOf(double value) {
   const float nearest = static_cast<float>(value);
   const double back = static_cast<double>(nearest);
-  // What lies past the value goes back by one; both ends of the step have the
-  // value between them, and one of them is odd.
+  // A result larger than the value goes back by one step. The value then lies
+  // between the result and the next step, and one of the two is odd.
   const uint32_t past = fabs(back) > fabs(value) ? 1 : 0;
   const uint32_t inexact = back != value ? 1 : 0;
   return FloatOfBits((BitsOf(nearest) - past) | inexact);
 }
 LOSSD_ELEMENT_FN float OddFloatOf(float value) { return value; }
 
-// A stored element as the arithmetic's type T, float or double; rounded where
-// T has fewer digits.
+// Returns a stored element as T, which is float or double; rounds if T has
+// fewer digits.
 template <class T, class Stored>
 LOSSD_ELEMENT_FN T Loaded(Stored value) {
   return static_cast<T>(value);
@@ -117,8 +119,8 @@ LOSSD_ELEMENT_FN T Loaded(Float16 value) {
   return static_cast<T>(FloatOf(value));
 }
 
-// A result of type T as a stored float, rounded once. Every NaN is the one of
-// its type: a machine's own conversion may give it another payload.
+// Stores a result of type T, rounded once. Every NaN becomes the canonical one
+// of the stored type: a machine's own conversion may keep another payload.
 template <class T>
 LOSSD_ELEMENT_FN void StoreRounded(T value, BFloat16* to) {
   *to = BFloat16Of(OddFloatOf(value));
@@ -143,9 +145,10 @@ LOSSD_ELEMENT_FN void StoreRounded(T value, double* to) {
   memcpy(to, &bits, sizeof(bits));
 }
 
-// NOLINTBEGIN(bugprone-branch-clone): branches that differ in the type alone.
+// NOLINTBEGIN(bugprone-branch-clone): the branches differ in the type alone.
 
-// Calls `use` with a value of the type that stores one of the four float types.
+// Calls `use` with a value of the C++ type that stores `type`, which is one of
+// the four float types.
 template <class Use>
 LOSSD_ELEMENT_FN void WithStoredFloat(ElementType type, Use use) {
   switch (type) {
@@ -160,7 +163,8 @@ LOSSD_ELEMENT_FN void WithStoredFloat(ElementType type, Use use) {
   }
 }
 
-// Likewise of any type but kBit, whose elements share their bytes.
+// Calls `use` with a value of the C++ type that stores `type`, which is any but
+// kBit: its elements share their bytes.
 template <class Use>
 LOSSD_ELEMENT_FN void WithStored(ElementType type, Use use) {
   switch (type) {

@@ -1,12 +1,14 @@
-// The loop of the requests that are sent most: a loss and its gradient, nothing
-// else. A body, included by kernels/cpu/block-inl.h.
+// The fast loop: it computes the requests that are sent most, a loss and its
+// gradient without any option. It gives up on a block that has a NaN, an
+// infinite logit or a target out of range, and the exact loop computes that
+// block again. Where both loops have an answer, the bits are the same (D10).
 //
-// It computes what is ordinary and gives up on what is not: a block that has a
-// NaN, an infinite logit or a target out of range is computed again by the
-// general loop, whose bits are the same where both have an answer.
+// This file is a body without an include guard. Each instruction set includes
+// it in its own namespace, after exact-inl.h.
 
-// How logits and gradients are stored, and targets. Element `i` of a block is
-// the first of a vector; `base` has any alignment.
+// The structs below load and store vectors of a stored type. Element `i` of a
+// block is the first of a vector; `base` has any alignment. Bytes() is the size
+// of `n` elements.
 template <class Ops>
 struct StoredAsComputed {
   using T = typename Ops::T;
@@ -52,20 +54,20 @@ struct StoredAsBits {
   }
 };
 
-// One block where it lies. `gradient` is null without one.
-struct PlainBlock {
+// The memory of one block. `gradient` is null where no gradient is wanted.
+struct FastBlock {
   const std::byte* logits;
   const std::byte* targets;
   std::byte* gradient;
 };
 
-// How far ahead of the arithmetic memory is asked for. From main memory the
-// loop is a fifth faster for it (the machine's own prefetching stops at every
-// page); 512 bytes or 8192 gain half of that.
+// The distance of prefetching. It makes the loop a fifth faster from main
+// memory, as the machine's own prefetching stops at every page; a distance of
+// 512 or 8192 bytes gains half of that (D13).
 inline constexpr uint64_t kPrefetchBytes = 2048;
 
-// Asks for the lines that hold `bytes` bytes, kPrefetchBytes after `from`; they
-// may lie past the end of what there is, which a prefetch does not mind.
+// Prefetches the cache lines that hold `bytes` bytes, kPrefetchBytes after
+// `from`. They may lie past the end of the array: a prefetch never faults.
 template <bool kWrite>
 LOSSD_ELEMENT_FN void PrefetchAhead(const std::byte* from, uint64_t bytes) {
   for (uint64_t line = 0; line < bytes; line += 64) {
@@ -73,37 +75,38 @@ LOSSD_ELEMENT_FN void PrefetchAhead(const std::byte* from, uint64_t bytes) {
   }
 }
 
-// A loss of a plain element, whose logit is finite or whose block is computed
-// again. The cross-entropy saves what only infinite logits need.
+// Returns the loss of an element whose logit is finite, or whose block is
+// computed again. The cross-entropy omits the steps that only infinite logits
+// need.
 template <class Ops, class Loss>
-LOSSD_ELEMENT_FN ElementResult<Ops> PlainElement(const Loss& loss,
-                                                 typename Ops::V x,
-                                                 typename Ops::V t) {
+LOSSD_ELEMENT_FN ElementResult<Ops> FastElement(const Loss& loss,
+                                                typename Ops::V x,
+                                                typename Ops::V t) {
   if constexpr (std::is_same_v<Loss, CrossEntropyLoss<Ops>>) {
     return SigmoidCrossEntropy<Ops>(x, t);
   } else {
-    return loss(x, SidesOf<Ops>(t), Ops::Set(1));
+    return loss(x, TargetPairOf<Ops>(t), Ops::Set(1));
   }
 }
 
-// Likewise of targets that are 0 or 1 and cannot be anything else.
+// Returns the cross-entropy for packed targets, which can only be 0 or 1.
 template <class Ops>
-LOSSD_ELEMENT_FN ElementResult<Ops> PlainElement(const CrossEntropyLoss<Ops>&,
-                                                 typename Ops::V x,
-                                                 typename Ops::M positive) {
+LOSSD_ELEMENT_FN ElementResult<Ops> FastElement(const CrossEntropyLoss<Ops>&,
+                                                typename Ops::V x,
+                                                typename Ops::M positive) {
   return HardSigmoidCrossEntropy<Ops>(x, positive);
 }
 
-// Vector `i` of a block: stores its gradient, returns its losses, and collects
-// the targets' bits in `seen`.
+// Computes the vector at element `i` of a block: stores its gradient, returns
+// its losses and collects the targets' bits in `seen`.
 template <class Ops, class Logits, class Targets, bool kGradient, class Loss>
-LOSSD_ELEMENT_FN typename Ops::V PlainStep(const Loss& loss,
-                                           const PlainBlock& block, uint64_t i,
-                                           typename Ops::V scale,
-                                           typename Ops::V& seen) {
+LOSSD_ELEMENT_FN typename Ops::V FastStep(const Loss& loss,
+                                          const FastBlock& block, uint64_t i,
+                                          typename Ops::V scale,
+                                          typename Ops::V& seen) {
   const auto t = Targets::Load(block.targets, i);
   const ElementResult<Ops> result =
-      PlainElement<Ops>(loss, Logits::Load(block.logits, i), t);
+      FastElement<Ops>(loss, Logits::Load(block.logits, i), t);
   if constexpr (kGradient) {
     Logits::Store(Ops::Mul(result.derivative, scale), block.gradient, i);
   }
@@ -113,12 +116,13 @@ LOSSD_ELEMENT_FN typename Ops::V PlainStep(const Loss& loss,
   return result.loss;
 }
 
-// The last `count` elements, fewer than a vector, through padded copies.
+// Computes the last `count` elements of a block, fewer than a vector, through
+// padded copies.
 template <class Ops, class Logits, class Targets, bool kGradient, class Loss>
-LOSSD_ELEMENT_FN void PlainTail(const Loss& loss, const PlainBlock& block,
-                                uint64_t first, uint64_t count,
-                                typename Ops::V scale, typename Ops::V& seen,
-                                double* lanes) {
+LOSSD_ELEMENT_FN void FastTail(const Loss& loss, const FastBlock& block,
+                               uint64_t first, uint64_t count,
+                               typename Ops::V scale, typename Ops::V& seen,
+                               double* lanes) {
   alignas(64) std::byte logits[Logits::Bytes(Ops::kWidth)] = {};
   alignas(64) std::byte targets[Targets::Bytes(Ops::kWidth)] = {};
   alignas(64) std::byte gradient[Logits::Bytes(Ops::kWidth)];
@@ -126,7 +130,7 @@ LOSSD_ELEMENT_FN void PlainTail(const Loss& loss, const PlainBlock& block,
               Logits::Bytes(count));
   std::memcpy(targets, block.targets + Targets::Bytes(first),
               Targets::Bytes(count));
-  const typename Ops::V losses = PlainStep<Ops, Logits, Targets, kGradient>(
+  const typename Ops::V losses = FastStep<Ops, Logits, Targets, kGradient>(
       loss, {logits, targets, gradient}, 0, scale, seen);
   Ops::AddToLanes(
       Ops::Select(Ops::FirstN(static_cast<int>(count)), losses, Ops::Set(0)),
@@ -137,12 +141,12 @@ LOSSD_ELEMENT_FN void PlainTail(const Loss& loss, const PlainBlock& block,
   }
 }
 
-// Fills in the partial of a block of `n` elements. False: the block has
-// something that is not ordinary, and neither partial nor gradient is the
-// answer.
+// Computes a block of `n` elements and fills in its partial. Returns false if
+// the fast loop has no answer for the block: partial and gradient are then to
+// be computed again.
 template <class Ops, class Logits, class Targets, bool kGradient, class Loss>
-bool ComputePlainBlock(const Loss& loss, const PlainBlock& block, uint64_t n,
-                       typename Ops::T scale, BlockPartial& partial) {
+bool ComputeFastBlock(const Loss& loss, const FastBlock& block, uint64_t n,
+                      typename Ops::T scale, BlockPartial& partial) {
   alignas(64) double lanes[kBlockLanes] = {};
   typename Ops::V seen = Ops::Set(0);
   const typename Ops::V scale_v = Ops::Set(scale);
@@ -156,27 +160,27 @@ bool ComputePlainBlock(const Loss& loss, const PlainBlock& block, uint64_t n,
       PrefetchAhead<true>(block.gradient + Logits::Bytes(i),
                           Logits::Bytes(Ops::kWidth));
     }
-    Ops::AddToLanes(PlainStep<Ops, Logits, Targets, kGradient>(loss, block, i,
-                                                               scale_v, seen),
+    Ops::AddToLanes(FastStep<Ops, Logits, Targets, kGradient>(loss, block, i,
+                                                              scale_v, seen),
                     lanes + i % kBlockLanes);
   }
   if (i < n) {
-    PlainTail<Ops, Logits, Targets, kGradient>(loss, block, i, n - i, scale_v,
-                                               seen, lanes + i % kBlockLanes);
+    FastTail<Ops, Logits, Targets, kGradient>(loss, block, i, n - i, scale_v,
+                                              seen, lanes + i % kBlockLanes);
   }
   partial.loss_sum = SumLanes(lanes);
   partial.valid_count = static_cast<uint32_t>(n);
   partial.nonzero_weight_count = static_cast<uint32_t>(n);
   partial.weight_sum = static_cast<double>(n);
-  // Every NaN is in the sum; so is an infinite logit, as an infinity or, where
-  // its loss is 0, as a NaN (D10).
+  // A NaN makes the sum a NaN. An infinite logit makes it infinite or, where
+  // its loss should be 0, a NaN.
   return std::isfinite(partial.loss_sum) && !Ops::AnyAboveOneByBits(seen);
 }
 
+// Computes the blocks, each by the exact loop where the fast one gives up.
 template <class Ops, class Logits, class Targets, class Loss>
-void PlainBlocks(const Loss& loss, const Segment& segment,
-                 typename Ops::T scale, uint64_t first_block,
-                 std::span<BlockPartial> partials) {
+void FastBlocks(const Loss& loss, const Segment& segment, typename Ops::T scale,
+                uint64_t first_block, std::span<BlockPartial> partials) {
   alignas(64) std::byte logits_scratch[Logits::Bytes(kBlockElements)];
   alignas(64) std::byte targets_scratch[Targets::Bytes(kBlockElements)];
   PieceCursor logits(segment.logits);
@@ -184,32 +188,33 @@ void PlainBlocks(const Loss& loss, const Segment& segment,
   for (uint64_t k = 0; k < partials.size(); ++k) {
     const uint64_t first = (first_block + k) * kBlockElements;
     const uint64_t n = std::min(kBlockElements, segment.element_count - first);
-    PlainBlock block = {
+    FastBlock block = {
         logits.Fetch(Logits::Bytes(first), Logits::Bytes(n), logits_scratch),
         targets.Fetch(Targets::Bytes(first), Targets::Bytes(n),
                       targets_scratch),
         nullptr};
     partials[k] = BlockPartial();
-    bool ordinary;
+    bool complete;
     if (segment.gradient != nullptr) {
       block.gradient = segment.gradient + Logits::Bytes(first);
-      ordinary = ComputePlainBlock<Ops, Logits, Targets, true>(
+      complete = ComputeFastBlock<Ops, Logits, Targets, true>(
           loss, block, n, scale, partials[k]);
     } else {
-      ordinary = ComputePlainBlock<Ops, Logits, Targets, false>(
+      complete = ComputeFastBlock<Ops, Logits, Targets, false>(
           loss, block, n, scale, partials[k]);
     }
-    if (!ordinary) {
-      GeneralBlocksOf<typename Ops::Single>(segment, scale, first_block + k,
-                                            partials.subspan(k, 1));
+    if (!complete) {
+      ComputeExact<typename Ops::Single>(segment, scale, first_block + k,
+                                         partials.subspan(k, 1));
     }
   }
 }
 
-// What `use` returns for the types of a plain segment's logits and targets;
-// false: it is not plain. Ops is the policy of its arithmetic.
+// Calls `use` with the structs that load the segment's logits and targets, and
+// returns its result; returns false if the fast loop has no code for these
+// types. Ops is the policy of the logits' arithmetic.
 template <class Ops, class Use>
-bool WithPlainTypes(const Segment& segment, Use use) {
+bool WithFastTypes(const Segment& segment, Use use) {
   const ElementType logits = segment.logits.type;
   const ElementType targets = segment.targets.type;
   const bool bytes =
@@ -235,8 +240,9 @@ bool WithPlainTypes(const Segment& segment, Use use) {
   return false;
 }
 
-// Nothing is asked for but the loss and, in the logits' type, its gradient.
-inline bool IsPlain(const Segment& segment) {
+// Returns true if the segment asks for nothing but the loss and, in the logits'
+// type, its gradient.
+inline bool IsFast(const Segment& segment) {
   const LossOptions& options = segment.options;
   return segment.targets.present() && !segment.weights.present() &&
          !segment.pos_weight.present() && !segment.upstream.present() &&
@@ -246,37 +252,49 @@ inline bool IsPlain(const Segment& segment) {
           segment.gradient_type == segment.logits.type);
 }
 
-// Whether every loss has this loop for such types. Losses with powers are long,
-// and each combination of types is a loop of its own: they have it for the
-// types that are sent most, and the general loop for the rest.
+// True if every loss has a fast loop for these types. Each combination of loss
+// and types is compiled by itself, and losses with powers are long: they have a
+// fast loop only for the types that are sent most. The cross-entropy has one
+// for all types.
 template <class Logits, class Targets>
-inline constexpr bool kForEveryLoss = false;
+inline constexpr bool kHasEveryLoss = false;
 template <class Ops>
 inline constexpr bool
-    kForEveryLoss<StoredAsComputed<Ops>, StoredAsComputed<Ops>> =
+    kHasEveryLoss<StoredAsComputed<Ops>, StoredAsComputed<Ops>> =
         sizeof(typename Ops::T) == 4;
 template <class Ops>
-inline constexpr bool kForEveryLoss<StoredAsComputed<Ops>, StoredAsBytes<Ops>> =
+inline constexpr bool kHasEveryLoss<StoredAsComputed<Ops>, StoredAsBytes<Ops>> =
     sizeof(typename Ops::T) == 4;
 
-// Computes the blocks, if they are plain.
+// Computes the blocks if the fast loop applies to the segment; else returns
+// false.
 template <class Ops>
-bool ComputeIfPlain(const Segment& segment, typename Ops::T scale,
-                    uint64_t first_block, std::span<BlockPartial> partials) {
-  // An infinite scale makes a NaN of a derivative of 0: only the general loop
-  // minds.
-  if (!IsPlain(segment) || !std::isfinite(scale)) return false;
-  return WithPlainTypes<Ops>(segment, [&]<class Logits, class Targets>() {
+bool ComputeIfFast(const Segment& segment, typename Ops::T scale,
+                   uint64_t first_block, std::span<BlockPartial> partials) {
+  // An infinite scale makes a NaN of a derivative of 0, which only the exact
+  // loop makes canonical.
+  if (!IsFast(segment) || !std::isfinite(scale)) return false;
+  return WithFastTypes<Ops>(segment, [&]<class Logits, class Targets>() {
     return WithLoss<Ops>(segment.options.kind, ParametersOf(segment.options),
                          [&]<class Loss>(const Loss& loss) {
                            constexpr bool has_loop =
-                               kForEveryLoss<Logits, Targets> ||
+                               kHasEveryLoss<Logits, Targets> ||
                                std::is_same_v<Loss, CrossEntropyLoss<Ops>>;
                            if constexpr (has_loop) {
-                             PlainBlocks<Ops, Logits, Targets>(
+                             FastBlocks<Ops, Logits, Targets>(
                                  loss, segment, scale, first_block, partials);
                            }
                            return has_loop;
                          });
   });
+}
+
+// Computes the blocks of any segment. `FastOps` is the fast loop's policy, over
+// the same arithmetic as Ops.
+template <class Ops, class FastOps>
+void ComputeBlocksOf(const Segment& segment, double gradient_scale,
+                     uint64_t first_block, std::span<BlockPartial> partials) {
+  const auto scale = static_cast<typename Ops::T>(gradient_scale);
+  if (ComputeIfFast<FastOps>(segment, scale, first_block, partials)) return;
+  ComputeExact<Ops>(segment, scale, first_block, partials);
 }

@@ -1,6 +1,6 @@
 // bfloat16 and float16 against a table of all their values: what is nearest is
 // looked up, not computed.
-#include "kernels/half.h"
+#include "element_type/half.h"
 
 #include <gtest/gtest.h>
 
@@ -12,7 +12,7 @@
 #include <random>
 #include <vector>
 
-namespace lossd::kernels {
+namespace lossd {
 namespace {
 
 template <class Half>
@@ -183,4 +183,4 @@ TEST(Half, HasTheLargestValuesAndLimitsThatEverybodyKnows) {
 }
 
 }  // namespace
-}  // namespace lossd::kernels
+}  // namespace lossd

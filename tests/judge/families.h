@@ -1,7 +1,7 @@
 // Families of requests that cannot be enumerated: drawn at random, and judged
 // against the reference in long double, which MPFR judges in turn.
-#ifndef LOSSD_TESTS_JUDGE_FAMILY_H_
-#define LOSSD_TESTS_JUDGE_FAMILY_H_
+#ifndef LOSSD_TESTS_JUDGE_FAMILIES_H_
+#define LOSSD_TESTS_JUDGE_FAMILIES_H_
 
 #include <cstdint>
 #include <random>
@@ -14,32 +14,32 @@
 #include "tests/judge/mpfr_judge.h"
 #include "tests/judge/ulp.h"
 
-namespace lossd::exhaustive {
+namespace lossd::judge {
 
 using Random = std::mt19937_64;
 
-// What is drawn: some elements under the same options. Values are those of the
-// family's type.
+// Drawn elements under common options. Their values are of the family's type.
 struct Draw {
   kernels::ElementType type;
   kernels::LossOptions options;
   std::vector<double> logits;
   std::vector<double> targets;
-  std::vector<double> weights;     // empty: none
-  std::vector<double> pos_weight;  // empty: none
+  std::vector<double> weights;     // empty if there are none
+  std::vector<double> pos_weight;  // empty if there are none
 
   ElementInputs At(size_t i) const;
 };
 
-// A family is an entry of Families(): adding one is adding a line there.
+// A family of requests: an entry of Families().
 struct Family {
   const char* name;
   kernels::ElementType type;
   double largest_logit;
-  // Each fills in a part of the draw; the logits are drawn before.
+  // Each function fills in a part of the draw. The logits are drawn before.
   std::vector<void (*)(Random&, Draw&)> parts;
-  // Errors of the gradient are in units of the larger of the two terms that it
-  // is the difference of, where it may cancel; nullptr: of itself.
+  // Where the gradient is a difference that may cancel, this is the larger of
+  // its two terms, and gradient errors are in units of it. If null, they are in
+  // units of the gradient itself.
   long double (*larger_term)(const ElementInputs&, const Draw&);
   WideElement (*mpfr)(const ElementInputs&, const Draw&);
   double bound;  // on both maxima, in ulps
@@ -62,10 +62,10 @@ struct FamilyFindings {
   double reference_error = 0;  // largest, in the same units
 };
 
-// About `samples` elements of each family, by `set`.
+// Judges at least `samples` elements of each family, computed by `set`.
 std::vector<FamilyFindings> JudgeFamilies(
     const kernels::cpu::InstructionSet& set, uint64_t samples, uint32_t seed);
 
-}  // namespace lossd::exhaustive
+}  // namespace lossd::judge
 
-#endif  // LOSSD_TESTS_JUDGE_FAMILY_H_
+#endif  // LOSSD_TESTS_JUDGE_FAMILIES_H_

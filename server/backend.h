@@ -55,7 +55,7 @@ struct Executors {
   std::unique_ptr<execution::Executor> cpu;
   std::unique_ptr<execution::Executor> cuda;  // or null; borrows `cpu`
   // For memory that clients lend; or null. Borrows from `cuda`.
-  std::unique_ptr<Devices> devices;
+  std::unique_ptr<DeviceLending> devices;
   execution::Executor& first() const { return cuda ? *cuda : *cpu; }
 };
 

@@ -2,15 +2,16 @@
 #ifndef LOSSD_SERVER_ADMISSION_ADMISSION_H_
 #define LOSSD_SERVER_ADMISSION_ADMISSION_H_
 
-#include <atomic>
 #include <cstdint>
+#include <optional>
 #include <utility>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
-#include "server/admission/holdings.h"
 
 namespace lossd::admission {
 
@@ -19,8 +20,9 @@ class AdmissionController;
 // Why a request was refused; the label of lossd_rejected_total.
 enum class Refusal { kBytes, kRequests, kShare, kDeadline, kDraining };
 
-// The right to be inside: bytes and one place, given back exactly once, when it
-// is destroyed. Move-only.
+// The right to be inside the server: a number of bytes and one place among the
+// requests. Destroying the permit gives both back. Move-only. Not thread-safe;
+// permits of one controller may be used on different threads at the same time.
 class Permit {
  public:
   Permit() = default;
@@ -37,18 +39,20 @@ class Permit {
   bool held() const { return controller_ != nullptr; }
   int64_t bytes() const { return bytes_; }
 
-  // Stands for `bytes` from now on, with the same one place. RESOURCE_EXHAUSTED
-  // if it is more and the budget or the flow's share has not got it: nothing
-  // has changed then, and `refusal` says which. The permit is held.
+  // Changes the permit's bytes; its place stays. RESOURCE_EXHAUSTED if the
+  // budget, or the flow's share of it, has no room for a larger number: then
+  // nothing has changed, and `refusal` says which of the two it was. The permit
+  // is held and not marked as answered.
   absl::Status Resize(int64_t bytes, Refusal* refusal);
 
-  // Stands for `bytes` from now on, which is at most bytes(). The permit is held
-  // and not marked as answered.
+  // Gives back all but `bytes`, which is at most bytes(). Cannot fail. The
+  // permit is held and not marked as answered.
   void ShrinkTo(int64_t bytes);
 
-  // Before the answer is handed over, with which the client may ask again while
-  // the server still holds its memory. The permit stands for all it stood for,
-  // but see Admit(). No more Resize(); nothing if the permit is not held.
+  // Call this before the answer is handed over: a client that has the answer
+  // may ask again while the server still holds the answer's memory. The permit
+  // keeps its bytes and its place; Admit() says what the mark changes. Later
+  // calls, and calls on a permit that is not held, do nothing.
   void MarkAnswered();  // D28
 
  private:
@@ -64,89 +68,103 @@ struct AdmissionOptions {
   int64_t max_inflight_requests = 4096;
 };
 
-// How much of a budget one flow may hold that leaves `left` of it free:
-// (8 left / limit)^3 of it, a dynamic threshold as in the shared buffers of
-// switches. A flow that is alone has 7/8 of the budget. Several that take what
-// they can come to hold alike, and leave room for those who hold little: 12 of
-// them a twentieth. The cube, where switches have a factor, makes the end of
-// the budget hard to take for who holds much: of ten greedy flows that come one
-// after the other, each finding less, the last still leaves a hundredth.
-// Nobody needs to know how many flows there are.
+// The permits of one flow.
+struct Holding {
+  int64_t bytes = 0;
+  int64_t requests = 0;
+  int64_t answered = 0;  // how many of the requests are marked as answered
+};
+
+// Returns how much of a budget of `limit` one flow may hold while `left` of it
+// is free: (8 left / limit)^3 of the budget. This is a dynamic threshold, as
+// switches use it for shared buffers; the cube replaces their factor (D27).
+//
+// A lone flow gets 7/8 of the budget. Flows that all take what they can end up
+// with equal shares and leave room for others; twelve of them leave a
+// twentieth. The cube makes the last part of a budget hard to get for a flow
+// that holds much: of ten greedy flows that come one after the other, each of
+// which finds less, the last still leaves a hundredth. The rule needs no count
+// of the flows.
 double ShareOf(int64_t limit, int64_t left);
 
-// Thread-safe; two counters and two of each flow, and no lock is taken unless
-// somebody is in WaitForRequests(). The place is taken first and undone if the
-// bytes do not fit, so that a large request that is refused never makes a small
-// one beside it be refused.
-//
-// The budgets are never exceeded. A flow's share may be, by one request for
-// each other thread that admits one of the same flow at the same instant.
+// Gives permits within two budgets, bytes and requests, and shares each budget
+// among the flows that hold some of it. Thread-safe: one mutex guards all
+// counts and is held for a few hash map operations. The budgets are never
+// exceeded.
 class AdmissionController {
  public:
   explicit AdmissionController(const AdmissionOptions& options);
-  // Every permit has come back by then, and those who gave them back have
-  // returned from it.
+  // All permits have been destroyed by then.
   ~AdmissionController();
 
-  // A permit for `bytes` of the flow (a hash, such as a connection's), or
-  //   RESOURCE_EXHAUSTED  the budget of bytes or requests is full, or the flow
-  //                       has its share of it (the message names which, and the
-  //                       numbers); also a request that is larger than the
-  //                       whole budget: that one can never be retried
+  // Returns a permit for `bytes` (at least 0) of the flow, a number that
+  // identifies a connection. Errors, with the reason in `refusal`:
+  //   RESOURCE_EXHAUSTED  a budget is full, or the flow has its share of it;
+  //                       the message names the budget and the numbers. Also
+  //                       for a request larger than the whole budget, which can
+  //                       never be admitted (NeverFits()).
   //   DEADLINE_EXCEEDED   now >= deadline, or now + expected_wait >= deadline
   //   UNAVAILABLE         StopAdmitting() was called
-  // `refusal` says which when the status is not OK; `bytes` is not negative.
-  // A flow's only request is held to the budget, not to the flow's share:
-  // whatever fits gets in some time. One request of the flow that is answered
-  // is taken for one that has come back, though not by the budgets: so whoever
-  // sends one request after the other is never held to have two. A budget of up
-  // to 8 requests can be had whole.
+  //
+  // The bytes of a flow's only request may exceed the flow's share, though not
+  // the budget: every request that fits the budget gets in at some time. One
+  // answered request of the flow counts as returned when the share is judged,
+  // though not when the budget is: a client that sends one request after the
+  // other is never taken for one that has two. A flow can hold the whole of a
+  // budget of up to 8 requests.
   absl::StatusOr<Permit> Admit(int64_t bytes, uint64_t flow,
                                absl::Time deadline, absl::Time now,
                                absl::Duration expected_wait, Refusal* refusal);
 
-  // True for a request that is larger than the whole budget: telling its client
-  // when to try again would be a lie.
+  // Returns whether a request is larger than the whole budget, so that telling
+  // its client when to try again would be a lie.
   bool NeverFits(int64_t bytes) const {
     return bytes > options_.max_inflight_bytes;
   }
 
-  // From here on everything is refused as UNAVAILABLE: once this has returned,
-  // no permit is given that inflight_requests() does not count yet.
+  // Refuses every later request as UNAVAILABLE. When this returns,
+  // inflight_requests() counts every permit that was given.
   void StopAdmitting();
 
   int64_t inflight_bytes() const;
   int64_t inflight_requests() const;
-  // Never less than what the flow holds.
-  Holding held_by(uint64_t flow) const { return holdings_.Of(flow); }
+  Holding held_by(uint64_t flow) const;
 
-  // Returns true as soon as exactly `count` requests are in flight, false at
-  // `deadline`. A drain waits for 0; a number that is passed through at once
-  // may go unseen.
+  // Blocks until exactly `count` requests are in flight, and returns true;
+  // returns false at `deadline`. A count that lasts only for a moment may go
+  // unnoticed. A drain waits for 0.
   bool WaitForRequests(int64_t count, absl::Time deadline);
 
  private:
   friend class Permit;
-  // What others than the flow see of it: without the one answered request that
-  // is on its way back, which `answered` then counts.
-  Holding OpenOf(uint64_t flow) const;
-  // Both count in the totals alone. `own` is what the flow holds without the
-  // permit that is asked for: its bytes, if it holds no other, are not looked
-  // at.
-  absl::Status TakePlace(int64_t bytes, const Holding& own, Refusal* refusal);
-  absl::Status TakeBytes(int64_t bytes, const Holding& own, Refusal* refusal);
+  struct Claim;
+
+  // Checks what does not depend on the requests in flight.
+  absl::Status CheckAlone(int64_t bytes, absl::Time deadline, absl::Time now,
+                          absl::Duration expected_wait, Refusal* refusal) const;
+  // Takes a place and `bytes` for a request of the flow. Returns the claim that
+  // did not fit, if one did not: then nothing was taken.
+  std::optional<Claim> Take(uint64_t flow, int64_t bytes)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Claim ClaimOnBytes(int64_t amount, const Holding& own,
+                     int64_t other_requests) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  // For permits. Grow() returns the claim if it did not fit.
+  std::optional<Claim> Grow(uint64_t flow, int64_t more);
+  void Shrink(uint64_t flow, int64_t less);
+  void MarkAnswered(uint64_t flow);
   void Return(const Permit& permit);
-  void ReturnPlace();
-  void TellWaiters();
 
   const AdmissionOptions options_;
-  // Counted after the totals and uncounted before them.
-  Holdings holdings_;
-  std::atomic<int64_t> bytes_{0};
-  std::atomic<int64_t> requests_{0};
-  std::atomic<bool> stopped_{false};
-  std::atomic<int> waiters_{0};  // in WaitForRequests()
-  absl::Mutex mu_;               // what they sleep on; guards nothing
+
+  mutable absl::Mutex mu_;
+  bool stopped_ ABSL_GUARDED_BY(mu_) = false;
+  // Sums over all flows.
+  int64_t bytes_ ABSL_GUARDED_BY(mu_) = 0;
+  int64_t requests_ ABSL_GUARDED_BY(mu_) = 0;
+  // By flow; only flows that hold a permit are in it.
+  absl::flat_hash_map<uint64_t, Holding> holdings_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace lossd::admission

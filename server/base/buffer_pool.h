@@ -1,5 +1,4 @@
-// Large byte buffers that are used again instead of being returned to the
-// system.
+// Large byte buffers that are reused instead of being returned to the system.
 #ifndef LOSSD_SERVER_BASE_BUFFER_POOL_H_
 #define LOSSD_SERVER_BASE_BUFFER_POOL_H_
 
@@ -17,8 +16,9 @@ namespace lossd {
 
 class BufferPool;
 
-// Owns one buffer; gives it back to its pool when destroyed. Move-only. The
-// memory is aligned to 64 bytes and not initialised.
+// Owns one buffer, or none, and gives it back to its pool when destroyed. The
+// memory is aligned to 64 bytes and not initialised. Move-only. Not
+// thread-safe.
 class Buffer {
  public:
   Buffer() = default;
@@ -43,35 +43,37 @@ class Buffer {
   size_t capacity_ = 0;
 };
 
-// Keeps up to `max_pooled_bytes` of returned buffers, by size class. A gradient
-// of 4 MB taken fresh from the system costs a page fault per 4 KiB; one that is
-// used again costs none. Thread-safe. Outlives its buffers.
+// Keeps at most `max_pooled_bytes` of returned buffers, by size class. A
+// gradient of 4 MB in fresh memory of the system costs a page fault per 4 KiB;
+// in a reused buffer it costs none. Thread-safe. Outlives its buffers.
 class BufferPool {
  public:
-  // Of a multiple of `alignment`; null if there is no such memory.
+  // Returns `size` bytes, a multiple of `alignment`, that begin at a multiple
+  // of `alignment`; null if the system has no such memory.
   using Allocate = void* (*)(size_t alignment, size_t size);
 
-  // `allocate` gives what std::free() takes back; another one is for tests.
+  // std::free() must accept the memory that `allocate` returns. Tests pass
+  // their own `allocate`.
   explicit BufferPool(size_t max_pooled_bytes,
                       Allocate allocate = &std::aligned_alloc);
   ~BufferPool();
   BufferPool(const BufferPool&) = delete;
   BufferPool& operator=(const BufferPool&) = delete;
 
-  // A buffer of `size` bytes; with size 0 an empty one. Also an empty one, with
-  // a null data(), if the system has no such memory left.
+  // Returns a buffer of `size` bytes. It is empty, with a null data(), for size
+  // 0 and if the system has no such memory left.
   Buffer Take(size_t size);
 
   size_t pooled_bytes() const;
 
  private:
   friend class Buffer;
-  // Null if none of that capacity is pooled.
+  // Returns null if the pool has no buffer of that capacity.
   std::byte* TakePooled(size_t capacity);
   void Return(std::byte* data, size_t capacity);
 
   static constexpr size_t kMaxBufferBytes = size_t{1} << 62;
-  static constexpr int kClasses = 63;  // of capacity 2^k
+  static constexpr int kClasses = 63;  // class k has capacity 2^k
   const size_t max_pooled_bytes_;
   const Allocate allocate_;
   mutable absl::Mutex mu_;

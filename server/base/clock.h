@@ -9,20 +9,21 @@
 
 namespace lossd {
 
-// Tells the time, and waits for it. Thread-safe.
-class Clock {  // D32
+// Tells the time and waits for it. All timed waits go through the clock, so
+// that a fake clock can end them (D32). Thread-safe.
+class Clock {
  public:
   virtual ~Clock() = default;
   virtual absl::Time Now() const = 0;
 
-  // Waits on `condition` until it is signalled or the time is `until`,
-  // whichever comes first; may also return for no reason. `mu` is held before
-  // and after, and released in between. Who waits on time does it here, so that
-  // a fake clock can end the wait.
+  // Blocks until `condition` is signalled or the time is `until`, whichever
+  // comes first; may also return for no reason. `mu` is held when this is
+  // called and when it returns, and released in between.
   virtual void Wait(absl::Mutex* mu, absl::CondVar* condition,
                     absl::Time until) const ABSL_SHARED_LOCKS_REQUIRED(mu) = 0;
 };
 
+// The time of the system.
 class SystemClock final : public Clock {
  public:
   absl::Time Now() const override { return absl::Now(); }

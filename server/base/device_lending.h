@@ -1,4 +1,5 @@
-// The server's GPUs, as far as memory that clients lend on them is concerned.
+// Device memory that clients lend to the server: the interface between the
+// table of regions, which hands it out, and the executor that owns the GPUs.
 #ifndef LOSSD_SERVER_BASE_DEVICE_LENDING_H_
 #define LOSSD_SERVER_BASE_DEVICE_LENDING_H_
 
@@ -10,30 +11,32 @@
 
 namespace lossd {
 
-// As cuDeviceGetUuid() says.
+// The UUID of a GPU, as cuDeviceGetUuid() gives it.
 using DeviceUuid = std::array<std::byte, 16>;
-// As cudaIpcGetMemHandle() says.
+// The handle of an allocation, as cudaIpcGetMemHandle() gives it.
 using IpcHandle = std::array<std::byte, 64>;
 
-// An allocation of a client, all of it.
+// A client's whole allocation on a GPU.
 struct DeviceAllocation {
   int device = 0;  // the GPU's number in the server
-  // Addresses of that GPU: the host passes them on and reads nothing there.
+  // Addresses of that GPU. The host passes them on and must not read there.
   std::span<std::byte> bytes;
 };
 
-// Opens what clients lend. Whoever computes implements it. Thread-safe, and
-// outlives what it has opened.
-class Devices {
+// Opens allocations that clients lend. Thread-safe. Outlives the allocations
+// that it has opened.
+class DeviceLending {
  public:
-  virtual ~Devices() = default;
+  virtual ~DeviceLending() = default;
 
-  // Begins at a multiple of 64. NOT_FOUND if no GPU of the server has that
-  // UUID, UNAVAILABLE if it is lost, INVALID_ARGUMENT if the handle opens
+  // Opens the allocation that `handle` names on the GPU with that UUID; it
+  // begins at a multiple of 64. NOT_FOUND if the server uses no such GPU,
+  // UNAVAILABLE if the GPU is lost, INVALID_ARGUMENT if the handle opens
   // nothing there, RESOURCE_EXHAUSTED if there is no room to map it.
   virtual absl::StatusOr<DeviceAllocation> Open(const DeviceUuid& uuid,
                                                 const IpcHandle& handle) = 0;
-  // Once for each Open(), when no kernel uses it any more.
+  // Closes the allocation. Call it once for each Open(), when no kernel uses
+  // the memory any more.
   virtual void Close(const DeviceAllocation& allocation) = 0;
 };
 

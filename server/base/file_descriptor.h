@@ -1,4 +1,4 @@
-// A file descriptor that is closed by whoever holds it.
+// A file descriptor with an owner.
 #ifndef LOSSD_SERVER_BASE_FILE_DESCRIPTOR_H_
 #define LOSSD_SERVER_BASE_FILE_DESCRIPTOR_H_
 
@@ -8,11 +8,12 @@
 
 namespace lossd {
 
-// Owns one descriptor, or none. Move-only.
+// Owns one descriptor, or none, and closes it when destroyed. Move-only. Not
+// thread-safe.
 class FileDescriptor {
  public:
   FileDescriptor() = default;
-  // Takes what a system call returned: a negative number is none.
+  // Takes the result of a system call: a negative number means no descriptor.
   explicit FileDescriptor(int number) : number_(number) {}
   FileDescriptor(FileDescriptor&& other) noexcept { *this = std::move(other); }
   FileDescriptor& operator=(FileDescriptor&& other) noexcept {

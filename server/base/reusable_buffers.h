@@ -1,4 +1,4 @@
-// How much memory a call keeps for the next request that it serves.
+// Containers that are filled again and again without allocating each time.
 #ifndef LOSSD_SERVER_BASE_REUSABLE_BUFFERS_H_
 #define LOSSD_SERVER_BASE_REUSABLE_BUFFERS_H_
 
@@ -6,9 +6,9 @@
 
 namespace lossd {
 
-// Per container. What a usual request fills, tensors in `data`, is far smaller;
-// hundreds of calls are kept, and one odd request each must not cost the server
-// the memory of all of them for good.
+// A cleared container keeps at most this much memory. A usual request needs far
+// less. Hundreds of calls are kept for reuse, and an unusually large request in
+// each of them must not cost the server that memory for good.
 inline constexpr size_t kMaxKeptBytes = size_t{16} << 10;  // D19
 
 template <typename Container>
@@ -16,8 +16,8 @@ size_t CapacityInBytes(const Container& container) {
   return container.capacity() * sizeof(*container.data());
 }
 
-// Empties a container that will be filled again. Its memory is kept if it is
-// small.
+// Empties a container that will be filled again. Keeps its memory if that is at
+// most kMaxKeptBytes.
 template <typename Container>
 void ClearForReuse(Container& container) {
   if (CapacityInBytes(container) > kMaxKeptBytes) {

@@ -32,7 +32,7 @@ FileDescriptor NewSocket() {
       socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 }
 
-// 0: somebody answers.
+// Returns the errno of connecting there, or 0 if a server accepts.
 int ConnectError(const sockaddr_un& address) {
   const FileDescriptor probe = NewSocket();
   return connect(probe.number(), reinterpret_cast<const sockaddr*>(&address),
@@ -65,8 +65,8 @@ absl::Status RemoveStaleSocket(const std::string& path) {
   if (!S_ISSOCK(found.st_mode)) {
     return Unavailable(path, "something that is not a socket is there");
   }
-  // Refused is what a dead listener answers. A full one, or one of another
-  // type, is alive.
+  // A dead listener refuses. A listener that is full, or of another type, is
+  // alive.
   const int error = ConnectError(*address);
   if (error == 0 || error == EAGAIN || error == EPROTOTYPE) {
     return Unavailable(path, "somebody listens there");
@@ -82,7 +82,7 @@ absl::StatusOr<std::unique_ptr<ListeningSocket>> ListeningSocket::Open(
   if (absl::Status s = RemoveStaleSocket(path); !s.ok()) return s;
   FileDescriptor listener = NewSocket();
   if (!listener.open()) return SystemSays(path);
-  // Before bind: the file has its mode from its first moment.
+  // This comes before bind(), so that the file never has another mode.
   if (fchmod(listener.number(), kOwnerOnly) != 0 ||
       bind(listener.number(), reinterpret_cast<const sockaddr*>(&*address),
            sizeof(*address)) != 0) {

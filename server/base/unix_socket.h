@@ -1,4 +1,4 @@
-// A Unix socket at a path, and the path's end.
+// Unix sockets that listen at a path, and the cleaning of such paths.
 #ifndef LOSSD_SERVER_BASE_UNIX_SOCKET_H_
 #define LOSSD_SERVER_BASE_UNIX_SOCKET_H_
 
@@ -13,22 +13,21 @@
 
 namespace lossd {
 
-// Makes room for a socket, of any type: what a server that died has left at
-// `path` is removed. UNAVAILABLE, naming the path, if somebody listens there or
-// something else than a socket is there; INVALID_ARGUMENT for a path that is
-// empty or longer than the system takes.
+// Removes the socket, of any type, that a dead server left at `path`. OK also
+// if nothing is there. UNAVAILABLE, naming the path, if a living server listens
+// there or if the path is something else than a socket; INVALID_ARGUMENT for a
+// path that is empty or longer than the system allows.
 absl::Status RemoveStaleSocket(const std::string& path);
 
 // A listening SOCK_SEQPACKET socket that only this user can connect to (mode
-// 0600), for as long as the object lives. At its end the path is removed, if it
-// still is this socket.
+// 0600), for as long as the object lives. The destructor removes the path if it
+// still is this socket. Not thread-safe.
 class ListeningSocket {
  public:
-  // What a server that died has left at `path` is removed. INVALID_ARGUMENT for
-  // a path that is empty or longer than the system takes; UNAVAILABLE, naming
-  // the path, if somebody listens there, if something else than a socket is
-  // there, or if it cannot be made. Two servers that start at the same moment
-  // on one path may both come up; the path is then the second one's.
+  // Listens at `path`, after RemoveStaleSocket(), whose errors it returns;
+  // UNAVAILABLE, naming the path, also if the socket cannot be made. Two
+  // servers that start at the same moment on one path may both come up; the
+  // path then belongs to the second.
   static absl::StatusOr<std::unique_ptr<ListeningSocket>> Open(
       const std::string& path);
   ~ListeningSocket();
@@ -43,7 +42,7 @@ class ListeningSocket {
 
   const std::string path_;
   const FileDescriptor socket_;
-  // Which file the path was when it was made.
+  // The identity of the file that was made at the path.
   dev_t device_ = 0;
   ino_t inode_ = 0;
 };

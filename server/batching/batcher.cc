@@ -13,17 +13,23 @@ constexpr size_t kMaxDroppedAtOnce = 256;
 // Batches that one RunInline() computes before it leaves the rest to executors.
 constexpr int kMaxInlineBatches = 4;
 
-// The batcher whose RunInline() computes a batch on this thread: it looks at
-// the queue itself when the batch is back, so nobody needs to be woken for
-// that.
-thread_local const Batcher* inline_batcher = nullptr;
-
-bool IsWhole(const Portion& portion) {
+bool HasAllBlocks(const Portion& portion) {
   return portion.block_count == kernels::BlockCount(portion.task->segment);
 }
 
-// To the device that has tensors of it.
-bool IsBound(const Task& task) { return task.segment.device != kernels::kHost; }
+// A task whose tensors lie on a device is computed there in one go: nothing is
+// copied that several batches could overlap.
+bool IsIndivisible(const Task& task) {
+  return task.segment.device != kernels::kHost;
+}
+
+// Answers a task that has no block for an executor to compute.
+void AnswerEmpty(Task& task, absl::Time now) {
+  task.enqueued = task.started = now;
+  Computed computed = AnswerOf(task);
+  computed.finished = now;
+  task.OnComputed(computed);
+}
 
 template <typename Tasks>
 void DropExpired(const Tasks& tasks) {
@@ -40,8 +46,9 @@ Batch::Batch(Batch&& other) noexcept
       elements(other.elements),
       taken(other.taken),
       batcher_(std::exchange(other.batcher_, nullptr)),
-      requests_out_(other.requests_out_),
-      elements_out_(other.elements_out_) {}
+      taken_requests_(other.taken_requests_),
+      taken_elements_(other.taken_elements_),
+      inline_(other.inline_) {}
 
 Batch::~Batch() {
   if (batcher_ != nullptr) batcher_->Return(*this);
@@ -57,12 +64,13 @@ Batcher::Batcher(const BatcherOptions& options, const Clock* clock)
 
 Batcher::~Batcher() {
   absl::MutexLock lock(&mu_);
-  assert(queue_.empty() && out_ == 0 && sleeping_ + waking_ == 0);
+  assert(queue_.empty() && batches_in_flight_ == 0 && sleeping_ + waking_ == 0);
 }
 
 void Batcher::Enqueue(Task* task, bool may_run_inline) {
   Prepare(*task);
   const absl::Time now = clock_->Now();
+  if (task->segment.element_count == 0) return AnswerEmpty(*task, now);
   {
     absl::MutexLock lock(&mu_);
     if (!closed_) {
@@ -84,24 +92,30 @@ bool Batcher::Remove(Task* task) {
 
 void Batcher::RunInline(BatchRunner& runner) {
   int64_t room = max_inline_elements_;
+  int ended_runs = 0;
   for (int batches = 0;;) {
     Tasks expired;
     std::optional<Batch> batch;
     {
       absl::MutexLock lock(&mu_);
       const absl::Time now = clock_->Now();
+      inline_runs_ -= std::exchange(ended_runs, 0);
       expired = PopExpired(now);
       const bool small = queue_.elements() <= room;
       if (small && batches < kMaxInlineBatches) TryTake(now, &batch);
-      if (!batch) WakeAsNeeded(now);
+      if (batch) {
+        batch->inline_ = true;
+        ++inline_runs_;
+      } else {
+        WakeAsNeeded(now);
+      }
     }
     DropExpired(expired);
     if (batch) {
       ++batches;
       room -= batch->elements;
-      const Batcher* outer = std::exchange(inline_batcher, this);
       runner.Run(*std::move(batch));
-      inline_batcher = outer;
+      ended_runs = 1;
     } else if (expired.empty()) {
       return;
     }
@@ -120,7 +134,7 @@ std::optional<Batch> Batcher::Take() {
       TryTake(now, &batch);
       finished = !batch && Finished();
       if (batch || finished) {
-        WakeAsNeeded(now);  // for what is left, or to go home
+        WakeAsNeeded(now);  // for the tasks that are left, or for the end
       } else if (expired.empty()) {
         Sleep(now);
       }
@@ -174,15 +188,17 @@ int64_t Batcher::queued_elements() const {
 
 int Batcher::busy_executors() const {
   absl::MutexLock lock(&mu_);
-  return out_;
+  return batches_in_flight_;
 }
 
 absl::Duration Batcher::ExpectedWait(uint64_t flow) const {
   absl::MutexLock lock(&mu_);
-  if (queue_.empty() && out_ < options_.executors) return absl::ZeroDuration();
+  if (queue_.empty() && batches_in_flight_ < options_.executors) {
+    return absl::ZeroDuration();
+  }
   const Work ahead = queue_.Ahead(flow);
-  return cost_.Estimate(ahead.requests + requests_out_,
-                        ahead.elements + elements_out_) /
+  return cost_.Estimate(ahead.requests + requests_in_flight_,
+                        ahead.elements + elements_in_flight_) /
          options_.executors;
 }
 
@@ -201,11 +217,14 @@ void Batcher::PutBack(Task* task) {
 void Batcher::Return(const Batch& batch) {
   absl::MutexLock lock(&mu_);
   const absl::Time now = clock_->Now();
-  --out_;
-  requests_out_ -= batch.requests_out_;
-  elements_out_ -= batch.elements_out_;
-  cost_.Learn(batch.requests_out_, batch.elements_out_, now - batch.taken);
-  if (inline_batcher != this) WakeAsNeeded(now);
+  --batches_in_flight_;
+  requests_in_flight_ -= batch.taken_requests_;
+  elements_in_flight_ -= batch.taken_elements_;
+  cost_.Learn(batch.taken_requests_, batch.taken_elements_, now - batch.taken);
+  // A thread in RunInline() looks at the queue itself after Run(): nobody needs
+  // to be woken for that.
+  const bool is_looked_after = batch.inline_ && inline_runs_ > 0;
+  if (!is_looked_after) WakeAsNeeded(now);
 }
 
 QueueView Batcher::View() const {
@@ -224,7 +243,7 @@ QueueView Batcher::View() const {
   return view;
 }
 
-// A task that is being counted comes back: until then no thread may go home.
+// A task that is being counted comes back: until then no thread may leave.
 bool Batcher::Finished() const {
   return closed_ && queue_.empty() && counting_ == 0;
 }
@@ -243,11 +262,10 @@ Batcher::Tasks Batcher::PopExpired(absl::Time now) {
 
 void Batcher::TryTake(absl::Time now, std::optional<Batch>* batch) {
   const Task* first = queue_.first_to_expire();
-  // More than one go of expired ones: they are dropped before anything is
-  // taken.
+  // More tasks have expired than are dropped at once. All of them are dropped
+  // before anything is taken.
   if (first != nullptr && IsExpired(first->deadline, now)) return;
-  const Timing timing =
-      WhenToTake(View(), now, options_.executors - out_, options_);
+  const Timing timing = WhenToTake(View(), now, idle_executors(), options_);
   if (timing.verdict == Timing::Verdict::kTake) batch->emplace(Fill(now));
 }
 
@@ -261,39 +279,38 @@ Batch Batcher::Fill(absl::Time now) {
                              batch.elements};
     const uint64_t element_count = task->segment.element_count;
     const uint64_t blocks = BlocksToTake(
-        filling, limit, {element_count, task->next_block, IsBound(*task)},
+        filling, limit, {element_count, task->next_block, IsIndivisible(*task)},
         options_);
     if (blocks == 0) break;
     const Portion portion = queue_.GiveOut(blocks);
     batch.portions.push_back(portion);
     batch.elements += ElementsIn(element_count, portion.first_block, blocks);
   }
-  batch.requests_out_ = static_cast<int64_t>(batch.portions.size());
-  batch.elements_out_ = batch.elements;
-  ++out_;
-  requests_out_ += batch.requests_out_;
-  elements_out_ += batch.elements_out_;
+  batch.taken_requests_ = static_cast<int64_t>(batch.portions.size());
+  batch.taken_elements_ = batch.elements;
+  ++batches_in_flight_;
+  requests_in_flight_ += batch.taken_requests_;
+  elements_in_flight_ += batch.taken_elements_;
   Stamp(batch);
   return batch;
 }
 
-// Notes with each task which batch was given its first block.
 void Batcher::Stamp(const Batch& batch) {
   for (const Portion& portion : batch.portions) {
     Task& task = *portion.task;
     if (portion.first_block != 0) continue;
-    if (task.phase == Task::Phase::kCounting && !IsWhole(portion)) ++counting_;
-    if (task.batch_requests != 0)
-      continue;  // it was stamped when it was counted
+    const bool counts = task.phase == Task::Phase::kCounting;
+    if (counts && !HasAllBlocks(portion)) ++counting_;
+    if (task.batch_requests != 0) continue;  // stamped when it was counted
     task.started = batch.taken;
-    task.batch_requests = batch.requests_out_;
-    task.batch_elements = batch.elements_out_;
+    task.batch_requests = batch.taken_requests_;
+    task.batch_elements = batch.taken_elements_;
   }
 }
 
 int Batcher::ThreadsWanted(absl::Time now) const {
   if (Finished()) return sleeping_ + waking_;
-  const int idle = options_.executors - out_;
+  const int idle = idle_executors();
   const QueueView view = View();
   const Timing timing = WhenToTake(view, now, idle, options_);
   switch (timing.verdict) {
@@ -320,8 +337,7 @@ void Batcher::WakeAsNeeded(absl::Time now) {
 }
 
 void Batcher::Sleep(absl::Time now) {
-  const Timing timing =
-      WhenToTake(View(), now, options_.executors - out_, options_);
+  const Timing timing = WhenToTake(View(), now, idle_executors(), options_);
   // kTake is impossible here: TryTake() has just refused at the same `now`.
   const bool watches = timing.until < watch_until_;
   if (watches) watch_until_ = timing.until;
@@ -330,8 +346,8 @@ void Batcher::Sleep(absl::Time now) {
   if (watches && watch_until_ == timing.until) {
     watch_until_ = absl::InfiniteFuture();
   }
-  // Who was signalled and who woke by itself cannot be told apart, and need not
-  // be: each that wakes looks at the queue, and the sum is right.
+  // A thread that was signalled cannot be told from one that woke by itself,
+  // and need not be: each looks at the queue, and the sum of the two is right.
   if (waking_ > 0) {
     --waking_;
   } else {

@@ -5,13 +5,13 @@
 namespace lossd::batching {
 namespace {
 
-constexpr double kWeight = 0.125;  // of the newest batch
+constexpr double kNewestWeight = 0.125;
 
-// From here on the elements are most of a request's cost.
+// Elements dominate the cost of a request that has at least this many.
 constexpr int64_t kLargeRequestElements = 16384;
 
 void Average(double newest, double* average) {
-  *average += kWeight * (std::max(newest, 0.0) - *average);
+  *average += kNewestWeight * (std::max(newest, 0.0) - *average);
 }
 
 }  // namespace

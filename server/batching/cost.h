@@ -1,4 +1,4 @@
-// What batches cost, learnt from those that were computed.
+// The cost of batches, learnt from batches that were computed.
 #ifndef LOSSD_SERVER_BATCHING_COST_H_
 #define LOSSD_SERVER_BATCHING_COST_H_
 
@@ -8,22 +8,23 @@
 
 namespace lossd::batching {
 
-// Time = requests * a + elements * b, where a and b are moving averages: small
-// requests teach a, large ones b. One rate of elements alone would not do:
-// after a thousand requests of 64 elements it would put a request of a million
-// at seconds, and refuse its deadline. Not thread-safe.
+// Estimates time as requests * a + elements * b. Both a and b are moving
+// averages, of which the newest batch is an eighth: batches of small requests
+// teach a, batches of large ones b. A single rate of elements would not do:
+// after a thousand requests of 64 elements it would estimate seconds for a
+// request of a million, and refuse its deadline. Not thread-safe.
 class CostModel {
  public:
-  // A batch was computed on one executor. No time or less (a clock that stood
-  // still or went back) teaches nothing.
+  // Learns from a batch that one executor computed in `spent`. Zero or negative
+  // time (the clock stood still or went back) teaches nothing.
   void Learn(int64_t requests, int64_t elements, absl::Duration spent);
 
-  // Of so much work on one executor.
+  // Estimates the time of this much work on one executor.
   absl::Duration Estimate(int64_t requests, int64_t elements) const;
 
  private:
-  // Before anything is learnt: a slow core, so that the first batches are not
-  // thought instant.
+  // The first values are those of a slow core, so that the first batches are
+  // not thought instant.
   double seconds_per_request_ = 10e-6;
   double seconds_per_element_ = 2e-9;
 };

@@ -9,8 +9,8 @@ namespace {
 
 constexpr uint64_t kBlock = kernels::kBlockElements;
 
-// What a held batch leaves before a deadline beside the computing: waking an
-// executor, and the reply.
+// A hold ends this long before a deadline, beside the time to compute: for
+// waking an executor, and for the reply.
 constexpr absl::Duration kDeadlineMargin = absl::Milliseconds(1);
 
 int64_t CeilDiv(int64_t a, int64_t b) { return a / b + (a % b != 0); }
@@ -58,7 +58,7 @@ uint64_t BlocksToTake(const Filling& batch, int64_t element_limit,
       std::max<int64_t>(0, element_limit - batch.elements));
   const uint64_t all = (left + kBlock - 1) / kBlock;
   if (left <= room) return all;
-  if (head.whole) return empty ? all : 0;
+  if (head.indivisible) return empty ? all : 0;
   if (empty) return std::max<uint64_t>(1, room / kBlock);
   // A sliver would tie the task's end to this batch and save nothing.
   const bool sliver =

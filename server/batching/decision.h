@@ -1,5 +1,6 @@
-// What the batcher decides, as pure functions of what waits and the time: no
-// threads, no locks, no clock.
+// The decisions of the batcher, as pure functions of the queue and the time: no
+// threads, no locks, no clock. All are thread-safe. README.md in this folder
+// shows them as formulas.
 #ifndef LOSSD_SERVER_BATCHING_DECISION_H_
 #define LOSSD_SERVER_BATCHING_DECISION_H_
 
@@ -14,63 +15,66 @@ namespace lossd::batching {
 struct QueueView {
   int64_t requests = 0;
   int64_t elements = 0;  // not given out yet
-  bool begun = false;    // a task in it was partly given out
-  bool closed = false;   // no more company will come
-  absl::Time oldest = absl::InfiniteFuture();  // arrival
-  absl::Time earliest_deadline =
-      absl::InfiniteFuture();  // of what is not begun
-  absl::Duration time_to_compute = absl::ZeroDuration();  // all of it, about
+  bool begun = false;    // some blocks of a task in it were given out
+  bool closed = false;   // no more tasks will come
+  // The first arrival and the first deadline among the tasks that are not
+  // begun.
+  absl::Time oldest = absl::InfiniteFuture();
+  absl::Time earliest_deadline = absl::InfiniteFuture();
+  absl::Duration time_to_compute = absl::ZeroDuration();  // estimated, for all
 };
 
-// Whether an idle executor takes a batch.
+// The answer to the question whether an idle executor takes a batch.
 struct Timing {
   enum class Verdict { kNothing, kWait, kTake };
   Verdict verdict = Verdict::kNothing;
-  absl::Time until = absl::InfiniteFuture();  // of kWait: decide again then
+  absl::Time until = absl::InfiniteFuture();  // with kWait: decide again then
 };
 
-// Nothing while nothing waits or no executor is idle. Now, unless
-// max_queue_delay holds the batch open: until the oldest has waited that long,
-// a limit of the batch is reached, or a deadline would be missed. A clock that
-// went back ends the hold.
+// Decides whether a batch is taken. kNothing if nothing waits or no executor is
+// idle; otherwise kTake, unless max_queue_delay holds the batch open. A hold
+// lasts until the oldest task has waited that long, a limit of the batch is
+// reached, or a deadline would be missed. A clock that went back ends it.
 Timing WhenToTake(const QueueView& queue, absl::Time now, int idle_executors,
                   const BatcherOptions& options);
 
-// A task is dropped instead of taken from its deadline on.
+// Returns whether a task is dropped instead of taken: from its deadline on.
 inline bool IsExpired(absl::Time deadline, absl::Time now) {
   return now >= deadline;
 }
 
-// Elements that the next batch may hold: an executor's share of the queue,
-// within min_portion_elements and max_batch_elements.
+// Returns the number of elements that the next batch may hold: an executor's
+// share of the queue, at least min_portion_elements and at most
+// max_batch_elements.
 int64_t ElementLimit(int64_t queued_elements, const BatcherOptions& options);
 
-// Batches that what waits would make, about; at least 1 if something waits.
+// Estimates the number of batches that the queue makes; at least 1 if a task
+// waits.
 int64_t BatchesWaiting(const QueueView& queue, const BatcherOptions& options);
 
-// What a batch holds so far.
+// The contents of a batch so far.
 struct Filling {
   int64_t requests = 0;
   int64_t elements = 0;
 };
 
-// The next task in order.
+// The task whose blocks are given out next.
 struct HeadView {
   uint64_t element_count = 0;
   uint64_t next_block = 0;  // the first one that is left
-  // False: its blocks may go to several batches, so that one huge request uses
-  // every executor. True: all go into one, alone if it is over
-  // max_batch_elements. So do those of tensors that lie on a device: nothing is
-  // copied there that could overlap.
-  bool whole = false;
+  // If false, the blocks may go to several batches, so that one huge request
+  // uses every executor. If true, all go into one batch, which is theirs alone
+  // if they exceed max_batch_elements.
+  bool indivisible = false;
 };
 
-// How many of its blocks go into a batch; 0: none, the batch is complete. An
-// empty batch always gets some.
+// Returns how many blocks of the head go into a batch; 0 if the batch is
+// complete. An empty batch always gets some.
 uint64_t BlocksToTake(const Filling& batch, int64_t element_limit,
                       const HeadView& head, const BatcherOptions& options);
 
-// Elements of `blocks` blocks from `first_block` on; the last one may be short.
+// Returns the elements of `blocks` blocks from `first_block` on; the last block
+// of a task may be short.
 int64_t ElementsIn(uint64_t element_count, uint64_t first_block,
                    uint64_t blocks);
 

@@ -14,14 +14,9 @@ int64_t ElementsOf(const Task& task) {
   return static_cast<int64_t>(task.segment.element_count);
 }
 
-// Of the task that the flow would have served first.
+// The charge of the task that the flow has served next.
 int64_t FirstCharge(const Flow& flow) {
   return ChargeOf(flow.tasks.begin()->task->segment.element_count);
-}
-
-// The smaller of the two; `b` may be more than any integer.
-int64_t Least(int64_t a, double b) {
-  return static_cast<double>(a) <= b ? a : static_cast<int64_t>(b);
 }
 
 }  // namespace
@@ -31,8 +26,9 @@ void Flows::Add(Task* task) {
   if (flow == nullptr) {
     flow = std::make_unique<Flow>();
     flow->id = task->flow;
-    // Nothing is saved: its first turn is after those who are waiting in this
-    // round, and before the second turn of whoever is served now.
+    // A new flow has no savings. Its first turn comes after those of the flows
+    // that wait in this round, and before the second turn of the flow that is
+    // served now.
     flow->savings.round = round_;
     flow->turn.number = ++turn_numbers_;
   }
@@ -79,13 +75,18 @@ Work Flows::Ahead(uint64_t flow) const {
                        .elements = waiting_.elements - own.elements};
   const auto other_flows =
       static_cast<double>(by_id_.size() - (found == by_id_.end() ? 0 : 1));
-  // A turn for the task itself, and those that its own company needs first.
+  // One turn for the task itself, and those that the flow's own tasks need
+  // before it.
   const int64_t charge = std::max(own.elements, own.requests * kBlock);
   const int64_t rounds = 1 + charge / quantum_;
+  // As floating-point numbers: the share may be more than any integer.
   const double share =
       other_flows * static_cast<double>(rounds) * static_cast<double>(quantum_);
-  return {.requests = own.requests + Least(others.requests, share / kBlock),
-          .elements = own.elements + Least(others.elements, share)};
+  const double requests =
+      std::min(static_cast<double>(others.requests), share / kBlock);
+  const double elements = std::min(static_cast<double>(others.elements), share);
+  return {.requests = own.requests + static_cast<int64_t>(requests),
+          .elements = own.elements + static_cast<int64_t>(elements)};
 }
 
 void Flows::Unlink(Task* task) {

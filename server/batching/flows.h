@@ -1,4 +1,4 @@
-// Who is served next when several connections wait: deficit round robin.
+// The order of the tasks of several connections: deficit round robin.
 #ifndef LOSSD_SERVER_BATCHING_FLOWS_H_
 #define LOSSD_SERVER_BATCHING_FLOWS_H_
 
@@ -14,7 +14,7 @@
 
 namespace lossd::batching {
 
-// The order within a flow, and of expiry: by deadline, then by arrival.
+// Orders tasks by deadline, then by arrival: within a flow, and for expiry.
 struct TaskKey {
   explicit TaskKey(Task* of)
       : deadline(of->deadline), arrival(of->place.arrival), task(of) {}
@@ -28,20 +28,21 @@ struct TaskKey {
   Task* task;
 };
 
-// How much waits.
+// An amount of waiting work.
 struct Work {
   int64_t requests = 0;
   int64_t elements = 0;
 };
 
-// One connection's waiting tasks, and its place among the others.
+// The waiting tasks of one connection, and its place among the others. Not
+// thread-safe.
 struct Flow {
-  // Its next turn, or the one that it is in. Within a round whoever had its
-  // last turn (or came) first is first.
+  // The next turn of a flow, or the one that it is in. Within a round the flow
+  // comes first whose last turn (or whose arrival) was first.
   struct Turn {
     uint64_t round = 0;
     uint64_t number = 0;
-    Flow* flow = nullptr;  // null: not in the order of turns
+    Flow* flow = nullptr;  // null while it is not in the order of turns
     bool operator==(const Turn&) const = default;
     bool operator<(const Turn& other) const {
       return std::tie(round, number) < std::tie(other.round, other.number);
@@ -55,13 +56,13 @@ struct Flow {
   Turn turn;
 };
 
-// Flows that have tasks; one without any is forgotten at once, savings and all,
-// so that connections that come and go leave nothing behind, and nobody saves
-// up while idle. A new flow joins behind all that wait. A lone flow is served
-// in its own order, without limit.
+// The flows that have waiting tasks. A flow without tasks is forgotten at once,
+// with its savings: connections that come and go leave nothing behind, and no
+// flow saves while it is idle. A new flow joins behind all that wait. A lone
+// flow is served in its own order, without limit.
 //
-// Everything is O(log n) in tasks and flows. Not thread-safe. Tasks are
-// borrowed, and their `place.in` is kept here.
+// Every operation is O(log n) in tasks and flows. Not thread-safe. Tasks are
+// borrowed, and this class sets their `place.in`.
 class Flows {
  public:
   explicit Flows(int64_t quantum_elements) : quantum_(quantum_elements) {}
@@ -69,10 +70,10 @@ class Flows {
   // Puts a task into the flow that it names.
   void Add(Task* task);
 
-  // Takes a task out of its flow, which is not charged for it.
+  // Takes a task out of its flow without charging the flow for it.
   void Remove(Task* task);
 
-  // Whose turn it is; there is a task.
+  // The first task of the flow whose turn it is. The flows are not empty.
   Task* next() const { return turns_.begin()->flow->tasks.begin()->task; }
 
   // Takes next() out and charges its flow.
@@ -82,16 +83,17 @@ class Flows {
   size_t size() const { return turns_.size(); }  // flows
   const Work& waiting() const { return waiting_; }
 
-  // How much of what waits would be served before a task that came now for this
-  // flow, with no deadline: its own, and the turns that others have meanwhile.
+  // Estimates the work that would be served before a task of this flow that
+  // came now without a deadline: the flow's own tasks, and the turns that the
+  // other flows have meanwhile.
   Work Ahead(uint64_t flow) const;
 
  private:
   // Takes the task out of its flow's tasks.
   void Unlink(Task* task);
   void Forget(const Flow& flow);
-  // Puts the flow where its savings and its first task say; behind the others
-  // of its round if its turn is over.
+  // Puts the flow into the order of turns, by its savings and its first task;
+  // behind the others of its round if its turn is over.
   void Schedule(Flow& flow, bool turn_is_over = false);
 
   const int64_t quantum_;

@@ -1,4 +1,5 @@
-// How batches are made: what the decisions (decision.h) and the batcher go by.
+// The parameters of the batcher. README.md in this folder says how to tune
+// them.
 #ifndef LOSSD_SERVER_BATCHING_OPTIONS_H_
 #define LOSSD_SERVER_BATCHING_OPTIONS_H_
 
@@ -8,27 +9,29 @@
 
 namespace lossd::batching {
 
-// All counts are at least 1 where not said otherwise; whoever fills this in
-// checks.
+// The caller checks the values: counts are at least 1 where nothing else is
+// said.
 struct BatcherOptions {
   int64_t max_batch_requests = 256;
   int64_t max_batch_elements = int64_t{1} << 18;
+  // A batch may be held open this long for more tasks.
   absl::Duration max_queue_delay = absl::ZeroDuration();
-  // How many batches may be out at once: the executors, inline ones included.
-  // At least so many threads call Take().
+  // The number of batches that may be in flight at once, inline ones included.
+  // At least this many threads call Take().
   int executors = 1;
-  // What waits is shared among the executors, in batches that shrink as the
-  // queue does, so that they end at about the same time; but not below this,
-  // where waking an executor costs more than it saves.
+  // The executors share the queue in batches that shrink as the queue does, so
+  // that they end at about the same time. A batch is not made smaller than
+  // this, because waking an executor would cost more than it saves.
   int64_t min_portion_elements = int64_t{1} << 15;  // D29
-  // Batches of at most so many elements may run on the thread that enqueued
-  // them (RunInline); 0: never. Waking another thread costs more than such a
-  // batch.
-  int64_t max_inline_elements = 0;  // D30
-  // What a flow is given in one turn while others wait (deficit.h): about 30 us
-  // of one core, which is how long each other flow makes a small request wait.
-  // A batch goes on across turns, so a small quantum costs no coalescing; but
-  // below this the bookkeeping of a turn would begin to show.
+  // Batches of at most this many elements may run on the thread that enqueued
+  // them (RunInline), because waking another thread costs more than computing
+  // them; 0 disables that (D30).
+  int64_t max_inline_elements = 0;
+  // The elements that a flow is given in one turn while others wait
+  // (deficit.h). They take about 30 us of one core, so each other flow makes a
+  // small request wait that long. Batches go on across turns, so a small
+  // quantum does not make batches smaller; but below this the bookkeeping of a
+  // turn would be felt.
   int64_t flow_quantum_elements = int64_t{1} << 15;  // D31
 };
 

@@ -70,7 +70,7 @@ Task* TaskQueue::first_to_expire() const {
 }
 
 Work TaskQueue::Ahead(uint64_t flow) const {
-  // What is begun goes first.
+  // Begun tasks go first.
   Work ahead = flows_.Ahead(flow);
   ahead.requests += static_cast<int64_t>(begun_.size());
   ahead.elements += elements_ - flows_.waiting().elements;

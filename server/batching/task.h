@@ -15,37 +15,40 @@ namespace lossd::batching {
 
 struct Flow;
 
-// What became of a task whose blocks were computed.
+// The outcome of a task whose blocks were computed.
 struct Computed {
   kernels::Totals totals;
   double normalizer = 1;
-  std::string_view backend;  // a string that lives as long as the server
+  // A string that lives as long as the server. Empty if no executor computed
+  // the task, because it has no elements.
+  std::string_view backend;
   int64_t batch_requests = 0;
   int64_t batch_elements = 0;
   absl::Time started;   // when its first batch was taken
   absl::Time finished;  // when its last block was computed
 };
 
-// A task is owned by its RPC and borrowed by the batcher and the executors from
-// Batcher::Enqueue() until exactly one of OnComputed() and OnDropped() is
-// called, exactly once, on any thread. After that call nobody else touches the
-// task: the call may destroy it.
-class Task {  // D20
+// One request on its way through the server. Its RPC owns it (D20). The batcher
+// and the executors borrow it from Batcher::Enqueue() until exactly one of
+// OnComputed() and OnDropped() is called, exactly once, on any thread. After
+// that call nobody else touches the task, so the call may destroy it. The
+// groups of members say which thread may use them.
+class Task {
  public:
   virtual ~Task() = default;
 
   // All blocks are computed; the gradient is in segment.gradient.
   virtual void OnComputed(const Computed& computed) = 0;
 
-  // It was never computed: DEADLINE_EXCEEDED, CANCELLED, UNAVAILABLE or
-  // INTERNAL.
+  // The task will not be computed. `why` is DEADLINE_EXCEEDED, CANCELLED,
+  // UNAVAILABLE or INTERNAL.
   virtual void OnDropped(const absl::Status& why) = 0;
 
   // --- set by the owner before Enqueue(), constant after it ---
   kernels::Segment segment;
   absl::Time deadline = absl::InfiniteFuture();
-  // Whose it is: tasks of one connection have one number, and flows share the
-  // executors fairly (flows.h).
+  // Tasks of one connection have the same number. Flows share the executors
+  // fairly (flows.h).
   uint64_t flow = 0;
 
   // --- owned by the batcher, guarded by its mutex ---
@@ -61,36 +64,36 @@ class Task {  // D20
   } place;
 
   // --- owned by the executors ---
-  // A gradient whose scale depends on counts takes two rounds over its blocks.
-  // The second begins when the last block of the first is done; no block is out
-  // then.
+  // A gradient whose scale depends on counts takes two phases over its blocks.
+  // The second phase begins when the last block of the first is done; no batch
+  // has a block of the task at that moment.
   enum class Phase : uint8_t { kCounting, kComputing };
   Phase phase = Phase::kComputing;
   double gradient_scale = 0;  // in phase kComputing
   // One per block; each is written by the executor that was given the block.
   absl::InlinedVector<kernels::BlockPartial, 1> partials;
-  // Blocks of this phase that are not done yet; whoever brings it to 0 ends the
-  // phase.
+  // Blocks of this phase that are not done yet. The executor that brings this
+  // to 0 ends the phase.
   std::atomic<uint64_t> blocks_left{0};
-  // The batch that was given its first block; the batcher sets them.
+  // The batch that was given the first block; the batcher sets these.
   absl::Time started;
   int64_t batch_requests = 0;
   int64_t batch_elements = 0;
 };
 
-// Makes a task whose owner has set it up ready for its first block. Enqueue()
-// does it.
+// Makes a task ready for its first block, once its owner has set it up.
+// Batcher::Enqueue() calls this.
 void Prepare(Task& task);
 
-// Memory that this takes beside the task: a partial for each block of a segment
-// that has more than one. For admission, as tensors that are only named cost
-// nothing else.
-uint64_t PreparedBytes(const kernels::Segment& segment);  // D19
+// Returns the bytes that Prepare() allocates for a task with this segment: a
+// partial for each block, if there is more than one. Admission charges them,
+// because tensors that are only named (in shared memory, by their ones) cost
+// nothing else (D19).
+uint64_t PreparedBytes(const kernels::Segment& segment);
 
-// What the partials of a prepared task add up to. Also the answer to a task
-// that has no blocks and so never meets the batcher: a normalizer, and zeros.
-// The fields about its execution are copied from the task; `backend` and
-// `finished` are left alone.
+// Adds up the partials of a prepared task. The sums of a task without blocks
+// are zeros. The fields about its execution are copied from the task; `backend`
+// and `finished` are left for the caller to set.
 Computed AnswerOf(const Task& task);
 
 }  // namespace lossd::batching

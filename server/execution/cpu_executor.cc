@@ -47,8 +47,9 @@ void CpuExecutor::Run(Batch batch) {
   metrics_->BatchTaken(static_cast<int64_t>(batch.portions.size()),
                        batch.elements);
   const absl::Time started = clock_->Now();
-  // Computed first, answered after: an answer may write megabytes to a socket
-  // on this thread, and the arithmetic of the others would wait for it.
+  // All tasks are computed before the first is answered: an answer may write
+  // megabytes to a socket on this thread, and the other tasks would wait for
+  // it.
   absl::InlinedVector<Task*, 8> computed;
   for (const Portion& portion : batch.portions) {
     if (RunPortion(portion, batch)) computed.push_back(portion.task);
@@ -67,10 +68,10 @@ bool CpuExecutor::RunPortion(const Portion& portion, Batch& batch) {
       std::span(task.partials).subspan(first, count);
   if (task.phase == Task::Phase::kCounting) {
     kernel_.count_blocks(task.segment, first, partials);
-    const bool whole = count == task.partials.size();
+    const bool has_all_blocks = count == task.partials.size();
     if (!BlocksDone(task, count)) return false;
     BeginComputing(task);
-    if (!whole) {
+    if (!has_all_blocks) {
       batch.PutBack(&task);
       return false;
     }

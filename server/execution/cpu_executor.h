@@ -1,4 +1,5 @@
-// The CPU: threads that compute blocks where the request's bytes lie.
+// The executor for the CPU: threads that compute blocks where the request's
+// bytes lie.
 #ifndef LOSSD_SERVER_EXECUTION_CPU_EXECUTOR_H_
 #define LOSSD_SERVER_EXECUTION_CPU_EXECUTOR_H_
 
@@ -17,26 +18,28 @@ namespace lossd::execution {
 
 struct CpuExecutorOptions {
   int threads = 1;
-  // Borrowed; null: the best of this machine. Others are for tests.
+  // Borrowed; null chooses the best of this machine. Tests pass others.
   const kernels::cpu::InstructionSet* instruction_set = nullptr;
 };
 
-// Each thread computes whole batches by itself: what makes one huge task use
-// all of them is that the batcher gives its blocks to several batches.
+// Each thread computes a whole batch by itself. One huge task still uses all
+// threads, because the batcher gives its blocks to several batches (D29).
 //
 // A gradient whose scale depends on counts is computed in two phases. A task
-// that is whole in one batch goes through both at once; else whoever counts its
-// last block puts it back into the queue, for all executors to compute.
+// with all its blocks in one batch goes through both at once. A task that
+// several batches share is put back into the queue by the thread that counts
+// its last block, for all executors to compute.
 //
 // Run() is thread-safe, may be called on any thread and without Start(), and
-// has destroyed its batch when it returns. The bits of an answer depend neither
-// on the threads nor on the batch.
+// has destroyed its batch when it returns. Start() and Join() are called by one
+// thread. The bits of an answer depend neither on the threads nor on the batch.
 class CpuExecutor final : public Executor {
  public:
   // `metrics` and `clock` are borrowed.
   CpuExecutor(const CpuExecutorOptions& options,
               observability::Metrics* metrics, const Clock* clock);
-  ~CpuExecutor() override;  // joined by then, if it was started
+  // Join() was called by then, if Start() was.
+  ~CpuExecutor() override;
 
   std::string_view backend() const override { return backend_; }
   void Start(batching::Batcher& batcher) override;
@@ -44,8 +47,8 @@ class CpuExecutor final : public Executor {
   void Run(batching::Batch batch) override;
 
  private:
-  // Counts or computes the portion. True: its task is computed, and the caller
-  // finishes it.
+  // Counts or computes the portion. Returns true if its task is computed: then
+  // the caller finishes the task.
   bool RunPortion(const batching::Portion& portion, batching::Batch& batch);
 
   const CpuExecutorOptions options_;
@@ -53,7 +56,7 @@ class CpuExecutor final : public Executor {
   const std::string backend_;
   observability::Metrics* const metrics_;
   const Clock* const clock_;
-  // Touched by Start() and Join() alone.
+  // Only Start() and Join() use it.
   std::vector<std::thread> threads_;
 };
 

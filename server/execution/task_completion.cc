@@ -7,8 +7,9 @@ namespace lossd::execution {
 using batching::Task;
 
 bool BlocksDone(Task& task, uint64_t blocks) {
-  // Release: my partials and gradients are seen by whoever ends the phase.
-  // Acquire: if that is me, I see those of all others.
+  // Release: the thread that ends the phase sees the partials and gradients
+  // that this thread has written. Acquire: if this thread ends it, it sees all
+  // others.
   return task.blocks_left.fetch_sub(blocks, std::memory_order_acq_rel) ==
          blocks;
 }

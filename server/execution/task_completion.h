@@ -1,4 +1,5 @@
-// What every executor does with a task beside computing its blocks.
+// The steps of a task that are the same on every executor. All functions are
+// thread-safe for different tasks.
 #ifndef LOSSD_SERVER_EXECUTION_TASK_COMPLETION_H_
 #define LOSSD_SERVER_EXECUTION_TASK_COMPLETION_H_
 
@@ -11,18 +12,19 @@
 
 namespace lossd::execution {
 
-// Says that `blocks` blocks of the task's phase are done, their partials
-// written. True: they were the last, and the caller alone has the task now.
-// False: the caller does not touch the task again.
+// Notes that `blocks` blocks of the task's phase are done and their partials
+// written. Returns true if they were the last: then the caller alone has the
+// task. After false the caller must not touch the task again. Several threads
+// may call it for one task.
 bool BlocksDone(batching::Task& task, uint64_t blocks);
 
-// Ends the counting of a task, all of whose blocks are counted: the partials
-// give the gradient's scale, and all blocks are to be computed.
+// Ends the counting phase of a task, all of whose blocks are counted: computes
+// the gradient's scale from the partials. All blocks are to be computed next.
 void BeginComputing(batching::Task& task);
 
-// Adds up a task, all of whose blocks are computed, counts it and hands it back
-// to its owner: the task may be gone afterwards. `backend` lives as long as the
-// server.
+// Adds up a task, all of whose blocks are computed, records it in the metrics
+// and hands it back to its owner; the task may be gone afterwards. `backend`
+// lives as long as the server.
 void Finish(batching::Task& task, std::string_view backend, absl::Time now,
             observability::Metrics& metrics);
 

@@ -45,13 +45,11 @@ absl::Status CheckAlignment(absl::string_view path,
 
 }  // namespace
 
-static_assert(shared_memory::Region::kHost == kernels::kHost);
-
 void SharedTensors::Start(const shared_memory::RegionTable* table) {
   table_ = table;
   used_.clear();
   read_.clear();
-  device_ = shared_memory::Region::kHost;
+  device_ = kernels::kHost;
 }
 
 absl::StatusOr<SharedBytes> SharedTensors::Source(
@@ -61,7 +59,7 @@ absl::StatusOr<SharedBytes> SharedTensors::Source(
   if (!found.ok()) return found;
   if (found->on_device()) {
     RETURN_IF_ERROR(CheckAlignment(PathOf(path), ref, found->bytes, type));
-    if (device_ == shared_memory::Region::kHost) device_path_ = path;
+    if (device_ == kernels::kHost) device_path_ = path;
     device_ = found->device;
   }
   read_.push_back({path, found->bytes, ref.offset()});
@@ -97,7 +95,7 @@ absl::Status SharedTensors::CheckOverlap(
 
 absl::Status SharedTensors::CheckDevice(absl::string_view path,
                                         int device) const {
-  constexpr int kHost = shared_memory::Region::kHost;
+  constexpr int kHost = kernels::kHost;
   if (device == kHost || device_ == kHost || device == device_) {
     return absl::OkStatus();
   }
@@ -124,7 +122,7 @@ absl::StatusOr<SharedBytes> SharedTensors::Locate(
         absl::StrCat(path, ": ", ref.byte_size(), " bytes from ", ref.offset(),
                      " are not within the region's ", bytes.size()));
   }
-  const int device = (*region)->device();
+  const int device = (*region)->device().value_or(kernels::kHost);
   RETURN_IF_ERROR(CheckDevice(path, device));
   return SharedBytes{bytes.subspan(ref.offset(), ref.byte_size()), device};
 }

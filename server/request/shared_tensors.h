@@ -15,11 +15,11 @@
 
 namespace lossd::request {
 
-// Bytes in a region, and the GPU whose memory they are (Region::device()).
+// Bytes in a region, and the GPU whose memory they are.
 struct SharedBytes {
   std::span<std::byte> bytes;
-  int device = shared_memory::Region::kHost;
-  bool on_device() const { return device != shared_memory::Region::kHost; }
+  int device = kernels::kHost;
+  bool on_device() const { return device != kernels::kHost; }
 };
 
 // Finds the regions, checks where in them the bytes lie, and holds the regions
@@ -49,7 +49,7 @@ class SharedTensors {  // D39
   // or overlap with a source.
   absl::StatusOr<SharedBytes> Destination(const v1::SharedMemoryRef& ref);
 
-  // Returns the GPU on which any of these bytes lie, or Region::kHost.
+  // Returns the GPU on which any of these bytes lie, or kernels::kHost.
   int device() const { return device_; }
 
  private:
@@ -74,7 +74,7 @@ class SharedTensors {  // D39
   const shared_memory::RegionTable* table_ = nullptr;
   absl::InlinedVector<Used, 2> used_;
   absl::InlinedVector<Read, 5> read_;
-  int device_ = shared_memory::Region::kHost;
+  int device_ = kernels::kHost;
   absl::string_view device_path_;  // the first tensor on that GPU
 };
 

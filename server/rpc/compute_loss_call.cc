@@ -53,14 +53,6 @@ bool ComputeLossCall::Start() {
   // Otherwise it is null, or in shared memory.
   if (request_.gradient_in_reply()) segment.gradient = results_.gradient.data();
   segment.losses = results_.losses.data();
-  if (segment.element_count == 0) {  // no blocks: nothing for an executor
-    batching::Prepare(*this);
-    batching::Computed computed = batching::AnswerOf(*this);
-    computed.backend = call_context_->backend;
-    computed.started = computed.finished = received_;
-    OnComputed(computed);
-    return false;
-  }
   enqueued_ = true;
   call_context_->batcher->Enqueue(this, /*may_run_inline=*/true);
   return true;
@@ -95,7 +87,9 @@ void ComputeLossCall::OnDropped(const absl::Status& why) {
   FinishWithError(why);
 }
 
-void ComputeLossCall::FinishWithReply(const batching::Computed& computed) {
+void ComputeLossCall::FinishWithReply(batching::Computed computed) {
+  // A request without elements is answered in the name of the usual backend.
+  if (computed.backend.empty()) computed.backend = call_context_->backend;
   Reply reply{
       .loss = kernels::LossOf(segment, computed.totals, computed.normalizer),
       .computed = computed,

@@ -48,7 +48,7 @@ class ComputeLossCall final : public RpcCall, public batching::Task {
   absl::Status Read();
   int64_t ChargedBytes() const;
   void OnDone();
-  void FinishWithReply(const batching::Computed& computed);
+  void FinishWithReply(batching::Computed computed);
   void FinishWithError(const absl::Status& status);
   void Finish(const grpc::Status& answer);
 

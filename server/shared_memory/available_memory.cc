@@ -8,7 +8,8 @@
 namespace lossd::shared_memory {
 namespace {
 
-// The number after `key` in a file of "key number" lines; 0 if it is not there.
+// Returns the number after `key` in a file of "key number" lines, or 0 if the
+// file has no such line.
 uint64_t NumberAfter(const char* path, const std::string& key) {
   std::ifstream file(path);
   std::string word;
@@ -19,12 +20,12 @@ uint64_t NumberAfter(const char* path, const std::string& key) {
   return 0;
 }
 
-// What the container may still take. Pages of files that nobody used lately
-// count as taken there, and can be dropped.
+// Returns the bytes that the container may still take. cgroup 2 counts pages of
+// files as taken; those that were not used lately can be dropped.
 uint64_t LeftInContainer() {
   uint64_t most = 0;
   uint64_t taken = 0;
-  // "max" is no number: no limit.
+  // The file of a container without a limit says "max", which is no number.
   if (!(std::ifstream("/sys/fs/cgroup/memory.max") >> most) ||
       !(std::ifstream("/sys/fs/cgroup/memory.current") >> taken)) {
     return std::numeric_limits<uint64_t>::max();

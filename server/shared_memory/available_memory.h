@@ -1,4 +1,4 @@
-// How much memory the machine has left.
+// The memory that is left on this machine.
 #ifndef LOSSD_SERVER_SHARED_MEMORY_AVAILABLE_MEMORY_H_
 #define LOSSD_SERVER_SHARED_MEMORY_AVAILABLE_MEMORY_H_
 
@@ -6,9 +6,10 @@
 
 namespace lossd::shared_memory {
 
-// Bytes that can be taken before Linux has to swap or to kill: what it
-// estimates itself, within the limit of this container (cgroup 2) if it has
-// one. 0 where Linux does not say.
+// Returns the bytes that can be taken before Linux has to swap, or to kill
+// processes: its own estimate (MemAvailable), or what is left within the limit
+// of this container (cgroup 2) if that is less. Returns 0 where Linux does not
+// tell. Reads files at each call. Thread-safe.
 uint64_t AvailableMemory();
 
 }  // namespace lossd::shared_memory

@@ -8,20 +8,20 @@
 namespace lossd::shared_memory {
 namespace {
 
-// So that a gradient may begin where a region does.
+// A gradient may begin where a region does.
 constexpr uint64_t kAlignment = 64;
 
-class LentMemory final : public Region {
+class LentRegion final : public Region {
  public:
-  LentMemory(Devices& devices, const DeviceAllocation& allocation,
+  LentRegion(DeviceLending& lending, const DeviceAllocation& allocation,
              std::span<std::byte> part)
       : Region(part, allocation.device),
-        devices_(devices),
+        lending_(lending),
         allocation_(allocation) {}
-  ~LentMemory() override { devices_.Close(allocation_); }
+  ~LentRegion() override { lending_.Close(allocation_); }
 
  private:
-  Devices& devices_;
+  DeviceLending& lending_;
   const DeviceAllocation allocation_;
 };
 
@@ -36,7 +36,7 @@ absl::Status Read(absl::string_view field, const std::string& bytes,
   return absl::OkStatus();
 }
 
-// Never a sum of the two: it could overflow.
+// Offset and size are not added: the sum could overflow.
 absl::Status CheckPart(const v1::RegisterDeviceMemory& lent, uint64_t size) {
   if (lent.offset() <= size && lent.byte_size() <= size - lent.offset()) {
     return absl::OkStatus();
@@ -49,7 +49,7 @@ absl::Status CheckPart(const v1::RegisterDeviceMemory& lent, uint64_t size) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Region>> OpenLentMemory(
-    Devices& devices, const v1::RegisterDeviceMemory& lent) {
+    DeviceLending& lending, const v1::RegisterDeviceMemory& lent) {
   DeviceUuid uuid;
   IpcHandle handle;
   absl::Status status = Read("device_uuid", lent.device_uuid(), &uuid);
@@ -62,15 +62,15 @@ absl::StatusOr<std::unique_ptr<Region>> OpenLentMemory(
     return absl::InvalidArgumentError(absl::StrCat(
         "offset: ", lent.offset(), " is not a multiple of ", kAlignment));
   }
-  const absl::StatusOr<DeviceAllocation> opened = devices.Open(uuid, handle);
+  const absl::StatusOr<DeviceAllocation> opened = lending.Open(uuid, handle);
   if (!opened.ok()) return opened.status();
   status = CheckPart(lent, opened->bytes.size());
   if (!status.ok()) {
-    devices.Close(*opened);
+    lending.Close(*opened);
     return status;
   }
-  return std::make_unique<LentMemory>(
-      devices, *opened, opened->bytes.subspan(lent.offset(), lent.byte_size()));
+  return std::make_unique<LentRegion>(
+      lending, *opened, opened->bytes.subspan(lent.offset(), lent.byte_size()));
 }
 
 }  // namespace lossd::shared_memory

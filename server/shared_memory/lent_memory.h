@@ -1,4 +1,4 @@
-// Memory of a GPU that a client lends.
+// Regions of lent device memory.
 #ifndef LOSSD_SERVER_SHARED_MEMORY_LENT_MEMORY_H_
 #define LOSSD_SERVER_SHARED_MEMORY_LENT_MEMORY_H_
 
@@ -11,13 +11,13 @@
 
 namespace lossd::shared_memory {
 
-// The part of an allocation that a client lends, open for as long as the region
-// lives. `devices` is borrowed as long. INVALID_ARGUMENT, naming the field, for
-// a UUID or a handle of another length, 0 bytes, an offset that is no multiple
-// of 64, and a part that is not within the allocation; else what
-// Devices::Open() says.
+// Opens the allocation that a client lends, for as long as the region lives,
+// and returns the lent part as a region. `lending` is borrowed as long. Errors:
+// INVALID_ARGUMENT, naming the field, for a UUID or a handle of a wrong length,
+// 0 bytes, an offset that is no multiple of 64, and a part that is not within
+// the allocation; and the errors of DeviceLending::Open(). Thread-safe.
 absl::StatusOr<std::unique_ptr<Region>> OpenLentMemory(
-    Devices& devices, const v1::RegisterDeviceMemory& lent);
+    DeviceLending& lending, const v1::RegisterDeviceMemory& lent);
 
 }  // namespace lossd::shared_memory
 

@@ -15,9 +15,9 @@ namespace {
 
 constexpr uint64_t kMaxBytes = uint64_t{1} << 63;
 
-// After it the file has this size for good: nobody can take a page from under
-// a mapping, nor add or lift a seal.
-constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;  // D38
+// With these seals the size of the file is final: nobody can take a page from
+// under a mapping, nor add or lift a seal.
+constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
 
 absl::Status NoMemory(absl::string_view call, uint64_t byte_size) {
   const int error = errno;
@@ -26,21 +26,22 @@ absl::Status NoMemory(absl::string_view call, uint64_t byte_size) {
                    absl::ErrnoToStatus(error, "").message()));
 }
 
-class MappedRegion final : public Region {
+class SharedRegion final : public Region {
  public:
-  explicit MappedRegion(std::span<std::byte> bytes) : Region(bytes) {}
-  // Else a client that keeps its mapping would keep the pages, beyond any
-  // limit. It may fail only where there is nothing to give back.
-  ~MappedRegion() override {
+  explicit SharedRegion(std::span<std::byte> bytes) : Region(bytes) {}
+  // Without MADV_REMOVE a client that keeps its mapping would keep the pages,
+  // beyond any limit. The call fails only if there is nothing to give back.
+  ~SharedRegion() override {
     madvise(bytes().data(), bytes().size(), MADV_REMOVE);
     munmap(bytes().data(), bytes().size());
   }
 };
 
-// Left to everybody else.
+// Memory that is left to all other processes.
 constexpr uint64_t kReserve = uint64_t{128} << 20;
 
-// Taken at once: what is available is looked at again before the next.
+// Pages are taken in steps of this size, and the memory that is available is
+// read again before each step.
 constexpr uint64_t kStep = uint64_t{64} << 20;
 
 bool Has(Region::Available available, uint64_t byte_size) {
@@ -50,10 +51,10 @@ bool Has(Region::Available available, uint64_t byte_size) {
   return false;
 }
 
-// Takes the pages now. Else the first write to one that a full machine does not
-// have would end the server (SIGBUS) instead of failing here. But fallocate()
-// itself fails on no full machine: it goes on until the system kills processes
-// for their memory. So nothing is asked of it that is not there.
+// Takes the pages now: later, the first write to a page that a full machine
+// does not have would end the server (SIGBUS). On a full machine fallocate()
+// does not fail but goes on until the system kills processes for their memory,
+// so it is only asked for memory that is available.
 bool TakePages(int file, uint64_t byte_size, Region::Available available) {
   for (uint64_t taken = 0; taken < byte_size;) {
     const uint64_t step = std::min(kStep, byte_size - taken);
@@ -93,12 +94,12 @@ absl::StatusOr<std::unique_ptr<Region>> Region::Create(uint64_t byte_size,
   if (fcntl(made.number(), F_ADD_SEALS, kSeals) != 0) {
     return NoMemory("fcntl", size);
   }
-  // Populated: the first request pays for no page table.
+  // MAP_POPULATE fills the page tables now, so that no request has to.
   void* const mapped = mmap(nullptr, size, PROT_READ | PROT_WRITE,
                             MAP_SHARED | MAP_POPULATE, made.number(), 0);
   if (mapped == MAP_FAILED) return NoMemory("mmap", size);
   *file = std::move(made);
-  return std::make_unique<MappedRegion>(
+  return std::make_unique<SharedRegion>(
       std::span(static_cast<std::byte*>(mapped), size));
 }
 

@@ -1,10 +1,11 @@
-// Memory that a client and the server both have.
+// A region: memory that a client and the server can both reach.
 #ifndef LOSSD_SERVER_SHARED_MEMORY_REGION_H_
 #define LOSSD_SERVER_SHARED_MEMORY_REGION_H_
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include "absl/status/statusor.h"
@@ -13,24 +14,30 @@
 
 namespace lossd::shared_memory {
 
-// Bytes that a request may name, for as long as the object lives. What is in
-// them is the client's to change at any moment: whoever reads them decides
-// nothing about addresses by what was read.
+// Bytes that requests may name, for as long as the object lives. A region is
+// either shared memory of the host, which the server makes, or lent device
+// memory: a part of an allocation on a GPU, which belongs to the client
+// (lent_memory.h).
 //
-// Memory that Create() made is whole pages that are mapped here and never
-// fault: the server made the file, sealed its size before a client saw it, and
-// took its pages when it made it. The server keeps no descriptor. Its end gives
-// the pages back even while a client still maps them; that client then reads
-// zeros. Memory of a GPU is a client's (lent_memory.h).
+// The client may change the bytes at any moment, so code that reads them must
+// not decide anything about addresses by their values (D39).
+//
+// Shared memory is whole pages that are mapped into this process and never
+// fault: the server makes the file, takes all its pages, and seals its size
+// before a client sees it (D38). The server keeps no descriptor of it. The
+// destructor gives the pages back even while the client still maps them; the
+// client then reads zeros.
+//
+// Thread-safe: the object does not change.
 class Region {
  public:
-  // Bytes that the machine has left.
+  // Returns the bytes of memory that are left on the machine.
   using Available = uint64_t (*)();
 
-  // A region of `byte_size` bytes, at least 1, rounded up to whole pages;
-  // `file` is what the client gets. RESOURCE_EXHAUSTED if the machine has no
-  // such memory, or no descriptor, left; some memory is left to others. Another
-  // `available` is for tests.
+  // Makes shared memory of `byte_size` bytes, at least 1, rounded up to whole
+  // pages. `file` receives the descriptor for the client. RESOURCE_EXHAUSTED if
+  // the machine has not got that much memory and 128 MiB beside it for others,
+  // or if it has no descriptor left. Tests pass their own `available`.
   static absl::StatusOr<std::unique_ptr<Region>> Create(
       uint64_t byte_size, FileDescriptor* file,
       Available available = &AvailableMemory);
@@ -38,25 +45,26 @@ class Region {
   Region(const Region&) = delete;
   Region& operator=(const Region&) = delete;
 
-  // Aligned to a page, on a GPU to 64 bytes; there they are addresses of its
-  // memory, where the host reads nothing.
+  // Shared memory begins at a page. Lent memory begins at a multiple of 64 and
+  // has addresses of its GPU, where the host must not read.
   std::span<std::byte> bytes() const { return bytes_; }
 
-  // The GPU that has them, by its number in the server.
-  int device() const { return device_; }
-  bool on_device() const { return device_ != kHost; }
-  static constexpr int kHost = -1;
+  // The number, in this server, of the GPU whose memory this is; none for
+  // shared memory.
+  std::optional<int> device() const { return device_; }
+  bool on_device() const { return device_.has_value(); }
 
  protected:
-  explicit Region(std::span<std::byte> bytes, int device = kHost)
+  explicit Region(std::span<std::byte> bytes,
+                  std::optional<int> device = std::nullopt)
       : bytes_(bytes), device_(device) {}
 
  private:
   const std::span<std::byte> bytes_;
-  const int device_;
+  const std::optional<int> device_;
 };
 
-// `byte_size` rounded up to whole pages; 2^63 for anything above.
+// Returns `byte_size` rounded up to whole pages, but at most 2^63.
 uint64_t WholePages(uint64_t byte_size);
 
 }  // namespace lossd::shared_memory

@@ -10,7 +10,7 @@
 namespace lossd::shared_memory {
 namespace {
 
-// Of the contract (shared_memory.proto).
+// The contract (shared_memory.proto) has this limit.
 constexpr size_t kMaxPacketBytes = 4096;
 
 absl::StatusOr<Answer> AnswerWith(
@@ -79,7 +79,7 @@ absl::StatusOr<std::string> Receive(int socket) {
     return absl::UnavailableError("no packet");
   }
   if (got < 0) return absl::ErrnoToStatus(errno, "recvmsg");
-  // An empty packet looks like the end, and is none that the contract has.
+  // An empty packet looks like the end; the contract has no empty packet.
   if (got == 0) return absl::CancelledError("closed");
   if ((header.msg_flags & MSG_TRUNC) != 0) {
     return absl::InvalidArgumentError("a packet of more than 4096 bytes");

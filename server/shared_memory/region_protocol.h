@@ -1,4 +1,5 @@
-// Packets of the socket: messages, and the descriptors that travel with them.
+// The packets of the region socket: protobuf messages, and the descriptors that
+// travel with them. All functions are thread-safe.
 #ifndef LOSSD_SERVER_SHARED_MEMORY_REGION_PROTOCOL_H_
 #define LOSSD_SERVER_SHARED_MEMORY_REGION_PROTOCOL_H_
 
@@ -11,29 +12,30 @@
 
 namespace lossd::shared_memory {
 
-// What answers one request: the message, and the descriptor that goes with it.
+// The answer to one request: a message, and the descriptor that goes with it.
 struct Answer {
   v1::SharedMemoryReply reply;
-  FileDescriptor file;  // none but for a region of the host's memory
+  FileDescriptor file;  // only with a new region of shared memory
 };
 
-// Does what a packet of `owner` asks for. INVALID_ARGUMENT for bytes that are
-// no SharedMemoryRequest: the connection is of no more use. What is refused is
-// an answer.
+// Does what a packet of `owner` asks for. A refusal is an answer, not an error.
+// INVALID_ARGUMENT for bytes that are no SharedMemoryRequest: the connection is
+// of no more use.
 absl::StatusOr<Answer> AnswerPacket(RegionTable& table, Connection owner,
                                     absl::string_view packet);
 
+// Returns the answer that carries an error.
 Answer ErrorAnswer(const absl::Status& status);
 
-// None of these waits, nor raises a signal.
-
-// The next packet: UNAVAILABLE if there is none now, CANCELLED if the peer has
-// closed, others if the connection is of no more use. Descriptors that come
-// with it are closed by the system.
+// Receives the next packet. Never blocks and never raises a signal. Errors:
+// UNAVAILABLE if there is no packet now, CANCELLED if the peer has closed, any
+// other if the connection is of no more use. The system closes descriptors that
+// come with the packet.
 absl::StatusOr<std::string> Receive(int socket);
 
-// UNAVAILABLE if the peer does not read its answers; RESOURCE_EXHAUSTED if the
-// system takes no more descriptors on their way.
+// Sends an answer. Never blocks and never raises a signal. Errors: UNAVAILABLE
+// if the peer does not read its answers; RESOURCE_EXHAUSTED if too many
+// descriptors are on their way.
 absl::Status Send(int socket, const Answer& answer);
 
 }  // namespace lossd::shared_memory

@@ -13,15 +13,16 @@
 namespace lossd::shared_memory {
 namespace {
 
-// Packets of one peer that are answered before the others' are looked at.
+// At most so many packets of one peer are answered before the others have
+// their turn.
 constexpr int kPacketsInTurn = 16;
 
-// How long the listener rests when the system has no descriptors left.
+// The listener rests this long when the system has no descriptors left.
 constexpr int kRestMilliseconds = 100;
 constexpr int kForever = -1;
 
-// Says why, if the peer still listens. A connection that ends either way needs
-// no answer to be certain.
+// Tells the peer why its connection ends. Errors are ignored, because the
+// connection ends in any case.
 void SayLast(int socket, const absl::Status& why) {
   Send(socket, ErrorAnswer(why)).IgnoreError();
 }
@@ -74,7 +75,7 @@ void RegionSocket::Run() {
 bool RegionSocket::Wait() {
   std::vector<pollfd> watched;
   watched.push_back({stop_.number(), POLLIN, 0});
-  // poll() passes over negative numbers.
+  // poll() ignores negative numbers.
   watched.push_back(
       {out_of_descriptors_ ? -1 : listener_->number(), POLLIN, 0});
   for (const Peer& peer : peers_) {
@@ -85,7 +86,7 @@ bool RegionSocket::Wait() {
   out_of_descriptors_ = false;
   ready_.peers.assign(peers_.size(), false);
   ready_.listener = false;
-  if (ready <= 0) return true;  // the rest is over, or a signal came
+  if (ready <= 0) return true;  // the listener has rested, or a signal came
   ready_.listener = watched[1].revents != 0;
   for (size_t i = 0; i < peers_.size(); ++i) {
     ready_.peers[i] = watched[i + 2].revents != 0;

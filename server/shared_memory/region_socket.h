@@ -1,4 +1,4 @@
-// The Unix socket over which workers of this host get shared memory.
+// The Unix socket over which workers on this host get regions.
 #ifndef LOSSD_SERVER_SHARED_MEMORY_REGION_SOCKET_H_
 #define LOSSD_SERVER_SHARED_MEMORY_REGION_SOCKET_H_
 
@@ -17,17 +17,19 @@ namespace lossd::shared_memory {
 
 struct RegionSocketOptions {
   std::string path;
-  // More are told RESOURCE_EXHAUSTED and closed.
+  // Further connections get RESOURCE_EXHAUSTED and are closed.
   size_t max_connections = 256;
 };
 
-// Serves shared_memory.proto, from construction to destruction, on one thread:
-// a region is made once and used for thousands of requests, so nobody minds
-// waiting for another's. What a connection registered is released when it
-// closes. A client that does not read its answers is disconnected.
+// Serves shared_memory.proto from construction to destruction. One thread is
+// enough: a region is made once and used for thousands of requests, so a client
+// can wait for another's. All regions of a connection are released when it
+// closes. A client that does not read its answers is disconnected. Only the
+// constructing thread uses the object.
 class RegionSocket {
  public:
-  // `table` is borrowed. Errors are those of ListeningSocket::Open().
+  // Listens at `options.path`. `table` is borrowed. Returns the errors of
+  // ListeningSocket::Open().
   static absl::StatusOr<std::unique_ptr<RegionSocket>> Start(
       const RegionSocketOptions& options, RegionTable* table);
 
@@ -44,20 +46,20 @@ class RegionSocket {
                std::unique_ptr<ListeningSocket> listener, FileDescriptor stop);
 
   void Run();
-  // Waits for something to do; false: the socket is being closed.
+  // Blocks until something is ready; returns false when the socket is closed.
   bool Wait();
   void AcceptAll();
   void Admit(FileDescriptor socket);
-  // Answers what a peer has sent; false: the connection is over.
+  // Answers the packets of a peer; returns false if the connection is over.
   bool Serve(const Peer& peer);
 
   // --- constant ---
   const RegionSocketOptions options_;
   RegionTable* const table_;
   const std::unique_ptr<ListeningSocket> listener_;
-  const FileDescriptor stop_;  // an eventfd; readable: end
+  const FileDescriptor stop_;  // an eventfd that becomes readable at the end
 
-  // --- the thread's own ---
+  // --- used by the thread alone ---
   struct Ready {
     bool listener = false;
     std::vector<bool> peers;  // in the order of peers_
@@ -65,8 +67,8 @@ class RegionSocket {
   Ready ready_;
   std::vector<Peer> peers_;
   Connection next_id_ = 1;
-  // The system had no descriptor for a connection: the listener is left alone
-  // for a moment, as it would stay readable.
+  // True after the system had no descriptor for a connection. The listener
+  // would stay readable, so it is not polled for a moment.
   bool out_of_descriptors_ = false;
 
   std::thread thread_;  // last: it uses all of the above

@@ -17,7 +17,8 @@ namespace {
 
 constexpr size_t kNameBytes = 16;
 
-// The kernel's own random bytes: whoever knows a name may use the region.
+// A name is the right to use the region (D38), so it is made of the kernel's
+// random bytes.
 absl::StatusOr<std::string> RandomName() {
   std::string bytes(kNameBytes, '\0');
   ssize_t got;
@@ -30,7 +31,7 @@ absl::StatusOr<std::string> RandomName() {
   return absl::BytesToHexString(bytes);
 }
 
-// Names in messages: a client can send megabytes as one.
+// Returns a name as messages show it: a client can send a name of megabytes.
 std::string Shown(absl::string_view name) {
   return absl::CHexEscape(name.substr(0, 64));
 }
@@ -39,15 +40,15 @@ int64_t BytesOf(const Region& region) {
   return static_cast<int64_t>(region.bytes().size());
 }
 
-// What counts against the limits.
+// The bytes that count against the limits.
 int64_t HostBytesOf(const Region& region) {
   return region.on_device() ? 0 : BytesOf(region);
 }
 
 }  // namespace
 
-RegionTable::RegionTable(const RegionLimits& limits, Devices* devices)
-    : limits_(limits), devices_(devices) {}
+RegionTable::RegionTable(const RegionLimits& limits, DeviceLending* lending)
+    : limits_(limits), lending_(lending) {}
 
 RegionTable::~RegionTable() {
   regions_.clear();
@@ -75,7 +76,7 @@ absl::Status RegionTable::CheckLimits(const Usage& usage, int64_t bytes) const {
   return absl::OkStatus();
 }
 
-// Only returns race with it, so a sum that was within the limit stays so.
+// Regions that end meanwhile only lower the sum, so it stays within the limit.
 absl::Status RegionTable::TakeBytes(Connection owner, int64_t bytes) {
   absl::MutexLock lock(&mu_);
   Usage& usage = usage_[owner];
@@ -91,7 +92,7 @@ void RegionTable::ReturnBytes(Connection owner, int64_t bytes) {
   bytes_.fetch_sub(bytes, std::memory_order_relaxed);
 }
 
-// Its bytes are free when its memory is, and not before.
+// The bytes of a region count until its memory is given back.
 std::shared_ptr<const Region> RegionTable::Share(
     std::unique_ptr<Region> region) {
   std::atomic<int64_t>& taken = region->on_device() ? lent_bytes_ : bytes_;
@@ -137,12 +138,12 @@ absl::StatusOr<RegionTable::Registered> RegionTable::Register(
 
 absl::StatusOr<RegionTable::Registered> RegionTable::RegisterLent(
     Connection owner, const v1::RegisterDeviceMemory& lent) {
-  if (devices_ == nullptr) {
+  if (lending_ == nullptr) {
     return absl::UnimplementedError("this server computes on no GPU");
   }
   if (absl::Status s = TakeBytes(owner, 0); !s.ok()) return s;
   absl::StatusOr<std::unique_ptr<Region>> region =
-      OpenLentMemory(*devices_, lent);
+      OpenLentMemory(*lending_, lent);
   if (!region.ok()) return region.status();
   Registered made;
   if (absl::Status s = Add(owner, *std::move(region), &made); !s.ok()) return s;
@@ -150,7 +151,7 @@ absl::StatusOr<RegionTable::Registered> RegionTable::RegisterLent(
 }
 
 absl::Status RegionTable::Release(Connection owner, absl::string_view name) {
-  std::shared_ptr<const Region> ended;  // may be unmapped, so after the lock
+  std::shared_ptr<const Region> ended;  // destroyed after the lock is released
   absl::MutexLock lock(&mu_);
   const auto found = regions_.find(name);
   if (found == regions_.end()) return NoSuchRegion(name);

@@ -67,6 +67,7 @@ ALLOWED: dict[str, set[str]] = {  # D1
     "server": {"*"},
     "client/cpp": {"lossd/v1", "base", "element_type"},
     "client/cli": {"lossd/v1", "base", "element_type", "client/cpp"},
+    "bench/admission": {"server/admission"},
     "bench/peers": {"lossd/v1", "base"},
     "bench/load": {"lossd/v1", "base", "bench/peers", "client/cpp"},
     # The benchmark proves its kernels before it times them.

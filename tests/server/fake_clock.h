@@ -13,9 +13,9 @@
 
 namespace lossd {
 
-// Thread-safe. A thread in Wait() wakes when the time reaches its `until`, or
-// when its condition is signalled. Conditions that are waited on outlive Set()
-// and Advance().
+// A thread in Wait() wakes when the time reaches its `until`, or when its
+// condition is signalled. Conditions that are waited on outlive Set() and
+// Advance(). Thread-safe.
 class FakeClock final : public Clock {
  public:
   explicit FakeClock(absl::Time start = absl::UnixEpoch() + absl::Hours(1))
@@ -39,7 +39,7 @@ class FakeClock final : public Clock {
     waiters_.erase(self);
   }
 
-  // Time may also go back.
+  // Sets the time, which may also go back.
   void Set(absl::Time now) {
     std::vector<Waiter> due;
     {
@@ -57,7 +57,7 @@ class FakeClock final : public Clock {
   }
   void Advance(absl::Duration by) { Set(Now() + by); }
 
-  // Blocks until `count` threads are in Wait(), whatever for. One that was
+  // Blocks until exactly `count` threads are in Wait(). A thread that was
   // signalled counts until it has run.
   void AwaitWaiters(size_t count) const {
     absl::MutexLock lock(&mu_);

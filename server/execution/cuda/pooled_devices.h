@@ -11,7 +11,7 @@ namespace lossd::execution::cuda {
 // A GPU's number is its number in the pool. Nothing is opened on a device that
 // was retired. That a device is lost is for the executor to find out and to
 // count: what a client asks for here retires none.
-class PooledDevices final : public Devices {
+class PooledDevices final : public DeviceLending {
  public:
   // Borrowed.
   explicit PooledDevices(const SlotPool* pool) : pool_(pool) {}

@@ -1,5 +1,8 @@
 #include "server/admission/admission.h"
 
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
 #include <limits>
 #include <optional>
 #include <thread>
@@ -7,8 +10,6 @@
 #include <vector>
 
 #include "absl/synchronization/barrier.h"
-#include "gmock/gmock.h"
-#include "gtest/gtest.h"
 
 namespace lossd::admission {
 namespace {
@@ -21,7 +22,7 @@ const absl::Time kNow = absl::UnixEpoch() + absl::Hours(1);
 constexpr uint64_t kFlow = 0x123456789abcdef0;
 constexpr uint64_t kAnotherFlow = 0x0fedcba987654321;
 
-// Asks for `bytes` without any hurry.
+// Asks for `bytes` without a deadline.
 absl::StatusOr<Permit> Ask(AdmissionController& controller, int64_t bytes,
                            Refusal* refusal, uint64_t flow = kFlow) {
   return controller.Admit(bytes, flow, absl::InfiniteFuture(), kNow,
@@ -164,8 +165,8 @@ TEST(Admission,
   {
     Permit held = *Ask(controller, 100, &refusal);
     controller.StopAdmitting();
-    // Also what would be refused for another reason: the client should go
-    // elsewhere.
+    // This holds also for a request that would be refused for another reason:
+    // the client should go elsewhere.
     for (absl::Time deadline : {absl::InfiniteFuture(), kNow}) {
       absl::StatusOr<Permit> refused = controller.Admit(
           1, kFlow, deadline, kNow, absl::ZeroDuration(), &refusal);
@@ -178,7 +179,7 @@ TEST(Admission,
   EXPECT_EQ(controller.inflight_bytes(), 0);
 }
 
-TEST(Admission, WhoWaitsForANumberOfRequestsIsToldOfIt) {
+TEST(Admission, AWaitForANumberOfRequestsEndsWhenItIsReached) {
   AdmissionController controller(
       {.max_inflight_bytes = 100, .max_inflight_requests = 10});
   Refusal refusal;

@@ -1,12 +1,13 @@
-// What one flow may take of the budgets beside others.
+// The shares of the budgets that one flow may take beside others.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
 #include <limits>
 #include <map>
 #include <random>
 #include <utility>
 #include <vector>
 
-#include "gmock/gmock.h"
-#include "gtest/gtest.h"
 #include "server/admission/admission.h"
 
 namespace lossd::admission {
@@ -35,7 +36,7 @@ class Client {
     if (permit.ok()) permits_.push_back(*std::move(permit));
     return permit.ok();
   }
-  // As a greedy client does.
+  // Takes all that it can get, as a greedy client does.
   void AskUntilRefused() {
     while (Ask()) {
     }
@@ -95,7 +96,7 @@ TEST(FairAdmission, AFlowsOnlyRequestIsAdmittedWheneverItFits) {
   EXPECT_EQ(controller.inflight_bytes(), 1000);
 }
 
-// Whatever the size of the greedy ones' requests.
+// This holds whatever the size of the greedy flows' requests.
 TEST(FairAdmission, APoliteFlowGetsInBesideGreedyOnesThatAskInTurns) {
   constexpr int64_t kBudget = 1'000'000;
   for (const int64_t size : {100, 900, 7000}) {
@@ -121,7 +122,7 @@ TEST(FairAdmission, APoliteFlowGetsInBesideGreedyOnesThatAskInTurns) {
   }
 }
 
-// Before anything that the earlier ones hold has come back.
+// The earlier flows have given nothing back yet.
 TEST(FairAdmission, APoliteFlowGetsInBesideGreedyOnesThatCameOneAfterAnother) {
   constexpr int64_t kBudget = 1'000'000;
   AdmissionController controller(
@@ -155,7 +156,7 @@ TEST(FairAdmission, OneWhoCameLaterEndsWithAsMuchAsOneWhoHadItAll) {
   Client second(controller, 2, 1);
   first.AskUntilRefused();
   EXPECT_GT(first.bytes(), 1480);
-  // Work ends, of each in proportion to what it has inside, and both ask for
+  // Requests of both end, in proportion to what each holds, and both ask for
   // more.
   for (int round = 0; round < 1000; ++round) {
     for (Client* client : {&first, &second}) {
@@ -163,7 +164,7 @@ TEST(FairAdmission, OneWhoCameLaterEndsWithAsMuchAsOneWhoHadItAll) {
         if (client->requests() > 0) client->GiveBackOne();
       }
     }
-    // Who asks first has more of what is free.
+    // The one that asks first finds more that is free.
     Client& early = round % 2 == 0 ? first : second;
     Client& late = round % 2 == 0 ? second : first;
     early.AskUntilRefused();
@@ -208,6 +209,22 @@ TEST(FairAdmission, APermitGrowsIntoItsFlowsShareUnlessItIsTheFlowsOnlyOne) {
   EXPECT_EQ(controller.inflight_bytes(), 875);
 }
 
+TEST(FairAdmission, APermitShrinksWhateverItsFlowsShare) {
+  AdmissionController controller(
+      {.max_inflight_bytes = 1000, .max_inflight_requests = 100});
+  Refusal refusal;
+  Permit first = *Ask(controller, 1, 500, &refusal);
+  Permit second = *Ask(controller, 1, 300, &refusal);
+  first.ShrinkTo(500);
+  EXPECT_EQ(controller.inflight_bytes(), 800);
+  first.ShrinkTo(40);
+  EXPECT_EQ(first.bytes(), 40);
+  EXPECT_EQ(controller.held_by(1).bytes, 340);
+  first.ShrinkTo(0);
+  EXPECT_EQ(controller.inflight_bytes(), 300);
+  EXPECT_EQ(controller.inflight_requests(), 2);
+}
+
 TEST(FairAdmission, LimitsOfAnySizeDoNotOverflow) {
   constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
   AdmissionController controller(
@@ -222,7 +239,7 @@ TEST(FairAdmission, LimitsOfAnySizeDoNotOverflow) {
   EXPECT_EQ(refusal, Refusal::kBytes);
 }
 
-// The answer reaches a client before its permit is back.
+// The answer reaches a client before the permit is given back.
 TEST(FairAdmission, AFlowMayAskAgainAsSoonAsItsOnlyRequestIsAnswered) {
   AdmissionController controller(
       {.max_inflight_bytes = kPlenty, .max_inflight_requests = 64});
@@ -234,7 +251,7 @@ TEST(FairAdmission, AFlowMayAskAgainAsSoonAsItsOnlyRequestIsAnswered) {
   ASSERT_EQ(refusal, Refusal::kShare);
   const int64_t inside = controller.inflight_requests();
   first.MarkAnswered();
-  EXPECT_EQ(controller.inflight_requests(), inside);  // nothing has come back
+  EXPECT_EQ(controller.inflight_requests(), inside);  // nothing is given back
   for (int i = 0; i < 100; ++i) {
     absl::StatusOr<Permit> next = Ask(controller, 3, 1, &refusal);
     ASSERT_TRUE(next.ok()) << next.status();
@@ -254,13 +271,13 @@ TEST(FairAdmission, AnsweredBytesDoNotStandInTheWayOfAFlowsOnlyRequest) {
   first.MarkAnswered();
   const Permit second = *Ask(controller, 1, 500, &refusal);
   EXPECT_EQ(controller.inflight_bytes(), 1000);
-  // The memory is there once.
+  // The budget is not exceeded for it.
   EXPECT_FALSE(Ask(controller, 2, 1, &refusal).ok());
   EXPECT_EQ(refusal, Refusal::kBytes);
 }
 
-// A client that does not read its answers has one of them for nothing.
-TEST(FairAdmission, OfAnsweredRequestsAllButOneCountInTheShare) {
+// A client that does not read its answers has one of them for free.
+TEST(FairAdmission, AllAnsweredRequestsButOneCountInTheShare) {
   AdmissionController controller(
       {.max_inflight_bytes = kPlenty, .max_inflight_requests = 400});
   Client usual(controller, 1, 1);
@@ -279,7 +296,7 @@ TEST(FairAdmission, OfAnsweredRequestsAllButOneCountInTheShare) {
   EXPECT_EQ(static_cast<int64_t>(unread.size()), share + 1);
 }
 
-// The rule in its plainest form, with counts that cannot be wrong.
+// The rule in its plainest form: every count is made anew from all permits.
 class Model {
  public:
   struct Taken {
@@ -353,7 +370,8 @@ TEST(FairAdmission, FollowsTheRuleInAnyOrderAndEverythingComesBack) {
         ASSERT_EQ(controller.held_by(flow).answered, model.Of(flow).answered);
       }
     };
-    // Some sequences have many small requests, some a few large ones.
+    // Half of the sequences have many small requests, the others few large
+    // ones.
     const uint64_t largest = sequence % 2 == 0 ? 300 : 4000;
     const auto any_bytes = [&] {
       return static_cast<int64_t>(random() % largest);

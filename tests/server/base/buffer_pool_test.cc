@@ -1,12 +1,12 @@
 #include "server/base/buffer_pool.h"
 
+#include <gtest/gtest.h>
+
 #include <cstdint>
 #include <cstring>
 #include <thread>
 #include <utility>
 #include <vector>
-
-#include "gtest/gtest.h"
 
 namespace lossd {
 namespace {
@@ -20,7 +20,7 @@ TEST(BufferPool, BuffersAreAlignedTo64BytesAndAsLargeAsAskedFor) {
     ASSERT_EQ(buffer.size(), size);
     EXPECT_EQ(reinterpret_cast<uintptr_t>(buffer.data()) % 64, 0u) << size;
     std::memset(buffer.data(), 0xa5,
-                size);  // a sanitizer sees if this is too much
+                size);  // a sanitizer reports it if this is too much
   }
 }
 
@@ -60,8 +60,8 @@ TEST(BufferPool, TheOneReturnedLastIsTakenFirst) {
   Buffer a = pool.Take(4096);
   Buffer b = pool.Take(4096);
   std::byte* last = b.data();
-  a = Buffer();  // swaps: the old one lives in the temporary, which gives it
-                 // back
+  // The move swaps: the temporary has the old buffer and gives it back.
+  a = Buffer();
   b = Buffer();
   EXPECT_EQ(pool.Take(4096).data(), last);
 }

@@ -1,9 +1,10 @@
-// Several connections at one batcher, and one request alone.
+// Several connections share one batcher, and a lone request does not wait.
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <optional>
 #include <utility>
 
-#include "gtest/gtest.h"
 #include "tests/server/batching/batcher_fixture.h"
 
 namespace lossd::batching {
@@ -30,7 +31,7 @@ class BatcherFairnessTest : public BatcherFixture {
       return task.flow == flow && task.was_computed;
     });
   }
-  // A block takes a second.
+  // Teaches the batcher that a block takes a second.
   void TeachCosts() {
     for (int i = 0; i < 200; ++i) {
       Enqueue(99, 8 * kBlock);
@@ -48,7 +49,7 @@ TEST_F(BatcherFairnessTest, TenThousandTasksOfOneWorkerDelayAnotherByAQuantum) {
   const int64_t before = Computed(1);
   const RecordingTask& polite = Enqueue(2, 64);
   while (!polite.was_computed) ComputeOne();
-  // The quantum, and what its own batch was filled up with.
+  // These are the quantum and the tasks that filled up the same batch.
   EXPECT_LE(Computed(1) - before, 10 + 3);
 }
 

@@ -2,6 +2,8 @@
 #ifndef LOSSD_TESTS_SERVER_BATCHING_BATCHER_FIXTURE_H_
 #define LOSSD_TESTS_SERVER_BATCHING_BATCHER_FIXTURE_H_
 
+#include <gtest/gtest.h>
+
 #include <deque>
 #include <memory>
 #include <optional>
@@ -10,7 +12,6 @@
 #include <vector>
 
 #include "absl/synchronization/mutex.h"
-#include "gtest/gtest.h"
 #include "server/batching/batcher.h"
 #include "tests/server/batching/completing_runner.h"
 #include "tests/server/batching/recording_task.h"
@@ -24,7 +25,8 @@ inline constexpr BatcherOptions kOptions = {.max_batch_requests = 4,
                                             .executors = 1,
                                             .min_portion_elements = 2 * kBlock};
 
-// Time is a fake; what is still out or waits at the end is completed.
+// A batcher on a fake clock. At the end of a test all batches in flight and all
+// waiting tasks are completed.
 class BatcherFixture : public ::testing::Test {
  protected:
   // A task that lives as long as the batcher.
@@ -35,7 +37,7 @@ class BatcherFixture : public ::testing::Test {
   void Build(const BatcherOptions& options) {
     batcher_ = std::make_unique<Batcher>(options, &clock_);
   }
-  // A thread that takes one batch, and keeps it out until the test ends it.
+  // Starts a thread that takes one batch and keeps it until the test ends it.
   void TakeOnThread() {
     threads_.emplace_back([this] {
       std::optional<Batch> batch = batcher_->Take();
@@ -44,13 +46,13 @@ class BatcherFixture : public ::testing::Test {
       ++returned_;
     });
   }
-  // Waits until `count` of the threads have come back from Take().
+  // Blocks until `count` of the threads have returned from Take().
   void AwaitReturned(int count) {
     absl::MutexLock lock(&mu_);
     auto there = [&] { return returned_ == count; };
     mu_.Await(absl::Condition(&there));
   }
-  // Starts threads that run whatever comes, until the batcher is closed.
+  // Starts threads that run all batches until the batcher is closed.
   void RunOnThreads(int count) {
     for (int i = 0; i < count; ++i) {
       threads_.emplace_back([this] {
@@ -60,7 +62,7 @@ class BatcherFixture : public ::testing::Test {
       });
     }
   }
-  // Ends everything: what is out is completed, what waits is computed.
+  // Completes the batches in flight and computes the tasks that wait.
   void TearDown() override {
     batcher_->Close();
     for (std::thread& thread : threads_) thread.join();

@@ -1,7 +1,8 @@
-// max_queue_delay: a batch is held open for company, on a fake clock.
+// max_queue_delay holds a batch open for more tasks, on a fake clock.
+#include <gtest/gtest.h>
+
 #include <vector>
 
-#include "gtest/gtest.h"
 #include "tests/server/batching/batcher_fixture.h"
 
 namespace lossd::batching {
@@ -89,8 +90,8 @@ TEST_F(BatcherHoldTest, AHoldOutlivesTheThreadThatWatchedOverIt) {
   clock_.AwaitWaiterUntil(clock_.Now() + absl::Milliseconds(5));
   for (int i = 1; i < 4; ++i) batcher_->Enqueue(full[i]);
   AwaitReturned(1);
-  // Somebody has gone with the full batch; the next one is watched over all the
-  // same.
+  // The thread that watched has taken the full batch. The other thread watches
+  // over the next hold.
   batcher_->Enqueue(&first);
   clock_.AwaitWaiterUntil(clock_.Now() + absl::Milliseconds(5));
   clock_.Advance(absl::Milliseconds(5));

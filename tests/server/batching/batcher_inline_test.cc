@@ -1,3 +1,5 @@
+#include <gtest/gtest.h>
+
 #include <deque>
 #include <functional>
 #include <memory>
@@ -5,7 +7,6 @@
 #include <utility>
 #include <vector>
 
-#include "gtest/gtest.h"
 #include "server/batching/batcher.h"
 #include "tests/server/batching/completing_runner.h"
 #include "tests/server/batching/recording_task.h"
@@ -21,7 +22,7 @@ constexpr BatcherOptions kOptions = {.max_batch_requests = 4,
                                      .min_portion_elements = 2 * kBlock,
                                      .max_inline_elements = kBlock};
 
-// Does something first, then completes the batch.
+// Calls a function before it completes its first batch.
 class InterruptedRunner final : public BatchRunner {
  public:
   explicit InterruptedRunner(std::function<void()> first)
@@ -136,7 +137,8 @@ TEST_F(RunInlineTest, WhatComesMeanwhileIsRunHereTooIfItIsSmall) {
   Build(kOptions, 1);
   RecordingTask& first = NewTask(64);
   RecordingTask& second = NewTask(64);
-  // As another RPC thread would: all executors are busy, so it leaves the task.
+  // Another RPC thread would do this too: all executors are busy, so it leaves
+  // the task.
   InterruptedRunner runner([&] {
     batcher_->Enqueue(&second, /*may_run_inline=*/true);
     batcher_->RunInline(inline_);
@@ -200,7 +202,7 @@ TEST_F(RunInlineTest, AHeldBatchIsNotRunHereAndIsWatchedOver) {
   EXPECT_TRUE(task.was_computed);
 }
 
-// Keeps a batch until it is told to complete it.
+// Keeps its batches; the test completes them.
 class KeepingRunner final : public BatchRunner {
  public:
   void Run(Batch batch) override { kept.push_back(std::move(batch)); }

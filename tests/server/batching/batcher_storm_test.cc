@@ -1,11 +1,12 @@
-// Many threads at once: every task ends exactly once, whoever gets it.
+// Many threads at once: every task ends exactly once, on whichever thread.
+#include <gtest/gtest.h>
+
 #include <atomic>
 #include <deque>
 #include <random>
 #include <thread>
 #include <vector>
 
-#include "gtest/gtest.h"
 #include "server/base/clock.h"
 #include "server/batching/batcher.h"
 #include "tests/server/batching/completing_runner.h"
@@ -22,7 +23,8 @@ class BatcherStormTest : public ::testing::TestWithParam<BatcherOptions> {
  protected:
   BatcherStormTest() : batcher_(GetParam(), &clock_) {}
 
-  // Mostly small tasks; some huge, some late, some of two phases.
+  // Adds a task: mostly a small one, sometimes a huge one, a late one, or one
+  // of two phases.
   void AddTask(std::mt19937& random, std::deque<RecordingTask>& tasks) {
     const bool huge = random() % 8 == 0;
     const uint64_t elements = 1 + random() % (huge ? 40 * kBlock : kBlock);
@@ -37,7 +39,8 @@ class BatcherStormTest : public ::testing::TestWithParam<BatcherOptions> {
     if (random() % 4 == 0) tasks.back().segment.device = 0;
   }
 
-  // An RPC thread: enqueues in bursts, runs inline, and takes some tasks back.
+  // Acts as an RPC thread: enqueues in bursts, runs inline, and takes some
+  // tasks back.
   void Produce(unsigned seed, std::deque<RecordingTask>& tasks) {
     std::mt19937 random(seed);
     while (tasks.size() < kTasksEach) {

@@ -1,10 +1,11 @@
 #include "server/batching/batcher.h"
 
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
 #include <utility>
 #include <vector>
 
-#include "gmock/gmock.h"
-#include "gtest/gtest.h"
 #include "tests/server/batching/batcher_fixture.h"
 
 namespace lossd::batching {
@@ -34,6 +35,52 @@ TEST_F(BatcherTest, SmallTasksShareABatch) {
   EXPECT_EQ(c.answer.batch_requests, 3);
   EXPECT_EQ(c.answer.batch_elements, 165);
   EXPECT_EQ(c.answer.started, clock_.Now());
+}
+
+TEST_F(BatcherTest, ATaskWithoutElementsIsAnsweredAtOnceAndNeverQueued) {
+  Build(kOptions);
+  for (const bool may_run_inline : {false, true}) {
+    RecordingTask& empty = NewTask(0);
+    batcher_->Enqueue(&empty, may_run_inline);
+    ASSERT_TRUE(empty.was_computed);
+    EXPECT_EQ(empty.answer.totals.loss_sum, 0);
+    EXPECT_EQ(empty.answer.totals.valid_count, 0u);
+    EXPECT_EQ(empty.answer.normalizer, 1);
+    EXPECT_EQ(empty.answer.batch_requests, 0);
+    EXPECT_EQ(empty.answer.batch_elements, 0);
+    EXPECT_EQ(empty.answer.started, clock_.Now());
+    EXPECT_EQ(empty.answer.finished, clock_.Now());
+    EXPECT_EQ(empty.answer.backend, "");
+    EXPECT_EQ(batcher_->queued_requests(), 0);
+    EXPECT_FALSE(batcher_->Remove(&empty));
+  }
+  batcher_->RunInline(runner_);
+  EXPECT_EQ(runner_.batches, 0);
+}
+
+// Counts of nothing are known at once, so the task has no second phase.
+TEST_F(BatcherTest, ACountedTaskWithoutElementsIsAnsweredAtOnce) {
+  Build(kOptions);
+  RecordingTask& empty = NewTask(0);
+  empty.NeedCounts();
+  batcher_->Enqueue(&empty);
+  EXPECT_TRUE(empty.was_computed);
+  EXPECT_EQ(empty.answer.normalizer, 1);
+}
+
+TEST_F(BatcherTest,
+       ATaskWithoutElementsIsAnsweredWhileAllAreBusyAndAfterClose) {
+  Build(kOptions);
+  batcher_->Enqueue(&NewTask(1));
+  std::optional<Batch> batch = batcher_->Take();
+  RecordingTask& beside = NewTask(0, clock_.Now());
+  batcher_->Enqueue(&beside);
+  EXPECT_TRUE(beside.was_computed);
+  runner_.Run(*std::move(batch));
+  batcher_->Close();
+  RecordingTask& late = NewTask(0);
+  batcher_->Enqueue(&late);
+  EXPECT_TRUE(late.was_computed);
 }
 
 TEST_F(BatcherTest, AHugeTaskIsCarvedIntoPortionsThatCoverItOnce) {
@@ -78,10 +125,10 @@ TEST_F(BatcherTest, ASmallTaskWakesOnlyOneExecutor) {
   RecordingTask& small = NewTask(64);
   batcher_->Enqueue(&small);
   AwaitReturned(1);
-  clock_.AwaitWaiters(2);  // the other two are where they were
+  clock_.AwaitWaiters(2);  // the other two still sleep
 }
 
-TEST_F(BatcherTest, NoMoreBatchesAreOutThanThereAreExecutors) {
+TEST_F(BatcherTest, NoMoreBatchesAreInFlightThanThereAreExecutors) {
   Build(kOptions);
   TakeOnThread();
   TakeOnThread();
@@ -91,7 +138,7 @@ TEST_F(BatcherTest, NoMoreBatchesAreOutThanThereAreExecutors) {
   AwaitReturned(1);
   clock_.AwaitWaiters(1);
   EXPECT_EQ(batcher_->busy_executors(), 1);
-  // Giving the batch back is what lets the other one in.
+  // The other thread can take a batch only when the first one has ended.
   Batch first = std::move(taken_.front());
   taken_.pop_front();
   runner_.Run(std::move(first));
@@ -210,7 +257,7 @@ TEST_F(BatcherTest, AfterTheCloseWhatWaitsIsTakenAndWhatComesIsDropped) {
   EXPECT_FALSE(batcher_->Take().has_value());
 }
 
-TEST_F(BatcherTest, TheCloseSendsWaitingExecutorsHome) {
+TEST_F(BatcherTest, TheCloseEndsTheWaitOfExecutors) {
   Build(kOptions);
   for (int i = 0; i < 3; ++i) TakeOnThread();
   clock_.AwaitWaiters(3);
@@ -219,7 +266,7 @@ TEST_F(BatcherTest, TheCloseSendsWaitingExecutorsHome) {
   EXPECT_TRUE(taken_.empty());
 }
 
-TEST_F(BatcherTest, NoExecutorGoesHomeWhileATaskIsBeingCounted) {
+TEST_F(BatcherTest, NoExecutorLeavesWhileATaskIsBeingCounted) {
   BatcherOptions options = kOptions;
   options.executors = 2;
   Build(options);
@@ -260,7 +307,7 @@ TEST_F(BatcherTest, TheWaitIsNothingWhileAnExecutorIsIdleAndGrowsWithTheQueue) {
   Build(kOptions);
   EXPECT_EQ(batcher_->ExpectedWait(0), absl::ZeroDuration());
   EXPECT_EQ(batcher_->RetryAfter(0), absl::Milliseconds(10));
-  RecordingTask& out = NewTask(8 * kBlock);
+  RecordingTask& in_flight = NewTask(8 * kBlock);
   RecordingTask& huge = NewTask(16 * kBlock);
   for (int i = 0; i < 100; ++i) {
     RecordingTask& task = NewTask(8 * kBlock);
@@ -269,7 +316,7 @@ TEST_F(BatcherTest, TheWaitIsNothingWhileAnExecutorIsIdleAndGrowsWithTheQueue) {
     clock_.Advance(absl::Seconds(1));
     runner_.Run(*std::move(batch));
   }
-  batcher_->Enqueue(&out);
+  batcher_->Enqueue(&in_flight);
   std::optional<Batch> batch = batcher_->Take();
   EXPECT_NEAR(absl::ToDoubleSeconds(batcher_->ExpectedWait(0)), 1.0, 0.01);
   batcher_->Enqueue(&huge);
@@ -292,7 +339,7 @@ TEST_F(BatcherTest, WithFewerExecutorsTheWaitIsLongerAndTheyAreFewerToBeIdle) {
     runner_.Run(*std::move(batch));
   }
   batcher_->Enqueue(&NewTask(8 * kBlock));
-  std::optional<Batch> out = batcher_->Take();
+  std::optional<Batch> in_flight = batcher_->Take();
   batcher_->Enqueue(&NewTask(8 * kBlock));
   const absl::Duration of_four = batcher_->ExpectedWait(0);
   EXPECT_GT(of_four, absl::ZeroDuration());
@@ -301,7 +348,7 @@ TEST_F(BatcherTest, WithFewerExecutorsTheWaitIsLongerAndTheyAreFewerToBeIdle) {
   EXPECT_NEAR(absl::FDivDuration(batcher_->ExpectedWait(0), of_four), 4, 0.01);
   batcher_->LoseExecutors(3);
   EXPECT_EQ(batcher_->executors(), 1);
-  runner_.Run(*std::move(out));
+  runner_.Run(*std::move(in_flight));
   runner_.Run(*batcher_->Take());
 }
 

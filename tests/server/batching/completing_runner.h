@@ -10,7 +10,7 @@
 
 namespace lossd::batching {
 
-// Does with a batch what an executor does, less the arithmetic. Thread-safe.
+// Treats a batch as an executor does, but computes nothing. Thread-safe.
 class CompletingRunner final : public BatchRunner {
  public:
   void Run(Batch batch) override {

@@ -1,6 +1,6 @@
 #include "server/batching/cost.h"
 
-#include "gtest/gtest.h"
+#include <gtest/gtest.h>
 
 namespace lossd::batching {
 namespace {
@@ -9,7 +9,7 @@ constexpr int64_t kMi = int64_t{1} << 20;
 
 TEST(CostModel, LearnsBothCostsFromAMixture) {
   CostModel cost;
-  // Truth: 20 us a request and 1 ns an element.
+  // The true costs are 20 us per request and 1 ns per element.
   for (int i = 0; i < 200; ++i) {
     cost.Learn(10, 640, absl::Nanoseconds(200'000 + 640));
     cost.Learn(1, kMi, absl::Nanoseconds(20'000 + kMi));

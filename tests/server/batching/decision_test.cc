@@ -1,9 +1,10 @@
 #include "server/batching/decision.h"
 
+#include <gtest/gtest.h>
+
 #include <string>
 #include <vector>
 
-#include "gtest/gtest.h"
 #include "kernels/sigmoid_loss.h"
 
 namespace lossd::batching {
@@ -25,7 +26,7 @@ struct TimingCase {
   absl::Time until = InfiniteFuture();
 };
 
-// A queue of one small task that came `ago`.
+// Returns a queue of one small task that arrived `ago`.
 QueueView One(absl::Duration ago) {
   return {.requests = 1, .elements = 64, .oldest = kNow - ago};
 }
@@ -80,7 +81,7 @@ const TimingCase kTimingCases[] = {
      .queue = With(One({}), [](QueueView& q) { q.begun = true; }),
      .delay = Milliseconds(5),
      .verdict = Verdict::kTake},
-    {.what = "no company comes after the close",
+    {.what = "no task comes after the close",
      .queue = With(One({}), [](QueueView& q) { q.closed = true; }),
      .delay = Milliseconds(5),
      .verdict = Verdict::kTake},
@@ -159,17 +160,17 @@ TEST(BatchesWaiting, CountsByElementsAndByRequests) {
 struct Waiting {
   uint64_t elements;
   uint64_t next_block = 0;
-  bool whole = false;
+  bool indivisible = false;
 };
 
 struct ContentsCase {
   std::string what;
   BatcherOptions options;
   std::vector<Waiting> queue;
-  std::vector<uint64_t> blocks;  // of each task that goes in
+  std::vector<uint64_t> blocks;  // for each task that goes in, in order
 };
 
-// The blocks that one batch takes of the queue, in order.
+// Returns the blocks of each task that one batch takes from the queue.
 std::vector<uint64_t> Contents(const std::vector<Waiting>& queue,
                                const BatcherOptions& options) {
   int64_t queued = 0;
@@ -181,7 +182,8 @@ std::vector<uint64_t> Contents(const std::vector<Waiting>& queue,
   std::vector<uint64_t> taken;
   for (const Waiting& task : queue) {
     const uint64_t blocks = BlocksToTake(
-        batch, limit, {task.elements, task.next_block, task.whole}, options);
+        batch, limit, {task.elements, task.next_block, task.indivisible},
+        options);
     if (blocks == 0) break;
     taken.push_back(blocks);
     ++batch.requests;
@@ -228,19 +230,19 @@ const ContentsCase kContentsCases[] = {
      {{8 * kBlock, 4}},
      {2}},
     {"what is small is not shared", kTwo, {{2 * kBlock}}, {2}},
-    {"whole tasks fill a batch",
+    {"indivisible tasks fill a batch",
      kSplit,
      {{4 * kBlock, 0, true}, {4 * kBlock, 0, true}},
      {4, 4}},
-    {"a whole task that does not fit waits",
+    {"an indivisible task that does not fit waits",
      kSplit,
      {{4 * kBlock}, {5 * kBlock, 0, true}, {1}},
      {4}},
-    {"a whole task over the limit goes alone",
+    {"an indivisible task over the limit goes alone",
      kTwo,
      {{100 * kBlock, 0, true}, {1}},
      {100}},
-    {"after a whole task one that may be cut is",
+    {"a divisible task after an indivisible one is cut",
      kSplit,
      {{4 * kBlock, 0, true}, {6 * kBlock}},
      {4, 4}},

@@ -1,9 +1,10 @@
 #include "server/batching/deficit.h"
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <random>
 
-#include "gtest/gtest.h"
 #include "kernels/sigmoid_loss.h"
 
 namespace lossd::batching {

@@ -1,12 +1,13 @@
 #include "server/batching/flows.h"
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <deque>
 #include <random>
 #include <string>
 #include <vector>
 
-#include "gtest/gtest.h"
 #include "server/batching/queue.h"
 #include "tests/server/batching/naive_flows.h"
 #include "tests/server/batching/recording_task.h"
@@ -37,7 +38,7 @@ class FlowsTest : public ::testing::Test {
     queue_.GiveOut(kernels::BlockCount(head->segment) - head->next_block);
     return head;
   }
-  // The flows of the next `count` tasks, as digits.
+  // Returns the flows of the next `count` tasks, as digits.
   std::string NextFlows(int count) {
     std::string flows;
     for (int i = 0; i < count; ++i) flows += std::to_string(Next()->flow);
@@ -74,7 +75,8 @@ TEST_F(FlowsTest, AGreedyFlowDelaysANewOneByAtMostAQuantum) {
 }
 
 TEST_F(FlowsTest, WhatCountsIsElementsNotRequests) {
-  // Four blocks a request against one: a quarter of the requests.
+  // Flow 1 has four blocks per request and flow 2 one, so flow 1 gets a quarter
+  // of the requests.
   for (int i = 0; i < 12; ++i) Add(1, 4 * kBlock);
   for (int i = 0; i < 48; ++i) Add(2, kBlock);
   EXPECT_EQ(NextFlows(15), "122221222212222");
@@ -83,7 +85,8 @@ TEST_F(FlowsTest, WhatCountsIsElementsNotRequests) {
 TEST_F(FlowsTest, AHugeRequestWaitsUntilItsFlowHasSavedForIt) {
   Add(1, 12 * kBlock);
   for (int i = 0; i < 48; ++i) Add(2, kBlock);
-  // Three quanta: its turn is in the third round, before that of flow 2.
+  // It costs three quanta: its turn is in the third round, before that of flow
+  // 2.
   EXPECT_EQ(NextFlows(13), "2222222212222");
 }
 
@@ -146,8 +149,7 @@ TEST_F(FlowsTest, AStreamOfNewFlowsStarvesNobody) {
   for (int i = 0; i < 8; ++i) Add(0, kBlock);
   Add(1, kBlock);
   int of_flow_0 = 0;
-  // Each task that is served is replaced by one of a flow that never was
-  // before.
+  // Each task that is served is replaced by one of a flow that is new.
   for (uint64_t fresh = 2; fresh < 40 && of_flow_0 < 8; ++fresh) {
     of_flow_0 += Next()->flow == 0;
     Add(fresh, kBlock);
@@ -160,10 +162,10 @@ TEST_F(FlowsTest, WhatIsAheadIsOnesOwnAndTheTurnsOfOthers) {
   const Work newcomer = queue_.Ahead(2);
   EXPECT_EQ(newcomer.requests, 4);
   EXPECT_EQ(newcomer.elements, 4 * kBlock);
-  EXPECT_EQ(queue_.Ahead(1).requests, 1000);  // all of it is its own
+  EXPECT_EQ(queue_.Ahead(1).requests, 1000);  // all are of flow 1
   for (int i = 0; i < 8; ++i) Add(2, kBlock);
   EXPECT_EQ(queue_.Ahead(2).requests, 8 + 3 * 4);
-  EXPECT_EQ(queue_.Ahead(1).requests, 1008);  // others have no more than this
+  EXPECT_EQ(queue_.Ahead(1).requests, 1008);  // flow 2 has only 8
 }
 
 TEST_F(FlowsTest, WhatIsBegunIsAheadOfEveryFlow) {
@@ -174,15 +176,15 @@ TEST_F(FlowsTest, WhatIsBegunIsAheadOfEveryFlow) {
   EXPECT_EQ(newcomer.elements, 7 * kBlock);
 }
 
-// Tasks come, go and are served in random order, and the queue does what the
-// obvious loop (naive_flows.h) does.
+// Adds, removes and serves tasks in random order, and compares the queue with
+// the obvious loop (naive_flows.h).
 class RandomFlows {
  public:
   explicit RandomFlows(unsigned seed) : random_(seed) {}
 
   void Run() {
     for (int step = 0; step < 3000; ++step) {
-      // Now and then the queue runs empty.
+      // The queue runs empty from time to time.
       const unsigned more = step / 300 % 2 == 0 ? 5 : 3;
       const unsigned dice = random_() % 8;
       if (dice < more) {
@@ -199,7 +201,7 @@ class RandomFlows {
 
  private:
   void Add() {
-    // Mostly small; some of several quanta.
+    // Most tasks are small; some have several quanta.
     const uint64_t blocks = random_() % 6 == 0 ? 1 + random_() % 40 : 1;
     absl::Time deadline = absl::InfiniteFuture();
     if (random_() % 3 == 0) deadline = In(static_cast<int>(random_() % 50));
@@ -252,8 +254,8 @@ TEST(FlowsProperty, TheQueueServesAsTheObviousLoopDoes) {
   }
 }
 
-// Flows that always have something waiting, of sizes as different as can be,
-// are never further apart than a quantum and a largest task.
+// The service of flows that always have tasks waiting, of very different sizes,
+// never differs by more than a quantum and the largest task.
 TEST(FlowsProperty, FlowsThatAlwaysWaitAreServedAlike) {
   constexpr int64_t kLargest = 30 * kBlock;
   for (unsigned seed = 0; seed < 20; ++seed) {

@@ -1,4 +1,4 @@
-// Deficit round robin as a textbook has it: loops over everything.
+// Deficit round robin as in a textbook, with loops over everything.
 #ifndef LOSSD_TESTS_SERVER_BATCHING_NAIVE_FLOWS_H_
 #define LOSSD_TESTS_SERVER_BATCHING_NAIVE_FLOWS_H_
 
@@ -12,7 +12,8 @@
 
 namespace lossd::batching {
 
-// What server/batching/flows.h promises, a quantum and a flow at a time.
+// Keeps the promises of server/batching/flows.h, one quantum and one flow at a
+// time. Not thread-safe.
 class NaiveFlows {
  public:
   explicit NaiveFlows(int64_t quantum) : quantum_(quantum) {}
@@ -29,7 +30,7 @@ class NaiveFlows {
     if (flow->tasks.empty()) line_.erase(flow);
   }
 
-  // There is a task.
+  // Takes the next task out. There is one.
   Task* TakeNext() {
     for (;;) {
       for (auto flow = line_.begin(); flow != line_.end(); ++flow) {
@@ -40,7 +41,8 @@ class NaiveFlows {
   }
 
  private:
-  // A flow in the line of those that wait; who was served goes to its end.
+  // A flow in the line of those that wait. A flow that was served goes to the
+  // end of the line.
   struct Line {
     uint64_t id;
     int64_t saved;

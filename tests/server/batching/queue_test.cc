@@ -1,11 +1,12 @@
 #include "server/batching/queue.h"
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <memory>
 #include <random>
 #include <vector>
 
-#include "gtest/gtest.h"
 #include "tests/server/batching/recording_task.h"
 
 namespace lossd::batching {
@@ -18,7 +19,7 @@ absl::Time In(int milliseconds) {
   return kNow + absl::Milliseconds(milliseconds);
 }
 
-// Gives out the whole head.
+// Gives out all blocks that are left of the head, and returns it.
 Task* Next(TaskQueue& queue) {
   Task* head = queue.head();
   queue.GiveOut(kernels::BlockCount(head->segment) - head->next_block);
@@ -107,7 +108,7 @@ TEST(TaskQueue, KnowsTheOldestWhateverTheDeadlines) {
   EXPECT_TRUE(queue.empty());
 }
 
-// 100,000 tasks: something quadratic would take minutes.
+// A quadratic algorithm would take minutes for 100,000 tasks.
 TEST(TaskQueue, HoldsAHundredThousandTasksInOrder) {
   std::mt19937 random(7);
   std::vector<std::unique_ptr<RecordingTask>> tasks;

@@ -1,4 +1,4 @@
-// A task that records what became of it.
+// A task that records its outcome.
 #ifndef LOSSD_TESTS_SERVER_BATCHING_RECORDING_TASK_H_
 #define LOSSD_TESTS_SERVER_BATCHING_RECORDING_TASK_H_
 

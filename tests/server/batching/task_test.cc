@@ -1,6 +1,7 @@
 #include "server/batching/task.h"
 
-#include "gtest/gtest.h"
+#include <gtest/gtest.h>
+
 #include "tests/server/batching/recording_task.h"
 
 namespace lossd::batching {

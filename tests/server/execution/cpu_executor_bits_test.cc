@@ -1,12 +1,13 @@
-// The same request gives the same bits: alone or in company, on one thread or
-// many, on every instruction set.
+// A request gets the same bits alone and in a batch with others, on one thread
+// and on many, on every instruction set.
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <bit>
 #include <deque>
 #include <string>
 #include <vector>
 
-#include "gtest/gtest.h"
 #include "kernels/cpu/cpu_kernel.h"
 #include "server/base/clock.h"
 #include "server/batching/batcher.h"
@@ -34,7 +35,8 @@ Answer AnswerOf(DataTask& task) {
           task.gradient_bits()};
 }
 
-// Requests of all sizes; the odd ones are normalised by what takes part.
+// Makes requests of all sizes. Those with odd numbers are normalised by the
+// elements that take part.
 std::deque<DataTask> Requests() {
   std::deque<DataTask> tasks;
   unsigned seed = 0;
@@ -50,8 +52,8 @@ std::deque<DataTask> Requests() {
   return tasks;
 }
 
-// The judge: each request by itself, all its blocks in one call, on this
-// thread.
+// Computes the expected answers: each request by itself, all its blocks in one
+// call, on this thread.
 std::vector<Answer> Alone() {
   const InstructionSet& kernel = InstructionSets().back();
   std::vector<Answer> answers;

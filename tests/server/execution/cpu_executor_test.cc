@@ -1,5 +1,8 @@
-// The executor with a kernel that only shows who computed what, and when.
+// The executor with a kernel that only records which thread computed what, and
+// when.
 #include "server/execution/cpu_executor.h"
+
+#include <gtest/gtest.h>
 
 #include <algorithm>
 #include <atomic>
@@ -9,7 +12,6 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
-#include "gtest/gtest.h"
 #include "server/batching/batcher.h"
 #include "tests/server/execution/data_task.h"
 #include "tests/server/fake_clock.h"
@@ -24,14 +26,14 @@ using kernels::Segment;
 
 constexpr uint64_t kBlock = kernels::kBlockElements;
 
-// What the marking kernel saw since the test began. A kernel is two plain
-// functions: they have nowhere else to write to.
+// The calls of the marking kernel since the test began. A kernel is two plain
+// functions, which have nowhere else to write to.
 struct Marks {
   std::atomic<uint64_t> blocks_counted{0};
   std::atomic<uint64_t> blocks_computed{0};
   std::atomic<uint64_t> computed_too_early{0};
   uint64_t blocks_to_count = 0;
-  // The first compute calls wait until so many threads are in one.
+  // The first compute calls wait until this many threads are in one.
   absl::Mutex mu;
   int expected ABSL_GUARDED_BY(mu) = 0;
 };

@@ -34,7 +34,7 @@ class DataTask : public batching::RecordingTask {
 
   std::span<float> logits() { return logits_; }
   std::span<float> targets() { return targets_; }
-  // The gradient, bit by bit.
+  // The bits of the gradient.
   std::vector<uint32_t> gradient_bits() {
     std::vector<uint32_t> bits;
     for (float g : gradient()) bits.push_back(std::bit_cast<uint32_t>(g));

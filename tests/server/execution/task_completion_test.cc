@@ -1,8 +1,9 @@
 #include "server/execution/task_completion.h"
 
+#include <gtest/gtest.h>
+
 #include <string>
 
-#include "gtest/gtest.h"
 #include "prometheus/collectable.h"
 #include "prometheus/metric_family.h"
 #include "tests/server/batching/recording_task.h"
@@ -12,7 +13,7 @@ namespace {
 
 constexpr uint64_t kBlock = kernels::kBlockElements;
 
-// The sum over all labels of a counter.
+// Returns the sum of a counter over all its labels.
 double Counted(const observability::Metrics& metrics, const std::string& name) {
   double sum = 0;
   for (const auto& family : metrics.collectable()->Collect()) {
@@ -44,7 +45,7 @@ TEST(BeginComputing, ScalesByTheCountsAndStartsOver) {
   EXPECT_EQ(task.gradient_scale, 0.25);
 }
 
-// Looks at the metrics from within the answer.
+// Reads the metrics while it is being answered.
 class WatchingTask final : public batching::RecordingTask {
  public:
   WatchingTask(uint64_t elements, const observability::Metrics& metrics)

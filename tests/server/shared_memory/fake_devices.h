@@ -1,4 +1,4 @@
-// GPUs whose memory nobody can read.
+// GPUs whose memory no code of this process can read.
 #ifndef LOSSD_TESTS_SERVER_SHARED_MEMORY_FAKE_DEVICES_H_
 #define LOSSD_TESTS_SERVER_SHARED_MEMORY_FAKE_DEVICES_H_
 
@@ -13,10 +13,10 @@
 
 namespace lossd::shared_memory {
 
-// Two, with one allocation each, at addresses that are none of this process:
-// whoever reads there ends it. The bytes of a UUID and of a handle are the
-// GPU's number and 1.
-class FakeDevices final : public Devices {
+// Two GPUs with one allocation each, at addresses that this process has not
+// mapped: a read there crashes. Each byte of a UUID and of a handle is the
+// GPU's number plus 1. Thread-safe except for `fails_with`.
+class FakeDevices final : public DeviceLending {
  public:
   static constexpr uint64_t kBytes = uint64_t{1} << 20;
 
@@ -38,7 +38,7 @@ class FakeDevices final : public Devices {
                                         static_cast<unsigned>(number + 1));
   }
 
-  // Part of a GPU's allocation.
+  // Returns a request that lends a part of a GPU's allocation.
   static v1::RegisterDeviceMemory Part(int number, uint64_t offset,
                                        uint64_t byte_size) {
     const char byte = static_cast<char>(number + 1);
@@ -50,7 +50,7 @@ class FakeDevices final : public Devices {
     return lent;
   }
 
-  absl::Status fails_with;  // what Open() says, unless it is OK
+  absl::Status fails_with;  // Open() returns it unless it is OK
   std::atomic<int> opened = 0;
   std::atomic<int> closed = 0;
 };

@@ -164,7 +164,7 @@ TEST_F(LentRegions, AreTheConnectionsThatLentThem) {
   EXPECT_EQ(refused->reply.error().code(),
             static_cast<int32_t>(absl::StatusCode::kInvalidArgument));
   client.Close();
-  RawClient last(path);  // served after the one before
+  RawClient last(path);  // it is served after the client above
   EXPECT_TRUE(last.Release("x").has_value());
   EXPECT_EQ(devices_.closed, 1);
 }

@@ -1,5 +1,5 @@
-// A client of the socket that says whatever a test wants, and what a process
-// holds.
+// A client of the region socket that sends whatever a test wants, and functions
+// that tell what this process holds.
 #ifndef LOSSD_TESTS_SERVER_SHARED_MEMORY_RAW_CLIENT_H_
 #define LOSSD_TESTS_SERVER_SHARED_MEMORY_RAW_CLIENT_H_
 
@@ -23,13 +23,13 @@
 
 namespace lossd::shared_memory {
 
-// A path of this test alone.
+// Returns a path that only this test uses.
 inline std::string TestSocketPath() {
   const auto* test = testing::UnitTest::GetInstance()->current_test_info();
   return absl::StrCat("/tmp/lossd_test_", getpid(), "_", test->name());
 }
 
-// Open descriptors of this process.
+// Returns the number of open descriptors of this process.
 inline int OpenDescriptors() {
   int count = 0;
   DIR* const folder = opendir("/proc/self/fd");
@@ -38,7 +38,7 @@ inline int OpenDescriptors() {
   return count;
 }
 
-// A file, mapped as a client maps it.
+// A file that is mapped as a client maps it.
 class Mapping {
  public:
   Mapping(const FileDescriptor& file, size_t size)
@@ -55,7 +55,8 @@ class Mapping {
   const std::span<std::byte> bytes_;
 };
 
-// Blocks; every test that uses it is answered or disconnected.
+// A client whose calls block: in every test that uses it, it is answered or
+// disconnected.
 class RawClient {
  public:
   explicit RawClient(const std::string& path)
@@ -71,7 +72,7 @@ class RawClient {
   bool connected() const { return connected_; }
   void Close() { socket_ = FileDescriptor(); }
 
-  // With a descriptor, if `file` is one.
+  // Sends the packet, with a descriptor if `file` is one.
   bool Send(const std::string& packet, int file = -1, int flags = 0) {
     iovec part = {const_cast<char*>(packet.data()), packet.size()};
     msghdr header = {};
@@ -95,7 +96,8 @@ class RawClient {
     FileDescriptor file;
   };
 
-  // Nothing: the server has closed the connection.
+  // Receives an answer; returns nothing if the server has closed the
+  // connection.
   std::optional<Answer> Receive() {
     char packet[8192];
     iovec part = {packet, sizeof(packet)};

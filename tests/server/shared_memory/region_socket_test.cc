@@ -32,8 +32,8 @@ class Socket : public testing::Test {
     server_ = *std::move(server);
   }
 
-  // After it the server has dealt with all that was sent, and with every
-  // connection closed, before: peers are served in the order they came.
+  // Blocks until the server has dealt with all packets and closed connections
+  // from before: peers are served in the order in which they came.
   void AwaitServer() {
     RawClient last(path_);
     EXPECT_TRUE(last.Release("x").has_value());
@@ -102,14 +102,14 @@ TEST_F(Socket, TwoClientsDoNotSeeEachOther) {
 TEST_F(Socket, TenThousandBadRegistrationsLeaveNoDescriptor) {
   auto client = std::make_unique<RawClient>(path_);
   ASSERT_TRUE(client->Register(kPage).has_value());
-  // A second answer: the server has closed the region's file by then.
+  // With the second answer the server has closed the region's file.
   ASSERT_TRUE(client->Register(0).has_value());
   const int before = OpenDescriptors();
   v1::SharedMemoryRequest empty, large;
   empty.mutable_register_region();
   large.mutable_register_region()->set_byte_size(17 * kPage);
   std::mt19937 random(11);
-  const int file = STDERR_FILENO;  // any will do
+  const int file = STDERR_FILENO;  // any descriptor will do
   for (int i = 0; i < 10000; ++i) {
     switch (i % 4) {
       case 0:
@@ -138,7 +138,7 @@ TEST_F(Socket, TenThousandBadRegistrationsLeaveNoDescriptor) {
       }
     }
   }
-  // The last client is connected, as the first one was.
+  // The last client is served like the first.
   ASSERT_TRUE(client->Register(0).has_value());
   EXPECT_EQ(table_.bytes(), 0);
   EXPECT_EQ(OpenDescriptors(), before);
@@ -156,7 +156,7 @@ TEST_F(Socket, ADescriptorThatAClientSendsIsClosed) {
   ASSERT_TRUE(client.Receive()->reply.has_region());
   write_end = FileDescriptor();
   char byte;
-  EXPECT_EQ(read(read_end.number(), &byte, 1), 0);  // the end: nobody writes
+  EXPECT_EQ(read(read_end.number(), &byte, 1), 0);  // the end of the file
 }
 
 TEST_F(Socket, APacketThatIsTooLongEndsTheConnection) {
@@ -174,7 +174,7 @@ TEST_F(Socket, AClientThatDoesNotReadIsDisconnectedAndOthersAreServed) {
   const std::string packet = request.SerializeAsString();
   int sent = 0;
   while (sent < 100000 && deaf.Send(packet))
-    ++sent;  // blocks when both are full
+    ++sent;  // the call blocks when both buffers are full
   EXPECT_LT(sent, 100000);
   AwaitServer();
 }
@@ -211,13 +211,13 @@ TEST_F(Socket, APathSomebodyListensOnIsUnavailable) {
   const auto second = RegionSocket::Start({.path = path_}, &table);
   EXPECT_TRUE(absl::IsUnavailable(second.status())) << second.status();
   EXPECT_THAT(std::string(second.status().message()), HasSubstr(path_));
-  AwaitServer();  // still there
+  AwaitServer();  // the server is still there
 }
 
 TEST_F(Socket, WhatADeadServerLeftIsReplaced) {
   server_.reset();
   {
-    // A socket that is bound and closed without being removed.
+    // This socket is bound and closed without being removed.
     const FileDescriptor dead(socket(AF_UNIX, SOCK_SEQPACKET, 0));
     sockaddr_un address = {};
     address.sun_family = AF_UNIX;

@@ -28,7 +28,7 @@ RegionLimits SmallLimits() {
 
 class Table : public testing::Test {
  protected:
-  // Registers and lets the descriptor go.
+  // Registers a region and closes its descriptor.
   std::string Make(Connection owner, int64_t bytes) {
     const auto made = table_.Register(owner, static_cast<uint64_t>(bytes));
     EXPECT_TRUE(made.ok()) << made.status();
@@ -90,7 +90,7 @@ TEST_F(Table, WhatIsRefusedTakesNothing) {
   Make(kMine, 3 * kPage);
 }
 
-// The limit lets it pass, and the machine does not.
+// The region is within the limit, but the machine has not got the memory.
 TEST(UnlimitedTable, WhatTheMachineRefusesTakesNothing) {
   ASSERT_LT(AvailableMemory(), uint64_t{1} << 50);
   RegionTable table({.max_bytes = int64_t{1} << 62,
@@ -138,7 +138,7 @@ TEST_F(Table, AHeldRegionOutlivesItsReleaseAndCountsUntilThen) {
   EXPECT_TRUE(absl::IsFailedPrecondition(table_.Find(name).status()));
   EXPECT_EQ((*held)->bytes()[0], std::byte{7});
   EXPECT_EQ(table_.bytes(), 2 * kPage);
-  // The connection's own limit is free at once, the server's is not.
+  // The bytes return to the connection's limit at once, to the server's later.
   EXPECT_EQ(CodeOf(kMine, 3 * kPage), absl::StatusCode::kResourceExhausted);
   held = absl::UnknownError("let go");
   EXPECT_EQ(table_.bytes(), 0);

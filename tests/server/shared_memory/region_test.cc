@@ -57,7 +57,7 @@ TEST(Region, ItsFileCannotBeShrunkOrGrownOrUnsealed) {
   errno = 0;
   EXPECT_EQ(fcntl(file.number(), F_ADD_SEALS, F_SEAL_WRITE), -1);
   EXPECT_EQ(errno, EPERM);
-  (*region)->bytes().back() = std::byte{1};  // still there
+  (*region)->bytes().back() = std::byte{1};  // the memory is still there
 }
 
 TEST(Region, ItsEndGivesThePagesBackThoughAClientMapsThem) {
@@ -82,8 +82,8 @@ TEST(Region, KeepsNoDescriptor) {
   EXPECT_EQ(OpenDescriptors(), before);
 }
 
-// No test asks Linux for memory that there is not: it would not refuse, but
-// kill.
+// No test asks Linux for memory that the machine has not got: Linux would not
+// refuse, but kill processes.
 TEST(AvailableMemory, IsSomeOfTheMachines) {
   const auto pages = static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES));
   EXPECT_GT(AvailableMemory(), 0U);
@@ -108,7 +108,7 @@ TEST(Region, MoreThanIsAvailableIsResourceExhausted) {
   EXPECT_EQ(OpenDescriptors(), before);
 }
 
-// Between the first step and the second somebody else takes it all.
+// Between the first step and the second another process takes all memory.
 TEST(Region, MemoryThatGoesMeanwhileIsResourceExhausted) {
   static int calls;
   calls = 0;

@@ -47,7 +47,7 @@ class LentTask : public DataTask {
     pieces_ = {
         kernels::Piece(base, segment.element_count * sizeof(float)),
         kernels::Piece(base + size, segment.element_count * sizeof(float))};
-    segment.device = region_->device();
+    segment.device = region_->device().value_or(kernels::kHost);
     segment.logits.pieces = {&pieces_[0], 1};
     segment.targets.pieces = {&pieces_[1], 1};
     segment.logits.on_device = segment.targets.on_device = true;

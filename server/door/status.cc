@@ -61,7 +61,7 @@ grpc::Status ToGrpcStatus(const absl::Status& status,
                           absl::string_view request_id) {
   if (status.ok()) return grpc::Status::OK;
   if (InContract(status.code())) {
-    // The numbers of the codes are the same.
+    // Abseil and gRPC number the codes alike.
     return grpc::Status(static_cast<grpc::StatusCode>(status.code()),
                         CutMessage(status.message()));
   }

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "server/rpc/reply_writer.h"
-#include "server/wire/wire_walk.h"
+#include "server/wire/wire_format.h"
 
 namespace lossd::rpc {
 

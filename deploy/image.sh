@@ -123,28 +123,9 @@ try_image() {
   try_drain
 }
 
-# Prints the part of the health service that the trial uses. The server's reflection does
-# not describe that service.
-health_proto() {
-  cat << 'PROTO'
-syntax = "proto3";
-package grpc.health.v1;
-message HealthCheckRequest {}
-message HealthCheckResponse {
-  enum ServingStatus { UNKNOWN = 0; SERVING = 1; NOT_SERVING = 2; }
-  ServingStatus status = 1;
-}
-service Health {
-  rpc Watch(HealthCheckRequest) returns (stream HealthCheckResponse);
-}
-PROTO
-}
-
 try_drain() {
   local watch=$WORK/health.log
-  health_proto > "$WORK/health.proto"
-  "$GRPCURL" -plaintext -import-path "$WORK" -proto health.proto -d '{}' \
-    "$GRPC_ADDRESS" grpc.health.v1.Health/Watch > "$watch" 2>&1 &
+  "$GRPCURL" -plaintext "$GRPC_ADDRESS" grpc.health.v1.Health/Watch > "$watch" 2>&1 &
   local watcher=$!
   until_succeeds grep -q '"SERVING"' "$watch" || fail "no health stream: $(cat "$watch")"
   terminate || fail "it did not end with exit code 0 on SIGTERM"

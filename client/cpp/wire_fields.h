@@ -10,9 +10,11 @@
 
 namespace lossd::client {
 
-// Single fields of small messages whose protos the distribution does not ship
-// (grpc.health.v1, google.rpc), by field number: a message parsed as Empty
-// keeps all its fields as unknown ones.
+// Reads and writes single fields, by field number, of messages that gRPC and
+// Google define (grpc.health.v1, google.rpc). This library has no generated
+// code for them, because a program that links it may have its own, and two
+// copies do not link. A message parsed as Empty keeps all its fields as unknown
+// ones.
 class WireFields {
  public:
   // Absent if `bytes` are no protobuf message.

@@ -9,7 +9,7 @@
 namespace lossd::door {
 namespace {
 
-// Looks at every byte of both, whatever differs.
+// Looks at every byte of `b`, wherever the two differ.
 bool EqualInConstantTime(absl::string_view a, absl::string_view b) {
   size_t difference = a.size() ^ b.size();
   for (size_t i = 0; i < b.size(); ++i) {

@@ -1,4 +1,4 @@
-// Bearer tokens.
+// Checks bearer tokens.
 #ifndef LOSSD_SERVER_DOOR_AUTHENTICATOR_H_
 #define LOSSD_SERVER_DOOR_AUTHENTICATOR_H_
 
@@ -12,28 +12,31 @@
 
 namespace lossd::door {
 
-// Checks `authorization: Bearer TOKEN` against a list. Without tokens everyone
-// may come in. Immutable, thread-safe.
+// Checks `authorization: Bearer TOKEN` against a list. An empty list lets every
+// call in. Immutable, so thread-safe.
 class Authenticator {
  public:
   explicit Authenticator(std::vector<std::string> tokens)
       : tokens_(std::move(tokens)) {}
 
-  // UNAUTHENTICATED unless one of the tokens was sent. How long it takes tells
-  // nothing of the tokens but how many there are and how long they are.
+  // Errors: UNAUTHENTICATED unless the client sent one of the tokens. The time
+  // that this takes depends on the number of tokens and their lengths, not on
+  // their bytes.
   absl::Status Check(const grpc::ServerContext& context) const;
 
+  // Returns whether the token is on the list.
   bool Accepts(absl::string_view token) const;
 
  private:
   const std::vector<std::string> tokens_;
 };
 
-// The tokens of a file's text: one a line; empty lines and lines that begin
-// with # are left out.
+// Returns the tokens in a file's text: one a line, without surrounding blanks.
+// Empty lines and lines that begin with # are ignored.
 std::vector<std::string> ReadTokens(absl::string_view text);
 
-// Whether a client can send it: a header holds printable ASCII only.
+// Returns whether a client can send the token: a gRPC header holds printable
+// ASCII only.
 bool IsSendable(absl::string_view token);
 
 }  // namespace lossd::door

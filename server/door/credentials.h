@@ -1,4 +1,4 @@
-// What the server proves, and what it asks of clients.
+// Makes the server's TLS credentials.
 #ifndef LOSSD_SERVER_DOOR_CREDENTIALS_H_
 #define LOSSD_SERVER_DOOR_CREDENTIALS_H_
 
@@ -9,16 +9,17 @@
 
 namespace lossd::door {
 
-// PEM files; all empty: no TLS.
+// Paths of PEM files. Without a certificate there is no TLS.
 struct TlsFiles {
   std::string certificate;
   std::string key;
-  // Not empty: clients need a certificate of these.
+  // If this is set, clients must have a certificate of one of these
+  // authorities.
   std::string client_authorities;
 };
 
-// The files are read again every few seconds, so that certificates can be
-// renewed while the server runs.
+// Returns credentials that read the files again every 10 seconds, so that
+// certificates can be renewed while the server runs.
 std::shared_ptr<grpc::ServerCredentials> MakeCredentials(const TlsFiles& files);
 
 }  // namespace lossd::door

@@ -2,49 +2,52 @@
 #ifndef LOSSD_SERVER_DOOR_HEALTH_SERVICE_H_
 #define LOSSD_SERVER_DOOR_HEALTH_SERVICE_H_
 
-#include <grpcpp/impl/codegen/service_type.h>
 #include <grpcpp/server_context.h>
-#include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/sync_stream.h>
 
+#include <string>
+
 #include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
+#include "grpc/health/v1/health.grpc.pb.h"
 
 namespace lossd::door {
 
 // gRPC's own health service is built on the callback API, whose threads poll
 // the sockets beside ours and take work from under them: a lone small request
 // took half as long again. This one is answered by gRPC's synchronous threads,
-// which do not poll. Its messages have one field each and are written by hand.
-// Thread-safe.
-class HealthService final : public grpc::Service {  // D3
+// which do not poll (D3). Thread-safe.
+class HealthService final : public grpc::health::v1::Health::Service {
  public:
-  // `service` is the name that is known beside "".
-  explicit HealthService(absl::string_view service);
+  using Request = grpc::health::v1::HealthCheckRequest;
+  using Response = grpc::health::v1::HealthCheckResponse;
 
-  // What Check answers and watchers are told.
+  // `service` is the name that is known beside "".
+  explicit HealthService(absl::string_view service) : service_(service) {}
+
+  // Sets the status that Check answers and watchers are told.
   void SetServing(bool serving);
 
   // Ends all watches, after they have been told the last status.
   void EndWatches();
 
-  grpc::Status Check(grpc::ServerContext* context,
-                     const grpc::ByteBuffer* request,
-                     grpc::ByteBuffer* response);
+  grpc::Status Check(grpc::ServerContext* context, const Request* request,
+                     Response* response) override;
 
-  // Each watch holds a thread of gRPC's, hence their number is limited: beyond
-  // it RESOURCE_EXHAUSTED.
-  grpc::Status Watch(grpc::ServerContext* context,
-                     const grpc::ByteBuffer* request,
-                     grpc::ServerWriter<grpc::ByteBuffer>* writer);
+  // Each watch holds a thread of gRPC's, so at most 64 are open at once; beyond
+  // them a watch is RESOURCE_EXHAUSTED.
+  grpc::Status Watch(grpc::ServerContext* context, const Request* request,
+                     grpc::ServerWriter<Response>* writer) override;
 
  private:
   bool Knows(absl::string_view service) const {
     return service.empty() || service == service_;
   }
-  grpc::Status Follow(grpc::ServerContext* context, bool known,
-                      grpc::ServerWriter<grpc::ByteBuffer>* writer);
+  // Writes each new status until the client has gone or EndWatches().
+  void Follow(grpc::ServerContext* context, bool known,
+              grpc::ServerWriter<Response>* writer);
 
   const std::string service_;
   absl::Mutex mu_;

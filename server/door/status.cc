@@ -1,20 +1,21 @@
 #include "server/door/status.h"
 
-#include <google/protobuf/any.pb.h>
-
+#include <algorithm>
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
 #include "server/observability/log.h"
-#include "server/wire/field_writer.h"
 
 namespace lossd::door {
 namespace {
 
-// Trailers are limited to 8 KiB, percent-encoding triples what is not ASCII.
+// Trailers are limited to 8 KiB, and percent-encoding triples the bytes that
+// are not ASCII.
 constexpr size_t kMaxMessageBytes = 2048;
 
-// The codes of the table in loss_service.proto.
+// Returns whether the table in loss_service.proto has the code.
 bool InContract(absl::StatusCode code) {
   switch (code) {
     case absl::StatusCode::kInvalidArgument:
@@ -38,21 +39,20 @@ std::string CutMessage(absl::string_view message) {
   return absl::StrCat(message.substr(0, kMaxMessageBytes), "...");
 }
 
-// google.rpc.Status { int32 code = 1; string message = 2; repeated Any details
-// = 3; } with one google.rpc.RetryInfo { Duration retry_delay = 1; }. The
-// distribution has no header for the two, and they are three fields, so they
-// are written by hand.
+// Returns a google.rpc.Status with one google.rpc.RetryInfo, serialised.
 std::string RetryDetails(const grpc::Status& status,
                          absl::Duration retry_after) {
-  google::protobuf::Any any;
-  any.set_type_url("type.googleapis.com/google.rpc.RetryInfo");
-  wire::FieldWriter(any.mutable_value()).Duration(1, retry_after);
-  std::string details;
-  wire::FieldWriter fields(&details);
-  fields.Varint(1, static_cast<uint64_t>(status.error_code()));
-  fields.Bytes(2, status.error_message());
-  fields.Bytes(3, any.SerializeAsString());
-  return details;
+  google::rpc::RetryInfo info;
+  google::protobuf::Duration& delay = *info.mutable_retry_delay();
+  retry_after = std::max(retry_after, absl::ZeroDuration());
+  delay.set_seconds(
+      absl::IDivDuration(retry_after, absl::Seconds(1), &retry_after));
+  delay.set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(retry_after)));
+  google::rpc::Status details;
+  details.set_code(status.error_code());
+  details.set_message(status.error_message());
+  details.add_details()->PackFrom(info);
+  return details.SerializeAsString();
 }
 
 }  // namespace
@@ -61,7 +61,7 @@ grpc::Status ToGrpcStatus(const absl::Status& status,
                           absl::string_view request_id) {
   if (status.ok()) return grpc::Status::OK;
   if (InContract(status.code())) {
-    // The numbers of the codes are the same.
+    // Abseil and gRPC number the codes alike.
     return grpc::Status(static_cast<grpc::StatusCode>(status.code()),
                         CutMessage(status.message()));
   }

@@ -1,4 +1,4 @@
-// absl::Status -> grpc::Status: the only translation.
+// Translates absl::Status to grpc::Status, here and nowhere else (D3).
 #ifndef LOSSD_SERVER_DOOR_STATUS_H_
 #define LOSSD_SERVER_DOOR_STATUS_H_
 
@@ -11,16 +11,17 @@
 
 namespace lossd::door {
 
-// The same code and message; a long message is cut, because trailers are
-// bounded. UNKNOWN and other codes that the contract does not have become
-// INTERNAL. What is INTERNAL is a defect of ours: its message goes to the log
-// with the request_id.
-grpc::Status ToGrpcStatus(const absl::Status& status,  // D3
+// Returns the same code and message. A message of more than 2 KiB is cut,
+// because trailers are bounded. UNKNOWN and other codes that the contract does
+// not have become INTERNAL. An INTERNAL error is a defect of ours, so its
+// message is logged with the request_id, which may be empty. Thread-safe.
+grpc::Status ToGrpcStatus(const absl::Status& status,
                           absl::string_view request_id);
 
-// RESOURCE_EXHAUSTED that says when to come again: as google.rpc.RetryInfo in
-// the status details, and as grpc-retry-pushback-ms in the trailers, which
-// gRPC's own retries obey.
+// Returns the translated status with the time after which the client should try
+// again: as google.rpc.RetryInfo in the status details, and as
+// grpc-retry-pushback-ms in the trailers of `context`, which gRPC's own retries
+// obey.
 grpc::Status ToOverloadStatus(const absl::Status& status,
                               absl::Duration retry_after,
                               grpc::ServerContext* context);

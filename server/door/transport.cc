@@ -9,24 +9,26 @@
 namespace lossd::door {
 namespace {
 
-// gRPC's own threads, each held by one health check, watch, reflection stream
-// or other call but for losses: beyond them such calls are RESOURCE_EXHAUSTED.
-// Without a limit a client has as many threads made as it opens streams.
+// The most threads that gRPC may have. Each health check, watch and reflection
+// stream holds one; beyond this limit such calls are RESOURCE_EXHAUSTED. Calls
+// for losses hold none. Without a limit, each stream that a client opens would
+// start a thread.
 constexpr int kMaxGrpcThreads = 512;  // D23
 
-// gRPC reads a socket into pieces of 8 KiB until it has seen that more comes at
-// once, and of 64 KiB, its largest, from then on. With this least it takes the
-// large ones for tensors from the first byte: a million float32 elements cost
-// a sixth less processor time.
+// gRPC first reads a socket into pieces of 8 KiB and goes on to 64 KiB, its
+// largest, once it has seen that more arrives at a time. With this minimum it
+// uses 64 KiB from the first byte: a request of a million float32 elements
+// costs a sixth less processor time.
 constexpr int kMinReadBytes = 64 << 10;  // D22
 
-// What connections and calls take beside their messages.
+// Memory for connections and calls, beside their messages.
 constexpr int64_t kOwnBytes = int64_t{64} << 20;
 
-// gRPC reads all of a unary call's message before it hands the call over, and
-// for any number of calls at once: admission would come too late for those.
+// gRPC reads the whole message of a unary call before it hands the call over,
+// and does so for any number of calls at once. Admission comes too late for
+// them, so gRPC's own memory is limited.
 size_t MemoryFor(const TransportOptions& options) {  // D23
-  constexpr int64_t most = int64_t{1} << 60;  // for the sum not to overflow
+  constexpr int64_t most = int64_t{1} << 60;  // keeps the sum from overflowing
   const int64_t admitted = std::min(options.max_inflight_bytes, most);
   return static_cast<size_t>(2 * admitted + options.max_message_bytes +
                              kOwnBytes);
@@ -39,18 +41,18 @@ void Limit(const TransportOptions& options, grpc::ServerBuilder* builder) {
   builder->SetResourceQuota(quota);
   builder->SetMaxReceiveMessageSize(
       static_cast<int>(options.max_message_bytes));
-  // gRPC decompresses before it looks at the message's size, so that a
-  // thousandth of it would take all of the machine's memory. Tensors gain
-  // little by gzip.
+  // gRPC decompresses before it looks at the message's size, so a message a
+  // thousand times smaller than the machine's memory could fill it. Tensors
+  // gain little from gzip.
   for (const auto algorithm : {GRPC_COMPRESS_GZIP, GRPC_COMPRESS_DEFLATE}) {
     builder->SetCompressionAlgorithmSupportStatus(algorithm, false);
   }
 }
 
-// Two servers must not share a port unnoticed. The rest is work for each call
-// that nobody asked for: filters that would (de)compress messages, which are
-// refused before they get there, and counts that nobody can ask for.
-void LeaveOut(const TransportOptions& options, grpc::ServerBuilder* builder) {
+// Keeps two servers from sharing a port unnoticed. Leaves out filters that
+// (de)compress messages, because compressed messages are refused before they
+// get there, and counts that no service returns.
+void TurnOff(const TransportOptions& options, grpc::ServerBuilder* builder) {
   builder->AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder->AddChannelArgument(GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION, 0);
   builder->AddChannelArgument(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0);
@@ -63,7 +65,7 @@ void LeaveOut(const TransportOptions& options, grpc::ServerBuilder* builder) {
 void SetUpTransport(const TransportOptions& options,
                     grpc::ServerBuilder* builder) {
   Limit(options, builder);
-  LeaveOut(options, builder);
+  TurnOff(options, builder);
   builder->AddChannelArgument(GRPC_ARG_TCP_MIN_READ_CHUNK_SIZE, kMinReadBytes);
 }
 

@@ -1,4 +1,4 @@
-// How gRPC carries messages for this server, decided in one place.
+// Decides how gRPC carries messages for this server (D22, D23).
 #ifndef LOSSD_SERVER_DOOR_TRANSPORT_H_
 #define LOSSD_SERVER_DOOR_TRANSPORT_H_
 
@@ -11,18 +11,19 @@ class ServerBuilder;
 namespace lossd::door {
 
 struct TransportOptions {
-  // A larger message is RESOURCE_EXHAUSTED; below 2^31.
+  // A call with a larger message is RESOURCE_EXHAUSTED. Less than 2^31.
   int64_t max_message_bytes = 0;
-  // What admission allows. gRPC may hold as much again of messages that it is
-  // still reading, and some more; beyond that it ends calls of its choice, as
-  // RESOURCE_EXHAUSTED.
+  // The byte budget of admission. gRPC may use twice as much, and some more,
+  // for messages that it is still reading; beyond that it ends calls of its
+  // choice with RESOURCE_EXHAUSTED.
   int64_t max_inflight_bytes = 0;
-  // Whether gRPC counts what grpc.channelz tells.
+  // Whether gRPC keeps the counts that the channelz service returns.
   bool channelz = false;
 };
 
-// What a client may have gRPC do before a request reaches admission, and what
-// gRPC does for each message beside carrying it. For servers on any listener.
+// Limits the memory and the threads that a client may make gRPC use before a
+// request reaches admission, and turns off work that gRPC would do for each
+// message beside carrying it. Holds for all listeners of the server.
 void SetUpTransport(const TransportOptions& options,
                     grpc::ServerBuilder* builder);
 

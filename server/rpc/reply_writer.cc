@@ -9,6 +9,7 @@
 #include "base/data_type.h"
 #include "lossd/v1/loss_service.pb.h"
 #include "server/wire/field_writer.h"
+#include "server/wire/wire_format.h"
 
 namespace lossd::rpc {
 namespace {

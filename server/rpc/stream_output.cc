@@ -10,7 +10,7 @@
 #include "server/base/status_macros.h"
 #include "server/request/bad_elements.h"
 #include "server/rpc/reply_writer.h"
-#include "server/wire/wire_walk.h"
+#include "server/wire/wire_format.h"
 
 namespace lossd::rpc {
 namespace {

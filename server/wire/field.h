@@ -1,4 +1,4 @@
-// The tensors of a request, by name.
+// Names the tensors of a request.
 #ifndef LOSSD_SERVER_WIRE_FIELD_H_
 #define LOSSD_SERVER_WIRE_FIELD_H_
 
@@ -10,7 +10,8 @@
 
 namespace lossd::wire {
 
-// In the order of their field numbers in ComputeLossRequest (2 to 6).
+// The order is that of the field numbers in ComputeLossRequest, 2 to 6, and in
+// StreamLossChunk, 1 to 5.
 enum class Field { kLogits, kTargets, kWeights, kPosWeight, kUpstreamGradient };
 
 inline constexpr std::array kAllFields = {Field::kLogits, Field::kTargets,
@@ -36,10 +37,11 @@ class PerField {
   std::array<T, kFieldCount> values_{};
 };
 
-// Returns the tensor of a request, present or not.
+// Returns a tensor of the request: the default instance if the request does not
+// have it.
 const v1::Tensor& TensorOf(const v1::ComputeLossRequest& request, Field field);
 
-// Returns the field's path in error messages: "logits", ...
+// Returns the field's name in the proto, such as "logits", for error messages.
 absl::string_view Name(Field field);
 
 }  // namespace lossd::wire

@@ -6,6 +6,8 @@
 #include <array>
 #include <bit>
 
+#include "server/wire/wire_format.h"
+
 namespace lossd::wire {
 
 void FieldWriter::Varint(uint32_t number, uint64_t value) {
@@ -49,18 +51,19 @@ void FieldWriter::Duration(uint32_t number, absl::Duration value) {
   });
 }
 
-size_t FieldWriter::OpenLength() {
+size_t FieldWriter::OpenMessage(uint32_t number) {
+  AppendTag({number, kLength}, out_);
   out_->push_back(0);
   return out_->size();
 }
 
-void FieldWriter::CloseLength(size_t start, size_t more) {
+void FieldWriter::CloseMessage(size_t start, size_t more) {
   const size_t length = out_->size() - start + more;
   if (length < 0x80) {
     (*out_)[start - 1] = static_cast<char>(length);
     return;
   }
-  std::string varint;  // of at most ten bytes: no memory of its own
+  std::string varint;  // at most ten bytes, so it allocates nothing
   AppendVarint(length, &varint);
   out_->replace(start - 1, 1, varint);
 }

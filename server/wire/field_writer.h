@@ -1,5 +1,4 @@
-// Protobuf's wire format, written by hand: for messages of a few fields that
-// are written for every request.
+// Writes protobuf's wire format without messages, for the replies.
 #ifndef LOSSD_SERVER_WIRE_FIELD_WRITER_H_
 #define LOSSD_SERVER_WIRE_FIELD_WRITER_H_
 
@@ -10,39 +9,44 @@
 
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "server/wire/wire_walk.h"
 
 namespace lossd::wire {
 
-// Appends fields to a string, which is borrowed. As in the generated code, a
-// field of the default value is left out, unless it says otherwise.
-class FieldWriter {  // D17
+// Appends fields to a string, which it borrows. A reply has a few fields and is
+// written for every request; writing them without a message saves about 1,500
+// instructions (D17). Like the generated code, it leaves out a field of the
+// default value, except where a method says otherwise. Not thread-safe.
+class FieldWriter {
  public:
   explicit FieldWriter(std::string* out) : out_(out) {}
 
-  // Integers, enums and bools; signed ones as their two's complement.
+  // Appends an integer, an enum or a bool. A signed integer is given as its
+  // two's complement.
   void Varint(uint32_t number, uint64_t value);
-  void Double(uint32_t number, double value);  // -0.0 is not the default
+  // -0.0 is not the default and is written.
+  void Double(uint32_t number, double value);
   void Bytes(uint32_t number, absl::string_view value);
   void PackedVarints(uint32_t number, std::span<const uint64_t> values);
-  // A google.protobuf.Duration, also one of 0; a negative one is 0.
+  // Appends a google.protobuf.Duration, even if it is 0. A negative value is
+  // written as 0.
   void Duration(uint32_t number, absl::Duration value);
 
-  // A message, also an empty one, whose fields `write` appends through this
-  // writer. `more` bytes, which somebody else appends behind, belong to it too.
+  // Appends a message, even if it is empty. `write` appends its fields through
+  // this writer. The message's length includes `more` bytes that the caller
+  // sends after this string.
   template <typename Write>
   void Message(uint32_t number, size_t more, Write write) {
-    AppendTag({number, kLength}, out_);
-    const size_t start = OpenLength();
+    const size_t start = OpenMessage(number);
     write();
-    CloseLength(start, more);
+    CloseMessage(start, more);
   }
 
  private:
-  // The place of a length that is not known yet: one byte, which is what most
-  // take.
-  size_t OpenLength();
-  void CloseLength(size_t start, size_t more);
+  // Appends the tag and one byte, enough for most messages, for the length,
+  // which is not known yet. Returns where the message starts.
+  size_t OpenMessage(uint32_t number);
+  // Writes the length; a length of several bytes moves the message.
+  void CloseMessage(size_t start, size_t more);
 
   std::string* const out_;
 };

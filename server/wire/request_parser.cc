@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cstdint>
 #include <limits>
+#include <optional>
 
 #include "server/base/reusable_buffers.h"
-#include "server/wire/slice_cursor.h"
-#include "server/wire/wire_walk.h"
+#include "server/wire/wire_reader.h"
 
 namespace lossd::wire {
 namespace {
@@ -14,25 +14,26 @@ namespace {
 constexpr uint32_t kFirstTensorField = 2;
 constexpr uint32_t kDataField = v1::Tensor::kDataFieldNumber;
 
-// Walks a tensor that ends where `end` bytes are left. Of repeated `data` the
-// last one counts, as everywhere in protobuf, also across repeated tensors.
-bool WalkTensor(SliceCursor& cursor, uint64_t end, std::string* skeleton,
+// Walks a tensor that ends where `end` bytes are left. The last of several
+// `data` counts, as everywhere in protobuf, even if they are in several parts
+// of one tensor.
+bool WalkTensor(WireReader& reader, uint64_t end, std::string* skeleton,
                 std::vector<kernels::Piece>* pieces) {
-  while (cursor.left() > end) {
-    Tag tag;
-    if (!ReadTag(cursor, &tag)) return false;
-    if (tag.number != kDataField || tag.type != kLength) {
-      if (!CopyField(cursor, tag, end, skeleton)) return false;
+  while (reader.left() > end) {
+    const std::optional<Tag> tag = reader.ReadTag();
+    if (!tag.has_value()) return false;
+    if (tag->number != kDataField || tag->type != kLength) {
+      if (!reader.CopyField(*tag, end, skeleton)) return false;
       continue;
     }
-    uint64_t length;
-    if (!ReadLength(cursor, end, &length)) return false;
-    AppendTag(tag, skeleton);
+    const std::optional<uint64_t> length = reader.ReadLength(end);
+    if (!length.has_value()) return false;
+    AppendTag(*tag, skeleton);
     AppendVarint(0, skeleton);
     pieces->clear();
-    cursor.Locate(length, pieces);
+    reader.Locate(*length, pieces);
   }
-  return cursor.left() == end;
+  return reader.left() == end;
 }
 
 }  // namespace
@@ -77,7 +78,8 @@ absl::Status RequestParser::Parse(const grpc::ByteBuffer& buffer) {
   if (walked || ParseFlat()) {
     ForgetReplacedData();
     decoded_bytes_ = MeasureDecoded();
-    // They have been read; a long list of numbers must not stay in three forms.
+    // A long list of numbers must not be kept in three forms: the buffer's, the
+    // skeletons' and the message's.
     ClearForReuse(skeleton_);
     ClearForReuse(tensor_skeleton_);
     return absl::OkStatus();
@@ -87,9 +89,9 @@ absl::Status RequestParser::Parse(const grpc::ByteBuffer& buffer) {
       "protobuf)");
 }
 
-// The arena counts lists of numbers with the room that they outgrew, but
-// neither strings nor unknown fields; the message counts these, and takes its
-// time.
+// The arena counts lists of numbers, with the room that they outgrew, but
+// neither strings nor unknown fields. The message counts those too, but
+// counting takes long, so small skeletons are spared it.
 size_t RequestParser::MeasureDecoded() const {
   const size_t arena = arena_.SpaceAllocated() - first_block_.size();
   const bool flat = skeleton_.empty();
@@ -98,26 +100,26 @@ size_t RequestParser::MeasureDecoded() const {
 }
 
 bool RequestParser::Walk() {
-  SliceCursor cursor(slices_);
-  if (cursor.left() > std::numeric_limits<int32_t>::max()) return false;
+  WireReader reader(slices_);
+  if (reader.left() > std::numeric_limits<int32_t>::max()) return false;
   skeleton_.clear();
-  while (cursor.left() > 0) {
-    Tag tag;
-    if (!ReadTag(cursor, &tag)) return false;
-    const bool tensor = tag.number >= kFirstTensorField &&
-                        tag.number < kFirstTensorField + kFieldCount;
-    if (!tensor || tag.type != kLength) {
-      if (!CopyField(cursor, tag, 0, &skeleton_)) return false;
+  while (reader.left() > 0) {
+    const std::optional<Tag> tag = reader.ReadTag();
+    if (!tag.has_value()) return false;
+    const bool tensor = tag->number >= kFirstTensorField &&
+                        tag->number < kFirstTensorField + kFieldCount;
+    if (!tensor || tag->type != kLength) {
+      if (!reader.CopyField(*tag, 0, &skeleton_)) return false;
       continue;
     }
-    uint64_t length;
-    if (!ReadLength(cursor, 0, &length)) return false;
+    const std::optional<uint64_t> length = reader.ReadLength(0);
+    if (!length.has_value()) return false;
     tensor_skeleton_.clear();
-    if (!WalkTensor(cursor, cursor.left() - length, &tensor_skeleton_,
-                    &pieces_[kAllFields[tag.number - kFirstTensorField]])) {
+    if (!WalkTensor(reader, reader.left() - *length, &tensor_skeleton_,
+                    &pieces_[kAllFields[tag->number - kFirstTensorField]])) {
       return false;
     }
-    AppendTag(tag, &skeleton_);
+    AppendTag(*tag, &skeleton_);
     AppendVarint(tensor_skeleton_.size(), &skeleton_);
     skeleton_ += tensor_skeleton_;
   }
@@ -125,26 +127,27 @@ bool RequestParser::Walk() {
 }
 
 bool RequestParser::ParseFlat() {
-  uint64_t size = 0;
-  for (const grpc::Slice& slice : slices_) size += slice.size();
-  if (size > std::numeric_limits<int32_t>::max()) return false;
+  WireReader reader(slices_);
+  if (reader.left() > std::numeric_limits<int32_t>::max()) return false;
   std::string flat;
-  flat.reserve(size);
-  SliceCursor(slices_).Copy(size, &flat);
+  flat.reserve(reader.left());
+  reader.Copy(reader.left(), &flat);
   request_->Clear();
   skeleton_.clear();
   if (!request_->ParseFromString(flat)) return false;
   for (const Field field : kAllFields) {
+    std::vector<kernels::Piece>& pieces = pieces_[field];
     const v1::Tensor& tensor = TensorOf(*request_, field);
-    pieces_[field].clear();
+    pieces.clear();
     if (!tensor.data().empty()) {
-      pieces_[field].push_back(std::as_bytes(std::span(tensor.data())));
+      pieces.push_back(std::as_bytes(std::span(tensor.data())));
     }
   }
   return true;
 }
 
-// A later shared_memory or ones takes the place of an earlier data.
+// `data` and the other forms of a tensor are a oneof: a later `shared_memory`
+// or `ones` replaces an earlier `data`.
 void RequestParser::ForgetReplacedData() {
   for (const Field field : kAllFields) {
     if (!TensorOf(*request_, field).has_data()) pieces_[field].clear();

@@ -18,41 +18,42 @@
 
 namespace lossd::wire {
 
-// Parses one request at a time and keeps its memory for the next one.
+// Parses one request at a time and keeps its memory for the next one (D16).
 //
-// A walk over the wire format notes where each tensor's `data` lies and copies
-// all the rest, with empty `data` in its place, into a skeleton that the
-// generated parser reads. Merging, oneofs, unknown fields and UTF-8 are
-// therefore the generated parser's business. What the walk does not expect is
-// flattened and given to the generated parser whole. Hence exactly what the
-// generated parser accepts is accepted. Not thread-safe.
-class RequestParser {  // D16
+// A walk over the wire format notes where each tensor's `data` lies. It copies
+// everything else, with an empty `data`, into a skeleton, which the generated
+// parser reads. Merging, oneofs, unknown fields and UTF-8 are therefore the
+// generated parser's business. A message that the walk does not expect is
+// copied into one string and given to the generated parser whole. Hence the
+// requests that are accepted are exactly those that the generated parser
+// accepts. Not thread-safe.
+class RequestParser {
  public:
   RequestParser();
   RequestParser(const RequestParser&) = delete;
   RequestParser& operator=(const RequestParser&) = delete;
 
-  // INVALID_ARGUMENT if the generated parser would not accept the buffer. What
-  // Parse() yields is valid until the next Parse() or Clear(), the buffer
-  // itself is not needed.
+  // Errors: INVALID_ARGUMENT if the generated parser would not accept the
+  // buffer. The results below are valid until the next Parse() or Clear(); the
+  // buffer is not needed any more.
   absl::Status Parse(const grpc::ByteBuffer& buffer);
 
-  // Lets go of the slices and of the message.
+  // Releases the slices and the message.
   void Clear();
 
-  // Memory that a Clear() has left for the next request, beside the message's
-  // first block.
+  // Returns the bytes of memory that Clear() has kept for the next request,
+  // without the message's first block.
   size_t kept_bytes() const;
 
-  // Memory that the parsed message takes beside the buffer, to within a factor
-  // of two: of a list of numbers far more than its bytes on the wire. 0 for
-  // most requests, whose tensors are `data`.
+  // Returns the bytes of memory that the parsed message takes beside the
+  // buffer, to within a factor of two. A list of numbers takes far more than
+  // its bytes on the wire. Most requests, whose tensors are `data`, take 0.
   size_t decoded_bytes() const { return decoded_bytes_; }
 
-  // The request; its tensors' `data` may be empty: see data().
+  // Returns the request. Its tensors' `data` may be empty: see data().
   const v1::ComputeLossRequest& request() const { return *request_; }
 
-  // The bytes of a tensor's `data`; empty if it has none.
+  // Returns the places of a tensor's `data`; none if it has no `data`.
   std::span<const kernels::Piece> data(Field field) const {
     return pieces_[field];
   }
@@ -63,13 +64,13 @@ class RequestParser {  // D16
   void ForgetReplacedData();
   size_t MeasureDecoded() const;
 
-  // Holds the message; most requests fit the first block and allocate nothing.
+  // The block holds the message. Most requests fit it and allocate nothing.
   static constexpr size_t kFirstBlockBytes = 4096;
   std::vector<char> first_block_;
   google::protobuf::Arena arena_;
   v1::ComputeLossRequest* request_ = nullptr;
   size_t decoded_bytes_ = 0;
-  bool clear_ = false;  // since the last Parse()
+  bool clear_ = false;  // true from Clear() to the next Parse()
 
   std::vector<grpc::Slice> slices_;
   std::string skeleton_;

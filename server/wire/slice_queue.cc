@@ -6,9 +6,9 @@
 namespace lossd::wire {
 namespace {
 
-// Two slices of no more than this together are copied into one. A slice and its
-// piece take 48 bytes, so those of one byte would take 48 times what is charged
-// for them.
+// Two slices of at most this many bytes together are copied into one. A slice
+// and its piece take 48 bytes, so slices of one byte would take 48 times the
+// memory that their client is charged for.
 constexpr size_t kJoinedBytes = 1024;
 
 grpc::Slice Joined(const grpc::Slice& a, const grpc::Slice& b) {

@@ -1,4 +1,4 @@
-// Bytes that have arrived and wait, in the slices in which they came.
+// Holds bytes that have arrived and wait to be used.
 #ifndef LOSSD_SERVER_WIRE_SLICE_QUEUE_H_
 #define LOSSD_SERVER_WIRE_SLICE_QUEUE_H_
 
@@ -10,11 +10,13 @@
 
 namespace lossd::wire {
 
-// First in, first out. Bytes are shared, not copied; but small slices become
-// one with their neighbour, as a slice costs memory of its own, and clients
-// choose how little comes at once. Not thread-safe.
+// A first-in, first-out queue of bytes. It shares the memory of the slices that
+// it is given instead of copying them. Only neighbours of at most 1 KiB
+// together are copied into one slice, because a slice takes memory of its own
+// and clients choose how few bytes they send at once. Not thread-safe.
 class SliceQueue {
  public:
+  // The number of bytes in the queue.
   uint64_t bytes() const { return bytes_; }
 
   void Append(grpc::Slice slice);
@@ -25,7 +27,7 @@ class SliceQueue {
   void Clear();
 
  private:
-  // None is empty, and small ones that came in a row are one.
+  // No slice is empty.
   std::deque<grpc::Slice> slices_;
   uint64_t bytes_ = 0;
 };

@@ -2,10 +2,9 @@
 
 #include <cstdint>
 #include <limits>
+#include <optional>
 
 #include "server/base/reusable_buffers.h"
-#include "server/wire/slice_cursor.h"
-#include "server/wire/wire_walk.h"
 
 namespace lossd::wire {
 
@@ -41,63 +40,64 @@ void StreamMessage::ForgetData() {
 }
 
 bool StreamMessage::Walk() {
-  SliceCursor cursor(slices_);
-  if (cursor.left() > std::numeric_limits<int32_t>::max()) return false;
+  WireReader reader(slices_);
+  if (reader.left() > std::numeric_limits<int32_t>::max()) return false;
   skeleton_.clear();
   ForgetData();
-  while (cursor.left() > 0) {
-    Tag tag;
-    if (!ReadTag(cursor, &tag)) return false;
-    if (tag.number != v1::StreamLossRequest::kChunkFieldNumber ||
-        tag.type != kLength) {
-      // A header takes the place of an earlier chunk.
-      if (tag.number == v1::StreamLossRequest::kHeaderFieldNumber &&
-          tag.type == kLength) {
+  while (reader.left() > 0) {
+    const std::optional<Tag> tag = reader.ReadTag();
+    if (!tag.has_value()) return false;
+    if (tag->number != v1::StreamLossRequest::kChunkFieldNumber ||
+        tag->type != kLength) {
+      // Header and chunk are a oneof: a header replaces an earlier chunk.
+      if (tag->number == v1::StreamLossRequest::kHeaderFieldNumber &&
+          tag->type == kLength) {
         ForgetData();
       }
-      if (!CopyField(cursor, tag, 0, &skeleton_)) return false;
+      if (!reader.CopyField(*tag, 0, &skeleton_)) return false;
       continue;
     }
-    uint64_t length;
-    if (!ReadLength(cursor, 0, &length)) return false;
+    const std::optional<uint64_t> length = reader.ReadLength(0);
+    if (!length.has_value()) return false;
     chunk_skeleton_.clear();
-    if (!WalkChunk(cursor, cursor.left() - length)) return false;
-    AppendTag(tag, &skeleton_);
+    if (!WalkChunk(reader, reader.left() - *length)) return false;
+    AppendTag(*tag, &skeleton_);
     AppendVarint(chunk_skeleton_.size(), &skeleton_);
     skeleton_ += chunk_skeleton_;
   }
   return true;
 }
 
-// The fields of a chunk are numbered as Field is, from 1. Of a repeated one the
-// last counts, as everywhere in protobuf.
-bool StreamMessage::WalkChunk(SliceCursor& cursor, uint64_t end) {
+// A chunk numbers its fields in the order of Field, from 1. The last of several
+// equal fields counts, as everywhere in protobuf.
+bool StreamMessage::WalkChunk(WireReader& reader, uint64_t end) {
   static_assert(v1::StreamLossChunk::kUpstreamGradientFieldNumber ==
                 kFieldCount);
-  while (cursor.left() > end) {
-    Tag tag;
-    if (!ReadTag(cursor, &tag)) return false;
-    if (tag.number > kFieldCount || tag.type != kLength) {
-      if (!CopyField(cursor, tag, end, &chunk_skeleton_)) return false;
+  while (reader.left() > end) {
+    const std::optional<Tag> tag = reader.ReadTag();
+    if (!tag.has_value()) return false;
+    if (tag->number > kFieldCount || tag->type != kLength) {
+      if (!reader.CopyField(*tag, end, &chunk_skeleton_)) return false;
       continue;
     }
-    uint64_t length;
-    if (!ReadLength(cursor, end, &length)) return false;
-    std::vector<grpc::Slice>& slices = data_[kAllFields[tag.number - 1]];
+    const std::optional<uint64_t> length = reader.ReadLength(end);
+    if (!length.has_value()) return false;
+    std::vector<grpc::Slice>& slices = data_[kAllFields[tag->number - 1]];
     slices.clear();
-    cursor.Share(length, &slices);
+    reader.Share(*length, &slices);
   }
-  return cursor.left() == end;
+  return reader.left() == end;
 }
 
-// What the walk does not expect, such as varints longer than need be, is
-// written anew by the generated code, as the walk expects it.
+// Has the generated code read a message that the walk refused, such as one with
+// varints longer than they must be, and write it in the form that the walk
+// expects. Returns false if the generated parser refuses it too.
 bool StreamMessage::RewriteByGeneratedParser() {
-  SliceCursor cursor(slices_);
-  if (cursor.left() > std::numeric_limits<int32_t>::max()) return false;
+  WireReader reader(slices_);
+  if (reader.left() > std::numeric_limits<int32_t>::max()) return false;
   std::string flat;
-  flat.reserve(cursor.left());
-  cursor.Copy(cursor.left(), &flat);
+  flat.reserve(reader.left());
+  reader.Copy(reader.left(), &flat);
   message_.Clear();
   if (!message_.ParseFromString(flat)) return false;
   message_.DiscardUnknownFields();

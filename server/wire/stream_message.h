@@ -12,37 +12,40 @@
 #include "absl/status/status.h"
 #include "lossd/v1/loss_service.pb.h"
 #include "server/wire/field.h"
-#include "server/wire/slice_cursor.h"
+#include "server/wire/wire_reader.h"
 
 namespace lossd::wire {
 
-// One message of a stream at a time. As RequestParser does, it leaves all but
-// the chunk's bytes to the generated parser and accepts exactly what that
-// accepts. Not thread-safe.
+// Reads one message of a stream at a time. Like RequestParser, it leaves
+// everything but the bytes of the chunk's tensors to the generated parser and
+// accepts exactly the messages that the generated parser accepts. Unknown
+// fields may be lost. Not thread-safe.
 class StreamMessage {
  public:
-  // INVALID_ARGUMENT if the generated parser would not accept the buffer.
+  // Errors: INVALID_ARGUMENT if the generated parser would not accept the
+  // buffer. The message and its bytes are valid until the next Parse() or
+  // Clear(); the buffer is not needed any more.
   absl::Status Parse(const grpc::ByteBuffer& buffer);
 
-  // The message; the bytes of its chunk, if it has one, are in data().
+  // Returns the message. The bytes of its chunk, if it has one, are in data().
   const v1::StreamLossRequest& message() const { return message_; }
 
-  // The message's header, which the caller takes.
+  // Moves the header out of the message.
   v1::StreamLossHeader TakeHeader() {
     return std::move(*message_.mutable_header());
   }
 
-  // The chunk's bytes of a tensor, sharing the buffer's memory. The caller may
-  // take them.
+  // Returns the chunk's bytes of one tensor, which share the buffer's memory.
+  // The caller may move them out.
   std::vector<grpc::Slice>& data(Field field) { return data_[field]; }
 
-  // Lets go of everything.
+  // Releases the slices and empties the message.
   void Clear();
 
  private:
   bool Walk();
   // Walks a chunk that ends where `end` bytes are left.
-  bool WalkChunk(SliceCursor& cursor, uint64_t end);
+  bool WalkChunk(WireReader& reader, uint64_t end);
   bool RewriteByGeneratedParser();
   void ForgetData();
 

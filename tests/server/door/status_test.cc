@@ -34,7 +34,8 @@ TEST(ToGrpcStatus, CutsLongMessages) {
   EXPECT_LT(status.error_message().size(), 3000U);
 }
 
-// Reads google.rpc.Status by the wire format alone.
+// Reads google.rpc.Status without generated code, which the server wrote it
+// with.
 TEST(ToOverloadStatus, CarriesRetryInfo) {
   grpc::ServerContext context;
   const grpc::Status status = ToOverloadStatus(

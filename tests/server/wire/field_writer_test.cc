@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "lossd/v1/loss_service.pb.h"
+#include "server/wire/wire_format.h"
 
 namespace lossd::wire {
 namespace {
@@ -16,7 +17,8 @@ using v1::ComputeLossResponse;
 using v1::Execution;
 using v1::Tensor;
 
-// The same response by both writers, fields in the order of their numbers.
+// ByHand() and Generated() write one response with the two writers, fields in
+// the order of their numbers.
 std::string ByHand(double loss, int64_t count, const std::string& text,
                    const std::vector<uint64_t>& shape) {
   std::string out;
@@ -55,7 +57,7 @@ TEST(FieldWriter, WritesTheBytesOfTheGeneratedCode) {
   for (int round = 0; round < 2000; ++round) {
     const double loss = losses[random() % losses.size()];
     const auto count = static_cast<int64_t>(random() >> (random() % 64));
-    // Around the lengths whose varint takes a byte more.
+    // The lengths lie around those whose varint takes a byte more.
     const std::string text(
         std::vector<size_t>{0, 1, 100, 127, 128, 16383, 16384}[random() % 7],
         'x');
@@ -67,7 +69,7 @@ TEST(FieldWriter, WritesTheBytesOfTheGeneratedCode) {
   }
 }
 
-TEST(FieldWriter, CountsBytesThatSomebodyElseAppends) {
+TEST(FieldWriter, CountsBytesThatTheCallerSendsAfterIt) {
   const std::string payload(300, 'p');
   std::string out;
   FieldWriter fields(&out);

@@ -13,7 +13,7 @@ namespace {
 using Request = v1::ComputeLossRequest;
 using Random = std::mt19937_64;
 
-// A buffer cut at the given places.
+// Returns a buffer of slices that end at the given places.
 grpc::ByteBuffer Cut(const std::string& bytes, std::vector<size_t> cuts) {
   cuts.push_back(0);
   cuts.push_back(bytes.size());
@@ -55,8 +55,8 @@ v1::Tensor* MutableTensor(Request* request, Field field) {
   return nullptr;
 }
 
-// What the parser understood, with the payloads put back: to be compared with
-// what the generated parser makes of the same bytes.
+// Returns the parsed request with the payloads put back, to be compared with
+// the message that the generated parser reads from the same bytes.
 Request Restored(const RequestParser& parser) {
   Request request = parser.request();
   for (const Field field : kAllFields) {
@@ -142,7 +142,7 @@ void Mutate(std::string& bytes, Random& random) {
   }
 }
 
-// Field 2 (logits) with these bytes in it.
+// Returns field 2 (logits) with the given bytes as its tensor.
 std::string Logits(const std::string& tensor) {
   return std::string("\x12") + static_cast<char>(tensor.size()) + tensor;
 }
@@ -201,7 +201,7 @@ TEST(RequestParser, MergesAndReplacesAsProtobufDoes) {
   }
 }
 
-TEST(RequestParser, TreatsTheUnusualAsTheGeneratedParserDoes) {
+TEST(RequestParser, ReadsUnusualFormsAsTheGeneratedParserDoes) {
   const std::string overlong_length = std::string(
       "\x12\x83\x00\x1a\x01"
       "a",
@@ -248,7 +248,8 @@ TEST(RequestParser, RejectsEveryTruncationThatTheGeneratedParserRejects) {
 
 TEST(RequestParser, AgreesWithTheGeneratedParserOnMutatedRequests) {
   Random random(7);
-  RequestParser parser;  // also: nothing of one request is left in the next
+  RequestParser
+      parser;  // one for all: no request may leave a trace in the next
   for (int round = 0; round < 20000; ++round) {
     SCOPED_TRACE(testing::Message() << "round " << round);
     std::string bytes = RandomRequest(random);
@@ -259,7 +260,7 @@ TEST(RequestParser, AgreesWithTheGeneratedParserOnMutatedRequests) {
   }
 }
 
-TEST(RequestParser, MeasuresWhatListsOfNumbersTakeDecoded) {
+TEST(RequestParser, MeasuresTheMemoryOfDecodedLists) {
   Request request;
   request.mutable_logits()->set_data(std::string(100000, '\0'));
   request.mutable_targets()->set_data(std::string(100000, '\0'));
@@ -289,15 +290,16 @@ TEST(RequestParser, MeasuresUnknownFieldsAndTheFallback) {
 
   Request request;
   request.mutable_logits()->set_data(std::string(100000, '\0'));
-  // A group, which the walk leaves to the generated parser: the data is copied.
+  // The walk leaves a message with a group to the generated parser, which
+  // copies the data.
   ASSERT_TRUE(
       parser.Parse(Cut(request.SerializeAsString() + "\xa3\x06\xa4\x06", {}))
           .ok());
   EXPECT_GT(parser.decoded_bytes(), 100000U);
 }
 
-// Hundreds of parsers wait for requests: one odd request to each must not cost
-// memory for good.
+// Hundreds of parsers wait for requests. One large request to each of them must
+// not cost memory for good.
 TEST(RequestParser, KeepsLittleMemoryAfterALargeRequest) {
   constexpr size_t kLarge = 1 << 20;
   Request request;

@@ -1,9 +1,9 @@
 #include "server/wire/slice_queue.h"
 
+#include <gtest/gtest.h>
+
 #include <random>
 #include <string>
-
-#include "gtest/gtest.h"
 
 namespace lossd::wire {
 namespace {

@@ -1,9 +1,9 @@
 #include "server/wire/stream_message.h"
 
+#include <gtest/gtest.h>
+
 #include <random>
 #include <string>
-
-#include "gtest/gtest.h"
 
 namespace lossd::wire {
 namespace {
@@ -16,7 +16,7 @@ std::string DataOf(StreamMessage& message, Field field) {
   return data;
 }
 
-// `bytes` in slices that end at random places.
+// Returns `bytes` in slices that end at random places.
 grpc::ByteBuffer InSlices(const std::string& bytes, std::mt19937& random) {
   std::vector<grpc::Slice> slices;
   for (size_t at = 0; at < bytes.size();) {
@@ -27,7 +27,7 @@ grpc::ByteBuffer InSlices(const std::string& bytes, std::mt19937& random) {
   return grpc::ByteBuffer(slices.data(), slices.size());
 }
 
-// What the walk and the generated parser make of the same bytes is the same.
+// Expects the message that the generated parser reads from the bytes.
 void ExpectAsGenerated(const std::string& bytes, std::mt19937& random) {
   v1::StreamLossRequest expected;
   const bool good = expected.ParseFromString(bytes);
@@ -73,7 +73,8 @@ TEST(StreamMessage, ReadsWhatTheGeneratedParserReads) {
   std::mt19937 random(21);
   for (int round = 0; round < 3000; ++round) {
     SCOPED_TRACE(round);
-    // Several in one merge: headers and chunks take each other's place.
+    // Several messages in one are merged: headers and chunks replace each
+    // other.
     std::string bytes;
     for (unsigned i = 0; i <= random() % 3; ++i) bytes += RandomMessage(random);
     if (random() % 4 == 0 && !bytes.empty())
@@ -85,9 +86,9 @@ TEST(StreamMessage, ReadsWhatTheGeneratedParserReads) {
   }
 }
 
-TEST(StreamMessage, ReadsVarintsThatAreLongerThanNeedBe) {
+TEST(StreamMessage, ReadsVarintsThatAreLongerThanTheyMustBe) {
   std::mt19937 random(22);
-  // Chunk of 5 bytes: logits of 1 byte, both lengths in two bytes.
+  // A chunk of 5 bytes has logits of 1 byte; both lengths take two bytes.
   const std::string bytes("\x12\x84\x00\x0a\x81\x00\x07", 7);
   ExpectAsGenerated(bytes, random);
   StreamMessage message;
@@ -95,8 +96,8 @@ TEST(StreamMessage, ReadsVarintsThatAreLongerThanNeedBe) {
   EXPECT_EQ(DataOf(message, Field::kLogits), "\x07");
 }
 
-// Field 1 is the header as a length-delimited field alone; of another type it
-// is an unknown field, which takes no chunk's place.
+// Field 1 is the header only if it is length-delimited. With another type it is
+// an unknown field, which does not replace a chunk.
 TEST(StreamMessage, LeavesTheChunkBeforeAHeadersNumberOfAnotherType) {
   v1::StreamLossRequest message;
   message.mutable_chunk()->set_logits("1234");

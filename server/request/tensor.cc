@@ -144,8 +144,6 @@ absl::StatusOr<CountedShape> ReadShape(
   return read;
 }
 
-}
-
 absl::Status ReadTensor(wire::Field field, const v1::Tensor& tensor,
                         std::span<const kernels::Piece> data,
                         SharedTensors* shared, CheckedTensor* checked) {

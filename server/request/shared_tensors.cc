@@ -39,8 +39,8 @@ absl::Status CheckAlignment(absl::string_view path,
   const std::string_view name = kernels::Name(type);
   return absl::InvalidArgumentError(absl::StrCat(
       path, ".offset: ", ref.offset(), " is not a multiple of ", width,
-      ", as that of ", absl::string_view(name.data(), name.size()),
-      " on a GPU is"));
+      ", as the offset of ", absl::string_view(name.data(), name.size()),
+      " on a GPU must be"));
 }
 
 }  // namespace

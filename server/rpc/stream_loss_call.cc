@@ -172,8 +172,9 @@ void StreamLossCall::Uncharge() {
   if (ChargedBytes() < permit_.bytes()) permit_.ShrinkTo(ChargedBytes());
 }
 
-// The windows' memory, and as much input again as they hold: while they are
-// computed, the next messages wait. Never more than the whole tensor.
+// Reserves the windows' memory, and as much input again as they hold, because
+// the next messages wait while windows are computed. Neither is more than the
+// whole tensor has. A message that is larger than that is charged on top.
 int64_t StreamLossCall::ChargedBytes() const {
   const request::StreamPlan& plan = *input_.plan();
   const uint64_t count =

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/data_type.h"
 #include "tests/server/request/reading.h"
 
 namespace lossd::request {

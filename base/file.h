@@ -8,8 +8,8 @@
 
 namespace lossd {
 
-// Returns all bytes of a file. INVALID_ARGUMENT that names path and reason if
-// it cannot be read; a directory, which can be opened, cannot.
+// Returns all bytes of a file. INVALID_ARGUMENT, with path and reason, if it
+// cannot be read, as a directory cannot.
 absl::StatusOr<std::string> ReadFile(const std::string& path);
 
 // Returns what ReadFile() does, but reads standard input where `path` is "-".

@@ -1,39 +1,33 @@
+// The reader of command lines that all programs share.
 #ifndef LOSSD_BASE_FLAG_PARSER_H_
 #define LOSSD_BASE_FLAG_PARSER_H_
 
-#include <cstdint>
-#include <initializer_list>
-#include <span>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
+#include "base/flag_table.h"
 
 namespace lossd {
 
-// Sets the Abseil flags named in `arguments` (argv without the program) and
-// returns the rest, in order. `--name=value`, `--name value`, `--name` and
-// `--noname` for booleans; after `--` everything is rest.
+// Sets the flags of `table` that `arguments` (argv without the program) name,
+// and returns the other words in order. A flag is --name=value or --name value,
+// and for a switch also --name or --noname; one dash does as well, and -h is
+// --help. After `--` everything is a word.
 //
-// Abseil's own parser ends the process with code 1, which here means that the
-// call failed; this one returns INVALID_ARGUMENT, in one line.
+// INVALID_ARGUMENT, in one line that names the flag, for a flag that is not in
+// the table and for a value of the wrong form. Ranges are CheckValues()'s.
 absl::StatusOr<std::vector<std::string>> ParseFlags(
-    std::span<const char* const> arguments);
+    const FlagTable& table, const std::vector<std::string>& arguments);
 
-// One line for each flag of this project: name, default, help.
-std::string DescribeFlags();
+// Does what ParseFlags() does for a program that takes flags only: any other
+// word is INVALID_ARGUMENT.
+absl::Status ParseFlagsOnly(const FlagTable& table,
+                            const std::vector<std::string>& arguments);
 
-// The value of a flag and the range that it must lie in, both ends included.
-struct FlagRange {
-  absl::string_view flag;
-  int64_t value, least, most;
-};
-
-// Returns INVALID_ARGUMENT for the first value outside its range; the message
-// names flag, value and limits.
-absl::Status CheckRanges(std::initializer_list<FlagRange> ranges);
+// Returns the flags in their groups with defaults and help, for --help.
+std::string DescribeFlags(const FlagTable& table);
 
 }  // namespace lossd
 

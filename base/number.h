@@ -1,3 +1,4 @@
+// Numbers in text.
 #ifndef LOSSD_BASE_NUMBER_H_
 #define LOSSD_BASE_NUMBER_H_
 
@@ -7,8 +8,8 @@
 
 namespace lossd {
 
-// True for a number such as 1e400, beyond every float64: Abseil reads it as
-// infinity, which who means it writes without digits.
+// Returns true for a number such as 1e400, which is beyond every float64 and
+// which Abseil reads as infinity. An infinity that is meant has no digits.
 inline bool IsBeyondFloat64(absl::string_view text, double read) {
   return std::isinf(read) &&
          text.find_first_of("0123456789") != absl::string_view::npos;

@@ -22,13 +22,15 @@ struct Free {
 template <typename T>
 using Owned = std::unique_ptr<T, Free>;
 
-// Does not copy the text, which OpenSSL wants somewhere even if it is empty.
+// Returns a reader of the text, which is not copied. OpenSSL needs an address
+// even for an empty text.
 Owned<BIO> Reader(absl::string_view text) {
   return Owned<BIO>(BIO_new_mem_buf(text.empty() ? "" : text.data(),
                                     static_cast<int>(text.size())));
 }
 
-// Instead of OpenSSL's own, which asks at the terminal.
+// Refuses to give a passphrase. OpenSSL's own function would ask for one at the
+// terminal.
 int NoPassphrase(char* /*buffer*/, int /*size*/, int /*for_writing*/,
                  void* /*user_data*/) {
   return -1;
@@ -46,14 +48,15 @@ Owned<EVP_PKEY> FirstKey(absl::string_view text) {
                                                  &NoPassphrase, nullptr));
 }
 
-// The newest of OpenSSL's errors is that nothing (more) begins in the text.
+// Returns true if OpenSSL's newest error is that nothing more begins in the
+// text.
 bool NothingBegins() {
   const unsigned long error = ERR_peek_last_error();
   return ERR_GET_LIB(error) == ERR_LIB_PEM &&
          ERR_GET_REASON(error) == PEM_R_NO_START_LINE;
 }
 
-// The oldest of OpenSSL's errors is the cause of the others.
+// Returns an error with OpenSSL's oldest one, which is the cause of the others.
 absl::Status Fault(absl::string_view what) {
   const char* reason = ERR_reason_error_string(ERR_peek_error());
   ERR_clear_error();
@@ -98,7 +101,7 @@ absl::Status CheckPair(absl::string_view certificates, absl::string_view key) {
   }
   if (X509_check_private_key(first.get(), private_key.get()) != 1) {
     ERR_clear_error();
-    return absl::InvalidArgumentError("the certificate is of another key");
+    return absl::InvalidArgumentError("the certificate belongs to another key");
   }
   return absl::OkStatus();
 }

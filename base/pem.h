@@ -1,5 +1,5 @@
-// Certificates and keys in PEM, judged before gRPC gets them: it takes whatever
-// it is given, and then no handshake succeeds and nobody is told why.
+// Checks of certificates and keys in PEM. They come before gRPC, which accepts
+// any content; then no handshake succeeds, and no message says why.
 #ifndef LOSSD_BASE_PEM_H_
 #define LOSSD_BASE_PEM_H_
 
@@ -8,19 +8,19 @@
 
 namespace lossd::pem {
 
-// Each answers OK, or INVALID_ARGUMENT with what is wrong, to stand behind the
-// name of the file: "has no certificate in PEM". What a certificate says,
-// such as until when it holds, is not looked at: that is for the peer to judge.
+// Each returns OK, or INVALID_ARGUMENT with a message that follows the name of
+// the file: "has no certificate in PEM". The content of a certificate, such as
+// its end date, is for the peer to check. Thread-safe.
 
-// At least one certificate, and each can be read. What stands between them is
-// passed over, as TLS libraries do.
+// Checks that there is at least one certificate, and that each can be read.
+// Text between certificates is skipped, as TLS libraries do.
 absl::Status CheckCertificates(absl::string_view certificates);
 
-// A private key that can be read without a passphrase.
+// Checks that there is a private key that can be read without a passphrase.
 absl::Status CheckKey(absl::string_view key);
 
-// Of texts that pass the above: TLS accepts the first of the certificates for
-// this end of a connection, and the key is that certificate's.
+// Checks, for texts that pass the two checks above, that TLS accepts the first
+// certificate for this end of a connection, and that the key belongs to it.
 absl::Status CheckPair(absl::string_view certificates, absl::string_view key);
 
 }  // namespace lossd::pem

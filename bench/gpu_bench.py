@@ -1,8 +1,8 @@
-"""The measurements of ./dev gpu: kernels, PyTorch, and the whole server on a GPU.
+"""Measures the kernels, PyTorch and the whole server on a GPU, for ./dev gpu.
 
-Runs the programs of a bundle (tools/gpu_bundle.sh), with nothing but Python's own library.
-Writes gpu.json and prints a table. It measures and judges nothing: its exit code says
-whether everything could be measured that this machine can.
+Runs the programs of a bundle (tools/gpu_bundle.sh) and needs only Python's own library.
+Writes gpu.json and prints a table. No result makes it fail: it exits with 0 if everything
+was measured that this machine can measure.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from typing import Any
 MEBI = 1 << 20
 GIGA = 1e9
 Row = dict[str, Any]
-# Of the device's own copy; the general loops have none.
+# Shares of the device's own copy to reach. The exact variants have none.
 FLOORS = {"float32": 0.9, "bfloat16+bit": 0.8}
 
 
 def run_json(command: list[str], seconds: float, environment: dict[str, str]) -> dict[str, Any]:
-    """What a program prints; RuntimeError with its last line where it fails."""
+    """Returns the JSON that a program prints; RuntimeError with its last line if it fails."""
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=seconds, env=environment, check=False
@@ -47,7 +47,7 @@ def run_json(command: list[str], seconds: float, environment: dict[str, str]) ->
 
 
 def row(name: str, ours: float, peer: float, unit: str, floor: float | None, what: str) -> Row:
-    """`floor`: the ratio to reach, or, negative, the one to stay under."""
+    """A row of the table. `floor` is the ratio to reach or, if negative, not to exceed."""
     ratio = ours / peer if peer else 0.0
     return {
         "name": name,
@@ -69,7 +69,7 @@ def kernel_rows(report: dict[str, Any]) -> Iterator[Row]:
         name = f"{kernel['name']} {mebi:g}Mi"
         floor = FLOORS.get(kernel["name"]) if mebi >= 16 else None
         rate = kernel["bytes_per_second"] / GIGA
-        # Of what a cache holds some part, a copy of the same size is the faster one.
+        # A cache makes small copies faster, so a copy of the same size is a peer too.
         peer = max(copy, kernel.get("copy_bytes_per_second", 0.0) / GIGA)
         yield row(name, rate, peer, "GB/s", floor, "kernel against the device's own copy")
     seconds = {kernel["name"]: kernel.get("seconds") for kernel in report["kernels"]}
@@ -98,7 +98,7 @@ def torch_rows(report: dict[str, Any], torch: dict[str, Any]) -> Iterator[Row]:
 
 
 def pipeline_rows(report: dict[str, Any]) -> Iterator[Row]:
-    """Batches from the host and back, against what the slower direction of the bus allows."""
+    """Compares batches from the host and back with the bus's slower direction."""
     bus = report["bus_bytes_per_second"]
     for pipeline in report["pipelines"]:
         staged = "slots" if pipeline["staged"] else "pinned"
@@ -110,7 +110,7 @@ def pipeline_rows(report: dict[str, Any]) -> Iterator[Row]:
         there, back = pipeline["bytes_in"], pipeline["bytes_out"]
         limit = min(bus["to_device"] / there, bus["to_host"] / back)
         gigabytes = (there + back) / GIGA
-        # Eight slots are what a server has unless it is told otherwise.
+        # A server has eight slots by default.
         floors = (pipeline["slots"], pipeline["name"], mebi) == (8, "float32", 16)
         what = f"{pipeline['slots']} batches at once from {staged} memory and back"
         rate = pipeline["batches_per_second"] * gigabytes
@@ -120,7 +120,7 @@ def pipeline_rows(report: dict[str, Any]) -> Iterator[Row]:
 
 @contextmanager
 def server(bundle: Path, folder: Path, out: Path, environment: dict[str, str]) -> Iterator[str]:
-    """lossd on the GPU; its address."""
+    """Runs lossd on the GPU; yields its address."""
     command = [
         str(bundle / "bin/lossd"),
         "--listen=127.0.0.1:0",
@@ -155,9 +155,9 @@ def server(bundle: Path, folder: Path, out: Path, environment: dict[str, str]) -
 def server_rows(
     report: dict[str, Any], bundle: Path, out: Path, environment: dict[str, str]
 ) -> Iterator[Row]:
-    """Bytes of tensors in and out, against the slower direction of the bus."""
+    """Compares tensor bytes in and out with the bus's slower direction."""
     bus = report["bus_bytes_per_second"]
-    # Of float32, two bytes go to the device for one that comes back; both at once.
+    # For float32, two bytes go to the device for each one that comes back.
     slower = min(bus["to_device"] * 1.5, bus["to_host"] * 3) / GIGA
     with (
         tempfile.TemporaryDirectory() as name,
@@ -192,7 +192,7 @@ def server_rows(
 def ipc_rows(
     report: dict[str, Any], bundle: Path, out: Path, environment: dict[str, str]
 ) -> Iterator[Row]:
-    """Tensors that lie on the GPU already, lent to the server: nothing crosses the bus."""
+    """Measures tensors that lie on the GPU and are lent: nothing crosses the bus."""
     elements = 16 * MEBI
     kernel = next(
         (
@@ -248,7 +248,7 @@ def format_row(result: Row) -> str:
 
 
 def measure(bundle: Path, out: Path) -> int:
-    """Everything, one after the other; returns how much could not be measured that should."""
+    """Measures everything in turn; returns how many measurements failed."""
     environment = dict(os.environ)
     report = run_json([str(bundle / "bin/gpu_bench")], 180, environment)
     print(", ".join(f"{key}: {value}" for key, value in report["device"].items()))
@@ -264,7 +264,7 @@ def measure(bundle: Path, out: Path) -> int:
             print(format_row(result), flush=True)
 
     take(kernel_rows(report))
-    try:  # with the machine's own libraries: it is not a program of ours
+    try:  # uses the machine's own libraries, not the bundle's
         peer = run_json([sys.executable, str(bundle / "bin/gpu_torch.py")], 150, dict(os.environ))
         take(torch_rows(report, peer))
         if "compiled_reason" in peer:
@@ -301,7 +301,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    # An end from outside is an end all the same: the server goes with it.
+    # A signal must end the server too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("not measured: the time is over"))
     try:
         return 1 if measure(arguments.bundle, arguments.out) else 0

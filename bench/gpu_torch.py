@@ -1,7 +1,7 @@
-"""PyTorch on the GPU: forward and backward of the same loss, eager and compiled, as JSON.
+"""Measures PyTorch's forward and backward of the same loss on the GPU; prints JSON.
 
-A program of its own, run by gpu_bench.py: it ends with 3 and a reason where there is no
-PyTorch with CUDA.
+It measures the loss eager and compiled. gpu_bench.py runs it as a program of its own. It
+exits with 3 and a reason if there is no PyTorch with CUDA.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def main() -> int:
 
 
 def elements_per_second(torch: Any, loss: Callable[..., Any], logits: Any, targets: Any) -> float:
-    """The best of five rounds of twenty steps."""
+    """Returns the rate of the best of five rounds of twenty steps."""
 
     def step() -> None:
         logits.grad = None

@@ -6,7 +6,9 @@ function(lossd_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
   set(target lossd_${name})
   add_library(${target} STATIC ${ARG_SOURCES})
-  target_link_libraries(${target} PUBLIC lossd_options ${ARG_DEPS})
+  target_link_libraries(${target} PUBLIC $<BUILD_INTERFACE:lossd_options> ${ARG_DEPS})
+  # An installed library asks for the language, but not for our warnings.
+  target_compile_features(${target} PUBLIC cxx_std_20)
   add_library(lossd::${name} ALIAS ${target})
 endfunction()
 

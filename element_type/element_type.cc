@@ -1,7 +1,5 @@
 #include "element_type/element_type.h"
 
-#include <cstddef>
-
 namespace lossd {
 namespace {
 
@@ -10,21 +8,28 @@ struct Row {
   uint8_t bytes;  // of one element; 0: elements share their bytes
 };
 
-// In the order of the enum.
-constexpr std::array<Row, kElementTypes.size()> kRows = {{
-    {"float32", 4},
-    {"float64", 8},
-    {"bfloat16", 2},
-    {"float16", 2},
-    {"uint8", 1},
-    {"bool", 1},
-    {"bit", 0},
-    {"int32", 4},
-    {"int64", 8},
-}};
-
-constexpr const Row& RowOf(ElementType type) {
-  return kRows[static_cast<size_t>(type)];
+constexpr Row RowOf(ElementType type) {
+  switch (type) {  // no default: the compiler reports a type that is left out
+    case ElementType::kFloat32:
+      return {"float32", 4};
+    case ElementType::kFloat64:
+      return {"float64", 8};
+    case ElementType::kBFloat16:
+      return {"bfloat16", 2};
+    case ElementType::kFloat16:
+      return {"float16", 2};
+    case ElementType::kUint8:
+      return {"uint8", 1};
+    case ElementType::kBool:
+      return {"bool", 1};
+    case ElementType::kBit:
+      return {"bit", 0};
+    case ElementType::kInt32:
+      return {"int32", 4};
+    case ElementType::kInt64:
+      return {"int64", 8};
+  }
+  return {"unknown", 0};
 }
 
 }  // namespace

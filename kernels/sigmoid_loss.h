@@ -112,11 +112,10 @@ struct Operand {
   bool present() const { return tensor.present(); }
 };
 
-// Targets that are 1 at some elements and 0 at all others. They are never
-// expanded (D14).
-// The ones are a list of rising indices into the segment's elements or, where
-// the list is empty, a diagonal: the `count` indices first, first + stride, ...
-// All are below element_count; stride is at least 1.
+// Targets that are 1 at some elements and 0 at all others; they are never
+// expanded (D14). The ones are a list of rising indices into the segment's
+// elements or, where the list is empty, a diagonal: the `count` indices first,
+// first + stride, ... All are below element_count; stride is at least 1.
 struct Ones {
   std::span<const uint64_t> indices;
   uint64_t first = 0;
@@ -163,7 +162,7 @@ inline constexpr uint64_t kBlockElements = 2048;  // D6
 // Within a block, element i is added to lane i % kBlockLanes in rising order of
 // i. The lanes are float64 and are then added as a binary tree of distances 64,
 // 32, ..., 1. Every backend keeps this order, whatever its vector width; on a
-// GPU a thread of a warp holds four lanes (D6).
+// GPU a thread of a warp holds four lanes.
 inline constexpr uint64_t kBlockLanes = 128;  // D6
 
 // Returns the sum of a block's lanes in the fixed order. Overwrites them.

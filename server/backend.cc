@@ -12,15 +12,18 @@
 
 namespace lossd {
 
-int CpuThreads(const Config& config) {
-  if (config.cpu_threads > 0) return config.cpu_threads;
+int MachineCores() {
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
 namespace {
 
-// Of float32 a copy of 1 MiB to the device: some 20 us on a bus of 50 GB/s,
-// beside which what a batch costs by itself begins to be little.
+int CpuThreads(const Config& config) {
+  return config.cpu_threads > 0 ? config.cpu_threads : MachineCores();
+}
+
+// In float32, logits and targets of this portion are 1 MiB. Copying that takes
+// some 20 us on a bus of 50 GB/s, next to which a batch's fixed cost is small.
 constexpr int64_t kLeastDevicePortion = int64_t{1} << 17;
 
 absl::StatusOr<std::unique_ptr<execution::cuda::SlotPool>> MakeSlots(
@@ -30,7 +33,7 @@ absl::StatusOr<std::unique_ptr<execution::cuda::SlotPool>> MakeSlots(
   execution::cuda::SlotPoolOptions options;
   options.slots_per_device = config.cuda_streams;
   options.max_pinned_bytes = static_cast<uint64_t>(config.max_pinned_bytes);
-  // Those that were asked for by their numbers must all work.
+  // Devices that were asked for by their numbers must all work.
   options.need_every_device = !config.cuda_devices.empty();
   return execution::cuda::SlotPool::Create(*std::move(devices), options);
 }

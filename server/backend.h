@@ -20,50 +20,52 @@
 
 namespace lossd {
 
-// Threads that compute: the flag, or one per core.
-int CpuThreads(const Config& config);
+// Returns how many threads this machine runs at once, at least 1.
+int MachineCores();
 
-// What --backend comes to on this machine. Chosen before anything is built: the
-// metrics name it, and the batcher feeds as many executors as it has.
+// The backend chosen for --backend on this machine. It is chosen before
+// anything is built, because the metrics name it and the batcher feeds as many
+// executors as it has.
 struct BackendChoice {
   std::vector<std::string> names;  // first choice first
-  // Of the devices that are used; null: the CPU.
+  // The slots of the devices that are used; null if the CPU computes.
   std::unique_ptr<execution::cuda::SlotPool> slots;
   std::string why_cpu;  // why --backend=auto found no device; else empty
-  int executors = 1;    // batches that it computes at once
+  int executors = 1;    // batches that are computed at once
 };
 
-// execution::cuda::OpenDevices(), or a test's.
+// The type of execution::cuda::OpenDevices(); tests pass functions of their
+// own.
 using DeviceOpener = std::function<
     absl::StatusOr<std::vector<std::unique_ptr<execution::cuda::Device>>>(
         std::span<const int> ids)>;
 
-// --backend=auto without a usable device is the CPU, and `why_cpu` says why.
-// UNAVAILABLE, UNIMPLEMENTED or INVALID_ARGUMENT for a --backend=cuda that this
-// machine or this build cannot have; RESOURCE_EXHAUSTED and others where a
-// device does not get what it needs.
+// Chooses the backend. --backend=auto without a usable device chooses the CPU,
+// and `why_cpu` says why. Errors: UNAVAILABLE, UNIMPLEMENTED or
+// INVALID_ARGUMENT for a --backend=cuda that this machine or this build cannot
+// have; RESOURCE_EXHAUSTED and others if a device lacks memory.
 absl::StatusOr<BackendChoice> ChooseBackend(const Config& config,
                                             const DeviceOpener& open);
 
-// How the batcher feeds that choice.
+// Returns the options with which the batcher feeds that choice.
 batching::BatcherOptions BatcherOptionsFor(const Config& config,
                                            const BackendChoice& choice);
 
-// The executors of a choice. `first` takes the batches; the CPU's is always
-// there, to take over from a device.
+// The executors of a choice. first() takes the batches. The CPU's executor
+// always exists, to take over from a device.
 struct Executors {
   std::unique_ptr<execution::Executor> cpu;
   std::unique_ptr<execution::Executor> cuda;  // or null; borrows `cpu`
-  // For memory that clients lend; or null. Borrows from `cuda`.
+  // Opens memory that clients lend; or null. Borrows from `cuda`.
   std::unique_ptr<DeviceLending> devices;
   execution::Executor& first() const { return cuda ? *cuda : *cpu; }
 };
 
-// Takes the slots of `choice`. `metrics` and `clock` are borrowed.
-// `on_none_left` is called once, on an executor's thread, when all devices of
-// --backend=cuda are lost: what was accepted is computed by the CPU, but this
-// is no longer the server that was asked for. --backend=auto goes on with the
-// CPU.
+// Builds the executors and takes the slots of `choice`. `metrics` and `clock`
+// are borrowed. `on_none_left` is called once, on an executor's thread, when
+// all devices of --backend=cuda are lost: the CPU computes the accepted
+// requests, but this is no longer the server that was asked for. --backend=auto
+// goes on with the CPU.
 Executors MakeExecutors(const Config& config, BackendChoice& choice,
                         observability::Metrics* metrics, const Clock* clock,
                         std::function<void()> on_none_left);

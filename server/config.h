@@ -1,4 +1,4 @@
-// How the server is set up.
+// The settings of a server.
 #ifndef LOSSD_SERVER_CONFIG_H_
 #define LOSSD_SERVER_CONFIG_H_
 
@@ -14,33 +14,33 @@ namespace lossd {
 
 enum class Backend { kAuto, kCpu, kCuda };
 
-// One field per flag of flags.cc, which documents them; defaults and their
-// reasons are here. 0 means "chosen from the machine" where a comment says so.
+// The settings of a server, each with its default and the reason for it.
+// config_table.h says which flag sets a member, in which range, and to what
+// end.
 struct Config {
   std::string listen = "0.0.0.0:50051";
-  std::string unix_socket;  // empty: none
-  // Metrics tell much about a server: loopback unless asked otherwise.
+  std::string unix_socket;
+  // Metrics tell much about a server, so they stay on this machine by default.
   std::string metrics_listen = "127.0.0.1:9464";
 
   Backend backend = Backend::kAuto;
-  std::vector<int> cuda_devices;  // empty: all
-  // Each has a thread that stages its batches, at about 12 GB/s of the host's
-  // memory; of float32 that is 12 bytes for every 8 that a bus of 55 GB/s
-  // takes. So many keep up with it.
+  std::vector<int> cuda_devices;
+  // Each stream has a thread that stages its batches, at about 12 GB/s of host
+  // memory. A bus of 55 GB/s takes 8 of every 12 bytes that staging float32
+  // moves, so eight such threads keep it busy.
   int cuda_streams = 8;  // D33
-  // Of each device. Two batches of the largest message, or hundreds of usual
-  // ones.
+  // Two batches of the largest message, or hundreds of usual ones.
   int64_t max_pinned_bytes = int64_t{1} << 30;
-  int cpu_threads = 0;  // 0: as many as the machine runs at once
-  // 0: one for two cores, at least 1 and at most 4. They carry bytes; two that
-  // serve one connection get into each other's way.
+  int cpu_threads = 0;
+  // The default is one for two cores: RPC threads only carry bytes, and two
+  // that serve one connection slow each other down.
   int rpc_threads = 0;  // D21
 
   int64_t max_batch_requests = 256;
-  // Enough to amortise a wake-up; small enough that a huge request is shared by
-  // all cores.
+  // Enough to amortise a wake-up, and small enough that all cores share a huge
+  // request.
   int64_t max_batch_elements = int64_t{1} << 18;
-  // Computing so many elements takes less time than waking another thread.
+  // Computing this many elements takes less time than waking another thread.
   int64_t max_inline_elements = int64_t{1} << 14;
   absl::Duration max_queue_delay = absl::ZeroDuration();
 
@@ -49,15 +49,15 @@ struct Config {
   int64_t max_message_bytes = int64_t{256} << 20;
   // Below the 30 s after which orchestrators kill.
   absl::Duration drain_timeout = absl::Seconds(20);
-  absl::Duration stream_idle_timeout = absl::Seconds(60);  // 0: never
+  absl::Duration stream_idle_timeout = absl::Seconds(60);
 
   std::string tls_cert;
   std::string tls_key;
   std::string tls_client_ca;
   std::string token_file;
-  std::string shared_memory_socket;  // empty: none
-  // Pages taken from the machine as clients ask for them, beside the bytes in
-  // flight.
+  std::string shared_memory_socket;
+  // These bytes are taken from the machine as clients ask for them, beside the
+  // bytes in flight.
   int64_t max_shared_memory_bytes = int64_t{4} << 30;
   int64_t max_shared_memory_bytes_per_connection = int64_t{1} << 30;
   bool channelz = false;
@@ -66,7 +66,8 @@ struct Config {
   observability::LogFormat log_format = observability::LogFormat::kText;
 };
 
-// INVALID_ARGUMENT, in one line that names the flag and its value.
+// Returns OK, or INVALID_ARGUMENT in one line that names the flag and its
+// value. Reads the files that flags name.
 absl::Status ValidateConfig(const Config& config);
 
 }  // namespace lossd

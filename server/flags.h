@@ -1,4 +1,4 @@
-// The command line, the environment and flag files -> Config.
+// Reads the server's settings from its environment, flag files and arguments.
 #ifndef LOSSD_SERVER_FLAGS_H_
 #define LOSSD_SERVER_FLAGS_H_
 
@@ -12,19 +12,18 @@
 
 namespace lossd {
 
-// What the command line asks for.
-struct CommandLine {  // D5
+// The settings of a command line, or the text that it asks for.
+struct CommandLine {
   Config config;
-  // --help or --version: print this, and end well.
+  // With --help or --version: the text to print in place of serving.
   std::optional<std::string> print;
 };
 
-// Reads, each overriding the one before: defaults, LOSSD_<FLAG> in the
-// environment (LOSSD_FLAGFILE first), and the arguments in their order, a
-// --flagfile standing for the lines in it. The flags are Abseil's, but not its
-// parser, which ends the process with code 1 by itself. INVALID_ARGUMENT, in
-// one line, for unknown flags, bad values and arguments that are no flags.
-// `environment` returns null for a variable that is not set.
+// Reads the defaults, LOSSD_<FLAG> in the environment (LOSSD_FLAGFILE first),
+// and the arguments in their order, where --flagfile=PATH stands for the lines
+// of that file; each overrides those before it. `environment` returns null for
+// a variable that is not set. Errors: INVALID_ARGUMENT, in one line, for
+// unknown flags, bad values and arguments that are no flags.
 absl::StatusOr<CommandLine> ReadCommandLine(
     const std::vector<std::string>& arguments,
     const std::function<const char*(const char* name)>& environment);

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/address.h"
 #include "base/file.h"
 #include "server/backend.h"
 #include "server/base/unix_socket.h"
@@ -20,16 +21,16 @@
 namespace lossd {
 namespace {
 
-// Returned buffers kept for the next requests.
+// Bytes of returned buffers that are kept for the next requests.
 constexpr int64_t kMaxPooledBytes = int64_t{256} << 20;
 
-// For calls that a drain does not wait for: health watches and reflection
-// streams.
+// The time that calls get to end that a drain does not wait for: health watches
+// and reflection streams.
 constexpr absl::Duration kCloseStreams = absl::Milliseconds(100);
 
 int RpcThreads(const Config& config) {
   if (config.rpc_threads > 0) return config.rpc_threads;
-  return std::clamp(CpuThreads(Config()) / 2, 1, 4);
+  return std::clamp(MachineCores() / 2, 1, 4);
 }
 
 absl::StatusOr<std::vector<std::string>> LoadTokens(const std::string& path) {
@@ -54,9 +55,9 @@ absl::StatusOr<std::vector<std::string>> LoadTokens(const std::string& path) {
   return tokens;
 }
 
-// What gRPC's plugins add to every server that is built after this.
+// Adds gRPC's plugins to every server that is built after this.
 void InstallPlugins(const Config& config) {
-  // HealthService is ours; gRPC's own polls (see there).
+  // HealthService is ours, because gRPC's own has threads that poll.
   grpc::EnableDefaultHealthCheckService(false);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   if (config.channelz) grpc::channelz::experimental::InitChannelzService();
@@ -80,13 +81,14 @@ v1::GetServerInfoResponse InfoOf(const Config& config,
   return info;
 }
 
-// Errors of what a flag asks for begin with it.
+// Returns the error with the flag that it comes from in front.
 absl::Status Named(absl::string_view flag, const absl::Status& status) {
   return absl::Status(status.code(),
                       absl::StrCat("--", flag, ": ", status.message()));
 }
 
-// gRPC does not say why.
+// Returns the error of an address that gRPC could not bind, for which it gives
+// no reason.
 absl::Status CannotListen(absl::string_view flag, absl::string_view address,
                           absl::string_view why) {
   return Named(flag, absl::UnavailableError(absl::StrCat("cannot listen on ",
@@ -104,7 +106,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Create(
   if (absl::Status s = server->BuildParts(open_devices); !s.ok()) return s;
   if (absl::Status s = server->ServeRegions(); !s.ok()) return s;
   if (absl::Status s = server->Listen(); !s.ok()) return s;
-  // Only now: a server that cannot start says one line, which is why it cannot.
+  // This is logged only now, because a server that cannot start writes one
+  // line: why it cannot.
   if (!server->why_cpu_.empty()) {
     observability::LogInfo(
         absl::StrCat("computing on the CPU: ", server->why_cpu_));
@@ -117,33 +120,53 @@ absl::Status Server::BuildParts(const DeviceOpener& open_devices) {
   absl::StatusOr<std::vector<std::string>> tokens =
       LoadTokens(config_.token_file);
   if (!tokens.ok()) return tokens.status();
+  authenticator_ = std::make_unique<door::Authenticator>(*std::move(tokens));
   absl::StatusOr<BackendChoice> choice = ChooseBackend(config_, open_devices);
   if (!choice.ok()) return choice.status();
   why_cpu_ = choice->why_cpu;
+  const v1::GetServerInfoResponse info =
+      InfoOf(config_, choice->names, choice->slots != nullptr);
+  BuildExecution(*choice);
+  BuildBudgets();
+  if (absl::Status s = ServeMetrics(); !s.ok()) return s;
+  BuildServices(info);
+  return absl::OkStatus();
+}
+
+void Server::BuildExecution(BackendChoice& choice) {
   buffers_ = std::make_shared<BufferPool>(static_cast<size_t>(
       std::min(config_.max_inflight_bytes, kMaxPooledBytes)));
   metrics_ =
-      std::make_unique<observability::Metrics>(kVersion, choice->names.front());
+      std::make_unique<observability::Metrics>(kVersion, choice.names.front());
+  batcher_ = std::make_unique<batching::Batcher>(
+      BatcherOptionsFor(config_, choice), &clock_);
+  executors_ = MakeExecutors(config_, choice, metrics_.get(), &clock_,
+                             [this] { BeginDrain(); });
+}
+
+void Server::BuildBudgets() {
   admission::AdmissionOptions budgets;
   budgets.max_inflight_bytes = config_.max_inflight_bytes;
   budgets.max_inflight_requests = config_.max_inflight_requests;
   admission_ = std::make_unique<admission::AdmissionController>(budgets);
-  batcher_ = std::make_unique<batching::Batcher>(
-      BatcherOptionsFor(config_, *choice), &clock_);
-  executors_ = MakeExecutors(config_, *choice, metrics_.get(), &clock_,
-                             [this] { BeginDrain(); });
   shared_memory::RegionLimits limits;
   limits.max_bytes = config_.max_shared_memory_bytes;
   limits.max_bytes_per_connection =
       config_.max_shared_memory_bytes_per_connection;
   regions_ = std::make_unique<shared_memory::RegionTable>(
       limits, executors_.devices.get());
+}
+
+absl::Status Server::ServeMetrics() {
   AddGauges();
   auto exposer =
       observability::Exposer::Start(config_.metrics_listen, *metrics_);
   if (!exposer.ok()) return Named("metrics_listen", exposer.status());
   exposer_ = *std::move(exposer);
-  authenticator_ = std::make_unique<door::Authenticator>(*std::move(tokens));
+  return absl::OkStatus();
+}
+
+void Server::BuildServices(const v1::GetServerInfoResponse& info) {
   call_context_ = {.clock = &clock_,
                    .admission = admission_.get(),
                    .batcher = batcher_.get(),
@@ -158,10 +181,7 @@ absl::Status Server::BuildParts(const DeviceOpener& open_devices) {
   if (config_.stream_idle_timeout > absl::ZeroDuration()) {
     call_context_.stream_idle_limit = config_.stream_idle_timeout;
   }
-  loss_service_ = std::make_unique<rpc::LossService>(
-      &call_context_,
-      InfoOf(config_, choice->names, executors_.devices != nullptr));
-  return absl::OkStatus();
+  loss_service_ = std::make_unique<rpc::LossService>(&call_context_, info);
 }
 
 void Server::AddGauges() {
@@ -196,7 +216,7 @@ absl::Status Server::ServeRegions() {
 }
 
 absl::Status Server::Listen() {
-  // gRPC would take the path from under whoever listens there.
+  // gRPC itself would take the path from a server that still listens there.
   if (!config_.unix_socket.empty()) {
     const absl::Status room = RemoveStaleSocket(config_.unix_socket);
     if (!room.ok()) return Named("unix_socket", room);
@@ -215,16 +235,10 @@ absl::Status Server::Listen() {
                         .max_inflight_bytes = config_.max_inflight_bytes,
                         .channelz = config_.channelz},
                        &builder);
-  builder.RegisterService(loss_service_.get());
-  builder.RegisterService(&health_service_);
-  for (int i = 0; i < RpcThreads(config_); ++i) {
-    rpc_threads_.push_back(std::make_unique<rpc::RpcThread>(
-        rpc::RpcThreadOptions(), &call_context_, loss_service_.get(),
-        builder.AddCompletionQueue()));
-  }
+  AddServices(&builder);
   grpc_server_ = builder.BuildAndStart();
   if (grpc_server_ == nullptr) {
-    // It opens them in this order, and ends at the first that it cannot.
+    // gRPC opens the two in this order, and ends at the first that it cannot.
     if (port == 0) {
       return CannotListen("listen", config_.listen,
                           "in use, or not an address of this machine");
@@ -232,13 +246,25 @@ absl::Status Server::Listen() {
     return CannotListen("unix_socket", config_.unix_socket,
                         "no right to make it");
   }
-  address_ = absl::StrCat(config_.listen.substr(0, config_.listen.rfind(':')),
-                          ":", port);
+  Address address = *ParseAddress(config_.listen);  // ValidateConfig() read it
+  address.port = port;
+  address_ = address.text();
   return absl::OkStatus();
 }
 
+void Server::AddServices(grpc::ServerBuilder* builder) {
+  builder->RegisterService(loss_service_.get());
+  builder->RegisterService(&health_service_);
+  for (int i = 0; i < RpcThreads(config_); ++i) {
+    rpc_threads_.push_back(std::make_unique<rpc::RpcThread>(
+        rpc::RpcThreadOptions(), &call_context_, loss_service_.get(),
+        builder->AddCompletionQueue()));
+  }
+}
+
 void Server::StartThreads() {
-  // Before anything is computed: whoever loses the last device says otherwise.
+  // This comes before anything is computed, because the loss of the last device
+  // takes it back.
   health_service_.SetServing(true);
   executors_.first().Start(*batcher_);
   for (auto& thread : rpc_threads_) thread->Start();
@@ -268,7 +294,7 @@ bool Server::Shutdown(absl::Duration drain_timeout) {
 
 Server::~Server() {
   Shutdown(absl::ZeroDuration());
-  // The threads' queues first: gRPC's server must not outlive them unserved.
+  // The threads go before gRPC's server, whose queues they own and drain.
   rpc_threads_.clear();
 }
 

@@ -3,6 +3,7 @@
 #define LOSSD_SERVER_SERVER_H_
 
 #include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
 
 #include <memory>
 #include <string>
@@ -19,7 +20,7 @@
 #include "server/config.h"
 #include "server/door/authenticator.h"
 #include "server/door/health_service.h"
-#include "server/execution/cuda/open.h"
+#include "server/execution/cuda/device.h"
 #include "server/execution/executor.h"
 #include "server/observability/exposer.h"
 #include "server/observability/metrics.h"
@@ -31,15 +32,15 @@
 
 namespace lossd {
 
-// A running server. Several may live in one process, as tests have them.
-// Shutdown() is called by one thread.
+// A running server. Several may live in one process, as tests have them. One
+// thread calls Shutdown(); the other members are thread-safe.
 class Server {
  public:
-  // A server that answers, or
+  // Returns a server that answers. Errors:
   //   INVALID_ARGUMENT  the config makes no sense
   //   UNAVAILABLE       an address cannot be bound: a port in use
   //   others            the backend that was asked for is not there
-  // `open_devices` is another for tests.
+  // Tests pass their own `open_devices`.
   static absl::StatusOr<std::unique_ptr<Server>> Create(
       const Config& config,
       const DeviceOpener& open_devices = &execution::cuda::OpenDevices);
@@ -49,25 +50,26 @@ class Server {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  // HOST:PORT as bound.
+  // Return HOST:PORT as bound.
   const std::string& address() const { return address_; }
   std::string metrics_address() const { return exposer_->address(); }
   std::string backend() const { return std::string(call_context_.backend); }
 
-  // Drains: health turns NOT_SERVING, new requests are UNAVAILABLE, and what
-  // was accepted is computed and sent, for at most `drain_timeout`; then what
-  // still waits in the queue is answered UNAVAILABLE. Returns when every call
-  // has ended. True if none was dropped.
+  // Drains: health turns NOT_SERVING, new requests are UNAVAILABLE, and
+  // accepted ones are computed and answered for at most `drain_timeout`; those
+  // that then still wait in the queue are answered UNAVAILABLE. Returns when
+  // every call has ended: true if none was dropped.
   bool Shutdown(absl::Duration drain_timeout);
 
-  // Its first step alone, which goes on serving what was accepted: when this
-  // has returned, health is NOT_SERVING and new requests are UNAVAILABLE. Also
-  // what happens when --backend=cuda has lost its last device.
+  // Begins to drain, and goes on serving accepted requests: when this has
+  // returned, health is NOT_SERVING and new requests are UNAVAILABLE. The loss
+  // of the last device of --backend=cuda does this too.
   void BeginDrain();
 
   int64_t inflight_requests() const { return admission_->inflight_requests(); }
   int64_t inflight_bytes() const { return admission_->inflight_bytes(); }
-  // True as soon as exactly so many are in flight; false at `deadline`.
+  // Returns true as soon as exactly this many are in flight, or false at
+  // `deadline`.
   bool WaitForInflight(int64_t requests, absl::Time deadline) {
     return admission_->WaitForRequests(requests, deadline);
   }
@@ -78,23 +80,30 @@ class Server {
  private:
   explicit Server(const Config& config);
   absl::Status BuildParts(const DeviceOpener& open_devices);
+  // The parts by subject, in the order of construction.
+  void BuildExecution(BackendChoice& choice);
+  void BuildBudgets();
+  absl::Status ServeMetrics();
+  void BuildServices(const v1::GetServerInfoResponse& info);
+
   absl::Status ServeRegions();
   absl::Status Listen();
+  void AddServices(grpc::ServerBuilder* builder);
   void StartThreads();
   void AddGauges();
 
   const Config config_;
-  std::string why_cpu_;  // as BackendChoice says
-  // In the order of construction. Each borrows from those above it.
+  std::string why_cpu_;  // BackendChoice::why_cpu
+  // A member may borrow from those above it, which are destroyed later.
   SystemClock clock_;
   std::shared_ptr<BufferPool> buffers_;
   std::unique_ptr<observability::Metrics> metrics_;
   std::unique_ptr<admission::AdmissionController> admission_;
   std::unique_ptr<batching::Batcher> batcher_;
   Executors executors_;
-  std::unique_ptr<observability::Exposer> exposer_;
   std::unique_ptr<shared_memory::RegionTable> regions_;
   std::unique_ptr<shared_memory::RegionSocket> region_socket_;  // or null
+  std::unique_ptr<observability::Exposer> exposer_;
   std::unique_ptr<door::Authenticator> authenticator_;
   rpc::CallContext call_context_{};
   door::HealthService health_service_{v1::LossService::service_full_name()};

@@ -38,7 +38,7 @@ tidy() {
   # that need a CUDA toolkit or that Highway compiles once for each instruction set.
   git ls-files 'element_type/*.cc' 'kernels/*.cc' 'base/*.cc' 'server/base/*.cc' 'server/admission/*.cc' \
     'server/batching/*.cc' 'server/execution/*.cc' 'server/observability/*.cc' |
-    grep -vE 'vector_kernel.cc|cuda_device.cc|cuda_ipc.cc|cuda/launcher.cc' |
+    grep -vE 'vector_kernel.cc|cuda_device.cc' |
     xargs -P "$(nproc)" -n 4 clang-tidy -p build/dev --quiet
 }
 

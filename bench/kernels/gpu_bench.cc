@@ -1,14 +1,12 @@
-// gpu_bench: what the device copies, what the kernels reach of it, and what the
-// bus carries. Prints one JSON object to standard output. For `./dev gpu`,
-// whose program makes the table.
+// gpu_bench measures the device's own copy, the kernels, and the bus. Prints
+// one JSON object to standard output, from which bench/gpu_bench.py makes a
+// table.
 //
 //   gpu_bench [--device=N] [--largest=ELEMENTS]
-//   gpu_bench --once    launches the two main kernels once: for a profiler
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -35,8 +33,8 @@ struct Workload {
   LossOptions options = {};
 };
 
-// A segment whose tensors exist on the device alone: the pieces say how many
-// bytes there are, and nobody reads them on the host.
+// A segment whose tensors exist on the device alone. The pieces have the right
+// sizes and are never read on the host.
 struct DeviceSegment {
   explicit DeviceSegment(const Workload& work)
       : logits(kNowhere, ByteSize(work.logits, work.elements)),
@@ -46,7 +44,7 @@ struct DeviceSegment {
     segment.element_count = work.elements;
     segment.logits.type = segment.gradient_type = work.logits;
     segment.targets.type = work.targets;
-    // Never written either: only that it is wanted counts.
+    // Never written: it only says that a gradient is asked for.
     segment.gradient = reinterpret_cast<std::byte*>(kTensorAlignment);
   }
   Piece logits;
@@ -71,13 +69,14 @@ void FillTensors(const BatchLayout& layout, const Workload& work,
   }
 }
 
-// Bytes that the tensors of the work have: read, and written.
+// Returns the tensor bytes that the work reads and writes.
 uint64_t TensorBytes(const Workload& work) {
   return work.segments * (2 * ByteSize(work.logits, work.elements) +
                           ByteSize(work.targets, work.elements));
 }
 
-// The device's own copy of as many bytes, read and written together.
+// Returns the seconds of a device copy that reads and writes `bytes` in all; 0
+// if the device has too little memory.
 double CopySeconds(uint64_t bytes) {
   const uint64_t half = std::max<uint64_t>(bytes / 2, 1);
   const DeviceBytes from = AllocateOnDevice(half);
@@ -90,10 +89,7 @@ double CopySeconds(uint64_t bytes) {
   });
 }
 
-// `clock` runs what it is given and says how long that takes.
-using Clock = double (*)(const std::function<void(cudaStream_t)>&);
-
-Json RunWorkload(const Workload& work, Clock clock) {
+Json RunWorkload(const Workload& work) {
   Json result = {{"name", work.name},
                  {"segments", work.segments},
                  {"elements", work.segments * work.elements},
@@ -119,16 +115,18 @@ Json RunWorkload(const Workload& work, Clock clock) {
                    cudaMemcpyHostToDevice),
         "cudaMemcpy");
   FillTensors(layout, work, input.get());
-  const double seconds = clock([&](cudaStream_t stream) {
-    Check(static_cast<cudaError_t>(LaunchBlocks(batch, stream)), "launch");
+  Launcher launcher;
+  Check(static_cast<cudaError_t>(launcher.Load()), "loading the kernels");
+  const double seconds = SecondsOf([&](cudaStream_t stream) {
+    Check(static_cast<cudaError_t>(launcher.Launch(batch, stream)), "launch");
   });
   result["seconds"] = seconds;
   result["bytes_per_second"] = static_cast<double>(TensorBytes(work)) / seconds;
   return result;
 }
 
-// What the two general loops of float32 compute.
-std::vector<Workload> GeneralWorkloads(uint64_t elements) {
+// Returns workloads for the two exact variants of float32.
+std::vector<Workload> ExactWorkloads(uint64_t elements) {
   Workload smoothed = {"float32 smoothed", ElementType::kFloat32,
                        ElementType::kFloat32, 1, elements};
   Workload focal = smoothed;
@@ -141,7 +139,7 @@ std::vector<Workload> GeneralWorkloads(uint64_t elements) {
 
 Json Kernels(uint64_t largest) {
   std::vector<Workload> all =
-      GeneralWorkloads(std::min<uint64_t>(largest, 64 * kMebi));
+      ExactWorkloads(std::min<uint64_t>(largest, 64 * kMebi));
   for (uint64_t elements = kMebi / 16; elements <= largest; elements *= 4) {
     all.push_back(
         {"float32", ElementType::kFloat32, ElementType::kFloat32, 1, elements});
@@ -154,8 +152,8 @@ Json Kernels(uint64_t largest) {
                  ElementType::kFloat32, 1, uint64_t{4096} * 64});
   Json results = Json::array();
   for (const Workload& work : all) {
-    Json result = RunWorkload(work, SecondsOf);
-    // After it, so that the two need not fit the device together.
+    Json result = RunWorkload(work);
+    // The copy comes after the workload, so that both need not fit at once.
     const double copy = CopySeconds(TensorBytes(work));
     if (copy > 0) {
       result["copy_bytes_per_second"] =
@@ -169,20 +167,7 @@ Json Kernels(uint64_t largest) {
   return results;
 }
 
-// Of sizes that no cache holds. For a profiler, which sees to the rest.
-void LaunchOnce() {
-  const Clock once = [](const std::function<void(cudaStream_t)>& work) {
-    work(nullptr);
-    Check(cudaDeviceSynchronize(), "the kernel");
-    return 1.0;
-  };
-  RunWorkload({"", ElementType::kFloat32, ElementType::kFloat32, 1, 64 * kMebi},
-              once);
-  RunWorkload({"", ElementType::kBFloat16, ElementType::kBit, 1, 256 * kMebi},
-              once);
-}
-
-// Bytes per second between pinned memory and the device.
+// Returns the bytes per second between pinned memory and the device.
 Json Bus() {
   constexpr uint64_t kBytes = 256 * kMebi;
   const PinnedBytes host = AllocatePinned(kBytes);
@@ -216,7 +201,7 @@ Json DeviceFacts(int device) {
           {"driver", driver}};
 }
 
-// The number after `name`= among the arguments.
+// Returns the number after `name` among the arguments, or `otherwise`.
 uint64_t Argument(int argc, char** argv, std::string_view name,
                   uint64_t otherwise) {
   for (int k = 1; k < argc; ++k) {
@@ -231,17 +216,14 @@ uint64_t Argument(int argc, char** argv, std::string_view name,
 int Main(int argc, char** argv) {
   const int device = static_cast<int>(Argument(argc, argv, "--device=", 0));
   const uint64_t largest = Argument(argc, argv, "--largest=", 1024 * kMebi);
-  std::string why = "there are fewer";
-  if (device >= CountDevices(why)) {
-    std::fprintf(stderr, "gpu_bench: no CUDA device %d: %s\n", device,
-                 why.c_str());
+  const DeviceCount devices = CountDevices();
+  if (device >= devices.count) {
+    std::fprintf(
+        stderr, "gpu_bench: no CUDA device %d: %s\n", device,
+        devices.count > 0 ? "there are fewer" : devices.why_none.c_str());
     return 3;
   }
   Check(cudaSetDevice(device), "cudaSetDevice");
-  if (argc == 2 && std::string_view(argv[1]) == "--once") {
-    LaunchOnce();
-    return 0;
-  }
   Json report;
   report["device"] = DeviceFacts(device);
   constexpr uint64_t kCopied = 2048 * kMebi;

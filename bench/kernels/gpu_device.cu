@@ -11,7 +11,7 @@ namespace {
 
 constexpr int kThreads = 256;
 
-// A number that looks random (the finalizer of MurmurHash3).
+// Returns a number that looks random: the finalizer of MurmurHash3.
 __device__ uint32_t Hash(uint64_t index) {
   uint32_t bits = static_cast<uint32_t>(index) ^
                   static_cast<uint32_t>(index >> 32) * 0x9e3779b9u;
@@ -104,7 +104,7 @@ DeviceBytes AllocateOnDevice(uint64_t bytes) {
   void* address = nullptr;
   const cudaError_t error = cudaMalloc(&address, bytes);
   if (error == cudaErrorMemoryAllocation) {
-    cudaGetLastError();  // else the next call would report it again
+    cudaGetLastError();  // else the next call would report this error
     return nullptr;
   }
   Check(error, "cudaMalloc");
@@ -134,7 +134,7 @@ double SecondsOf(const std::function<void(cudaStream_t)>& work) {
   constexpr double kRoundSeconds = 0.02;
   constexpr int kRounds = 5;
   Timer timer;
-  timer.SecondsOf(work, 3);  // clocks rise, code is loaded
+  timer.SecondsOf(work, 3);  // raises the clocks and loads the code
   const double once = timer.SecondsOf(work, 3);
   const int turns =
       static_cast<int>(std::clamp(kRoundSeconds / once, 1.0, 2000.0));

@@ -1,4 +1,4 @@
-// What gpu_bench asks of a device.
+// Memory, test data and timing on a device, for gpu_bench.
 #ifndef LOSSD_BENCH_KERNELS_GPU_DEVICE_H_
 #define LOSSD_BENCH_KERNELS_GPU_DEVICE_H_
 
@@ -11,8 +11,7 @@
 
 namespace lossd::kernels::cuda {
 
-// Ends the program with the call's error: a benchmark has nothing to go on
-// with.
+// Ends the program with the call's error, if there is one.
 void Check(cudaError_t error, const char* call);
 
 struct FreeDevice {
@@ -20,7 +19,7 @@ struct FreeDevice {
 };
 using DeviceBytes = std::unique_ptr<std::byte, FreeDevice>;
 
-// Null where the device has no room.
+// Returns null if the device has too little memory.
 DeviceBytes AllocateOnDevice(uint64_t bytes);
 
 struct FreePinned {
@@ -34,11 +33,11 @@ PinnedBytes AllocatePinned(uint64_t bytes);
 void FillFloat32(std::byte* at, uint64_t count);
 void FillBFloat16(std::byte* at, uint64_t count);
 void FillBits(std::byte* at, uint64_t bytes);
-// float32 zeros and ones.
+// Fills `count` float32 targets with zeros and ones.
 void FillFloat32Targets(std::byte* at, uint64_t count);
 
-// Seconds of one `work`, which it hands to the stream: the least of several
-// rounds, each long enough for the clock.
+// Returns the seconds that the device takes for `work`, which submits to the
+// stream: the minimum of several rounds, each long enough for the clock.
 double SecondsOf(const std::function<void(cudaStream_t)>& work);
 
 }  // namespace lossd::kernels::cuda

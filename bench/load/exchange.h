@@ -1,3 +1,4 @@
+// The messages of a call to a server under load.
 #ifndef LOSSD_BENCH_LOAD_EXCHANGE_H_
 #define LOSSD_BENCH_LOAD_EXCHANGE_H_
 
@@ -10,18 +11,18 @@
 
 namespace lossd::bench {
 
-// What the server under load is asked, and whether a reply is the right one.
+// A request to the server under load, and a check of its reply.
 struct Exchange {
   std::string method;
   std::string request;
   std::function<absl::Status(const std::string& reply)> check;
 };
 
-// What lossd is asked (`peer` is empty), or a peer in its place, to compute
-// `sample`:
+// Returns the request that asks lossd (`peer` is empty), or a peer in its
+// place, to compute `sample`:
 //   echo            the same bytes, answered by their beginning
 //   protobuf_echo   the same bytes, answered with the logits as the gradient
-//   triton          triton_messages.h
+//   triton          the message of triton_messages.h
 // `sample` is borrowed. INVALID_ARGUMENT for another name.
 absl::StatusOr<Exchange> ExchangeWith(const std::string& peer,
                                       const v1::ComputeLossRequest& sample);

@@ -1,3 +1,4 @@
+// A histogram of latencies.
 #ifndef LOSSD_BENCH_LOAD_LATENCY_HISTOGRAM_H_
 #define LOSSD_BENCH_LOAD_LATENCY_HISTOGRAM_H_
 
@@ -9,9 +10,10 @@
 
 namespace lossd::bench {
 
-// Latencies in buckets whose width is 1/128 of their value or less: any number
-// of them in 64 KiB, and percentiles that are at most 0.8 % too high, never too
-// low. Not thread-safe: one for each thread, merged at the end.
+// Counts latencies in buckets whose width is at most 1/128 of their value. Any
+// number of latencies takes 64 KiB, and percentiles are at most 0.8 % too high
+// and never too low. Not thread-safe: each thread has one, and they are merged
+// at the end.
 class LatencyHistogram {
  public:
   LatencyHistogram();
@@ -24,8 +26,9 @@ class LatencyHistogram {
   int64_t count() const { return count_; }
   absl::Duration max() const { return absl::Nanoseconds(max_); }
 
-  // The nearest-rank percentile: the smallest recorded latency that at least
-  // `fraction` (in [0, 1]) of all do not exceed. 0 if nothing was recorded.
+  // Returns the nearest-rank percentile: the smallest recorded latency that at
+  // least `fraction` (in [0, 1]) of all do not exceed, or 0 if nothing was
+  // recorded.
   absl::Duration Percentile(double fraction) const;
 
  private:

@@ -1,5 +1,9 @@
 #include "bench/load/load.h"
 
+#include <grpcpp/client_context.h>
+#include <grpcpp/completion_queue.h>
+#include <grpcpp/generic/generic_stub.h>
+
 #include <atomic>
 #include <chrono>
 #include <deque>
@@ -12,16 +16,13 @@
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "bench/load/poisson_schedule.h"
-#include "grpcpp/client_context.h"
-#include "grpcpp/completion_queue.h"
-#include "grpcpp/generic/generic_stub.h"
 
 namespace lossd::bench {
 namespace {
 
 using SteadyClock = std::chrono::steady_clock;
 
-// One place for a call in flight.
+// A place for one call in flight.
 struct Slot {
   grpc::CompletionQueue* queue = nullptr;
   grpc::GenericStub* stub = nullptr;
@@ -30,7 +31,7 @@ struct Slot {
   std::unique_ptr<grpc::ClientAsyncResponseReader<grpc::ByteBuffer>> reader;
   grpc::ByteBuffer reply;
   grpc::Status status;
-  // When it began, or in an open loop when it should have.
+  // The time when the call began, or in an open loop should have begun.
   SteadyClock::time_point start;
 };
 
@@ -51,8 +52,8 @@ std::string CodeName(grpc::StatusCode code) {
   return absl::StatusCodeToString(static_cast<absl::StatusCode>(code));
 }
 
-// A load while it runs. The lanes' threads read their completion queues; in an
-// open loop this thread starts the calls.
+// A load while it runs. Each lane's thread reads its completion queue. In an
+// open loop the thread that called Run() starts the calls.
 class Load {
  public:
   explicit Load(const LoadOptions& options)
@@ -67,7 +68,7 @@ class Load {
     for (int i = 0; i < options.concurrency; ++i) AddSlot(i);
   }
 
-  // Starts the threads, puts the load on, waits for the last call.
+  // Starts the threads, puts the load on and waits for the last call.
   LoadReport Run() {
     for (Lane& lane : lanes_) {
       lane.thread = std::thread([this, &lane] { ReadQueue(lane); });
@@ -89,7 +90,7 @@ class Load {
   }
 
  private:
-  // A thread, its queue, and what it has seen: no two threads share a counter.
+  // A thread, its queue and its counters, which no other thread touches.
   struct Lane {
     grpc::CompletionQueue queue;
     LoadReport report;
@@ -106,13 +107,13 @@ class Load {
     idle_.push_back(&slot);
   }
 
-  // True: one more call may start.
+  // Returns true if one more call may start.
   bool TakeTicket() {
     return SteadyClock::now() < end_ &&
            tickets_.fetch_sub(1, std::memory_order_relaxed) > 0;
   }
 
-  // Closed loop: the place is used again at once, or given up.
+  // In a closed loop, starts the next call in the place, or gives the place up.
   void StartOrRetire(Slot& slot) {
     if (TakeTicket()) {
       StartCall(options_, slot, SteadyClock::now());
@@ -122,8 +123,8 @@ class Load {
     ++retired_;
   }
 
-  // Open loop. A thread of its own paces it, because a completion queue wakes
-  // up to the millisecond only, which would be measured as latency.
+  // In an open loop, starts all calls on time. A thread paces them, because a
+  // completion queue wakes up a millisecond late, which would count as latency.
   void StartOnSchedule() {
     PoissonSchedule schedule(options_.rate, options_.seed);
     while (true) {
@@ -137,8 +138,8 @@ class Load {
     }
   }
 
-  // Open loop: waits for a place. The wait counts: the latency is from the
-  // intended start.
+  // In an open loop, waits for a place. The wait is part of the latency, which
+  // counts from the intended start.
   Slot* TakeIdle() {
     absl::MutexLock lock(&mu_);
     mu_.Await(absl::Condition(
@@ -151,7 +152,7 @@ class Load {
     return slot;
   }
 
-  // Returns when no call is in flight, and none will start.
+  // Returns when no call is in flight and none will start.
   void AwaitIdle() {
     absl::MutexLock lock(&mu_);
     mu_.Await(absl::Condition(
@@ -163,7 +164,8 @@ class Load {
         this));
   }
 
-  // A lane's thread: records what ended, and in a closed loop starts the next.
+  // Runs on a lane's thread: records each call that ended, and in a closed loop
+  // starts the next.
   void ReadQueue(Lane& lane) {
     void* tag = nullptr;
     bool ok = false;
@@ -198,7 +200,7 @@ class Load {
     for (const auto& [code, count] : part.errors) sum.errors[code] += count;
   }
 
-  // Constant once the load runs. Deques, because their elements do not move.
+  // These are constant once the load runs. Elements of deques do not move.
   const LoadOptions& options_;
   std::deque<grpc::GenericStub> stubs_;
   std::deque<Lane> lanes_;
@@ -209,9 +211,9 @@ class Load {
   const SteadyClock::time_point end_;
 
   absl::Mutex mu_;
-  // Open loop: places without a call.
+  // In an open loop, the places without a call.
   std::deque<Slot*> idle_ ABSL_GUARDED_BY(mu_);
-  // Closed loop: places that start no more calls.
+  // In a closed loop, the number of places that start no more calls.
   size_t retired_ ABSL_GUARDED_BY(mu_) = 0;
 };
 

@@ -1,5 +1,9 @@
+// A load of unary calls on a server.
 #ifndef LOSSD_BENCH_LOAD_LOAD_H_
 #define LOSSD_BENCH_LOAD_LOAD_H_
+
+#include <grpcpp/channel.h>
+#include <grpcpp/support/byte_buffer.h>
 
 #include <cstdint>
 #include <map>
@@ -10,52 +14,51 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "bench/load/latency_histogram.h"
-#include "grpcpp/channel.h"
-#include "grpcpp/support/byte_buffer.h"
 
 namespace lossd::bench {
 
 struct LoadOptions {
-  // Calls take turns on them.
+  // Calls take turns on these.
   std::vector<std::shared_ptr<grpc::Channel>> channels;
   std::string method = "/lossd.v1.LossService/ComputeLoss";
-  // Taken in turns by the places that a call in flight can have: a place always
-  // sends the same one.
+  // The places that a call in flight can have take turns on these; a place
+  // always sends the same message.
   std::vector<grpc::ByteBuffer> messages;
-  // Each with a completion queue.
+  // Threads, each with a completion queue.
   int threads = 1;
-  // Calls in flight. Closed loop: always that many. Open loop: at most;
-  // arrivals beyond it wait, and their latency counts from when they should
+  // Calls in flight: in a closed loop always, in an open loop at most.
+  // Arrivals beyond it wait, and their latency counts from when they should
   // have started.
   int concurrency = 1;
-  // Arrivals per second; 0: closed loop, a call starts when one ends.
+  // Arrivals per second. 0 is a closed loop: a call starts when one ends.
   double rate = 0;
-  // Calls start for this long, at most `requests` of them (0: any number).
+  // Calls start for this long, at most `requests` of them; 0 sets no limit.
   absl::Duration duration = absl::Seconds(5);
   int64_t requests = 0;
-  // Of each call.
+  // The longest time of each call.
   absl::Duration timeout = absl::Seconds(30);
-  // Of the arrival times.
+  // The seed of the arrival times.
   uint64_t seed = 1;
 };
 
 struct LoadReport {
-  // Of the calls that succeeded; in an open loop from the intended start.
+  // The latencies of the calls that succeeded; in an open loop they count from
+  // the intended start.
   LatencyHistogram latency;
   int64_t succeeded = 0;
-  // By status code's name.
+  // The number of failed calls by the status code's name.
   std::map<std::string, int64_t> errors;
-  // Of one reply.
+  // The size of one reply.
   int64_t reply_bytes = 0;
-  // From the first start to the last end.
+  // The time from the first start to the last end.
   absl::Duration elapsed;
 };
 
-// Puts the load on a server and measures. Returns when every call is over.
+// Puts the load on a server, measures, and returns when every call is over.
 LoadReport RunLoad(const LoadOptions& options);
 
-// One call, outside of any measurement, of the first message; the reply's
-// bytes.
+// Makes one call with the first message, outside of any measurement, and
+// returns the reply's bytes or the call's error.
 absl::StatusOr<std::string> CallOnce(const LoadOptions& options);
 
 }  // namespace lossd::bench

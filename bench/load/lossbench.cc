@@ -1,16 +1,17 @@
 // lossbench: puts load on a lossd server, or on a peer, and measures.
+#include <grpcpp/create_channel.h>
+
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <limits>
 #include <memory>
-#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "absl/flags/flag.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "base/flag_parser.h"
 #include "bench/load/exchange.h"
 #include "bench/load/load.h"
@@ -19,46 +20,13 @@
 #include "bench/load/shared_sample.h"
 #include "bench/load/stream_load.h"
 #include "client/cpp/cuda_driver.h"
-#include "grpcpp/create_channel.h"
-
-ABSL_FLAG(std::string, target, "localhost:50051",
-          "the server: host:port, or unix:/path");
-ABSL_FLAG(int64_t, elements, 64, "of one request");
-ABSL_FLAG(std::string, dtype, "float32",
-          "of the logits: float32, float64, bfloat16 or float16");
-ABSL_FLAG(std::string, targets_dtype, "float32",
-          "one of those, uint8, bool or bit");
-ABSL_FLAG(std::string, gradient_dtype, "",
-          "as --dtype; the default is the logits'");
-ABSL_FLAG(int64_t, concurrency, 1,
-          "calls in flight; with --rate the most there may be");
-ABSL_FLAG(double, rate, 0,
-          "open loop: Poisson arrivals per second; 0: closed loop");
-ABSL_FLAG(int64_t, channels, 1, "connections");
-ABSL_FLAG(int64_t, threads, 1, "client threads, one completion queue each");
-ABSL_FLAG(absl::Duration, duration, absl::Seconds(5), "how long to measure");
-ABSL_FLAG(int64_t, requests, 0, "stop after this many; 0: any number");
-ABSL_FLAG(absl::Duration, warmup, absl::Seconds(1), "how long to run before");
-ABSL_FLAG(absl::Duration, timeout, absl::Seconds(30), "of one call");
-ABSL_FLAG(uint64_t, seed, 1, "of data and arrivals");
-ABSL_FLAG(std::string, peer, "",
-          "the target is not lossd but echo (echo_server: the reply is the "
-          "request's beginning), protobuf_echo (protobuf_echo_server: the "
-          "gradient is the logits) or triton (the model of triton_model/)");
-ABSL_FLAG(bool, stream, false,
-          "each request is a StreamLoss, whose chunks are the same bytes over "
-          "and over: --elements may be more than memory holds");
-ABSL_FLAG(std::string, shared_memory, "",
-          "the server's --shared_memory_socket: tensors and gradients lie in "
-          "shared memory, a region for each call in flight");
-ABSL_FLAG(bool, device_memory, false,
-          "with --shared_memory: they lie in memory of GPU 0, lent to the "
-          "server");
-ABSL_FLAG(bool, json, false, "print JSON instead of a table");
-ABSL_FLAG(bool, help, false, "print this and exit");
 
 namespace lossd::bench {
 namespace {
+
+constexpr char kUsage[] =
+    "lossbench: puts load on a lossd server, or on a peer, and measures.\n"
+    "\n";
 
 int Usage(const absl::Status& status) {
   std::fputs(absl::StrCat("lossbench: ", status.message(), "\n").c_str(),
@@ -75,63 +43,136 @@ int Failed(const absl::Status& status) {
   return 1;
 }
 
-// A message of float64 logits and targets, 1 GiB: protobuf counts to twice
-// that.
+// The message of float64 logits and targets is then 1 GiB, half of what
+// protobuf can count.
 constexpr int64_t kMaxElements = int64_t{1} << 26;
 constexpr int64_t kMaxStreamElements = int64_t{1} << 40;
-// More than a machine runs at once, and fewer than it can make.
+// A machine runs fewer threads at once, but can make as many.
 constexpr int64_t kMaxThreads = 1024;
 constexpr int64_t kMaxChannels = 1024;
 constexpr int64_t kMaxConcurrency = int64_t{1} << 16;
 
-absl::Status CheckDuration(const absl::Flag<absl::Duration>& flag,
-                           absl::string_view name, absl::Duration least) {
-  const absl::Duration value = absl::GetFlag(flag);
-  if (value >= least && value <= absl::Hours(24)) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("--", name, "=", absl::FormatDuration(value),
-                   ": must be in [", absl::FormatDuration(least), ", 24h]"));
+// The values of the flags.
+struct Flags {
+  std::string target = "localhost:50051";
+  int64_t channels = 1;
+  absl::Duration timeout = absl::Seconds(30);
+  std::string peer;
+  std::string shared_memory;
+  bool device_memory = false;
+
+  SampleOptions sample;
+  bool stream = false;
+
+  int64_t concurrency = 1;
+  double rate = 0;
+  int64_t threads = 1;
+  absl::Duration duration = absl::Seconds(5);
+  absl::Duration warmup = absl::Seconds(1);
+  int64_t requests = 0;
+
+  bool json = false;
+  bool help = false;
+};
+
+FlagGroup RequestRows(Flags& flags) {
+  return {"Requests",
+          {{"elements", AnyValue(&flags.sample.elements),
+            "elements of one request"},
+           {"dtype", AnyValue(&flags.sample.dtype),
+            "dtype of the logits: float32, float64, bfloat16 or float16"},
+           {"targets_dtype", AnyValue(&flags.sample.targets_dtype),
+            "dtype of the targets: float32, float64, bfloat16, float16, uint8, "
+            "bool or bit"},
+           {"gradient_dtype", AnyValue(&flags.sample.gradient_dtype),
+            "dtype of the gradient: float32, float64, bfloat16 or float16; "
+            "empty is the logits'"},
+           {"stream", AnyValue(&flags.stream),
+            "send each request as a StreamLoss whose chunks are the same bytes "
+            "over and over, so that --elements may be more than memory holds"},
+           {"seed", AnyValue(&flags.sample.seed),
+            "seed of the random data and of the arrival times"}}};
 }
 
-// Values that parse, and make no sense or ask for more memory than there is.
-absl::Status CheckFlags() {
-  const bool stream = absl::GetFlag(FLAGS_stream);
-  const double rate = absl::GetFlag(FLAGS_rate);
+FlagGroup LoadRows(Flags& flags) {
   constexpr absl::Duration kShortest = absl::Milliseconds(1);
+  return {
+      "Load",
+      {{"concurrency", AnyValue(&flags.concurrency),
+        "calls in flight at once; with --rate the most there may be"},
+       {"rate", InRange(&flags.rate, 0, 1e7),
+        "calls that start in a second, as a Poisson process, whether replies "
+        "come or not (open loop); 0 starts a call when one ends (closed loop)"},
+       {"threads", InRange(&flags.threads, 1, kMaxThreads),
+        "client threads, each with a completion queue"},
+       {"duration", InRange(&flags.duration, kShortest, absl::Hours(24)),
+        "how long calls are started and measured, such as 5s"},
+       {"warmup", InRange(&flags.warmup, absl::ZeroDuration(), absl::Hours(24)),
+        "how long the load runs before it is measured, such as 1s"},
+       {"requests", AtLeast(&flags.requests, 0),
+        "stops after this many calls; 0 sets no limit"}}};
+}
+
+FlagGroup TransportRows(Flags& flags) {
+  constexpr absl::Duration kShortest = absl::Milliseconds(1);
+  return {
+      "Transport",
+      {{"target", AnyValue(&flags.target),
+        "the server's address: HOST:PORT, or unix:/path of its Unix socket"},
+       {"channels", InRange(&flags.channels, 1, kMaxChannels),
+        "connections to the server; calls take turns on them"},
+       {"timeout", InRange(&flags.timeout, kShortest, absl::Hours(24)),
+        "longest time that one call may take, such as 500ms or 5s"},
+       {"peer", AnyValue(&flags.peer),
+        "the program at --target if it is not lossd: echo (echo_server: the "
+        "reply is the request's beginning), protobuf_echo "
+        "(protobuf_echo_server: the gradient is the logits) or triton (the "
+        "model in bench/peers/triton_model)"},
+       {"shared_memory", AnyValue(&flags.shared_memory),
+        "path of the server's --shared_memory_socket: tensors and gradients "
+        "lie in shared memory, in one region for each call in flight; empty "
+        "sends them"},
+       {"device_memory", AnyValue(&flags.device_memory),
+        "with --shared_memory: tensors and gradients lie in memory of GPU 0, "
+        "lent to the server"}}};
+}
+
+FlagTable TableOf(Flags& flags) {
+  return {RequestRows(flags),
+          LoadRows(flags),
+          TransportRows(flags),
+          {"Output",
+           {{"json", AnyValue(&flags.json), "print JSON in place of a table"},
+            {"help", AnyValue(&flags.help), "print this and exit"}}}};
+}
+
+// Checks the limits that depend on several flags.
+absl::Status CheckTogether(const Flags& flags) {
+  // A stream has a thread of its own.
   for (const absl::Status& status :
-       {CheckRanges(
-            {{"elements", absl::GetFlag(FLAGS_elements), 1,
-              stream ? kMaxStreamElements : kMaxElements},
-             // Streams have a thread each.
-             {"concurrency", absl::GetFlag(FLAGS_concurrency), 1,
-              stream ? kMaxThreads : kMaxConcurrency},
-             {"channels", absl::GetFlag(FLAGS_channels), 1, kMaxChannels},
-             {"threads", absl::GetFlag(FLAGS_threads), 1, kMaxThreads},
-             {"requests", absl::GetFlag(FLAGS_requests), 0,
-              std::numeric_limits<int64_t>::max()}}),
-        CheckDuration(FLAGS_duration, "duration", kShortest),
-        CheckDuration(FLAGS_warmup, "warmup", absl::ZeroDuration()),
-        CheckDuration(FLAGS_timeout, "timeout", kShortest)}) {
+       {CheckInRange("elements", flags.sample.elements, 1,
+                     flags.stream ? kMaxStreamElements : kMaxElements),
+        CheckInRange("concurrency", flags.concurrency, 1,
+                     flags.stream ? kMaxThreads : kMaxConcurrency)}) {
     if (!status.ok()) return status;
   }
-  if (!(rate >= 0 && rate <= 1e7)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--rate=", rate, ": must be in [0, 1e7]"));
-  }
-  if (!absl::GetFlag(FLAGS_peer).empty() &&
-      !absl::GetFlag(FLAGS_shared_memory).empty()) {
+  if (!flags.peer.empty() && !flags.shared_memory.empty()) {
     return absl::InvalidArgumentError("--peer: not with --shared_memory");
   }
-  if (absl::GetFlag(FLAGS_device_memory) &&
-      absl::GetFlag(FLAGS_shared_memory).empty()) {
+  if (flags.device_memory && flags.shared_memory.empty()) {
     return absl::InvalidArgumentError(
         "--device_memory: only with --shared_memory");
+  }
+  if (flags.stream &&
+      (flags.rate > 0 || !flags.peer.empty() || !flags.shared_memory.empty())) {
+    return absl::InvalidArgumentError(
+        "--stream: not with --rate, --peer or --shared_memory");
   }
   return absl::OkStatus();
 }
 
-// Alike for lossd and for its peer.
-std::vector<std::shared_ptr<grpc::Channel>> OpenChannels() {
+// Opens the channels, with the same options for lossd and for a peer.
+std::vector<std::shared_ptr<grpc::Channel>> OpenChannels(const Flags& flags) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(-1);
   arguments.SetMaxSendMessageSize(-1);
@@ -139,10 +180,9 @@ std::vector<std::shared_ptr<grpc::Channel>> OpenChannels() {
   // A connection for each channel.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   std::vector<std::shared_ptr<grpc::Channel>> channels;
-  for (int64_t i = 0; i < absl::GetFlag(FLAGS_channels); ++i) {
+  for (int64_t i = 0; i < flags.channels; ++i) {
     channels.push_back(grpc::CreateCustomChannel(
-        absl::GetFlag(FLAGS_target), grpc::InsecureChannelCredentials(),
-        arguments));
+        flags.target, grpc::InsecureChannelCredentials(), arguments));
   }
   return channels;
 }
@@ -152,16 +192,16 @@ grpc::ByteBuffer BufferOf(const std::string& bytes) {
   return grpc::ByteBuffer(&slice, 1);
 }
 
-// Without messages.
-LoadOptions OptionsFromFlags() {
-  return {.channels = OpenChannels(),
-          .threads = static_cast<int>(absl::GetFlag(FLAGS_threads)),
-          .concurrency = static_cast<int>(absl::GetFlag(FLAGS_concurrency)),
-          .rate = absl::GetFlag(FLAGS_rate),
-          .duration = absl::GetFlag(FLAGS_duration),
-          .requests = absl::GetFlag(FLAGS_requests),
-          .timeout = absl::GetFlag(FLAGS_timeout),
-          .seed = absl::GetFlag(FLAGS_seed)};
+// Returns the options of a load without its messages.
+LoadOptions LoadOptionsOf(const Flags& flags) {
+  return {.channels = OpenChannels(flags),
+          .threads = static_cast<int>(flags.threads),
+          .concurrency = static_cast<int>(flags.concurrency),
+          .rate = flags.rate,
+          .duration = flags.duration,
+          .requests = flags.requests,
+          .timeout = flags.timeout,
+          .seed = flags.sample.seed};
 }
 
 std::vector<grpc::ByteBuffer> MessagesOf(
@@ -174,23 +214,22 @@ std::vector<grpc::ByteBuffer> MessagesOf(
   return messages;
 }
 
-// With --device_memory, the driver; else null.
-absl::StatusOr<std::unique_ptr<client::CudaDriver>> OpenDriver() {
-  if (!absl::GetFlag(FLAGS_device_memory)) {
-    return std::unique_ptr<client::CudaDriver>();
-  }
+// Returns the driver with --device_memory, else null.
+absl::StatusOr<std::unique_ptr<client::CudaDriver>> OpenDriver(
+    const Flags& flags) {
+  if (!flags.device_memory) return std::unique_ptr<client::CudaDriver>();
   return client::CudaDriver::Open();
 }
 
-// With --shared_memory, a sample for each call in flight; else none.
+// Returns a sample for each call in flight with --shared_memory, else none.
 absl::StatusOr<std::vector<SharedSample>> ShareSample(
-    const client::CudaDriver* driver, const v1::ComputeLossRequest& sample) {
+    const Flags& flags, const client::CudaDriver* driver,
+    const v1::ComputeLossRequest& sample) {
   std::vector<SharedSample> shared;
-  const std::string path = absl::GetFlag(FLAGS_shared_memory);
-  if (path.empty()) return shared;
-  auto memory = client::SharedMemory::Connect(path);
+  if (flags.shared_memory.empty()) return shared;
+  auto memory = client::SharedMemory::Connect(flags.shared_memory);
   if (!memory.ok()) return memory.status();
-  for (int64_t i = 0; i < absl::GetFlag(FLAGS_concurrency); ++i) {
+  for (int64_t i = 0; i < flags.concurrency; ++i) {
     auto made = SharedSample::Make(**memory, driver, sample);
     if (!made.ok()) return made.status();
     shared.push_back(*std::move(made));
@@ -198,14 +237,16 @@ absl::StatusOr<std::vector<SharedSample>> ShareSample(
   return shared;
 }
 
-void Print(const LoadReport& report, const ReportScale& scale) {
-  const std::string text = absl::GetFlag(FLAGS_json)
-                               ? ReportJson(report, scale)
-                               : ReportTable(report, scale);
+// Prints the report and returns the program's exit code.
+int Finish(const Flags& flags, const LoadReport& report,
+           const ReportScale& scale) {
+  const std::string text =
+      flags.json ? ReportJson(report, scale) : ReportTable(report, scale);
   std::fputs(text.c_str(), stdout);
+  return report.succeeded > 0 ? 0 : 1;
 }
 
-// One reply, before any is timed.
+// Makes one call and checks its reply, before any is timed.
 absl::Status CheckReply(const Exchange& exchange,
                         const std::vector<SharedSample>& shared,
                         const LoadOptions& options) {
@@ -216,86 +257,75 @@ absl::Status CheckReply(const Exchange& exchange,
   return reply.ok() ? exchange.check(*reply) : reply.status();
 }
 
-// Checks one answer, warms up, measures and prints.
-int Measure(const v1::ComputeLossRequest& sample) {
-  const auto exchange = ExchangeWith(absl::GetFlag(FLAGS_peer), sample);
+// Runs the load twice, for --warmup and for --duration, and returns the report
+// of the second.
+template <typename Run>
+LoadReport WarmUpAndMeasure(const Flags& flags, const LoadOptions& options,
+                            Run run) {
+  if (flags.warmup > absl::ZeroDuration()) {
+    LoadOptions warmup = options;
+    warmup.duration = flags.warmup;
+    run(warmup);
+  }
+  return run(options);
+}
+
+int MeasureCalls(const Flags& flags) {
+  const auto sample = MakeSample(flags.sample);
+  if (!sample.ok()) return Usage(sample.status());
+  const auto exchange = ExchangeWith(flags.peer, *sample);
   if (!exchange.ok()) return Usage(exchange.status());
-  const auto driver = OpenDriver();
+  const auto driver = OpenDriver(flags);
   if (!driver.ok()) return Failed(driver.status());
-  const auto shared = ShareSample(driver->get(), sample);
+  const auto shared = ShareSample(flags, driver->get(), *sample);
   if (!shared.ok()) return Failed(shared.status());
-  LoadOptions options = OptionsFromFlags();
+  LoadOptions options = LoadOptionsOf(flags);
   options.method = exchange->method;
   options.messages = MessagesOf(*exchange, *shared);
   if (absl::Status status = CheckReply(*exchange, *shared, options);
       !status.ok()) {
     return Failed(status);
   }
-  if (absl::GetFlag(FLAGS_warmup) > absl::ZeroDuration()) {
-    LoadOptions warmup = options;
-    warmup.duration = absl::GetFlag(FLAGS_warmup);
-    RunLoad(warmup);
-  }
-  const LoadReport report = RunLoad(options);
-  const ReportScale scale = {
-      .elements = absl::GetFlag(FLAGS_elements),
-      .request_bytes = static_cast<int64_t>(options.messages.front().Length())};
-  Print(report, scale);
-  return report.succeeded > 0 ? 0 : 1;
+  const LoadReport report = WarmUpAndMeasure(flags, options, &RunLoad);
+  return Finish(flags, report,
+                {.elements = flags.sample.elements,
+                 .request_bytes =
+                     static_cast<int64_t>(options.messages.front().Length())});
 }
 
-// The same for streams; what is wrong with an answer shows as an error.
-int MeasureStreams(const SampleOptions& sample) {
-  if (absl::GetFlag(FLAGS_rate) > 0 || !absl::GetFlag(FLAGS_peer).empty() ||
-      !absl::GetFlag(FLAGS_shared_memory).empty()) {
-    return Usage(absl::InvalidArgumentError(
-        "--stream: not with --rate, --peer or --shared_memory"));
-  }
-  const absl::StatusOr<StreamMessages> messages = MakeStream(sample);
+// Measures streams. A wrong answer is an error in the report.
+int MeasureStreams(const Flags& flags) {
+  const absl::StatusOr<StreamMessages> messages = MakeStream(flags.sample);
   if (!messages.ok()) return Usage(messages.status());
-  const LoadOptions options = OptionsFromFlags();
-  if (absl::GetFlag(FLAGS_warmup) > absl::ZeroDuration()) {
-    LoadOptions warmup = options;
-    warmup.duration = absl::GetFlag(FLAGS_warmup);
-    RunStreamLoad(warmup, *messages);
-  }
-  const LoadReport report = RunStreamLoad(options, *messages);
-  Print(report, {.elements = messages->elements,
+  const LoadReport report = WarmUpAndMeasure(
+      flags, LoadOptionsOf(flags), [&](const LoadOptions& options) {
+        return RunStreamLoad(options, *messages);
+      });
+  return Finish(flags, report,
+                {.elements = messages->elements,
                  .request_bytes = messages->request_bytes});
-  return report.succeeded > 0 ? 0 : 1;
 }
 
-int Run(std::span<const char* const> arguments) {
-  const auto words = ParseFlags(arguments);
-  if (!words.ok()) return Usage(words.status());
-  if (absl::GetFlag(FLAGS_help)) {
-    std::fputs(DescribeFlags().c_str(), stdout);
+int Run(const std::vector<std::string>& arguments) {
+  Flags flags;
+  const FlagTable table = TableOf(flags);
+  if (absl::Status s = ParseFlagsOnly(table, arguments); !s.ok()) {
+    return Usage(s);
+  }
+  if (flags.help) {
+    std::fputs(absl::StrCat(kUsage, DescribeFlags(table)).c_str(), stdout);
     return 0;
   }
-  if (!words->empty()) {
-    return Usage(absl::InvalidArgumentError(
-        absl::StrCat("\"", words->front(), "\" is no flag")));
-  }
-  if (absl::Status status = CheckFlags(); !status.ok()) return Usage(status);
-  const SampleOptions sample_options = {
-      .elements = absl::GetFlag(FLAGS_elements),
-      .dtype = absl::GetFlag(FLAGS_dtype),
-      .targets_dtype = absl::GetFlag(FLAGS_targets_dtype),
-      .gradient_dtype = absl::GetFlag(FLAGS_gradient_dtype),
-      .seed = absl::GetFlag(FLAGS_seed)};
-  if (absl::GetFlag(FLAGS_stream)) return MeasureStreams(sample_options);
-  const auto sample = MakeSample(sample_options);
-  if (!sample.ok()) return Usage(sample.status());
-  return Measure(*sample);
+  if (absl::Status s = CheckValues(table); !s.ok()) return Usage(s);
+  if (absl::Status s = CheckTogether(flags); !s.ok()) return Usage(s);
+  return flags.stream ? MeasureStreams(flags) : MeasureCalls(flags);
 }
 
 }  // namespace
 }  // namespace lossd::bench
 
 int main(int argc, char** argv) {
-  // An error is one line of ours; who wants gRPC's own log too sets this.
+  // An error is one line of ours; setting this variable adds gRPC's own log.
   setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
-  return lossd::bench::Run(
-      std::span<const char* const>(argv, static_cast<size_t>(argc))
-          .subspan(argc > 0 ? 1 : 0));
+  return lossd::bench::Run({argv + std::min(argc, 1), argv + argc});
 }

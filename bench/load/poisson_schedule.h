@@ -1,3 +1,4 @@
+// The arrival times of an open loop.
 #ifndef LOSSD_BENCH_LOAD_POISSON_SCHEDULE_H_
 #define LOSSD_BENCH_LOAD_POISSON_SCHEDULE_H_
 
@@ -8,15 +9,16 @@
 
 namespace lossd::bench {
 
-// The arrival times of an open loop: a Poisson process. They depend on rate and
-// seed alone, not on when replies come, which is what keeps a slow server from
-// slowing its own measurement down.
+// A Poisson process. The arrival times depend on rate and seed alone, not on
+// when replies come, so that a slow server cannot slow its own measurement
+// down. Not thread-safe.
 class PoissonSchedule {
  public:
   // `rate` arrivals per second, > 0.
   PoissonSchedule(double rate, uint64_t seed);
 
-  // The next arrival, counted from the start; never falls.
+  // Returns the next arrival, counted from the start. It is never before the
+  // last one.
   absl::Duration Next();
 
  private:

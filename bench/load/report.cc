@@ -1,15 +1,16 @@
 #include "bench/load/report.h"
 
+#include <nlohmann/json.hpp>
+
 #include "absl/strings/str_format.h"
 #include "absl/time/time.h"
-#include "nlohmann/json.hpp"
 
 namespace lossd::bench {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-// Everything, in the order it is printed.
+// Builds the report in the order in which it is printed.
 Json Build(const LoadReport& report, const ReportScale& scale) {
   const double seconds = absl::ToDoubleSeconds(report.elapsed);
   const double rate =

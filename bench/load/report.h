@@ -1,3 +1,4 @@
+// The text of a report.
 #ifndef LOSSD_BENCH_LOAD_REPORT_H_
 #define LOSSD_BENCH_LOAD_REPORT_H_
 
@@ -8,17 +9,17 @@
 
 namespace lossd::bench {
 
-// What a report's rates are counted in.
+// The units in which a report counts its rates.
 struct ReportScale {
   int64_t elements = 0;       // of one request
   int64_t request_bytes = 0;  // of one request
 };
 
-// The report as JSON: counts, rates of the calls that succeeded (bytes both
-// ways), latency percentiles in microseconds, errors by code.
+// Returns the report as JSON: counts, rates of the calls that succeeded (bytes
+// of both ways), latency percentiles in microseconds, and errors by code.
 std::string ReportJson(const LoadReport& report, const ReportScale& scale);
 
-// The same for a person.
+// Returns the report as a table for a person.
 std::string ReportTable(const LoadReport& report, const ReportScale& scale);
 
 }  // namespace lossd::bench

@@ -11,7 +11,7 @@
 namespace lossd::bench {
 namespace {
 
-// `values` as elements of T, into the tensor.
+// Fills the tensor with `values` as elements of T.
 template <typename T>
 void Fill(v1::DataType dtype, const std::vector<double>& values,
           v1::Tensor& tensor) {
@@ -48,7 +48,7 @@ void FillBits(const std::vector<double>& values, v1::Tensor& tensor) {
   tensor.add_shape(static_cast<int64_t>(values.size()));
 }
 
-// The same for a dtype by its name.
+// Fills the tensor with `values` as elements of a dtype, by its name.
 absl::Status FillNamed(const std::string& dtype,
                        const std::vector<double>& values, bool floats_only,
                        v1::Tensor& tensor) {
@@ -73,13 +73,13 @@ absl::Status FillNamed(const std::string& dtype,
   return absl::OkStatus();
 }
 
-// Of a floating-point type.
+// Returns the bytes of an element of a floating-point type.
 size_t WidthOf(v1::DataType dtype) {
   if (dtype == v1::DATA_TYPE_FLOAT64) return 8;
   return client::IsHalf(dtype) ? 2 : 4;
 }
 
-// Exact: every dtype here is a subset of float64.
+// Returns an element exactly: every dtype here is a subset of float64.
 double ElementAt(const v1::Tensor& tensor, size_t i) {
   if (tensor.dtype() == v1::DATA_TYPE_FLOAT64) {
     double value = 0;
@@ -102,8 +102,8 @@ double ElementAt(const v1::Tensor& tensor, size_t i) {
   return static_cast<unsigned char>(tensor.data()[i]);
 }
 
-// What a gradient element of this type may be off, beside the arithmetic: half
-// a unit of its last place, and half of its least step.
+// The error that rounding to a type may add to a gradient element: half a unit
+// of its last place, and half of the type's least step.
 struct Rounding {
   double relative, least;
 };

@@ -1,3 +1,4 @@
+// Requests with random tensors, and the answers that they must get.
 #ifndef LOSSD_BENCH_LOAD_SAMPLE_REQUEST_H_
 #define LOSSD_BENCH_LOAD_SAMPLE_REQUEST_H_
 
@@ -15,23 +16,24 @@ struct SampleOptions {
   int64_t elements = 64;
   // float32, float64, bfloat16 or float16.
   std::string dtype = "float32";
-  // One of those, uint8, bool or bit.
+  // float32, float64, bfloat16, float16, uint8, bool or bit.
   std::string targets_dtype = "float32";
-  // Of the first four; empty: that of the logits.
+  // float32, float64, bfloat16 or float16; empty is the type of the logits.
   std::string gradient_dtype = "";
   uint64_t seed = 1;
 };
 
-// A request of one dimension: logits uniform in [-8, 8), targets 0 or 1.
+// Returns a request of one dimension, with logits uniform in [-8, 8) and
+// targets 0 or 1. INVALID_ARGUMENT for a dtype that is none of those above.
 absl::StatusOr<v1::ComputeLossRequest> MakeSample(const SampleOptions& options);
 
-// OK if `reply` is the answer to `sample`: the mean cross-entropy and its
-// gradient, to a few units of the dtype's last place. Measuring wrong answers
-// is of no use.
+// Returns OK if `reply` is the answer to `sample`: the mean cross-entropy and
+// its gradient, to a few units of the dtype's last place. INTERNAL otherwise,
+// because it is of no use to measure wrong answers.
 absl::Status CheckAnswer(const v1::ComputeLossRequest& sample,
                          const std::string& reply);
 
-// Of the sample's gradient: its type, and the bytes that it takes.
+// Return the type of the sample's gradient, and the bytes that it takes.
 v1::DataType GradientType(const v1::ComputeLossRequest& sample);
 size_t GradientBytes(const v1::ComputeLossRequest& sample);
 

@@ -9,7 +9,7 @@
 namespace lossd::bench {
 namespace {
 
-// Each tensor begins at a page of its own.
+// Each tensor begins at a page of its own, of this size in bytes.
 constexpr size_t kPlace = 4096;
 
 size_t PlacesFor(size_t bytes) {

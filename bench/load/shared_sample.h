@@ -1,3 +1,4 @@
+// A sample request whose tensors lie in shared memory.
 #ifndef LOSSD_BENCH_LOAD_SHARED_SAMPLE_H_
 #define LOSSD_BENCH_LOAD_SHARED_SAMPLE_H_
 
@@ -14,19 +15,20 @@
 namespace lossd::bench {
 
 // A sample request (sample_request.h) whose tensors and gradient lie in a
-// region of their own: the host's memory or, with a driver, which is borrowed,
-// a GPU's.
+// region of its own: in the host's memory or, with a driver, in a GPU's. The
+// driver is borrowed. Not thread-safe.
 class SharedSample {
  public:
   static absl::StatusOr<SharedSample> Make(
       client::SharedMemory& memory, const client::CudaDriver* driver,
       const v1::ComputeLossRequest& sample);
 
-  // Names the region's bytes; valid as long as this lives.
+  // Returns the request, which names the region's bytes. It is valid as long as
+  // this object lives.
   const v1::ComputeLossRequest& request() const { return request_; }
 
-  // A reply with the gradient that lies in the region put into it, as if it had
-  // been sent.
+  // Returns a reply with the gradient copied into it from the region, as if it
+  // had been sent.
   absl::StatusOr<std::string> WithGradient(const std::string& reply) const;
 
  private:

@@ -1,5 +1,9 @@
 #include "bench/load/stream_load.h"
 
+#include <grpcpp/client_context.h>
+#include <grpcpp/completion_queue.h>
+#include <grpcpp/generic/generic_stub.h>
+
 #include <algorithm>
 #include <atomic>
 #include <limits>
@@ -10,16 +14,13 @@
 
 #include "absl/status/status.h"
 #include "absl/time/clock.h"
-#include "grpcpp/client_context.h"
-#include "grpcpp/completion_queue.h"
-#include "grpcpp/generic/generic_stub.h"
 #include "lossd/v1/loss_service.pb.h"
 
 namespace lossd::bench {
 namespace {
 
 constexpr char kStreamLoss[] = "/lossd.v1.LossService/StreamLoss";
-// Those of the server's window.
+// The elements of a chunk, as many as the server computes at a time.
 constexpr int64_t kChunkElements = int64_t{1} << 17;
 
 grpc::ByteBuffer BufferOf(const v1::StreamLossRequest& message) {
@@ -38,8 +39,8 @@ absl::StatusOr<v1::StreamLossRequest> ChunkOf(SampleOptions options,
   return message;
 }
 
-// One stream on the thread that runs it. A write and a read are always under
-// way.
+// One stream, on the thread that calls Run(). A write and a read are always
+// under way.
 class OneStream {
  public:
   OneStream(const LoadOptions& options, const StreamMessages& messages,
@@ -48,7 +49,7 @@ class OneStream {
     context_.set_deadline(absl::ToChronoTime(absl::Now() + options.timeout));
   }
 
-  // OK once it has ended well.
+  // Runs the stream to its end and returns its status.
   grpc::Status Run() {
     call_ = stub_.PrepareCall(&context_, kStreamLoss, &queue_);
     call_->StartCall(Begin(&started_));
@@ -118,7 +119,8 @@ class OneStream {
   grpc::Status status_;
 };
 
-// The results and a little for the messages around them.
+// Returns true if a reply has the bytes of the results and a few for the
+// messages around them.
 bool IsReplySize(int64_t bytes, const StreamMessages& messages) {
   return bytes > messages.gradient_bytes &&
          bytes < messages.gradient_bytes + 100 * (messages.chunks + 4);

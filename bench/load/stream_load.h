@@ -1,5 +1,8 @@
+// A load of StreamLoss calls on a server.
 #ifndef LOSSD_BENCH_LOAD_STREAM_LOAD_H_
 #define LOSSD_BENCH_LOAD_STREAM_LOAD_H_
+
+#include <grpcpp/support/byte_buffer.h>
 
 #include <cstdint>
 #include <string>
@@ -7,27 +10,27 @@
 #include "absl/status/statusor.h"
 #include "bench/load/load.h"
 #include "bench/load/sample_request.h"
-#include "grpcpp/support/byte_buffer.h"
 
 namespace lossd::bench {
 
-// The messages of one StreamLoss, made once: however many elements it has, the
-// same chunk is sent over and over, so that the client needs no memory for
-// them.
+// The messages of one StreamLoss. One chunk is sent over and over, so that any
+// number of elements takes the memory of one chunk.
 struct StreamMessages {
   grpc::ByteBuffer header;
   grpc::ByteBuffer chunk;
   int64_t chunks = 0;
-  grpc::ByteBuffer last;  // shorter; sent after them if it has any bytes
+  grpc::ByteBuffer last;  // shorter; sent after the chunks if not empty
   int64_t elements = 0;
   int64_t request_bytes = 0;
   int64_t gradient_bytes = 0;
 };
+
+// Returns the messages. INVALID_ARGUMENT for an unknown dtype.
 absl::StatusOr<StreamMessages> MakeStream(const SampleOptions& options);
 
-// As RunLoad() in a closed loop, a thread for each of the calls in flight; of
-// the options `request`, `method`, `threads` and `rate` are not read. A reply
-// of the wrong size is an error named "WRONG_REPLY".
+// Puts a closed loop of streams on a server, with a thread for each call in
+// flight, and measures. The options `messages`, `method`, `threads` and `rate`
+// are not read. A reply of the wrong size is an error named "WRONG_REPLY".
 LoadReport RunStreamLoad(const LoadOptions& options,
                          const StreamMessages& messages);
 

@@ -1,32 +1,35 @@
-// What the servers that lossd is measured against have in common: an
-// asynchronous gRPC server with a thread and a completion queue each, and no
-// more threads that poll.
+// The common part of the servers that lossd is measured against: an
+// asynchronous gRPC server whose only threads that poll are its own, each with
+// a completion queue.
 #ifndef LOSSD_BENCH_PEERS_PEER_SERVER_H_
 #define LOSSD_BENCH_PEERS_PEER_SERVER_H_
+
+#include <grpcpp/completion_queue.h>
+#include <grpcpp/impl/service_type.h>
+#include <grpcpp/server_context.h>
+#include <grpcpp/support/async_unary_call.h>
 
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
-#include "grpcpp/completion_queue.h"
-#include "grpcpp/impl/service_type.h"
-#include "grpcpp/server_context.h"
-#include "grpcpp/support/async_unary_call.h"
+#include "base/flag_table.h"
 
 namespace lossd::bench {
 
-// What a completion queue's tags point to.
+// A call that a completion queue's tags point to. One thread uses it.
 class PeerCall {
  public:
   virtual ~PeerCall() = default;
 
-  // Its tag came out of the queue.
+  // Goes on with the call after its tag came out of the queue.
   virtual void OnTag() = 0;
 };
 
-// One ComputeLoss at a time, again and again, in the same messages, whose
-// memory is used again too. `Service` is the generated one.
+// Serves one ComputeLoss after another. Request and reply are the same messages
+// each time, so that their memory is reused. `Service` is the generated one.
 template <typename Service, typename Request, typename Reply>
 class ComputeLossPeerCall : public PeerCall {
  public:
@@ -45,7 +48,7 @@ class ComputeLossPeerCall : public PeerCall {
   }
 
  private:
-  // The reply must last until the next call.
+  // Returns the reply, which must last until the next call.
   virtual const Reply& Answer(Request& request) = 0;
 
   void Listen() {
@@ -71,11 +74,14 @@ class ComputeLossPeerCall : public PeerCall {
 using MakePeerCall =
     std::function<std::unique_ptr<PeerCall>(grpc::ServerCompletionQueue&)>;
 
-// A peer's main(): reads the flags, serves `service` by calls that `make_call`
-// makes, says where in one line, and ends the process on SIGTERM or SIGINT.
-// Returns the exit code if that is not possible.
-int RunPeer(int argc, char** argv, const std::string& name,
-            grpc::Service& service, const MakePeerCall& make_call);
+// Runs a peer: reads the flags in `arguments` (argv without the program), which
+// are the common ones and `own_flags`, serves `service` by calls that
+// `make_call` makes, prints one line with its address, and ends the process on
+// SIGTERM or SIGINT. Returns the exit code where it does not serve: 0 for
+// --help, 1 if the address cannot be bound, 2 for bad flags.
+int RunPeer(const std::vector<std::string>& arguments, const std::string& name,
+            const std::vector<Flag>& own_flags, grpc::Service& service,
+            const MakePeerCall& make_call);
 
 }  // namespace lossd::bench
 

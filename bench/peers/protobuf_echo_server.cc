@@ -1,14 +1,16 @@
 // protobuf_echo_server: the peer that an ordinary good C++ server would be. It
 // receives ComputeLoss as generated messages and answers with one whose
-// gradient is a copy of the logits: what gRPC costs and what its generated code
-// costs, and no arithmetic.
+// gradient is a copy of the logits. It costs all that gRPC and its generated
+// code cost, and no arithmetic.
+#include <algorithm>
+
 #include "bench/peers/peer_server.h"
 #include "lossd/v1/loss_service.grpc.pb.h"
 
 namespace lossd::bench {
 namespace {
 
-// Every method asynchronous, so that no other threads poll.
+// Every method is asynchronous, so that no other threads poll.
 using ProtobufEchoService = v1::LossService::WithAsyncMethod_ComputeLoss<
     v1::LossService::WithAsyncMethod_StreamLoss<
         v1::LossService::WithAsyncMethod_GetServerInfo<
@@ -37,8 +39,8 @@ class ProtobufEchoCall final
 int main(int argc, char** argv) {
   lossd::bench::ProtobufEchoService service;
   return lossd::bench::RunPeer(
-      argc, argv, "protobuf_echo_server", service,
-      [&](grpc::ServerCompletionQueue& queue) {
+      {argv + std::min(argc, 1), argv + argc}, "protobuf_echo_server", {},
+      service, [&](grpc::ServerCompletionQueue& queue) {
         return std::make_unique<lossd::bench::ProtobufEchoCall>(service, queue);
       });
 }

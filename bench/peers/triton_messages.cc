@@ -1,10 +1,11 @@
 #include "bench/peers/triton_messages.h"
 
+#include <google/protobuf/unknown_field_set.h>
+
 #include <cstring>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "google/protobuf/unknown_field_set.h"
 
 namespace lossd::bench {
 namespace {
@@ -24,7 +25,7 @@ constexpr int kTensorName = 1;
 constexpr int kTensorDatatype = 2;
 constexpr int kTensorShape = 3;
 
-// As triton_model/ has them.
+// Names of the model in triton_model/, and of its tensors.
 constexpr char kModel[] = "cross_entropy";
 constexpr char kLogits[] = "LOGITS";
 constexpr char kTargets[] = "TARGETS";
@@ -52,7 +53,7 @@ absl::Status PutInput(const char* name, const v1::Tensor& tensor,
   return absl::OkStatus();
 }
 
-// The values of a length-delimited field, in order.
+// Returns the values of a length-delimited field, in order.
 std::vector<std::string> Values(const UnknownFieldSet& message, int number) {
   std::vector<std::string> values;
   for (int i = 0; i < message.field_count(); ++i) {
@@ -65,7 +66,7 @@ std::vector<std::string> Values(const UnknownFieldSet& message, int number) {
   return values;
 }
 
-// The raw contents of the output of that name.
+// Returns the raw contents of the output with that name.
 absl::StatusOr<std::string> Output(const UnknownFieldSet& reply,
                                    const std::string& name) {
   const std::vector<std::string> outputs = Values(reply, kOutputs);

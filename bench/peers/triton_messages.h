@@ -1,3 +1,4 @@
+// Messages of Triton's inference protocol.
 #ifndef LOSSD_BENCH_PEERS_TRITON_MESSAGES_H_
 #define LOSSD_BENCH_PEERS_TRITON_MESSAGES_H_
 
@@ -8,17 +9,19 @@
 
 namespace lossd::bench {
 
-// The inference protocol of Triton (and KServe), version 2: what asks the model
-// of triton_model/ the same as a ComputeLossRequest, by field number.
+// The method of the inference protocol of Triton (and KServe), version 2. The
+// functions below write and read its messages by field number.
 inline constexpr char kTritonMethod[] =
     "/inference.GRPCInferenceService/ModelInfer";
 
-// A ModelInferRequest with the tensors as raw contents, a batch of one.
-// UNIMPLEMENTED for other types than float32 and a spec: the model has none.
+// Returns the ModelInferRequest that asks the model in triton_model/ to compute
+// `request`, with the tensors as raw contents and a batch of one. UNIMPLEMENTED
+// for types other than float32 and for a spec, which the model does not have.
 absl::StatusOr<std::string> TritonRequest(
     const v1::ComputeLossRequest& request);
 
-// What a ModelInferResponse says, as lossd would have said it.
+// Returns the content of a ModelInferResponse as lossd would have answered.
+// INTERNAL if `reply` is no such message.
 absl::StatusOr<v1::ComputeLossResponse> FromTriton(const std::string& reply);
 
 }  // namespace lossd::bench

@@ -1,6 +1,6 @@
-// pipeline_bench: what the bus carries, and what of it batches reach on their
-// way through the first device and back. Prints one JSON object to standard
-// output. For `./dev gpu`, whose program makes the table.
+// pipeline_bench measures the bus, and batches on their way through the first
+// device and back. Prints one JSON object to standard output, from which
+// bench/gpu_bench.py makes a table.
 #include <cstdint>
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -10,11 +10,12 @@
 #include "absl/time/time.h"
 #include "bench/pipeline/pipeline_rates.h"
 #include "server/base/clock.h"
-#include "server/execution/cuda/open.h"
+#include "server/execution/cuda/device.h"
 
-namespace lossd::execution::cuda {
+namespace lossd::bench {
 namespace {
 
+using execution::cuda::Device;
 using Json = nlohmann::ordered_json;
 using kernels::ElementType;
 
@@ -40,8 +41,8 @@ Json RateOf(Device& device, const std::string& name, const PipelineLoad& load,
   return result;
 }
 
-// Of the size into which a server divides what is larger, and of one at which
-// nothing counts but bytes.
+// In elements: the size of the parts into which a server divides larger
+// batches, and a size at which only bytes count.
 constexpr uint64_t kSizes[] = {uint64_t{1} << 18, uint64_t{1} << 24};
 
 Json RatesOf(Device& device) {
@@ -69,7 +70,7 @@ Json RatesOf(Device& device) {
 
 int Main() {
   constexpr int first[] = {0};
-  const auto devices = OpenDevices(first);
+  const auto devices = execution::cuda::OpenDevices(first);
   if (!devices.ok()) {
     std::fprintf(stderr, "pipeline_bench: %s\n",
                  std::string(devices.status().message()).c_str());
@@ -94,6 +95,6 @@ int Main() {
 }
 
 }  // namespace
-}  // namespace lossd::execution::cuda
+}  // namespace lossd::bench
 
-int main() { return lossd::execution::cuda::Main(); }
+int main() { return lossd::bench::Main(); }

@@ -15,14 +15,22 @@
 #include "kernels/cuda/batch_layout.h"
 #include "server/execution/cuda/slot.h"
 
-namespace lossd::execution::cuda {
+namespace lossd::bench {
 namespace {
 
+using execution::cuda::BatchMemory;
+using execution::cuda::Device;
+using execution::cuda::DeviceMemory;
+using execution::cuda::Event;
+using execution::cuda::GiveBack;
+using execution::cuda::PinnedMemory;
+using execution::cuda::Slot;
+using execution::cuda::Stream;
 using kernels::ByteSize;
 using kernels::ElementType;
 
-// Small numbers of both signs, and targets: their bits are what is copied, and
-// no kernel takes longer for some than for others as long as none is a NaN.
+// Returns small logits of both signs, or targets of 0 and 1. No kernel takes
+// longer for some numbers than for others as long as none is a NaN.
 std::vector<std::byte> Numbers(ElementType type, uint64_t count, bool logits) {
   std::vector<std::byte> bytes(ByteSize(type, count));
   if (type == ElementType::kBit) {
@@ -41,7 +49,7 @@ std::vector<std::byte> Numbers(ElementType type, uint64_t count, bool logits) {
   return bytes;
 }
 
-// One slot's batch in ordinary memory.
+// A batch of one slot, in ordinary memory.
 class HostBatch {
  public:
   explicit HostBatch(const PipelineLoad& load)
@@ -70,9 +78,9 @@ class HostBatch {
   std::unique_ptr<kernels::cuda::BatchLayout> layout_;
 };
 
-// Does `turn` again and again on as many threads as there are, which begin
-// together after one turn each; turns a second of each thread. The first error
-// ends them all.
+// Repeats each of `turns` on a thread of its own for `time`. The threads begin
+// together, after one turn each. Returns the turns a second of each thread, or
+// the first error.
 absl::StatusOr<std::vector<double>> TurnRates(
     const std::vector<std::function<absl::Status()>>& turns,
     absl::Duration time, const Clock& clock) {
@@ -103,7 +111,7 @@ absl::StatusOr<std::vector<double>> TurnRates(
   return rates;
 }
 
-// Bytes and a stream for a thread that works without a Slot.
+// Buffers and a stream for a thread that works without a Slot.
 class Lane {
  public:
   explicit Lane(Device& device) : device_(device) {}
@@ -130,7 +138,7 @@ class Lane {
   const DeviceMemory& memory() const { return memory_; }
   Stream stream() const { return stream_; }
 
-  // What `submit` hands to the stream, to its end.
+  // Calls `submit`, which submits work to the stream, and waits for its end.
   absl::Status Do(absl::FunctionRef<absl::Status()> submit) {
     absl::Status status = submit();
     if (status.ok()) status = device_.Record(event_, stream_);
@@ -260,4 +268,4 @@ absl::StatusOr<BusRates> MeasureBus(Device& device, uint64_t bytes,
                   (*both)[1] * each};
 }
 
-}  // namespace lossd::execution::cuda
+}  // namespace lossd::bench

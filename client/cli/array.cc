@@ -26,13 +26,14 @@ void Append(T element, std::vector<std::byte>& bytes) {
   bytes.insert(bytes.end(), begin, begin + sizeof(T));
 }
 
-// Infinities and NaN are themselves in both types.
+// Returns true if float32 can hold the value, as it can infinities and NaN.
 bool FitsFloat(double value) {
   return !std::isfinite(value) ||
          std::abs(value) <= double{std::numeric_limits<float>::max()};
 }
 
-// False if the type cannot hold the value.
+// Appends the value as an element of the type. Returns false, and appends
+// nothing, if the type cannot hold it.
 bool AppendAs(v1::DataType dtype, double value, std::vector<std::byte>& bytes) {
   if (client::IsHalf(dtype)) {
     const std::optional<uint16_t> half = client::DoubleToHalf(dtype, value);

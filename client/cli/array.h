@@ -1,3 +1,4 @@
+// Arrays that lossctl is given, in files or as numbers.
 #ifndef LOSSD_CLIENT_CLI_ARRAY_H_
 #define LOSSD_CLIENT_CLI_ARRAY_H_
 
@@ -11,7 +12,7 @@
 
 namespace lossd::cli {
 
-// An array in memory: what a file or a flag held.
+// An array in memory, read from a file or a flag.
 struct Array {
   v1::DataType dtype = v1::DATA_TYPE_FLOAT32;
   client::Shape shape = {};
@@ -20,12 +21,12 @@ struct Array {
   client::TensorView view() const { return {dtype, shape, bytes}; }
 };
 
-// Numbers as a person types them, "0.5,-1,inf"; one dimension of a
-// floating-point type. INVALID_ARGUMENT names the first that is no number, or
-// that the type cannot hold.
+// Reads numbers as a person types them, "0.5,-1,inf", as one dimension of a
+// floating-point type. INVALID_ARGUMENT, which names it, for the first that is
+// no number or that the type cannot hold.
 absl::StatusOr<Array> ParseNumbers(absl::string_view text, v1::DataType dtype);
 
-// `text` is the name of a .npy file (it ends so), or numbers.
+// Reads the .npy file that `text` names, if it ends in ".npy", or else numbers.
 absl::StatusOr<Array> ReadArgument(absl::string_view text, v1::DataType dtype);
 
 }  // namespace lossd::cli

@@ -1,83 +1,67 @@
 #include "client/cli/connection_flags.h"
 
 #include <optional>
-#include <string>
 #include <utility>
 
-#include "absl/flags/flag.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "absl/time/time.h"
 #include "base/file.h"
 #include "base/pem.h"
-
-ABSL_FLAG(std::string, target, "localhost:50051",
-          "the server: host:port, or unix:/path");
-ABSL_FLAG(bool, tls, false, "use TLS; the --tls_* flags imply it");
-ABSL_FLAG(std::string, tls_ca, "",
-          "PEM file of the authorities to trust; empty: the system's");
-ABSL_FLAG(std::string, tls_cert, "", "PEM file of the client's certificate");
-ABSL_FLAG(std::string, tls_key, "", "PEM file of the client's key");
-ABSL_FLAG(std::string, token_file, "",
-          "file whose content is sent as the bearer token");
-ABSL_FLAG(absl::Duration, timeout, absl::Seconds(30),
-          "a call that takes longer fails with DEADLINE_EXCEEDED");
 
 namespace lossd::cli {
 namespace {
 
-absl::Status Complain(absl::string_view what, const absl::Status& status) {
-  return absl::InvalidArgumentError(absl::StrCat("--", what, status.message()));
+absl::Status Complain(absl::string_view flag, const absl::Status& status) {
+  return absl::InvalidArgumentError(absl::StrCat("--", flag, status.message()));
 }
 
-// The content of the file that a flag names, if it names one.
-absl::Status ReadNamed(absl::string_view flag, const std::string& path,
-                       std::string& content) {
-  if (path.empty()) return absl::OkStatus();
-  absl::StatusOr<std::string> read = ReadFileOrStdin(path);
-  if (!read.ok()) return Complain(absl::StrCat(flag, "="), read.status());
-  content = *std::move(read);
-  return absl::OkStatus();
+// Returns the content of the file that a flag names, or nothing without one.
+absl::StatusOr<std::string> ReadNamed(absl::string_view flag,
+                                      const std::string& path) {
+  if (path.empty()) return std::string();
+  absl::StatusOr<std::string> content = ReadFileOrStdin(path);
+  if (content.ok()) return content;
+  return Complain(absl::StrCat(flag, "="), content.status());
 }
 
-// The same of a file in PEM that passes the check.
+// Reads a PEM file that passes `check`; an empty path leaves `content` empty.
 absl::Status ReadPem(absl::string_view flag, const std::string& path,
                      absl::Status (*check)(absl::string_view text),
-                     std::string& content) {
+                     std::string* content) {
   if (path.empty()) return absl::OkStatus();
-  if (absl::Status s = ReadNamed(flag, path, content); !s.ok()) return s;
-  const absl::Status checked = check(content);
+  absl::StatusOr<std::string> read = ReadNamed(flag, path);
+  if (!read.ok()) return read.status();
+  *content = *std::move(read);
+  const absl::Status checked = check(*content);
   if (checked.ok()) return checked;
   return Complain(absl::StrCat(flag, "=", path, ": "), checked);
 }
 
-// The --tls_* flags, whose files gRPC would take whatever is in them, and then
-// find no server.
-absl::StatusOr<std::optional<client::TlsOptions>> TlsFromFlags() {
-  const std::string authorities = absl::GetFlag(FLAGS_tls_ca);
-  const std::string certificate = absl::GetFlag(FLAGS_tls_cert);
-  const std::string key = absl::GetFlag(FLAGS_tls_key);
+// Returns what the --tls flags ask for. The files are checked here, because
+// gRPC accepts any content and then reports only that it finds no server.
+absl::StatusOr<std::optional<client::TlsOptions>> MakeTls(
+    const ConnectionFlags& flags) {
   client::TlsOptions tls;
   for (const absl::Status& status :
-       {ReadPem("tls_ca", authorities, &pem::CheckCertificates,
-                tls.root_certificates),
-        ReadPem("tls_cert", certificate, &pem::CheckCertificates,
-                tls.certificate_chain),
-        ReadPem("tls_key", key, &pem::CheckKey, tls.private_key)}) {
+       {ReadPem("tls_ca", flags.tls_ca, &pem::CheckCertificates,
+                &tls.root_certificates),
+        ReadPem("tls_cert", flags.tls_cert, &pem::CheckCertificates,
+                &tls.certificate_chain),
+        ReadPem("tls_key", flags.tls_key, &pem::CheckKey, &tls.private_key)}) {
     if (!status.ok()) return status;
   }
-  if (!certificate.empty() && !key.empty()) {
+  if (!flags.tls_cert.empty() && !flags.tls_key.empty()) {
     const absl::Status pair =
         pem::CheckPair(tls.certificate_chain, tls.private_key);
     if (!pair.ok()) {
-      return Complain(
-          absl::StrCat("tls_cert=", certificate, " --tls_key=", key, ": "),
-          pair);
+      return Complain(absl::StrCat("tls_cert=", flags.tls_cert,
+                                   " --tls_key=", flags.tls_key, ": "),
+                      pair);
     }
   }
-  if (!absl::GetFlag(FLAGS_tls) && authorities.empty() && certificate.empty() &&
-      key.empty()) {
+  if (!flags.tls && flags.tls_ca.empty() && flags.tls_cert.empty() &&
+      flags.tls_key.empty()) {
     return std::nullopt;
   }
   return tls;
@@ -85,25 +69,45 @@ absl::StatusOr<std::optional<client::TlsOptions>> TlsFromFlags() {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<client::Client>> ClientFromFlags() {
+FlagGroup ConnectionRows(ConnectionFlags& flags) {
+  return {
+      "Transport",
+      {{"target", AnyValue(&flags.target),
+        "the server's address: HOST:PORT, or unix:/path of its Unix socket"},
+       {"timeout", AnyValue(&flags.timeout),
+        "longest time that the call may take, such as 500ms or 5s; then it "
+        "fails with DEADLINE_EXCEEDED"},
+       {"tls", AnyValue(&flags.tls),
+        "use TLS; implied by --tls_ca, --tls_cert and --tls_key"},
+       {"tls_ca", AnyValue(&flags.tls_ca),
+        "PEM file with the certificate authorities to trust; empty trusts the "
+        "system's"},
+       {"tls_cert", AnyValue(&flags.tls_cert),
+        "PEM file with the client's certificate chain, for servers that want "
+        "one; needs --tls_key"},
+       {"tls_key", AnyValue(&flags.tls_key),
+        "PEM file with the private key of the certificate in --tls_cert"},
+       {"token_file", AnyValue(&flags.token_file),
+        "file whose content is sent as the bearer token; - is standard input; "
+        "empty sends none"}}};
+}
+
+absl::StatusOr<std::unique_ptr<client::Client>> MakeClient(
+    const ConnectionFlags& flags) {
   client::ClientOptions options;
-  options.target = absl::GetFlag(FLAGS_target);
+  options.target = flags.target;
   options.user_agent = "lossctl";
-  auto tls = TlsFromFlags();
+  auto tls = MakeTls(flags);
   if (!tls.ok()) return tls.status();
   options.tls = *std::move(tls);
-  std::string token;
-  if (absl::Status s =
-          ReadNamed("token_file", absl::GetFlag(FLAGS_token_file), token);
-      !s.ok()) {
-    return s;
-  }
-  options.token = std::string(absl::StripAsciiWhitespace(token));
+  const auto token = ReadNamed("token_file", flags.token_file);
+  if (!token.ok()) return token.status();
+  options.token = std::string(absl::StripAsciiWhitespace(*token));
   return client::Client::Create(std::move(options));
 }
 
-client::CallOptions CallOptionsFromFlags() {
-  return {.deadline = absl::Now() + absl::GetFlag(FLAGS_timeout)};
+client::CallOptions MakeCallOptions(const ConnectionFlags& flags) {
+  return {.deadline = absl::Now() + flags.timeout};
 }
 
 }  // namespace lossd::cli

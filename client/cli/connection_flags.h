@@ -1,19 +1,37 @@
+// The flags that say how to reach a server.
 #ifndef LOSSD_CLIENT_CLI_CONNECTION_FLAGS_H_
 #define LOSSD_CLIENT_CLI_CONNECTION_FLAGS_H_
 
 #include <memory>
+#include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "base/flag_table.h"
 #include "client/cpp/client.h"
 
 namespace lossd::cli {
 
-// A client as --target, --tls*, --token_file ask for it. An error is a mistake
-// in the flags or in a file that they name.
-absl::StatusOr<std::unique_ptr<client::Client>> ClientFromFlags();
+struct ConnectionFlags {
+  std::string target = "localhost:50051";
+  bool tls = false;
+  std::string tls_ca;
+  std::string tls_cert;
+  std::string tls_key;
+  std::string token_file;
+  absl::Duration timeout = absl::Seconds(30);
+};
 
-// With the deadline that --timeout sets, counted from now.
-client::CallOptions CallOptionsFromFlags();
+// Returns the rows of `flags`, which are borrowed.
+FlagGroup ConnectionRows(ConnectionFlags& flags);
+
+// Returns a client for the server that the flags name. INVALID_ARGUMENT for a
+// mistake in the flags or in a file that they name.
+absl::StatusOr<std::unique_ptr<client::Client>> MakeClient(
+    const ConnectionFlags& flags);
+
+// Returns options with the deadline that --timeout sets, counted from now.
+client::CallOptions MakeCallOptions(const ConnectionFlags& flags);
 
 }  // namespace lossd::cli
 

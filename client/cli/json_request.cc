@@ -1,26 +1,27 @@
 #include "client/cli/json_request.h"
 
+#include <google/protobuf/util/json_util.h>
+
 #include <algorithm>
 #include <cstddef>
+#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
-#include "google/protobuf/util/json_util.h"
-#include "nlohmann/json.hpp"
 
 namespace lossd::cli {
 namespace {
 
-// Where the text stops being JSON; absent if it does not. protobuf's parser,
-// which also takes some that is none, keeps this to itself.
+// Returns the offset at which the text stops being JSON, or nothing if all of
+// it is JSON. protobuf's parser does not tell.
 std::optional<size_t> OffsetOfMistake(const std::string& text) {
   try {
     [[maybe_unused]] const nlohmann::json whole = nlohmann::json::parse(text);
     return std::nullopt;
   } catch (const nlohmann::json::parse_error& error) {
-    // It counts the bytes that it has read, and the end as one.
+    // The parser counts the bytes that it has read, and the end as one more.
     return std::clamp<size_t>(error.byte, 1, text.size() + 1) - 1;
   }
 }
@@ -43,13 +44,13 @@ absl::StatusOr<v1::ComputeLossRequest> ParseJsonRequest(
       google::protobuf::util::JsonStringToMessage(text, &request);
   if (parsed.ok()) return request;
   std::string message(parsed.message());
-  // The parser shows a part of the text, in lines of its own.
+  // The lines after the first show a part of the text.
   message.resize(std::min(message.find('\n'), message.size()));
   if (const auto offset = OffsetOfMistake(text)) {
     return absl::InvalidArgumentError(absl::StrCat(
         "is not JSON from ", LineAndColumn(text, *offset), " on: ", message));
   }
-  // A mistake of the whole has no field before its colon.
+  // A mistake that concerns the whole text has no field before its colon.
   return absl::InvalidArgumentError(
       absl::StrCat("is not a ComputeLossRequest in JSON: ",
                    absl::StripPrefix(message, ": ")));

@@ -1,3 +1,4 @@
+// Requests in JSON.
 #ifndef LOSSD_CLIENT_CLI_JSON_REQUEST_H_
 #define LOSSD_CLIENT_CLI_JSON_REQUEST_H_
 
@@ -8,8 +9,8 @@
 
 namespace lossd::cli {
 
-// A request in proto3 JSON, as grpcurl takes it. INVALID_ARGUMENT says what is
-// wrong, and for text that is not JSON at all in which line and column.
+// Reads a request in proto3 JSON, as grpcurl takes it. INVALID_ARGUMENT says
+// what is wrong; if the text is not JSON, it names the line and the column.
 absl::StatusOr<v1::ComputeLossRequest> ParseJsonRequest(
     const std::string& text);
 

@@ -1,22 +1,19 @@
 // lossctl: one request to a lossd server from a terminal or a script.
+#include <google/protobuf/util/json_util.h>
+
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <span>
 #include <string>
 #include <vector>
 
-#include "absl/flags/flag.h"
 #include "absl/strings/str_cat.h"
 #include "base/flag_parser.h"
 #include "client/cli/compute_command.h"
 #include "client/cli/connection_flags.h"
 #include "client/cli/exit_code.h"
-#include "google/protobuf/util/json_util.h"
-
-ABSL_FLAG(bool, json, false, "print JSON instead of a table");
-ABSL_FLAG(bool, help, false, "print this and exit");
 
 namespace lossd::cli {
 namespace {
@@ -34,13 +31,13 @@ constexpr char kUsage[] =
     "Exit codes: 0 done, 1 the call failed, 2 bad flags or files.\n"
     "\n";
 
-ExitCode RunInfo() {
-  const auto client = ClientFromFlags();
+ExitCode RunInfo(const ComputeFlags& flags) {
+  const auto client = MakeClient(flags.connection);
   if (!client.ok()) return ReportUsage(client.status());
-  const auto info = (*client)->GetServerInfo(CallOptionsFromFlags());
+  const auto info = (*client)->GetServerInfo(MakeCallOptions(flags.connection));
   if (!info.ok()) return ReportCallFailure(info.status());
   std::string text;
-  if (absl::GetFlag(FLAGS_json)) {
+  if (flags.output.json) {
     google::protobuf::util::JsonPrintOptions options;
     options.add_whitespace = true;
     options.always_print_primitive_fields = true;
@@ -56,40 +53,50 @@ ExitCode RunInfo() {
   return ExitCode::kOk;
 }
 
-ExitCode RunHealth(const std::string& service) {
-  const auto client = ClientFromFlags();
+ExitCode RunHealth(const ComputeFlags& flags, const std::string& service) {
+  const auto client = MakeClient(flags.connection);
   if (!client.ok()) return ReportUsage(client.status());
   const absl::Status health =
-      (*client)->CheckHealth(service, CallOptionsFromFlags());
+      (*client)->CheckHealth(service, MakeCallOptions(flags.connection));
   if (!health.ok()) return ReportCallFailure(health);
-  std::puts(absl::GetFlag(FLAGS_json) ? "{\"serving\": true}" : "serving");
+  std::puts(flags.output.json ? "{\"serving\": true}" : "serving");
   return ExitCode::kOk;
 }
 
-ExitCode Run(std::span<const char* const> arguments) {
-  const absl::StatusOr<std::vector<std::string>> words = ParseFlags(arguments);
+ExitCode Run(const std::vector<std::string>& arguments) {
+  ComputeFlags flags;
+  bool help = false;
+  const FlagTable table = {
+      SpecRows(flags.spec),
+      TensorRows(flags.tensors),
+      ConnectionRows(flags.connection),
+      OutputRows(flags.output),
+      {"Other", {{"help", AnyValue(&help), "print this and exit"}}}};
+  const auto words = ParseFlags(table, arguments);
   if (!words.ok()) return ReportUsage(words.status());
   const std::string command = words->empty() ? "compute" : words->front();
-  if (absl::GetFlag(FLAGS_help) || command == "help" || command == "-h") {
-    std::fputs(absl::StrCat(kUsage, DescribeFlags()).c_str(), stdout);
+  if (help || command == "help") {
+    std::fputs(absl::StrCat(kUsage, DescribeFlags(table)).c_str(), stdout);
     return ExitCode::kOk;
   }
   if (command == "health" && words->size() <= 2) {
-    return RunHealth(words->size() == 2 ? words->back() : "");
+    return RunHealth(flags, words->size() == 2 ? words->back() : "");
   }
   if (words->size() > 1) {
     return ReportUsage(absl::InvalidArgumentError(
         absl::StrCat("\"", words->back(), "\" is one word too many")));
   }
-  if (command == "compute") return RunCompute();
-  if (command == "info") return RunInfo();
+  if (command == "compute") return RunCompute(flags);
+  if (command == "info") return RunInfo(flags);
   return ReportUsage(absl::InvalidArgumentError(absl::StrCat(
       "\"", command, "\" is none of compute, info, health; see --help")));
 }
 
-// A script must learn that what it reads is not all there is.
+// Tells a script whether it has read all that there is. A long text may have
+// failed before the flush, which then has nothing left to write.
 ExitCode Flush(ExitCode code) {
-  if (std::fflush(stdout) == 0) return code;
+  const bool failed = std::ferror(stdout) != 0;
+  if (std::fflush(stdout) == 0 && !failed) return code;
   return ReportUsage(absl::InvalidArgumentError(absl::StrCat(
       "standard output: cannot be written: ", std::strerror(errno))));
 }
@@ -98,9 +105,8 @@ ExitCode Flush(ExitCode code) {
 }  // namespace lossd::cli
 
 int main(int argc, char** argv) {
-  // An error is one line of ours; who wants gRPC's own log too sets this.
+  // An error is one line of ours; setting this variable adds gRPC's own log.
   setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
-  return static_cast<int>(lossd::cli::Flush(lossd::cli::Run(
-      std::span<const char* const>(argv, static_cast<size_t>(argc))
-          .subspan(argc > 0 ? 1 : 0))));
+  return static_cast<int>(lossd::cli::Flush(
+      lossd::cli::Run({argv + std::min(argc, 1), argv + argc})));
 }

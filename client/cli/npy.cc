@@ -9,21 +9,22 @@
 #include <limits>
 #include <utility>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "base/file.h"
-#include "client/cli/npy_header.h"
 
 namespace lossd::cli {
 namespace {
 
 static_assert(std::endian::native == std::endian::little,
-              "files and wire are little-endian, and bytes are taken as is");
+              "files and wire are little-endian, and bytes are copied as is");
 
 constexpr absl::string_view kMagic("\x93NUMPY", 6);
 
-// NumPy's name of an element type, and ours.
+// An element type by NumPy's name and by ours.
 struct ElementType {
   absl::string_view descr;
   v1::DataType dtype;
@@ -48,13 +49,140 @@ absl::StatusOr<ElementType> FindElementType(absl::string_view descr) {
       "bfloat16 as <V2"));
 }
 
+// A .npy file's header.
+struct Header {
+  // NumPy's name of the element type, such as "<f4".
+  std::string descr;
+  bool fortran_order = false;
+  client::Shape shape;
+};
+
+absl::Status Malformed(absl::string_view what) {
+  return absl::InvalidArgumentError(
+      absl::StrCat("the .npy header is malformed: ", what));
+}
+
+// Reads the few Python literals that headers are made of, left to right.
+class LiteralReader {
+ public:
+  explicit LiteralReader(absl::string_view text) : text_(text) {}
+
+  bool Consume(absl::string_view token) {
+    SkipSpace();
+    return absl::ConsumePrefix(&text_, token);
+  }
+
+  bool AtEnd() {
+    SkipSpace();
+    return text_.empty();
+  }
+
+  absl::StatusOr<std::string> String() {
+    SkipSpace();
+    const char quote = text_.empty() ? '\0' : text_.front();
+    if (quote != '\'' && quote != '"') return Malformed("a string is missing");
+    const size_t end = text_.find(quote, 1);
+    if (end == absl::string_view::npos) return Malformed("a string has no end");
+    std::string value(text_.substr(1, end - 1));
+    text_.remove_prefix(end + 1);
+    return value;
+  }
+
+  absl::StatusOr<bool> Bool() {
+    if (Consume("True")) return true;
+    if (Consume("False")) return false;
+    return Malformed("a value is neither True nor False");
+  }
+
+  absl::StatusOr<client::Shape> Tuple() {
+    client::Shape shape;
+    if (!Consume("(")) return Malformed("the shape is not a tuple");
+    while (!Consume(")")) {
+      SkipSpace();
+      size_t digits = 0;
+      while (digits < text_.size() && absl::ascii_isdigit(text_[digits])) {
+        ++digits;
+      }
+      int64_t dimension = 0;
+      if (!absl::SimpleAtoi(text_.substr(0, digits), &dimension)) {
+        return Malformed("a dimension is not a number");
+      }
+      text_.remove_prefix(digits);
+      shape.push_back(dimension);
+      if (Consume(",")) continue;
+      if (!Consume(")")) return Malformed("the shape has no end");
+      break;
+    }
+    return shape;
+  }
+
+ private:
+  void SkipSpace() { text_ = absl::StripLeadingAsciiWhitespace(text_); }
+
+  absl::string_view text_;
+};
+
+// Reads the value of `key` into `header`.
+absl::Status ReadEntry(const std::string& key, LiteralReader& reader,
+                       Header& header) {
+  if (key == "descr") {
+    auto descr = reader.String();
+    if (!descr.ok()) {
+      return absl::UnimplementedError("structured .npy types are not read");
+    }
+    header.descr = *std::move(descr);
+    return absl::OkStatus();
+  }
+  if (key == "fortran_order") {
+    const auto order = reader.Bool();
+    if (order.ok()) header.fortran_order = *order;
+    return order.status();
+  }
+  if (key == "shape") {
+    auto shape = reader.Tuple();
+    if (!shape.ok()) return shape.status();
+    header.shape = *std::move(shape);
+    return absl::OkStatus();
+  }
+  return Malformed(absl::StrCat("unknown key '", key, "'"));
+}
+
+// Reads the Python dictionary of a header:
+// {'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }, with its keys in
+// any order, each exactly once.
+absl::StatusOr<Header> ParseHeader(absl::string_view dictionary) {
+  LiteralReader reader(dictionary);
+  Header header;
+  std::string seen;
+  if (!reader.Consume("{")) return Malformed("there is no dictionary");
+  while (!reader.Consume("}")) {
+    const absl::StatusOr<std::string> key = reader.String();
+    if (!key.ok()) return key.status();
+    if (!reader.Consume(":")) return Malformed("a value is missing");
+    const absl::Status read = ReadEntry(*key, reader, header);
+    if (!read.ok()) return read;
+    absl::StrAppend(&seen, key->substr(0, 1));
+    if (reader.Consume(",")) continue;
+    if (!reader.Consume("}")) return Malformed("the dictionary has no end");
+    break;
+  }
+  if (!reader.AtEnd()) return Malformed("text after the dictionary");
+  // Three entries with these three initials, in any order.
+  if (seen.size() != 3 || seen.find_first_not_of("dfs") != std::string::npos ||
+      seen[0] == seen[1] || seen[1] == seen[2] || seen[0] == seen[2]) {
+    return Malformed("it needs descr, fortran_order and shape, once each");
+  }
+  return header;
+}
+
 // Takes the magic, the version and the length off `content` and returns the
 // header's text.
 absl::StatusOr<absl::string_view> TakeHeader(absl::string_view& content) {
   if (!absl::ConsumePrefix(&content, kMagic)) {
     return absl::InvalidArgumentError("not a .npy file");
   }
-  if (content.size() < 2) return absl::InvalidArgumentError("cut off");
+  if (content.size() < 2)
+    return absl::InvalidArgumentError("the file is cut off");
   const int major = static_cast<unsigned char>(content[0]);
   if (major < 1 || major > 3) {
     return absl::UnimplementedError(
@@ -62,18 +190,20 @@ absl::StatusOr<absl::string_view> TakeHeader(absl::string_view& content) {
   }
   content.remove_prefix(2);
   const size_t width = major == 1 ? 2 : 4;
-  if (content.size() < width) return absl::InvalidArgumentError("cut off");
+  if (content.size() < width)
+    return absl::InvalidArgumentError("the file is cut off");
   uint32_t length = 0;
   std::memcpy(&length, content.data(), width);
   content.remove_prefix(width);
-  if (content.size() < length) return absl::InvalidArgumentError("cut off");
+  if (content.size() < length)
+    return absl::InvalidArgumentError("the file is cut off");
   const absl::string_view header = content.substr(0, length);
   content.remove_prefix(length);
   return header;
 }
 
-// Of an array; a 0 anywhere in the shape makes it empty, however large the
-// rest.
+// Returns the bytes of an array with elements of `width` bytes. A dimension of
+// 0 makes it empty, however large the others are.
 absl::StatusOr<size_t> ByteSize(const client::Shape& shape, size_t width) {
   size_t size = width;
   bool empty = false;
@@ -100,7 +230,7 @@ absl::Status InFile(const std::string& path, const absl::Status& status) {
 absl::StatusOr<Array> ParseNpy(absl::string_view content) {
   const auto text = TakeHeader(content);
   if (!text.ok()) return text.status();
-  auto header = ParseNpyHeader(*text);
+  auto header = ParseHeader(*text);
   if (!header.ok()) return header.status();
   const auto type = FindElementType(header->descr);
   if (!type.ok()) return type.status();
@@ -141,8 +271,8 @@ absl::Status WriteNpy(const std::string& path,
       absl::StrCat("{'descr': '", type->descr, "', 'fortran_order': False, ",
                    "'shape': (", absl::StrJoin(array.shape, ", "),
                    array.shape.size() == 1 ? "," : "", "), }");
-  // Data begins at a multiple of 64 bytes: 6 of magic, 2 of version, 2 of
-  // length.
+  // The data begins at a multiple of 64 bytes. Magic, version and length take
+  // 6, 2 and 2 bytes.
   header.append(63 - (10 + header.size()) % 64, ' ');
   header.push_back('\n');
   const auto length = static_cast<uint16_t>(header.size());

@@ -1,3 +1,4 @@
+// NumPy's .npy files.
 #ifndef LOSSD_CLIENT_CLI_NPY_H_
 #define LOSSD_CLIENT_CLI_NPY_H_
 
@@ -13,14 +14,16 @@ namespace lossd::cli {
 
 // Reads one array from a .npy file: format versions 1 to 3, C order,
 // little-endian f2, f4, f8, u1, b1, i4, i8, and V2, as which NumPy saves the
-// bfloat16 of ml_dtypes. Anything else is an error of one line
-// that begins with the file's name.
+// bfloat16 of ml_dtypes. UNIMPLEMENTED for other .npy files, INVALID_ARGUMENT
+// for anything else; the message is one line that begins with the path. "-" is
+// standard input.
 absl::StatusOr<Array> ReadNpy(const std::string& path);
 
-// The same for a file's content.
+// Reads an array from the content of such a file.
 absl::StatusOr<Array> ParseNpy(absl::string_view content);
 
-// Writes an array of a floating-point type, version 1.
+// Writes an array of a floating-point type, in version 1. INVALID_ARGUMENT if
+// the file cannot be written.
 absl::Status WriteNpy(const std::string& path, const client::TensorView& array);
 
 }  // namespace lossd::cli

@@ -3,18 +3,84 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <cstdint>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <span>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "client/cli/tensor_statistics.h"
-#include "nlohmann/json.hpp"
+#include "client/cpp/half.h"
 
 namespace lossd::cli {
 namespace {
 
 using Json = nlohmann::ordered_json;
+
+// Computes the statistics in one pass, in float64. `value_of` makes an element
+// a double.
+template <typename T, typename ValueOf>
+TensorStatistics Summarize(std::span<const T> elements, ValueOf value_of) {
+  TensorStatistics result;
+  result.elements = static_cast<int64_t>(elements.size());
+  double min = std::numeric_limits<double>::infinity();
+  double max = -min;
+  double sum = 0;
+  double squares = 0;
+  for (const T element : elements) {
+    const double value = value_of(element);
+    if (std::isnan(value)) {
+      ++result.nans;
+      continue;
+    }
+    min = std::min(min, value);
+    max = std::max(max, value);
+    sum += value;
+    squares += value * value;
+  }
+  const int64_t counted = result.elements - result.nans;
+  if (counted == 0) return result;
+  result.min = min;
+  result.max = max;
+  result.mean = sum / static_cast<double>(counted);
+  result.l2 = std::sqrt(squares);
+  return result;
+}
+
+// Calls `read(elements, value_of)` with all elements of a tensor of any
+// floating-point type. UNIMPLEMENTED for other types.
+template <typename Result, typename Read>
+absl::StatusOr<Result> ReadElements(client::ReceivedTensor& tensor, Read read) {
+  const auto widen = [](auto element) { return double{element}; };
+  if (tensor.dtype() == v1::DATA_TYPE_FLOAT32) {
+    return read(*tensor.As<float>(), widen);
+  }
+  if (tensor.dtype() == v1::DATA_TYPE_FLOAT64) {
+    return read(*tensor.As<double>(), widen);
+  }
+  if (!client::IsHalf(tensor.dtype())) {
+    return absl::UnimplementedError(
+        absl::StrCat("cannot show ", v1::DataType_Name(tensor.dtype())));
+  }
+  const std::span<const std::byte> bytes = tensor.Contiguous();
+  const std::span halves(reinterpret_cast<const uint16_t*>(bytes.data()),
+                         bytes.size() / sizeof(uint16_t));
+  return read(halves, [dtype = tensor.dtype()](uint16_t half) {
+    return client::HalfToDouble(dtype, half);
+  });
+}
+
+// Returns all elements in row-major order, exactly.
+absl::StatusOr<std::vector<double>> ElementsOf(client::ReceivedTensor& tensor) {
+  return ReadElements<std::vector<double>>(tensor, [](auto elements,
+                                                      auto value_of) {
+    std::vector<double> values(elements.size());
+    std::transform(elements.begin(), elements.end(), values.begin(), value_of);
+    return values;
+  });
+}
 
 Json Number(double value) {
   if (std::isnan(value)) return "NaN";
@@ -22,8 +88,8 @@ Json Number(double value) {
   return value;
 }
 
-// The number with the fewest digits that reads as `value`, a float32: JSON is
-// written with all digits of a double, most of which say nothing about it.
+// Returns the number with the fewest digits that reads as `value`, a float32.
+// JSON is written with all digits of a double, most of which are noise here.
 double Shortest(double value) {
   if (!std::isfinite(value)) return value;
   char text[32];
@@ -34,7 +100,7 @@ double Shortest(double value) {
   return shortest;
 }
 
-// Shape and statistics; the elements themselves are for --gradient_out.
+// Returns shape and statistics without the elements, which may be many.
 absl::StatusOr<Json> TensorJson(client::ReceivedTensor& tensor) {
   const absl::StatusOr<TensorStatistics> statistics = StatisticsOf(tensor);
   if (!statistics.ok()) return statistics.status();
@@ -54,7 +120,8 @@ double Microseconds(const google::protobuf::Duration& duration) {
          static_cast<double>(duration.nanos()) / 1e3;
 }
 
-// "[1, 2, 3]"; of a long list the first and the last elements.
+// Returns a list as "[1, 2, 3]". A long list is cut to its first and last
+// elements.
 std::string ListText(const Json& list) {
   constexpr size_t kEnd = 4;
   std::string text;
@@ -70,7 +137,7 @@ std::string ListText(const Json& list) {
   return absl::StrCat("[", text, "]");
 }
 
-// "a.b" for nested objects: one row for each leaf.
+// Appends a row for each leaf; a nested one is named "outer.inner".
 void CollectRows(const std::string& prefix, const Json& object,
                  std::vector<std::pair<std::string, std::string>>& rows) {
   for (const auto& [key, value] : object.items()) {
@@ -89,6 +156,13 @@ void CollectRows(const std::string& prefix, const Json& object,
 }
 
 }  // namespace
+
+absl::StatusOr<TensorStatistics> StatisticsOf(client::ReceivedTensor& tensor) {
+  return ReadElements<TensorStatistics>(tensor,
+                                        [](auto elements, auto value_of) {
+                                          return Summarize(elements, value_of);
+                                        });
+}
 
 absl::StatusOr<Json> ResultJson(client::LossResult& result,
                                 absl::Duration round_trip) {

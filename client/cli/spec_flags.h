@@ -1,20 +1,49 @@
+// The flags that choose a loss.
 #ifndef LOSSD_CLIENT_CLI_SPEC_FLAGS_H_
 #define LOSSD_CLIENT_CLI_SPEC_FLAGS_H_
 
+#include <optional>
+#include <string>
+
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "base/flag_table.h"
 #include "lossd/v1/loss_spec.pb.h"
 #include "lossd/v1/tensor.pb.h"
 
 namespace lossd::cli {
 
-// The loss that the flags describe; flags that are not set leave their field
-// unset. An unknown name is an error that lists the known ones; so is a
-// parameter that the kind of loss has not.
-absl::StatusOr<v1::LossSpec> SpecFromFlags();
+// A flag for each field of a LossSpec; an empty or absent one leaves the field
+// unset.
+struct SpecFlags {
+  std::string kind;
+  std::string reduction;
+  std::string normalizer;
+  double normalizer_value = 0;
+  std::optional<double> loss_weight;
+  std::optional<double> ignore_target;
+  double label_smoothing = 0;
+  double focal_gamma = 0;
+  std::optional<double> focal_alpha;
+  double asymmetric_gamma_positive = 0;
+  double asymmetric_gamma_negative = 0;
+  double asymmetric_margin = 0;
+  bool gradient = true;
+  std::string gradient_dtype;
+  std::string nan_policy;
+  std::string target_range;
+};
 
-// float32, float64, bfloat16 or float16, by its name; the error begins with the
-// flag's.
+// Returns the rows of `flags`, which are borrowed.
+FlagGroup SpecRows(SpecFlags& flags);
+
+// Returns the loss that the flags describe. INVALID_ARGUMENT, beginning with
+// the flag, for an unknown name (the known ones are listed) and for a parameter
+// of another kind of loss.
+absl::StatusOr<v1::LossSpec> MakeSpec(const SpecFlags& flags);
+
+// Returns the type named float32, float64, bfloat16 or float16.
+// INVALID_ARGUMENT, beginning with the flag, for any other name.
 absl::StatusOr<v1::DataType> FloatTypeNamed(absl::string_view flag_name,
                                             absl::string_view name);
 

@@ -1,20 +1,20 @@
 #include "client/cpp/async_calls.h"
 
+#include <grpcpp/alarm.h>
+
 #include <utility>
 #include <vector>
 
-#include "grpcpp/alarm.h"
-
 namespace lossd::client {
 
-// One call on its way: in flight, then, if gRPC still holds slices, waiting for
-// their return, then done. All but Cancel happens on the completion thread.
+// One call. It is in flight, then waits for gRPC to drop its slices, then is
+// done. All but Start() and Cancel() runs on the completion thread.
 class AsyncCall {
  public:
   AsyncCall(const CallOptions& options, const std::string& token,
-            std::shared_ptr<Loan> loan, LossCallback done)
+            std::shared_ptr<SliceTracker> tracker, LossCallback done)
       : options_(options),
-        loan_(std::move(loan)),
+        tracker_(std::move(tracker)),
         done_(std::move(done)),
         call_(std::make_unique<Call>(options, token)) {}
 
@@ -25,13 +25,14 @@ class AsyncCall {
     call_->Start(channel, method, request, queue, this);
   }
 
-  // From any thread, at any time.
+  // May run on any thread, at any time.
   void Cancel() {
     absl::MutexLock lock(&mu_);
     if (call_ != nullptr) call_->Cancel();
   }
 
-  // This call's tag came out of `queue`. True: it came for the last time.
+  // Goes on after this call's tag came out of `queue`. Returns true if it was
+  // the last time.
   bool OnTag(grpc::CompletionQueue& queue) {
     if (awaiting_return_) return true;
     {
@@ -40,19 +41,20 @@ class AsyncCall {
       call_ = nullptr;
     }
     awaiting_return_ = true;
-    // Through the queue, because a slice may be dropped deep inside gRPC, where
-    // no user's code should run.
-    return loan_->ReturnedOrElse([this, &queue] {
+    // The news goes through the queue, because a slice may be dropped deep
+    // inside gRPC, where no user's code should run.
+    return tracker_->AllDroppedOrElse([this, &queue] {
       alarm_.Set(&queue, gpr_time_0(GPR_CLOCK_MONOTONIC), this);
     });
   }
 
-  // Once, after the last tag. Without a lock: the callback may start calls.
+  // Runs once, after the last tag, and holds no lock because the callback may
+  // start calls.
   void RunCallback() { std::move(done_)(ResultOf(reply_, options_)); }
 
  private:
   const CallOptions options_;
-  const std::shared_ptr<Loan> loan_;
+  const std::shared_ptr<SliceTracker> tracker_;
 
   LossCallback done_;
   bool awaiting_return_ = false;
@@ -60,7 +62,7 @@ class AsyncCall {
   grpc::Alarm alarm_;
 
   absl::Mutex mu_;
-  // Null once it is over.
+  // Null once the call is over.
   std::unique_ptr<Call> call_ ABSL_GUARDED_BY(mu_);
 };
 
@@ -71,7 +73,7 @@ void CallHandle::Cancel() {
 AsyncCalls::AsyncCalls() : thread_([this] { Run(); }) {}
 
 AsyncCalls::~AsyncCalls() {
-  // A copy, because cancelled calls leave the map while this goes through them.
+  // This is a copy, because cancelled calls leave the map meanwhile.
   std::vector<std::shared_ptr<AsyncCall>> left;
   {
     absl::MutexLock lock(&mu_);
@@ -94,10 +96,10 @@ AsyncCalls::~AsyncCalls() {
 CallHandle AsyncCalls::Start(const std::shared_ptr<grpc::Channel>& channel,
                              const std::string& method,
                              const grpc::ByteBuffer& request,
-                             std::shared_ptr<Loan> loan,
+                             std::shared_ptr<SliceTracker> tracker,
                              const CallOptions& options,
                              const std::string& token, LossCallback done) {
-  auto call = std::make_shared<AsyncCall>(options, token, std::move(loan),
+  auto call = std::make_shared<AsyncCall>(options, token, std::move(tracker),
                                           std::move(done));
   {
     absl::MutexLock lock(&mu_);
@@ -119,7 +121,8 @@ void AsyncCalls::Run() {
 }
 
 void AsyncCalls::Forget(AsyncCall* call) {
-  // Destroyed after the lock is free: with it goes what the callback captured.
+  // This is destroyed after the lock is free, and with it the callback's
+  // captures.
   std::shared_ptr<AsyncCall> last;
   absl::MutexLock lock(&mu_);
   const auto found = live_.find(call);

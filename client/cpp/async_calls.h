@@ -1,5 +1,8 @@
+// The asynchronous calls of a client.
 #ifndef LOSSD_CLIENT_CPP_ASYNC_CALLS_H_
 #define LOSSD_CLIENT_CPP_ASYNC_CALLS_H_
+
+#include <grpcpp/completion_queue.h>
 
 #include <memory>
 #include <string>
@@ -10,8 +13,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/synchronization/mutex.h"
 #include "client/cpp/call.h"
-#include "client/cpp/loan.h"
-#include "grpcpp/completion_queue.h"
+#include "client/cpp/slice_tracker.h"
 
 namespace lossd::client {
 
@@ -20,14 +22,14 @@ using LossCallback =
 
 class AsyncCall;
 
-// A way to give up on a call. Copies name the same call; may outlive it, and
-// the client.
+// A handle that cancels a call. Copies name the same call. A handle may outlive
+// the call and the client. Thread-safe.
 class CallHandle {
  public:
   CallHandle() = default;
 
-  // The callback then comes with CANCELLED, unless the call was already over.
-  // Thread-safe.
+  // Cancels the call: its callback gets CANCELLED, unless the call was already
+  // over.
   void Cancel();
 
  private:
@@ -37,38 +39,38 @@ class CallHandle {
   std::weak_ptr<AsyncCall> call_;
 };
 
-// The asynchronous calls of one client: a completion queue and the thread that
-// reads it and runs the callbacks.
+// A completion queue, and the thread that reads it and runs the callbacks.
 //
 // A callback runs exactly once, on that thread, when the call is over and gRPC
 // has let go of the tensors. Thread-safe.
 class AsyncCalls {
  public:
   AsyncCalls();
-  // Cancels what is left and returns when every callback has run. Not from a
-  // callback, and callbacks start no calls by then.
+  // Cancels all calls and returns when every callback has run. Must not run in
+  // a callback, and callbacks must start no calls by then.
   ~AsyncCalls();
 
   AsyncCalls(const AsyncCalls&) = delete;
   AsyncCalls& operator=(const AsyncCalls&) = delete;
 
+  // Starts a call. `request` holds slices of `tracker`.
   CallHandle Start(const std::shared_ptr<grpc::Channel>& channel,
                    const std::string& method, const grpc::ByteBuffer& request,
-                   std::shared_ptr<Loan> loan, const CallOptions& options,
-                   const std::string& token, LossCallback done);
+                   std::shared_ptr<SliceTracker> tracker,
+                   const CallOptions& options, const std::string& token,
+                   LossCallback done);
 
  private:
   void Run();
   void Forget(AsyncCall* call);
 
-  // Its own synchronisation.
-  grpc::CompletionQueue queue_;
+  grpc::CompletionQueue queue_;  // thread-safe
 
   absl::Mutex mu_;
   absl::flat_hash_map<AsyncCall*, std::shared_ptr<AsyncCall>> live_
       ABSL_GUARDED_BY(mu_);
 
-  // Last: it uses the others.
+  // The thread is last because it uses the other members.
   std::thread thread_;
 };
 

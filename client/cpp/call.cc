@@ -1,11 +1,12 @@
 #include "client/cpp/call.h"
 
+#include <grpcpp/generic/generic_stub.h>
+
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "client/cpp/call_status.h"
 #include "client/cpp/reply_reader.h"
-#include "grpcpp/generic/generic_stub.h"
 
 namespace lossd::client {
 
@@ -36,8 +37,7 @@ void Call::Start(const std::shared_ptr<grpc::Channel>& channel,
 
 absl::StatusOr<grpc::ByteBuffer> Call::Take() {
   const absl::Status status = CallStatus(status_, *context_);
-  // With these goes the call itself, and its references to the request's
-  // slices.
+  // These own the call itself and its references to the request's slices.
   reader_.reset();
   context_.reset();
   if (!status.ok()) return status;
@@ -50,8 +50,8 @@ absl::StatusOr<LossResult> ResultOf(
     const absl::StatusOr<grpc::ByteBuffer>& reply, const CallOptions& options) {
   if (!reply.ok()) return reply.status();
   absl::StatusOr<LossResult> result = ReadReply(*reply);
-  // A wrong destination is a mistake of the caller's, found only now because
-  // the gradient's dtype is the server's answer to the request's.
+  // A wrong destination is the caller's mistake. It is found only now, because
+  // the reply says which dtype the gradient has.
   if (!result.ok() || options.gradient_destination.empty()) return result;
   if (!result->gradient.has_value()) {
     return absl::InvalidArgumentError(

@@ -1,5 +1,12 @@
+// One unary call, as bytes.
 #ifndef LOSSD_CLIENT_CPP_CALL_H_
 #define LOSSD_CLIENT_CPP_CALL_H_
+
+#include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
+#include <grpcpp/completion_queue.h>
+#include <grpcpp/support/async_unary_call.h>
+#include <grpcpp/support/byte_buffer.h>
 
 #include <cstddef>
 #include <memory>
@@ -9,11 +16,6 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "client/cpp/loss.h"
-#include "grpcpp/channel.h"
-#include "grpcpp/client_context.h"
-#include "grpcpp/completion_queue.h"
-#include "grpcpp/support/async_unary_call.h"
-#include "grpcpp/support/byte_buffer.h"
 
 namespace lossd::client {
 
@@ -22,18 +24,19 @@ struct CallOptions {
   absl::Time deadline = absl::InfiniteFuture();
   // Echoed in the result, and in the server's log.
   std::string request_id = {};
-  // Not empty: the gradient is copied here, and must have exactly this size.
-  // Borrowed like the tensors.
+  // If this is not empty, the gradient is copied here and must have exactly
+  // this size. It is borrowed as the tensors are.
   std::span<std::byte> gradient_destination = {};
-  // While there is no connection: wait for one, instead of failing.
+  // Without a connection, the call waits for one instead of failing.
   bool wait_for_ready = false;
 };
 
-// The context of one call: deadline, token, patience.
+// Returns the context of one call, with deadline, token and wait_for_ready.
 std::unique_ptr<grpc::ClientContext> MakeContext(const CallOptions& options,
                                                  const std::string& token);
 
-// One unary call as bytes, for one use: Start, wait for the tag, Take.
+// A call for one use: Start(), wait for the tag, Take(). Only Cancel() may run
+// on another thread, and not beside the other two.
 class Call {
  public:
   Call(const CallOptions& options, const std::string& token);
@@ -43,21 +46,23 @@ class Call {
              const std::string& method, const grpc::ByteBuffer& request,
              grpc::CompletionQueue& queue, void* tag);
 
-  // The reply, after the tag. Lets go of everything gRPC holds for the call.
+  // Returns the reply or the call's error, after the tag, and frees all that
+  // gRPC holds for the call.
   absl::StatusOr<grpc::ByteBuffer> Take();
 
-  // Any time between construction and Take.
+  // May run at any time between construction and Take().
   void Cancel() { context_->TryCancel(); }
 
  private:
-  // Destroyed in reverse: the context outlives the reader.
+  // Members are destroyed in reverse, so that the context outlives the reader.
   std::unique_ptr<grpc::ClientContext> context_;
   std::unique_ptr<grpc::ClientAsyncResponseReader<grpc::ByteBuffer>> reader_;
   grpc::ByteBuffer reply_;
   grpc::Status status_;
 };
 
-// The reply as a result, with the gradient where `options` want it.
+// Returns the reply as a result, with the gradient where `options` want it.
+// INVALID_ARGUMENT if it does not fit there.
 absl::StatusOr<LossResult> ResultOf(
     const absl::StatusOr<grpc::ByteBuffer>& reply, const CallOptions& options);
 

@@ -1,5 +1,9 @@
 #include "client/cpp/client.h"
 
+#include <grpcpp/alarm.h>
+#include <grpcpp/completion_queue.h>
+#include <grpcpp/support/slice.h>
+
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -8,9 +12,6 @@
 #include "client/cpp/stream_call.h"
 #include "client/cpp/stream_writer.h"
 #include "client/cpp/wire_fields.h"
-#include "grpcpp/alarm.h"
-#include "grpcpp/completion_queue.h"
-#include "grpcpp/support/slice.h"
 
 namespace lossd::client {
 namespace {
@@ -19,13 +20,13 @@ constexpr char kComputeLoss[] = "/lossd.v1.LossService/ComputeLoss";
 constexpr char kGetServerInfo[] = "/lossd.v1.LossService/GetServerInfo";
 constexpr char kHealthCheck[] = "/grpc.health.v1.Health/Check";
 
-// A message of one slice, copied: for small ones.
+// Returns a small message as one slice, copied.
 grpc::ByteBuffer BufferOf(const std::string& bytes) {
   const grpc::Slice slice(bytes);
   return grpc::ByteBuffer(&slice, 1);
 }
 
-// All bytes of a small message.
+// Returns all bytes of a small message.
 absl::StatusOr<std::string> StringOf(const grpc::ByteBuffer& buffer) {
   grpc::Slice slice;
   if (!buffer.DumpToSingleSlice(&slice).ok()) {
@@ -51,7 +52,7 @@ Client::Client(Connections connections, const ClientOptions& options)
 absl::StatusOr<grpc::ByteBuffer> Client::Unary(const std::string& method,
                                                grpc::ByteBuffer request,
                                                const CallOptions& options,
-                                               Loan& loan) {
+                                               SliceTracker& tracker) {
   grpc::CompletionQueue queue;
   grpc::Alarm returned;
   Call call(options, token_);
@@ -61,9 +62,9 @@ absl::StatusOr<grpc::ByteBuffer> Client::Unary(const std::string& method,
   bool ok = false;
   queue.Next(&tag, &ok);
   absl::StatusOr<grpc::ByteBuffer> reply = call.Take();
-  // Waits on the queue, because this may be the only thread that polls, and
-  // what is still being written needs one.
-  const bool free = loan.ReturnedOrElse(
+  // The wait is on the queue, because a message that is still being written
+  // needs a thread that polls, and this may be the only one.
+  const bool free = tracker.AllDroppedOrElse(
       [&] { returned.Set(&queue, gpr_time_0(GPR_CLOCK_MONOTONIC), &call); });
   if (!free) queue.Next(&tag, &ok);
   queue.Shutdown();
@@ -75,7 +76,7 @@ absl::StatusOr<std::string> Client::UnaryBytes(const std::string& method,
                                                const std::string& request,
                                                const CallOptions& options) {
   const absl::StatusOr<grpc::ByteBuffer> reply =
-      Unary(method, BufferOf(request), options, *Loan::Make());
+      Unary(method, BufferOf(request), options, *SliceTracker::Make());
   if (!reply.ok()) return reply.status();
   return StringOf(*reply);
 }
@@ -87,17 +88,17 @@ absl::StatusOr<LossResult> Client::ComputeLoss(const LossRequest& request,
       SentBytes(request) > stream_above_bytes_) {
     return ComputeByStream(connections_.Take(), token_, request, options);
   }
-  const std::shared_ptr<Loan> loan = Loan::Make();
+  const std::shared_ptr<SliceTracker> tracker = SliceTracker::Make();
   return ResultOf(
-      Unary(kComputeLoss, WriteRequest(request, options.request_id, *loan),
-            options, *loan),
+      Unary(kComputeLoss, WriteRequest(request, options.request_id, *tracker),
+            options, *tracker),
       options);
 }
 
 absl::StatusOr<LossResult> Client::ComputeLoss(
     const v1::ComputeLossRequest& request, const CallOptions& options) {
   return ResultOf(Unary(kComputeLoss, BufferOf(request.SerializeAsString()),
-                        options, *Loan::Make()),
+                        options, *SliceTracker::Make()),
                   options);
 }
 
@@ -108,11 +109,11 @@ CallHandle Client::ComputeLossAsync(const LossRequest& request,
     std::move(done)(std::move(s));
     return CallHandle();
   }
-  std::shared_ptr<Loan> loan = Loan::Make();
+  std::shared_ptr<SliceTracker> tracker = SliceTracker::Make();
   const grpc::ByteBuffer message =
-      WriteRequest(request, options.request_id, *loan);
+      WriteRequest(request, options.request_id, *tracker);
   return Async().Start(connections_.Take(), kComputeLoss, message,
-                       std::move(loan), options, token_, std::move(done));
+                       std::move(tracker), options, token_, std::move(done));
 }
 
 AsyncCalls& Client::Async() {

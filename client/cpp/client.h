@@ -1,3 +1,4 @@
+// The C++ client.
 #ifndef LOSSD_CLIENT_CPP_CLIENT_H_
 #define LOSSD_CLIENT_CPP_CLIENT_H_
 
@@ -17,7 +18,7 @@
 
 namespace lossd::client {
 
-// A worker's side of lossd.
+// Calls lossd.
 //
 //   auto client = Client::Create({.target = "loss:50051"});
 //   LossRequest request{.logits = TensorView::Of<float>(logits, {64, 10}),
@@ -25,21 +26,21 @@ namespace lossd::client {
 //   auto result = (*client)->ComputeLoss(request);
 //   if (result.ok()) Step(*result->gradient->As<float>());
 //
-// Tensors are sent from the caller's memory and received into gRPC's: nothing
-// is copied on the way unless asked for. That memory is gRPC's until a call has
-// returned, or its callback has begun; a call that fails while its message is
-// still being written comes back only when the last byte of it is free, which a
-// dead peer can delay by the keepalive time.
+// Tensors are sent from the caller's memory and received into gRPC's, without a
+// copy unless one is asked for. gRPC reads the caller's memory until the call
+// has returned or its callback has begun. A call that fails while its message
+// is being written therefore returns only when gRPC has let go of the last
+// byte, which a dead peer can delay by the keepalive time.
 //
-// Errors are the server's, code and message; `RetryAfter` (call_status.h) says
-// when a RESOURCE_EXHAUSTED wants to be tried again. The client itself never
-// retries.
+// Errors have the server's code and message. RetryAfter() (call_status.h)
+// returns the delay after which a RESOURCE_EXHAUSTED call may be tried again.
+// The client itself never retries.
 //
 // Thread-safe. Calls from several threads share the connections.
 class Client {
  public:
-  // INVALID_ARGUMENT for options that make no sense. Does not connect: the
-  // first call does.
+  // Returns a client, which connects with its first call. INVALID_ARGUMENT for
+  // options that make no sense.
   static absl::StatusOr<std::unique_ptr<Client>> Create(ClientOptions options);
 
   // Cancels the asynchronous calls in flight and waits for their callbacks. No
@@ -50,43 +51,45 @@ class Client {
   Client& operator=(const Client&) = delete;
 
   // Blocks until the answer is here. The calling thread itself drives the
-  // connection: there is no other thread on the way. Tensors of more than
+  // connection, without any other thread. Tensors of more than
   // ClientOptions::stream_above_bytes go through StreamLoss, unless they or the
-  // gradient's destination lie in shared memory. A parameter of another loss
-  // kind than the spec's is INVALID_ARGUMENT without a call.
+  // gradient's destination lie in shared memory. INVALID_ARGUMENT, without a
+  // call, for a parameter of another loss kind than the spec's.
   absl::StatusOr<LossResult> ComputeLoss(const LossRequest& request,
                                          const CallOptions& options = {});
 
-  // The same for a message that is already there (read from JSON, say), which
-  // is sent as it is. Its request_id counts, not that of `options`.
+  // Sends a message that exists already, such as one read from JSON, as it is.
+  // Its request_id counts, not that of `options`.
   absl::StatusOr<LossResult> ComputeLoss(const v1::ComputeLossRequest& request,
                                          const CallOptions& options = {});
 
-  // Always one message. Does not wait; `done` runs exactly once, on the
-  // client's completion thread, perhaps before this returns, or, for a request
-  // that ComputeLoss() would not send, on this one. It must not block
-  // (all callbacks share that thread), nor destroy the client; it may start
-  // calls.
+  // Starts a call of one message, however large, and does not wait. `done` runs
+  // exactly once, on the client's completion thread, perhaps before this
+  // returns; for a request that ComputeLoss() would not send it runs on the
+  // calling thread. It must not block, because all callbacks share that thread,
+  // and must not destroy the client. It may start calls.
   CallHandle ComputeLossAsync(const LossRequest& request,
                               const CallOptions& options, LossCallback done);
 
   absl::StatusOr<v1::GetServerInfoResponse> GetServerInfo(
       const CallOptions& options = {});
 
-  // grpc.health.v1: OK if `service` ("" is the whole server) is serving,
-  // UNAVAILABLE if it is not, NOT_FOUND if the server does not know it.
+  // Asks grpc.health.v1. Returns OK if `service` ("" is the whole server) is
+  // serving, UNAVAILABLE if it is not, NOT_FOUND if the server does not know
+  // it.
   absl::Status CheckHealth(const std::string& service,
                            const CallOptions& options = {});
 
  private:
   Client(Connections connections, const ClientOptions& options);
 
-  // Calls and waits, also for the return of what `loan` lent to `request`.
+  // Calls and waits for the reply, and until gRPC has dropped all slices that
+  // `tracker` made for `request`.
   absl::StatusOr<grpc::ByteBuffer> Unary(const std::string& method,
                                          grpc::ByteBuffer request,
                                          const CallOptions& options,
-                                         Loan& loan);
-  // The same for a message that borrows nothing.
+                                         SliceTracker& tracker);
+  // Calls with a message that borrows nothing, and waits for the reply.
   absl::StatusOr<std::string> UnaryBytes(const std::string& method,
                                          const std::string& request,
                                          const CallOptions& options);
@@ -94,12 +97,11 @@ class Client {
 
   const std::string token_;
   const int64_t stream_above_bytes_;
-  // Its own synchronisation.
-  Connections connections_;
+  Connections connections_;  // thread-safe
 
   absl::Mutex mu_;
-  // Made by the first asynchronous call: an idle completion thread would take
-  // part in polling and cost the blocking calls a thread switch each.
+  // The first asynchronous call makes this. An idle completion thread would
+  // take part in polling and cost each blocking call a thread switch.
   std::unique_ptr<AsyncCalls> async_ ABSL_GUARDED_BY(mu_);
 };
 

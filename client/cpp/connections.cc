@@ -1,5 +1,8 @@
 #include "client/cpp/connections.h"
 
+#include <grpcpp/create_channel.h>
+#include <grpcpp/security/credentials.h>
+
 #include <algorithm>
 #include <cstdint>
 #include <limits>
@@ -11,8 +14,6 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "base/pem.h"
-#include "grpcpp/create_channel.h"
-#include "grpcpp/security/credentials.h"
 
 namespace lossd::client {
 namespace {
@@ -22,7 +23,8 @@ absl::Status Wrong(absl::string_view field, const absl::Status& why) {
       absl::StrCat("tls.", field, ": ", why.message()));
 }
 
-// gRPC would take any text, and then find no server.
+// Checks the texts here, because gRPC accepts any text and then finds no
+// server.
 absl::Status CheckTls(const TlsOptions& tls) {
   if (tls.certificate_chain.empty() != tls.private_key.empty()) {
     return absl::InvalidArgumentError(
@@ -41,8 +43,9 @@ absl::Status CheckTls(const TlsOptions& tls) {
   return chain.ok() ? chain : Wrong("private_key", chain);
 }
 
-// gRPC ends the process over a header with any other byte. The token itself is
-// a secret, and stays out of the message.
+// Checks that the token is printable ASCII, because gRPC ends the process over
+// a header with any other byte. The token is a secret and stays out of the
+// message.
 absl::Status CheckToken(absl::string_view token) {
   for (size_t i = 0; i < token.size(); ++i) {
     if (absl::ascii_isprint(static_cast<unsigned char>(token[i]))) continue;
@@ -54,10 +57,10 @@ absl::Status CheckToken(absl::string_view token) {
   return absl::OkStatus();
 }
 
-// What can be wrong with the options, each with its field's name.
+// Checks the options; the message begins with the field.
 absl::Status Check(const ClientOptions& options) {
   if (options.target.empty()) {
-    return absl::InvalidArgumentError("target: empty");
+    return absl::InvalidArgumentError("target: must not be empty");
   }
   if (options.channels < 1) {
     return absl::InvalidArgumentError(
@@ -72,8 +75,9 @@ absl::Status Check(const ClientOptions& options) {
   return options.tls.has_value() ? CheckTls(*options.tls) : absl::OkStatus();
 }
 
-// The token is not part of these: gRPC refuses call credentials over plaintext,
-// which a trusted network may use, so calls carry it as metadata.
+// Returns credentials without the token. Calls carry that as metadata, because
+// gRPC refuses call credentials over plaintext, which a trusted network may
+// use.
 std::shared_ptr<grpc::ChannelCredentials> CredentialsFor(
     const std::optional<TlsOptions>& tls) {
   if (!tls.has_value()) return grpc::InsecureChannelCredentials();
@@ -81,16 +85,16 @@ std::shared_ptr<grpc::ChannelCredentials> CredentialsFor(
       {tls->root_certificates, tls->private_key, tls->certificate_chain});
 }
 
-// The same for every channel of a client.
+// Returns the arguments that every channel of a client has.
 grpc::ChannelArguments ArgumentsFor(const ClientOptions& options) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(-1);
   arguments.SetMaxSendMessageSize(-1);
   arguments.SetUserAgentPrefix(options.user_agent);
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
-  // Or all channels with these arguments would share one connection.
+  // Without this, all channels with these arguments would share a connection.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  // gRPC's: it counts in an int.
+  // gRPC counts milliseconds in an int, and takes the largest as never.
   constexpr int64_t never = std::numeric_limits<int>::max();
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS,
                    static_cast<int>(std::min(

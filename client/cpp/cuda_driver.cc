@@ -11,7 +11,7 @@
 
 namespace lossd::client {
 
-// The part of the driver's interface that is used, as its header declares it.
+// The functions of the driver that are used, as its header declares them.
 struct CudaFunctions {
   using Address = unsigned long long;
   int (*init)(unsigned flags) = nullptr;
@@ -35,7 +35,8 @@ namespace {
 
 constexpr int kOutOfMemory = 2;  // CUDA_ERROR_OUT_OF_MEMORY
 
-// The first of the names that the library has.
+// Finds the first of the names that the library has; returns false if it has
+// none.
 template <typename Function>
 bool Find(void* library, std::initializer_list<const char*> names,
           Function* function) {
@@ -85,7 +86,7 @@ std::byte* PlaceOf(CudaFunctions::Address address) {
 
 CudaMemory::~CudaMemory() {
   if (driver_ == nullptr) return;
-  // Nothing could be done about an error; the driver frees it with the process.
+  // An error is ignored: the driver frees the memory with the process.
   driver_
       ->Call("cuMemFree",
              [this] {
@@ -105,7 +106,7 @@ CudaDriver::~CudaDriver() {
 absl::StatusOr<std::unique_ptr<CudaDriver>> CudaDriver::Open(
     int device, const char* library) {
   auto functions = std::make_unique<CudaFunctions>();
-  // Never closed: the driver has threads and exit handlers of its own.
+  // The library is never closed, because it has threads and exit handlers.
   void* const opened = dlopen(library, RTLD_NOW | RTLD_LOCAL);
   if (opened == nullptr) {
     return absl::UnimplementedError(
@@ -158,7 +159,7 @@ absl::StatusOr<CudaMemory> CudaDriver::Allocate(size_t bytes) const {
   return CudaMemory(this, {PlaceOf(address), bytes});
 }
 
-absl::StatusOr<DeviceMemory> CudaDriver::Describe(
+absl::StatusOr<DeviceMemoryHandle> CudaDriver::Describe(
     std::span<std::byte> bytes) const {
   CudaFunctions::Address base = 0;
   size_t size = 0;
@@ -166,9 +167,9 @@ absl::StatusOr<DeviceMemory> CudaDriver::Describe(
     return functions_->get_range(&base, &size, AddressOf(bytes.data()));
   });
   if (!status.ok()) return status;
-  DeviceMemory memory{.bytes = bytes,
-                      .offset = AddressOf(bytes.data()) - base,
-                      .device_uuid = uuid_};
+  DeviceMemoryHandle memory{.bytes = bytes,
+                            .offset = AddressOf(bytes.data()) - base,
+                            .device_uuid = uuid_};
   if (bytes.size() > size - memory.offset) {
     return absl::InvalidArgumentError(
         absl::StrCat(bytes.size(), " bytes from ", memory.offset,
@@ -181,9 +182,9 @@ absl::StatusOr<DeviceMemory> CudaDriver::Describe(
   return memory;
 }
 
-// Of memory that is not pinned, cuMemcpyHtoD() may return when the last bytes
-// are in the driver's own: only its stream, the default one, knows when they
-// are where another process reads them.
+// With memory that is not pinned, cuMemcpyHtoD() may return while the last
+// bytes are in a buffer of the driver's. Waiting for the default stream makes
+// sure that they are where another process reads them.
 absl::Status CudaDriver::CopyToDevice(std::span<std::byte> to,
                                       std::span<const std::byte> from) const {
   return Call("cuMemcpyHtoD", [&] {

@@ -1,3 +1,4 @@
+// The CUDA driver, loaded when a program runs.
 #ifndef LOSSD_CLIENT_CPP_CUDA_DRIVER_H_
 #define LOSSD_CLIENT_CPP_CUDA_DRIVER_H_
 
@@ -16,8 +17,8 @@ namespace lossd::client {
 struct CudaFunctions;
 class CudaDriver;
 
-// An allocation on a GPU, freed when destroyed. Move-only. Lent to a server, it
-// outlives its region.
+// An allocation on a GPU, freed when destroyed. Move-only. While it is lent to
+// a server, it must outlive its region.
 class CudaMemory {
  public:
   CudaMemory(CudaMemory&& other) noexcept { *this = std::move(other); }
@@ -28,7 +29,7 @@ class CudaMemory {
   }
   ~CudaMemory();
 
-  // Addresses of the GPU's: nothing here reads or writes there.
+  // Returns addresses of the GPU, which the CPU must not read or write.
   std::span<std::byte> bytes() const { return bytes_; }
 
  private:
@@ -39,33 +40,34 @@ class CudaMemory {
   std::span<std::byte> bytes_;
 };
 
-// One GPU, through the driver's own library, which is looked for when a program
-// runs: it starts, and does without, where there is none, and is built without
-// a CUDA toolkit. What PyTorch and others allocate is in the same context (the
-// primary one). Thread-safe; leaves a thread's current context as it was.
+// One GPU, used through the driver's library. A program is built without a CUDA
+// toolkit, and starts where there is no driver. Memory of PyTorch and others is
+// in the same context, the primary one. Thread-safe; leaves a thread's current
+// context as it was.
 //
 //   auto driver = CudaDriver::Open();
 //   auto memory = (*driver)->Allocate(3 << 20);
 //   auto region = shared_memory->Lend(*(*driver)->Describe(memory->bytes()));
 class CudaDriver {
  public:
-  // UNIMPLEMENTED if there is no driver, or one that lacks what is needed;
-  // UNAVAILABLE if it has no such GPU. `library` is another for tests.
+  // Opens the GPU. UNIMPLEMENTED if there is no driver, or one that lacks a
+  // function; UNAVAILABLE if it has no such GPU. Tests pass their own
+  // `library`.
   static absl::StatusOr<std::unique_ptr<CudaDriver>> Open(
       int device = 0, const char* library = "libcuda.so.1");
   ~CudaDriver();
   CudaDriver(const CudaDriver&) = delete;
   CudaDriver& operator=(const CudaDriver&) = delete;
 
-  // RESOURCE_EXHAUSTED if the GPU has no such memory.
+  // RESOURCE_EXHAUSTED if the GPU has too little memory left.
   absl::StatusOr<CudaMemory> Allocate(size_t bytes) const;
 
-  // What a server must know of these bytes to use them; they lie in one
-  // allocation of this GPU, whoever made it, by cuMemAlloc() or cudaMalloc().
-  // INVALID_ARGUMENT if they do not: memory of other allocators has no handle.
-  absl::StatusOr<DeviceMemory> Describe(std::span<std::byte> bytes) const;
+  // Returns what a server needs to know to use these bytes. They must lie in
+  // one allocation of this GPU that cuMemAlloc() or cudaMalloc() made, in any
+  // library. INVALID_ARGUMENT otherwise, because other memory has no handle.
+  absl::StatusOr<DeviceMemoryHandle> Describe(std::span<std::byte> bytes) const;
 
-  // Both return when it is done. `to` and `from` have the same size.
+  // Copy `from` to `to`, which have equal sizes, and return when that is done.
   absl::Status CopyToDevice(std::span<std::byte> to,
                             std::span<const std::byte> from) const;
   absl::Status CopyToHost(std::span<std::byte> to,
@@ -75,7 +77,7 @@ class CudaDriver {
   friend class CudaMemory;
   CudaDriver(std::unique_ptr<const CudaFunctions> functions, int device);
   absl::Status Start();
-  // Calls `function` in the context.
+  // Calls `function` with the GPU's context as the current one.
   template <typename Function>
   absl::Status Call(const char* name, Function function) const;
 

@@ -1,3 +1,4 @@
+// A loss to compute, and its result.
 #ifndef LOSSD_CLIENT_CPP_LOSS_H_
 #define LOSSD_CLIENT_CPP_LOSS_H_
 
@@ -22,22 +23,23 @@ struct LossRequest {
   std::optional<TensorView> weights = {};
   std::optional<TensorView> pos_weight = {};
   std::optional<TensorView> upstream_gradient = {};
-  // The server writes the gradient there, and the result has none. It begins at
-  // a multiple of 64 bytes of its region, and no tensor above overlaps it.
+  // If present, the server writes the gradient there, and the result has none.
+  // It must begin at a multiple of 64 bytes of its region and overlap no
+  // tensor.
   std::optional<SharedSpan> shared_gradient = {};
 };
 
-// The answer; owns what it shows.
+// The answer. It owns its tensors.
 struct LossResult {
   double loss = 0;
-  // What the sum was divided by.
+  // The divisor of the sum.
   double normalizer = 0;
-  // The elements that were not ignored.
+  // The number of elements that were not ignored.
   int64_t valid_count = 0;
   int64_t nan_count = 0;
   std::string request_id;
   v1::Execution execution;
-  // With REDUCTION_NONE.
+  // Present with REDUCTION_NONE.
   std::optional<ReceivedTensor> losses;
   // Absent with GRADIENT_MODE_OMIT, and with LossRequest::shared_gradient.
   std::optional<ReceivedTensor> gradient;

@@ -8,7 +8,7 @@ namespace {
 
 void Gather(const std::vector<grpc::Slice>& chunks, std::byte* destination) {
   for (const grpc::Slice& chunk : chunks) {
-    if (chunk.size() == 0) continue;  // memcpy wants no null pointers
+    if (chunk.size() == 0) continue;  // memcpy takes no null pointers
     std::memcpy(destination, chunk.begin(), chunk.size());
     destination += chunk.size();
   }
@@ -36,8 +36,8 @@ absl::Status ReceivedTensor::CopyTo(std::span<std::byte> destination) const {
 }
 
 std::span<const std::byte> ReceivedTensor::Contiguous() {
-  // Slices begin wherever the message's header ended: even a single one is
-  // rarely aligned, hence the copy.
+  // Even a single slice is copied, because it begins where the message's header
+  // ended, which is rarely aligned.
   if (contiguous_ == nullptr && byte_size_ > 0) {
     contiguous_ = std::make_unique_for_overwrite<std::byte[]>(byte_size_);
     Gather(chunks_, contiguous_.get());

@@ -1,5 +1,8 @@
+// Tensors of a reply.
 #ifndef LOSSD_CLIENT_CPP_RECEIVED_TENSOR_H_
 #define LOSSD_CLIENT_CPP_RECEIVED_TENSOR_H_
+
+#include <grpcpp/support/slice.h>
 
 #include <cstddef>
 #include <memory>
@@ -10,15 +13,14 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "client/cpp/tensor_view.h"
-#include "grpcpp/support/slice.h"
 
 namespace lossd::client {
 
-// A tensor as it came off the wire: the received slices themselves, not a copy.
+// A tensor in the slices in which it was received, without a copy.
 //
-// Read it slice by slice (`chunks`), copy it where it is wanted (`CopyTo`), or
-// ask for it in one piece (`As`), which copies once, on the first call. Not
-// thread-safe; movable, so that the spans it gave out stay valid.
+// chunks() gives the slices, CopyTo() copies the tensor, and As() gives it in
+// one piece, which it copies on the first call. Not thread-safe. A move keeps
+// the spans that were given out valid.
 class ReceivedTensor {
  public:
   ReceivedTensor(v1::DataType dtype, Shape shape,
@@ -28,13 +30,14 @@ class ReceivedTensor {
   const Shape& shape() const { return shape_; }
   size_t byte_size() const { return byte_size_; }
 
-  // In order. A chunk may begin and end inside an element.
+  // Returns the slices in order. One may begin or end inside an element.
   const std::vector<grpc::Slice>& chunks() const { return chunks_; }
 
-  // `destination` has exactly byte_size() bytes, or an error says so.
+  // INVALID_ARGUMENT if `destination` has not exactly byte_size() bytes.
   absl::Status CopyTo(std::span<std::byte> destination) const;
 
-  // The elements in one piece, aligned. T must be the dtype's C++ type.
+  // Returns the elements in one piece, aligned. INVALID_ARGUMENT if T is not
+  // the dtype's C++ type.
   template <typename T>
   absl::StatusOr<std::span<const T>> As() {
     if (kDataTypeOf<T> != dtype_) {
@@ -47,7 +50,7 @@ class ReceivedTensor {
                               bytes.size() / sizeof(T));
   }
 
-  // All bytes in one piece, aligned for any element type.
+  // Returns all bytes in one piece, aligned for any element type.
   std::span<const std::byte> Contiguous();
 
  private:
@@ -55,7 +58,7 @@ class ReceivedTensor {
   Shape shape_;
   std::vector<grpc::Slice> chunks_;
   size_t byte_size_ = 0;
-  // The copy in one piece, once asked for.
+  // The copy in one piece, or null before it is asked for.
   std::unique_ptr<std::byte[]> contiguous_;
 };
 

@@ -16,7 +16,7 @@ namespace {
 
 constexpr timeval kTimeout = {.tv_sec = 60, .tv_usec = 0};
 
-// Larger than any reply.
+// The size of a buffer that is larger than any reply.
 constexpr size_t kPacketBytes = 8192;
 
 absl::Status Unavailable(absl::string_view what) {
@@ -63,8 +63,8 @@ absl::StatusOr<v1::SharedMemoryReply> RegionSocket::Ask(
   if (broken_) {
     return absl::UnavailableError("shared memory: the connection is lost");
   }
-  // A server that has closed may have said why: so a reply is looked for even
-  // where nothing could be sent.
+  // A reply is read even if nothing could be sent, because a server that has
+  // closed the connection may have said why.
   const ssize_t sent =
       send(socket_, packet.data(), packet.size(), MSG_NOSIGNAL);
   absl::StatusOr<v1::SharedMemoryReply> reply = Receive(file);
@@ -83,8 +83,8 @@ absl::StatusOr<v1::SharedMemoryReply> RegionSocket::Receive(int* file) {
   header.msg_iovlen = 1;
   header.msg_control = control;
   header.msg_controllen = sizeof(control);
-  // A server that closed before it read our packet resets the connection; what
-  // it said before is still there.
+  // A server that closes before it reads our packet resets the connection; its
+  // last reply can still be read.
   ssize_t got;
   do {
     got = recvmsg(socket_, &header, MSG_CMSG_CLOEXEC);

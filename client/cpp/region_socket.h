@@ -1,3 +1,4 @@
+// The socket over which a client asks a server for shared memory.
 #ifndef LOSSD_CLIENT_CPP_REGION_SOCKET_H_
 #define LOSSD_CLIENT_CPP_REGION_SOCKET_H_
 
@@ -14,21 +15,22 @@
 
 namespace lossd::client {
 
-// The client's side of shared_memory.proto: one request, one reply.
+// The client's side of shared_memory.proto, with one reply to each request.
 // Thread-safe.
 class RegionSocket {
  public:
-  // As SharedMemory::Connect().
+  // Connects; the errors are those of SharedMemory::Connect().
   static absl::StatusOr<std::shared_ptr<RegionSocket>> Connect(
       const std::string& path);
   ~RegionSocket();
   RegionSocket(const RegionSocket&) = delete;
   RegionSocket& operator=(const RegionSocket&) = delete;
 
-  // The reply, which is no error: that becomes the status. `*file` is the
-  // caller's to close, or -1. UNAVAILABLE if the server is gone or takes longer
-  // than a minute; the connection is then of no more use. FAILED_PRECONDITION
-  // in a process that was forked off: the regions are not its own to release.
+  // Returns the reply. An error in it becomes the status. `*file` is a
+  // descriptor that the caller closes, or -1. UNAVAILABLE if the server is gone
+  // or takes longer than a minute; the connection is then useless.
+  // FAILED_PRECONDITION in a forked process, which must not release the regions
+  // of its parent.
   absl::StatusOr<v1::SharedMemoryReply> Ask(
       const v1::SharedMemoryRequest& request, int* file);
 
@@ -39,7 +41,7 @@ class RegionSocket {
 
   const int socket_;
   const pid_t process_;
-  absl::Mutex mu_;  // a request and its reply belong together
+  absl::Mutex mu_;  // held from a request to its reply
   bool broken_ ABSL_GUARDED_BY(mu_) = false;
 };
 

@@ -1,14 +1,14 @@
 #include "client/cpp/reply_reader.h"
 
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+#include <google/protobuf/wire_format_lite.h>
+#include <grpcpp/support/proto_buffer_reader.h>
+
 #include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
-
-#include "google/protobuf/io/coded_stream.h"
-#include "google/protobuf/io/zero_copy_stream_impl_lite.h"
-#include "google/protobuf/wire_format_lite.h"
-#include "grpcpp/support/proto_buffer_reader.h"
 
 namespace lossd::client {
 namespace {
@@ -19,14 +19,14 @@ using google::protobuf::io::CodedOutputStream;
 using google::protobuf::io::StringOutputStream;
 using v1::ComputeLossResponse;
 
-// Where a payload lies, counted from the first byte of the message.
+// The place of a payload, counted from the first byte of the message.
 struct PayloadRange {
   bool present = false;
   size_t offset = 0;
   size_t size = 0;
 };
 
-// A message without its payloads, and where those are.
+// A message without its payloads, and the places of those.
 struct SplitReply {
   ComputeLossResponse rest;
   PayloadRange losses;
@@ -38,8 +38,8 @@ constexpr uint32_t LengthDelimitedTag(int number) {
                                  WireFormatLite::WIRETYPE_LENGTH_DELIMITED);
 }
 
-// Copies one tensor field to `rest`, leaving its `data` out. As in the
-// generated parser, the last `data` counts.
+// Copies one tensor field to `rest` without its `data`, whose place goes to
+// `payload`. The last `data` counts, as it does in the generated parser.
 bool SplitTensor(uint32_t tag, CodedInputStream& in, CodedOutputStream& rest,
                  PayloadRange& payload) {
   int length = 0;
@@ -70,7 +70,7 @@ bool SplitTensor(uint32_t tag, CodedInputStream& in, CodedOutputStream& rest,
   return true;
 }
 
-// Walks the top level of a reply. False: the bytes are no message.
+// Walks the top level of a reply. Returns false if the bytes are no message.
 bool Split(grpc::ByteBuffer reply, SplitReply& split) {
   grpc::ProtoBufferReader stream(&reply);
   if (!stream.status().ok()) return false;
@@ -95,7 +95,7 @@ bool Split(grpc::ByteBuffer reply, SplitReply& split) {
   return in.ConsumedEntireMessage() && split.rest.ParseFromString(rest);
 }
 
-// The parts of `slices` that make up `range`, sharing their memory.
+// Returns the parts of `slices` in `range`, which share their memory.
 std::vector<grpc::Slice> Cut(const std::vector<grpc::Slice>& slices,
                              PayloadRange range) {
   std::vector<grpc::Slice> chunks;
@@ -113,7 +113,8 @@ std::vector<grpc::Slice> Cut(const std::vector<grpc::Slice>& slices,
   return chunks;
 }
 
-// The tensor that `head` (all but its data) and `payload` describe.
+// Returns the tensor whose fields but `data` are in `head`, and whose data is
+// the `payload`.
 absl::StatusOr<ReceivedTensor> MakeTensor(
     const v1::Tensor& head, const PayloadRange& payload,
     const std::vector<grpc::Slice>& slices) {

@@ -2,14 +2,14 @@
 
 #include <string>
 
-#include "client/cpp/message_assembly.h"
+#include "client/cpp/slice_builder.h"
 
 namespace lossd::client {
 namespace {
 
 using v1::ComputeLossRequest;
 
-// Bytes of a region by its name; the server refuses what is outside of it.
+// Returns a reference to bytes of a region. The server refuses bytes outside.
 v1::SharedMemoryRef RefOf(const SharedRegion& region,
                           std::span<const std::byte> bytes) {
   v1::SharedMemoryRef ref;
@@ -19,16 +19,16 @@ v1::SharedMemoryRef RefOf(const SharedRegion& region,
   return ref;
 }
 
-// A field that has no payload to lend.
+// Puts a field that has no payload.
 void PutMessage(int number, const google::protobuf::MessageLite& value,
-                MessageAssembly& message) {
+                SliceBuilder& message) {
   message.OpenField(number, value.ByteSizeLong());
   value.AppendToString(&message.small());
 }
 
-// One tensor field: the header by the generated code, then the payload, in the
-// order of their field numbers, as the generated code has them.
-void PutTensor(int number, const TensorView& view, MessageAssembly& message) {
+// Puts a tensor field: first the header, by the generated code, then the
+// payload, as their field numbers and the generated code have them.
+void PutTensor(int number, const TensorView& view, SliceBuilder& message) {
   v1::Tensor header;
   header.set_dtype(view.dtype);
   header.mutable_shape()->Add(view.shape.begin(), view.shape.end());
@@ -45,8 +45,8 @@ void PutTensor(int number, const TensorView& view, MessageAssembly& message) {
   message.PutPayload(view.bytes);
 }
 
-// The ones are varints on the wire: there is no payload to lend.
-void PutTargets(const Targets& targets, MessageAssembly& message) {
+// Puts the targets. Ones are varints on the wire and have no payload.
+void PutTargets(const Targets& targets, SliceBuilder& message) {
   constexpr int kNumber = ComputeLossRequest::kTargetsFieldNumber;
   if (const auto* view = std::get_if<TensorView>(&targets)) {
     PutTensor(kNumber, *view, message);
@@ -57,7 +57,7 @@ void PutTargets(const Targets& targets, MessageAssembly& message) {
 }
 
 void PutOptionalTensor(int number, const std::optional<TensorView>& view,
-                       MessageAssembly& message) {
+                       SliceBuilder& message) {
   if (view.has_value()) PutTensor(number, *view, message);
 }
 
@@ -86,8 +86,9 @@ v1::Tensor OnesMessage(const Targets& targets) {
 }
 
 grpc::ByteBuffer WriteRequest(const LossRequest& request,
-                              const std::string& request_id, Loan& loan) {
-  MessageAssembly message(loan);
+                              const std::string& request_id,
+                              SliceTracker& tracker) {
+  SliceBuilder message(tracker);
   PutMessage(ComputeLossRequest::kSpecFieldNumber, request.spec, message);
   PutTensor(ComputeLossRequest::kLogitsFieldNumber, request.logits, message);
   PutTargets(request.targets, message);

@@ -1,24 +1,28 @@
+// Writes requests of ComputeLoss.
 #ifndef LOSSD_CLIENT_CPP_REQUEST_WRITER_H_
 #define LOSSD_CLIENT_CPP_REQUEST_WRITER_H_
 
+#include <grpcpp/support/byte_buffer.h>
+
 #include <string>
 
-#include "client/cpp/loan.h"
 #include "client/cpp/loss.h"
-#include "grpcpp/support/byte_buffer.h"
+#include "client/cpp/slice_tracker.h"
 
 namespace lossd::client {
 
-// Payloads up to this many bytes are copied into the message: the copy costs
-// less than a slice of its own.
+// Payloads of up to this many bytes are copied into the message, which costs
+// less than slices of their own.
 inline constexpr size_t kLargestCopiedPayload = 4096;
 
-// The bytes that the generated code would write for this request, field for
-// field; larger payloads are lent by `loan` instead of copied.
+// Returns the bytes that the generated code would write for this request, field
+// for field. Larger payloads are slices of `tracker`, not copies.
 grpc::ByteBuffer WriteRequest(const LossRequest& request,
-                              const std::string& request_id, Loan& loan);
+                              const std::string& request_id,
+                              SliceTracker& tracker);
 
-// Targets by where their ones are, as a message; not of a TensorView.
+// Returns the message for targets given by their ones; they must not be a
+// TensorView.
 v1::Tensor OnesMessage(const Targets& targets);
 
 }  // namespace lossd::client

@@ -23,13 +23,15 @@ absl::StatusOr<std::unique_ptr<SharedRegion>> SharedMemory::Allocate(
   const auto reply = socket_->Ask(request, &file);
   if (!reply.ok()) return reply.status();
   const size_t size = reply->region().byte_size();
-  // Populated: the first step of a training run costs as much as the others.
+  // The pages are populated at once, so that the first step of a training run
+  // costs as much as the others.
   void* const mapped = file < 0 ? MAP_FAILED
                                 : mmap(nullptr, size, PROT_READ | PROT_WRITE,
                                        MAP_SHARED | MAP_POPULATE, file, 0);
   if (file >= 0) close(file);
   const bool good = mapped != MAP_FAILED;
-  // Owned from here on, so that what cannot be mapped is released.
+  // The region is owned from here on, so that it is released if it cannot be
+  // mapped.
   std::unique_ptr<SharedRegion> region(new SharedRegion(
       socket_, reply->region().name(),
       {good ? static_cast<std::byte*>(mapped) : nullptr, good ? size : 0},
@@ -42,7 +44,7 @@ absl::StatusOr<std::unique_ptr<SharedRegion>> SharedMemory::Allocate(
 }
 
 absl::StatusOr<std::unique_ptr<SharedRegion>> SharedMemory::Lend(
-    const DeviceMemory& memory) {
+    const DeviceMemoryHandle& memory) {
   const auto text = [](const auto& bytes) {
     return std::string(reinterpret_cast<const char*>(bytes.data()),
                        bytes.size());
@@ -66,7 +68,7 @@ SharedRegion::~SharedRegion() {
   v1::SharedMemoryRequest request;
   request.mutable_release_region()->set_name(name_);
   int file = -1;
-  // A server that is gone has released it.
+  // An error means that the server is gone, and with it the region.
   socket_->Ask(request, &file).IgnoreError();
   if (file >= 0) close(file);
 }

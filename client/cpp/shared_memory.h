@@ -1,3 +1,4 @@
+// Memory that a client shares with a server on the same host.
 #ifndef LOSSD_CLIENT_CPP_SHARED_MEMORY_H_
 #define LOSSD_CLIENT_CPP_SHARED_MEMORY_H_
 
@@ -15,8 +16,8 @@ namespace lossd::client {
 
 class RegionSocket;
 
-// Memory that this process and a server on the same host both map: tensors in
-// it are named in a request, not sent.
+// Memory that this process and a server both map. A request names the tensors
+// in it and does not send them.
 //
 //   auto memory = SharedMemory::Connect("/run/lossd/shared_memory");
 //   auto region = (*memory)->Allocate(3 << 20);
@@ -30,37 +31,38 @@ class RegionSocket;
 //       .shared_gradient = SharedSpan{region->get(),
 //                                     std::as_writable_bytes(gradient)}};
 //
-// From the start of a call until its end the server reads and writes there: who
-// changes a tensor meanwhile gets some loss and some gradient. It may still do
-// so for a while after a call that was cancelled or ran out of time.
+// From the start of a call until its end the server reads and writes there. If
+// a tensor changes meanwhile, loss and gradient are undefined numbers. After a
+// call that was cancelled or ran out of time, the server may go on for a while.
 //
-// Or memory of a GPU that the client has and lends (SharedMemory::Lend()): the
-// same, but that nothing of it is copied, that bytes() are addresses of the
-// GPU, and that the client's own work there must be done before a call.
+// A region can also be memory of a GPU that the client has and lends
+// (SharedMemory::Lend()). Then bytes() are addresses of the GPU, and the
+// client's own work there must be done before a call.
 //
-// Zeros at first, if it is not lent. Lives until it is destroyed, here or with
-// the process; its pages then go back, and requests that name it are
-// FAILED_PRECONDITION. It may outlive its SharedMemory.
+// A region that is not lent begins as zeros. When it is destroyed, or the
+// process ends, its pages go back to the system, and requests that name it are
+// FAILED_PRECONDITION. It may outlive its SharedMemory. Thread-safe.
 class SharedRegion {
  public:
   ~SharedRegion();
   SharedRegion(const SharedRegion&) = delete;
   SharedRegion& operator=(const SharedRegion&) = delete;
 
-  // What the server calls it.
+  // Returns the server's name for the region.
   const std::string& name() const { return name_; }
 
-  // At least what was asked for, in whole pages; or what was lent.
+  // Returns at least as many bytes as were asked for, in whole pages; or the
+  // bytes that were lent.
   std::span<std::byte> bytes() const { return bytes_; }
 
-  // `count` elements, `offset` bytes from the start, which is a multiple of
-  // sizeof(T), and of 64 for a gradient; within bytes().
+  // Returns `count` elements that begin `offset` bytes from the start, within
+  // bytes(). The offset is a multiple of sizeof(T), and of 64 for a gradient.
   template <typename T>
   std::span<T> Part(size_t offset, size_t count) const {
     return {reinterpret_cast<T*>(bytes_.data() + offset), count};
   }
 
-  // A tensor of elements that lie in this region. It borrows the region.
+  // Returns a tensor of elements that lie in this region, which it borrows.
   template <typename T>
   TensorView View(std::span<const T> elements, Shape shape) const {
     TensorView view = TensorView::Of<T>(elements, std::move(shape));
@@ -87,12 +89,13 @@ class SharedRegion {
   const bool mapped_;  // by this object
 };
 
-// Memory of a GPU of the server's, for the server to use.
+// All that a server needs to open memory of a GPU that it uses too.
 // CudaDriver::Describe() fills it in.
-struct DeviceMemory {
-  // Addresses of the GPU, in one allocation of cuMemAlloc() or cudaMalloc().
+struct DeviceMemoryHandle {
+  // Addresses of the GPU, within one allocation of cuMemAlloc() or
+  // cudaMalloc().
   std::span<std::byte> bytes = {};
-  // Where in the allocation they begin; a multiple of 64.
+  // The offset of the bytes in the allocation, a multiple of 64.
   size_t offset = 0;
   std::array<std::byte, 16> device_uuid = {};  // cuDeviceGetUuid()
   std::array<std::byte, 64> ipc_handle = {};   // cuIpcGetMemHandle()
@@ -107,20 +110,21 @@ struct SharedSpan {
 // A connection to a server's --shared_memory_socket. Thread-safe.
 class SharedMemory {
  public:
-  // INVALID_ARGUMENT for a path that no socket can have, UNAVAILABLE if nobody
-  // listens there.
+  // Connects. INVALID_ARGUMENT for a path that no socket can have, UNAVAILABLE
+  // if no server listens there.
   static absl::StatusOr<std::unique_ptr<SharedMemory>> Connect(
       const std::string& path);
 
-  // Takes milliseconds, and longer for more: meant to be kept and used again.
-  // RESOURCE_EXHAUSTED beyond the server's limits, UNAVAILABLE if it is gone.
+  // Returns new memory. This takes milliseconds, and longer for more bytes, so
+  // that regions are best kept and reused. RESOURCE_EXHAUSTED beyond the
+  // server's limits, UNAVAILABLE if the server is gone.
   absl::StatusOr<std::unique_ptr<SharedRegion>> Allocate(size_t byte_size);
 
-  // Lends the server memory of a GPU until the region is destroyed; it is not
-  // freed before. UNIMPLEMENTED if the server computes on no GPU, NOT_FOUND if
-  // not on this one, INVALID_ARGUMENT for a handle or an offset that is none.
+  // Lends the server memory of a GPU until the region is destroyed; it must not
+  // be freed before. UNIMPLEMENTED if the server computes on no GPU, NOT_FOUND
+  // if it computes on others, INVALID_ARGUMENT for a bad handle or offset.
   absl::StatusOr<std::unique_ptr<SharedRegion>> Lend(
-      const DeviceMemory& memory);
+      const DeviceMemoryHandle& memory);
 
  private:
   explicit SharedMemory(std::shared_ptr<RegionSocket> socket)

@@ -12,11 +12,11 @@ namespace {
 
 struct Parameter {
   absl::string_view name;
-  v1::LossKind kind;  // the one that has it
+  v1::LossKind kind;  // the kind to which it belongs
   bool set;
 };
 
-// "sigmoid_focal"
+// Returns the name of a kind, such as "sigmoid_focal".
 std::string NameOf(v1::LossKind kind) {
   const std::string name = v1::LossKind_Name(kind);
   return absl::AsciiStrToLower(absl::StripPrefix(name, "LOSS_KIND_"));
@@ -28,7 +28,7 @@ absl::Status CheckParameters(const v1::LossSpec& spec) {
   const v1::LossKind kind = spec.kind() == v1::LOSS_KIND_UNSPECIFIED
                                 ? v1::LOSS_KIND_SIGMOID_CROSS_ENTROPY
                                 : spec.kind();
-  // A number that this build does not know: the server may.
+  // The server may know a number that this build does not.
   if (!v1::LossKind_IsValid(kind)) return absl::OkStatus();
   constexpr v1::LossKind kFocal = v1::LOSS_KIND_SIGMOID_FOCAL;
   constexpr v1::LossKind kAsymmetric = v1::LOSS_KIND_ASYMMETRIC;

@@ -1,3 +1,4 @@
+// Checks of a loss that only the client makes.
 #ifndef LOSSD_CLIENT_CPP_SPEC_CHECK_H_
 #define LOSSD_CLIENT_CPP_SPEC_CHECK_H_
 
@@ -6,11 +7,10 @@
 
 namespace lossd::client {
 
-// INVALID_ARGUMENT, beginning with the field's name, for a parameter that is
-// set (not 0, or present) although the loss of `spec.kind` has none of that
-// name. The server does not read it, so that the answer would be that of
-// another loss than its caller believes. What the server checks is not checked
-// here.
+// Returns INVALID_ARGUMENT, beginning with the field's name, for a parameter
+// that is set (not 0, or present) although it belongs to another kind of loss
+// than `spec.kind`. The server would not read it, and the answer would be that
+// of another loss than the caller believes. The server makes all other checks.
 absl::Status CheckParameters(const v1::LossSpec& spec);
 
 }  // namespace lossd::client

@@ -1,14 +1,15 @@
 #include "client/cpp/stream_call.h"
 
+#include <grpcpp/alarm.h>
+#include <grpcpp/generic/generic_stub.h>
+
 #include <optional>
 #include <utility>
 
 #include "client/cpp/call_status.h"
-#include "client/cpp/loan.h"
+#include "client/cpp/slice_tracker.h"
 #include "client/cpp/stream_reader.h"
 #include "client/cpp/stream_writer.h"
-#include "grpcpp/alarm.h"
-#include "grpcpp/generic/generic_stub.h"
 
 namespace lossd::client {
 namespace {
@@ -16,7 +17,7 @@ namespace {
 constexpr char kStreamLoss[] = "/lossd.v1.LossService/StreamLoss";
 
 // One stream while it runs. A write and a read are under way at once, so that
-// neither side waits for the other in vain.
+// neither side waits for the other in vain. One thread uses it.
 class StreamCall {
  public:
   StreamCall(const std::string& token, const CallOptions& options,
@@ -25,7 +26,7 @@ class StreamCall {
         writer_(writer),
         reader_(reader) {}
 
-  // Until the stream is over.
+  // Runs the stream to its end and returns its status.
   absl::Status Run(const std::shared_ptr<grpc::Channel>& channel,
                    grpc::CompletionQueue& queue) {
     grpc::GenericStub stub(channel);
@@ -38,14 +39,14 @@ class StreamCall {
       OnTag(tag, ok);
     }
     const absl::Status status = CallStatus(status_, *context_);
-    // With these go the call's references to the slices.
+    // These hold the call's references to the slices.
     call_.reset();
     context_.reset();
     return broken_.ok() ? status : broken_;
   }
 
  private:
-  // Tags are addresses of these.
+  // The address of a Tag is the tag of one kind of operation.
   struct Tag {};
 
   void* Begin(Tag* tag) {
@@ -96,7 +97,7 @@ class StreamCall {
   int under_way_ = 0;  // tags that will come out
   grpc::ByteBuffer message_;
   grpc::Status status_;
-  absl::Status broken_;  // what the server sent cannot be
+  absl::Status broken_;  // the error if the server's message is wrong
 };
 
 }  // namespace
@@ -107,14 +108,15 @@ absl::StatusOr<LossResult> ComputeByStream(
   absl::StatusOr<StreamReader> reader =
       StreamReader::Create(request, options.gradient_destination);
   if (!reader.ok()) return reader.status();
-  const std::shared_ptr<Loan> loan = Loan::Make();
-  StreamWriter writer(request, options.request_id, *loan);
+  const std::shared_ptr<SliceTracker> tracker = SliceTracker::Make();
+  StreamWriter writer(request, options.request_id, *tracker);
   grpc::CompletionQueue queue;
   grpc::Alarm returned;
   const absl::Status status =
       StreamCall(token, options, writer, *reader).Run(channel, queue);
-  // As in Client::Unary: what is still being written needs a thread that polls.
-  const bool free = loan->ReturnedOrElse(
+  // The wait is on the queue, because a message that is still being written
+  // needs a thread that polls.
+  const bool free = tracker->AllDroppedOrElse(
       [&] { returned.Set(&queue, gpr_time_0(GPR_CLOCK_MONOTONIC), nullptr); });
   void* tag = nullptr;
   bool ok = false;

@@ -1,5 +1,8 @@
+// A loss computed through StreamLoss.
 #ifndef LOSSD_CLIENT_CPP_STREAM_CALL_H_
 #define LOSSD_CLIENT_CPP_STREAM_CALL_H_
+
+#include <grpcpp/channel.h>
 
 #include <memory>
 #include <string>
@@ -7,12 +10,11 @@
 #include "absl/status/statusor.h"
 #include "client/cpp/call.h"
 #include "client/cpp/loss.h"
-#include "grpcpp/channel.h"
 
 namespace lossd::client {
 
-// Computes a loss through StreamLoss, writing and reading at the same time on
-// the calling thread. Returns when it is over and the tensors are free.
+// Computes a loss by a stream. Writes and reads at the same time on the calling
+// thread, and returns when the stream is over and gRPC has dropped the tensors.
 absl::StatusOr<LossResult> ComputeByStream(
     const std::shared_ptr<grpc::Channel>& channel, const std::string& token,
     const LossRequest& request, const CallOptions& options);

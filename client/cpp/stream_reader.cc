@@ -1,5 +1,10 @@
 #include "client/cpp/stream_reader.h"
 
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+#include <google/protobuf/wire_format_lite.h>
+#include <grpcpp/support/proto_buffer_reader.h>
+
 #include <cstdint>
 #include <cstring>
 #include <limits>
@@ -9,10 +14,6 @@
 #include "absl/strings/str_cat.h"
 #include "client/cpp/half.h"
 #include "client/cpp/stream_writer.h"
-#include "google/protobuf/io/coded_stream.h"
-#include "google/protobuf/io/zero_copy_stream_impl_lite.h"
-#include "google/protobuf/wire_format_lite.h"
-#include "grpcpp/support/proto_buffer_reader.h"
 
 namespace lossd::client {
 namespace {
@@ -25,7 +26,7 @@ constexpr uint32_t BytesTag(int number) {
                                  WireFormatLite::WIRETYPE_LENGTH_DELIMITED);
 }
 
-// `step` takes and gives float64.
+// Replaces each element by `step` of it, which takes and returns float64.
 template <typename T, typename Step>
 void Transform(std::span<std::byte> elements, Step step) {
   for (size_t at = 0; at + sizeof(T) <= elements.size(); at += sizeof(T)) {
@@ -36,7 +37,7 @@ void Transform(std::span<std::byte> elements, Step step) {
   }
 }
 
-// To nearest; infinity beyond the largest, which DoubleToHalf does not have.
+// Rounds to nearest, and to infinity beyond the largest number.
 uint16_t ToHalf(v1::DataType dtype, double value) {
   const double infinity = std::numeric_limits<double>::infinity();
   return DoubleToHalf(dtype, value)
@@ -48,7 +49,7 @@ v1::DataType Or(v1::DataType dtype, v1::DataType other) {
   return dtype == v1::DATA_TYPE_UNSPECIFIED ? other : dtype;
 }
 
-// Bytes too many are for the server to refuse.
+// Checks that the logits have enough bytes. The server refuses too many.
 absl::Status CheckSize(const TensorView& logits, int64_t elements) {
   const auto given = static_cast<int64_t>(logits.bytes.size());
   // The first comparison keeps the number of bytes from overflowing.

@@ -1,5 +1,8 @@
+// Reads the replies of StreamLoss.
 #ifndef LOSSD_CLIENT_CPP_STREAM_READER_H_
 #define LOSSD_CLIENT_CPP_STREAM_READER_H_
+
+#include <grpcpp/support/byte_buffer.h>
 
 #include <cstddef>
 #include <memory>
@@ -9,33 +12,34 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "client/cpp/loss.h"
-#include "grpcpp/support/byte_buffer.h"
 #include "lossd/v1/loss_service.pb.h"
 
 namespace lossd::client {
 
-// Multiplies elements of a floating-point type, rounding once.
+// Multiplies elements of a floating-point type by `factor`, rounding once.
 void Scale(v1::DataType dtype, double factor, std::span<std::byte> elements);
 
-// Puts the messages that a stream answers together into a result. The gradient
-// lies in `destination`, if that is not empty, else in memory of its own, and
-// so do the losses.
+// Puts the replies of a stream together into a result. The gradient lies in the
+// destination if there is one, else in memory of its own, where the losses lie
+// too. Not thread-safe.
 class StreamReader {
  public:
-  // INVALID_ARGUMENT if the destination has not the gradient's size, or the
-  // logits have fewer bytes than their shape asks for: what a mistyped shape
-  // asks for may be more than any machine has.
+  // Returns a reader with memory for the results. `destination` is empty or
+  // gets the gradient. INVALID_ARGUMENT if it has another size than the
+  // gradient, or if the logits have fewer bytes than their shape needs, because
+  // a mistyped shape may need more memory than there is.
   static absl::StatusOr<StreamReader> Create(const LossRequest& request,
                                              std::span<std::byte> destination);
 
-  // INTERNAL: not what a server answers.
+  // Adds one reply. INTERNAL if no server answers that.
   absl::Status Add(const grpc::ByteBuffer& message);
 
-  // After the stream has ended well.
+  // Returns the result, after the stream has ended with OK. INTERNAL if a part
+  // is missing.
   absl::StatusOr<LossResult> Finish();
 
  private:
-  // Results as they arrive.
+  // The memory into which results are received.
   struct Landing {
     v1::DataType dtype = v1::DATA_TYPE_FLOAT32;
     std::unique_ptr<std::byte[]> owned;

@@ -5,8 +5,8 @@
 #include <span>
 
 #include "base/data_type.h"
-#include "client/cpp/message_assembly.h"
 #include "client/cpp/request_writer.h"
+#include "client/cpp/slice_builder.h"
 
 namespace lossd::client {
 namespace {
@@ -25,8 +25,8 @@ v1::DataType Named(v1::DataType dtype) {
   return dtype == v1::DATA_TYPE_UNSPECIFIED ? v1::DATA_TYPE_FLOAT32 : dtype;
 }
 
-// What a view has of elements [from, to); all that is left for the last ones,
-// so that bytes too many are not kept from the server.
+// Returns the bytes of elements [from, to). The last part gets all bytes that
+// are left, so that the server sees it if there are too many.
 std::span<const std::byte> Part(const TensorView& view, int64_t from,
                                 int64_t to, bool last) {
   const auto size = static_cast<int64_t>(view.bytes.size());
@@ -70,10 +70,10 @@ int64_t BytesOf(v1::DataType dtype, int64_t count) {
 }
 
 StreamWriter::StreamWriter(const LossRequest& request,
-                           const std::string& request_id, Loan& loan)
+                           const std::string& request_id, SliceTracker& tracker)
     : request_(request),
       request_id_(request_id),
-      loan_(loan),
+      tracker_(tracker),
       elements_(ElementCount(request.logits.shape).value_or(0)) {
   in_chunks_[0] = &request.logits;
   in_chunks_[1] = std::get_if<TensorView>(&request.targets);
@@ -141,7 +141,7 @@ grpc::ByteBuffer StreamWriter::Chunk(int64_t from, int64_t to) {
     parts[i] = Part(*in_chunks_[i], from, to, to == elements_);
     size += 1 + VarintSize(parts[i].size()) + parts[i].size();
   }
-  MessageAssembly message(loan_);
+  SliceBuilder message(tracker_);
   message.OpenField(StreamLossRequest::kChunkFieldNumber, size);
   for (size_t i = 0; i < parts.size(); ++i) {
     if (in_chunks_[i] == nullptr) continue;

@@ -1,3 +1,4 @@
+// Tensors that a request borrows.
 #ifndef LOSSD_CLIENT_CPP_TENSOR_VIEW_H_
 #define LOSSD_CLIENT_CPP_TENSOR_VIEW_H_
 
@@ -14,7 +15,7 @@ namespace lossd::client {
 
 using Shape = absl::InlinedVector<int64_t, 4>;
 
-// The wire's name for a C++ element type.
+// The wire's type for a C++ element type.
 template <typename T>
 inline constexpr v1::DataType kDataTypeOf = v1::DATA_TYPE_UNSPECIFIED;
 template <>
@@ -32,20 +33,20 @@ inline constexpr v1::DataType kDataTypeOf<int64_t> = v1::DATA_TYPE_INT64;
 
 class SharedRegion;
 
-// A dense row-major tensor that somebody else owns: what a request borrows.
+// A dense row-major tensor in memory of the caller, which it borrows.
 //
 // The bytes are little-endian, as many as dtype and shape ask for; the server
-// says so if they are not. Half and packed types have no C++ element type here:
-// fill the members.
+// checks that. Half and packed types have no C++ element type, so that their
+// views are made by filling the members.
 struct TensorView {
   v1::DataType dtype = v1::DATA_TYPE_FLOAT32;
   Shape shape = {};
   std::span<const std::byte> bytes = {};
-  // Not null: the bytes lie in this region (shared_memory.h), and are named
+  // If not null, the bytes lie in this region (shared_memory.h) and are named
   // instead of sent.
   const SharedRegion* region = nullptr;
 
-  // One dimension.
+  // Returns a tensor of one dimension.
   template <typename T>
   static TensorView Of(std::span<const T> elements) {
     return Of(elements, {static_cast<int64_t>(elements.size())});
@@ -59,9 +60,10 @@ struct TensorView {
   }
 };
 
-// Targets that are 1 at these places and 0 at all others: row r, of the first
-// dimension, at columns[row_splits[r]] .. columns[row_splits[r + 1] - 1], which
-// rise. Borrowed. An empty shape is the logits'.
+// Targets that are 1 at these places and 0 at all others. The ones of row r, of
+// the first dimension, are at columns[row_splits[r]] to
+// columns[row_splits[r + 1] - 1], which rise. The spans are borrowed. An empty
+// shape is the logits'.
 struct OnesView {
   std::span<const int64_t> row_splits = {};
   std::span<const int64_t> columns = {};

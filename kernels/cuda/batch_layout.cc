@@ -27,7 +27,7 @@ uint64_t EndElement(const BatchItem& item) {
                   item.segment->element_count);
 }
 
-// Which bytes of a tensor with an element for each logit are the item's.
+// The bytes that belong to an item, of a tensor with an element for each logit.
 struct ByteRange {
   uint64_t first = 0;
   uint64_t count = 0;
@@ -37,7 +37,7 @@ ByteRange BytesOf(const BatchItem& item, ElementType type) {
   return {first, ByteSize(type, EndElement(item)) - first};
 }
 
-// The ones among the item's elements.
+// Returns the ones among the item's elements.
 std::span<const uint64_t> OnesOf(const BatchItem& item) {
   const auto& all = item.segment->ones.indices;
   const auto first =
@@ -67,7 +67,8 @@ class Places {
     end_ = place + bytes;
     return place;
   }
-  // For some bytes of a tensor: where its first byte of all would be.
+  // Takes room for some bytes of a tensor. Returns where the tensor's first
+  // byte would be.
   uint64_t TakeFor(ByteRange range) { return Take(range.count) - range.first; }
   uint64_t end() const { return end_; }
 
@@ -75,20 +76,20 @@ class Places {
   uint64_t end_;
 };
 
-// Where a tensor goes, of which the batch has `range`: among the input, or it
-// stays at its address.
+// Returns the place in the input of a tensor, of which the batch holds `range`,
+// or the address of a resident one.
 uint64_t PlaceOf(const Tensor& tensor, ByteRange range, Places& input) {
   return tensor.on_device ? AddressOf(tensor.pieces.front().data())
                           : input.TakeFor(range);
 }
 
-// An address becomes a distance.
+// Turns the address of a resident tensor into its distance from the input.
 void MakeRelative(const Tensor& tensor, const std::byte* input,
                   uint64_t& offset) {
   if (tensor.on_device) offset -= AddressOf(input);
 }
 
-// A segment as the kernels of `batch` read it.
+// Returns a segment as the kernels of `batch` read it.
 PackedSegment Relative(const PackedSegment& at_addresses,
                        const Segment& segment, const PackedBatch& batch) {
   PackedSegment packed = at_addresses;
@@ -99,13 +100,13 @@ PackedSegment Relative(const PackedSegment& at_addresses,
   MakeRelative(segment.pos_weight.tensor, batch.input,
                packed.pos_weight.offset);
   MakeRelative(segment.upstream.tensor, batch.input, packed.upstream.offset);
-  // Both are aligned to more than a byte, so this is never kNoIndex.
+  // Both addresses are even, so the distance is never kNoIndex.
   if (segment.gradient_on_device) packed.gradient -= AddressOf(batch.output);
   return packed;
 }
 
-// Dense and scalar operands need no index arithmetic per element; strides of
-// dimensions of one element say nothing.
+// Dense and scalar operands need no index arithmetic for each element. Strides
+// of dimensions of one element have no meaning.
 Access AccessOf(const Operand& operand, const Shape& shape) {
   if (!operand.present()) return Access::kAbsent;
   bool scalar = true;
@@ -122,7 +123,7 @@ Access AccessOf(const Operand& operand, const Shape& shape) {
   return full ? Access::kFull : Access::kStrided;
 }
 
-// What the batch has of an operand.
+// Returns the bytes of an operand that the batch holds.
 ByteRange BytesOf(const BatchItem& item, const Operand& operand) {
   return AccessOf(operand, item.segment->shape) == Access::kFull
              ? BytesOf(item, operand.tensor.type)
@@ -177,7 +178,7 @@ PackedSegment PackSegment(const BatchItem& item, Places& input,
   const LossOptions& options = segment.options;
   PackedSegment packed;
   packed.end = EndElement(item);
-  packed.path = PathOf(segment, item.gradient_scale);
+  packed.variant = VariantOf(segment, item.gradient_scale);
   packed.kind = options.kind;
   packed.parameters = ParametersOf(options);
   packed.logits_type = segment.logits.type;
@@ -204,8 +205,7 @@ PackedSegment PackSegment(const BatchItem& item, Places& input,
   return packed;
 }
 
-// Results of an item, from where it has them in `output` to those of the whole
-// segment at `results`.
+// Copies an item's results from `output` to the segment's at `results`.
 void CopyOut(ByteRange range, const std::byte* output, uint64_t offset,
              std::byte* results) {
   std::memcpy(results + range.first, output + (offset + range.first),
@@ -233,11 +233,12 @@ void BatchLayout::PlaceBlocks() {
   order_.resize(packed_.size());
   std::iota(order_.begin(), order_.end(), size_t{0});
   std::stable_sort(order_.begin(), order_.end(), [this](size_t a, size_t b) {
-    return packed_[a].path < packed_[b].path;
+    return packed_[a].variant < packed_[b].variant;
   });
   uint64_t first_block = 0;
   for (const size_t k : order_) {
-    BlockRange& range = paths_[static_cast<size_t>(packed_[k].path)];
+    BlockRange& range =
+        variant_blocks_[static_cast<size_t>(packed_[k].variant)];
     if (range.count == 0) range.first = first_block;
     packed_[k].first_block = first_block - items_[k].blocks.first;
     range.count += items_[k].blocks.count;
@@ -295,8 +296,9 @@ PackedBatch BatchLayout::At(const std::byte* input, std::byte* output) const {
                        .output = output,
                        .block_segments = block_segments_,
                        .block_count = block_count_,
-                       .paths = {}};
-  std::copy(std::begin(paths_), std::end(paths_), batch.paths);
+                       .variant_blocks = {}};
+  std::copy(std::begin(variant_blocks_), std::end(variant_blocks_),
+            batch.variant_blocks);
   return batch;
 }
 

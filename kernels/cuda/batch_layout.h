@@ -1,18 +1,16 @@
-// How a batch lies in device memory: one block of bytes in, one block of bytes
-// out.
+// The layout of a batch in device memory: one input and one output buffer.
 //
 //   input   [PackedSegment ...] [segment of each block ...] [tensors ...]
 //   output  [BlockPartial of each block ...] [gradients and losses ...]
 //
 // Places are offsets, not addresses, so that the host can compute a batch in
-// place of a device. Every tensor starts at a multiple of kTensorAlignment:
-// whatever the alignment of the pieces it came in, the device reads it by whole
-// vectors.
+// place of a device. Every tensor starts at a multiple of kTensorAlignment, so
+// the device reads it in whole vectors whatever the alignment of its pieces.
 //
-// Tensors and gradients that are on the device already (Segment::device) are
-// resident: they are left where they are, and take nothing of either block.
-// Their offset is the distance from the block, modulo 2^64; what it adds up to
-// need not be aligned to more than an element.
+// Tensors and gradients that are already on the device (Segment::device) are
+// resident: they stay at their address and take no room in either buffer. Their
+// offset is the distance from the buffer, modulo 2^64, and the address need
+// only be aligned for an element.
 #ifndef LOSSD_KERNELS_CUDA_BATCH_LAYOUT_H_
 #define LOSSD_KERNELS_CUDA_BATCH_LAYOUT_H_
 
@@ -21,19 +19,19 @@
 #include <span>
 #include <vector>
 
-#include "kernels/cuda/path.h"
+#include "kernels/cuda/kernel_variant.h"
 #include "kernels/sigmoid_loss.h"
 
 namespace lossd::kernels::cuda {
 
 inline constexpr uint64_t kTensorAlignment = 256;
 
-// The first place at `end` or behind it where a tensor may begin.
+// Returns the first place at or after `end` where a tensor may begin.
 constexpr uint64_t TensorPlace(uint64_t end) {
   return (end + kTensorAlignment - 1) / kTensorAlignment * kTensorAlignment;
 }
 
-// How element i of the logits finds its element of an operand.
+// Which element of an operand belongs to element i of the logits.
 enum class Access : uint8_t {
   kAbsent,
   kScalar,   // always the first
@@ -56,20 +54,20 @@ struct PackedOperand {
   uint64_t strides[kMaxRank] = {};
 };
 
-// Blocks of a segment on the device: what kernels::Segment says, with offsets
-// for pointers. Elements have the segment's own indices, also where the first
-// ones are not in the batch: an offset is where element 0 would be, modulo 2^64
-// (PlaceIn()). What the plain paths read comes first, in one line of a cache: a
-// segment of a few elements costs a device little more than that line.
+// A kernels::Segment, or some blocks of one, on the device: offsets replace
+// pointers. Elements keep their indices in the segment even if the batch lacks
+// the first ones: an offset is where element 0 would be, modulo 2^64
+// (PlaceIn()). The fields that the fast variants read come first and fill one
+// cache line; a segment of a few elements costs a device little more than that.
 struct alignas(64) PackedSegment {
   uint64_t end = 0;              // index after its last element
-  uint64_t first_block = 0;      // in the batch the segment's block 0, as above
+  uint64_t first_block = 0;      // index in the batch of block 0, modulo 2^64
   uint64_t logits = 0;           // offsets in the input
-  uint64_t targets = 0;          // of kSteppedOnes: nothing is there
-  uint64_t gradient = kNoIndex;  // offsets in the output; kNoIndex: not wanted
+  uint64_t targets = 0;          // unused for kSteppedOnes
+  uint64_t gradient = kNoIndex;  // offsets in the output; kNoIndex if not asked
   double gradient_scale = 0;
   uint64_t losses = kNoIndex;
-  Path path = Path::kGeneral;
+  KernelVariant variant = KernelVariant::kExact;
   ElementType logits_type = ElementType::kFloat32;
   ElementType gradient_type = ElementType::kFloat32;
   ElementType targets_type = ElementType::kFloat32;
@@ -88,30 +86,30 @@ struct alignas(64) PackedSegment {
   uint64_t ones_first = 0;
   uint64_t ones_stride = 1;
   double ignore_target = 0;
-  int64_t ignore_integer = 0;  // int64 targets are compared with this one
+  int64_t ignore_integer = 0;  // ignore_target for int64 targets
   double label_smoothing = 0;
-  double loss_weight = 1;  // of the losses of Reduction::kNone
+  double loss_weight = 1;  // multiplies the losses of Reduction::kNone
 };
 
-// Blocks of a batch or of a segment that follow each other.
+// Consecutive blocks of a batch or of a segment.
 struct BlockRange {
   uint64_t first = 0;
   uint64_t count = 0;
 };
 
-// A batch somewhere in memory, as the kernels take it. The blocks of a path are
-// neighbours, in the order of Path.
+// A batch at some place in memory, as the kernels take it. The blocks of a
+// variant are consecutive, and the variants follow in the order of their enum.
 struct PackedBatch {
   const std::byte* input = nullptr;
   std::byte* output = nullptr;
   uint64_t block_segments = 0;  // offset of the table: uint32_t per block
   uint64_t block_count = 0;
-  BlockRange paths[kPathCount];
+  BlockRange variant_blocks[kVariantCount];
 };
 
-// Blocks of a segment, and the factor of their gradient.
+// Blocks of a segment, and the factor of their gradient. Borrows the segment.
 struct BatchItem {
-  // All of them.
+  // An item of all blocks.
   BatchItem(const Segment* of, double scale)
       : BatchItem(of, scale, {0, BlockCount(*of)}) {}
   BatchItem(const Segment* of, double scale, BlockRange some)
@@ -122,10 +120,9 @@ struct BatchItem {
   BlockRange blocks;  // of the segment
 };
 
-// The plan of one batch: blocks of segments. Of tensors that have an element
-// for each logit only those elements are in the batch; operands that are
-// broadcast are there whole. Borrows the segments. Plans only: it owns no
-// tensor.
+// The plan of one batch. The batch holds whole broadcast operands, but of each
+// tensor with an element for each logit only the elements of its blocks.
+// Borrows the segments and owns no tensors. Thread-safe: it does not change.
 class BatchLayout {
  public:
   explicit BatchLayout(std::span<const BatchItem> items);
@@ -133,28 +130,29 @@ class BatchLayout {
   uint64_t input_bytes() const { return input_bytes_; }
   uint64_t output_bytes() const { return output_bytes_; }
 
-  // Writes the whole input, to be computed as `batch`, which is of At(): the
-  // one host copy that the tensors see. No tensor is resident: any At() will
-  // do.
+  // Writes the whole input of `batch`, a result of At(). This is the only copy
+  // of the tensors on the host. If no tensor is resident the input is the same
+  // for every At().
   void Stage(const PackedBatch& batch, std::byte* input) const;
 
-  // What comes before the tensors, table_bytes() of it; Stage() without the
-  // tensors, for whoever brings them otherwise.
+  // Writes the tables before the tensors, table_bytes() in size, for callers
+  // that write the tensors themselves.
   uint64_t table_bytes() const { return table_bytes_; }
   void StageTables(const PackedBatch& batch, std::byte* input) const;
 
-  // Item `index` as the kernels read it: where its tensors go. Of what is
-  // resident the offset is its address.
+  // Returns item `index` as the kernels read it. The offset of a resident
+  // tensor is its address.
   const PackedSegment& packed(size_t index) const { return packed_[index]; }
 
+  // Returns the batch whose buffers are at `input` and `output`.
   PackedBatch At(const std::byte* input, std::byte* output) const;
 
-  // What the blocks of item `index` got, read from a computed output on the
-  // host.
+  // Returns the partials of the blocks of item `index` in a computed output on
+  // the host.
   std::span<const BlockPartial> Partials(size_t index,
                                          const std::byte* output) const;
-  // Copies their gradient and losses to where the segment wants them, unless
-  // they are there already.
+  // Copies the gradient and losses of item `index` from a computed output to
+  // the segment's buffers. A resident gradient is already in its place.
   void CopyResults(size_t index, const std::byte* output) const;
 
  private:
@@ -163,8 +161,8 @@ class BatchLayout {
 
   std::vector<BatchItem> items_;
   std::vector<PackedSegment> packed_;
-  std::vector<size_t> order_;  // of the items' blocks: by path, then as given
-  BlockRange paths_[kPathCount];
+  std::vector<size_t> order_;  // items by variant, then as given
+  BlockRange variant_blocks_[kVariantCount];
   uint64_t block_segments_ = 0;
   uint64_t block_count_ = 0;
   uint64_t table_bytes_ = 0;

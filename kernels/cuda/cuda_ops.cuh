@@ -1,5 +1,5 @@
-// The arithmetic policy of element.h on a device: every operation with its
-// rounding spelled out, so that no compiler flag changes a bit.
+// The arithmetic policy of element-inl.h on a device. Every operation spells
+// out its rounding, so that no compiler flag changes a bit (D7).
 #ifndef LOSSD_KERNELS_CUDA_CUDA_OPS_CUH_
 #define LOSSD_KERNELS_CUDA_CUDA_OPS_CUH_
 
@@ -34,7 +34,7 @@ struct CudaOps<float> {
   }
   static __device__ V Div(V a, V b) { return __fdiv_rn(a, b); }
   static __device__ V Scale(V a, V n) {
-    // In two steps where 2^n is not normal, of which only the last rounds.
+    // Two steps if 2^n is not normal; only the last one rounds.
     using Layout = ScaleLayout<T>;
     const bool deep = n < -Layout::kStep;
     const T biased =
@@ -85,7 +85,7 @@ struct CudaOps<double> {
   }
   static __device__ V Div(V a, V b) { return __ddiv_rn(a, b); }
   static __device__ V Scale(V a, V n) {
-    // In two steps where 2^n is not normal, of which only the last rounds.
+    // Two steps if 2^n is not normal; only the last one rounds.
     using Layout = ScaleLayout<T>;
     const bool deep = n < -Layout::kStep;
     const T biased =

@@ -1,4 +1,4 @@
-// Starts the kernel. Links with CUDA only where LOSSD_CUDA is on.
+// Starts the kernels. Links with CUDA only if LOSSD_CUDA is on.
 #ifndef LOSSD_KERNELS_CUDA_LAUNCHER_H_
 #define LOSSD_KERNELS_CUDA_LAUNCHER_H_
 
@@ -8,18 +8,30 @@
 
 namespace lossd::kernels::cuda {
 
-// The devices of this machine, numbered from 0; none: `why` says why.
-int CountDevices(std::string& why);
+// The devices of this machine, numbered from 0.
+struct DeviceCount {
+  int count = 0;
+  std::string why_none;  // set if count is 0
+};
+DeviceCount CountDevices();
 
-// Computes every block of `batch`, which lies in device memory, on `stream` (a
-// cudaStream_t) of the current device. Neither allocates nor waits. An empty
-// batch launches nothing. Returns the runtime's error number, 0 for none;
-// errors of the kernel itself come from later calls.
-int LaunchBlocks(const PackedBatch& batch, void* stream);
+// Launches kernels on one device: the one that is current whenever a member is
+// called. Errors are numbers of the runtime, 0 for none. Launch() is
+// thread-safe once Load() has returned.
+class Launcher {
+ public:
+  // Loads every kernel on the device. Returns an error if the device cannot run
+  // them, for instance if this build has no code for its architecture.
+  int Load();
 
-// Loads the kernel on the current device: 0, or why the device cannot run it,
-// such as an architecture that this build has no code for.
-int LoadKernel();
+  // Computes every block of `batch`, which lies in device memory, on `stream`
+  // (a cudaStream_t). Neither allocates nor waits. An empty batch launches
+  // nothing. Errors of the kernels themselves come from later calls.
+  int Launch(const PackedBatch& batch, void* stream) const;
+
+ private:
+  unsigned lookup_thread_blocks_ = 0;  // 0 if the device cannot look up
+};
 
 }  // namespace lossd::kernels::cuda
 

@@ -1,17 +1,15 @@
-// The plain paths of bfloat16 logits and hard targets where there is much of
-// them: from a table.
+// The lookup kernel: bfloat16 logits with bytes or bits as targets, if there
+// are enough elements to make a table worth filling.
 #include "kernels/cuda/device.cuh"
 
 namespace lossd::kernels::cuda {
 namespace {
 
-#include "kernels/cuda/device-inl.cuh"
-#include "kernels/cuda/plain_group-inl.cuh"
-
 constexpr int kThreadsPerThreadBlock = kLookupWarpsPerThreadBlock * kWarpSize;
+constexpr int kTableBytes = static_cast<int>(sizeof(LookupTable));
 
-// One thread block for each multiprocessor makes the table once and goes
-// through the blocks with it.
+// One thread block for each multiprocessor fills the table once and then
+// computes its share of the blocks.
 template <class Types>
 __global__ void __launch_bounds__(kThreadsPerThreadBlock, 1)
     ComputeLookedUp(const BatchBlocks batch) {
@@ -22,23 +20,23 @@ __global__ void __launch_bounds__(kThreadsPerThreadBlock, 1)
   }
   __syncthreads();
   const uint64_t step = uint64_t{gridDim.x} * kLookupWarpsPerThreadBlock;
-  // Neighbouring blocks go to different multiprocessors, which then have
-  // equal work where there is little of it.
+  // Neighbouring blocks go to different multiprocessors, so that these have
+  // equal work even if there are few blocks.
   for (uint64_t warp =
            blockIdx.x + uint64_t{gridDim.x} * (threadIdx.x / kWarpSize);
        warp * kBlocksPerWarp<Types> < batch.range.count; warp += step) {
     const uint64_t number =
         warp * kBlocksPerWarp<Types> +
         threadIdx.x % kWarpSize / static_cast<unsigned>(Types::kThreads);
-    ComputePlainBlock<Types>(batch, number, number < batch.range.count,
-                             [&](const PlainBlock<Types>& block, int rank,
-                                 double(&loss)[Types::kLanes]) {
-                               return LookedUpRows(table[0], block, rank, loss);
-                             });
+    ComputeFastBlock<Types>(batch, number, number < batch.range.count,
+                            [&](const FastBlock<Types>& block, int rank,
+                                double(&loss)[Types::kLanes]) {
+                              return LookUpRows(table[0], block, rank, loss);
+                            });
   }
 }
 
-// An attribute of the current device; 0: unknown.
+// Returns an attribute of the current device; 0 if it is unknown.
 int Attribute(cudaDeviceAttr attribute) {
   int device = 0;
   int value = 0;
@@ -50,39 +48,43 @@ int Attribute(cudaDeviceAttr attribute) {
 
 template <class Types>
 cudaError_t Launch(const PackedBatch& batch, BlockRange range,
-                   cudaStream_t stream) {
-  const int bytes = static_cast<int>(sizeof(LookupTable));
-  const cudaError_t error =
-      cudaFuncSetAttribute(ComputeLookedUp<Types>,
-                           cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
-  if (error != cudaSuccess) return error;
-  const int grid = Attribute(cudaDevAttrMultiProcessorCount);
+                   unsigned thread_blocks, cudaStream_t stream) {
   ComputeLookedUp<Types>
-      <<<static_cast<unsigned>(grid), kThreadsPerThreadBlock,
-         sizeof(LookupTable), stream>>>(BlocksOf(batch, range));
+      <<<thread_blocks, kThreadsPerThreadBlock, kTableBytes, stream>>>(
+          BlocksOf(batch, range));
   return cudaGetLastError();
 }
 
-using Bytes = PlainTypes<CudaOps<float>, BFloat16, ByteTargets>;
-using Bits = PlainTypes<CudaOps<float>, BFloat16, BitTargets>;
+using Bytes = FastTypes<CudaOps<float>, BFloat16, ByteTargets>;
+using Bits = FastTypes<CudaOps<float>, BFloat16, BitTargets>;
 
 }  // namespace
 
-bool LookupPays(Path path, BlockRange range) {
-  return (path == Path::kBFloat16Bytes || path == Path::kBFloat16Bits) &&
-         range.count >= kLookupLeastBlocks &&
-         Attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin) >=
-             static_cast<int>(sizeof(LookupTable));
+unsigned LookupThreadBlocks() {
+  if (Attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin) < kTableBytes)
+    return 0;
+  return static_cast<unsigned>(Attribute(cudaDevAttrMultiProcessorCount));
 }
 
-cudaError_t LaunchLookup(Path path, const PackedBatch& batch, BlockRange range,
+cudaError_t LaunchLookup(KernelVariant variant, const PackedBatch& batch,
+                         BlockRange range, unsigned thread_blocks,
                          cudaStream_t stream) {
-  return path == Path::kBFloat16Bits ? Launch<Bits>(batch, range, stream)
-                                     : Launch<Bytes>(batch, range, stream);
+  return variant == KernelVariant::kBFloat16Bits
+             ? Launch<Bits>(batch, range, thread_blocks, stream)
+             : Launch<Bytes>(batch, range, thread_blocks, stream);
 }
 
 cudaError_t LoadLookup() {
-  return LoadCode(ComputeLookedUp<Bytes>, ComputeLookedUp<Bits>);
+  const auto kernels = {ComputeLookedUp<Bytes>, ComputeLookedUp<Bits>};
+  for (const auto kernel : kernels) {
+    cudaError_t error = LoadCode(kernel);
+    if (error == cudaSuccess && LookupThreadBlocks() > 0) {
+      error = cudaFuncSetAttribute(
+          kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kTableBytes);
+    }
+    if (error != cudaSuccess) return error;
+  }
+  return cudaSuccess;
 }
 
 }  // namespace lossd::kernels::cuda

@@ -58,7 +58,7 @@ const Identity& Theirs() {
   return theirs;
 }
 
-// The PEM text with another character in the middle of what it encodes.
+// Returns the PEM text with another character in the middle of its content.
 std::string Damaged(std::string text) {
   char& middle = text[text.size() / 2];
   middle = '*';
@@ -124,7 +124,7 @@ TEST(Pem, ADamagedKeyIsRefused) {
               HasSubstr("has a private key that cannot be read: "));
 }
 
-// OpenSSL by itself would ask at the terminal.
+// Without our function OpenSSL would ask at the terminal.
 TEST(Pem, AKeyThatNeedsAPassphraseIsRefusedWithoutAsking) {
   EXPECT_THAT(Complaint(CheckKey(Ours().locked_key)),
               HasSubstr("has a private key that needs a passphrase: "));
@@ -132,7 +132,7 @@ TEST(Pem, AKeyThatNeedsAPassphraseIsRefusedWithoutAsking) {
 
 TEST(Pem, ACertificateOfAnotherKeyIsRefused) {
   EXPECT_THAT(Complaint(CheckPair(Ours().certificate, Theirs().key)),
-              HasSubstr("the certificate is of another key"));
+              HasSubstr("the certificate belongs to another key"));
 }
 
 TEST(Pem, ACertificateThatTlsDoesNotAcceptIsRefused) {

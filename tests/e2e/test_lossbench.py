@@ -153,17 +153,17 @@ def test_no_server_is_a_failed_call() -> None:
         ("--channels=0", "--channels=0: must be in [1, 1024]"),
         ("--channels=1000000", "--channels=1000000: must be in [1, 1024]"),
         ("--elements=100000000000", "--elements=100000000000: must be in [1, 67108864]"),
-        ("--requests=-1", "--requests=-1: must be in [0, 9223372036854775807]"),
-        ("--rate=-1", "--rate=-1: must be in [0, 1e7]"),
+        ("--requests=-1", "--requests=-1: must be at least 0"),
+        ("--rate=-1", "--rate=-1: must be in [0, 10000000]"),
         ("--rate=1e400", "--rate=1e400: is too large for float64"),
-        ("--duration=0s", "--duration=0: must be in [1ms, 24h]"),
-        ("--duration=inf", "--duration=inf: must be in [1ms, 24h]"),
-        ("--warmup=-1s", "--warmup=-1s: must be in [0, 24h]"),
-        ("--timeout=inf", "--timeout=inf: must be in [1ms, 24h]"),
+        ("--duration=0s", "--duration=0: must be in [1ms, 24h], such as 200us or 5s"),
+        ("--duration=inf", "--duration=inf: must be in [1ms, 24h], such as 200us or 5s"),
+        ("--warmup=-1s", "--warmup=-1s: must be in [0, 24h], such as 200us or 5s"),
+        ("--timeout=inf", "--timeout=inf: must be in [1ms, 24h], such as 200us or 5s"),
         ("--dtype=int8", 'dtype "int8" is not one that lossbench sends'),
         ("--elements=0", "--elements=0: must be in [1, 67108864]"),
         ("--peer=nobody", '--peer: "nobody" is none of echo, protobuf_echo and triton'),
-        ("word", '"word" is no flag'),
+        ("word", "word is not a flag; see --help"),
     ],
 )
 def test_bad_usage_exits_with_2_and_one_line(flag: str, message: str) -> None:
@@ -185,7 +185,7 @@ def test_a_stream_has_limits_of_its_own(flag: str, most: int) -> None:
     [
         ("--threads=0", "--threads=0: must be in [1, 1024]"),
         ("--calls=10000000000", "--calls=10000000000: must be in [1, 65536]"),
-        ("word", '"word" is no flag'),
+        ("word", "word is not a flag; see --help"),
     ],
 )
 def test_bad_usage_of_a_peer_exits_with_2_and_one_line(

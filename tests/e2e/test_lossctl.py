@@ -276,7 +276,7 @@ def test_output_that_is_lost_is_an_error() -> None:
 BAD_USAGE = [
     ([], "compute needs --logits and --targets, or --request"),
     (["--logits=1"], "compute needs --logits and --targets, or --request"),
-    (["--bogus"], "--bogus: no such flag"),
+    (["--bogus"], "unknown flag --bogus; see --help"),
     (["train"], '"train" is none of compute, info, health; see --help'),
     (["compute", "more"], '"more" is one word too many'),
     (["--logits=1,x", "--targets=1"], '--logits: "x" is neither a number nor a .npy file'),
@@ -302,7 +302,7 @@ BAD_USAGE = [
      "--asymmetric_margin: is for kind asymmetric, and the kind is sigmoid_focal, "
      "which would ignore it"),
     (["--logits=1", "--targets=1", "--timeout=5"],
-     "--timeout=5: must be a number with a unit, such as 500ms or 5s"),
+     "--timeout=5: must be a number with a unit, such as 200us or 5s"),
     (["--logits=1", "--targets=1", "--tls_cert=/no/c.pem"],
      "--tls_cert=/no/c.pem: No such file or directory"),
 ]  # fmt: skip
@@ -330,4 +330,5 @@ def test_help_lists_commands_and_flags() -> None:
     done = lossctl("--help")
     assert done.returncode == 0
     assert "lossctl health" in done.stdout
+    assert "\nTransport:\n  --target=localhost:50051\n" in done.stdout
     assert "--gradient_out=" in done.stdout

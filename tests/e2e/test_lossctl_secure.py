@@ -108,7 +108,12 @@ BAD_PEM = [
     ("cut", "server.key", "", "--tls_cert={}/cut: has a certificate that cannot be read, number 1"),
     ("server.pem", "words", "", "--tls_key={}/words: has no private key in PEM"),
     ("server.pem", "empty", "", "--tls_key={}/empty: has no private key in PEM"),
-    ("server.pem", "client.key", "", "--tls_key={}/client.key: the certificate is of another key"),
+    (
+        "server.pem",
+        "client.key",
+        "",
+        "--tls_key={}/client.key: the certificate belongs to another key",
+    ),
     ("server.pem", "server.key", "words", "--tls_client_ca={}/words: has no certificate in PEM"),
     ("server.pem", "server.key", "empty", "--tls_client_ca={}/empty: has no certificate in PEM"),
     ("server.pem", "server.key", ".", "--tls_client_ca={}/.: must be a file that can be read"),
@@ -148,7 +153,8 @@ CTL_PEM = [
     ),
     (
         ("--tls_cert={0}/client.pem", "--tls_key={0}/server.key"),
-        "--tls_cert={0}/client.pem --tls_key={0}/server.key: the certificate is of another key",
+        "--tls_cert={0}/client.pem --tls_key={0}/server.key: "
+        "the certificate belongs to another key",
     ),
     (("--token_file={0}/none",), "--token_file={0}/none: No such file or directory"),
     (

@@ -21,10 +21,12 @@ TEST(ElementTypes, HaveTheNamesThatFrameworksUse) {
   EXPECT_EQ(Name(ElementType::kInt64), "int64");
 }
 
-TEST(ElementTypes, AreListedInTheOrderOfTheEnum) {
+TEST(ElementTypes, AreAllListedInTheOrderOfTheEnum) {
   for (size_t i = 0; i < kElementTypes.size(); ++i) {
     EXPECT_EQ(static_cast<size_t>(kElementTypes[i]), i);
+    EXPECT_NE(Name(kElementTypes[i]), "unknown");
   }
+  EXPECT_EQ(Name(static_cast<ElementType>(kElementTypes.size())), "unknown");
 }
 
 TEST(ElementTypes, AreAsLargeAsTheTypesThatStoreThem) {

@@ -1,5 +1,5 @@
-// bfloat16 and float16 against a table of all their values: what is nearest is
-// looked up, not computed.
+// bfloat16 and float16 against a table of all their values: the nearest value
+// is looked up, not computed.
 #include "element_type/half.h"
 
 #include <gtest/gtest.h>
@@ -36,8 +36,8 @@ class HalfTest : public testing::Test {
   using F = Format<Half>;
   static constexpr uint32_t kInfinity = (2 * F::kBias + 1) << F::kFractionBits;
 
-  // By the definition of the format. Infinity counts as what would follow the
-  // largest value.
+  // Returns the value by the definition of the format. Infinity counts as the
+  // value that would follow the largest one.
   static double ValueOf(uint32_t magnitude) {
     const int exponent = static_cast<int>(magnitude >> F::kFractionBits);
     const int fraction =
@@ -51,7 +51,8 @@ class HalfTest : public testing::Test {
     for (uint32_t m = 0; m <= kInfinity; ++m) values_.push_back(ValueOf(m));
   }
 
-  // The pattern nearest to `value`, of two equally near ones the even one.
+  // Returns the pattern nearest to `value`; of two equally near ones the even
+  // one.
   uint16_t Nearest(double value) const {
     if (std::isnan(value)) return F::kNan;
     const double magnitude = std::min(std::fabs(value), values_.back());
@@ -108,9 +109,9 @@ TYPED_TEST(HalfTest, EveryPatternButANanComesBackFromBothTypes) {
   }
 }
 
-// Where a rounding goes wrong: the middle between two neighbours, and what lies
-// next to it in float32 and in float64. The latter is rounded twice by whoever
-// goes through float32.
+// Rounding goes wrong at the middle between two neighbours and next to it, in
+// float32 and in float64. A conversion of float64 by way of float32 rounds
+// twice.
 TYPED_TEST(HalfTest, TiesGoToTheEvenOneAndTheirNeighboursToTheNearest) {
   for (uint32_t m = 0; m < this->kInfinity; ++m) {
     const double middle = (this->values_[m] + this->values_[m + 1]) / 2;
@@ -137,7 +138,7 @@ TYPED_TEST(HalfTest, RandomPatternsOfEveryExponentGoToTheNearest) {
         std::bit_cast<float>(static_cast<uint32_t>(random() >> 32));
     ASSERT_EQ(this->Rounded(narrow), this->Nearest(narrow))
         << narrow << ", seed " << kSeed;
-    // A float64 of an exponent that float32 has, in most cases.
+    // Most of these float64 numbers have an exponent that float32 has.
     const double wide =
         std::ldexp(std::bit_cast<double>(random() >> 12 | 0x3ff0000000000000u),
                    static_cast<int>(random() % 340) - 180);
@@ -146,7 +147,7 @@ TYPED_TEST(HalfTest, RandomPatternsOfEveryExponentGoToTheNearest) {
   }
 }
 
-TYPED_TEST(HalfTest, EveryNanBecomesTheOneNan) {
+TYPED_TEST(HalfTest, EveryNanBecomesTheCanonicalOne) {
   for (const uint32_t bits : {0x7f800001u, 0xffc00000u, 0xffffffffu}) {
     EXPECT_EQ(this->Rounded(std::bit_cast<float>(bits)),
               Format<TypeParam>::kNan);
@@ -157,7 +158,7 @@ TYPED_TEST(HalfTest, EveryNanBecomesTheOneNan) {
   }
 }
 
-TEST(StoreRounded, MakesTheOneNanOfFloat32AndFloat64Too) {
+TEST(StoreRounded, MakesTheCanonicalNanOfFloat32AndFloat64Too) {
   const double wide = -std::numeric_limits<double>::quiet_NaN();
   const float narrow = -std::numeric_limits<float>::quiet_NaN();
   float to = 0;
@@ -170,7 +171,7 @@ TEST(StoreRounded, MakesTheOneNanOfFloat32AndFloat64Too) {
   EXPECT_EQ(std::bit_cast<uint64_t>(to_wide), 0x7ff8000000000000u);
 }
 
-TEST(Half, HasTheLargestValuesAndLimitsThatEverybodyKnows) {
+TEST(Half, HasTheLargestValuesAndLimitsOfTheFormats) {
   EXPECT_EQ(FloatOf(Float16{0x7bff}), 65504.0f);
   EXPECT_EQ(FloatOf(Float16{0x0001}), 0x1p-24f);
   EXPECT_EQ(Float16Of(65519.996f).bits, 0x7bff);
@@ -180,6 +181,34 @@ TEST(Half, HasTheLargestValuesAndLimitsThatEverybodyKnows) {
   EXPECT_EQ(BFloat16Of(std::numeric_limits<float>::max()).bits, 0x7f80);
   EXPECT_EQ(BFloat16Of(1.0f).bits, 0x3f80);
   EXPECT_EQ(Float16Of(1.0f).bits, 0x3c00);
+}
+
+TEST(DoubleToHalf, SaysThatAFiniteValueIsTooLarge) {
+  const double infinity = std::numeric_limits<double>::infinity();
+  const auto half = ElementType::kFloat16, brain = ElementType::kBFloat16;
+  EXPECT_EQ(DoubleToHalf(half, 65519), 0x7bff);
+  EXPECT_EQ(DoubleToHalf(half, 65520), std::nullopt);
+  EXPECT_EQ(DoubleToHalf(half, -1e300), std::nullopt);
+  EXPECT_EQ(DoubleToHalf(half, -infinity), 0xfc00);
+  EXPECT_EQ(DoubleToHalf(brain, 0x1.fep127), 0x7f7f);
+  EXPECT_EQ(DoubleToHalf(brain, 0x1.ffp127), std::nullopt);
+  EXPECT_EQ(DoubleToHalf(brain, infinity), 0x7f80);
+}
+
+TEST(DoubleToHalf, KeepsTheSignOfNanAndZero) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  EXPECT_EQ(DoubleToHalf(ElementType::kFloat16, nan), 0x7e00);
+  EXPECT_EQ(DoubleToHalf(ElementType::kFloat16, -nan), 0xfe00);
+  EXPECT_EQ(DoubleToHalf(ElementType::kBFloat16, -nan), 0xffc0);
+  EXPECT_EQ(DoubleToHalf(ElementType::kBFloat16, -0.0), 0x8000);
+  EXPECT_TRUE(std::signbit(HalfToDouble(ElementType::kFloat16, 0xfe00)));
+}
+
+// The result is rounded once, although 1 + 2^-8 lies in the middle of two
+// bfloat16 numbers and 2^-40 is lost in float32.
+TEST(DoubleToHalf, RoundsOnce) {
+  EXPECT_EQ(DoubleToHalf(ElementType::kBFloat16, 1 + 0x1p-8 + 0x1p-40), 0x3f81);
+  EXPECT_EQ(DoubleToHalf(ElementType::kBFloat16, 1 + 0x1p-8), 0x3f80);
 }
 
 }  // namespace

@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <limits>
 
+#include "base/data_type.h"
 #include "kernels/sigmoid_loss.h"
-#include "server/request/tensor.h"
 #include "tests/fuzz/requests.h"
 
 namespace lossd::fuzz {

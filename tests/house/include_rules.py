@@ -18,7 +18,7 @@ ALLOWED: dict[str, set[str]] = {  # D1
     "kernels/cpu": {"element_type", "kernels", "kernels/element"},
     "kernels/cuda": {"element_type", "kernels", "kernels/element"},
     "server/base": set(),
-    "server/observability": {"element_type", "server/base", FACE},
+    "server/observability": {"base", "element_type", "server/base", FACE},
     "server/admission": {"server/base", "server/observability"},
     "server/batching": {"server/base", "server/admission", "server/observability", FACE},
     "server/execution": {

@@ -11,7 +11,7 @@
 #include <thread>
 #include <vector>
 
-#include "server/execution/cuda/open.h"
+#include "server/execution/cuda/device.h"
 #include "tests/integration/loss_stream.h"
 #include "tests/integration/random_request.h"
 #include "tests/integration/running_server.h"

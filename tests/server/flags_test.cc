@@ -6,7 +6,6 @@
 #include <fstream>
 #include <map>
 
-#include "absl/flags/reflection.h"
 #include "absl/strings/str_cat.h"
 #include "tests/temporary_path.h"
 
@@ -16,7 +15,6 @@ namespace {
 using testing::HasSubstr;
 using testing::Not;
 
-// Flags are process-wide: each test begins and ends with the defaults.
 class Flags : public testing::Test {
  protected:
   absl::StatusOr<CommandLine> Read(const std::vector<std::string>& arguments) {
@@ -31,9 +29,6 @@ class Flags : public testing::Test {
   }
   const TemporaryPath file_{"flags"};
   std::map<std::string, std::string> environment_;
-
- private:
-  absl::FlagSaver saver_;
 };
 
 TEST_F(Flags, HaveTheDefaultsOfConfig) {
@@ -92,7 +87,8 @@ TEST_F(Flags, AFlagFileThatNamesItselfIsRefused) {
 TEST_F(Flags, HelpAndVersionArePrinted) {
   const auto help = Read({"--help"});
   ASSERT_TRUE(help.ok() && help->print.has_value());
-  EXPECT_THAT(*help->print, HasSubstr("--max_inflight_bytes="));
+  EXPECT_THAT(*help->print, HasSubstr("\nLimits:\n  --max_inflight_bytes="));
+  EXPECT_THAT(*help->print, HasSubstr("\nSecurity:\n  --tls_cert=\n"));
   const auto short_help = Read({"-h"});
   ASSERT_TRUE(short_help.ok());
   EXPECT_EQ(short_help->print, help->print);
@@ -146,7 +142,6 @@ TEST_F(Flags, WhatMakesNoSenseIsSaidInOneLine) {
             "directory, and /no/such/folder is not there"},
            {"--flagfile=/", "--flagfile=/: must be a file that can be read"},
            {"--flagfile=/nonexistent", "--flagfile=/nonexistent"}}) {
-    const absl::FlagSaver saver;
     const auto line = Read({bad.argument});
     ASSERT_TRUE(absl::IsInvalidArgument(line.status())) << bad.argument;
     const std::string message(line.status().message());
@@ -158,7 +153,6 @@ TEST_F(Flags, WhatMakesNoSenseIsSaidInOneLine) {
 TEST_F(Flags, ABadDurationIsAnsweredWithAGoodOne) {
   for (const char* flag : {"--drain_timeout", "--max_queue_delay"}) {
     for (const char* value : {"5", "-1s", "abc", "", "1h1", "inf"}) {
-      const absl::FlagSaver saver;
       const std::string argument = absl::StrCat(flag, "=", value);
       const auto line = Read({argument});
       ASSERT_TRUE(absl::IsInvalidArgument(line.status())) << argument;
@@ -172,8 +166,26 @@ TEST_F(Flags, ABadDurationIsAnsweredWithAGoodOne) {
 
 TEST_F(Flags, ABadVariableIsNamed) {
   environment_ = {{"LOSSD_RPC_THREADS", "x"}};
+  EXPECT_EQ(Read({}).status().message(),
+            "LOSSD_RPC_THREADS=x: must be a whole number of 32 bits");
+}
+
+TEST_F(Flags, ABadLineOfAFileIsNamedWithTheFile) {
+  const std::string path = Write("--rpc_threads=2\n--cpu_threads=x\n");
+  EXPECT_EQ(Read({"--flagfile", path}).status().message(),
+            absl::StrCat("--flagfile=", path,
+                         ": --cpu_threads=x: must be a whole number of 32 "
+                         "bits"));
+  environment_ = {{"LOSSD_FLAGFILE", path}};
   EXPECT_THAT(std::string(Read({}).status().message()),
-              HasSubstr("LOSSD_RPC_THREADS"));
+              testing::StartsWith(absl::StrCat("LOSSD_FLAGFILE=", path, ": ")));
+}
+
+TEST_F(Flags, OnlyTheLastValueIsHeldAgainstItsRange) {
+  environment_ = {{"LOSSD_RPC_THREADS", "-1"}};
+  EXPECT_TRUE(Read({"--rpc_threads=1"}).ok());
+  EXPECT_EQ(Read({}).status().message(),
+            "--rpc_threads=-1: must be in [0, 1024]");
 }
 
 }  // namespace

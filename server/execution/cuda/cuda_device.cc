@@ -1,7 +1,8 @@
-// The real device: the CUDA runtime, each call's error turned into a status
-// where it is made.
+// The real device. Every call of the CUDA runtime turns its error into a
+// status.
 #include <cuda_runtime_api.h>
 
+#include <cstdint>
 #include <cstring>
 #include <set>
 #include <string>
@@ -9,9 +10,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "kernels/cuda/launcher.h"
-#include "server/execution/cuda/cuda_ipc.h"
+#include "server/execution/cuda/device.h"
 #include "server/execution/cuda/numa.h"
-#include "server/execution/cuda/open.h"
 
 namespace lossd::execution::cuda {
 namespace {
@@ -26,7 +26,7 @@ bool IsRecoverable(cudaError_t error) {
     case cudaErrorLaunchOutOfResources:
     case cudaErrorNotReady:
     case cudaErrorNotSupported:
-    case cudaErrorOperatingSystem:  // of pinning memory
+    case cudaErrorOperatingSystem:  // pinning memory failed
     case cudaErrorHostMemoryAlreadyRegistered:
     case cudaErrorHostMemoryNotRegistered:
       return true;
@@ -35,16 +35,24 @@ bool IsRecoverable(cudaError_t error) {
   }
 }
 
-absl::Status ToStatus(cudaError_t error, std::string_view call) {
+// Returns the error of `call` as a status. `code` is used for errors other than
+// a lack of memory.
+absl::Status ToStatus(cudaError_t error, std::string_view call,
+                      absl::StatusCode code) {
   if (error == cudaSuccess) return absl::OkStatus();
   cudaGetLastError();  // else the next call would report this error again
-  const std::string message =
-      absl::StrCat(std::string(call), ": ", cudaGetErrorName(error), ": ",
-                   cudaGetErrorString(error));
-  if (error == cudaErrorMemoryAllocation)
-    return absl::ResourceExhaustedError(message);
-  return IsRecoverable(error) ? absl::InternalError(message)
-                              : absl::UnavailableError(message);
+  if (error == cudaErrorMemoryAllocation) {
+    code = absl::StatusCode::kResourceExhausted;
+  }
+  return absl::Status(
+      code, absl::StrCat(std::string(call), ": ", cudaGetErrorName(error), ": ",
+                         cudaGetErrorString(error)));
+}
+
+absl::Status ToStatus(cudaError_t error, std::string_view call) {
+  return ToStatus(error, call,
+                  IsRecoverable(error) ? absl::StatusCode::kInternal
+                                       : absl::StatusCode::kUnavailable);
 }
 
 cudaStream_t Handle(Stream stream) {
@@ -54,6 +62,127 @@ cudaEvent_t Handle(Event event) {
   return static_cast<cudaEvent_t>(event.handle);
 }
 
+// Returns whether CUDA's documentation says that the process must be terminated
+// after this error. A client may provoke any other error with a bad handle,
+// which must not retire a device.
+bool IsFatal(cudaError_t error) {
+  switch (error) {
+    case cudaErrorECCUncorrectable:
+    case cudaErrorNvlinkUncorrectable:
+    case cudaErrorContained:
+    case cudaErrorIllegalAddress:
+    case cudaErrorLaunchTimeout:
+    case cudaErrorAssert:
+    case cudaErrorHardwareStackError:
+    case cudaErrorIllegalInstruction:
+    case cudaErrorMisalignedAddress:
+    case cudaErrorInvalidAddressSpace:
+    case cudaErrorInvalidPc:
+    case cudaErrorLaunchFailure:
+    case cudaErrorTensorMemoryLeak:
+    case cudaErrorMpsClientTerminated:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// Returns the status of a call about another process's memory. Only fatal
+// errors are UNAVAILABLE, because that retires the device.
+absl::Status IpcStatus(cudaError_t error, std::string_view call,
+                       absl::StatusCode code) {
+  return ToStatus(error, call,
+                  IsFatal(error) ? absl::StatusCode::kUnavailable : code);
+}
+
+// The status of an error that the client's handle may have caused.
+absl::Status BadHandle(cudaError_t error, std::string_view call) {
+  return IpcStatus(error, call, absl::StatusCode::kInvalidArgument);
+}
+
+// The type of cuMemGetAddressRange(). It is a driver function, which the server
+// looks up and does not link, so that it starts on machines without a driver.
+using GetAddressRange = int (*)(unsigned long long* base, size_t* size,
+                                unsigned long long address);
+
+absl::StatusOr<GetAddressRange> FindGetAddressRange() {
+  constexpr unsigned since = 3020;  // CUDA 3.2, which has 64-bit sizes
+  void* found = nullptr;
+  cudaDriverEntryPointQueryResult result = cudaDriverEntryPointSymbolNotFound;
+  const cudaError_t error = cudaGetDriverEntryPointByVersion(
+      "cuMemGetAddressRange", &found, since, cudaEnableDefault, &result);
+  if (error != cudaSuccess || result != cudaDriverEntryPointSuccess ||
+      found == nullptr) {
+    cudaGetLastError();
+    return absl::InvalidArgumentError(
+        "this driver does not say how large an allocation is");
+  }
+  return reinterpret_cast<GetAddressRange>(found);
+}
+
+// Returns the bytes from `address` to the end of its allocation.
+absl::StatusOr<size_t> SizeFrom(const void* address) {
+  const absl::StatusOr<GetAddressRange> get = FindGetAddressRange();
+  if (!get.ok()) return get.status();
+  const uint64_t at = reinterpret_cast<uintptr_t>(address);
+  unsigned long long base = 0;
+  size_t size = 0;
+  // The driver's error numbers are the runtime's.
+  absl::Status status =
+      BadHandle(static_cast<cudaError_t>((*get)(&base, &size, at)),
+                "cuMemGetAddressRange");
+  if (!status.ok()) return status;
+  if (at < base || at - base > size) {
+    return absl::InvalidArgumentError(
+        "cuMemGetAddressRange: another allocation");
+  }
+  return size - static_cast<size_t>(at - base);
+}
+
+absl::Status CheckDevice(const void* address, int device) {
+  cudaPointerAttributes attributes;
+  absl::Status status =
+      BadHandle(cudaPointerGetAttributes(&attributes, address),
+                "cudaPointerGetAttributes");
+  if (!status.ok()) return status;
+  if (attributes.type == cudaMemoryTypeDevice && attributes.device == device) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError("the memory is not this GPU's");
+}
+
+absl::Status CloseIpcMemory(DeviceMemory memory) {
+  return IpcStatus(cudaIpcCloseMemHandle(memory.address),
+                   "cudaIpcCloseMemHandle", absl::StatusCode::kInternal);
+}
+
+// Opens memory of another process on `device`, the current one
+// (Device::OpenIpc()). Memory on another GPU is refused: it would be read
+// through the link between the two.
+absl::StatusOr<DeviceMemory> OpenIpcMemory(const IpcHandle& handle,
+                                           int device) {
+  cudaIpcMemHandle_t named;
+  static_assert(sizeof(named) == sizeof(handle));
+  std::memcpy(&named, handle.data(), sizeof(named));
+  void* address = nullptr;
+  absl::Status status = BadHandle(
+      cudaIpcOpenMemHandle(&address, named, cudaIpcMemLazyEnablePeerAccess),
+      "cudaIpcOpenMemHandle");
+  if (!status.ok()) return status;
+  DeviceMemory memory{static_cast<std::byte*>(address), 0};
+  status = CheckDevice(address, device);
+  if (status.ok()) {
+    const absl::StatusOr<size_t> size = SizeFrom(address);
+    if (size.ok()) {
+      memory.size = *size;
+      return memory;
+    }
+    status = size.status();
+  }
+  GiveBack([&memory] { return CloseIpcMemory(memory); });
+  return status;
+}
+
 class CudaDevice final : public Device {
  public:
   explicit CudaDevice(int id) : id_(id), name_(absl::StrCat("cuda/", id)) {}
@@ -61,8 +190,9 @@ class CudaDevice final : public Device {
   std::string_view name() const override { return name_; }
   const DeviceUuid& uuid() const override { return uuid_; }
 
-  // Whether the device answers and this build has code for it.
-  absl::Status Probe() {
+  // Prepares the device. Errors: the device does not answer, or this build has
+  // no code for it.
+  absl::Status Open() {
     char bus_id[kBusIdSize] = "";
     absl::Status status = Call("cudaDeviceGetPCIBusId", [&] {
       return cudaDeviceGetPCIBusId(bus_id, kBusIdSize, id_);
@@ -75,13 +205,12 @@ class CudaDevice final : public Device {
     if (!status.ok()) return status;
     static_assert(sizeof(properties.uuid) == sizeof(DeviceUuid));
     std::memcpy(uuid_.data(), &properties.uuid, sizeof(uuid_));
-    return Call("loading the kernel", [] {
-      return static_cast<cudaError_t>(kernels::cuda::LoadKernel());
-    });
+    return Call("loading the kernel",
+                [&] { return static_cast<cudaError_t>(launcher_.Load()); });
   }
 
-  // Our own pages, pinned afterwards: cudaHostAlloc() does not say which node
-  // it takes its pages from.
+  // Pins pages that were mapped before, because cudaHostAlloc() does not say
+  // from which node it takes its pages (D35).
   absl::StatusOr<PinnedMemory> AllocatePinned(size_t bytes) override {
     auto mapped = MapOnNode(bytes, node_);
     if (!mapped.ok()) return mapped.status();
@@ -94,7 +223,7 @@ class CudaDevice final : public Device {
     }
     return PinnedMemory{mapped->data(), bytes};
   }
-  // Memory that a lost device does not let go of stays mapped: it may still
+  // Memory stays mapped if it cannot be unregistered: a lost device may still
   // write there.
   absl::Status FreePinned(PinnedMemory memory) override {
     if (memory.data == nullptr) return absl::OkStatus();
@@ -116,12 +245,12 @@ class CudaDevice final : public Device {
   }
 
   absl::StatusOr<DeviceMemory> OpenIpc(const IpcHandle& handle) override {
-    absl::Status status = Call("cudaSetDevice", [] { return cudaSuccess; });
+    absl::Status status = MakeCurrent();
     if (!status.ok()) return status;
     return OpenIpcMemory(handle, id_);
   }
   absl::Status CloseIpc(DeviceMemory memory) override {
-    absl::Status status = Call("cudaSetDevice", [] { return cudaSuccess; });
+    absl::Status status = MakeCurrent();
     return status.ok() ? CloseIpcMemory(memory) : status;
   }
 
@@ -140,7 +269,7 @@ class CudaDevice final : public Device {
   }
   absl::StatusOr<Event> CreateEvent() override {
     cudaEvent_t event = nullptr;
-    // Waiting sleeps: the executor's threads are many, the cores are not.
+    // Waiting must sleep: the executor has more threads than there are cores.
     absl::Status status = Call("cudaEventCreateWithFlags", [&] {
       return cudaEventCreateWithFlags(
           &event, cudaEventDisableTiming | cudaEventBlockingSync);
@@ -171,8 +300,7 @@ class CudaDevice final : public Device {
   absl::Status Launch(const kernels::cuda::PackedBatch& batch,
                       Stream stream) override {
     return Call("launch", [&] {
-      return static_cast<cudaError_t>(
-          kernels::cuda::LaunchBlocks(batch, stream.handle));
+      return static_cast<cudaError_t>(launcher_.Launch(batch, stream.handle));
     });
   }
 
@@ -190,23 +318,27 @@ class CudaDevice final : public Device {
   }
 
  private:
-  // The runtime's current device belongs to the thread.
+  // Makes this the calling thread's current device.
+  absl::Status MakeCurrent() {
+    return ToStatus(cudaSetDevice(id_), "cudaSetDevice");
+  }
+
+  // Calls `function` with this as the current device. `what` names the call in
+  // the status of an error.
   template <class Function>
   absl::Status Call(std::string_view what, Function function) {
-    if (absl::Status status = ToStatus(cudaSetDevice(id_), "cudaSetDevice");
-        !status.ok()) {
-      return status;
-    }
+    if (absl::Status status = MakeCurrent(); !status.ok()) return status;
     return ToStatus(function(), what);
   }
 
-  static constexpr int kBusIdSize = 32;  // "0000:3B:00.0" and room
+  static constexpr int kBusIdSize = 32;  // more than "0000:3B:00.0" takes
 
   const int id_;
   const std::string name_;
-  // Constant after Probe().
+  // Constant after Open().
   int node_ = kAnyNode;
   DeviceUuid uuid_{};
+  kernels::cuda::Launcher launcher_;
 };
 
 absl::Status CheckIds(std::span<const int> ids, int count) {
@@ -228,10 +360,10 @@ absl::Status CheckIds(std::span<const int> ids, int count) {
 
 absl::StatusOr<std::vector<std::unique_ptr<Device>>> OpenDevices(
     std::span<const int> ids) {
-  std::string why;
-  const int count = kernels::cuda::CountDevices(why);
-  if (count == 0)
-    return absl::UnavailableError(absl::StrCat("no CUDA device: ", why));
+  const auto [count, why_none] = kernels::cuda::CountDevices();
+  if (count == 0) {
+    return absl::UnavailableError(absl::StrCat("no CUDA device: ", why_none));
+  }
   if (absl::Status status = CheckIds(ids, count); !status.ok()) return status;
   std::vector<int> wanted(ids.begin(), ids.end());
   for (int id = 0; ids.empty() && id < count; ++id) wanted.push_back(id);
@@ -240,7 +372,7 @@ absl::StatusOr<std::vector<std::unique_ptr<Device>>> OpenDevices(
   absl::Status unusable;
   for (const int id : wanted) {
     auto device = std::make_unique<CudaDevice>(id);
-    const absl::Status status = device->Probe();
+    const absl::Status status = device->Open();
     if (status.ok()) {
       devices.push_back(std::move(device));
     } else {
@@ -248,7 +380,8 @@ absl::StatusOr<std::vector<std::unique_ptr<Device>>> OpenDevices(
           absl::StrCat("CUDA device ", id, ": ", status.message())));
     }
   }
-  // One that was asked for by its number must be there; of all others, any.
+  // A device that was asked for by its number must work; without numbers, one
+  // working device is enough.
   if (devices.empty() || (!ids.empty() && !unusable.ok())) return unusable;
   return devices;
 }

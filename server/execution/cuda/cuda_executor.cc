@@ -22,9 +22,34 @@ using batching::Task;
 
 namespace {
 
-// The gradient's scale must be known before blocks are staged. Counting reads
-// the targets and weights alone, which staging reads next. True: the portion's
-// blocks can be computed now.
+using Portions = std::vector<Portion>;
+
+PortionView ViewOf(const Portion& portion) {
+  const Task& task = *portion.task;
+  return {.device = task.segment.device,
+          .counted = task.phase == Task::Phase::kComputing,
+          .counts_on_device = task.segment.targets.on_device ||
+                              task.segment.weights.tensor.on_device};
+}
+
+std::vector<PortionView> ViewsOf(const Portions& portions) {
+  std::vector<PortionView> views;
+  views.reserve(portions.size());
+  for (const Portion& portion : portions) views.push_back(ViewOf(portion));
+  return views;
+}
+
+Portions Pick(const Portions& portions, std::span<const size_t> indices) {
+  Portions picked;
+  picked.reserve(indices.size());
+  for (const size_t k : indices) picked.push_back(portions[k]);
+  return picked;
+}
+
+// Counts a portion on the host. Returns whether its blocks can be computed now:
+// not if others still count blocks of its task, nor if those blocks were put
+// back into the queue. Counting reads targets and weights, which staging reads
+// next.
 bool CountOnTheCpu(const Portion& portion, Batch& batch) {
   Task& task = *portion.task;
   const uint64_t count = portion.block_count;
@@ -38,39 +63,24 @@ bool CountOnTheCpu(const Portion& portion, Batch& batch) {
   return whole;
 }
 
-// Counts come from the host where all that is counted lies there.
-bool CountsOnTheDevice(const Task& task) {
-  return task.segment.targets.on_device ||
-         task.segment.weights.tensor.on_device;
-}
-
-// Leaves in the batch what can be computed, or is counted by its device first.
-void CountAsNeeded(Batch& batch) {
-  const auto stays = [&batch](const Portion& portion) {
-    return portion.task->phase == Task::Phase::kComputing ||
-           CountsOnTheDevice(*portion.task) || CountOnTheCpu(portion, batch);
-  };
-  auto& portions = batch.portions;
-  portions.erase(std::stable_partition(portions.begin(), portions.end(), stays),
-                 portions.end());
-}
-
-// The devices that have tensors of the batch, once each or more often.
-std::vector<int> DevicesOf(const Batch& batch) {
-  std::vector<int> devices;
-  for (const Portion& portion : batch.portions) {
-    const int device = portion.task->segment.device;
-    if (device != kernels::kHost) devices.push_back(device);
+// Counts what the routing wants counted. Returns the portions that the devices
+// compute, those that can be computed now among them.
+Portions CountOnHost(const Portions& portions, const Routing& routing,
+                     Batch& batch) {
+  std::vector<size_t> left = routing.ForDevices();
+  for (const size_t k : routing.count_on_host) {
+    if (CountOnTheCpu(portions[k], batch)) left.push_back(k);
   }
-  return devices;
+  std::sort(left.begin(), left.end());
+  return Pick(portions, left);
 }
 
-// Less of it may go.
+// Returns whether a smaller batch may succeed.
 bool IsTooMuch(const absl::Status& status) {
   return absl::IsResourceExhausted(status) || absl::IsOutOfRange(status);
 }
 
-// Why nobody computes a request whose tensors are on a device that could not.
+// The status of a request whose tensors are on a device that failed with `why`.
 absl::Status WhyDropped(std::string_view device, const absl::Status& why) {
   const std::string name(device);
   if (IsTooMuch(why)) {
@@ -80,12 +90,13 @@ absl::Status WhyDropped(std::string_view device, const absl::Status& why) {
   return absl::InternalError(absl::StrCat(name, ": ", why.message()));
 }
 
-// Leaves to `refused` what another can compute.
+// Drops the portions whose tensors are on a device, which failed with `why`,
+// and appends the others to `fallback`.
 void Refuse(std::span<const Portion> portions, std::string_view device,
-            const absl::Status& why, std::vector<Portion>& refused) {
+            const absl::Status& why, Portions& fallback) {
   for (const Portion& portion : portions) {
     if (portion.task->segment.device == kernels::kHost) {
-      refused.push_back(portion);
+      fallback.push_back(portion);
     } else {
       portion.task->OnDropped(WhyDropped(device, why));
     }
@@ -148,8 +159,8 @@ void CudaExecutor::Join() {
   threads_.clear();
 }
 
-// Who has no slot would take batches out of the queue only to wait with them:
-// there they still coalesce, and expire in time.
+// A thread without a slot must not take a batch: batches left in the queue can
+// still grow and expire.
 void CudaExecutor::TakeBatches(batching::Batcher& batcher) {
   while (!MayLeave()) {
     std::optional<Batch> batch = batcher.Take();
@@ -169,63 +180,76 @@ bool CudaExecutor::MayLeave() {
 }
 
 void CudaExecutor::Run(Batch batch) {
-  std::vector<Portion> refused;
-  CountAsNeeded(batch);
-  while (true) {
-    DropOfRetired(batch);
-    if (batch.portions.empty()) break;
-    const std::vector<int> devices = DevicesOf(batch);
-    const SlotLease slot = slots_->Acquire(devices);
-    if (slot.held()) {
-      RunOn(slot, batch, refused);
-    } else if (devices.empty()) {
-      break;  // no device is left
+  Portions left(batch.portions.begin(), batch.portions.end());
+  Portions fallback;
+  while (!left.empty()) {
+    const Routing routing = Route(ViewsOf(left), DeviceViews());
+    for (const size_t k : routing.drop) DropLost(left[k]);
+    for (const size_t k : routing.fallback) fallback.push_back(left[k]);
+    if (!routing.count_on_host.empty()) {
+      left = CountOnHost(left, routing, batch);
+      continue;
     }
+    Leftover leftover = ComputeShare(left, routing);
+    left = std::move(leftover.to_route);
+    fallback.insert(fallback.end(), leftover.fallback.begin(),
+                    leftover.fallback.end());
   }
-  batch.portions.insert(batch.portions.end(), refused.begin(), refused.end());
-  if (batch.portions.empty()) return;
+  if (fallback.empty()) return;
+  batch.portions.assign(fallback.begin(), fallback.end());
   batch.elements = ElementsOf(batch.portions);
   fallback_.Run(std::move(batch));
 }
 
-void CudaExecutor::DropOfRetired(Batch& batch) {
-  auto& left = batch.portions;
-  const auto gone =
-      std::stable_partition(left.begin(), left.end(), [this](const auto& one) {
-        const int device = one.task->segment.device;
-        return device == kernels::kHost || !slots_->retired(device);
-      });
-  for (auto one = gone; one != left.end(); ++one) {
-    const Device& device = slots_->device(one->task->segment.device);
-    one->task->OnDropped(absl::UnavailableError(absl::StrCat(
-        std::string(device.name()), ", which has the tensors, is lost")));
+std::vector<DeviceView> CudaExecutor::DeviceViews() const {
+  const int count = slots_->device_count();
+  std::vector<DeviceView> views;
+  views.reserve(static_cast<size_t>(count));
+  for (int number = 0; number < count; ++number) {
+    views.push_back({.retired = slots_->retired(number)});
   }
-  left.erase(gone, left.end());
+  return views;
 }
 
-void CudaExecutor::RunOn(const SlotLease& slot, Batch& batch,
-                         std::vector<Portion>& refused) {
-  auto& left = batch.portions;
-  const auto others =
-      std::stable_partition(left.begin(), left.end(), [&](const auto& one) {
-        const int device = one.task->segment.device;
-        return device == kernels::kHost || device == slot.number();
-      });
-  auto here = static_cast<size_t>(others - left.begin());
-  for (size_t most = here; here > 0;) {
-    const size_t count = std::min(most, here);
-    const std::span<const Portion> portions(left.data(), count);
-    const absl::Status status = Compute(slot, portions);
+void CudaExecutor::DropLost(const Portion& portion) {
+  const Device& device = slots_->device(portion.task->segment.device);
+  portion.task->OnDropped(absl::UnavailableError(absl::StrCat(
+      std::string(device.name()), ", which has the tensors, is lost")));
+}
+
+CudaExecutor::Leftover CudaExecutor::ComputeShare(const Portions& portions,
+                                                  const Routing& routing) {
+  const std::vector<size_t> all = routing.ForDevices();
+  if (all.empty()) return {};
+  const SlotLease slot = slots_->Acquire(routing.WantedDevices());
+  // No slot: the wanted devices were retired after the routing.
+  if (!slot.held()) return {.to_route = Pick(portions, all), .fallback = {}};
+  const SlotShare share = ShareOf(routing, slot.number());
+  Leftover leftover = ComputeOn(slot, Pick(portions, share.here));
+  for (const size_t k : share.elsewhere) {
+    leftover.to_route.push_back(portions[k]);
+  }
+  return leftover;
+}
+
+CudaExecutor::Leftover CudaExecutor::ComputeOn(
+    const SlotLease& slot, std::span<const Portion> portions) {
+  Leftover leftover;
+  for (size_t most = portions.size(); !portions.empty();) {
+    const size_t count = std::min(most, portions.size());
+    const std::span<const Portion> now = portions.first(count);
+    const absl::Status status = Compute(slot, now);
     if (!status.ok()) NoteFailure(slot, status);
-    if (IsSticky(status)) return;
+    if (IsSticky(status)) break;
     if (IsTooMuch(status) && count > 1) {
       most = (count + 1) / 2;
       continue;
     }
-    if (!status.ok()) Refuse(portions, slot.device(), status, refused);
-    left.erase(left.begin(), left.begin() + static_cast<ptrdiff_t>(count));
-    here -= count;
+    if (!status.ok()) Refuse(now, slot.device(), status, leftover.fallback);
+    portions = portions.subspan(count);
   }
+  leftover.to_route.assign(portions.begin(), portions.end());
+  return leftover;
 }
 
 absl::Status CudaExecutor::Count(const SlotLease& slot,
@@ -255,8 +279,6 @@ absl::Status CudaExecutor::Count(const SlotLease& slot,
   });
 }
 
-// After an error nothing has changed that whoever computes it next does not
-// write again, but that it is counted.
 absl::Status CudaExecutor::Compute(const SlotLease& slot,
                                    std::span<const Portion> portions) {
   const absl::Time started = clock_->Now();
@@ -280,7 +302,7 @@ absl::Status CudaExecutor::Compute(const SlotLease& slot,
 
 void CudaExecutor::NoteFailure(const SlotLease& slot,
                                const absl::Status& status) {
-  // Our own limit (MemoryPool) is no error of the device.
+  // OUT_OF_RANGE is MemoryPool's own limit, no error of the device.
   if (absl::IsOutOfRange(status)) return;
   metrics_->DeviceError(slot.device());
   const std::optional<int> left =
@@ -296,8 +318,8 @@ void CudaExecutor::NoteFailure(const SlotLease& slot,
   }
 }
 
-// One more device has no slots any more. The last one's threads stay: they are
-// those that the fallback computes on then.
+// Called for every retired device but the last: its threads stay, because the
+// fallback computes on them then.
 void CudaExecutor::Shrink() {
   const int slots = slots_->slots_per_device();
   if (batcher_ != nullptr) batcher_->LoseExecutors(slots);

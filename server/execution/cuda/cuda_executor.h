@@ -1,4 +1,4 @@
-// The GPUs: threads that each see a batch through a slot of some device.
+// The executor for GPUs. Each of its threads sees a batch through a slot.
 #ifndef LOSSD_SERVER_EXECUTION_CUDA_CUDA_EXECUTOR_H_
 #define LOSSD_SERVER_EXECUTION_CUDA_CUDA_EXECUTOR_H_
 
@@ -12,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "server/base/clock.h"
+#include "server/execution/cuda/routing.h"
 #include "server/execution/cuda/slot_pool.h"
 #include "server/execution/executor.h"
 #include "server/observability/metrics.h"
@@ -19,40 +20,42 @@
 namespace lossd::execution::cuda {
 
 // A batch is staged into pinned memory straight from the requests' slices,
-// copied over, computed by one launch for each path among its portions
-// (kernels/cuda/path.h), and copied back.
-// There is a thread for each slot. It stages, sleeps until the device is done,
-// and answers; so while one batch computes, the next is copied in and the last
-// one out: also those of one huge request, which the batcher divides. The least
-// used device is taken first.
+// copied over, computed by one launch for each variant among its portions
+// (kernels/cuda/kernel_variant.h), and copied back. There is a thread for each
+// slot (D33). It stages, sleeps until the device is done, and answers. So while
+// one batch computes, the next is copied in and the last one out, even if all
+// of them are parts of one huge request. The least used device is taken first.
 //
-// A request whose tensors lie on a device is computed by that one, the others
-// of its batch by any: a batch may so become one for each device. What such a
-// request needs counted before its gradient, and only the device can read, is
-// counted by a launch of its own. Nobody takes over from its device: where that
-// fails, or has too little memory even for it alone, it is dropped, as INTERNAL
-// or UNAVAILABLE.
+// Routing (routing.h) sends a request whose tensors lie on a device to that
+// device, and the others of its batch to any: a batch may become one for each
+// device. If such a request must be counted before its gradient is computed,
+// and only the device can read what is counted, a launch of its own counts it.
+// No other device takes over such a request: if its device fails, or has too
+// little memory even for it alone, it is dropped as INTERNAL or UNAVAILABLE.
 //
-// What goes wrong on a device costs no other request, and is counted in
-// lossd_device_errors_total (but for memory that a MemoryPool found after all):
-//   - where memory is short, the batch is computed in halves, and a request
-//     that does not fit alone by `fallback`;
-//   - a device that is lost (IsSticky) is retired. Its work is done by another
-//     device, or by `fallback` once none is left;
-//   - after any other error `fallback` computes what failed.
+// A device's errors cost no other request (D36). They are counted in
+// lossd_device_errors_total, except a lack of memory that freeing kept buffers
+// ended (MemoryPool):
+//   - If memory is short, the batch is computed in halves, and a request that
+//     does not fit alone by `fallback`.
+//   - A device that is lost (IsSticky) is retired. Another device does its
+//   work,
+//     or `fallback` once none is left.
+//   - After any other error `fallback` computes the portions that failed.
 //
-// Thread-safe like every Executor. Run() waits for a free slot.
+// Thread-safe. Run() waits for a free slot.
 class CudaExecutor final : public Executor {
  public:
-  // `fallback`, `metrics` and `clock` are borrowed; the fallback need not be
-  // started. `on_none_left` is called once, when the last device was retired,
-  // by the thread that found out; null: nobody wants to know.
+  // Borrows `fallback`, which need not be started, `metrics` and `clock`.
+  // `on_none_left`, unless null, is called once, when the last device was
+  // retired, by the thread that found out.
   CudaExecutor(std::unique_ptr<SlotPool> slots, Executor& fallback,
                observability::Metrics* metrics, const Clock* clock,
                std::function<void()> on_none_left = nullptr);
-  ~CudaExecutor() override;  // joined by then, if it was started
+  // If it was started, Join() must have returned.
+  ~CudaExecutor() override;
 
-  // The first device's name.
+  // Returns the first device's name.
   std::string_view backend() const override {
     return slots_->device_names().front();
   }
@@ -62,22 +65,35 @@ class CudaExecutor final : public Executor {
   void Run(batching::Batch batch) override;
 
  private:
+  using Portions = std::vector<batching::Portion>;
+  // Portions of a batch that a device did not compute.
+  struct Leftover {
+    Portions to_route;  // they are on another device, or theirs is lost
+    Portions fallback;
+  };
+
   void TakeBatches(batching::Batcher& batcher);
+  // Returns whether the calling thread is surplus and should end.
   bool MayLeave();
-  // Drops what lies on a device that was retired.
-  void DropOfRetired(batching::Batch& batch);
-  // Answers what the slot's device computes of the batch, and leaves the rest
-  // in it: what lies on another, and if the device is lost, everything. What is
-  // for the fallback alone is moved to `refused`.
-  void RunOn(const SlotLease& slot, batching::Batch& batch,
-             std::vector<batching::Portion>& refused);
-  // Counts what is not counted yet.
+  std::vector<DeviceView> DeviceViews() const;
+  // Drops a portion whose tensors are on a retired device.
+  void DropLost(const batching::Portion& portion);
+  // Waits for a slot and computes its share of the routing there.
+  Leftover ComputeShare(const Portions& portions, const Routing& routing);
+  // Computes and answers the portions, in halves if memory is short. Returns
+  // those that the device failed to compute, all of them routed again if the
+  // device is lost.
+  Leftover ComputeOn(const SlotLease& slot,
+                     std::span<const batching::Portion> portions);
+  // Counts those portions that are not counted yet.
   static absl::Status Count(const SlotLease& slot,
                             std::span<const batching::Portion> portions);
-  // All or nothing.
+  // Computes and answers all portions, or none after an error. An error leaves
+  // nothing behind but counts: other results are written again.
   absl::Status Compute(const SlotLease& slot,
                        std::span<const batching::Portion> portions);
   void NoteFailure(const SlotLease& slot, const absl::Status& status);
+  // Gives up the threads of a retired device's slots.
   void Shrink();
 
   const std::unique_ptr<SlotPool> slots_;
@@ -85,10 +101,10 @@ class CudaExecutor final : public Executor {
   observability::Metrics* const metrics_;
   const Clock* const clock_;
   const std::function<void()> on_none_left_;
-  // Both touched by Start() and Join() alone.
+  // Start() and Join() alone use these two.
   std::vector<std::thread> threads_;
   batching::Batcher* batcher_ = nullptr;
-  // Threads without a slot since a device was lost.
+  // Threads that have no slot since a device was lost.
   std::atomic<int> surplus_threads_{0};
 };
 

@@ -1,11 +1,13 @@
-// A device as the executor sees it: memory, streams, events, copies and one
-// launch. The real one is the CUDA runtime (cuda_device.cc); a test's is a
-// fake.
+// A device as the executor sees it: memory, streams, events, copies and
+// launches. CudaDevice (cuda_device.cc) is the real one; tests use a fake.
 #ifndef LOSSD_SERVER_EXECUTION_CUDA_DEVICE_H_
 #define LOSSD_SERVER_EXECUTION_CUDA_DEVICE_H_
 
 #include <cstddef>
+#include <memory>
+#include <span>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -14,20 +16,20 @@
 
 namespace lossd::execution::cuda {
 
-// Host memory that the device copies from and to by itself, as near to the
-// device as the machine has it.
+// Pinned host memory, from and to which the device copies by itself. It lies on
+// the device's NUMA node if that has room.
 struct PinnedMemory {
   std::byte* data = nullptr;
   size_t size = 0;
 };
 
-// Memory of the device; the host never reads through `address`.
+// Memory of the device. The host must not dereference `address`.
 struct DeviceMemory {
   std::byte* address = nullptr;
   size_t size = 0;
 };
 
-// Work handed to one stream runs in order; streams overlap.
+// Work submitted to one stream runs in order; streams overlap.
 struct Stream {
   void* handle = nullptr;
 };
@@ -36,13 +38,15 @@ struct Event {
   void* handle = nullptr;
 };
 
-// Thread-safe; a stream and its event are used by one thread at a time.
+// Thread-safe, but a stream and its event are used by one thread at a time.
 //
-// Every call that can fail returns a status that names the call and the error.
-// UNAVAILABLE means that the device is lost to this process: every later call
-// would fail too (IsSticky). Any other code is the failure of that call alone;
-// RESOURCE_EXHAUSTED that there is no memory.
-// Copies and launches are asynchronous: their errors may come from a later
+// Every call that can fail returns a status that names the call and the error:
+//   UNAVAILABLE         the device is lost to this process, and every later
+//   call
+//                       would fail too (IsSticky)
+//   RESOURCE_EXHAUSTED  there is too little memory
+//   any other code      this call alone failed
+// Copies and launches are asynchronous, so their errors may come from a later
 // call.
 //
 // Free...() and Destroy...() accept an empty handle and do nothing.
@@ -50,7 +54,8 @@ class Device {
  public:
   virtual ~Device() = default;
 
-  // "cuda/0": the label of metrics and the backend of replies.
+  // Returns a name like "cuda/0": the label in metrics and the backend in
+  // replies.
   virtual std::string_view name() const = 0;
   virtual const DeviceUuid& uuid() const = 0;
 
@@ -59,13 +64,13 @@ class Device {
   virtual absl::StatusOr<DeviceMemory> AllocateDevice(size_t bytes) = 0;
   virtual absl::Status FreeDevice(DeviceMemory memory) = 0;
 
-  // An allocation that another process has on this device, all of it: its size
-  // is what the driver says, never what a client does, as an access beyond it
-  // would lose the device. Opened twice it may have one address. The handle is
-  // a stranger's, so what is wrong with it is no failure of the device:
-  // INVALID_ARGUMENT.
+  // Maps the whole allocation that another process has on this device. Its size
+  // comes from the driver, never from the client, because an access beyond it
+  // would lose the device (D40). An allocation that is opened twice may have
+  // one address. Errors: INVALID_ARGUMENT if the handle is bad, which is the
+  // client's fault and no failure of the device.
   virtual absl::StatusOr<DeviceMemory> OpenIpc(const IpcHandle& handle) = 0;
-  // Once for each OpenIpc(), when no stream has work with the memory.
+  // Unmaps it. Called once for each OpenIpc(), when no stream uses the memory.
   virtual absl::Status CloseIpc(DeviceMemory memory) = 0;
 
   virtual absl::StatusOr<Stream> CreateStream() = 0;
@@ -73,36 +78,45 @@ class Device {
   virtual absl::StatusOr<Event> CreateEvent() = 0;
   virtual absl::Status DestroyEvent(Event event) = 0;
 
-  // The first `bytes` of one to the first of the other.
+  // Copies the first `bytes` bytes.
   virtual absl::Status CopyToDevice(DeviceMemory to, PinnedMemory from,
                                     size_t bytes, Stream stream) = 0;
   virtual absl::Status CopyToHost(PinnedMemory to, DeviceMemory from,
                                   size_t bytes, Stream stream) = 0;
-  // `batch` lies in device memory.
+  // Computes `batch`, which lies in device memory.
   virtual absl::Status Launch(const kernels::cuda::PackedBatch& batch,
                               Stream stream) = 0;
 
-  // The event happens when all that the stream was handed so far is done.
+  // The event happens when all work submitted to the stream so far is done.
   virtual absl::Status Record(Event event, Stream stream) = 0;
   // Sleeps until the event has happened.
   virtual absl::Status Wait(Event event) = 0;
-  // Sleeps until the stream has nothing to do, so that memory it used is free
-  // again.
+  // Sleeps until the stream is idle, so that it no longer uses any memory.
   virtual absl::Status Drain(Stream stream) = 0;
 };
 
+// Returns whether the device is lost to this process.
 inline bool IsSticky(const absl::Status& status) {  // D36
   return absl::IsUnavailable(status);
 }
 
-// Ends something of a device by `end`, once more if that failed: there is no
-// later occasion. What then still fails is left to the end of the process, and
-// so is what a lost device has.
+// Releases a device resource by `end`; retries once. If that fails too, or the
+// device is lost, the resource leaks until the process ends.
 template <typename End>
 void GiveBack(End end) {
   const absl::Status status = end();
   if (!status.ok() && !IsSticky(status)) end().IgnoreError();
 }
+
+// Opens the devices with these numbers, in this order, or without numbers every
+// device of the machine that can run the kernels. Returns at least one device.
+// Errors:
+//   UNIMPLEMENTED     this build links the stub instead of CUDA
+//   UNAVAILABLE       there is no driver or no device, or a device does not
+//                     answer or this build has no code for it
+//   INVALID_ARGUMENT  no device has a number, or a number is given twice
+absl::StatusOr<std::vector<std::unique_ptr<Device>>> OpenDevices(
+    std::span<const int> ids);
 
 }  // namespace lossd::execution::cuda
 

@@ -1,4 +1,4 @@
-// Memory that batches borrow while they are on a device.
+// Lends memory to batches while they are on a device.
 #ifndef LOSSD_SERVER_EXECUTION_CUDA_MEMORY_POOL_H_
 #define LOSSD_SERVER_EXECUTION_CUDA_MEMORY_POOL_H_
 
@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -21,25 +22,25 @@
 namespace lossd::execution::cuda {
 
 // Lends buffers of one kind of memory, PinnedMemory or DeviceMemory, and keeps
-// what comes back: allocating takes milliseconds, a batch less. Buffers belong
-// to the pool and not to slots, so that one huge batch does not leave every
-// slot with a huge buffer.
+// returned buffers, because allocating takes milliseconds and a batch less.
+// Buffers belong to the pool and not to slots, so that one huge batch does not
+// leave every slot with a huge buffer (D35).
 //
-// Buffers lent and kept are at most `max_bytes` together. Who asks for more
-// than is left waits for others to give back, first come first served; kept
-// buffers are freed to make room, and all of them when the device says that it
-// has no memory left. A buffer that the device did not take back when asked is
-// kept like any other, unless the device is lost: then none is lent again.
+// Lent and kept buffers are at most `max_bytes` together. A caller that asks
+// for more than is left waits until others return theirs, first come, first
+// served. Kept buffers are freed to make room, and all of them if the device is
+// out of memory. A buffer that the device fails to free is kept like any other,
+// unless the device is lost: then none is lent again.
 //
-// Thread-safe; no device is called under the lock. Outlives its leases.
+// Thread-safe; calls no device under its lock. Must outlive its leases.
 template <typename Memory>
 class MemoryPool {  // D35
  public:
   using Allocate = std::function<absl::StatusOr<Memory>(size_t bytes)>;
   using Free = std::function<absl::Status(Memory memory)>;
 
-  // The use of one buffer, exclusively; gives it back when destroyed.
-  // Move-only.
+  // The exclusive use of one buffer, which is returned when the lease is
+  // destroyed. Move-only.
   class Lease {
    public:
     Lease() = default;
@@ -54,8 +55,8 @@ class MemoryPool {  // D35
     }
     const Memory& memory() const { return memory_; }
 
-    // The device is lost and may still be at it, nobody knows until when: the
-    // buffer is freed at the pool's end, and no other is lent before.
+    // Gives the buffer up because the device is lost and may still use it. It
+    // is freed when the pool is destroyed, and no other buffer is lent before.
     void Forfeit() { std::exchange(pool_, nullptr)->Retain(memory_); }
 
    private:
@@ -81,44 +82,37 @@ class MemoryPool {  // D35
   MemoryPool(const MemoryPool&) = delete;
   MemoryPool& operator=(const MemoryPool&) = delete;
 
-  // A buffer of at least `bytes`; or OUT_OF_RANGE if that is above the pool's
-  // limit, UNAVAILABLE once a buffer was forfeited, or what the device said,
-  // RESOURCE_EXHAUSTED if it has no memory left.
+  // Returns a buffer of at least `bytes` bytes. Errors: OUT_OF_RANGE if that is
+  // above the pool's limit, UNAVAILABLE once a buffer was forfeited, or the
+  // device's error, RESOURCE_EXHAUSTED if it has no memory left.
   absl::StatusOr<Lease> Acquire(size_t bytes) {
     if (bytes > max_bytes_) {
       return absl::OutOfRangeError(absl::StrCat(
           "a buffer of ", bytes, " bytes: the limit is ", max_bytes_));
     }
     const size_t size = SizeFor(bytes);
-    std::vector<Memory> evicted;
-    Memory kept;
-    switch (AwaitTurn(bytes, size, &kept, &evicted)) {
-      case Turn::kLost:
-        return absl::UnavailableError("the device is lost");
-      case Turn::kKept:
-        return Lease(this, kept);
-      case Turn::kRoom:
-        break;
-    }
-    absl::StatusOr<Memory> made = Make(size, std::move(evicted));
+    absl::StatusOr<Grant> grant = AwaitTurn(bytes, size);
+    if (!grant.ok()) return grant.status();
+    if (grant->kept) return Lease(this, *grant->kept);
+    absl::StatusOr<Memory> made = Make(size, std::move(grant->evicted));
     if (made.ok()) return Lease(this, *made);
     absl::MutexLock lock(&mu_);
     lent_bytes_ -= size;
     return std::move(made).status();
   }
 
-  // Frees what nobody uses; NOT_FOUND if that is nothing.
+  // Frees all kept buffers. Errors: NOT_FOUND if none is kept, or the device's.
   absl::Status Trim() {
     std::vector<Memory> unused;
     {
       absl::MutexLock lock(&mu_);
-      TakeKept(0, &unused);
+      unused = TakeKept(0);
     }
     if (unused.empty()) return absl::NotFoundError("nothing is kept");
     return FreeAll(std::move(unused));
   }
 
-  // Lent and kept.
+  // Returns the size of all buffers, lent and kept.
   uint64_t bytes() const {
     absl::MutexLock lock(&mu_);
     return lent_bytes_ + kept_bytes_;
@@ -127,15 +121,15 @@ class MemoryPool {  // D35
  private:
   using Kept = std::multimap<size_t, Memory>;
 
-  // Powers of two: buffers fit more batches than the one they were made for.
+  // Sizes are powers of two, so that a buffer fits more batches than the first.
   size_t SizeFor(size_t bytes) const {
     constexpr size_t smallest = size_t{1} << 16;
     const size_t size = std::bit_ceil(std::max(bytes, smallest));
     return size <= max_bytes_ ? size : bytes;
   }
 
-  // The smallest that holds `bytes`, but none that is far too large: others may
-  // be waiting for those.
+  // Finds the smallest kept buffer of at least `bytes`, unless it is far larger
+  // than `size`: others may be waiting for those.
   typename Kept::iterator Fitting(size_t bytes, size_t size)
       ABSL_SHARED_LOCKS_REQUIRED(mu_) {
     const auto found = kept_.lower_bound(bytes);
@@ -143,14 +137,14 @@ class MemoryPool {  // D35
                                                             : kept_.end();
   }
 
-  enum class Turn {
-    kKept,  // `kept` is lent
-    kRoom,  // room is; the caller allocates once `evicted` are freed
-    kLost
+  // A kept buffer, or room for a new one once `evicted` are freed.
+  struct Grant {
+    std::optional<Memory> kept;
+    std::vector<Memory> evicted;
   };
-  // Waits until it is this thread's turn and there is room.
-  Turn AwaitTurn(size_t bytes, size_t size, Memory* kept,
-                 std::vector<Memory>* evicted) {
+  // Waits until it is this thread's turn and there is a buffer or room for one.
+  // Errors: UNAVAILABLE if the device is lost.
+  absl::StatusOr<Grant> AwaitTurn(size_t bytes, size_t size) {
     absl::MutexLock lock(&mu_);
     const uint64_t turn = next_turn_++;
     const auto there = [&]() ABSL_SHARED_LOCKS_REQUIRED(mu_) {
@@ -160,17 +154,18 @@ class MemoryPool {  // D35
     };
     mu_.Await(absl::Condition(&there));
     ++turn_;
-    if (!forfeited_.empty()) return Turn::kLost;
+    if (!forfeited_.empty()) {
+      return absl::UnavailableError("the device is lost");
+    }
     if (const auto found = Fitting(bytes, size); found != kept_.end()) {
-      *kept = found->second;
+      Grant grant{.kept = found->second, .evicted = {}};
       kept_bytes_ -= found->first;
       lent_bytes_ += found->first;
       kept_.erase(found);
-      return Turn::kKept;
+      return grant;
     }
     lent_bytes_ += size;
-    TakeKept(max_bytes_ - lent_bytes_, evicted);
-    return Turn::kRoom;
+    return Grant{.kept = {}, .evicted = TakeKept(max_bytes_ - lent_bytes_)};
   }
 
   absl::StatusOr<Memory> Make(size_t size, std::vector<Memory> evicted) {
@@ -183,18 +178,20 @@ class MemoryPool {  // D35
   }
 
   // Takes kept buffers out, largest first, until `most` bytes are left.
-  void TakeKept(uint64_t most, std::vector<Memory>* taken)
+  std::vector<Memory> TakeKept(uint64_t most)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    std::vector<Memory> taken;
     while (kept_bytes_ > most) {
       const auto largest = std::prev(kept_.end());
       kept_bytes_ -= largest->first;
-      taken->push_back(largest->second);
+      taken.push_back(largest->second);
       kept_.erase(largest);
     }
+    return taken;
   }
 
-  // The first error; what could not be freed is kept, or, with a lost device,
-  // forfeited: nobody knows whether it is still there.
+  // Returns the first error. A buffer that could not be freed is kept, or
+  // forfeited if the device is lost.
   absl::Status FreeAll(std::vector<Memory> unused) {
     absl::Status status;
     for (const Memory& memory : unused) {
@@ -233,7 +230,7 @@ class MemoryPool {  // D35
   uint64_t kept_bytes_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t lent_bytes_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t next_turn_ ABSL_GUARDED_BY(mu_) = 0;
-  uint64_t turn_ ABSL_GUARDED_BY(mu_) = 0;  // whose it is
+  uint64_t turn_ ABSL_GUARDED_BY(mu_) = 0;  // the one that is served now
 };
 
 }  // namespace lossd::execution::cuda

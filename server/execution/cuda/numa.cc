@@ -17,7 +17,7 @@
 namespace lossd::execution::cuda {
 namespace {
 
-constexpr int kMaxNodes = 1024;  // of Linux
+constexpr int kMaxNodes = 1024;  // Linux has no more
 
 absl::Status NoMemory(std::string_view call, size_t bytes) {
   return absl::ResourceExhaustedError(
@@ -25,9 +25,9 @@ absl::Status NoMemory(std::string_view call, size_t bytes) {
                    " bytes: ", absl::ErrnoToStatus(errno, "").message()));
 }
 
-// Through the system call: the library around it (libnuma) would be one more
-// thing that a server needs. It may fail, in containers whose filter does not
-// let it through; the pages then come from wherever this thread runs.
+// Calls the system directly, so that the server does not depend on libnuma. The
+// call may fail in containers that filter it; the pages then come from the node
+// on which this thread runs.
 void PreferNode(std::span<std::byte> memory, int node) {
   constexpr size_t bits = sizeof(unsigned long) * CHAR_BIT;
   if (node < 0 || node >= kMaxNodes) return;
@@ -55,10 +55,10 @@ absl::StatusOr<std::span<std::byte>> MapOnNode(size_t bytes, int node) {
   if (mapped == MAP_FAILED) return NoMemory("mmap", bytes);
   const std::span memory(static_cast<std::byte*>(mapped), bytes);
   PreferNode(memory, node);
-  // Fewer pages for the device to know, where the machine has huge ones.
+  // With huge pages the device has fewer pages to map.
   madvise(mapped, bytes, MADV_HUGEPAGE);
-  // Now: pages are chosen when they are first touched. EINVAL: a Linux that
-  // leaves that to whoever pins them.
+  // Pages get their node when they are first touched, so they are touched now.
+  // Before Linux 5.14 this fails with EINVAL, and pinning touches them.
   if (madvise(mapped, bytes, MADV_POPULATE_WRITE) != 0 && errno != EINVAL) {
     const absl::Status status = NoMemory("madvise", bytes);
     Unmap(memory);

@@ -11,7 +11,7 @@
 namespace lossd::execution::cuda {
 namespace {
 
-constexpr uintptr_t kAlignment = 64;  // DeviceLending::Open()
+constexpr uintptr_t kAlignment = 64;  // promised by DeviceLending::Open()
 
 std::optional<int> Find(const SlotPool& pool, const DeviceUuid& uuid) {
   for (int number = 0; number < pool.device_count(); ++number) {

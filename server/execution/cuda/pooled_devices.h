@@ -1,4 +1,4 @@
-// The devices of a pool, for memory that clients lend on them.
+// Opens memory that clients lend on the devices of a pool.
 #ifndef LOSSD_SERVER_EXECUTION_CUDA_POOLED_DEVICES_H_
 #define LOSSD_SERVER_EXECUTION_CUDA_POOLED_DEVICES_H_
 
@@ -8,12 +8,11 @@
 
 namespace lossd::execution::cuda {
 
-// A GPU's number is its number in the pool. Nothing is opened on a device that
-// was retired. That a device is lost is for the executor to find out and to
-// count: what a client asks for here retires none.
-class PooledDevices final : public DeviceLending {
+// A device's number is its number in the pool. Nothing is opened on a retired
+// device, but no error here retires one: only the executor does. Thread-safe.
+class PooledDevices final : public Devices {
  public:
-  // Borrowed.
+  // Borrows `pool`.
   explicit PooledDevices(const SlotPool* pool) : pool_(pool) {}
 
   absl::StatusOr<DeviceAllocation> Open(const DeviceUuid& uuid,

@@ -88,14 +88,13 @@ absl::Status Slot::Compute(
   }
   status = Stop(status);
   if (IsSticky(status)) {
-    // Another slot of the device may not know yet that it is lost.
+    // Another slot of the device may not have noticed yet that it is lost.
     pinned->Forfeit();
     device->Forfeit();
   }
   return status;
 }
 
-// The buffers must not be lent again before the stream is done with them.
 absl::Status Slot::Stop(const absl::Status& status) {
   if (IsSticky(status)) return status;
   const absl::Status drained = device_.Drain(stream_);

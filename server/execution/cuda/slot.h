@@ -1,4 +1,4 @@
-// A slot: what one batch needs on a device while it is computed there.
+// A slot holds what one batch needs on a device while it is computed there.
 #ifndef LOSSD_SERVER_EXECUTION_CUDA_SLOT_H_
 #define LOSSD_SERVER_EXECUTION_CUDA_SLOT_H_
 
@@ -15,40 +15,40 @@
 
 namespace lossd::execution::cuda {
 
-// The memory of one device's batches. Each has one pinned and one device
-// buffer, and both are input and output at once.
+// The memory of one device's batches. Each batch has a pinned and a device
+// buffer; both hold its input and its output. Thread-safe.
 struct BatchMemory {
-  // `device` is borrowed. What the device itself has is not limited here.
+  // Borrows `device`. Limits pinned memory alone.
   BatchMemory(Device& device, uint64_t max_pinned_bytes);
 
   MemoryPool<PinnedMemory> pinned;
   MemoryPool<DeviceMemory> device;
 };
 
-// A stream and an event. Used by one thread at a time (SlotPool).
+// A stream and an event. Used by one thread at a time (SlotPool sees to that).
 class Slot {
  public:
-  // Both are borrowed, and belong together.
+  // Borrows `device` and `memory`, which is the memory of that device.
   static absl::StatusOr<std::unique_ptr<Slot>> Create(Device& device,
                                                       BatchMemory& memory);
   ~Slot();
   Slot(const Slot&) = delete;
   Slot& operator=(const Slot&) = delete;
 
-  // Stages the batch into pinned memory, computes it, waits for it, and shows
-  // its output to `take`: once, or not at all after an error. OUT_OF_RANGE if
-  // the batch is more than pinned memory may be, others as Device says. After
-  // an error the stream is idle again, unless the error is sticky: then nothing
-  // of the slot may be used any more.
+  // Stages the batch into pinned memory, computes it, waits for it, and calls
+  // `take` with its output. After an error `take` is not called. Errors:
+  // OUT_OF_RANGE if the batch is larger than the limit of pinned memory, others
+  // as Device returns them. After an error the stream is idle again, unless the
+  // error is sticky: then the slot must not be used again.
   absl::Status Compute(const kernels::cuda::BatchLayout& layout,
                        absl::FunctionRef<void(const std::byte* output)> take);
 
  private:
-  // Where a batch lies.
+  // The buffers of a batch.
   struct Place {
     PinnedMemory pinned;
     DeviceMemory device;
-    size_t output = 0;  // where in both of them the output begins
+    size_t output = 0;  // offset of the output in both
   };
 
   Slot(Device& device, BatchMemory& memory)
@@ -56,14 +56,15 @@ class Slot {
   absl::Status Submit(const kernels::cuda::BatchLayout& layout,
                       const kernels::cuda::PackedBatch& batch,
                       const Place& place);
-  // After `status` stopped a batch that may be under way.
+  // Waits until a batch that failed with `status` no longer uses its buffers.
+  // Returns `status`, or a sticky error if waiting fails.
   absl::Status Stop(const absl::Status& status);
 
   Device& device_;
   BatchMemory& memory_;
   Stream stream_;
   Event event_;
-  bool may_be_busy_ = false;  // the stream could not be drained
+  bool may_be_busy_ = false;  // draining the stream failed
 };
 
 }  // namespace lossd::execution::cuda

@@ -28,7 +28,7 @@ absl::StatusOr<DeviceUnit> MakeUnit(std::unique_ptr<Device> device,
   return unit;
 }
 
-// Where none is named, all are.
+// Returns whether `unit` is one of these devices. An empty list stands for all.
 bool IsOneOf(std::span<const int> devices, size_t unit) {
   return devices.empty() || std::find(devices.begin(), devices.end(),
                                       static_cast<int>(unit)) != devices.end();

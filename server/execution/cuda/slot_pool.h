@@ -1,4 +1,4 @@
-// The slots of all devices, lent to one user at a time.
+// Lends the slots of all devices, each to one user at a time.
 #ifndef LOSSD_SERVER_EXECUTION_CUDA_SLOT_POOL_H_
 #define LOSSD_SERVER_EXECUTION_CUDA_SLOT_POOL_H_
 
@@ -22,24 +22,26 @@ namespace lossd::execution::cuda {
 class SlotPool;
 
 struct SlotPoolOptions {
-  // Batches that may be on a device at once: while one computes, the next is
-  // copied in and the last one out.
+  // How many batches may be on a device at once. While one computes, the next
+  // is copied in and the last one out.
   int slots_per_device = 4;
-  // Of each device: they are near to it, so they are not shared.
+  // The limit for each device. Pinned buffers lie on a device's NUMA node, so
+  // devices do not share them.
   uint64_t max_pinned_bytes = uint64_t{1} << 30;
-  // False: a device that cannot make its slots is left out, as long as another
-  // can.
+  // If false, a device that cannot make its slots is left out, as long as
+  // another one can.
   bool need_every_device = true;
 };
 
-// A device and what belongs to it, in the order in which it comes and goes.
+// A device and its parts, in the order in which they are constructed.
 struct DeviceUnit {
   std::unique_ptr<Device> device;
   std::unique_ptr<BatchMemory> memory;
   std::vector<std::unique_ptr<Slot>> slots;
 };
 
-// The use of one slot, exclusively; gives it back when destroyed. Move-only.
+// The exclusive use of one slot, which is returned when the lease is destroyed.
+// Move-only.
 class SlotLease {
  public:
   SlotLease() = default;
@@ -54,9 +56,9 @@ class SlotLease {
 
   bool held() const { return slot_ != nullptr; }
   Slot* operator->() const { return slot_; }
-  // The device's name; lives as long as the pool.
+  // Returns the device's name, which lives as long as the pool.
   std::string_view device() const;
-  // The device's number in the pool.
+  // Returns the device's number in the pool.
   int number() const { return static_cast<int>(unit_); }
 
  private:
@@ -68,13 +70,12 @@ class SlotLease {
   Slot* slot_ = nullptr;
 };
 
-// Lends a slot of the device that is used least, until that device is retired.
-// Of one device's, the slot that came back last. Thread-safe. Outlives its
-// leases.
+// Lends a slot of the device with the most free slots, and of those the one
+// that came back last. Thread-safe. Must outlive its leases.
 class SlotPool {
  public:
-  // `devices` is not empty. What the first device said that failed, if all are
-  // needed or none is left.
+  // `devices` must not be empty. Errors: the first failing device's, if every
+  // device is needed or none is left.
   static absl::StatusOr<std::unique_ptr<SlotPool>> Create(
       std::vector<std::unique_ptr<Device>> devices,
       const SlotPoolOptions& options);
@@ -82,34 +83,34 @@ class SlotPool {
   SlotPool(const SlotPool&) = delete;
   SlotPool& operator=(const SlotPool&) = delete;
 
-  // A lease of a slot of one of these devices, by their numbers, or of any
-  // where none is named; waits while all of them are lent. Nothing held once
-  // none of the devices is left.
+  // Returns a slot of one of these devices, or of any if `devices` is empty.
+  // Waits while all their slots are lent. The lease holds nothing if all of
+  // them are retired.
   SlotLease Acquire(std::span<const int> devices = {});
-  // A lease, or nothing held if none is free now.
+  // Returns a slot of any device. The lease holds nothing if none is free now.
   SlotLease TryAcquire();
 
-  // No slot of the lease's device is lent again; those that are out come back
-  // as always. How many devices are left then; nothing if somebody has retired
-  // it before.
+  // Retires the lease's device: none of its slots is lent again, and slots in
+  // use are returned as always. Returns how many devices are left, or nothing
+  // if the device was already retired.
   std::optional<int> Retire(const SlotLease& lease);
 
-  // Devices are numbered from 0, and keep their numbers; retired ones too.
+  // Devices are numbered from 0 and keep their numbers when they are retired.
   int device_count() const { return static_cast<int>(units_.size()); }
   Device& device(int number) const {
     return *units_[static_cast<size_t>(number)].device;
   }
   bool retired(int number) const;
 
-  // The names of all devices, retired ones included.
+  // Returns the names of all devices, including retired ones.
   std::vector<std::string_view> device_names() const;
   int slots_per_device() const { return options_.slots_per_device; }
   int devices_left() const;
-  int free_slots() const;  // of the devices that are left
+  int free_slots() const;  // without those of retired devices
 
  private:
   friend class SlotLease;
-  // What may be lent of a unit.
+  // The slots of a unit that are not lent.
   struct Stock {
     std::vector<Slot*> free;
     bool retired = false;

@@ -1,6 +1,5 @@
-// Linked instead of cuda_device.cc where the build has no CUDA
-// (LOSSD_CUDA=OFF).
-#include "server/execution/cuda/open.h"
+// Linked instead of cuda_device.cc if the build has no CUDA (LOSSD_CUDA=OFF).
+#include "server/execution/cuda/device.h"
 
 namespace lossd::execution::cuda {
 

@@ -1,10 +1,11 @@
 #include "bench/load/exchange.h"
 
+#include <gtest/gtest.h>
+
 #include <string>
 
 #include "bench/load/sample_request.h"
 #include "bench/peers/triton_messages.h"
-#include "gtest/gtest.h"
 
 namespace lossd::bench {
 namespace {

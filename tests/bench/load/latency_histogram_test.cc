@@ -1,11 +1,11 @@
 #include "bench/load/latency_histogram.h"
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <cmath>
 #include <random>
 #include <vector>
-
-#include "gtest/gtest.h"
 
 namespace lossd::bench {
 namespace {

@@ -1,7 +1,11 @@
 #include "bench/load/load.h"
 
+#include <grpcpp/create_channel.h>
+#include <gtest/gtest.h>
+
 #include <atomic>
 #include <cstring>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -9,9 +13,6 @@
 #include "absl/synchronization/mutex.h"
 #include "bench/load/report.h"
 #include "bench/load/sample_request.h"
-#include "grpcpp/create_channel.h"
-#include "gtest/gtest.h"
-#include "nlohmann/json.hpp"
 #include "tests/client/cpp/fake_loss_server.h"
 
 namespace lossd::bench {

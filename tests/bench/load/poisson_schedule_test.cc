@@ -1,9 +1,9 @@
 #include "bench/load/poisson_schedule.h"
 
+#include <gtest/gtest.h>
+
 #include <cmath>
 #include <vector>
-
-#include "gtest/gtest.h"
 
 namespace lossd::bench {
 namespace {

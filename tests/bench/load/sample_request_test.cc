@@ -1,8 +1,8 @@
 #include "bench/load/sample_request.h"
 
-#include <string>
+#include <gtest/gtest.h>
 
-#include "gtest/gtest.h"
+#include <string>
 
 namespace lossd::bench {
 namespace {

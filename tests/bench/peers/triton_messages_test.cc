@@ -1,10 +1,10 @@
 #include "bench/peers/triton_messages.h"
 
+#include <gtest/gtest.h>
+
 #include <cstring>
 #include <string>
 #include <string_view>
-
-#include "gtest/gtest.h"
 
 namespace lossd::bench {
 namespace {

@@ -2,12 +2,16 @@
 // many batches as it reports, and it gives back everything it took.
 #include "bench/pipeline/pipeline_rates.h"
 
-#include "gtest/gtest.h"
+#include <gtest/gtest.h>
+
 #include "tests/server/execution/cuda/fake_device.h"
 
-namespace lossd::execution::cuda {
+namespace lossd::bench {
 namespace {
 
+using execution::cuda::DeviceCall;
+using execution::cuda::DeviceTraces;
+using execution::cuda::FakeDevice;
 using kernels::ElementType;
 
 // Advances by one millisecond each time it is read.
@@ -86,4 +90,4 @@ TEST_F(PipelineRatesTest, AnyCallThatFailsEndsTheMeasurementWithItsError) {
 }
 
 }  // namespace
-}  // namespace lossd::execution::cuda
+}  // namespace lossd::bench

@@ -1,11 +1,11 @@
 #include "client/cli/array.h"
 
+#include <gtest/gtest.h>
+
 #include <cmath>
 #include <cstring>
 #include <string>
 #include <utility>
-
-#include "gtest/gtest.h"
 
 namespace lossd::cli {
 namespace {

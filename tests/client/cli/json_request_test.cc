@@ -1,9 +1,9 @@
 #include "client/cli/json_request.h"
 
-#include <string>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
-#include "gmock/gmock.h"
-#include "gtest/gtest.h"
+#include <string>
 
 namespace lossd::cli {
 namespace {

@@ -1,5 +1,7 @@
 #include "client/cli/npy.h"
 
+#include <gtest/gtest.h>
+
 #include <cstring>
 #include <fstream>
 #include <string>
@@ -7,13 +9,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
-#include "gtest/gtest.h"
 #include "tests/temporary_path.h"
 
 namespace lossd::cli {
 namespace {
 
-// A .npy file by hand, as the format's description says.
+// Returns a .npy file made by hand from the format's description.
 std::string File(int version, const std::string& dictionary,
                  const std::string& data) {
   std::string file = "\x93NUMPY";
@@ -85,9 +86,9 @@ TEST(NpyTest, BadFilesGiveAMessageThatSaysWhatIsWrong) {
   const BadFile files[] = {
       {"", "not a .npy file"},
       {"PK\x03\x04", "not a .npy file"},
-      {good.substr(0, 7), "cut off"},
-      {good.substr(0, 9), "cut off"},
-      {good.substr(0, 20), "cut off"},
+      {good.substr(0, 7), "the file is cut off"},
+      {good.substr(0, 9), "the file is cut off"},
+      {good.substr(0, 20), "the file is cut off"},
       {good.substr(0, good.size() - 1),
        "the header asks for 8 bytes of data, the file has 7"},
       {good + "x", "the header asks for 8 bytes of data, the file has 9"},
@@ -107,7 +108,7 @@ TEST(NpyTest, BadFilesGiveAMessageThatSaysWhatIsWrong) {
       {File(1, Dictionary("<f4", "(99999999999999999999,)"), ""),
        "the .npy header is malformed: a dimension is not a number"},
       {File(1, Dictionary("<f4", "(1 2)"), ""),
-       "the .npy header is malformed: an open tuple"},
+       "the .npy header is malformed: the shape has no end"},
       {File(1, "{'descr': '<f4', 'shape': (1,)}", "1234"),
        "the .npy header is malformed: it needs descr, fortran_order and shape, "
        "once each"},
@@ -115,8 +116,9 @@ TEST(NpyTest, BadFilesGiveAMessageThatSaysWhatIsWrong) {
        "the .npy header is malformed: it needs descr, fortran_order and shape, "
        "once each"},
       {File(1, "{'color': 1}", ""),
-       "the .npy header is malformed: key 'color'"},
-      {File(1, "None", ""), "the .npy header is malformed: no dictionary"},
+       "the .npy header is malformed: unknown key 'color'"},
+      {File(1, "None", ""),
+       "the .npy header is malformed: there is no dictionary"},
   };
   for (const BadFile& file : files) {
     EXPECT_EQ(Parse(file.content).status().message(), file.message);
@@ -145,7 +147,7 @@ TEST(NpyTest, WhatIsWrittenIsReadAgain) {
     ASSERT_TRUE(array.ok()) << array.status();
     EXPECT_EQ(array->shape, shape);
     EXPECT_EQ(std::memcmp(array->bytes.data(), values.data(), 48), 0);
-    // NumPy maps files: their data is aligned.
+    // NumPy maps files, so that their data is aligned.
     EXPECT_EQ((ReadFile(path)->size() - 48) % 64, 0u);
   }
 }

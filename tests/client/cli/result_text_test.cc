@@ -1,11 +1,11 @@
 #include "client/cli/result_text.h"
 
-#include <limits>
-#include <vector>
+#include <gtest/gtest.h>
 
-#include "client/cli/tensor_statistics.h"
-#include "gtest/gtest.h"
-#include "nlohmann/json.hpp"
+#include <cmath>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <vector>
 
 namespace lossd::cli {
 namespace {

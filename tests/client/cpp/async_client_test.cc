@@ -1,3 +1,5 @@
+#include <gtest/gtest.h>
+
 #include <atomic>
 #include <memory>
 #include <vector>
@@ -6,7 +8,6 @@
 #include "absl/synchronization/blocking_counter.h"
 #include "absl/synchronization/notification.h"
 #include "client/cpp/client.h"
-#include "gtest/gtest.h"
 #include "tests/client/cpp/fake_loss_server.h"
 
 namespace lossd::client {
@@ -60,7 +61,7 @@ TEST(AsyncClientTest, CancelEndsACallInFlight) {
   Stall stall;
   FakeLossServer server([&](auto&, const auto&, auto&) { return stall(); });
   auto client = ClientOf(server);
-  // Large enough to be lent, not copied.
+  // These are too large to be copied into the message.
   const std::vector<float> logits(100'000);
   absl::Notification done;
   absl::Status status;

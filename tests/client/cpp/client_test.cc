@@ -1,5 +1,7 @@
 #include "client/cpp/client.h"
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <map>
 #include <mutex>
@@ -11,7 +13,6 @@
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "client/cpp/call_status.h"
-#include "gtest/gtest.h"
 #include "tests/client/cpp/fake_loss_server.h"
 
 namespace lossd::client {
@@ -195,7 +196,8 @@ TEST(ClientTest, NoServerIsUnavailable) {
 }
 
 TEST(ClientTest, OptionsThatMakeNoSenseAreNamed) {
-  EXPECT_EQ(Client::Create({.target = ""}).status().message(), "target: empty");
+  EXPECT_EQ(Client::Create({.target = ""}).status().message(),
+            "target: must not be empty");
   EXPECT_EQ(Client::Create({.channels = 0}).status().message(),
             "channels: 0, must be at least 1");
   EXPECT_EQ(

@@ -1,8 +1,8 @@
-// A libcuda.so.1 for machines without a GPU: the few functions that
+// A libcuda.so.1 for machines without a GPU. It has the few functions that
 // client/cpp/cuda_driver.cc looks for, over POSIX shared memory that fake
-// devices can open. Two GPUs; a call without its context is an error, as it is
-// with the driver. A copy to a GPU may, as there, return before it is done:
-// here it is done when its stream is waited for, and no sooner.
+// devices can open. There are two GPUs. A call without its context is an error,
+// as it is with the driver. A copy to a GPU is done when its stream is waited
+// for, and no sooner; the driver's may be that late.
 #include <cstdint>
 #include <cstring>
 #include <map>
@@ -19,7 +19,7 @@ namespace {
 using lossd::execution::cuda::FakeAllocation;
 using lossd::execution::cuda::FakeUuid;
 
-// CUresult.
+// Values of CUresult.
 constexpr int kSuccess = 0;
 constexpr int kInvalidValue = 1;
 constexpr int kOutOfMemory = 2;
@@ -51,7 +51,7 @@ thread_local int contexts = 0;  // on this thread's stack of them
 
 int Check() { return contexts > 0 ? kSuccess : kInvalidContext; }
 
-// The allocation that has the address; end() if none has.
+// Returns the allocation that has the address, or end() if none has.
 auto Find(Driver& driver, Address address)
     ABSL_EXCLUSIVE_LOCKS_REQUIRED(driver.mu) {
   auto found = driver.memory.upper_bound(address);

@@ -1,6 +1,9 @@
 #ifndef LOSSD_TESTS_CLIENT_CPP_FAKE_LOSS_SERVER_H_
 #define LOSSD_TESTS_CLIENT_CPP_FAKE_LOSS_SERVER_H_
 
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -8,13 +11,11 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "grpcpp/server.h"
-#include "grpcpp/server_builder.h"
 #include "lossd/v1/loss_service.grpc.pb.h"
 
 namespace lossd::client {
 
-// A LossService on loopback whose ComputeLoss is whatever the test says.
+// A LossService on loopback whose ComputeLoss is a function of the test's.
 class FakeLossServer final : public v1::LossService::Service {
  public:
   using Handler = std::function<grpc::Status(grpc::ServerContext&,

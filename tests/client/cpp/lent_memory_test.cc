@@ -1,4 +1,5 @@
-// What a client borrows it gives back only when gRPC no longer reads it.
+// A client returns borrowed memory only when gRPC no longer reads it.
+#include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -11,14 +12,13 @@
 
 #include "absl/synchronization/notification.h"
 #include "client/cpp/client.h"
-#include "gtest/gtest.h"
 #include "tests/client/cpp/stalled_peer.h"
 #include "tests/server/shared_memory/raw_client.h"
 
 namespace lossd::client {
 namespace {
 
-// More than the sockets' buffers hold.
+// The bytes of a tensor: more than the sockets' buffers hold.
 std::vector<float> LargeTensor() { return std::vector<float>(16 << 20); }
 
 LossRequest RequestOf(const std::vector<float>& tensor) {
@@ -48,8 +48,8 @@ TEST(LentMemoryTest, ACancelledCallKeepsItsTensorsWhileTheTransportReadsThem) {
 TEST(LentMemoryTest, TensorsLeaveFromTheCallersMemoryWithoutACopy) {
   StalledPeer peer;
   constexpr size_t kCount = 16 << 20;
-  // Mapped twice: the test changes what is lent, which no caller may, and the
-  // thread sanitizer would rightly report.
+  // The memory is mapped twice. The test changes memory that gRPC reads, which
+  // no caller may do and which the thread sanitizer would rightly report.
   const FileDescriptor file(memfd_create("tensor", MFD_CLOEXEC));
   ASSERT_EQ(ftruncate(file.number(), kCount * sizeof(float)), 0);
   const shared_memory::Mapping lent(file, kCount * sizeof(float));
@@ -82,7 +82,7 @@ TEST(LentMemoryTest, ABlockingCallEndsWhenThePeerHangsUpInMidMessage) {
   const std::vector<float> tensor = LargeTensor();
   auto client = *Client::Create({.target = peer.target()});
   absl::Status status;
-  // Nobody polls but the call itself.
+  // No thread polls but that of the call itself.
   std::thread caller(
       [&] { status = client->ComputeLoss(RequestOf(tensor)).status(); });
   peer.AwaitMessage();

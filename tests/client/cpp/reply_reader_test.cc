@@ -1,17 +1,18 @@
 #include "client/cpp/reply_reader.h"
 
+#include <google/protobuf/stubs/logging.h>
+#include <gtest/gtest.h>
+
 #include <numeric>
 #include <random>
 #include <string>
 #include <vector>
 
-#include "google/protobuf/stubs/logging.h"
-#include "gtest/gtest.h"
-
 namespace lossd::client {
 namespace {
 
-// `bytes` cut into pieces of random sizes, as a transport may deliver them.
+// Returns `bytes` cut into pieces of random sizes, as a transport may deliver
+// them.
 grpc::ByteBuffer Cut(const std::string& bytes, std::mt19937& random) {
   std::vector<grpc::Slice> slices;
   for (size_t at = 0; at < bytes.size();) {
@@ -110,7 +111,7 @@ TEST(ReplyReaderTest, AgreesWithTheGeneratedParserOnWhatIsAMessage) {
     v1::ComputeLossResponse message;
     const bool parses = message.ParseFromString(bytes);
     const bool read = ReadReply(Cut(bytes, random)).ok();
-    // A tensor that points into shared memory parses, and is no reply.
+    // A tensor that points into shared memory can be parsed, but is no reply.
     if (message.gradient().has_shared_memory() ||
         message.gradient().has_ones() || message.losses().has_shared_memory() ||
         message.losses().has_ones()) {

@@ -1,10 +1,10 @@
 #include "client/cpp/request_writer.h"
 
+#include <gtest/gtest.h>
+
 #include <random>
 #include <string>
 #include <vector>
-
-#include "gtest/gtest.h"
 
 namespace lossd::client {
 namespace {
@@ -15,7 +15,7 @@ std::string Flatten(const grpc::ByteBuffer& buffer) {
   return {reinterpret_cast<const char*>(slice.begin()), slice.size()};
 }
 
-// The same tensor for the generated code.
+// Copies the tensor into a message of the generated code.
 void Copy(const TensorView& view, v1::Tensor& tensor) {
   tensor.set_dtype(view.dtype);
   tensor.mutable_shape()->Add(view.shape.begin(), view.shape.end());
@@ -41,7 +41,7 @@ std::string GeneratedEncoding(const LossRequest& request,
 
 TEST(RequestWriterTest, WritesWhatTheGeneratedCodeWritesForManyRequests) {
   std::mt19937 random(7);
-  // Around the sizes where varints grow and payloads stop being copied.
+  // Varints grow around these sizes, and payloads stop being copied.
   const size_t sizes[] = {0,    1,    31,   32,   127,  1023,
                           1024, 1025, 4095, 5000, 70000};
   const auto draw = [&](size_t limit) { return random() % limit; };
@@ -61,8 +61,8 @@ TEST(RequestWriterTest, WritesWhatTheGeneratedCodeWritesForManyRequests) {
     if (draw(2)) request.spec.set_reduction(v1::REDUCTION_SUM);
     if (draw(2)) request.spec.set_ignore_target(-1);
     const std::string id(draw(200), 'i');
-    auto loan = Loan::Make();
-    ASSERT_EQ(Flatten(WriteRequest(request, id, *loan)),
+    auto tracker = SliceTracker::Make();
+    ASSERT_EQ(Flatten(WriteRequest(request, id, *tracker)),
               GeneratedEncoding(request, id))
         << "trial " << trial;
   }
@@ -76,8 +76,8 @@ TEST(RequestWriterTest, WritesShapesAndTypesOfEveryElementType) {
       .logits = TensorView::Of<double>(logits, {2, 3}),
       .targets = TensorView::Of<uint8_t>(targets, {2, 3, 1}),
       .weights = TensorView::Of<bool>(weights)};
-  auto loan = Loan::Make();
-  EXPECT_EQ(Flatten(WriteRequest(request, "", *loan)),
+  auto tracker = SliceTracker::Make();
+  EXPECT_EQ(Flatten(WriteRequest(request, "", *tracker)),
             GeneratedEncoding(request, ""));
 }
 
@@ -85,9 +85,9 @@ TEST(RequestWriterTest, LendsLargePayloadsInsteadOfCopyingThem) {
   const std::vector<float> large(kLargestCopiedPayload / sizeof(float) + 1);
   const LossRequest request{.logits = TensorView::Of<float>(large),
                             .targets = TensorView::Of<float>(large)};
-  auto loan = Loan::Make();
+  auto tracker = SliceTracker::Make();
   std::vector<grpc::Slice> slices;
-  ASSERT_TRUE(WriteRequest(request, "", *loan).Dump(&slices).ok());
+  ASSERT_TRUE(WriteRequest(request, "", *tracker).Dump(&slices).ok());
   int lent = 0;
   for (const grpc::Slice& slice : slices) {
     lent += slice.begin() == reinterpret_cast<const uint8_t*>(large.data());
@@ -99,11 +99,11 @@ TEST(RequestWriterTest, CopiesPayloadsUpToTheThreshold) {
   const std::vector<float> small(kLargestCopiedPayload / sizeof(float));
   const LossRequest request{.logits = TensorView::Of<float>(small),
                             .targets = TensorView::Of<float>(small)};
-  auto loan = Loan::Make();
+  auto tracker = SliceTracker::Make();
   std::vector<grpc::Slice> slices;
-  ASSERT_TRUE(WriteRequest(request, "", *loan).Dump(&slices).ok());
+  ASSERT_TRUE(WriteRequest(request, "", *tracker).Dump(&slices).ok());
   EXPECT_EQ(slices.size(), 1u);
-  EXPECT_TRUE(loan->ReturnedOrElse([] { FAIL(); }));
+  EXPECT_TRUE(tracker->AllDroppedOrElse([] { FAIL(); }));
 }
 
 TEST(RequestWriterTest, WritesOnesAndIdentityAsTheGeneratedCodeDoes) {
@@ -115,8 +115,8 @@ TEST(RequestWriterTest, WritesOnesAndIdentityAsTheGeneratedCodeDoes) {
   message.mutable_spec();
   Copy(request.logits, *message.mutable_logits());
   const auto written = [&] {
-    Loan loan;
-    return Flatten(WriteRequest(request, "", loan));
+    SliceTracker tracker;
+    return Flatten(WriteRequest(request, "", tracker));
   };
 
   request.targets = OnesView{row_splits, columns, {2, 3}};

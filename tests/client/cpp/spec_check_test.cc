@@ -1,11 +1,12 @@
 #include "client/cpp/spec_check.h"
 
+#include <gtest/gtest.h>
+
 #include <string>
 #include <vector>
 
 #include "absl/synchronization/notification.h"
 #include "client/cpp/client.h"
-#include "gtest/gtest.h"
 
 namespace lossd::client {
 namespace {
@@ -40,7 +41,7 @@ TEST(SpecCheckTest, AParameterOfAnotherKindIsNamed) {
     return std::string(CheckParameters(spec).message());
   };
   const auto gamma = [](v1::LossSpec& spec) { spec.set_focal_gamma(2); };
-  // Present is set, even if it is 0.
+  // A present field counts as set, even if it is 0.
   const auto alpha = [](v1::LossSpec& spec) { spec.set_focal_alpha(0); };
   EXPECT_EQ(message(v1::LOSS_KIND_UNSPECIFIED, gamma),
             "focal_gamma: is for kind sigmoid_focal, and the kind is "
@@ -68,7 +69,8 @@ TEST(SpecCheckTest, ANumberOfALaterVersionIsLeftToTheServer) {
   EXPECT_TRUE(CheckParameters(spec).ok());
 }
 
-// Nothing listens there: an answer that is not UNAVAILABLE came without a call.
+// An address where nothing listens, so that an answer other than UNAVAILABLE
+// came without a call.
 TEST(SpecCheckTest, EveryWayOfTheClientRefusesWithoutACall) {
   for (const int64_t stream_above : {int64_t{1} << 30, int64_t{0}}) {
     auto client = Client::Create(

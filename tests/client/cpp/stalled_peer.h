@@ -2,6 +2,7 @@
 #define LOSSD_TESTS_CLIENT_CPP_STALLED_PEER_H_
 
 #include <arpa/inet.h>
+#include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -11,12 +12,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
-#include "gtest/gtest.h"
 
 namespace lossd::client {
 
 // A peer that greets as an HTTP/2 server with the widest flow-control windows,
-// takes the first bytes of a message, and then reads no more: the sender's
+// takes the first bytes of a message, and then reads no more. The sender's
 // transport is left with a message that it can neither send nor drop.
 class StalledPeer {
  public:
@@ -40,11 +40,11 @@ class StalledPeer {
 
   std::string target() const { return absl::StrCat("127.0.0.1:", port_); }
 
-  // Returns when a message is being written.
+  // Waits until a message is being written.
   void AwaitMessage() { message_.WaitForNotification(); }
 
-  // After AwaitMessage(): reads on to the end of the message, and returns what
-  // came last of it.
+  // Reads on to the end of the message, and returns its last bytes. Call
+  // AwaitMessage() before.
   std::string ReadToEnd();
 
   // Closes the connection, and with it ends the sender's writing.
@@ -63,7 +63,7 @@ class StalledPeer {
         0, 0, 4, 8, 0, 0, 0, 0, 0, 0x7f, 0xff, 0,    0};
     EXPECT_EQ(write(connection_, kGreeting, sizeof(kGreeting)),
               ssize_t{sizeof(kGreeting)});
-    // More than preface, settings and headers come to.
+    // This is more than preface, settings and headers take.
     begin_ = Receive(1 << 16);
     message_.Notify();
     hang_up_.WaitForNotification();
@@ -77,7 +77,7 @@ class StalledPeer {
     return bytes;
   }
 
-  // The next `size` bytes after the preface.
+  // Returns the next `size` bytes after the preface.
   std::string Next(size_t size) {
     std::string bytes = begin_.substr(0, size);
     begin_.erase(0, bytes.size());
@@ -86,12 +86,12 @@ class StalledPeer {
 
   const int listener_;
   int connection_ = -1;
-  // Taken and not yet read as frames.
+  // Bytes that were received and not yet read as frames.
   std::string begin_;
   int port_ = 0;
   absl::Notification message_;
   absl::Notification hang_up_;
-  // Last: it uses the others.
+  // The thread is last because it uses the other members.
   std::thread thread_;
 };
 

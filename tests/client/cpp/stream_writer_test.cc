@@ -1,15 +1,15 @@
 #include "client/cpp/stream_writer.h"
 
+#include <grpcpp/support/slice.h>
+#include <gtest/gtest.h>
+
 #include <cstdint>
 #include <vector>
-
-#include "grpcpp/support/slice.h"
-#include "gtest/gtest.h"
 
 namespace lossd::client {
 namespace {
 
-// How many slices of a message begin at this address.
+// Returns how many slices of a message begin at this address.
 int CountAt(const grpc::ByteBuffer& message, const void* address) {
   std::vector<grpc::Slice> slices;
   EXPECT_TRUE(message.Dump(&slices).ok());
@@ -25,8 +25,8 @@ TEST(StreamWriterTest, ChunksAreLentAndNotCopied) {
   const LossRequest request{.logits = TensorView::Of<float>(logits),
                             .targets = TensorView::Of<uint8_t>(targets),
                             .weights = TensorView::Of<double>(weights)};
-  const std::shared_ptr<Loan> loan = Loan::Make();
-  StreamWriter writer(request, "", *loan);
+  const std::shared_ptr<SliceTracker> tracker = SliceTracker::Make();
+  StreamWriter writer(request, "", *tracker);
   const auto header = writer.Next();
   ASSERT_TRUE(header.has_value());
   EXPECT_LT(header->Length(), 100u);

@@ -1,5 +1,5 @@
-// The CUDA kernel's code, run on the host, against the CPU backend: bit for
-// bit, whole batches of segments of every kind.
+// Compares the kernels' code, run on the host, with the CPU backend, bit for
+// bit, in batches of segments of every kind.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -34,7 +34,7 @@ Memory Allocate(uint64_t bytes) {
 
 using Segments = std::vector<std::unique_ptr<OwnedSegment>>;
 
-// Blocks of one of several segments.
+// A range of blocks of one of several segments.
 struct Part {
   size_t segment;
   BlockRange blocks;
@@ -48,7 +48,7 @@ std::vector<Part> Whole(const Segments& owned) {
   return parts;
 }
 
-// All blocks of all segments, cut and shuffled at random.
+// Returns all blocks of all segments, cut and shuffled at random.
 std::vector<Part> Divided(const Segments& owned, std::mt19937& random) {
   std::vector<Part> parts;
   for (const Part& whole : Whole(owned)) {
@@ -63,8 +63,7 @@ std::vector<Part> Divided(const Segments& owned, std::mt19937& random) {
   return parts;
 }
 
-// Computes `parts` as one batch, as a device would, and holds each segment
-// against the CPU.
+// Computes `parts` as one batch and compares each segment with the CPU.
 void ExpectTheBitsOfTheCpu(const Segments& owned,
                            const std::vector<Part>& parts) {
   std::vector<SegmentAnswer> expected;
@@ -141,11 +140,11 @@ constexpr ElementType kTargets[] = {
     ElementType::kFloat32, ElementType::kFloat64, ElementType::kBFloat16,
     ElementType::kFloat16, ElementType::kUint8,   ElementType::kBit};
 
-// No options, of every pair of types: the plain paths. Sizes around a row, a
-// thread's part of one, and a block.
-std::unique_ptr<OwnedSegment> PlainSegment(ElementType logits,
-                                           ElementType targets,
-                                           std::mt19937& random) {
+// Returns a segment without options. Its size is near that of a row, of a
+// thread's part of a row, or of a block.
+std::unique_ptr<OwnedSegment> SegmentWithoutOptions(ElementType logits,
+                                                    ElementType targets,
+                                                    std::mt19937& random) {
   constexpr uint64_t kSizes[] = {1,   7,   8,    64,   127,  128, 129,
                                  256, 300, 2047, 2048, 2049, 5000};
   const uint64_t count = kSizes[random() % std::size(kSizes)];
@@ -161,13 +160,13 @@ std::unique_ptr<OwnedSegment> PlainSegment(ElementType logits,
   return owned;
 }
 
-TEST(CudaBlocks, GiveTheBitsOfTheCpuOnEveryPlainPath) {
+TEST(CudaBlocks, GiveTheBitsOfTheCpuInEveryFastVariant) {
   std::mt19937 random(2);
   for (int trial = 0; trial < 12; ++trial) {
     Segments owned;
     for (const ElementType logits : kLogits) {
       for (const ElementType targets : kTargets) {
-        owned.push_back(PlainSegment(logits, targets, random));
+        owned.push_back(SegmentWithoutOptions(logits, targets, random));
       }
     }
     ExpectTheBitsOfTheCpu(owned);
@@ -175,8 +174,8 @@ TEST(CudaBlocks, GiveTheBitsOfTheCpuOnEveryPlainPath) {
   }
 }
 
-// One of them in a block of ordinary elements: the block is computed again.
-TEST(CudaBlocks, FindTheOneElementThatIsNotOrdinary) {
+// One such element makes the exact rows compute the whole block again.
+TEST(CudaBlocks, FindTheOneElementThatNeedsTheExactRows) {
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
   const double logits[] = {kInfinity, -kInfinity, 200, -1000,
                            std::numeric_limits<double>::quiet_NaN()};
@@ -224,7 +223,7 @@ TEST(CudaBlocks, GiveTheBitsOfTheCpuForEveryBFloat16AndHardTarget) {
   }
 }
 
-// A float32 target of 2^60 + 2^36 + 1 is not its float64 rounded again.
+// 2^60 + 2^36 + 1 rounded to float32 differs from its float64 rounded again.
 TEST(CudaBlocks, RoundAnInt64TargetOnceAndCompareItWhole) {
   const int64_t targets[] = {(int64_t{1} << 60) + (int64_t{1} << 36) + 1,
                              (int64_t{1} << 53) + 1, int64_t{1} << 53,
@@ -253,7 +252,7 @@ TEST(CudaBlocks, FindTheOnesOfManyBlocks) {
         ElementType::kBFloat16, std::vector<uint64_t>{kCount}));
     owned.back()->SetLogits(std::vector<double>(kCount, 0.75));
     std::vector<uint64_t> ones;
-    // The second half has none.
+    // The second half has no ones.
     for (uint64_t i = 0; i < kCount / 2; i += density) ones.push_back(i);
     owned.back()->SetOnes(ones);
     owned.push_back(std::make_unique<OwnedSegment>(

@@ -1,5 +1,5 @@
-// What the tests of the kernels on a device share. They skip where there is no
-// device, saying why.
+// Shared by the tests that run kernels on a device. They skip, with a reason,
+// if there is no device.
 #ifndef LOSSD_TESTS_KERNELS_CUDA_GPU_FIXTURE_H_
 #define LOSSD_TESTS_KERNELS_CUDA_GPU_FIXTURE_H_
 
@@ -31,7 +31,7 @@ inline DeviceBytes Allocate(uint64_t bytes) {
   return DeviceBytes(static_cast<std::byte*>(address));
 }
 
-// The output of a batch, as a device computes it.
+// Returns the output of a batch that the current device computed.
 inline std::vector<std::byte> ComputeOnDevice(const BatchLayout& layout) {
   std::vector<std::byte> input(layout.input_bytes());
   std::vector<std::byte> output(layout.output_bytes());
@@ -43,7 +43,9 @@ inline std::vector<std::byte> ComputeOnDevice(const BatchLayout& layout) {
                        cudaMemcpyHostToDevice),
             cudaSuccess);
   EXPECT_EQ(cudaMemset(device_output.get(), 0xa5, output.size()), cudaSuccess);
-  EXPECT_EQ(LaunchBlocks(batch, nullptr), cudaSuccess);
+  Launcher launcher;
+  EXPECT_EQ(launcher.Load(), cudaSuccess);
+  EXPECT_EQ(launcher.Launch(batch, nullptr), cudaSuccess);
   EXPECT_EQ(cudaMemcpy(output.data(), device_output.get(), output.size(),
                        cudaMemcpyDeviceToHost),
             cudaSuccess);
@@ -53,12 +55,13 @@ inline std::vector<std::byte> ComputeOnDevice(const BatchLayout& layout) {
 class GpuKernels : public testing::Test {
  protected:
   void SetUp() override {
-    std::string why;
-    if (CountDevices(why) == 0) GTEST_SKIP() << "no CUDA device: " << why;
-    ASSERT_EQ(LoadKernel(), cudaSuccess);
+    const DeviceCount devices = CountDevices();
+    if (devices.count == 0) {
+      GTEST_SKIP() << "no CUDA device: " << devices.why_none;
+    }
   }
 
-  // What of the batch is not what the CPU gave: "" where every bit is.
+  // Returns how the device's results differ from the CPU's; "" if no bit does.
   static std::string Differences(const Segments& owned) {
     std::vector<BatchItem> items;
     std::vector<SegmentAnswer> expected;

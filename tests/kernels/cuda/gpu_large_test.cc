@@ -1,5 +1,5 @@
-// Tensors that are larger than tests of a host have them: more bytes, and more
-// elements, than 32 bits count; and tensors in parts.
+// Computes tensors that are too large for the tests on the host, with more
+// bytes and more elements than 32 bits can count, and tensors in parts.
 #include <algorithm>
 #include <bit>
 #include <cstdio>
@@ -15,7 +15,8 @@
 namespace lossd::kernels::cuda {
 namespace {
 
-// As bytes: the same sums, counts and indices.
+// Returns whether two partials have the same sums, counts and indices, bit for
+// bit.
 bool SamePartial(const BlockPartial& a, const BlockPartial& b) {
   return std::bit_cast<uint64_t>(a.loss_sum) ==
              std::bit_cast<uint64_t>(b.loss_sum) &&
@@ -26,8 +27,8 @@ bool SamePartial(const BlockPartial& a, const BlockPartial& b) {
          a.first_nan == b.first_nan && a.first_bad_target == b.first_bad_target;
 }
 
-// Bytes of `count` elements of a type that look random: floats of any size but
-// no NaNs, or bits.
+// Returns the bytes of `count` elements that look random: bits, or floats of
+// any size but no NaNs.
 std::vector<std::byte> RandomBytes(ElementType type, uint64_t count) {
   std::mt19937 random(7);
   std::vector<std::byte> bytes(ByteSize(type, count));
@@ -49,7 +50,7 @@ std::vector<std::byte> RandomBytes(ElementType type, uint64_t count) {
   return bytes;
 }
 
-// float32 targets from 0 to 1.
+// Returns targets in [0, 1]: bits, or float32.
 std::vector<std::byte> RandomTargets(ElementType type, uint64_t count) {
   if (type == ElementType::kBit) return RandomBytes(type, count);
   std::mt19937 random(8);
@@ -62,11 +63,11 @@ std::vector<std::byte> RandomTargets(ElementType type, uint64_t count) {
 struct Case {
   ElementType type;
   ElementType targets;
-  double smoothing;  // not 0: the general loop
+  double smoothing;  // the exact loop if not 0
   uint64_t elements;
 };
 
-// A tensor that repeats itself every kPeriod elements: so do its sums.
+// A tensor that repeats itself every kPeriod elements, and so do its sums.
 class Periodic {
  public:
   static constexpr uint64_t kPeriod = 8 * kBlockElements;
@@ -77,7 +78,7 @@ class Periodic {
         large_logits_(kNowhere, ByteSize(what.type, what.elements)),
         large_targets_(kNowhere, ByteSize(what.targets, what.elements)),
         gradient_(ByteSize(what.type, kPeriod)) {
-    small_.options.reduction = Reduction::kSum;  // a gradient of scale 1
+    small_.options.reduction = Reduction::kSum;  // the scale is 1
     small_.options.label_smoothing = what.smoothing;
     small_.logits.type = small_.gradient_type = what.type;
     small_.targets.type = what.targets;
@@ -85,14 +86,14 @@ class Periodic {
     SetUp(small_, kPeriod, small_pieces_);
     small_.gradient = gradient_.data();
     SetUp(large_, what.elements, large_pieces_);
-    large_.gradient = gradient_.data();  // wanted; nobody writes there
+    large_.gradient = gradient_.data();  // asked for, but never written
   }
 
   const Segment& large() const { return large_; }
   const std::vector<std::byte>& logits() const { return logits_; }
   const std::vector<std::byte>& targets() const { return targets_; }
 
-  // Of the first `elements` elements of a period, on the CPU.
+  // Returns the CPU's partials of the first `elements` elements of a period.
   std::vector<BlockPartial> Partials(uint64_t elements) {
     Segment part = small_;
     part.element_count = part.shape.dims[0] = elements;
@@ -100,7 +101,7 @@ class Periodic {
     cpu::BestInstructionSet().compute_blocks(part, 1, 0, partials);
     return partials;
   }
-  // As the last Partials() left it.
+  // Returns the gradient that the last Partials() computed.
   const std::vector<std::byte>& gradient() const { return gradient_; }
 
  private:
@@ -120,7 +121,7 @@ class Periodic {
   Segment small_, large_;
 };
 
-// Repeats what is at `to` until `bytes` are full.
+// Fills `bytes` bytes at `to` with copies of the period at its start.
 void Repeat(const std::vector<std::byte>& period, std::byte* to,
             uint64_t bytes) {
   ASSERT_EQ(
@@ -142,7 +143,7 @@ std::vector<T> Fetch(const std::byte* from, uint64_t count) {
   return values;
 }
 
-// Every block's sums, and the gradient at the ends and in the middle.
+// Compares every block's sums, and the gradient at the ends and in the middle.
 void ExpectPeriodic(Periodic& periodic, const BatchLayout& layout,
                     const std::byte* output, uint64_t elements) {
   const uint64_t last = elements / Periodic::kPeriod * Periodic::kPeriod;
@@ -205,15 +206,17 @@ TEST_F(GpuKernels, CountBytesAndElementsBeyond32Bits) {
            ByteSize(one.type, one.elements));
     Repeat(periodic.targets(), input.get() + layout.packed(0).targets,
            ByteSize(one.targets, one.elements));
-    ASSERT_EQ(LaunchBlocks(batch, nullptr), cudaSuccess);
+    Launcher launcher;
+    ASSERT_EQ(launcher.Load(), cudaSuccess);
+    ASSERT_EQ(launcher.Launch(batch, nullptr), cudaSuccess);
     ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
     ASSERT_NO_FATAL_FAILURE(
         ExpectPeriodic(periodic, layout, output.get(), one.elements));
   }
 }
 
-// bfloat16 logits in parts that begin at multiples of a block, as a stream's
-// windows do, all in one batch.
+// A tensor of bfloat16 logits in parts that begin at multiples of a block, as a
+// stream's windows do. All of them are in one batch.
 class Parts {
  public:
   Parts(std::span<const std::byte> logits, std::span<const std::byte> targets,
@@ -224,7 +227,7 @@ class Parts {
         smoothing_(smoothing),
         gradient_(logits.size()) {}
 
-  // The next elements.
+  // Adds the next elements.
   void Add(uint64_t count) {
     pieces_.push_back(Cut(logits_, ElementType::kBFloat16, count));
     const Piece* const logits = &pieces_.back();
@@ -242,7 +245,7 @@ class Parts {
   }
   uint64_t added() const { return added_; }
 
-  // Every block's sum, and the gradient, as a device computes them.
+  // Compares every block's sum and the gradient with the device's.
   std::vector<double> Compute() {
     std::vector<BatchItem> items;
     for (const Segment& part : segments_) items.emplace_back(&part, 0.37);
@@ -269,7 +272,7 @@ class Parts {
   const ElementType targets_type_;
   const double smoothing_;
   std::vector<std::byte> gradient_;
-  std::deque<Piece> pieces_;  // in which nothing moves
+  std::deque<Piece> pieces_;  // a deque, so that pieces stay in place
   std::deque<Segment> segments_;
   uint64_t added_ = 0;
 };

@@ -1,6 +1,6 @@
-// Tensors that lie on a device already, wherever an element may begin, against
-// the CPU backend, bit for bit: a vector at a place that is none for it would
-// lose the device, which the host cannot show.
+// Compares results for tensors that already lie on the device, at any element's
+// alignment, with the CPU backend, bit for bit. A vector load at an unaligned
+// address would lose the device, which the host cannot show.
 #include <cuda_runtime_api.h>
 #include <gtest/gtest.h>
 
@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "tests/kernels/cuda/gpu_fixture.h"
-#include "tests/kernels/cuda/residence.h"
+#include "tests/kernels/cuda/resident_segment.h"
 #include "tests/kernels/random_segment.h"
 
 namespace lossd::kernels::cuda {
@@ -30,17 +30,17 @@ class GpuMemory {
   DeviceBytes bytes_;
 };
 
-constexpr unsigned kAll = 63;  // the tensors of a Residence
+constexpr unsigned kAll = 63;  // every tensor of a ResidentSegment
 
-// What of the batch is not what the CPU gave: "" where every bit is.
-std::string DifferencesAtHome(const Segments& owned, std::mt19937& random) {
-  std::deque<Residence<GpuMemory>> homes;
+// Returns how the device's results differ from the CPU's; "" if no bit does.
+std::string DifferencesIfResident(const Segments& owned, std::mt19937& random) {
+  std::deque<ResidentSegment<GpuMemory>> resident;
   std::vector<SegmentAnswer> expected;
   std::vector<BatchItem> items;
   for (const auto& one : owned) {
     expected.push_back(one->Compute(cpu::BestInstructionSet()));
     const Segment& segment =
-        homes
+        resident
             .emplace_back(*one, static_cast<unsigned>(random() % (kAll + 1)),
                           random() % 17)
             .segment();
@@ -53,7 +53,7 @@ std::string DifferencesAtHome(const Segments& owned, std::mt19937& random) {
   for (size_t k = 0; k < owned.size(); ++k) {
     owned[k]->ForgetResults();
     layout.CopyResults(k, output.data());
-    homes[k].FetchGradient();
+    resident[k].FetchGradient();
     const auto partials = layout.Partials(k, output.data());
     const std::string one =
         Difference(owned[k]->AnswerFrom({partials.begin(), partials.end()},
@@ -71,11 +71,11 @@ TEST_F(GpuResident, TensorsGiveTheBitsOfTheCpuInBatchesOfEveryKind) {
   for (unsigned seed = 0; seed < 2000; seed += 50) {
     Segments owned;
     for (unsigned k = 0; k < 50; ++k) owned.push_back(RandomSegment(seed + k));
-    ASSERT_EQ(DifferencesAtHome(owned, random), "") << "from seed " << seed;
+    ASSERT_EQ(DifferencesIfResident(owned, random), "") << "from seed " << seed;
   }
 }
 
-TEST_F(GpuResident, TensorsMayBeginAtAnyElementOnEveryPlainPath) {
+TEST_F(GpuResident, TensorsMayBeginAtAnyElementInEveryFastVariant) {
   std::mt19937 random(2);
   for (int trial = 0; trial < 20; ++trial) {
     Segments owned;
@@ -94,7 +94,7 @@ TEST_F(GpuResident, TensorsMayBeginAtAnyElementOnEveryPlainPath) {
         owned.back()->SetTargets(targets, values);
       }
     }
-    ASSERT_EQ(DifferencesAtHome(owned, random), "") << "trial " << trial;
+    ASSERT_EQ(DifferencesIfResident(owned, random), "") << "trial " << trial;
   }
 }
 

@@ -1,6 +1,6 @@
-// The kernels on a device, against the CPU backend, bit for bit: what the host
-// cannot show (shuffles, votes, vector accesses, the table in shared memory,
-// the machine's own conversions). Skips where there is no device, saying why.
+// Compares the kernels on a device with the CPU backend, bit for bit. Only a
+// device shows shuffles, votes, vector accesses, the table in shared memory and
+// the machine's own conversions. Skips, with a reason, if there is no device.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -26,10 +26,11 @@ constexpr ElementType kTargets[] = {
     ElementType::kFloat32, ElementType::kFloat64, ElementType::kBFloat16,
     ElementType::kFloat16, ElementType::kUint8,   ElementType::kBit};
 
-// Without options: the plain paths. `odd`: an element that is not ordinary.
-std::unique_ptr<OwnedSegment> PlainSegment(ElementType logits,
-                                           ElementType targets, uint64_t count,
-                                           bool odd, std::mt19937& random) {
+// Returns a segment for a fast variant. If `odd`, one logit is infinite or NaN.
+std::unique_ptr<OwnedSegment> SegmentWithoutOptions(ElementType logits,
+                                                    ElementType targets,
+                                                    uint64_t count, bool odd,
+                                                    std::mt19937& random) {
   auto owned =
       std::make_unique<OwnedSegment>(logits, std::vector<uint64_t>{count});
   std::vector<double> values(count);
@@ -50,7 +51,7 @@ TEST_F(GpuKernels, GiveTheBitsOfTheCpuForBatchesOfEveryKind) {
   }
 }
 
-TEST_F(GpuKernels, GiveTheBitsOfTheCpuOnEveryPlainPath) {
+TEST_F(GpuKernels, GiveTheBitsOfTheCpuInEveryFastVariant) {
   constexpr uint64_t kSizes[] = {1,   7,   8,   64,   127,  128,
                                  129, 256, 300, 2047, 2048, 5000};
   std::mt19937 random(1);
@@ -59,7 +60,8 @@ TEST_F(GpuKernels, GiveTheBitsOfTheCpuOnEveryPlainPath) {
     for (const ElementType logits : kLogits) {
       for (const ElementType targets : kTargets) {
         for (const bool odd : {false, true}) {
-          owned.push_back(PlainSegment(logits, targets, count, odd, random));
+          owned.push_back(
+              SegmentWithoutOptions(logits, targets, count, odd, random));
         }
       }
     }
@@ -67,16 +69,19 @@ TEST_F(GpuKernels, GiveTheBitsOfTheCpuOnEveryPlainPath) {
   }
 }
 
-// More than 2,048 blocks: the table is used, with odd blocks and a short one.
+// With more than 2,048 blocks the table is used. Some blocks hold an element
+// that it does not have, and the last one is short.
 TEST_F(GpuKernels, GiveTheBitsOfTheCpuWhereThereIsMuchToLookUp) {
   std::mt19937 random(2);
   for (const ElementType targets : {ElementType::kBit, ElementType::kUint8}) {
     Segments owned;
-    owned.push_back(PlainSegment(ElementType::kBFloat16, targets,
-                                 2100 * kBlockElements + 77, true, random));
+    owned.push_back(SegmentWithoutOptions(ElementType::kBFloat16, targets,
+                                          2100 * kBlockElements + 77, true,
+                                          random));
     for (unsigned k = 0; k < 100; ++k) {
-      owned.push_back(PlainSegment(ElementType::kBFloat16, targets,
-                                   1 + random() % 5000, k % 5 == 0, random));
+      owned.push_back(SegmentWithoutOptions(ElementType::kBFloat16, targets,
+                                            1 + random() % 5000, k % 5 == 0,
+                                            random));
     }
     ASSERT_EQ(Differences(owned), "") << Name(targets);
   }
@@ -100,8 +105,8 @@ TEST_F(GpuKernels, GiveTheBitsOfTheCpuForEveryHalfLogit) {
   }
 }
 
-// All that are below 128, so that every block is looked up; scaled so that the
-// gradients round, and not at all.
+// Every logit is below 128, so that every block is looked up. One scale makes
+// the gradients round, the other does not.
 TEST_F(GpuKernels, GiveTheBitsOfTheCpuForEveryEntryOfTheTable) {
   constexpr uint64_t kElements = 2050 * kBlockElements;
   constexpr uint64_t kMagnitudes = 0x4300;
@@ -130,13 +135,13 @@ TEST_F(GpuKernels, GiveTheBitsOfTheCpuForThousandsOfSmallSegments) {
   std::mt19937 random(3);
   Segments owned;
   for (unsigned k = 0; k < 4096; ++k) {
-    owned.push_back(PlainSegment(ElementType::kFloat32, ElementType::kFloat32,
-                                 64, false, random));
+    owned.push_back(SegmentWithoutOptions(
+        ElementType::kFloat32, ElementType::kFloat32, 64, false, random));
   }
   EXPECT_EQ(Differences(owned), "");
 }
 
-// Alone, at the front, at the end, and among others of its own and other paths.
+// Each segment is computed alone and at random places among the others.
 TEST_F(GpuKernels, TheBitsDoNotDependOnTheRestOfTheBatch) {
   constexpr unsigned kSegments = 64;
   Segments together;
@@ -156,8 +161,9 @@ TEST_F(GpuKernels, TheBitsDoNotDependOnTheRestOfTheBatch) {
 TEST_F(GpuKernels, TheSameBatchHasTheSameBitsEveryTime) {
   const auto owned = RandomSegment(5);
   std::mt19937 random(5);
-  const auto large = PlainSegment(ElementType::kFloat32, ElementType::kFloat32,
-                                  300 * kBlockElements + 5, false, random);
+  const auto large =
+      SegmentWithoutOptions(ElementType::kFloat32, ElementType::kFloat32,
+                            300 * kBlockElements + 5, false, random);
   const BatchItem items[] = {{&owned->segment, 1}, {&large->segment, 1}};
   const BatchLayout layout(items);
   const std::vector<std::byte> first = ComputeOnDevice(layout);

@@ -18,11 +18,12 @@ using cpu::ScalarOps;
 #define LOSSD_UNROLL
 #define LOSSD_ROLL
 #include "kernels/element/element-inl.h"
-#include "kernels/cuda/block-inl.h"
+#include "kernels/cuda/lanes-inl.h"
+#include "kernels/cuda/exact-inl.h"
 // clang-format on
 
-// How the host moves and converts vectors.
-struct Machine {
+// How the host moves and converts vectors (fast-inl.h).
+struct VectorMemory {
   template <class Row>
   static Row Load(const Row* from) {
     return *from;
@@ -42,16 +43,16 @@ struct Machine {
   static T Widen(T value) {
     return value;
   }
-  static uint32_t LargerHalves(uint32_t a, uint32_t b) {
+  static uint32_t MaxHalves(uint32_t a, uint32_t b) {
     return std::max(a >> 16, b >> 16) << 16 | std::max(a & 0xffff, b & 0xffff);
   }
-  static uint32_t SmallerHalves(uint32_t a, uint32_t b) {
+  static uint32_t MinHalves(uint32_t a, uint32_t b) {
     return std::min(a >> 16, b >> 16) << 16 | std::min(a & 0xffff, b & 0xffff);
   }
 };
 
 // clang-format off
-#include "kernels/cuda/plain-inl.h"
+#include "kernels/cuda/fast-inl.h"
 #include "kernels/cuda/lookup-inl.h"
 // clang-format on
 
@@ -64,15 +65,15 @@ const PackedSegment& SegmentOf(const PackedBatch& batch, uint64_t block) {
   return reinterpret_cast<const PackedSegment*>(batch.input)[table[block]];
 }
 
-template <class T, Losses kLosses>
-BlockPartial ComputeGeneral(const PackedBatch& batch, uint64_t block) {
+template <class T, LossKinds kLossKinds>
+BlockPartial ComputeExact(const PackedBatch& batch, uint64_t block) {
   const PackedSegment& segment = SegmentOf(batch, block);
   double loss[kBlockLanes];
   double weight[kBlockLanes];
   BlockPartial partial;
   for (int thread = 0; thread < kThreads; ++thread) {
     const uint64_t first = (block - segment.first_block) * kBlockElements;
-    const ThreadSums sums = ComputeThread<ScalarOps<T>, kLosses>(
+    const ThreadSums sums = ComputeThread<ScalarOps<T>, kLossKinds>(
         segment, batch.input, batch.output, first, thread);
     std::copy_n(sums.loss, kThreadLanes, loss + kThreadLanes * thread);
     std::copy_n(sums.weight, kThreadLanes, weight + kThreadLanes * thread);
@@ -88,24 +89,24 @@ BlockPartial ComputeGeneral(const PackedBatch& batch, uint64_t block) {
   return partial;
 }
 
-// What the threads of a group do one after the other, as the kernel does it:
-// first the ordinary rows, then, if one of them says no, all of them exactly.
+// Computes a block as the threads of a group do, one after the other: first the
+// fast rows, then, if a thread returns false, all rows exactly.
 template <class Types, class Rows>
-BlockPartial ComputePlain(const PackedBatch& batch, uint64_t block_number,
-                          Rows ordinary_rows) {
+BlockPartial ComputeFast(const PackedBatch& batch, uint64_t block_number,
+                         Rows fast_rows) {
   constexpr int kLanes = Types::kLanes;
-  const auto block = PlainBlockOf<Types>(
+  const auto block = FastBlockOf<Types>(
       SegmentOf(batch, block_number), batch.input, batch.output, block_number);
-  PlainSums<kLanes> sums[Types::kThreads];
-  uint32_t row = block.OrdinaryRowCount();
+  FastSums<kLanes> sums[Types::kThreads];
+  uint32_t row = block.FastRowCount();
   for (int thread = 0; thread < Types::kThreads; ++thread) {
-    if (!ordinary_rows(block, thread, sums[thread].loss)) row = kNoRow;
+    if (!fast_rows(block, thread, sums[thread].loss)) row = kNoRow;
   }
   BlockPartial partial;
   double lanes[kBlockLanes];
   for (int thread = 0; thread < Types::kThreads; ++thread) {
-    PlainSums<kLanes>& mine = sums[thread];
-    if (row == kNoRow) mine = PlainSums<kLanes>();
+    FastSums<kLanes>& mine = sums[thread];
+    if (row == kNoRow) mine = FastSums<kLanes>();
     ExactRows(block, thread, row == kNoRow ? 0 : row, mine);
     std::copy_n(mine.loss, kLanes, lanes + kLanes * thread);
     partial.nan_count += mine.nan_count;
@@ -120,12 +121,12 @@ BlockPartial ComputePlain(const PackedBatch& batch, uint64_t block_number,
 }
 
 template <class Operations, class Logit, template <int> class TargetsOf>
-BlockPartial Plain(const PackedBatch& batch, uint64_t number) {
-  using Types = PlainTypes<Operations, Logit, TargetsOf>;
-  return ComputePlain<Types>(
+BlockPartial Fast(const PackedBatch& batch, uint64_t number) {
+  using Types = FastTypes<Operations, Logit, TargetsOf>;
+  return ComputeFast<Types>(
       batch, number,
       [](const auto& block, int thread, double(&loss)[Types::kLanes]) {
-        return OrdinaryRows(block, thread, loss);
+        return FastRows(block, thread, loss);
       });
 }
 
@@ -142,51 +143,51 @@ const LookupTable& Table() {
 
 template <template <int> class TargetsOf>
 BlockPartial LookedUp(const PackedBatch& batch, uint64_t number) {
-  using Types = PlainTypes<ScalarOps<float>, BFloat16, TargetsOf>;
-  return ComputePlain<Types>(
+  using Types = FastTypes<ScalarOps<float>, BFloat16, TargetsOf>;
+  return ComputeFast<Types>(
       batch, number,
       [](const auto& block, int thread, double(&loss)[Types::kLanes]) {
-        return LookedUpRows(Table(), block, thread, loss);
+        return LookUpRows(Table(), block, thread, loss);
       });
 }
 
-BlockPartial ComputeBlock(Path path, bool look_up, const PackedBatch& batch,
-                          uint64_t block) {
+BlockPartial ComputeBlock(KernelVariant variant, bool look_up,
+                          const PackedBatch& batch, uint64_t block) {
   using Single = ScalarOps<float>;
   using Double = ScalarOps<double>;
-  switch (path) {
-    case Path::kFloat32:
-      return Plain<Single, float, Float32Targets>(batch, block);
-    case Path::kFloat32Bytes:
-      return Plain<Single, float, ByteTargets>(batch, block);
-    case Path::kFloat32Bits:
-      return Plain<Single, float, BitTargets>(batch, block);
-    case Path::kBFloat16:
-      return Plain<Single, BFloat16, BFloat16Targets>(batch, block);
-    case Path::kBFloat16Float32:
-      return Plain<Single, BFloat16, Float32Targets>(batch, block);
-    case Path::kBFloat16Bytes:
+  switch (variant) {
+    case KernelVariant::kFloat32:
+      return Fast<Single, float, Float32Targets>(batch, block);
+    case KernelVariant::kFloat32Bytes:
+      return Fast<Single, float, ByteTargets>(batch, block);
+    case KernelVariant::kFloat32Bits:
+      return Fast<Single, float, BitTargets>(batch, block);
+    case KernelVariant::kBFloat16:
+      return Fast<Single, BFloat16, BFloat16Targets>(batch, block);
+    case KernelVariant::kBFloat16Float32:
+      return Fast<Single, BFloat16, Float32Targets>(batch, block);
+    case KernelVariant::kBFloat16Bytes:
       if (look_up) return LookedUp<ByteTargets>(batch, block);
-      return Plain<Single, BFloat16, ByteTargets>(batch, block);
-    case Path::kBFloat16Bits:
+      return Fast<Single, BFloat16, ByteTargets>(batch, block);
+    case KernelVariant::kBFloat16Bits:
       if (look_up) return LookedUp<BitTargets>(batch, block);
-      return Plain<Single, BFloat16, BitTargets>(batch, block);
-    case Path::kFloat16:
-      return Plain<Single, Float16, Float16Targets>(batch, block);
-    case Path::kFloat16Float32:
-      return Plain<Single, Float16, Float32Targets>(batch, block);
-    case Path::kFloat16Bytes:
-      return Plain<Single, Float16, ByteTargets>(batch, block);
-    case Path::kFloat16Bits:
-      return Plain<Single, Float16, BitTargets>(batch, block);
-    case Path::kFloat64:
-      return Plain<Double, double, Float64Targets>(batch, block);
-    case Path::kGeneral:
-      return ComputeGeneral<float, Losses::kCrossEntropy>(batch, block);
-    case Path::kGeneralPowers:
-      return ComputeGeneral<float, Losses::kAll>(batch, block);
-    case Path::kGeneralFloat64:
-      return ComputeGeneral<double, Losses::kAll>(batch, block);
+      return Fast<Single, BFloat16, BitTargets>(batch, block);
+    case KernelVariant::kFloat16:
+      return Fast<Single, Float16, Float16Targets>(batch, block);
+    case KernelVariant::kFloat16Float32:
+      return Fast<Single, Float16, Float32Targets>(batch, block);
+    case KernelVariant::kFloat16Bytes:
+      return Fast<Single, Float16, ByteTargets>(batch, block);
+    case KernelVariant::kFloat16Bits:
+      return Fast<Single, Float16, BitTargets>(batch, block);
+    case KernelVariant::kFloat64:
+      return Fast<Double, double, Float64Targets>(batch, block);
+    case KernelVariant::kExact:
+      return ComputeExact<float, LossKinds::kCrossEntropy>(batch, block);
+    case KernelVariant::kExactPowers:
+      return ComputeExact<float, LossKinds::kAll>(batch, block);
+    case KernelVariant::kExactFloat64:
+      return ComputeExact<double, LossKinds::kAll>(batch, block);
   }
   return {};
 }
@@ -195,12 +196,12 @@ BlockPartial ComputeBlock(Path path, bool look_up, const PackedBatch& batch,
 
 void ComputeOnHost(const PackedBatch& batch, bool look_up) {
   auto* partials = reinterpret_cast<BlockPartial*>(batch.output);
-  for (int k = 0; k < kPathCount; ++k) {
-    const BlockRange range = batch.paths[k];
+  for (int k = 0; k < kVariantCount; ++k) {
+    const BlockRange range = batch.variant_blocks[k];
     for (uint64_t n = 0; n < range.count; ++n) {
       const uint64_t block = range.first + n;
       partials[block] =
-          ComputeBlock(static_cast<Path>(k), look_up, batch, block);
+          ComputeBlock(static_cast<KernelVariant>(k), look_up, batch, block);
     }
   }
 }

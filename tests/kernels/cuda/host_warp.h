@@ -1,5 +1,5 @@
-// A warp on the host: computes a packed batch with the kernels' own per-thread
-// code and the scalar policy, in place of a device.
+// Computes a packed batch on the host, with the kernels' per-thread code and
+// the CPU's scalar arithmetic, in place of a device.
 #ifndef LOSSD_TESTS_KERNELS_CUDA_HOST_WARP_H_
 #define LOSSD_TESTS_KERNELS_CUDA_HOST_WARP_H_
 
@@ -7,8 +7,8 @@
 
 namespace lossd::kernels::cuda {
 
-// `batch` lies in host memory, with the alignment that BatchLayout promises.
-// `look_up`: by the table, where there is one, as a device does with much.
+// `batch` lies in host memory, aligned as BatchLayout promises. If `look_up`,
+// variants that have a table use it, as a device does for large batches.
 void ComputeOnHost(const PackedBatch& batch, bool look_up = false);
 
 }  // namespace lossd::kernels::cuda

@@ -1,5 +1,6 @@
-// Tensors that lie on the device already, anywhere an element may begin: the
-// kernels' code, run on the host, against the CPU backend, bit for bit.
+// Compares results for tensors that already lie on the device, at any element's
+// alignment, with the CPU backend, bit for bit. The kernels' code runs on the
+// host.
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -14,13 +15,13 @@
 
 #include "kernels/cuda/batch_layout.h"
 #include "tests/kernels/cuda/host_warp.h"
-#include "tests/kernels/cuda/residence.h"
+#include "tests/kernels/cuda/resident_segment.h"
 #include "tests/kernels/random_segment.h"
 
 namespace lossd::kernels::cuda {
 namespace {
 
-// Memory that begins as a batch's block does.
+// Memory that is aligned like a batch's.
 class Memory {
  public:
   explicit Memory(uint64_t bytes)
@@ -42,19 +43,19 @@ class Memory {
   std::unique_ptr<std::byte, Free> bytes_;
 };
 
-// A batch of owned segments, of which each has a residence or not.
+// A batch of owned segments, some of whose tensors are resident.
 class Batch {
  public:
   void Add(std::unique_ptr<OwnedSegment> owned, unsigned which,
            uint64_t shift) {
     expected_.push_back(owned->Compute(cpu::BestInstructionSet()));
-    homes_.emplace_back(*owned, which, shift);
+    resident_.emplace_back(*owned, which, shift);
     owned_.push_back(std::move(owned));
   }
   BatchLayout LayOut() const {
     std::vector<BatchItem> items;
-    for (size_t k = 0; k < homes_.size(); ++k) {
-      const Segment& segment = homes_[k].segment();
+    for (size_t k = 0; k < resident_.size(); ++k) {
+      const Segment& segment = resident_[k].segment();
       items.push_back(
           {&segment, GradientScale(segment, expected_[k].normalizer)});
     }
@@ -71,7 +72,7 @@ class Batch {
       for (size_t k = 0; k < owned_.size(); ++k) {
         owned_[k]->ForgetResults();
         layout.CopyResults(k, output.get());
-        homes_[k].FetchGradient();
+        resident_[k].FetchGradient();
         const auto partials = layout.Partials(k, output.get());
         EXPECT_EQ(
             Difference(owned_[k]->AnswerFrom({partials.begin(), partials.end()},
@@ -86,7 +87,7 @@ class Batch {
  private:
   std::vector<std::unique_ptr<OwnedSegment>> owned_;
   std::vector<SegmentAnswer> expected_;
-  std::deque<Residence<Memory>> homes_;
+  std::deque<ResidentSegment<Memory>> resident_;
 };
 
 constexpr unsigned kAll = 63;
@@ -111,9 +112,9 @@ constexpr ElementType kTargets[] = {
     ElementType::kFloat32, ElementType::kFloat64, ElementType::kBFloat16,
     ElementType::kFloat16, ElementType::kUint8,   ElementType::kBit};
 
-std::unique_ptr<OwnedSegment> PlainSegment(ElementType logits,
-                                           ElementType targets,
-                                           std::mt19937& random) {
+std::unique_ptr<OwnedSegment> SegmentWithoutOptions(ElementType logits,
+                                                    ElementType targets,
+                                                    std::mt19937& random) {
   const uint64_t count = 2 * kBlockElements + random() % 300;
   auto owned =
       std::make_unique<OwnedSegment>(logits, std::vector<uint64_t>{count});
@@ -126,8 +127,8 @@ std::unique_ptr<OwnedSegment> PlainSegment(ElementType logits,
   return owned;
 }
 
-// A vector at a place that is none for it would lose the device.
-TEST(ResidentTensors, MayBeginAtAnyElementOnEveryPlainPath) {
+// A vector load at an unaligned address would lose a device.
+TEST(ResidentTensors, MayBeginAtAnyElementInEveryFastVariant) {
   std::mt19937 random(4);
   for (const uint64_t shift : {0, 1, 2, 3, 4, 5, 7, 8, 15}) {
     SCOPED_TRACE(testing::Message() << shift << " elements off");
@@ -135,7 +136,8 @@ TEST(ResidentTensors, MayBeginAtAnyElementOnEveryPlainPath) {
     for (const ElementType logits : kLogits) {
       for (const ElementType targets : kTargets) {
         for (unsigned which = 1; which < 8; ++which) {
-          batch.Add(PlainSegment(logits, targets, random), which, shift);
+          batch.Add(SegmentWithoutOptions(logits, targets, random), which,
+                    shift);
         }
       }
     }
@@ -148,8 +150,8 @@ TEST(ResidentTensors, TakeNothingOfTheBatch) {
   Batch resident;
   Batch staged;
   for (const ElementType type : kLogits) {
-    resident.Add(PlainSegment(type, type, random), kAll, 1);
-    staged.Add(PlainSegment(type, type, random), 0, 0);
+    resident.Add(SegmentWithoutOptions(type, type, random), kAll, 1);
+    staged.Add(SegmentWithoutOptions(type, type, random), 0, 0);
   }
   const BatchLayout layout = resident.LayOut();
   EXPECT_EQ(layout.input_bytes(), layout.table_bytes());
@@ -158,15 +160,15 @@ TEST(ResidentTensors, TakeNothingOfTheBatch) {
   EXPECT_GT(staged.LayOut().input_bytes(), 100'000u);
 }
 
-// What is counted to know the scale is what the CPU counts.
+// The counts that give the gradient's scale are the CPU's.
 TEST(ResidentTensors, AreCountedAsTheCpuCounts) {
   for (unsigned seed = 0; seed < 400; ++seed) {
     SCOPED_TRACE(seed);
     const auto owned = RandomSegment(seed);
     std::vector<BlockPartial> expected(BlockCount(owned->segment));
     cpu::CountBlocks(owned->segment, 0, expected);
-    const Residence<Memory> home(*owned, kAll, 1);
-    Segment segment = home.segment();
+    const ResidentSegment<Memory> resident(*owned, kAll, 1);
+    Segment segment = resident.segment();
     segment.gradient = segment.losses = nullptr;
     segment.gradient_on_device = false;
     const BatchItem item = {&segment, 0};

@@ -1,5 +1,5 @@
-// The executor while its devices fail: whatever they do, every task is answered
-// once, with the bits of the CPU.
+// Tests the executor while its devices fail. Every task must be answered once,
+// with the bits of the CPU.
 #include <algorithm>
 #include <vector>
 
@@ -11,12 +11,12 @@ namespace {
 absl::Status Passing() { return absl::InternalError("asked for"); }
 absl::Status Sticky() { return absl::UnavailableError("asked for"); }
 
-// Calls of a device that fail one after the other: which calls there are is not
-// listed here, so a new one is tried too.
+// Makes the calls of a device fail one after the other. They are counted, not
+// listed, so that new calls are tried too.
 class CudaExecutorEveryCall : public CudaExecutorTest {
  protected:
-  // Three batches on a device whose call number `nth` fails. False: it is
-  // beyond the last one.
+  // Runs three batches on a device whose call number `nth` fails. Returns false
+  // if there are fewer calls.
   bool Run(int nth, const absl::Status& failure) {
     SCOPED_TRACE(nth);
     tasks_.clear();
@@ -41,7 +41,7 @@ class CudaExecutorEveryCall : public CudaExecutorTest {
     return failed;
   }
 
-  // Of the last run: who computed each task, in the order of the queue.
+  // The backend of each task in the last run, in the order of the queue.
   std::vector<bool> on_cpu_;
 };
 
@@ -61,7 +61,7 @@ TEST_F(CudaExecutorEveryCall, RetiresALostDeviceAfterOneError) {
   int nth = 0;
   while (Run(nth, Sticky())) {
     SCOPED_TRACE(nth);
-    // From the first batch that failed on, all were the CPU's.
+    // The CPU computed all batches from the first one that failed on.
     EXPECT_TRUE(on_cpu_.back());
     EXPECT_TRUE(std::is_sorted(on_cpu_.begin(), on_cpu_.end()));
     ASSERT_LT(++nth, 1000) << "the calls do not end";
@@ -83,7 +83,7 @@ TEST_F(CudaExecutorTest, ALostDeviceLeavesTheWorkToTheOthers) {
     EXPECT_EQ(task.answer.backend.substr(0, 5), "cuda/");
 }
 
-// The last one's threads go on with the CPU.
+// The last device's threads go on with the CPU.
 TEST_F(CudaExecutorTest, TheBatcherCountsTheSlotsOfDevicesThatAreLeft) {
   Build(3, 2, 1);
   executor_->Start(*batcher_);
@@ -111,11 +111,11 @@ TEST_F(CudaExecutorTest, OnTheCallersThreadALostDeviceIsNotChosen) {
 
 TEST_F(CudaExecutorTest, ABatchForWhichMemoryIsShortIsComputedInParts) {
   Build(1, 1, 8);
-  devices_[0]->LimitMemory(200'000);  // two of the tasks at once
+  devices_[0]->LimitMemory(200'000);  // enough for two of the tasks at once
   for (int k = 0; k < 7; ++k) Enqueue(5000);
   RunAll();
   ExpectAllRight();
-  // Of seven four are too many, two are not.
+  // There are seven tasks. Four at once are too many, two are not.
   EXPECT_EQ(DeviceErrors(), 2);
   EXPECT_EQ(devices_[0]->calls(DeviceCall::kLaunch), 4);
   for (DataTask& task : tasks_) EXPECT_EQ(task.answer.backend, "cuda/0");

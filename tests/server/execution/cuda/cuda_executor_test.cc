@@ -1,5 +1,5 @@
-// The executor over fake devices: what goes to them, in which order, and that
-// every task is answered with the bits of the CPU.
+// Tests the executor over fake devices: what is submitted to them, in which
+// order, and that every task is answered with the bits of the CPU.
 #include "tests/server/execution/cuda/cuda_executor_test.h"
 
 namespace lossd::execution::cuda {
@@ -23,7 +23,7 @@ TEST_F(CudaExecutorTest, ComputesABatchInOneLaunchWithTheBitsOfTheCpu) {
   EXPECT_EQ(DeviceErrors(), 0);
 }
 
-// The second one is counted in portions first.
+// The second task is counted in portions first.
 TEST_F(CudaExecutorTest, AHugeRequestIsDividedSoThatItsCopiesOverlap) {
   for (const int huge : {0, 1}) {
     tasks_.clear();
@@ -59,7 +59,8 @@ TEST_F(CudaExecutorTest, SlotsOverlap) {
   devices_[0]->Hold();
   for (int k = 0; k < 3; ++k) Enqueue(1000);
   executor_->Start(*batcher_);
-  devices_[0]->AwaitHeld(3);  // hangs unless three batches are out at once
+  devices_[0]->AwaitHeld(
+      3);  // hangs unless three batches are in flight at once
   EXPECT_EQ(batcher_->busy_executors(), 3);
   devices_[0]->Release();
   for (DataTask& task : tasks_) task.finished.WaitForNotification();
@@ -67,10 +68,9 @@ TEST_F(CudaExecutorTest, SlotsOverlap) {
   ExpectAllRight();
 }
 
-// A device has an engine for copies in, one for kernels and one for copies out.
-// Each takes the work of its kind in the order in which it was handed over, and
-// what a stream was handed runs in its order. How long that takes if each piece
-// of work takes 1.
+// Returns how long the work takes if each piece takes 1. A device has an engine
+// for copies in, one for kernels and one for copies out. Each takes work of its
+// kind in the order of submission, and the work of a stream runs in order.
 int Makespan(const std::vector<DeviceWork>& work) {
   std::map<DeviceWork::Kind, int> engines;
   std::map<int, int> streams;
@@ -84,8 +84,8 @@ int Makespan(const std::vector<DeviceWork>& work) {
   return end;
 }
 
-// One after the other four batches would take 12. All are handed over before
-// any is done, so nothing but the device decides when they run.
+// One after the other, four batches would take 12. All are submitted before any
+// is done, so that only the device decides when they run.
 TEST_F(CudaExecutorTest, CopiesInKernelsAndCopiesOutOverlap) {
   Build(1, 4, 1);
   devices_[0]->Hold();

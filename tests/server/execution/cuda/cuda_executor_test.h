@@ -1,4 +1,5 @@
-// An executor over fake devices, and what it answered held against the CPU.
+// A fixture with an executor over fake devices, whose answers are compared with
+// the CPU's.
 #ifndef LOSSD_TESTS_SERVER_EXECUTION_CUDA_CUDA_EXECUTOR_TEST_H_
 #define LOSSD_TESTS_SERVER_EXECUTION_CUDA_CUDA_EXECUTOR_TEST_H_
 
@@ -28,7 +29,7 @@ namespace lossd::execution::cuda {
 
 class CudaExecutorTest : public ::testing::Test {
  protected:
-  // `requests`: of a batch, at most.
+  // A batch has at most `requests` requests.
   void Build(int devices, int slots, int requests) {
     const batching::BatcherOptions options = {.max_batch_requests = requests,
                                               .executors = devices * slots,
@@ -52,14 +53,14 @@ class CudaExecutorTest : public ::testing::Test {
   DataTask& Enqueue(uint64_t elements) {
     const auto seed = static_cast<unsigned>(tasks_.size());
     DataTask& task = tasks_.emplace_back(elements, seed);
-    if (seed % 2 == 1) {  // normalised by what takes part
+    if (seed % 2 == 1) {  // has a normalizer that must be counted
       task.segment.options.normalizer = kernels::Normalizer::kValid;
       task.segment.options.ignore_target = 1.0;
     }
     batcher_->Enqueue(&task);
     return task;
   }
-  // On this thread, batch by batch.
+  // Runs all queued requests on this thread, batch by batch.
   void RunAll() {
     while (batcher_->queued_requests() > 0) executor_->Run(*batcher_->Take());
   }
@@ -67,7 +68,7 @@ class CudaExecutorTest : public ::testing::Test {
     batcher_->Close();
     executor_->Join();
   }
-  // Answered, with the loss and the gradient that the CPU gives alone.
+  // Expects that the task is answered with the CPU's loss and gradient.
   void ExpectRight(DataTask& task) {
     ASSERT_TRUE(task.finished.HasBeenNotified());
     ASSERT_TRUE(task.was_computed);

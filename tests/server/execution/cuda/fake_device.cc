@@ -118,7 +118,7 @@ std::byte* FakeDevice::Allocate(size_t bytes, bool of_device) {
       static_cast<std::byte*>(std::aligned_alloc(kAlignment, rounded)));
   made.size = bytes;
   made.of_device = of_device;
-  // Bits that are no answer: what was never copied shows.
+  // Bits that are no right answer, so that memory never copied shows.
   std::memset(made.data.get(), 0xa5, rounded);
   std::byte* const address = made.data.get();
   memory_.emplace(address, std::move(made));
@@ -176,7 +176,7 @@ absl::Status FakeDevice::Free(DeviceCall call, const std::byte* data) {
   }
   const bool idle = CheckIdle({data, found->second.size});
   absl::Status status = Begin(call);
-  // Memory in use is kept, so that the test fails instead of crashing.
+  // Memory in use is not freed, so that the test fails instead of crashing.
   if ((status.ok() || lost_) && idle) {
     if (found->second.of_device) memory_left_ += found->second.size;
     memory_.erase(found);
@@ -272,7 +272,7 @@ absl::Status FakeDevice::CopyToDevice(DeviceMemory to, PinnedMemory from,
   FakeStream& in = *streams_.at(stream.handle);
   const Range source = Within(from.data, bytes);
   const Range target = Within(to.address, bytes);
-  CheckIdle(source);  // the host has just written to it
+  CheckIdle(source);  // the host has just written there
   CheckIdle(target, &in);
   absl::Status status = Begin(DeviceCall::kCopyToDevice);
   if (!status.ok()) return status;
@@ -361,7 +361,7 @@ std::vector<FakeDevice::FakeStream*> FakeDevice::StreamsWithWork() {
   for (auto& [handle, stream] : streams_) {
     if (!stream->work.empty() && !stream->held) found.push_back(stream.get());
   }
-  // Not in the order of their addresses, which no seed decides.
+  // Sorted by number: the order of addresses differs from run to run.
   std::sort(found.begin(), found.end(),
             [](const auto* a, const auto* b) { return a->number < b->number; });
   return found;

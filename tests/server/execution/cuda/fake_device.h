@@ -1,5 +1,5 @@
-// A device made of host memory, which computes with the kernel's own code, as
-// late as it may, and fails when a test says so.
+// A device made of host memory. It computes with the kernels' own code, as late
+// as it may, and fails when a test asks for it.
 #ifndef LOSSD_TESTS_SERVER_EXECUTION_CUDA_FAKE_DEVICE_H_
 #define LOSSD_TESTS_SERVER_EXECUTION_CUDA_FAKE_DEVICE_H_
 
@@ -46,7 +46,7 @@ enum class DeviceCall {
   kCount,
 };
 
-// Work of a stream.
+// A piece of work of a stream.
 struct DeviceWork {
   enum class Kind { kCopyIn, kKernel, kCopyOut };
   Kind kind;
@@ -54,47 +54,46 @@ struct DeviceWork {
   size_t bytes;  // of copies
 };
 
-// What outlives a device: a test still asks when an executor has destroyed it.
-// May be shared by several.
+// Counts that a test can read after the executor has destroyed the device.
+// Several devices may share them.
 struct DeviceTraces {
-  // Memory, lent memory included, streams and events that nobody even tried to
-  // give back.
+  // Memory (lent memory too), streams and events that nobody tried to release.
   std::atomic<int> live = 0;
-  // Memory that was freed, copied over or destroyed while a stream still had
-  // work with it; copies beyond the memory that there is.
+  // Memory that was freed, overwritten or destroyed while a stream still used
+  // it, and copies beyond the end of memory.
   std::atomic<int> misuses = 0;
-  // Calls that failed as asked for, or for want of memory.
+  // Calls that failed because a test asked for it, or for lack of memory.
   std::atomic<int> failures = 0;
 };
 
-// A stream does its work when somebody waits for it, not earlier: who reads
-// results or reuses memory too soon is found out. A lost device forgets the
-// work of its streams, and fails to take things back, which counts as given
-// back nevertheless.
+// A stream does its work when a thread waits for it, not earlier, so code that
+// reads results or reuses memory too soon is found out. A lost device forgets
+// the work of its streams and fails to release anything, which still counts as
+// released.
 //
-// The memory that it can open is a FakeAllocation's. Closed, it is unmapped: a
-// kernel that still has work with it ends the process.
+// It can open the memory of a FakeAllocation. Closing unmaps it, so a kernel
+// that still uses it ends the process.
 class FakeDevice final : public Device {
  public:
   explicit FakeDevice(DeviceTraces* traces, std::string name = "cuda/0");
   ~FakeDevice() override;
 
-  // The `nth` call from now on (0: the next one) fails with `why`. If that is
-  // sticky, so do all later calls. Adds to what is to fail already.
+  // Makes the `nth` call from now on (0 is the next one) fail with `why`, and
+  // all later calls too if that is sticky. Earlier requests remain in force.
   void FailCall(int nth, absl::Status why);
-  // Likewise, counting calls of one kind.
+  // Does this for the `nth` call of one kind; kCount stands for any kind.
   void FailCall(DeviceCall call, int nth, absl::Status why);
 
-  // No more memory of the device than this at once.
+  // Limits the device's memory to so many bytes at once.
   void LimitMemory(size_t bytes);
 
-  // From here on the streams work by themselves, as those of a device do: each
-  // in its own order, but among each other as `seed` says, one piece of work
-  // at a time and now and then none.
+  // Lets the streams work by themselves from now on, like those of a device.
+  // Each works in its own order; `seed` decides the order among them, one piece
+  // of work at a time, with pauses.
   void WorkByItself(unsigned seed);
 
-  // From here on Wait() and Drain() block, until Release() for all streams, or
-  // ReleaseNewest() for the one that was handed work last.
+  // Makes Wait() and Drain() block from now on, until Release() for all
+  // streams, or ReleaseNewest() for the one that was given work last.
   void Hold();
   void Release();
   void ReleaseNewest();
@@ -103,7 +102,7 @@ class FakeDevice final : public Device {
 
   int calls(DeviceCall call) const;
   int live() const;
-  // Everything that streams were handed, in that order.
+  // Returns all work that was submitted, in that order.
   std::vector<DeviceWork> work() const;
 
   std::string_view name() const override { return name_; }
@@ -132,23 +131,23 @@ class FakeDevice final : public Device {
   using Range = std::span<const std::byte>;
   struct Work {
     std::function<void()> run;
-    std::vector<Range> memory;  // what it reads and writes
+    std::vector<Range> memory;  // that it reads or writes
   };
   struct FakeStream {
     int number = 0;
     std::deque<Work> work;
-    uint64_t handed = 0;  // pieces of work so far
+    uint64_t handed = 0;  // pieces of work submitted so far
     uint64_t done = 0;
-    int submitted = 0;  // when it was last handed work, in submissions_
+    int submitted = 0;  // the last value of submissions_ that was its own
     bool held = false;
   };
   struct FakeEvent {
     FakeStream* stream = nullptr;
-    uint64_t after = 0;  // happens when so much of the stream is done
+    uint64_t after = 0;  // it happens when so many pieces are done
   };
   struct Failure {
-    DeviceCall call;  // kCount: any
-    int calls_left;   // of that kind, before the one that fails
+    DeviceCall call;  // kCount stands for any
+    int calls_left;   // before the one that fails
     absl::Status why;
   };
   struct FreeBytes {
@@ -160,19 +159,19 @@ class FakeDevice final : public Device {
     bool of_device = false;
   };
 
-  // What every call begins with.
+  // Begins every call: counts it, and fails it if a test asked for that.
   absl::Status Begin(DeviceCall call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::byte* Allocate(size_t bytes, bool of_device)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status Free(DeviceCall call, const std::byte* data);
-  // From here to the end of its allocation; empty, and a misuse, if there is
-  // none.
+  // Returns the memory from `data` to the end of its allocation; counts a
+  // misuse and returns an empty range if there is none.
   Range Rest(const std::byte* data) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // `bytes` from there; a misuse if there are fewer.
+  // Returns `bytes` bytes at `data`; counts a misuse if there are fewer.
   Range Within(const std::byte* data, size_t bytes)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // False, and noted as a misuse: a stream other than `own` still has work with
-  // it.
+  // Returns whether no stream but `own` has work with the memory; counts a
+  // misuse if one has.
   bool CheckIdle(Range memory, const FakeStream* own = nullptr)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Submit(FakeStream& stream, DeviceWork::Kind kind, size_t bytes,
@@ -202,9 +201,9 @@ class FakeDevice final : public Device {
   bool lost_ ABSL_GUARDED_BY(mu_) = false;
   bool by_itself_ ABSL_GUARDED_BY(mu_) = false;
   bool stopped_ ABSL_GUARDED_BY(mu_) = false;
-  std::vector<Failure> failures_ ABSL_GUARDED_BY(mu_);  // to come
+  std::vector<Failure> failures_ ABSL_GUARDED_BY(mu_);  // that tests asked for
   absl::Status why_lost_ ABSL_GUARDED_BY(mu_);
-  std::thread worker_;  // of WorkByItself()
+  std::thread worker_;  // started by WorkByItself()
 };
 
 }  // namespace lossd::execution::cuda

@@ -1,5 +1,5 @@
-// The real device against the CPU, bit for bit. Skips where there is none,
-// saying why.
+// Compares the real device with the CPU, bit for bit. Skips, with a reason, if
+// there is none.
 #include <algorithm>
 #include <cstddef>
 #include <memory>
@@ -12,7 +12,7 @@
 
 #include "absl/status/statusor.h"
 #include "gtest/gtest.h"
-#include "server/execution/cuda/open.h"
+#include "server/execution/cuda/device.h"
 #include "server/execution/cuda/slot.h"
 #include "server/execution/cuda/slot_pool.h"
 #include "tests/server/execution/cuda/segment_batch.h"
@@ -70,7 +70,7 @@ TEST_F(GpuTest, SlotsThatOverlapDoNotDisturbEachOther) {
   EXPECT_EQ(differences, std::vector<std::string>(differences.size()));
 }
 
-// The same segments in batches of any sizes, in any order, on any number of
+// Computes the segments in batches of random sizes, in random order, on several
 // streams.
 TEST_F(GpuTest, NoBatchingNoOrderAndNoNumberOfStreamsChangesABit) {
   for (const unsigned streams : {1u, 2u, 5u, 16u}) {
@@ -113,8 +113,8 @@ TEST_F(GpuTest, MoreMemoryThanThereIsIsAPassingError) {
   EXPECT_TRUE(Slot::Create(*devices_[0], pools).ok());
 }
 
-// A process opens no handle of its own, so what can be opened is for ./dev gpu
-// to show (lossbench --device_memory).
+// A process cannot open a handle of its own, so these tests see only errors.
+// `lossbench --device_memory`, which ./dev gpu runs, opens handles.
 TEST_F(GpuTest, AHandleThatNamesNothingIsRefusedAndHarmsNothing) {
   for (const std::unique_ptr<Device>& device : devices_) {
     EXPECT_NE(device->uuid(), DeviceUuid{});
@@ -140,7 +140,7 @@ TEST_F(GpuTest, AHandleThatNamesNothingIsRefusedAndHarmsNothing) {
   }
 }
 
-// On every machine and in every build.
+// Runs on every machine and in every build.
 TEST(OpenDevices, SaysWhatIsWrongWithADeviceThatIsNotThere) {
   const std::vector<int> ids = {1 << 20};
   const auto devices = OpenDevices(ids);

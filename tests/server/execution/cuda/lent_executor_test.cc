@@ -1,4 +1,4 @@
-// The executor with requests whose tensors lie on its devices.
+// Tests the executor with requests whose tensors lie on its devices.
 #include <gtest/gtest.h>
 
 #include <deque>
@@ -45,7 +45,7 @@ class LentExecutorTest : public ::testing::Test {
     table_ = std::make_unique<shared_memory::RegionTable>(
         shared_memory::RegionLimits(), pooled_.get());
   }
-  // With tensors that are lent to `device`, or to none.
+  // Enqueues a task that lends its tensors to `device`, or to none if "".
   LentTask& Enqueue(uint64_t elements, const char* device,
                     bool counted = false) {
     const auto seed = static_cast<unsigned>(tasks_.size());

@@ -19,7 +19,7 @@
 namespace lossd::execution::cuda {
 namespace {
 
-// No handle names another file.
+// The prefix of all names, so that a handle names no other file.
 constexpr absl::string_view kPrefix = "/lossd_test_";
 
 std::string NewName() {

@@ -1,5 +1,5 @@
-// POSIX shared memory in place of a GPU's: what one process allocates, and
-// fake devices, of the same process or of another, open.
+// POSIX shared memory in place of a GPU's. One process allocates it, and fake
+// devices of the same or of another process open it.
 #ifndef LOSSD_TESTS_SERVER_EXECUTION_CUDA_LENT_FILES_H_
 #define LOSSD_TESTS_SERVER_EXECUTION_CUDA_LENT_FILES_H_
 
@@ -14,11 +14,11 @@
 
 namespace lossd::execution::cuda {
 
-// "lossd fake gpu 0" of "cuda/0".
+// Returns "lossd fake gpu 0" for "cuda/0".
 DeviceUuid FakeUuid(std::string_view device);
 
-// A worker's allocation. Zeros at first. The name goes with the object; whoever
-// has opened it keeps the memory.
+// A client's allocation, at first zeros. The name is removed with the object;
+// memory that a device has opened stays mapped there.
 class FakeAllocation {
  public:
   explicit FakeAllocation(size_t bytes);
@@ -27,7 +27,7 @@ class FakeAllocation {
   FakeAllocation& operator=(const FakeAllocation&) = delete;
 
   std::span<std::byte> bytes() const { return bytes_; }
-  // Its name, and zeros.
+  // Returns a handle that holds the name, padded with zeros.
   IpcHandle handle() const;
 
  private:
@@ -35,8 +35,8 @@ class FakeAllocation {
   std::span<std::byte> bytes_;
 };
 
-// The allocations that a device has open. Like CUDA it maps one once, however
-// often it is opened. Unmaps the rest at its end.
+// The allocations that a device has open. Like CUDA it maps an allocation once,
+// however often it is opened. The destructor unmaps the rest.
 class OpenedFiles {
  public:
   OpenedFiles() = default;
@@ -44,11 +44,11 @@ class OpenedFiles {
   OpenedFiles(const OpenedFiles&) = delete;
   OpenedFiles& operator=(const OpenedFiles&) = delete;
 
-  // INVALID_ARGUMENT for a handle that names no file of the kind.
+  // Errors: INVALID_ARGUMENT if the handle names no FakeAllocation.
   absl::StatusOr<DeviceMemory> Open(const IpcHandle& handle);
-  // False: that is not open.
+  // Returns false if the memory is not open.
   bool Close(DeviceMemory memory);
-  // Opened and not closed yet.
+  // Returns how many allocations are open.
   int count() const;
 
  private:

@@ -1,4 +1,4 @@
-// A request whose tensors lie in memory that it lends to a device.
+// A request that may lend its tensors to a device.
 #ifndef LOSSD_TESTS_SERVER_EXECUTION_CUDA_LENT_TASK_H_
 #define LOSSD_TESTS_SERVER_EXECUTION_CUDA_LENT_TASK_H_
 
@@ -18,22 +18,22 @@
 
 namespace lossd::execution::cuda {
 
-// The loss and the gradient, bit by bit.
+// The bits of the loss and the gradient.
 struct LentAnswer {
   uint64_t loss = 0;
   std::vector<uint32_t> gradient;
   bool operator==(const LentAnswer&) const = default;
 };
 
-// A DataTask, which holds its region as a call does: from Lend() until it is
-// answered. Its own region's connection is its seed.
+// A DataTask that holds its region like a call, from Lend() until it is
+// answered. The region's connection is the seed.
 class LentTask : public DataTask {
  public:
   LentTask(uint64_t elements, unsigned seed)
       : DataTask(elements, seed), owner_(seed) {}
 
   // Moves logits, targets and gradient to an allocation of this process and
-  // lends it to `device` ("cuda/0").
+  // lends that to `device` ("cuda/0").
   absl::Status Lend(shared_memory::RegionTable& table,
                     std::string_view device) {
     const size_t size = (segment.element_count * sizeof(float) + 63) / 64 * 64;
@@ -56,7 +56,7 @@ class LentTask : public DataTask {
     gradient_ = allocation_->bytes().data() + 2 * size;
     return absl::OkStatus();
   }
-  // What a worker does that dies, or thinks better of it.
+  // Releases the region, as a client does that dies or changes its mind.
   void TakeBack(shared_memory::RegionTable& table) { table.ReleaseAll(owner_); }
   bool lent() const { return segment.gradient_on_device; }
 
@@ -69,7 +69,7 @@ class LentTask : public DataTask {
     DataTask::OnDropped(why);
   }
 
-  // As the worker sees it.
+  // Returns the answer as the client sees it.
   LentAnswer Seen() {
     LentAnswer seen{std::bit_cast<uint64_t>(answer.totals.loss_sum), {}};
     seen.gradient.resize(segment.element_count);
@@ -78,7 +78,7 @@ class LentTask : public DataTask {
     return seen;
   }
 
-  // What the CPU gives, of a task that is not lent.
+  // Computes the answer on the CPU. The task must not have lent its tensors.
   LentAnswer ByTheCpu() {
     const auto& kernel = kernels::cpu::BestInstructionSet();
     std::vector<kernels::BlockPartial> blocks(kernels::BlockCount(segment));
@@ -111,7 +111,7 @@ class LentTask : public DataTask {
   std::optional<FakeAllocation> allocation_;
   std::shared_ptr<const shared_memory::Region> region_;
   std::array<kernels::Piece, 2> pieces_;
-  const std::byte* gradient_ = nullptr;  // as mapped by the worker
+  const std::byte* gradient_ = nullptr;  // as mapped by the client
 };
 
 }  // namespace lossd::execution::cuda

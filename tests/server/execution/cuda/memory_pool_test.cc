@@ -17,7 +17,7 @@ constexpr size_t kKi = 1024;
 
 using Pool = MemoryPool<PinnedMemory>;
 
-// Memory that nobody looks into: addresses count up.
+// Memory that is never accessed: the addresses count up.
 class MemoryPoolTest : public ::testing::Test {
  protected:
   Pool Make(uint64_t max_bytes) {
@@ -101,7 +101,7 @@ TEST_F(MemoryPoolTest, MoreThanTheLimitIsRefusedWithoutAskingTheDevice) {
   EXPECT_TRUE(allocated_.empty());
 }
 
-// Nobody passes whoever waits for much: else it might wait for ever.
+// Otherwise a caller that waits for a large buffer might wait for ever.
 TEST_F(MemoryPoolTest, WhoeverWaitsIsServedInTurn) {
   Pool pool = Make(1024 * kKi);
   std::optional<Pool::Lease> half = *pool.Acquire(512 * kKi);
@@ -164,7 +164,7 @@ TEST_F(MemoryPoolTest, AnErrorTakesNothingFromTheLimit) {
   EXPECT_TRUE(pool.Acquire(1024 * kKi).ok());
 }
 
-// A device that is lost: nobody waits for what will never come back.
+// A lost device never returns its memory, so nobody may wait for it.
 TEST_F(MemoryPoolTest, AForfeitedBufferIsTheLastAndIsFreedInTheEnd) {
   {
     Pool pool = Make(64 * kKi);
@@ -189,7 +189,7 @@ TEST_F(MemoryPoolTest, WhatCannotBeFreedIsKeptAndFreedInTheEnd) {
               absl::InternalError("asked for"));
     EXPECT_EQ(pool.bytes(), 64 * kKi);
     EXPECT_TRUE(pool.Acquire(64 * kKi).ok());
-    failing_frees_ = 1;  // and once more, at the end
+    failing_frees_ = 1;  // the second failure is at the end
   }
   EXPECT_EQ(freed_, std::vector<size_t>{64 * kKi});
 }

@@ -14,7 +14,7 @@
 namespace lossd::execution::cuda {
 namespace {
 
-// A /sys with one PCI device.
+// Makes a /sys with one PCI device.
 class FakeSysfs : public ::testing::Test {
  protected:
   FakeSysfs() { std::filesystem::create_directories(Folder()); }
@@ -44,8 +44,8 @@ TEST_F(FakeSysfs, TellsNoNodeWhereThereIsNone) {
   EXPECT_EQ(NodeOfPciDevice("", root_), kAnyNode);
 }
 
-// Of how many pages of this process's mapping at `address` Linux says that they
-// are on node 0, and by which policy; empty where it does not say.
+// Returns Linux's line about this process's mapping at `address`: its policy
+// and how many pages are on node 0. Empty if Linux has no such file.
 std::string MappingOf(const std::byte* address) {
   std::ifstream maps("/proc/self/numa_maps");
   for (std::string line; std::getline(maps, line);) {

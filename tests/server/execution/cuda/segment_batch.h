@@ -1,4 +1,4 @@
-// A batch of segments of every kind, laid out for a device, and its right
+// A batch of segments of every kind, laid out for a device, with the right
 // answers.
 #ifndef LOSSD_TESTS_SERVER_EXECUTION_CUDA_SEGMENT_BATCH_H_
 #define LOSSD_TESTS_SERVER_EXECUTION_CUDA_SEGMENT_BATCH_H_
@@ -16,10 +16,10 @@
 
 namespace lossd::execution::cuda {
 
-// The segments of some seeds, in that order.
+// The random segments of some seeds, in that order.
 class SegmentBatch {
  public:
-  // Of first_seed .. first_seed + count - 1.
+  // Takes the seeds first_seed .. first_seed + count - 1.
   SegmentBatch(unsigned first_seed, unsigned count)
       : SegmentBatch(Seeds(first_seed, count)) {}
 
@@ -39,8 +39,8 @@ class SegmentBatch {
 
   const kernels::cuda::BatchLayout& layout() const { return *layout_; }
 
-  // What in `output`, as a device gave it, is not what the CPU gave: "" where
-  // every bit is.
+  // Returns how a device's `output` differs from the CPU's answers; "" if no
+  // bit does.
   std::string Differences(const std::byte* output) {
     std::string differences;
     for (size_t k = 0; k < owned_.size(); ++k) {

@@ -127,7 +127,7 @@ TEST_F(SlotPoolTest, ARetiredDeviceIsNotLentAgain) {
     EXPECT_EQ(lease.device(), "cuda/0");
     EXPECT_EQ(pool_->Retire(lease), 1);
     EXPECT_EQ(pool_->Retire(lease), std::nullopt);
-    EXPECT_TRUE(lease.held());  // those out stay good
+    EXPECT_TRUE(lease.held());  // lent slots stay usable
   }
   EXPECT_EQ(pool_->devices_left(), 1);
   EXPECT_EQ(pool_->free_slots(), 2);
@@ -150,7 +150,7 @@ TEST_F(SlotPoolTest, LosingTheLastDeviceEndsTheWaitingAndTheLending) {
 }
 
 TEST_F(SlotPoolTest, AFailureWhileItIsMadeLeavesNothingBehind) {
-  for (int nth = 0; nth < 4; ++nth) {  // two streams and two events
+  for (int nth = 0; nth < 4; ++nth) {  // for two streams and two events
     auto devices = Devices(1);
     fakes_[0]->FailCall(nth, absl::InternalError("asked for"));
     const auto made =
@@ -180,11 +180,11 @@ TEST_F(SlotPoolTest, LendsOfTheDevicesThatAreNamed) {
   const std::vector<int> two = {0, 2};
   const SlotLease a = pool_->Acquire(two);
   const SlotLease b = pool_->Acquire(two);
-  EXPECT_EQ(a.number() + b.number(), 2);  // the least used, in turn
+  EXPECT_EQ(a.number() + b.number(), 2);  // one of each device, the least used
   const std::vector<int> one = {2};
   std::optional<SlotLease> c = pool_->Acquire(one);
   EXPECT_EQ(c->device(), "cuda/2");
-  // All of that device's are lent: it waits, whatever others have.
+  // All slots of that device are lent, so it waits, whatever others have free.
   std::atomic<bool> given_back = false;
   bool seen_given_back = false;
   std::thread waiting([&] {

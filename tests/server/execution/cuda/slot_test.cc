@@ -24,7 +24,7 @@ class SlotTest : public ::testing::Test {
     memory_ = std::make_unique<BatchMemory>(*device_, max_pinned_bytes);
     slot_ = *Slot::Create(*device_, *memory_);
   }
-  // Right bits, or an error; "asked for" and such.
+  // Expects the right bits, or an error, like the one that was asked for.
   absl::Status Compute(SegmentBatch& batch) {
     int shown = 0;
     const absl::Status status =
@@ -35,7 +35,7 @@ class SlotTest : public ::testing::Test {
     EXPECT_EQ(shown, status.ok() ? 1 : 0);
     return status;
   }
-  // Whatever happened, no stream worked with memory that was gone or reused.
+  // Expects that no stream worked with memory that was freed or reused.
   void TearDown() override {
     slot_.reset();
     memory_.reset();
@@ -94,7 +94,7 @@ TEST_F(SlotTest, WorksAgainAfterAnyCallHasFailedOnce) {
     ASSERT_TRUE(Compute(batch).ok()) << "call " << nth;
   }
   device_->FailCall(1 << 30, Passing());
-  // Two copies, a launch, an event and a wait can fail when work is under way.
+  // Two copies, a launch, an event and a wait can fail while work is under way.
   EXPECT_EQ(device_->calls(DeviceCall::kDrain), 5);
 }
 
@@ -120,7 +120,7 @@ TEST_F(SlotTest, ALostDeviceIsNotAskedAgain) {
   EXPECT_EQ(device_->calls(DeviceCall::kDrain), 0);
 }
 
-// One float32 segment of 5000 elements, and what is copied out for it.
+// One float32 segment of 5000 elements, and the bytes that are copied out.
 class SlotCopies : public SlotTest {
  protected:
   size_t BytesOut(const kernels::Segment& segment) {

@@ -16,6 +16,7 @@
 #include "server/door/credentials.h"
 #include "server/door/transport.h"
 #include "server/observability/log.h"
+#include "server/observability/metric_list.h"
 #include "server/version.h"
 
 namespace lossd {
@@ -185,24 +186,18 @@ void Server::BuildServices(const v1::GetServerInfoResponse& info) {
 }
 
 void Server::AddGauges() {
-  const auto add = [this](const char* name, const char* help, auto read) {
-    metrics_->AddGauge(name, help,
-                       [read] { return static_cast<double>(read()); });
+  namespace metric = observability::metric;
+  const auto add = [this](const observability::MetricInfo& metric, auto read) {
+    metrics_->AddGauge(metric, [read] { return static_cast<double>(read()); });
   };
-  add("lossd_inflight_requests", "Requests admitted and not yet answered.",
+  add(metric::kInflightRequests,
       [this] { return admission_->inflight_requests(); });
-  add("lossd_inflight_bytes", "Bytes charged to the requests in flight.",
-      [this] { return admission_->inflight_bytes(); });
-  add("lossd_shared_memory_bytes", "Shared memory that clients have.",
-      [this] { return regions_->bytes(); });
-  add("lossd_lent_memory_bytes", "Memory of GPUs that clients lend.",
-      [this] { return regions_->lent_bytes(); });
-  add("lossd_queue_depth", "Requests that wait for an executor.",
-      [this] { return batcher_->queued_requests(); });
-  add("lossd_executors_busy", "Executors that compute a batch now.",
-      [this] { return batcher_->busy_executors(); });
-  add("lossd_executors", "Batches that can be computed at once.",
-      [this] { return batcher_->executors(); });
+  add(metric::kInflightBytes, [this] { return admission_->inflight_bytes(); });
+  add(metric::kSharedMemoryBytes, [this] { return regions_->bytes(); });
+  add(metric::kLentMemoryBytes, [this] { return regions_->lent_bytes(); });
+  add(metric::kQueueDepth, [this] { return batcher_->queued_requests(); });
+  add(metric::kExecutorsBusy, [this] { return batcher_->busy_executors(); });
+  add(metric::kExecutors, [this] { return batcher_->executors(); });
 }
 
 absl::Status Server::ServeRegions() {

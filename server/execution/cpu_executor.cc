@@ -44,8 +44,8 @@ void CpuExecutor::Join() {
 }
 
 void CpuExecutor::Run(Batch batch) {
-  metrics_->BatchTaken(static_cast<int64_t>(batch.portions.size()),
-                       batch.elements);
+  metrics_->RecordBatch(static_cast<int64_t>(batch.portions.size()),
+                        batch.elements);
   const absl::Time started = clock_->Now();
   // All tasks are computed before the first is answered: an answer may write
   // megabytes to a socket on this thread, and the other tasks would wait for
@@ -55,7 +55,7 @@ void CpuExecutor::Run(Batch batch) {
     if (RunPortion(portion, batch)) computed.push_back(portion.task);
   }
   const absl::Time finished = clock_->Now();
-  metrics_->Compute(backend_, finished - started);
+  metrics_->RecordCompute(backend_, finished - started);
   for (Task* task : computed) Finish(*task, backend_, finished, *metrics_);
 }
 

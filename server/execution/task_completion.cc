@@ -28,11 +28,11 @@ void Finish(Task& task, std::string_view backend, absl::Time now,
   batching::Computed computed = batching::AnswerOf(task);
   computed.backend = backend;
   computed.finished = now;
-  metrics.QueueWait(task.started - task.enqueued);
-  metrics.ElementsComputed(task.segment.options.kind, task.segment.logits.type,
-                           static_cast<int64_t>(task.segment.element_count));
+  metrics.RecordQueueWait(task.started - task.enqueued);
+  metrics.RecordElements(task.segment.options.kind, task.segment.logits.type,
+                         static_cast<int64_t>(task.segment.element_count));
   if (computed.totals.nan_count > 0) {
-    metrics.NanLogits(static_cast<int64_t>(computed.totals.nan_count));
+    metrics.RecordNanLogits(static_cast<int64_t>(computed.totals.nan_count));
   }
   task.OnComputed(computed);
 }

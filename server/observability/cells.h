@@ -1,5 +1,4 @@
-// What one thread counts with: cells that one thread writes and any thread
-// reads.
+// Counts that one thread writes and any thread reads.
 #ifndef LOSSD_SERVER_OBSERVABILITY_CELLS_H_
 #define LOSSD_SERVER_OBSERVABILITY_CELLS_H_
 
@@ -14,9 +13,10 @@
 
 namespace lossd::observability {
 
-// A count that only its own thread adds to: a load and a store, no locked
-// instruction. The store releases, so that a reader who sees a call's end sees
-// its beginning as well, if it reads the ends first.
+// A count that only its own thread adds to, with a load and a store instead of
+// a locked instruction. The store releases, so a reader that reads the ends of
+// calls first and then their beginnings sees the beginning of every call whose
+// end it has seen.
 class Cell {  // D41
  public:
   void Add(int64_t n) {
@@ -29,14 +29,14 @@ class Cell {  // D41
   std::atomic<int64_t> value_{0};
 };
 
-// Buckets whose upper bounds double: unit, 2 unit, 4 unit, ...; the last is
-// open. Everything is an integer, so that sums over threads are exact.
+// A scale of buckets whose upper bounds double: unit, 2 unit, 4 unit, ...; the
+// last bucket is open. All values are integers, so sums over threads are exact.
 struct Doubling {
   int64_t unit;
-  size_t bounds;  // how many finite upper bounds
+  size_t bounds;  // the number of finite upper bounds
 
-  // The first bucket whose bound is not below `value`; `bounds` for the open
-  // one.
+  // Returns the first bucket whose bound is at least `value`; `bounds` is the
+  // open bucket.
   constexpr size_t Bucket(int64_t value) const {
     if (value <= unit) return 0;
     const auto units = static_cast<uint64_t>((value - 1) / unit);  // >= 1
@@ -45,11 +45,11 @@ struct Doubling {
   constexpr int64_t Bound(size_t bucket) const { return unit << bucket; }
 };
 
-// In nanoseconds: 50 us, 100 us, ..., 13.1 s.
+// Times in nanoseconds: 50 us, 100 us, ..., 13.1 s.
 inline constexpr Doubling kSeconds{50'000, 19};
-// 1, 2, ..., 4096 requests in a batch.
+// Requests in a batch: 1, 2, ..., 4096.
 inline constexpr Doubling kBatchRequests{1, 13};
-// 64, 128, ..., 16 Mi elements in a batch.
+// Elements in a batch: 64, 128, ..., 16 Mi.
 inline constexpr Doubling kBatchElements{64, 19};
 
 template <Doubling kScale>
@@ -68,14 +68,14 @@ class Histogram {
   Cell sum;
 };
 
-// Cells by a label that is known only when it is first used, such as a
-// backend's name. Label number kMost and all that come later share one entry,
-// "other": labels come from our own literals, and a defect must not fill the
-// memory.
+// Values by a label that is known only when it is first used, such as a
+// backend's name. Labels come from our own literals; if a defect makes more of
+// them, label number kMost and all later ones share the entry "other", so that
+// they do not fill the memory.
 template <typename Value, size_t kMost = 16>
 class ByLabel {
  public:
-  // For the writing thread.
+  // Returns the label's value. Only the writing thread may call this.
   Value& At(std::string_view label) {
     const size_t size = size_.load(std::memory_order_relaxed);
     for (size_t i = 0; i < size; ++i) {
@@ -87,7 +87,7 @@ class ByLabel {
     return entries_[size].value;
   }
 
-  // Calls visit(label, value) for each; for any thread.
+  // Calls visit(label, value) for each label. Any thread may call this.
   template <typename Visit>
   void ForEach(Visit visit) const {
     const size_t size = size_.load(std::memory_order_acquire);

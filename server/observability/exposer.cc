@@ -22,7 +22,8 @@
 namespace lossd::observability {
 namespace {
 
-// A socket for the address, and what it is to be connected to or bound to.
+// Opens a socket of the address's family and calls use(fd, address) with it.
+// Returns the error number of the call that failed, or 0.
 template <typename Use>
 int WithSocket(const Address& address, Use use) {
   const std::string host(address.bare_host());
@@ -34,7 +35,7 @@ int WithSocket(const Address& address, Use use) {
     return EADDRNOTAVAIL;
   const int fd =
       socket(found->ai_family, found->ai_socktype | SOCK_NONBLOCK, 0);
-  int error = errno;  // of socket(), if that failed
+  int error = errno;  // socket()'s, if that failed
   if (fd >= 0) {
     error = use(fd, *found) == 0 ? 0 : errno;
     close(fd);
@@ -43,18 +44,19 @@ int WithSocket(const Address& address, Use use) {
   return error;
 }
 
-// Connects to the address and hangs up; on this machine either happens at once,
-// and whether it is answered does not matter.
+// Connects to the address and hangs up. Both happen at once on this machine; an
+// answer does not matter.
 void Knock(const Address& address) {
   WithSocket(address, [](int fd, const addrinfo& to) {
     return connect(fd, to.ai_addr, to.ai_addrlen);
   });
 }
 
-// Why nobody can listen there, which the library does not tell; 0 if one can.
+// Returns the error number of listening on the address, which the library does
+// not tell; 0 if listening works.
 int ErrorOfListening(const Address& address) {
   return WithSocket(address, [](int fd, const addrinfo& at) {
-    const int on = 1;  // as the library does
+    const int on = 1;  // the library sets it too
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (bind(fd, at.ai_addr, at.ai_addrlen) != 0) return -1;
     return listen(fd, 1);
@@ -71,8 +73,9 @@ class HttpExposer final : public Exposer {
   HttpExposer(std::unique_ptr<prometheus::Exposer> server, Address address)
       : server_(std::move(server)), address_(std::move(address)) {}
 
-  // The HTTP server looks whether it is to stop after each connection, and
-  // otherwise only every two seconds, by which a drain would be longer.
+  // The HTTP server notices that it is to stop after each connection, and
+  // without connections only every two seconds. Connections are made until it
+  // has stopped, so that a drain does not wait for it.
   ~HttpExposer() override {
     absl::Notification stopped;
     std::thread knocks([&] {
@@ -96,17 +99,17 @@ class HttpExposer final : public Exposer {
 
 absl::StatusOr<std::unique_ptr<Exposer>> Exposer::Start(
     const std::string& address, const Metrics& metrics) {
-  // The HTTP server below takes a list of ports with option letters, so that a
-  // text that is not one address must not reach it.
+  // The HTTP server takes a list of ports with option letters, so text that is
+  // not one address must not reach it.
   std::optional<Address> parsed = ParseAddress(address);
   if (!parsed.has_value()) {
     return CannotListen(address,
                         "not HOST:PORT, such as 127.0.0.1:9464 or [::1]:0");
   }
-  // The library below throws; nothing above it does.
+  // The library throws; no other code of the server does.
   try {
-    // A connection that sends nothing holds a thread until the time is up; a
-    // scrape sends its request at once.
+    // A connection that sends nothing holds a thread for a second. A scrape
+    // sends its request at once.
     const std::vector<std::string> options = {"listening_ports",    address,
                                               "num_threads",        "4",
                                               "request_timeout_ms", "1000"};

@@ -1,4 +1,4 @@
-// The /metrics endpoint.
+// Serves the metrics over HTTP.
 #ifndef LOSSD_SERVER_OBSERVABILITY_EXPOSER_H_
 #define LOSSD_SERVER_OBSERVABILITY_EXPOSER_H_
 
@@ -10,17 +10,18 @@
 
 namespace lossd::observability {
 
-// Serves metrics over HTTP until destroyed.
+// Answers GET /metrics until destroyed, which takes a few milliseconds unless a
+// connection sends nothing, and then at most about a second. Thread-safe.
 class Exposer {
  public:
-  // `address` is HOST:PORT; port 0: the kernel chooses. A port in use or an
-  // address that cannot be bound is UNAVAILABLE, and the message names it. An
-  // IPv6 host stands in brackets; the distribution's HTTP library cannot bind
-  // it.
+  // `address` is HOST:PORT; for port 0 the kernel chooses a port. An IPv6 host
+  // stands in brackets; the HTTP server in Debian 12's prometheus-cpp cannot
+  // bind it. Errors: UNAVAILABLE if the address cannot be bound, with the
+  // address and the reason in the message.
   static absl::StatusOr<std::unique_ptr<Exposer>> Start(
       const std::string& address, const Metrics& metrics);
   virtual ~Exposer() = default;
-  // HOST:PORT as bound.
+  // Returns HOST:PORT with the port that was bound.
   virtual std::string address() const = 0;
 };
 

@@ -5,13 +5,16 @@
 namespace lossd::observability {
 namespace {
 
-prometheus::MetricFamily Family(std::string name, std::string help,
-                                prometheus::MetricType type) {
-  prometheus::MetricFamily family;
-  family.name = std::move(name);
-  family.help = std::move(help);
-  family.type = type;
-  return family;
+prometheus::MetricType TypeOf(const MetricInfo& metric) {
+  switch (metric.type) {
+    case MetricType::kCounter:
+      return prometheus::MetricType::Counter;
+    case MetricType::kGauge:
+      return prometheus::MetricType::Gauge;
+    case MetricType::kHistogram:
+      return prometheus::MetricType::Histogram;
+  }
+  return prometheus::MetricType::Untyped;
 }
 
 prometheus::ClientMetric& AddSample(prometheus::MetricFamily& family,
@@ -24,45 +27,28 @@ prometheus::ClientMetric& AddSample(prometheus::MetricFamily& family,
 
 }  // namespace
 
-prometheus::MetricFamily EmptyCounterFamily(std::string name,
-                                            std::string help) {
-  return Family(std::move(name), std::move(help),
-                prometheus::MetricType::Counter);
-}
-
-prometheus::MetricFamily EmptyGaugeFamily(std::string name, std::string help) {
-  return Family(std::move(name), std::move(help),
-                prometheus::MetricType::Gauge);
-}
-
-prometheus::MetricFamily EmptyHistogramFamily(std::string name,
-                                              std::string help) {
-  return Family(std::move(name), std::move(help),
-                prometheus::MetricType::Histogram);
-}
-
-prometheus::MetricFamily CounterFamily(std::string name, std::string help,
-                                       double value) {
-  auto family = EmptyCounterFamily(std::move(name), std::move(help));
-  AddSample(family, {}).counter.value = value;
+prometheus::MetricFamily EmptyFamily(const MetricInfo& metric) {
+  prometheus::MetricFamily family;
+  family.name = metric.name;
+  family.help = metric.help;
+  family.type = TypeOf(metric);
   return family;
 }
 
-prometheus::MetricFamily GaugeFamily(std::string name, std::string help,
-                                     double value) {
-  auto family = EmptyGaugeFamily(std::move(name), std::move(help));
-  AddGaugeSample(family, {}, value);
+prometheus::MetricFamily FamilyOf(const MetricInfo& metric, double value) {
+  prometheus::MetricFamily family = EmptyFamily(metric);
+  AddValue(family, {}, value);
   return family;
 }
 
-void AddCounter(prometheus::MetricFamily& family, const LabelSet& labels,
-                int64_t value) {
-  AddSample(family, labels).counter.value = static_cast<double>(value);
-}
-
-void AddGaugeSample(prometheus::MetricFamily& family, const LabelSet& labels,
-                    double value) {
-  AddSample(family, labels).gauge.value = value;
+void AddValue(prometheus::MetricFamily& family, const LabelSet& labels,
+              double value) {
+  prometheus::ClientMetric& sample = AddSample(family, labels);
+  if (family.type == prometheus::MetricType::Counter) {
+    sample.counter.value = value;
+  } else {
+    sample.gauge.value = value;
+  }
 }
 
 void AddHistogram(prometheus::MetricFamily& family, const LabelSet& labels,

@@ -1,14 +1,14 @@
-// How values become what Prometheus reads.
+// Turns counts into the metric families that Prometheus reads.
 #ifndef LOSSD_SERVER_OBSERVABILITY_FAMILIES_H_
 #define LOSSD_SERVER_OBSERVABILITY_FAMILIES_H_
 
 #include <cstdint>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "server/observability/cells.h"
+#include "server/observability/metric_list.h"
 
 namespace prometheus {
 struct MetricFamily;
@@ -19,14 +19,14 @@ namespace lossd::observability {
 // Names and values of one sample's labels.
 using LabelSet = std::vector<std::pair<std::string, std::string>>;
 
-// A histogram whose cells were added up.
+// The sum of histograms of one scale.
 struct HistogramTotals {
   explicit HistogramTotals(Doubling of) : scale(of), buckets(of.bounds + 1) {}
 
   template <Doubling kScale>
   void Add(const Histogram<kScale>& histogram) {
-    // The buckets first: Observe() adds to the sum before, so a scrape in its
-    // middle never shows a count without its value.
+    // The buckets are read first. Observe() adds to the sum first, so a scrape
+    // in the middle of it never shows a count without its value.
     for (size_t i = 0; i < buckets.size(); ++i)
       buckets[i] += histogram.buckets[i].Read();
     sum += histogram.sum.Read();
@@ -37,24 +37,18 @@ struct HistogramTotals {
   int64_t sum = 0;
 };
 
-// Families without labels.
-prometheus::MetricFamily CounterFamily(std::string name, std::string help,
-                                       double value);
-prometheus::MetricFamily GaugeFamily(std::string name, std::string help,
-                                     double value);
+// Returns the metric's family without samples.
+prometheus::MetricFamily EmptyFamily(const MetricInfo& metric);
 
-// Families to which samples are added.
-prometheus::MetricFamily EmptyCounterFamily(std::string name, std::string help);
-prometheus::MetricFamily EmptyGaugeFamily(std::string name, std::string help);
-prometheus::MetricFamily EmptyHistogramFamily(std::string name,
-                                              std::string help);
+// Returns the family of a counter or a gauge with one sample without labels.
+prometheus::MetricFamily FamilyOf(const MetricInfo& metric, double value);
 
-void AddCounter(prometheus::MetricFamily& family, const LabelSet& labels,
-                int64_t value);
-void AddGaugeSample(prometheus::MetricFamily& family, const LabelSet& labels,
-                    double value);
-// `per_unit`: how many of the histogram's integers make one of the family's
-// unit, 1e9 for nanoseconds shown as seconds.
+// Adds a sample to the family of a counter or a gauge.
+void AddValue(prometheus::MetricFamily& family, const LabelSet& labels,
+              double value);
+
+// Adds a sample to the family of a histogram. `per_unit` integers of the
+// histogram make one unit of the metric: 1e9 for nanoseconds shown as seconds.
 void AddHistogram(prometheus::MetricFamily& family, const LabelSet& labels,
                   const HistogramTotals& totals, double per_unit);
 

@@ -7,23 +7,29 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "server/observability/log_line.h"
 
 namespace lossd::observability {
 namespace {
 
 struct Log {
+  void SetFormat(LogFormat of) {
+    format = of;
+    logger.set_pattern(of == LogFormat::kJson ? kJsonPattern : kTextPattern,
+                       spdlog::pattern_time_type::utc);
+  }
+
   spdlog::logger logger{"lossd",
                         std::make_shared<spdlog::sinks::stderr_sink_mt>()};
   LogFormat format = LogFormat::kText;
 };
 
-// Never destroyed: threads of libraries may log while the process ends.
+// The log is never destroyed: threads of libraries may log while the process
+// ends.
 Log& TheLog() {
   static Log* const log = [] {
     auto* made = new Log;
-    made->logger.set_pattern("%v");  // lines come finished: log_line.h
+    made->SetFormat(LogFormat::kText);
     return made;
   }();
   return *log;
@@ -33,11 +39,9 @@ void Write(spdlog::level::level_enum level, std::string_view message,
            std::string_view request_id) {
   Log& log = TheLog();
   if (!log.logger.should_log(level)) return;
-  const spdlog::string_view_t name = spdlog::level::to_string_view(level);
-  const LogEntry entry{
-      absl::Now(), {name.data(), name.size()}, message, request_id};
-  log.logger.log(level, log.format == LogFormat::kJson ? JsonLine(entry)
-                                                       : TextLine(entry));
+  log.logger.log(level, log.format == LogFormat::kJson
+                            ? JsonMembersOf(message, request_id)
+                            : TextOf(message, request_id));
 }
 
 }  // namespace
@@ -49,7 +53,7 @@ absl::Status StartLog(std::string_view level, LogFormat format) {
     const spdlog::string_view_t name = spdlog::level::to_string_view(known);
     if (level != std::string_view(name.data(), name.size())) continue;
     TheLog().logger.set_level(known);
-    TheLog().format = format;
+    TheLog().SetFormat(format);
     return absl::OkStatus();
   }
   return absl::InvalidArgumentError(

@@ -1,4 +1,4 @@
-// The log: spdlog to standard error, as text or as one JSON object a line.
+// Writes the log to standard error, as text or as one JSON object a line.
 #ifndef LOSSD_SERVER_OBSERVABILITY_LOG_H_
 #define LOSSD_SERVER_OBSERVABILITY_LOG_H_
 
@@ -11,15 +11,19 @@ namespace lossd::observability {
 
 enum class LogFormat { kText, kJson };
 
-// Sets up the process's log. `level`: trace, debug, info, warning, error, off.
-// INVALID_ARGUMENT for another level. Call once, before threads start.
+// Sets up the process's log. `level` is one of trace, debug, info, warning,
+// error, off. Errors: INVALID_ARGUMENT for another level. Call once, before
+// threads start.
 absl::Status StartLog(std::string_view level, LogFormat format);
 
-// Thread-safe. `request_id` may be empty.
+// All of the following are thread-safe. `request_id` may be empty.
 void LogInfo(std::string_view message, std::string_view request_id = {});
 void LogError(std::string_view message, std::string_view request_id = {});
-// Per-request lines (debug level); check before building the message.
+
+// Returns whether lines about single requests are logged. Check it before
+// building such a line.
 bool LogsRequests();
+// Writes a line about one request, at level debug.
 void LogRequest(std::string_view message, std::string_view request_id);
 
 }  // namespace lossd::observability

@@ -10,10 +10,6 @@
 namespace lossd::observability {
 namespace {
 
-std::string Timestamp(absl::Time time) {
-  return absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", time, absl::UTCTimeZone());
-}
-
 bool IsControl(char c) {
   return absl::ascii_iscntrl(static_cast<unsigned char>(c));
 }
@@ -25,27 +21,25 @@ std::string Escaped(std::string_view text) {
 
 }  // namespace
 
-std::string TextLine(const LogEntry& entry) {
-  // Only if need be: messages of ours are full of quotes, which would be
-  // escaped too.
-  const bool escape = std::ranges::any_of(entry.message, IsControl);
-  std::string line = absl::StrCat(
-      Timestamp(entry.time), " ", std::string(entry.level), " ",
-      escape ? Escaped(entry.message) : std::string(entry.message));
-  if (!entry.request_id.empty()) {
-    absl::StrAppend(&line, " request_id=\"", Escaped(entry.request_id), "\"");
+std::string TextOf(std::string_view message, std::string_view request_id) {
+  // Our own messages are full of quotes, which escaping would make hard to
+  // read, so a message is escaped only if it has a control character.
+  const bool escape = std::ranges::any_of(message, IsControl);
+  std::string line = escape ? Escaped(message) : std::string(message);
+  if (!request_id.empty()) {
+    absl::StrAppend(&line, " request_id=\"", Escaped(request_id), "\"");
   }
   return line;
 }
 
-std::string JsonLine(const LogEntry& entry) {
-  nlohmann::ordered_json object = {{"time", Timestamp(entry.time)},
-                                   {"level", entry.level},
-                                   {"message", entry.message}};
-  if (!entry.request_id.empty()) object["request_id"] = entry.request_id;
+std::string JsonMembersOf(std::string_view message,
+                          std::string_view request_id) {
+  nlohmann::ordered_json object = {{"message", message}};
+  if (!request_id.empty()) object["request_id"] = request_id;
   constexpr auto replace = nlohmann::ordered_json::error_handler_t::replace;
-  return object.dump(/*indent=*/-1, /*indent_char=*/' ', /*ensure_ascii=*/false,
-                     replace);
+  const std::string text = object.dump(/*indent=*/-1, /*indent_char=*/' ',
+                                       /*ensure_ascii=*/false, replace);
+  return text.substr(1, text.size() - 2);  // without the braces
 }
 
 }  // namespace lossd::observability

@@ -22,7 +22,7 @@ namespace {
 
 size_t Index(Method method) { return static_cast<size_t>(method); }
 
-// A code beyond the known ones is a defect of whoever made it: INTERNAL.
+// A code that gRPC does not have is a defect of ours and counts as INTERNAL.
 size_t Index(absl::StatusCode code) {
   const auto index = static_cast<size_t>(code);
   return index < kStatusCodes
@@ -32,7 +32,7 @@ size_t Index(absl::StatusCode code) {
 
 }  // namespace
 
-// What is recorded, and the scrape of it.
+// Holds what is recorded and answers scrapes.
 class Metrics::Ledger final : public prometheus::Collectable {
  public:
   Ledger(std::string version, std::string backend)
@@ -40,29 +40,23 @@ class Metrics::Ledger final : public prometheus::Collectable {
 
   Shard& Local() { return shards_.Local(); }
 
-  void AddGauge(std::string name, std::string help,
-                std::function<double()> read) {
+  void AddGauge(const MetricInfo& metric, std::function<double()> read) {
     absl::MutexLock lock(&mu_);
-    gauges_.push_back({std::move(name), std::move(help), std::move(read)});
+    gauges_.push_back({metric, std::move(read)});
   }
 
   std::vector<prometheus::MetricFamily> Collect() const override {
     ServerFamilies server = CollectServer(shards_, backend_);
     std::vector<prometheus::MetricFamily> families = std::move(server.families);
     absl::MutexLock lock(&mu_);
-    families.push_back(
-        GaugeFamily("lossd_saturation",
-                    "Seconds that tasks waited per second that executors "
-                    "computed, over the last "
-                    "scrapes; 0 when nothing was computed.",
-                    saturation_.AtScrape(server.queue_nanoseconds,
-                                         server.compute_nanoseconds)));
+    families.push_back(FamilyOf(
+        metric::kSaturation, saturation_.AtScrape(server.queue_nanoseconds,
+                                                  server.compute_nanoseconds)));
     for (const Gauge& gauge : gauges_) {
-      families.push_back(GaugeFamily(gauge.name, gauge.help, gauge.read()));
+      families.push_back(FamilyOf(gauge.metric, gauge.read()));
     }
-    auto build = EmptyGaugeFamily("lossd_build_info",
-                                  "Always 1; the labels say what is running.");
-    AddGaugeSample(build, {{"version", version_}, {"backend", backend_}}, 1);
+    prometheus::MetricFamily build = EmptyFamily(metric::kBuildInfo);
+    AddValue(build, {{"version", version_}, {"backend", backend_}}, 1);
     families.push_back(std::move(build));
     std::ranges::move(ProcessFamilies(), std::back_inserter(families));
     return families;
@@ -70,15 +64,14 @@ class Metrics::Ledger final : public prometheus::Collectable {
 
  private:
   struct Gauge {
-    std::string name;
-    std::string help;
+    MetricInfo metric;
     std::function<double()> read;
   };
 
   const std::string version_;
   const std::string backend_;
   PerThread<Shard> shards_;  // has its own synchronisation
-  mutable absl::Mutex mu_;   // of scrapes; no recording takes it
+  mutable absl::Mutex mu_;   // taken by scrapes, never by recording
   std::vector<Gauge> gauges_ ABSL_GUARDED_BY(mu_);
   mutable Saturation saturation_ ABSL_GUARDED_BY(mu_);
 };
@@ -89,63 +82,62 @@ Metrics::Metrics(std::string version, std::string backend)
 
 Metrics::~Metrics() = default;
 
-void Metrics::CallAccepted(Method method) {
+void Metrics::RecordCallAccepted(Method method) {
   ledger_->Local().accepted[Index(method)].Add(1);
 }
 
-void Metrics::CallFinished(Method method, absl::StatusCode code,
-                           absl::Duration latency) {
+void Metrics::RecordCallFinished(Method method, absl::StatusCode code,
+                                 absl::Duration latency) {
   Shard& shard = ledger_->Local();
   shard.finished[Index(method)][Index(code)].Add(1);
   shard.request_seconds[Index(method)].Observe(
       absl::ToInt64Nanoseconds(latency));
 }
 
-void Metrics::Rejected(std::string_view reason) {
+void Metrics::RecordRejection(std::string_view reason) {
   ledger_->Local().rejected.At(reason).Add(1);
 }
 
-void Metrics::BytesReceived(int64_t bytes) {
+void Metrics::RecordBytesReceived(int64_t bytes) {
   ledger_->Local().received_bytes.Add(bytes);
 }
 
-void Metrics::BytesSent(int64_t bytes) {
+void Metrics::RecordBytesSent(int64_t bytes) {
   ledger_->Local().sent_bytes.Add(bytes);
 }
 
-void Metrics::ElementsComputed(kernels::LossKind loss,
-                               kernels::ElementType logits, int64_t elements) {
+void Metrics::RecordElements(kernels::LossKind loss,
+                             kernels::ElementType logits, int64_t elements) {
   ledger_->Local()
       .elements[static_cast<size_t>(loss)][static_cast<size_t>(logits)]
       .Add(elements);
 }
 
-void Metrics::NanLogits(int64_t count) {
+void Metrics::RecordNanLogits(int64_t count) {
   ledger_->Local().nan_logits.Add(count);
 }
 
-void Metrics::BatchTaken(int64_t requests, int64_t elements) {
+void Metrics::RecordBatch(int64_t requests, int64_t elements) {
   Shard& shard = ledger_->Local();
   shard.batch_requests.Observe(requests);
   shard.batch_elements.Observe(elements);
 }
 
-void Metrics::QueueWait(absl::Duration wait) {
+void Metrics::RecordQueueWait(absl::Duration wait) {
   ledger_->Local().queue_seconds.Observe(absl::ToInt64Nanoseconds(wait));
 }
 
-void Metrics::Compute(std::string_view backend, absl::Duration spent) {
+void Metrics::RecordCompute(std::string_view backend, absl::Duration spent) {
   ledger_->Local().compute_seconds.At(backend).Observe(
       absl::ToInt64Nanoseconds(spent));
 }
 
-void Metrics::DeviceError(std::string_view device) {
+void Metrics::RecordDeviceError(std::string_view device) {
   ledger_->Local().device_errors.At(device).Add(1);
 }
 
-void Metrics::AddGauge(std::string name, std::string help,
-                       std::function<double()> read) {
-  ledger_->AddGauge(std::move(name), std::move(help), std::move(read));
+void Metrics::AddGauge(const MetricInfo& metric, std::function<double()> read) {
+  ledger_->AddGauge(metric, std::move(read));
 }
 
 std::shared_ptr<prometheus::Collectable> Metrics::collectable() const {

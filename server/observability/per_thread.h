@@ -1,4 +1,4 @@
-// One shard of something for every thread that uses it.
+// Gives every thread that uses an object a part of its own.
 #ifndef LOSSD_SERVER_OBSERVABILITY_PER_THREAD_H_
 #define LOSSD_SERVER_OBSERVABILITY_PER_THREAD_H_
 
@@ -13,14 +13,13 @@
 
 namespace lossd::observability {
 
-// Local() gives each thread a shard of its own, which no other thread gets
-// while the thread lives. A shard outlives its thread with what it holds, and
-// is given to a later thread, so that short-lived threads do not pile up
-// shards.
+// Local() gives each thread a shard that no other thread gets while the thread
+// lives. A shard and its contents outlive the thread and are given to a later
+// thread, so that short-lived threads do not pile up shards.
 //
 // Thread-safe. Only a thread's first Local() on an object takes the lock.
-// Several objects may exist; an object may be destroyed while threads that used
-// it live on.
+// Several objects may exist, and an object may be destroyed while threads that
+// used it live on.
 template <typename Shard>
 class PerThread {
  public:
@@ -34,7 +33,8 @@ class PerThread {
   using List = std::vector<std::unique_ptr<Shard>>;
 
   // Calls read(const List&) with every shard, those of ended threads too.
-  // Meanwhile no thread gets its first shard; those who have one go on.
+  // During the call no thread gets its first shard; threads that have one are
+  // not held up.
   template <typename Reader>
   void Read(Reader read) const {
     absl::MutexLock lock(&shards_->mu);
@@ -43,8 +43,8 @@ class PerThread {
 
  private:
   struct Shards {
-    // Never used again, unlike an address: a thread that used an object which
-    // is gone must not mistake a new one for it.
+    // Unlike an address, an id is never used again: a thread that used an
+    // object which is gone must not mistake a new object for it.
     const uint64_t id = next_id.fetch_add(1, std::memory_order_relaxed);
     absl::Mutex mu;
     List all ABSL_GUARDED_BY(mu);
@@ -57,7 +57,7 @@ class PerThread {
     Shard* shard;
   };
 
-  // A thread's leases, returned when the thread ends.
+  // The leases of one thread. They are returned when the thread ends.
   struct Leases {
     ~Leases() {
       last_ = {};
@@ -71,7 +71,7 @@ class PerThread {
     std::vector<Lease> all;
   };
 
-  // The lease used last: most threads only ever use one object.
+  // The lease that the thread used last. Most threads only ever use one object.
   struct Last {
     uint64_t id = 0;
     Shard* shard = nullptr;
@@ -105,7 +105,7 @@ class PerThread {
   static inline std::atomic<uint64_t> next_id{1};
   static inline thread_local constinit Last last_;
 
-  // Shared with no one but for the moment in which a thread ends.
+  // Shared only while a thread that ends returns its lease.
   const std::shared_ptr<Shards> shards_;
 };
 

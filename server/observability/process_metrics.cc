@@ -23,7 +23,7 @@ std::string ReadAll(const char* path) {
           std::istreambuf_iterator<char>()};
 }
 
-// When the machine was booted, in seconds since 1970.
+// Returns when the machine was booted, in seconds since 1970.
 std::optional<double> BootSeconds() {
   std::ifstream stat("/proc/stat");
   std::string word;
@@ -43,31 +43,24 @@ std::optional<double> OpenFiles() {
     it.increment(error);
   }
   if (error) return std::nullopt;
-  return count - 1;  // without the one that was opened to look
+  return count - 1;  // without the descriptor of this iteration
 }
 
 void AddStat(const ProcessStat& stat,
              std::vector<prometheus::MetricFamily>& out) {
   const double tick = 1.0 / static_cast<double>(sysconf(_SC_CLK_TCK));
-  out.push_back(CounterFamily("process_cpu_seconds_total",
-                              "User and system CPU time spent, in seconds.",
-                              stat.cpu_ticks * tick));
-  // Read once: it does not change.
+  out.push_back(FamilyOf(metric::kProcessCpuSeconds, stat.cpu_ticks * tick));
+  // The time of the boot does not change, so it is read once.
   static const std::optional<double> boot = BootSeconds();
   if (boot.has_value()) {
     out.push_back(
-        GaugeFamily("process_start_time_seconds",
-                    "When the process started, in seconds since 1970.",
-                    *boot + stat.start_ticks * tick));
+        FamilyOf(metric::kProcessStartTime, *boot + stat.start_ticks * tick));
   }
-  out.push_back(GaugeFamily("process_virtual_memory_bytes",
-                            "Size of the address space, in bytes.",
-                            stat.virtual_bytes));
-  out.push_back(GaugeFamily(
-      "process_resident_memory_bytes", "Memory that is resident, in bytes.",
+  out.push_back(FamilyOf(metric::kProcessVirtualMemory, stat.virtual_bytes));
+  out.push_back(FamilyOf(
+      metric::kProcessResidentMemory,
       stat.resident_pages * static_cast<double>(sysconf(_SC_PAGESIZE))));
-  out.push_back(
-      GaugeFamily("process_threads", "Threads of the process.", stat.threads));
+  out.push_back(FamilyOf(metric::kProcessThreads, stat.threads));
 }
 
 }  // namespace
@@ -101,14 +94,12 @@ std::vector<prometheus::MetricFamily> ProcessFamilies() {
     AddStat(*stat, families);
   }
   if (const std::optional<double> open = OpenFiles()) {
-    families.push_back(
-        GaugeFamily("process_open_fds", "Open file descriptors.", *open));
+    families.push_back(FamilyOf(metric::kProcessOpenFds, *open));
   }
   rlimit limit;
   if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-    families.push_back(GaugeFamily("process_max_fds",
-                                   "Most file descriptors that may be open.",
-                                   static_cast<double>(limit.rlim_cur)));
+    families.push_back(
+        FamilyOf(metric::kProcessMaxFds, static_cast<double>(limit.rlim_cur)));
   }
   return families;
 }

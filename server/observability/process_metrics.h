@@ -1,5 +1,4 @@
-// What the operating system knows of this process, under Prometheus' usual
-// names.
+// Reads the operating system's counts of this process.
 #ifndef LOSSD_SERVER_OBSERVABILITY_PROCESS_METRICS_H_
 #define LOSSD_SERVER_OBSERVABILITY_PROCESS_METRICS_H_
 
@@ -13,7 +12,7 @@ struct MetricFamily;
 
 namespace lossd::observability {
 
-// Fields of /proc/PID/stat, as the kernel counts them.
+// Fields of /proc/PID/stat, in the kernel's units.
 struct ProcessStat {
   double cpu_ticks = 0;    // user and system
   double start_ticks = 0;  // after boot
@@ -22,11 +21,11 @@ struct ProcessStat {
   double threads = 0;
 };
 
-// Nothing if `stat` is not such a line. The program's name, which comes in it,
-// may hold spaces and parentheses.
+// Parses the line of /proc/PID/stat, in which the program's name may hold
+// spaces and parentheses. Returns nothing if `stat` is not such a line.
 std::optional<ProcessStat> ParseProcessStat(std::string_view stat);
 
-// process_cpu_seconds_total and so on. What cannot be read is left out.
+// Returns the metrics process_*, without those whose values cannot be read.
 std::vector<prometheus::MetricFamily> ProcessFamilies();
 
 }  // namespace lossd::observability

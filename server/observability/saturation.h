@@ -1,4 +1,4 @@
-// What to scale on: how much work waits for each second of computing.
+// Says how much work waits for each second of computing, a number to scale on.
 #ifndef LOSSD_SERVER_OBSERVABILITY_SATURATION_H_
 #define LOSSD_SERVER_OBSERVABILITY_SATURATION_H_
 
@@ -8,19 +8,19 @@
 
 namespace lossd::observability {
 
-// The seconds that tasks waited in the queue, added over tasks, divided by the
-// seconds that executors computed, added over executors, both counted since the
-// scrape that was kScrapes scrapes ago (or since the start). So it is how many
-// tasks wait, on average, behind each executor at work. 0 when nothing was
-// computed in that time.
+// Divides the seconds that tasks waited in the queue, added over tasks, by the
+// seconds that executors computed, added over executors. Both are counted since
+// the scrape that was kScrapes scrapes ago, or since the start. The ratio is
+// the average number of tasks that wait behind each executor at work. It is 0
+// when nothing was computed in that time.
 //
-// A window of scrapes, not of seconds: two who scrape share it, and each sees
-// half the time. Not thread-safe.
+// The window is one of scrapes, not of seconds: if two Prometheus servers
+// scrape, each sees half the time. Not thread-safe.
 class Saturation {
  public:
   static constexpr size_t kScrapes = 4;
 
-  // The totals at this scrape, in the same unit; returns the ratio.
+  // Takes the totals at this scrape, both in one unit. Returns the ratio.
   double AtScrape(int64_t queue_total, int64_t compute_total) {
     Totals& oldest = window_[next_];
     const auto waited = static_cast<double>(queue_total - oldest.queue);

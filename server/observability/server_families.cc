@@ -3,6 +3,7 @@
 #include <prometheus/metric_family.h>
 
 #include <array>
+#include <functional>
 #include <map>
 #include <type_traits>
 #include <utility>
@@ -19,7 +20,7 @@ using prometheus::MetricFamily;
 
 constexpr double kNanosecondsPerSecond = 1e9;
 
-// As the RPCs are called in the proto; in the order of enum Method.
+// The names of the RPCs, in the order of enum Method.
 constexpr std::array<const char*, kMethods> kMethodNames = {
     "ComputeLoss", "StreamLoss", "GetServerInfo"};
 
@@ -32,146 +33,121 @@ std::string CodeName(size_t code) {
 
 using ShardList = PerThread<Shard>::List;
 
-// The sum of the cells that `pick` finds, one in each shard.
+// Returns the sum of one cell of each shard. `pick`, a member or a function of
+// the shard, says which.
 template <typename Pick>
-int64_t Sum(const ShardList& shards, Pick pick) {
+double Sum(const ShardList& shards, Pick pick) {
   int64_t sum = 0;
-  for (const auto& shard : shards) sum += pick(*shard).Read();
-  return sum;
+  for (const auto& shard : shards) sum += std::invoke(pick, *shard).Read();
+  return static_cast<double>(sum);
 }
 
 template <typename Pick>
 HistogramTotals SumHistogram(const ShardList& shards, Pick pick) {
-  using Picked = std::remove_cvref_t<decltype(pick(*shards.front()))>;
+  using Picked = std::remove_cvref_t<std::invoke_result_t<Pick, const Shard&>>;
   HistogramTotals totals(Picked::scale());
-  for (const auto& shard : shards) totals.Add(pick(*shard));
+  for (const auto& shard : shards) totals.Add(std::invoke(pick, *shard));
   return totals;
 }
 
-// The labels of `known` are there even if nothing was counted under them.
-template <typename Pick>
-std::map<std::string, int64_t> SumByLabel(
-    const ShardList& shards, Pick pick, std::map<std::string, int64_t> known) {
+// Returns the sums by label, at least those of the labels in `sums`.
+std::map<std::string, int64_t> SumByLabel(const ShardList& shards,
+                                          ByLabel<Cell> Shard::*cells,
+                                          std::map<std::string, int64_t> sums) {
   for (const auto& shard : shards) {
-    pick(*shard).ForEach([&](const std::string& label, const Cell& cell) {
-      known[label] += cell.Read();
-    });
+    (shard.get()->*cells)
+        .ForEach([&](const std::string& label, const Cell& cell) {
+          sums[label] += cell.Read();
+        });
   }
-  return known;
+  return sums;
+}
+
+// Returns a family with a sample for each label.
+MetricFamily FamilyByLabel(const MetricInfo& metric, const char* label_name,
+                           const std::map<std::string, int64_t>& sums) {
+  MetricFamily family = EmptyFamily(metric);
+  for (const auto& [label, sum] : sums) {
+    AddValue(family, {{label_name, label}}, static_cast<double>(sum));
+  }
+  return family;
 }
 
 void AddEnds(const ShardList& shards, std::vector<MetricFamily>& out) {
-  auto requests = EmptyCounterFamily(
-      "lossd_requests_total",
-      "Calls that ended, by status code: OK, CANCELLED (the client went away), "
-      "DEADLINE_EXCEEDED (expired), and errors.");
-  auto seconds = EmptyHistogramFamily("lossd_request_seconds",
-                                      "Time from taking a call off the wire to "
-                                      "the end of its reply, in seconds.");
+  MetricFamily requests = EmptyFamily(metric::kRequests);
+  MetricFamily seconds = EmptyFamily(metric::kRequestSeconds);
   for (size_t m = 0; m < kMethods; ++m) {
     for (size_t code = 0; code < kStatusCodes; ++code) {
-      AddCounter(requests,
-                 {{"method", kMethodNames[m]}, {"code", CodeName(code)}},
-                 Sum(
-                     shards, [&](const Shard& s) -> auto& {
-                       return s.finished[m][code];
-                     }));
+      const auto cell = [&](const Shard& s) -> const Cell& {
+        return s.finished[m][code];
+      };
+      AddValue(requests,
+               {{"method", kMethodNames[m]}, {"code", CodeName(code)}},
+               Sum(shards, cell));
     }
-    AddHistogram(
-        seconds, {{"method", kMethodNames[m]}},
-        SumHistogram(
-            shards,
-            [&](const Shard& s) -> auto& { return s.request_seconds[m]; }),
-        kNanosecondsPerSecond);
+    const auto histogram = [&](const Shard& s) -> const Histogram<kSeconds>& {
+      return s.request_seconds[m];
+    };
+    AddHistogram(seconds, {{"method", kMethodNames[m]}},
+                 SumHistogram(shards, histogram), kNanosecondsPerSecond);
   }
   out.push_back(std::move(requests));
   out.push_back(std::move(seconds));
 }
 
 void AddBeginnings(const ShardList& shards, std::vector<MetricFamily>& out) {
-  auto accepted = EmptyCounterFamily(
-      "lossd_accepted_total",
-      "Calls taken off the wire; each ends once, in lossd_requests_total.");
+  MetricFamily accepted = EmptyFamily(metric::kAccepted);
   for (size_t m = 0; m < kMethods; ++m) {
-    AddCounter(
-        accepted, {{"method", kMethodNames[m]}},
-        Sum(
-            shards, [&](const Shard& s) -> auto& { return s.accepted[m]; }));
-  }
-  auto rejected = EmptyCounterFamily("lossd_rejected_total",
-                                     "Calls refused by admission, by reason; "
-                                     "they are in lossd_requests_total too.");
-  std::map<std::string, int64_t> reasons;
-  for (const char* reason : kRefusals) reasons[reason] = 0;
-  reasons = SumByLabel(
-      shards, [](const Shard& s) -> auto& { return s.rejected; },
-      std::move(reasons));
-  for (const auto& [reason, count] : reasons) {
-    AddCounter(rejected, {{"reason", reason}}, count);
+    const auto cell = [&](const Shard& s) -> const Cell& {
+      return s.accepted[m];
+    };
+    AddValue(accepted, {{"method", kMethodNames[m]}}, Sum(shards, cell));
   }
   out.push_back(std::move(accepted));
-  out.push_back(std::move(rejected));
+  std::map<std::string, int64_t> reasons;
+  for (const char* reason : kRefusals) reasons[reason] = 0;
+  out.push_back(
+      FamilyByLabel(metric::kRejected, "reason",
+                    SumByLabel(shards, &Shard::rejected, std::move(reasons))));
 }
 
 void AddTraffic(const ShardList& shards, std::vector<MetricFamily>& out) {
-  out.push_back(CounterFamily(
-      "lossd_received_bytes_total", "Request bytes received, in bytes.",
-      Sum(
-          shards, [](const Shard& s) -> auto& { return s.received_bytes; })));
-  out.push_back(CounterFamily(
-      "lossd_sent_bytes_total", "Reply bytes sent, in bytes.",
-      Sum(
-          shards, [](const Shard& s) -> auto& { return s.sent_bytes; })));
-  out.push_back(CounterFamily(
-      "lossd_nan_logits_total", "Logits that were NaN.",
-      Sum(
-          shards, [](const Shard& s) -> auto& { return s.nan_logits; })));
-  auto elements =
-      EmptyCounterFamily("lossd_elements_total",
-                         "Elements computed, by loss and by the logits' type.");
+  out.push_back(
+      FamilyOf(metric::kReceivedBytes, Sum(shards, &Shard::received_bytes)));
+  out.push_back(FamilyOf(metric::kSentBytes, Sum(shards, &Shard::sent_bytes)));
+  out.push_back(FamilyOf(metric::kNanLogits, Sum(shards, &Shard::nan_logits)));
+}
+
+void AddElements(const ShardList& shards, std::vector<MetricFamily>& out) {
+  MetricFamily elements = EmptyFamily(metric::kElements);
   for (size_t loss = 0; loss < kLossKinds; ++loss) {
     for (const ElementType type : kFloatTypes) {
-      AddCounter(
+      const auto cell = [&](const Shard& s) -> const Cell& {
+        return s.elements[loss][static_cast<size_t>(type)];
+      };
+      AddValue(
           elements,
           {{"loss", std::string(Name(static_cast<kernels::LossKind>(loss)))},
            {"dtype", std::string(Name(type))}},
-          Sum(
-              shards, [&](const Shard& s) -> auto& {
-                return s.elements[loss][static_cast<size_t>(type)];
-              }));
+          Sum(shards, cell));
     }
   }
   out.push_back(std::move(elements));
 }
 
-// Returns the nanoseconds that tasks waited.
-int64_t AddBatches(const ShardList& shards, std::vector<MetricFamily>& out) {
-  auto requests = EmptyHistogramFamily("lossd_batch_requests",
-                                       "Requests in a batch, when taken.");
-  AddHistogram(
-      requests, {},
-      SumHistogram(
-          shards, [](const Shard& s) -> auto& { return s.batch_requests; }),
-      1);
-  auto elements = EmptyHistogramFamily("lossd_batch_elements",
-                                       "Elements in a batch, when taken.");
-  AddHistogram(
-      elements, {},
-      SumHistogram(
-          shards, [](const Shard& s) -> auto& { return s.batch_elements; }),
-      1);
-  auto queue = EmptyHistogramFamily(
-      "lossd_queue_seconds", "Time a task waited in the queue, in seconds.");
-  const HistogramTotals waits = SumHistogram(
-      shards, [](const Shard& s) -> auto& { return s.queue_seconds; });
-  AddHistogram(queue, {}, waits, kNanosecondsPerSecond);
-  out.push_back(std::move(requests));
-  out.push_back(std::move(elements));
-  out.push_back(std::move(queue));
-  return waits.sum;
+// Adds the family of a histogram without labels. Returns the histogram's sum.
+template <typename Pick>
+int64_t AddHistogramOf(const MetricInfo& metric, const ShardList& shards,
+                       Pick pick, double per_unit,
+                       std::vector<MetricFamily>& out) {
+  const HistogramTotals totals = SumHistogram(shards, pick);
+  MetricFamily family = EmptyFamily(metric);
+  AddHistogram(family, {}, totals, per_unit);
+  out.push_back(std::move(family));
+  return totals.sum;
 }
 
-// Returns the nanoseconds that were spent.
+// Returns the nanoseconds that executors spent.
 int64_t AddCompute(const ShardList& shards, const std::string& backend,
                    std::vector<MetricFamily>& out) {
   std::map<std::string, HistogramTotals> totals;
@@ -182,9 +158,7 @@ int64_t AddCompute(const ShardList& shards, const std::string& backend,
           totals.try_emplace(label, kSeconds).first->second.Add(histogram);
         });
   }
-  auto compute =
-      EmptyHistogramFamily("lossd_compute_seconds",
-                           "Time an executor spent on a batch, in seconds.");
+  MetricFamily compute = EmptyFamily(metric::kComputeSeconds);
   int64_t sum = 0;
   for (const auto& [label, histogram] : totals) {
     AddHistogram(compute, {{"backend", label}}, histogram,
@@ -197,20 +171,11 @@ int64_t AddCompute(const ShardList& shards, const std::string& backend,
 
 void AddDeviceErrors(const ShardList& shards, const std::string& backend,
                      std::vector<MetricFamily>& out) {
-  auto errors = EmptyCounterFamily(
-      "lossd_device_errors_total",
-      "Calls to a device that failed. What it was to compute was computed "
-      "all the same, in smaller batches, by another device or by the CPU, "
-      "unless it lay in the device's memory.");
   std::map<std::string, int64_t> devices;
   if (absl::StartsWith(backend, "cuda/")) devices[backend] = 0;
-  devices = SumByLabel(
-      shards, [](const Shard& s) -> auto& { return s.device_errors; },
-      std::move(devices));
-  for (const auto& [device, count] : devices) {
-    AddCounter(errors, {{"device", device}}, count);
-  }
-  out.push_back(std::move(errors));
+  out.push_back(FamilyByLabel(
+      metric::kDeviceErrors, "device",
+      SumByLabel(shards, &Shard::device_errors, std::move(devices))));
 }
 
 }  // namespace
@@ -218,13 +183,21 @@ void AddDeviceErrors(const ShardList& shards, const std::string& backend,
 ServerFamilies CollectServer(const PerThread<Shard>& shards,
                              const std::string& backend) {
   ServerFamilies result;
+  std::vector<MetricFamily>& out = result.families;
   shards.Read([&](const ShardList& list) {
-    AddEnds(list, result.families);  // before the beginnings: see Cell
-    AddBeginnings(list, result.families);
-    AddTraffic(list, result.families);
-    result.queue_nanoseconds = AddBatches(list, result.families);
-    result.compute_nanoseconds = AddCompute(list, backend, result.families);
-    AddDeviceErrors(list, backend, result.families);
+    AddEnds(list, out);  // before the beginnings: see Cell
+    AddBeginnings(list, out);
+    AddTraffic(list, out);
+    AddElements(list, out);
+    AddHistogramOf(metric::kBatchRequests, list, &Shard::batch_requests, 1,
+                   out);
+    AddHistogramOf(metric::kBatchElements, list, &Shard::batch_elements, 1,
+                   out);
+    result.queue_nanoseconds =
+        AddHistogramOf(metric::kQueueSeconds, list, &Shard::queue_seconds,
+                       kNanosecondsPerSecond, out);
+    result.compute_nanoseconds = AddCompute(list, backend, out);
+    AddDeviceErrors(list, backend, out);
   });
   return result;
 }

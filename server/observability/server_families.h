@@ -1,5 +1,5 @@
-// The scrape: shards added up, as families. All names, labels and help texts of
-// what the server counts are in its source.
+// Adds up what the threads have counted, as metric families. The names and help
+// texts are in metric_list.h, the labels in the source.
 #ifndef LOSSD_SERVER_OBSERVABILITY_SERVER_FAMILIES_H_
 #define LOSSD_SERVER_OBSERVABILITY_SERVER_FAMILIES_H_
 
@@ -23,8 +23,9 @@ struct ServerFamilies {
   int64_t compute_nanoseconds = 0;
 };
 
-// `backend`: labels that are known before they are first counted exist from the
-// start, with 0; this is the backend whose compute time will come.
+// Returns the families of everything that the threads count. Labels that are
+// known before they are first counted are there from the start, with 0.
+// `backend` is such a label: the backend that will compute.
 ServerFamilies CollectServer(const PerThread<Shard>& shards,
                              const std::string& backend);
 

@@ -1,4 +1,4 @@
-// What one thread counts.
+// Holds the counts of one thread.
 #ifndef LOSSD_SERVER_OBSERVABILITY_SHARD_H_
 #define LOSSD_SERVER_OBSERVABILITY_SHARD_H_
 
@@ -14,8 +14,8 @@ inline constexpr size_t kMethods = 3;       // of enum Method
 inline constexpr size_t kStatusCodes = 17;  // OK to UNAUTHENTICATED
 inline constexpr size_t kLossKinds = 3;     // of kernels::LossKind
 
-// One thread's counts. Allocated by itself, and aligned, so that no two threads
-// write to one cache line.
+// One thread's counts. A shard is allocated by itself and aligned, so that no
+// two threads write to one cache line.
 struct alignas(64) Shard {
   std::array<Cell, kMethods> accepted;
   std::array<std::array<Cell, kStatusCodes>, kMethods> finished;

@@ -32,7 +32,7 @@ bool ComputeLossCall::Handle(int event, bool /*ok*/) {
 bool ComputeLossCall::Start() {
   deadline = deadline_;
   flow = flow_;
-  call_context_->metrics->BytesReceived(
+  call_context_->metrics->RecordBytesReceived(
       static_cast<int64_t>(message_.Length()));
   if (absl::Status status = Read(); !status.ok()) {
     FinishWithError(status);
@@ -100,7 +100,7 @@ void ComputeLossCall::FinishWithReply(batching::Computed computed) {
   };
   const grpc::ByteBuffer bytes =
       WriteReply(std::move(reply), call_context_->buffers);
-  call_context_->metrics->BytesSent(static_cast<int64_t>(bytes.Length()));
+  call_context_->metrics->RecordBytesSent(static_cast<int64_t>(bytes.Length()));
   NoteAnswer(grpc::Status::OK);
   responder_->Finish(bytes, grpc::Status::OK, finished_tag());
 }

@@ -14,8 +14,8 @@ using observability::Method;
 // Counts a call that ends when the handler returns.
 grpc::Status Counted(const CallContext& call_context, Method method,
                      absl::Time received, const absl::Status& status) {
-  call_context.metrics->CallFinished(method, status.code(),
-                                     call_context.clock->Now() - received);
+  call_context.metrics->RecordCallFinished(
+      method, status.code(), call_context.clock->Now() - received);
   return door::ToGrpcStatus(status, {});
 }
 
@@ -29,7 +29,7 @@ grpc::Status LossService::GetServerInfo(
     grpc::ServerContext* context, const v1::GetServerInfoRequest* /*request*/,
     v1::GetServerInfoResponse* response) {
   const absl::Time received = call_context_->clock->Now();
-  call_context_->metrics->CallAccepted(Method::kGetServerInfo);
+  call_context_->metrics->RecordCallAccepted(Method::kGetServerInfo);
   const absl::Status status = call_context_->authenticator->Check(*context);
   if (status.ok()) *response = info_;
   return Counted(*call_context_, Method::kGetServerInfo, received, status);

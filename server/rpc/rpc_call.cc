@@ -88,7 +88,7 @@ void RpcCall::Begin() {
   received_ = call_context_->clock->Now();
   deadline_ = DeadlineOf(*context_);
   flow_ = FlowOf(*context_);
-  call_context_->metrics->CallAccepted(method_);
+  call_context_->metrics->RecordCallAccepted(method_);
 }
 
 grpc::Status RpcCall::Admit(int64_t bytes, absl::Time now) {
@@ -114,7 +114,7 @@ grpc::Status RpcCall::ChargeMore(int64_t bytes) {
 // because it never fits.
 grpc::Status RpcCall::Refuse(const absl::Status& why,
                              admission::Refusal refusal, int64_t bytes) {
-  call_context_->metrics->Rejected(Reason(refusal));
+  call_context_->metrics->RecordRejection(Reason(refusal));
   if (!absl::IsResourceExhausted(why) ||
       call_context_->admission->NeverFits(bytes)) {
     return door::ToGrpcStatus(why, {});
@@ -150,7 +150,7 @@ absl::StatusCode RpcCall::FinalCode() const {
 void RpcCall::Reset() {
   const absl::Duration latency = call_context_->clock->Now() - received_;
   const absl::StatusCode code = FinalCode();
-  call_context_->metrics->CallFinished(method_, code, latency);
+  call_context_->metrics->RecordCallFinished(method_, code, latency);
   if (observability::LogsRequests()) {
     const absl::string_view id = request_id();
     observability::LogRequest(

@@ -66,7 +66,7 @@ void StreamLossCall::OnRead(bool ok) {
   if (ending_ != Ending::kOpen) return;
   absl::Status status;
   if (ok) {
-    call_context_->metrics->BytesReceived(
+    call_context_->metrics->RecordBytesReceived(
         static_cast<int64_t>(message_.Length()));
     status = input_.Take(message_);
     message_.Clear();
@@ -144,14 +144,16 @@ void StreamLossCall::WriteResults() {
   Uncharge();  // windows may have been freed
   if (!message.ok()) return Fail(message.status());
   if (!message->has_value()) return;
-  call_context_->metrics->BytesSent(static_cast<int64_t>((*message)->Length()));
+  call_context_->metrics->RecordBytesSent(
+      static_cast<int64_t>((*message)->Length()));
   writing_ = true;
   stream_->Write(**message, &written_tag_);
 }
 
 void StreamLossCall::WriteSummary() {
   const grpc::ByteBuffer summary = output_.Summary(*input_.plan());
-  call_context_->metrics->BytesSent(static_cast<int64_t>(summary.Length()));
+  call_context_->metrics->RecordBytesSent(
+      static_cast<int64_t>(summary.Length()));
   ending_ = Ending::kFinishing;
   NoteAnswer(grpc::Status::OK);
   stream_->WriteAndFinish(summary, grpc::WriteOptions(), grpc::Status::OK,

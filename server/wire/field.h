@@ -27,7 +27,7 @@ class PerField {
   const T& operator[](Field field) const {
     return values_[static_cast<size_t>(field)];
   }
-  // In the order of kAllFields.
+  // Iterates in the order of kAllFields.
   auto begin() { return values_.begin(); }
   auto end() { return values_.end(); }
   auto begin() const { return values_.begin(); }

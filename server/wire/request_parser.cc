@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <limits>
-#include <optional>
 
 #include "server/base/reusable_buffers.h"
 #include "server/wire/wire_reader.h"
@@ -20,18 +19,18 @@ constexpr uint32_t kDataField = v1::Tensor::kDataFieldNumber;
 bool WalkTensor(WireReader& reader, uint64_t end, std::string* skeleton,
                 std::vector<kernels::Piece>* pieces) {
   while (reader.left() > end) {
-    const std::optional<Tag> tag = reader.ReadTag();
-    if (!tag.has_value()) return false;
-    if (tag->number != kDataField || tag->type != kLength) {
-      if (!reader.CopyField(*tag, end, skeleton)) return false;
+    const Tag tag = reader.ReadTag();
+    if (tag.number == 0) return false;
+    if (tag.number != kDataField || tag.type != kLength) {
+      if (!reader.CopyField(tag, end, skeleton)) return false;
       continue;
     }
-    const std::optional<uint64_t> length = reader.ReadLength(end);
-    if (!length.has_value()) return false;
-    AppendTag(*tag, skeleton);
+    const int64_t length = reader.ReadLength(end);
+    if (length < 0) return false;
+    AppendTag(tag, skeleton);
     AppendVarint(0, skeleton);
     pieces->clear();
-    reader.Locate(*length, pieces);
+    reader.Locate(static_cast<uint64_t>(length), pieces);
   }
   return reader.left() == end;
 }
@@ -104,22 +103,23 @@ bool RequestParser::Walk() {
   if (reader.left() > std::numeric_limits<int32_t>::max()) return false;
   skeleton_.clear();
   while (reader.left() > 0) {
-    const std::optional<Tag> tag = reader.ReadTag();
-    if (!tag.has_value()) return false;
-    const bool tensor = tag->number >= kFirstTensorField &&
-                        tag->number < kFirstTensorField + kFieldCount;
-    if (!tensor || tag->type != kLength) {
-      if (!reader.CopyField(*tag, 0, &skeleton_)) return false;
+    const Tag tag = reader.ReadTag();
+    if (tag.number == 0) return false;
+    const bool tensor = tag.number >= kFirstTensorField &&
+                        tag.number < kFirstTensorField + kFieldCount;
+    if (!tensor || tag.type != kLength) {
+      if (!reader.CopyField(tag, 0, &skeleton_)) return false;
       continue;
     }
-    const std::optional<uint64_t> length = reader.ReadLength(0);
-    if (!length.has_value()) return false;
+    const int64_t length = reader.ReadLength(0);
+    if (length < 0) return false;
     tensor_skeleton_.clear();
-    if (!WalkTensor(reader, reader.left() - *length, &tensor_skeleton_,
-                    &pieces_[kAllFields[tag->number - kFirstTensorField]])) {
+    if (!WalkTensor(reader, reader.left() - static_cast<uint64_t>(length),
+                    &tensor_skeleton_,
+                    &pieces_[kAllFields[tag.number - kFirstTensorField]])) {
       return false;
     }
-    AppendTag(*tag, &skeleton_);
+    AppendTag(tag, &skeleton_);
     AppendVarint(tensor_skeleton_.size(), &skeleton_);
     skeleton_ += tensor_skeleton_;
   }
@@ -150,7 +150,9 @@ bool RequestParser::ParseFlat() {
 // or `ones` replaces an earlier `data`.
 void RequestParser::ForgetReplacedData() {
   for (const Field field : kAllFields) {
-    if (!TensorOf(*request_, field).has_data()) pieces_[field].clear();
+    if (!TensorOf(*request_, field).has_data()) {
+      pieces_[field].clear();
+    }
   }
 }
 

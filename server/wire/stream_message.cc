@@ -2,9 +2,9 @@
 
 #include <cstdint>
 #include <limits>
-#include <optional>
 
 #include "server/base/reusable_buffers.h"
+#include "server/wire/wire_reader.h"
 
 namespace lossd::wire {
 
@@ -45,23 +45,24 @@ bool StreamMessage::Walk() {
   skeleton_.clear();
   ForgetData();
   while (reader.left() > 0) {
-    const std::optional<Tag> tag = reader.ReadTag();
-    if (!tag.has_value()) return false;
-    if (tag->number != v1::StreamLossRequest::kChunkFieldNumber ||
-        tag->type != kLength) {
+    const Tag tag = reader.ReadTag();
+    if (tag.number == 0) return false;
+    if (tag.number != v1::StreamLossRequest::kChunkFieldNumber ||
+        tag.type != kLength) {
       // Header and chunk are a oneof: a header replaces an earlier chunk.
-      if (tag->number == v1::StreamLossRequest::kHeaderFieldNumber &&
-          tag->type == kLength) {
+      if (tag.number == v1::StreamLossRequest::kHeaderFieldNumber &&
+          tag.type == kLength) {
         ForgetData();
       }
-      if (!reader.CopyField(*tag, 0, &skeleton_)) return false;
+      if (!reader.CopyField(tag, 0, &skeleton_)) return false;
       continue;
     }
-    const std::optional<uint64_t> length = reader.ReadLength(0);
-    if (!length.has_value()) return false;
+    const int64_t length = reader.ReadLength(0);
+    if (length < 0) return false;
     chunk_skeleton_.clear();
-    if (!WalkChunk(reader, reader.left() - *length)) return false;
-    AppendTag(*tag, &skeleton_);
+    if (!WalkChunk(reader, reader.left() - static_cast<uint64_t>(length)))
+      return false;
+    AppendTag(tag, &skeleton_);
     AppendVarint(chunk_skeleton_.size(), &skeleton_);
     skeleton_ += chunk_skeleton_;
   }
@@ -74,17 +75,17 @@ bool StreamMessage::WalkChunk(WireReader& reader, uint64_t end) {
   static_assert(v1::StreamLossChunk::kUpstreamGradientFieldNumber ==
                 kFieldCount);
   while (reader.left() > end) {
-    const std::optional<Tag> tag = reader.ReadTag();
-    if (!tag.has_value()) return false;
-    if (tag->number > kFieldCount || tag->type != kLength) {
-      if (!reader.CopyField(*tag, end, &chunk_skeleton_)) return false;
+    const Tag tag = reader.ReadTag();
+    if (tag.number == 0) return false;
+    if (tag.number > kFieldCount || tag.type != kLength) {
+      if (!reader.CopyField(tag, end, &chunk_skeleton_)) return false;
       continue;
     }
-    const std::optional<uint64_t> length = reader.ReadLength(end);
-    if (!length.has_value()) return false;
-    std::vector<grpc::Slice>& slices = data_[kAllFields[tag->number - 1]];
+    const int64_t length = reader.ReadLength(end);
+    if (length < 0) return false;
+    std::vector<grpc::Slice>& slices = data_[kAllFields[tag.number - 1]];
     slices.clear();
-    reader.Share(*length, &slices);
+    reader.Share(static_cast<uint64_t>(length), &slices);
   }
   return reader.left() == end;
 }

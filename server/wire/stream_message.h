@@ -5,6 +5,7 @@
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/slice.h>
 
+#include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,9 +13,10 @@
 #include "absl/status/status.h"
 #include "lossd/v1/loss_service.pb.h"
 #include "server/wire/field.h"
-#include "server/wire/wire_reader.h"
 
 namespace lossd::wire {
+
+class WireReader;
 
 // Reads one message of a stream at a time. Like RequestParser, it leaves
 // everything but the bytes of the chunk's tensors to the generated parser and

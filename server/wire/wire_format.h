@@ -17,8 +17,8 @@ enum WireType : uint32_t {
 
 // The beginning of a field.
 struct Tag {
-  uint32_t number;  // from 1 to 2^29 - 1
-  uint32_t type;    // a WireType, or a number that the reader refuses
+  uint32_t number = 0;  // from 1 to 2^29 - 1; 0 is no field
+  uint32_t type = 0;    // a WireType, or a number that the reader refuses
 };
 
 inline void AppendVarint(uint64_t value, std::string* out) {

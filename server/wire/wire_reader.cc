@@ -21,50 +21,46 @@ std::span<const uint8_t> WireReader::Chunk(uint64_t limit) {
           std::min<uint64_t>(slice.size() - offset_, limit)};
 }
 
-std::optional<uint64_t> WireReader::ReadLongVarint() {
-  uint64_t value = 0;
+bool WireReader::ReadLongVarint(uint64_t* value) {
+  *value = 0;
   for (int shift = 0; shift < 70; shift += 7) {
     const std::span<const uint8_t> chunk = Chunk(1);
-    if (chunk.empty()) return std::nullopt;
+    if (chunk.empty()) return false;
     const uint8_t byte = chunk[0];
     Advance(1);
-    if (shift == 63 && byte > 1) return std::nullopt;  // more than 64 bits
-    value |= uint64_t{byte & 0x7fU} << shift;
-    if (byte >= 0x80) continue;
-    // A last byte of 0 makes the varint longer than it must be.
-    if (byte == 0 && shift > 0) return std::nullopt;
-    return value;
+    if (shift == 63 && byte > 1) return false;  // more than 64 bits
+    *value |= uint64_t{byte & 0x7fU} << shift;
+    // A last byte of 0 makes a varint longer than it must be.
+    if (byte < 0x80) return byte != 0 || shift == 0;
   }
-  return std::nullopt;
+  return false;
 }
 
-std::optional<Tag> WireReader::ReadTag() {
-  const std::optional<uint64_t> value = ReadVarint();
-  if (!value.has_value() || *value < 8 ||
-      *value > std::numeric_limits<uint32_t>::max()) {
-    return std::nullopt;
+Tag WireReader::ReadTag() {
+  uint64_t value;
+  if (!ReadVarint(&value) || value > std::numeric_limits<uint32_t>::max()) {
+    return {};
   }
-  return Tag{static_cast<uint32_t>(*value >> 3),
-             static_cast<uint32_t>(*value & 7)};
+  return {static_cast<uint32_t>(value >> 3), static_cast<uint32_t>(value & 7)};
 }
 
-std::optional<uint64_t> WireReader::ReadLength(uint64_t end) {
+int64_t WireReader::ReadLength(uint64_t end) {
   constexpr uint64_t kMost = std::numeric_limits<int32_t>::max() - 16;
-  const std::optional<uint64_t> length = ReadVarint();
-  if (!length.has_value() || left_ < end || *length > left_ - end ||
-      *length > kMost) {
-    return std::nullopt;
+  uint64_t length;
+  if (!ReadVarint(&length) || left_ < end || length > left_ - end ||
+      length > kMost) {
+    return -1;
   }
-  return length;
+  return static_cast<int64_t>(length);
 }
 
 bool WireReader::CopyField(Tag tag, uint64_t end, std::string* out) {
   AppendTag(tag, out);
   switch (tag.type) {
     case kVarint: {
-      const std::optional<uint64_t> value = ReadVarint();
-      if (!value.has_value()) return false;
-      AppendVarint(*value, out);
+      uint64_t value;
+      if (!ReadVarint(&value)) return false;
+      AppendVarint(value, out);
       return left_ >= end;
     }
     case kFixed64:
@@ -75,10 +71,10 @@ bool WireReader::CopyField(Tag tag, uint64_t end, std::string* out) {
       return true;
     }
     case kLength: {
-      const std::optional<uint64_t> length = ReadLength(end);
-      if (!length.has_value()) return false;
-      AppendVarint(*length, out);
-      Copy(*length, out);
+      const int64_t length = ReadLength(end);
+      if (length < 0) return false;
+      AppendVarint(static_cast<uint64_t>(length), out);
+      Copy(static_cast<uint64_t>(length), out);
       return true;
     }
     default:

@@ -5,7 +5,6 @@
 #include <grpcpp/support/slice.h>
 
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -20,7 +19,8 @@ namespace lossd::wire {
 // It reads only the form that every protobuf writer writes: varints of the
 // least possible length, and no groups. A read that finds another form or the
 // end of the slices fails; the reader is then of no more use, and its owner
-// gives the bytes to the generated parser. Not thread-safe.
+// gives the bytes to the generated parser. Failures are not std::optional,
+// which GCC 12 returns too slowly for this path. Not thread-safe.
 class WireReader {
  public:
   explicit WireReader(std::span<const grpc::Slice> slices);
@@ -28,26 +28,28 @@ class WireReader {
   // The number of bytes that have not been read.
   uint64_t left() const { return left_; }
 
-  // Fails unless a varint of at most ten bytes comes next.
-  std::optional<uint64_t> ReadVarint() {
+  // Returns false unless a varint of at most ten bytes comes next.
+  bool ReadVarint(uint64_t* value) {
     // Almost all varints are one byte.
     if (left_ > 0 && offset_ < slices_[slice_].size()) {
-      const uint8_t byte = slices_[slice_].begin()[offset_];
-      if (byte < 0x80) {
+      *value = slices_[slice_].begin()[offset_];
+      if (*value < 0x80) {
         Advance(1);
-        return byte;
+        return true;
       }
     }
-    return ReadLongVarint();
+    return ReadLongVarint(value);
   }
 
-  // Fails if the field number is not one that protobuf allows.
-  std::optional<Tag> ReadTag();
+  // Returns a tag of number 0 if no tag comes next, or its field number is not
+  // one that protobuf allows.
+  Tag ReadTag();
 
   // Reads the length of a field in a message that ends where `end` bytes are
-  // left. Fails if the field would reach beyond that end, or is longer than the
-  // generated parser accepts.
-  std::optional<uint64_t> ReadLength(uint64_t end);
+  // left. Returns a negative number if no length comes next, if the field would
+  // reach beyond that end, or if it is longer than the generated parser
+  // accepts.
+  int64_t ReadLength(uint64_t end);
 
   // Appends to `out` the field that `tag`, which was just read, begins. Returns
   // false if the field is a group or reaches beyond `end`.
@@ -72,7 +74,7 @@ class WireReader {
     offset_ += count;
     left_ -= count;
   }
-  std::optional<uint64_t> ReadLongVarint();
+  bool ReadLongVarint(uint64_t* value);
 
   std::span<const grpc::Slice> slices_;
   size_t slice_ = 0;

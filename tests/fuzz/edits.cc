@@ -1,4 +1,4 @@
-// Changes of a request: what a search does in place of random bytes.
+// Changes requests field by field, which finds more than changing random bytes.
 #include <google/protobuf/descriptor.h>
 
 #include <cmath>
@@ -71,8 +71,8 @@ v1::Tensor* AnyTensor(Request& request, Random& random) {
   }
 }
 
-// Any field of the spec, found by reflection: fields that are added to it later
-// are changed too.
+// Changes any field of the spec. Fields are found by reflection, so fields that
+// are added later are changed too.
 void EditSpec(v1::LossSpec* spec, Random& random) {
   using google::protobuf::FieldDescriptor;
   const auto& fields = *spec->GetDescriptor();
@@ -139,8 +139,8 @@ void EditStorage(v1::Tensor* tensor, Random& random) {
   }
 }
 
-// The elements of a shape; more than kMaxFitted of one that is not to be
-// fitted.
+// Returns the element count of the shape, or more than kMaxFitted if the tensor
+// is not to be fitted.
 uint64_t CountOf(const v1::Tensor& tensor) {
   uint64_t count = 1;
   for (const int64_t dim : tensor.shape()) {

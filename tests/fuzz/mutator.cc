@@ -1,4 +1,4 @@
-// How inputs are changed: as requests, as records of the wire format, as bytes.
+// Changes inputs as requests, as records of the wire format, and as bytes.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -15,7 +15,8 @@ extern "C" size_t LLVMFuzzerMutate(uint8_t* bytes, size_t size,
 namespace lossd::fuzz {
 namespace {
 
-// The message with a field or two changed; itself if it is none.
+// Returns the request with a few fields changed, or the message itself if it is
+// no request.
 std::string EditedRequest(std::string_view message, Random& random) {
   v1::ComputeLossRequest request;
   if (!request.ParseFromArray(message.data(),
@@ -29,7 +30,7 @@ std::string EditedRequest(std::string_view message, Random& random) {
   return request.SerializeAsString();
 }
 
-// Random bytes as the head: new cuts, mostly few.
+// Returns a head with random cuts, mostly few.
 std::string NewHead(Random& random) {
   const size_t cuts = random() % 4 == 0 ? random() % 16 : random() % 4;
   std::string head(1 + 2 * cuts, static_cast<char>(cuts | (random() & 0x10)));

@@ -8,7 +8,8 @@
 namespace lossd::fuzz {
 namespace {
 
-// A record: `head` is its tag and, of bytes, their length.
+// A record of the wire format. `head` is its tag and, if it is
+// length-delimited, its length.
 struct Record {
   uint64_t tag = 0;
   std::string body;
@@ -16,7 +17,7 @@ struct Record {
 
 constexpr uint64_t kLength = 2;
 
-// 0 bytes read: there is no varint.
+// Reads a varint. 0 bytes were read if there is none.
 size_t ReadVarint(std::string_view from, uint64_t* value) {
   *value = 0;
   for (size_t i = 0; i < from.size() && i < 10; ++i) {
@@ -27,7 +28,7 @@ size_t ReadVarint(std::string_view from, uint64_t* value) {
   return 0;
 }
 
-// `padding` bytes more than need be.
+// Appends a varint that is `padding` bytes longer than it must be.
 std::string Varint(uint64_t value, size_t padding = 0) {
   std::string bytes;
   while (value >= 0x80) {
@@ -42,7 +43,8 @@ std::string Varint(uint64_t value, size_t padding = 0) {
   return bytes;
 }
 
-// Takes a record off `rest`; false, and nothing taken, if there is none.
+// Takes a record off `rest`. Returns false, and takes nothing, if there is
+// none.
 bool Take(std::string_view* rest, Record* record) {
   std::string_view at = *rest;
   const size_t tag = ReadVarint(at, &record->tag);
@@ -69,7 +71,7 @@ bool Take(std::string_view* rest, Record* record) {
       break;
     }
     default:
-      break;  // groups: the tag alone
+      break;  // a group's record is its tag alone
   }
   if (size > at.size()) return false;
   record->body = at.substr(0, size);
@@ -92,7 +94,7 @@ bool IsTensor(const Record& record) {
          record.tag >> 3 <= 6;
 }
 
-// Two tensors for one: protobuf merges them.
+// Splits a tensor into two records, which protobuf merges.
 Record SplitOff(Record* tensor, Random& random) {
   std::string_view rest = tensor->body;
   Record first{tensor->tag, ""};

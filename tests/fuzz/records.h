@@ -1,4 +1,4 @@
-// Changes of a message as the records of the wire format that it is made of.
+// Changes messages record by record of the wire format.
 #ifndef LOSSD_TESTS_FUZZ_RECORDS_H_
 #define LOSSD_TESTS_FUZZ_RECORDS_H_
 
@@ -9,9 +9,9 @@
 
 namespace lossd::fuzz {
 
-// The message with a record, of its own or of a tensor within it, repeated,
-// removed, moved, split, put into a group, or written longer than need be.
-// What is behind a record that is broken is left as it is.
+// Returns the message with one record, its own or one of a tensor within it,
+// repeated, removed, moved, split, put into a group, or written longer than it
+// must be. The bytes after a broken record stay as they are.
 std::string EditedRecords(std::string_view message, Random& random);
 
 }  // namespace lossd::fuzz

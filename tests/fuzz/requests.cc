@@ -9,7 +9,7 @@ namespace {
 
 using Request = v1::ComputeLossRequest;
 
-// Elements of a float type that are logits and targets as well: 0, 1/2, 1.
+// Returns elements of a float type that can be logits and targets: 0, 1/2, 1.
 std::string Floats(v1::DataType dtype, size_t count) {
   std::string bytes;
   for (size_t i = 0; i < count; ++i) {
@@ -36,7 +36,7 @@ size_t IntegerSize(v1::DataType dtype) {
   return dtype == v1::DATA_TYPE_INT32 ? 4 : 1;
 }
 
-// Elements of any dtype, all of them good targets.
+// Returns elements of any dtype, all of them good targets.
 std::string Elements(v1::DataType dtype, size_t count) {
   if (dtype == v1::DATA_TYPE_BIT) return std::string((count + 7) / 8, '\x5a');
   if (dtype <= v1::DATA_TYPE_FLOAT16) return Floats(dtype, count);
@@ -158,7 +158,7 @@ void AddShapes(std::vector<Request>* all) {
                              Shape(12, 1), Shape{2, 3, 2, 1, 2, 2}}) {
     all->push_back(Plain(v1::DATA_TYPE_FLOAT32, v1::DATA_TYPE_UINT8, shape));
   }
-  // More than a block of elements, in half types and bits.
+  // This request has more than a block of elements, in half types and bits.
   all->push_back(Plain(v1::DATA_TYPE_BFLOAT16, v1::DATA_TYPE_BIT, {2, 1030}));
 }
 
@@ -189,7 +189,7 @@ std::vector<std::string> OddMessages() {
       "\x12\x83\x00\x1a\x01"
       "a"s,  // an overlong length
       "\x12\x04\x1a\x81\x00"
-      "a"s,                         // the same within a tensor
+      "a"s,                         // an overlong length within a tensor
       "\x13\x14"s,                  // a group
       "\x12\x03\x1b\x08\x01\x1c"s,  // a group within a tensor
       "\xfb\x07\x0a\x01"
@@ -208,7 +208,7 @@ std::vector<std::string> OddMessages() {
       "\x42\x02\xff\xfe"s,          // not UTF-8
       "\x12\xff\xff\xff\xff\x0f"s,  // far too long
       "\x02\x00"s,                  // field 0
-      "\x0c"s,                      // the end of a group that is none
+      "\x0c"s,                      // the end of a group that did not begin
       "\x12\x7f\x1a\x7d"s,          // cut short
       "\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"s,  // ten bytes of varint
   };

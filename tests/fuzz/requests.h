@@ -1,4 +1,4 @@
-// Requests to begin a search from, and what may be changed in one.
+// Makes the requests that a search begins with, and changes requests.
 #ifndef LOSSD_TESTS_FUZZ_REQUESTS_H_
 #define LOSSD_TESTS_FUZZ_REQUESTS_H_
 
@@ -12,11 +12,11 @@ namespace lossd::fuzz {
 
 using Random = std::minstd_rand;
 
-// Valid requests of every kind: each dtype and storage of each tensor, each
-// loss, reduction and normalizer, broadcasting, empty tensors, rank 0.
+// Returns valid requests of every kind: each dtype and storage of each tensor,
+// each loss, reduction and normalizer, broadcasting, empty tensors, rank 0.
 std::vector<v1::ComputeLossRequest> EveryKind();
 
-// The bytes of messages that protobuf may read and writers do not write:
+// Returns the bytes of messages that protobuf may read but no writer writes:
 // repeated and split tensors, groups, overlong varints, broken ends.
 std::vector<std::string> OddMessages();
 

@@ -1,4 +1,4 @@
-// seeds [--streams] FOLDER: writes the inputs that a search begins with.
+// Writes the inputs that a search begins with: seeds [--streams] FOLDER
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -31,7 +31,7 @@ int main(int argc, char** argv) {
   const std::filesystem::path folder = argv[argc - 1];
   std::filesystem::create_directories(folder);
   for (size_t i = 0; i < messages.size(); ++i) {
-    // One cut, at a place that wanders through the message.
+    // Each input has one cut, at a place that wanders through the message.
     const std::string head = {'\x01', static_cast<char>(i * 37), '\0'};
     std::ofstream file(folder / absl::StrCat("seed_", i), std::ios::binary);
     file << head << messages[i];

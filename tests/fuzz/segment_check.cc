@@ -32,8 +32,7 @@ void CheckBytes(const char* name, const Tensor& tensor, uint64_t elements) {
   }
 }
 
-// The last element that is read lies within the operand's bytes, and no element
-// of it is beyond reach.
+// Fails unless the operand's bytes end with the last element that is read.
 void CheckOperand(const char* name, const kernels::Operand& operand,
                   const kernels::Shape& shape) {
   if (!operand.present()) return;
@@ -59,7 +58,6 @@ void CheckOnes(const kernels::Ones& ones, uint64_t elements) {
   }
 }
 
-// Memory of exactly `size` bytes, aligned as the kernels ask.
 struct Freed {
   void operator()(std::byte* memory) const {
     ::operator delete(memory, std::align_val_t(64));
@@ -67,6 +65,8 @@ struct Freed {
 };
 using Memory = std::unique_ptr<std::byte[], Freed>;
 
+// Returns memory of exactly `size` bytes with the alignment that the kernels
+// need.
 Memory Allocate(uint64_t size) {
   if (size == 0) return nullptr;
   return Memory(
@@ -103,7 +103,7 @@ void CheckBounds(const Segment& segment) {
     elements *= segment.shape.dims[static_cast<size_t>(k)];
   }
   if (elements != segment.element_count) Fail("a shape of other elements");
-  if (elements == 0) return;  // nothing is read, so nothing need be there
+  if (elements == 0) return;  // nothing is read
   CheckBytes("logits", segment.logits, elements);
   if (segment.targets.present()) {
     CheckBytes("targets", segment.targets, elements);

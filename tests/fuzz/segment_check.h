@@ -1,4 +1,4 @@
-// What must hold of every segment that validation lets through.
+// Checks the segments that validation lets through.
 #ifndef LOSSD_TESTS_FUZZ_SEGMENT_CHECK_H_
 #define LOSSD_TESTS_FUZZ_SEGMENT_CHECK_H_
 
@@ -8,12 +8,12 @@
 
 namespace lossd::fuzz {
 
-// Fails where a tensor has other than the bytes that its elements take, or an
+// Fails if a tensor has more or fewer bytes than its elements take, or if an
 // operand or a one reaches beyond the elements.
 void CheckBounds(const kernels::Segment& segment);
 
-// Computes a segment on the best and on the plainest instruction set, results
-// in memory of exactly their size, and fails where the bits differ.
+// Computes the segment on the best and on the plainest instruction set, with
+// results in memory of exactly their size. Fails if the bits differ.
 void CheckKernels(const kernels::Segment& segment, uint64_t gradient_bytes,
                   uint64_t losses_bytes);
 

@@ -9,8 +9,8 @@
 namespace lossd::fuzz {
 namespace {
 
-// The stream that asks what the request asks: data in chunks where a stream may
-// have it there, all else in the header.
+// Returns a stream that asks for the loss that the request asks for. Data is in
+// chunks where a stream may have it there, everything else in the header.
 std::vector<v1::StreamLossRequest> StreamOf(
     const v1::ComputeLossRequest& request) {
   v1::StreamLossRequest first;
@@ -50,7 +50,8 @@ std::vector<v1::StreamLossRequest> StreamOf(
   return {first, rest};
 }
 
-// The chunk in two: each tensor is cut at another place, inside elements too.
+// Returns the chunk in two parts. Each tensor is cut at another place, also
+// inside elements.
 std::vector<v1::StreamLossRequest> Halved(const v1::StreamLossRequest& whole) {
   std::vector<v1::StreamLossRequest> halves(2);
   const auto cut = [&](const std::string& bytes, size_t percent,
@@ -113,7 +114,7 @@ std::vector<std::string> EverySequence() {
         both,                            // a header, then a chunk
         "\x12\x03\x0a\x01x"s + header,   // the other way round
         "\x12\x84\x00\x0a\x81\x00x"s,    // overlong lengths
-        "\x12\x05\x0a\x01x\x0a\x00"s,    // of two, the last counts
+        "\x12\x05\x0a\x01x\x0a\x00"s,    // the last of two counts
         "\x12\x04\x32\x02xy"s,           // an unknown tensor
         "\x13\x0a\x01x\x14"s,            // a group
         "\x12\x7f\x0a\x7dx"s,            // cut short

@@ -1,5 +1,5 @@
-// The messages of a stream are read as the generated parser reads them, and
-// what a stream of them asks for keeps to its memory.
+// The messages of a stream are read as the generated parser reads them, and the
+// windows that a stream of them asks for keep to their memory.
 #include <google/protobuf/stubs/logging.h>
 
 #include <algorithm>
@@ -25,7 +25,7 @@ namespace {
 using Message = v1::StreamLossRequest;
 using wire::Field;
 
-// Small windows, so that short inputs have several.
+// Windows are small, so that short inputs have several.
 constexpr uint64_t kWindow = kernels::kBlockElements;
 
 void SetBytes(Field field, std::string bytes, v1::StreamLossChunk* chunk) {
@@ -43,7 +43,7 @@ void SetBytes(Field field, std::string bytes, v1::StreamLossChunk* chunk) {
   }
 }
 
-// What was read, with the tensors' bytes put back.
+// Returns the message that was read, with the tensors' bytes put back.
 Message Restored(wire::StreamMessage& read) {
   Message message = read.message();
   for (const Field field : wire::kAllFields) {
@@ -58,7 +58,7 @@ Message Restored(wire::StreamMessage& read) {
   return message;
 }
 
-// False: both parsers refuse it.
+// Returns false if both parsers refuse the message.
 bool ParseAsGenerated(const Input& input, wire::StreamMessage& read) {
   Message generated;
   const bool accepted = generated.ParseFromArray(
@@ -72,7 +72,7 @@ bool ParseAsGenerated(const Input& input, wire::StreamMessage& read) {
     if (!absl::IsInvalidArgument(status)) Fail(status.ToString());
     return false;
   }
-  // Unknown fields may be lost: nothing is ever made of them.
+  // Unknown fields may be lost, because nothing uses them.
   generated.DiscardUnknownFields();
   Message ours = Restored(read);
   ours.DiscardUnknownFields();
@@ -83,10 +83,10 @@ bool ParseAsGenerated(const Input& input, wire::StreamMessage& read) {
   return true;
 }
 
-// What a call makes of the messages, but for gRPC.
+// Handles the messages as a call does, without gRPC.
 class Stream {
  public:
-  // False: the stream has ended.
+  // Returns false if the stream has ended.
   bool Take(wire::StreamMessage& message) {
     if (message.message().has_header()) return TakeHeader(message);
     if (!message.message().has_chunk() || !plan_) return false;
@@ -174,7 +174,7 @@ extern "C" int LLVMFuzzerInitialize(int* /*argc*/, char*** /*argv*/) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
   using lossd::fuzz::Input;
-  // One for all streams, as a call keeps one.
+  // One object reads all streams, as a call keeps one for its messages.
   static auto& message = *new lossd::wire::StreamMessage();
   const Input input({bytes, size});
   const std::string head(input.head().begin(), input.head().end());

@@ -1,4 +1,4 @@
-// How streams are changed: as messages, as headers, as records, as bytes.
+// Changes streams as messages, as headers and chunks, as records, and as bytes.
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -17,7 +17,7 @@ extern "C" size_t LLVMFuzzerMutate(uint8_t* bytes, size_t size,
 namespace lossd::fuzz {
 namespace {
 
-// The header's part of a request, changed as requests are.
+// Changes the fields that a header shares with a request.
 void EditHeader(v1::StreamLossHeader& header, Random& random) {
   v1::ComputeLossRequest request;
   *request.mutable_spec() = header.spec();

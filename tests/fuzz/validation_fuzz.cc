@@ -1,4 +1,4 @@
-// Validation ends well whatever it is given, says where a request is wrong, and
+// Validation ends well whatever it is given, names the field that is wrong, and
 // lets nothing through that would make a kernel leave its memory.
 #include <google/protobuf/stubs/logging.h>
 
@@ -18,8 +18,8 @@ namespace {
 
 constexpr uint64_t kMaxElements = 1 << 16;
 
-// A refusal is the client's fault or something that this build lacks, and names
-// a field of the request.
+// Fails unless the refusal says that the client or this build is at fault, and
+// names a field of the request.
 void CheckRefusal(const absl::Status& status) {
   if (!absl::IsInvalidArgument(status) && !absl::IsUnimplemented(status)) {
     Fail(absl::StrCat("refused as ", status.ToString()));
@@ -52,7 +52,7 @@ extern "C" int LLVMFuzzerInitialize(int* /*argc*/, char*** /*argv*/) {
 }
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
-  // Both are filled again for each request, as a call does.
+  // Both are filled again for each request, as they are in a call.
   static auto& parser = *new lossd::wire::RequestParser();
   static auto& valid = *new lossd::request::ValidRequest();
   const lossd::fuzz::Input input({bytes, size});

@@ -1,5 +1,5 @@
-// The wire parser accepts what the generated parser accepts, and understands
-// the same by it, wherever the message is cut.
+// The wire parser accepts what the generated parser accepts, and reads the same
+// request from it, wherever the message is cut.
 #include <google/protobuf/stubs/logging.h>
 
 #include <cstddef>
@@ -40,7 +40,7 @@ std::string Join(std::span<const kernels::Piece> pieces) {
   return all;
 }
 
-// The skeleton with the tensors' bytes put back.
+// Returns the skeleton with the tensors' bytes put back.
 Request Restored(const wire::RequestParser& parser) {
   Request request = parser.request();
   for (const wire::Field field : wire::kAllFields) {
@@ -54,7 +54,7 @@ Request Restored(const wire::RequestParser& parser) {
   return request;
 }
 
-// How `parser` differs from the generated parser; "" if it does not.
+// Returns how `parser` differs from the generated parser; "" if it does not.
 std::string Difference(wire::RequestParser& parser, const Input& input) {
   Request generated;
   const bool accepted = generated.ParseFromArray(
@@ -80,14 +80,14 @@ std::string Difference(wire::RequestParser& parser, const Input& input) {
 }  // namespace lossd::fuzz
 
 extern "C" int LLVMFuzzerInitialize(int* /*argc*/, char*** /*argv*/) {
-  // It has a line for every string that is not UTF-8.
+  // Protobuf would log a line for every string that is not UTF-8.
   google::protobuf::SetLogHandler(nullptr);
   return 0;
 }
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
-  // One for all inputs, as a call keeps one: nothing of one request may be left
-  // in the next.
+  // One parser reads all inputs, as a call keeps one for its requests: a
+  // request may leave no trace in the next.
   static auto& kept = *new lossd::wire::RequestParser();
   const lossd::fuzz::Input input({bytes, size});
   const std::string kept_differs = lossd::fuzz::Difference(kept, input);

@@ -46,6 +46,7 @@ def test_includes_keep_to_the_table(source: str) -> None:
         ("client/cli/lossctl.cc", '#include "server/config.h"'),
         ("kernels/sigmoid_loss.cc", '#include "hwy/highway.h"'),
         ("server/server.cc", "#include <spdlog/spdlog.h>"),
+        ("client/cpp/call_status.cc", '#include "google/rpc/status.pb.h"'),
     ],
 )
 def test_a_forbidden_include_is_found(source: str, include: str) -> None:

@@ -1,16 +1,16 @@
 // Tells the thread sanitizer about Abseil's locks.
 //
 // The distribution's Abseil is not compiled with the sanitizer, which therefore
-// sees neither who holds an absl::Mutex nor what a notification orders, and
-// reports a race for everything that they guard. The functions below take the
-// place of the library's in every program that links this file, also for the
-// calls that gRPC makes: each announces what is about to happen and calls the
-// library's own. Linked by the tsan preset alone.
+// sees neither which thread holds an absl::Mutex nor what a notification
+// orders, and reports a race for everything that they guard. The functions
+// below replace the library's in every program that links this file, also for
+// the calls that gRPC makes. Each announces what is about to happen and calls
+// the library's own. Linked by the tsan preset alone.
 //
-// While a lock is being taken or given back the sanitizer ignores what the
-// thread reads and writes (__tsan_mutex_pre_* to __tsan_mutex_post_*): there
-// Abseil evaluates conditions of other threads' Await(), under a lock that the
-// sanitizer believes to be free.
+// While a lock is being taken or given back (from __tsan_mutex_pre_* to
+// __tsan_mutex_post_*) the sanitizer ignores the thread's reads and writes. In
+// that time Abseil evaluates conditions of other threads' Await(), under a lock
+// that the sanitizer believes to be free.
 #include <dlfcn.h>
 #include <sanitizer/tsan_interface.h>
 
@@ -25,7 +25,7 @@
 
 namespace {
 
-// The library's functions call each other: only the outermost announces.
+// The library's functions call each other. Only the outermost call announces.
 class Outermost {  // D42
  public:
   explicit operator bool() const { return is_; }
@@ -36,11 +36,11 @@ class Outermost {  // D42
   const bool is_ = depth_++ == 0;
 };
 
-// The library's function of the same name as `mine`, which is a member function
+// Returns the library's function that has the name of `mine`, a member function
 // defined here. The name is taken from the symbol table, because Abseil's
-// inline namespace, and so the mangled name, differs from one build of it to
-// another. A pointer to a member function that is not virtual begins with the
-// function's address (Itanium C++ ABI).
+// inline namespace, and so the mangled name, differs between builds of Abseil.
+// A pointer to a member function that is not virtual begins with the function's
+// address (Itanium C++ ABI).
 template <class Member>
 Member LibraryOwn(Member mine) {
   void* address;
@@ -61,7 +61,7 @@ Member LibraryOwn(Member mine) {
 constexpr unsigned kWriter = 0;
 constexpr unsigned kReader = __tsan_mutex_read_lock;
 
-// Calls `wait`, which gives `mutex`, held for writing, back and takes it again.
+// Calls `wait`, which gives back `mutex`, held for writing, and takes it again.
 template <class Function>
 bool WaitOn(void* mutex, Function wait) {
   const Outermost outermost;
@@ -83,7 +83,7 @@ void Take(void* mutex, unsigned how, Function lock) {
   if (outermost) __tsan_mutex_post_lock(mutex, how, 0);
 }
 
-// Calls `try_lock`, which takes `mutex` or not.
+// Calls `try_lock`, which takes `mutex` if that is free.
 template <class Function>
 bool TryTake(void* mutex, unsigned how, Function try_lock) {
   const Outermost outermost;
@@ -106,7 +106,8 @@ void Return(void* mutex, unsigned how, Function unlock) {
   if (outermost) __tsan_mutex_post_unlock(mutex, how);
 }
 
-// Sees what was done before the __tsan_release() of `address`.
+// Orders everything before the __tsan_release() of `address` before what
+// follows.
 void Acquire(const void* address) {
   __tsan_acquire(const_cast<void*>(address));
 }
@@ -165,8 +166,8 @@ bool Mutex::LockWhenWithDeadline(const Condition& condition, Time deadline) {
   return is;
 }
 
-// The three Await() are used under a writer's lock only (a reader's would need
-// another announcement).
+// The three Await() are used only under a writer's lock. A reader's lock would
+// need another announcement.
 void Mutex::Await(const Condition& condition) {
   static const auto own = LibraryOwn(&Mutex::Await);
   WaitOn(this, [&] { return (this->*own)(condition), true; });
@@ -197,8 +198,9 @@ bool CondVar::WaitWithDeadline(Mutex* mutex, Time deadline) {
   return WaitOn(mutex, [&] { return (this->*own)(mutex, deadline); });
 }
 
-// What is below waits inside the library in ways that its mutex does not show;
-// so the mutex inside is passed over, and the order is announced as a whole.
+// The classes below wait inside the library in ways that their mutex does not
+// show. So the mutex inside is not announced, and the order is announced as a
+// whole.
 
 void Notification::Notify() {
   static const auto own = LibraryOwn(&Notification::Notify);

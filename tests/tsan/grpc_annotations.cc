@@ -1,14 +1,15 @@
 // Tells the thread sanitizer what gRPC orders between threads.
 //
 // The distribution's gRPC is not compiled with the sanitizer, which therefore
-// does not see that what was written before an operation was started is there
-// for whoever gets its tag out of the completion queue, or for whoever destroys
-// the slice. As in absl_annotations.cc the functions below take the place of
-// the library's own and call them. The calls come from gRPC's C++ library.
+// does not see two orders: writes before an operation is started come before
+// its tag is taken from the completion queue, and writes before a slice is made
+// come before it is destroyed. Like those in absl_annotations.cc, the functions
+// below replace the library's own and call them. The calls come from gRPC's C++
+// library.
 //
-// Nor does it see that gRPC reads what it sends. So a slice of ours counts as
-// read when gRPC lets go of it: whoever wrote to it after it was lent, and was
-// not told of its return, is reported.
+// The sanitizer does not see either that gRPC reads the slices that it sends.
+// So a slice of ours counts as read when gRPC lets go of it, and a write to it
+// between the moment it was lent and the notice of its return is reported.
 #include <dlfcn.h>
 #include <grpc/grpc.h>
 #include <grpc/slice.h>
@@ -18,12 +19,13 @@
 #include <cstdio>
 #include <cstdlib>
 
-// The sanitizer's own, in no header of it: `size` bytes are read here.
+// A function of the sanitizer that none of its headers declares. It says that
+// `size` bytes are read here.
 extern "C" void __tsan_read_range(void* data, size_t size);
 
 namespace {
 
-// The library's function `name`, of the type of the one of that name here.
+// Returns the library's function `name`, which has the type of `mine`.
 template <class Function>
 Function* LibraryOwn(const char* name, Function* /*mine*/) {
   void* own = dlsym(RTLD_NEXT, name);
@@ -34,7 +36,7 @@ Function* LibraryOwn(const char* name, Function* /*mine*/) {
   return reinterpret_cast<Function*>(own);
 }
 
-// A slice's memory, with what frees it.
+// A slice's memory and the function that frees it.
 struct Lent {
   void* data;
   size_t size;
@@ -107,9 +109,9 @@ grpc_slice grpc_slice_new_with_user_data(void* data, size_t size,
 
 namespace grpc {
 
-// Its event comes out of the queue with the address of what it holds. Without
-// this a stream's window, which an executor hands back by an alarm, is reported
-// whenever gRPC passes the event on without taking a lock.
+// An alarm's event comes out of the queue with the address of `alarm_`. Without
+// this function, a stream's window, which an executor hands back by an alarm,
+// is reported whenever gRPC passes the event on without taking a lock.
 void Alarm::SetInternal(CompletionQueue* queue, gpr_timespec deadline,
                         void* tag) {
   using Own = void (*)(Alarm*, CompletionQueue*, gpr_timespec, void*);

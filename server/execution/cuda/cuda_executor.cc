@@ -290,9 +290,9 @@ absl::Status CudaExecutor::Compute(const SlotLease& slot,
   });
   if (!status.ok()) return status;
   const absl::Time finished = clock_->Now();
-  metrics_->BatchTaken(static_cast<int64_t>(portions.size()),
-                       ElementsOf(portions));
-  metrics_->Compute(slot.device(), finished - started);
+  metrics_->RecordBatch(static_cast<int64_t>(portions.size()),
+                        ElementsOf(portions));
+  metrics_->RecordCompute(slot.device(), finished - started);
   for (const Portion& portion : portions) {
     if (!BlocksDone(*portion.task, portion.block_count)) continue;
     Finish(*portion.task, slot.device(), finished, *metrics_);
@@ -304,7 +304,7 @@ void CudaExecutor::NoteFailure(const SlotLease& slot,
                                const absl::Status& status) {
   // OUT_OF_RANGE is MemoryPool's own limit, no error of the device.
   if (absl::IsOutOfRange(status)) return;
-  metrics_->DeviceError(slot.device());
+  metrics_->RecordDeviceError(slot.device());
   const std::optional<int> left =
       IsSticky(status) ? slots_->Retire(slot) : std::nullopt;
   observability::LogError(absl::StrCat(

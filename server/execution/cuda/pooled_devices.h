@@ -10,7 +10,7 @@ namespace lossd::execution::cuda {
 
 // A device's number is its number in the pool. Nothing is opened on a retired
 // device, but no error here retires one: only the executor does. Thread-safe.
-class PooledDevices final : public Devices {
+class PooledDevices final : public DeviceLending {
  public:
   // Borrows `pool`.
   explicit PooledDevices(const SlotPool* pool) : pool_(pool) {}

@@ -37,11 +37,12 @@ int Connect(const std::string& address) {
   return connected ? fd : -1;
 }
 
-// The whole HTTP answer; empty if nobody listens.
+// Returns the whole HTTP answer; empty if nothing listens.
 std::string Get(const std::string& address, const std::string& path) {
   const int fd = Connect(address);
   if (fd < 0) return "";
-  // Longer than any answer takes, shorter than what would hold one up for good.
+  // The timeout is longer than any answer takes and ends a wait for an answer
+  // that never comes.
   const timeval patience = {.tv_sec = 20, .tv_usec = 0};
   setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   const std::string request = "GET " + path + " HTTP/1.0\r\nHost: test\r\n\r\n";
@@ -60,7 +61,7 @@ class ExposerForms : public testing::TestWithParam<const char*> {};
 
 TEST_P(ExposerForms, ServesMetricsOnThePortThatItNames) {
   Metrics metrics("1.2.3", "cpu/TEST");
-  metrics.BytesSent(12);
+  metrics.RecordBytesSent(12);
   const std::string host = GetParam();
   const auto exposer = Exposer::Start(host + ":0", metrics);
   ASSERT_TRUE(exposer.ok()) << exposer.status();
@@ -100,7 +101,7 @@ TEST(Exposer, StopsListeningWhenDestroyed) {
   EXPECT_EQ(Get(address, "/metrics"), "");
 }
 
-// Whether it can be served depends on how the HTTP library was built.
+// The HTTP library serves IPv6 only if it was built with it.
 TEST(Exposer, ServesAnIpv6HostOrNamesItInTheRefusal) {
   Metrics metrics("1", "cpu/TEST");
   const auto exposer = Exposer::Start("[::1]:0", metrics);

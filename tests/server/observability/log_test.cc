@@ -2,7 +2,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <spdlog/pattern_formatter.h>
 
+#include <chrono>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
@@ -17,9 +19,33 @@ namespace {
 using testing::internal::CaptureStderr;
 using testing::internal::GetCapturedStderr;
 
-const absl::Time kTime = absl::FromUnixMillis(1'700'000'000'123);
+// 2023-11-14T22:13:20.123Z
+const auto kTime =
+    spdlog::log_clock::time_point(std::chrono::milliseconds(1'700'000'000'123));
 
-// What a client might put into its request_id: quotes, ends of lines, an escape
+// Returns the line, without its end, that spdlog makes of `text`.
+std::string Line(const char* pattern, spdlog::level::level_enum level,
+                 const std::string& text) {
+  spdlog::pattern_formatter formatter(pattern, spdlog::pattern_time_type::utc,
+                                      "");
+  spdlog::details::log_msg message({}, "lossd", level, text);
+  message.time = kTime;
+  spdlog::memory_buf_t line;
+  formatter.format(message, line);
+  return {line.data(), line.size()};
+}
+
+std::string TextLine(spdlog::level::level_enum level, std::string_view message,
+                     std::string_view request_id) {
+  return Line(kTextPattern, level, TextOf(message, request_id));
+}
+
+std::string JsonLine(spdlog::level::level_enum level, std::string_view message,
+                     std::string_view request_id) {
+  return Line(kJsonPattern, level, JsonMembersOf(message, request_id));
+}
+
+// A client might put this into its request_id: quotes, ends of lines, an escape
 // sequence for the terminal, a NUL and bytes that are not UTF-8.
 const std::string kAwkward =
     std::string("a\"b\\c\r\n{\"level\":\"error\"}\x1b[2J") + '\0' +
@@ -27,25 +53,25 @@ const std::string kAwkward =
 
 std::vector<std::string> Lines(const std::string& text) {
   std::vector<std::string> lines = absl::StrSplit(text, '\n');
-  EXPECT_EQ(lines.back(), "");  // the last one ends too
+  EXPECT_EQ(lines.back(), "");  // the last line ends too
   lines.pop_back();
   return lines;
 }
 
 TEST(LogLine, IsReadableText) {
-  EXPECT_EQ(TextLine({kTime, "info", "it's \"up\"", ""}),
+  EXPECT_EQ(TextLine(spdlog::level::info, "it's \"up\"", ""),
             "2023-11-14T22:13:20.123Z info it's \"up\"");
-  EXPECT_EQ(TextLine({kTime, "error", "no", "r-1"}),
+  EXPECT_EQ(TextLine(spdlog::level::err, "no", "r-1"),
             "2023-11-14T22:13:20.123Z error no request_id=\"r-1\"");
 }
 
 TEST(LogLine, LeavesUtf8AsItIs) {
-  EXPECT_EQ(TextLine({kTime, "info", "grün", "日"}),
+  EXPECT_EQ(TextLine(spdlog::level::info, "grün", "日"),
             "2023-11-14T22:13:20.123Z info grün request_id=\"日\"");
 }
 
 TEST(LogLine, KeepsAwkwardTextOnOneLineWithoutControlCharacters) {
-  const std::string line = TextLine({kTime, "info", kAwkward, kAwkward});
+  const std::string line = TextLine(spdlog::level::info, kAwkward, kAwkward);
   for (const char c : line)
     EXPECT_GE(static_cast<unsigned char>(c), 0x20) << line;
   EXPECT_THAT(line, testing::EndsWith("z\""));
@@ -53,7 +79,7 @@ TEST(LogLine, KeepsAwkwardTextOnOneLineWithoutControlCharacters) {
 
 TEST(LogLine, IsOneJsonObjectThatSaysWhatWasLogged) {
   const auto object = nlohmann::json::parse(
-      JsonLine({kTime, "warning", "say \"hi\"\n", "r\t1"}));
+      JsonLine(spdlog::level::warn, "say \"hi\"\n", "r\t1"));
   EXPECT_EQ(object, (nlohmann::json{{"time", "2023-11-14T22:13:20.123Z"},
                                     {"level", "warning"},
                                     {"message", "say \"hi\"\n"},
@@ -61,7 +87,7 @@ TEST(LogLine, IsOneJsonObjectThatSaysWhatWasLogged) {
 }
 
 TEST(LogLine, IsJsonWhateverTheStringsHold) {
-  const std::string line = JsonLine({kTime, "info", kAwkward, kAwkward});
+  const std::string line = JsonLine(spdlog::level::info, kAwkward, kAwkward);
   EXPECT_EQ(line.find('\n'), std::string::npos);
   const auto object = nlohmann::json::parse(line);
   EXPECT_EQ(object["message"], object["request_id"]);
@@ -71,8 +97,8 @@ TEST(LogLine, IsJsonWhateverTheStringsHold) {
                      testing::HasSubstr("\xef\xbf\xbd")));
 }
 
-TEST(LogLine, LeavesOutARequestThatThereIsNot) {
-  EXPECT_FALSE(nlohmann::json::parse(JsonLine({kTime, "info", "m", ""}))
+TEST(LogLine, LeavesOutAnEmptyRequestId) {
+  EXPECT_FALSE(nlohmann::json::parse(JsonLine(spdlog::level::info, "m", ""))
                    .contains("request_id"));
 }
 

@@ -27,23 +27,24 @@ TEST(Metrics, AreExactAfterManyThreadsHaveRecorded) {
   for (int t = 0; t < kThreads; ++t) {
     threads.emplace_back([&metrics] {
       for (int i = 0; i < kRounds; ++i) {
-        metrics.CallAccepted(kUnary);
-        metrics.CallFinished(kUnary,
-                             i % 4 == 0 ? absl::StatusCode::kInvalidArgument
-                                        : absl::StatusCode::kOk,
-                             absl::Microseconds(i));
-        metrics.BytesReceived(3);
-        metrics.BytesSent(5);
-        metrics.ElementsComputed(LossKind::kSigmoidFocal,
-                                 ElementType::kBFloat16, 7);
-        metrics.NanLogits(2);
-        metrics.Rejected("bytes");
+        metrics.RecordCallAccepted(kUnary);
+        metrics.RecordCallFinished(kUnary,
+                                   i % 4 == 0
+                                       ? absl::StatusCode::kInvalidArgument
+                                       : absl::StatusCode::kOk,
+                                   absl::Microseconds(i));
+        metrics.RecordBytesReceived(3);
+        metrics.RecordBytesSent(5);
+        metrics.RecordElements(LossKind::kSigmoidFocal, ElementType::kBFloat16,
+                               7);
+        metrics.RecordNanLogits(2);
+        metrics.RecordRejection("bytes");
       }
     });
   }
   for (std::thread& thread : threads) thread.join();
 
-  // Every thread has ended: their counts stay.
+  // The counts of the threads stay, although every thread has ended.
   const Exposition seen = Scrape(metrics);
   constexpr double kCalls = kThreads * kRounds;
   EXPECT_EQ(seen.at(R"(lossd_accepted_total{method="ComputeLoss"})"), kCalls);
@@ -86,14 +87,15 @@ TEST(Metrics, NeverShowMoreCallsFinishedThanAccepted) {
   std::atomic<bool> all_begun{false};
   std::thread accepts([&] {
     while (!stop) {
-      metrics.CallAccepted(kUnary);
+      metrics.RecordCallAccepted(kUnary);
       begun.fetch_add(1);
     }
   });
   std::thread finishes([&] {
     for (int64_t ended = 0; !all_begun || ended < begun;) {
       if (ended == begun) continue;
-      metrics.CallFinished(kUnary, absl::StatusCode::kOk, absl::ZeroDuration());
+      metrics.RecordCallFinished(kUnary, absl::StatusCode::kOk,
+                                 absl::ZeroDuration());
       ++ended;
     }
   });
@@ -105,7 +107,7 @@ TEST(Metrics, NeverShowMoreCallsFinishedThanAccepted) {
   }
   stop = true;
   accepts.join();
-  all_begun = true;  // not before: the last call may begin after `stop`
+  all_begun = true;  // set only now: the last call may begin after `stop`
   finishes.join();
   const Exposition seen = Scrape(metrics);
   EXPECT_EQ(seen.at(R"(lossd_accepted_total{method="ComputeLoss"})"),
@@ -143,8 +145,8 @@ TEST(Metrics, HaveEveryKnownLabelFromTheStart) {
 TEST(Metrics, CallEveryCodeByItsName) {
   Metrics metrics("1", "cpu/TEST");
   for (int code = 0; code <= 16; ++code) {
-    metrics.CallFinished(kUnary, static_cast<absl::StatusCode>(code),
-                         absl::ZeroDuration());
+    metrics.RecordCallFinished(kUnary, static_cast<absl::StatusCode>(code),
+                               absl::ZeroDuration());
   }
   const Exposition seen = Scrape(metrics);
   for (const char* code :
@@ -164,8 +166,8 @@ TEST(Metrics, CallEveryCodeByItsName) {
 
 TEST(Metrics, CountACodeThatDoesNotExistAsInternal) {
   Metrics metrics("1", "cpu/TEST");
-  metrics.CallFinished(kUnary, static_cast<absl::StatusCode>(99),
-                       absl::ZeroDuration());
+  metrics.RecordCallFinished(kUnary, static_cast<absl::StatusCode>(99),
+                             absl::ZeroDuration());
   EXPECT_EQ(
       Scrape(metrics).at(
           R"(lossd_requests_total{method="ComputeLoss",code="INTERNAL"})"),
@@ -174,9 +176,9 @@ TEST(Metrics, CountACodeThatDoesNotExistAsInternal) {
 
 TEST(Metrics, ShowBatchesInPowersOfTwo) {
   Metrics metrics("1", "cpu/TEST");
-  metrics.BatchTaken(1, 64);
-  metrics.BatchTaken(3, 1000);
-  metrics.BatchTaken(5000, int64_t{1} << 40);
+  metrics.RecordBatch(1, 64);
+  metrics.RecordBatch(3, 1000);
+  metrics.RecordBatch(5000, int64_t{1} << 40);
   const Exposition seen = Scrape(metrics);
   EXPECT_EQ(seen.at(R"(lossd_batch_requests_bucket{le="1"})"), 1);
   EXPECT_EQ(seen.at(R"(lossd_batch_requests_bucket{le="2"})"), 1);
@@ -191,11 +193,11 @@ TEST(Metrics, ShowBatchesInPowersOfTwo) {
 
 TEST(Metrics, TellBackendsApartAndRelateWaitingToComputing) {
   Metrics metrics("1", "cuda/0");
-  metrics.QueueWait(absl::Milliseconds(30));
-  metrics.QueueWait(absl::Milliseconds(30));
-  metrics.Compute("cuda/0", absl::Milliseconds(20));
-  metrics.Compute("cpu/TEST", absl::Milliseconds(10));
-  metrics.DeviceError("cuda/0");
+  metrics.RecordQueueWait(absl::Milliseconds(30));
+  metrics.RecordQueueWait(absl::Milliseconds(30));
+  metrics.RecordCompute("cuda/0", absl::Milliseconds(20));
+  metrics.RecordCompute("cpu/TEST", absl::Milliseconds(10));
+  metrics.RecordDeviceError("cuda/0");
   const Exposition seen = Scrape(metrics);
   EXPECT_DOUBLE_EQ(seen.at(R"(lossd_compute_seconds_sum{backend="cuda/0"})"),
                    0.02);
@@ -209,25 +211,25 @@ TEST(Metrics, TellBackendsApartAndRelateWaitingToComputing) {
 TEST(Metrics, ReadAGaugeAtEachScrape) {
   Metrics metrics("1", "cpu/TEST");
   double depth = 3;
-  metrics.AddGauge("lossd_queue_depth", "Tasks that wait.",
-                   [&] { return depth; });
+  metrics.AddGauge(metric::kQueueDepth, [&] { return depth; });
   EXPECT_EQ(Scrape(metrics).at("lossd_queue_depth"), 3);
   depth = 4;
   EXPECT_EQ(Scrape(metrics).at("lossd_queue_depth"), 4);
 }
 
-TEST(Metrics, OfTwoServersInOneProcessDoNotMix) {
+TEST(Metrics, DoNotMixTwoServersInOneProcess) {
   Metrics a("1", "cpu/TEST");
   Metrics b("1", "cpu/TEST");
-  a.BytesSent(1);
-  b.BytesSent(10);
-  a.BytesSent(1);
+  a.RecordBytesSent(1);
+  b.RecordBytesSent(10);
+  a.RecordBytesSent(1);
   EXPECT_EQ(Scrape(a).at("lossd_sent_bytes_total"), 2);
   EXPECT_EQ(Scrape(b).at("lossd_sent_bytes_total"), 10);
 }
 
-// The counters are arrays: a kind or a type beyond them would be counted in the
-// memory behind. Whoever adds one gives it a name first.
+// The counters are arrays, so a kind or a type beyond them would be counted in
+// the memory behind. A kind or type that is added gets a name, by which this
+// test notices it.
 TEST(Metrics, HaveCountersForEveryKindAndType) {
   EXPECT_EQ(Name(static_cast<LossKind>(kLossKinds)), "unknown");
   EXPECT_NE(Name(static_cast<LossKind>(kLossKinds - 1)), "unknown");

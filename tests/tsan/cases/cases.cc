@@ -1,7 +1,7 @@
-// cases NAME: two threads that use Abseil's locks, or memory lent to gRPC,
-// rightly (ok_*) or wrongly (race_*). The tests of the tsan preset see that the
-// sanitizer, told by absl_annotations.cc and grpc_annotations.cc, is silent on
-// the first and reports the second.
+// Runs two threads that use Abseil's locks, or memory lent to gRPC, rightly
+// (ok_*) or wrongly (race_*): cases NAME. The tests of the tsan preset check
+// that the sanitizer, told by absl_annotations.cc and grpc_annotations.cc, is
+// silent on the right uses and reports the wrong ones.
 #include <grpc/slice.h>
 
 #include <atomic>
@@ -17,7 +17,7 @@
 #include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
 
-// The annotations for the compiler would refuse the wrong ones.
+// The compiler's thread annotations would refuse the wrong uses.
 #define LOSSD_UNCHECKED ABSL_NO_THREAD_SAFETY_ANALYSIS
 
 namespace {
@@ -29,8 +29,8 @@ absl::Mutex mu;
 absl::Mutex other;
 absl::CondVar changed;
 absl::Notification notified;
-long value = 0;      // what the threads quarrel about
-bool ready = false;  // under mu
+long value = 0;      // written by both threads
+bool ready = false;  // guarded by mu
 
 void Together(const std::function<void()>& a, const std::function<void()>& b) {
   std::thread first(a);
@@ -70,8 +70,8 @@ void AddIfTaken() LOSSD_UNCHECKED {
   }
 }
 
-// One adds although the other has the lock; which of them is first is not
-// ordered by `step`.
+// One thread adds although the other has the lock. `step` does not order the
+// two for the sanitizer, because its operations are relaxed.
 void AddWhereNotTaken() {
   std::atomic<int> step = 0;
   const auto reach = [&](int which) {
@@ -134,14 +134,14 @@ void CountDown() {
            [&] { counter.Wait(), Add(); });
 }
 
-// A slice over `value`; who drops it wants no more of it.
+// Returns a slice over `value`. Dropping it frees nothing.
 grpc_slice LendValue() {
   return grpc_slice_new_with_user_data(
       &value, sizeof(value), [](void*) {}, &value);
 }
 
-// Hands a slice from one thread to another as gRPC does: rightly, and without
-// the sanitizer's knowledge.
+// Hands a slice from one thread to another in the right order, but without the
+// sanitizer's knowledge, as gRPC does.
 #define LOSSD_UNSEEN __attribute__((no_sanitize("thread")))
 grpc_slice handed;
 bool is_handed = false;
@@ -158,13 +158,13 @@ LOSSD_UNSEEN grpc_slice TakeOver() {
   return handed;
 }
 
-// What was written before the slice was lent is ordered before its return.
+// Writes before the slice is lent are ordered before its return.
 void LendAndDrop() {
   Together([] { Add(), HandOver(LendValue()); },
            [] { grpc_slice_unref(TakeOver()), Add(); });
 }
 
-// One writes to what gRPC may still be sending.
+// One thread writes to memory that gRPC may still be sending.
 void WriteWhileLent() {
   const grpc_slice slice = LendValue();
   Together(Add, [&] { grpc_slice_unref(slice); });

@@ -1,0 +1,120 @@
+// Every metric of lossd: its name, its type and the help text that scrapes
+// show.
+#ifndef LOSSD_SERVER_OBSERVABILITY_METRIC_LIST_H_
+#define LOSSD_SERVER_OBSERVABILITY_METRIC_LIST_H_
+
+namespace lossd::observability {
+
+enum class MetricType { kCounter, kGauge, kHistogram };
+
+struct MetricInfo {
+  const char* name;
+  MetricType type;
+  const char* help;
+};
+
+namespace metric {
+
+// Calls, counted by the RPC threads.
+inline constexpr MetricInfo kRequests = {
+    "lossd_requests_total", MetricType::kCounter,
+    "Calls that ended, by status code: OK, CANCELLED (the client went away), "
+    "DEADLINE_EXCEEDED (expired), and errors."};
+inline constexpr MetricInfo kRequestSeconds = {
+    "lossd_request_seconds", MetricType::kHistogram,
+    "Time from taking a call off the wire to the end of its reply, in "
+    "seconds."};
+inline constexpr MetricInfo kAccepted = {
+    "lossd_accepted_total", MetricType::kCounter,
+    "Calls taken off the wire; each ends once, in lossd_requests_total."};
+inline constexpr MetricInfo kRejected = {
+    "lossd_rejected_total", MetricType::kCounter,
+    "Calls refused by admission, by reason; they are in lossd_requests_total "
+    "too."};
+inline constexpr MetricInfo kReceivedBytes = {
+    "lossd_received_bytes_total", MetricType::kCounter,
+    "Request bytes received, in bytes."};
+inline constexpr MetricInfo kSentBytes = {"lossd_sent_bytes_total",
+                                          MetricType::kCounter,
+                                          "Reply bytes sent, in bytes."};
+
+// Tasks and batches, counted by the threads that compute them.
+inline constexpr MetricInfo kNanLogits = {
+    "lossd_nan_logits_total", MetricType::kCounter, "Logits that were NaN."};
+inline constexpr MetricInfo kElements = {
+    "lossd_elements_total", MetricType::kCounter,
+    "Elements computed, by loss and by the logits' type."};
+inline constexpr MetricInfo kBatchRequests = {
+    "lossd_batch_requests", MetricType::kHistogram,
+    "Requests in a batch, when taken."};
+inline constexpr MetricInfo kBatchElements = {
+    "lossd_batch_elements", MetricType::kHistogram,
+    "Elements in a batch, when taken."};
+inline constexpr MetricInfo kQueueSeconds = {
+    "lossd_queue_seconds", MetricType::kHistogram,
+    "Time a task waited in the queue, in seconds."};
+inline constexpr MetricInfo kComputeSeconds = {
+    "lossd_compute_seconds", MetricType::kHistogram,
+    "Time an executor spent on a batch, in seconds."};
+inline constexpr MetricInfo kDeviceErrors = {
+    "lossd_device_errors_total", MetricType::kCounter,
+    "Calls to a device that failed. What it was to compute was computed all "
+    "the same, in smaller batches, by another device or by the CPU, unless it "
+    "lay in the device's memory."};
+
+// Values that are computed or read at each scrape.
+inline constexpr MetricInfo kSaturation = {
+    "lossd_saturation", MetricType::kGauge,
+    "Seconds that tasks waited per second that executors computed, over the "
+    "last scrapes; 0 when nothing was computed."};
+inline constexpr MetricInfo kInflightRequests = {
+    "lossd_inflight_requests", MetricType::kGauge,
+    "Requests admitted and not yet answered."};
+inline constexpr MetricInfo kInflightBytes = {
+    "lossd_inflight_bytes", MetricType::kGauge,
+    "Bytes charged to the requests in flight."};
+inline constexpr MetricInfo kSharedMemoryBytes = {
+    "lossd_shared_memory_bytes", MetricType::kGauge,
+    "Shared memory that clients have."};
+inline constexpr MetricInfo kLentMemoryBytes = {
+    "lossd_lent_memory_bytes", MetricType::kGauge,
+    "Memory of GPUs that clients lend."};
+inline constexpr MetricInfo kQueueDepth = {
+    "lossd_queue_depth", MetricType::kGauge,
+    "Requests that wait for an executor."};
+inline constexpr MetricInfo kExecutorsBusy = {
+    "lossd_executors_busy", MetricType::kGauge,
+    "Executors that compute a batch now."};
+inline constexpr MetricInfo kExecutors = {
+    "lossd_executors", MetricType::kGauge,
+    "Batches that can be computed at once."};
+inline constexpr MetricInfo kBuildInfo = {
+    "lossd_build_info", MetricType::kGauge,
+    "Always 1; the labels say what is running."};
+
+// Values that the operating system knows of the process, under Prometheus'
+// usual names.
+inline constexpr MetricInfo kProcessCpuSeconds = {
+    "process_cpu_seconds_total", MetricType::kCounter,
+    "User and system CPU time spent, in seconds."};
+inline constexpr MetricInfo kProcessStartTime = {
+    "process_start_time_seconds", MetricType::kGauge,
+    "When the process started, in seconds since 1970."};
+inline constexpr MetricInfo kProcessVirtualMemory = {
+    "process_virtual_memory_bytes", MetricType::kGauge,
+    "Size of the address space, in bytes."};
+inline constexpr MetricInfo kProcessResidentMemory = {
+    "process_resident_memory_bytes", MetricType::kGauge,
+    "Memory that is resident, in bytes."};
+inline constexpr MetricInfo kProcessThreads = {
+    "process_threads", MetricType::kGauge, "Threads of the process."};
+inline constexpr MetricInfo kProcessOpenFds = {
+    "process_open_fds", MetricType::kGauge, "Open file descriptors."};
+inline constexpr MetricInfo kProcessMaxFds = {
+    "process_max_fds", MetricType::kGauge,
+    "Most file descriptors that may be open."};
+
+}  // namespace metric
+}  // namespace lossd::observability
+
+#endif  // LOSSD_SERVER_OBSERVABILITY_METRIC_LIST_H_

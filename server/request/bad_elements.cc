@@ -9,7 +9,8 @@
 namespace lossd::request {
 namespace {
 
-// " (element [1, 3] of shape [2, 4])"; nothing where the index says it all.
+// Returns " (element [1, 3] of shape [2, 4])", or nothing for a shape in which
+// the index says it all.
 std::string PlaceText(uint64_t index, std::span<const uint64_t> dims) {
   if (dims.size() < 2) return "";
   std::vector<uint64_t> place(dims.size());
@@ -21,7 +22,7 @@ std::string PlaceText(uint64_t index, std::span<const uint64_t> dims) {
                       ShapeText(dims), ")");
 }
 
-// "2 is not "; of a target that only a GPU can read "not ".
+// Returns "2 is not ", or "not " for a target that only a GPU can read.
 std::string ValueText(const kernels::Segment& segment, uint64_t index) {
   if (segment.targets.on_device) return "not ";
   return absl::StrCat(NumberText(kernels::TargetAt(segment, index)),

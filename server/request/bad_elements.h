@@ -1,4 +1,4 @@
-// What the kernels find wrong with elements, in words.
+// Puts into words what the kernels find wrong with elements.
 #ifndef LOSSD_SERVER_REQUEST_BAD_ELEMENTS_H_
 #define LOSSD_SERVER_REQUEST_BAD_ELEMENTS_H_
 
@@ -10,17 +10,18 @@
 
 namespace lossd::request {
 
-// The shapes of the client's tensors, in which elements have their places.
+// The shapes of the client's tensors, by which messages name an element's
+// place.
 struct ElementShapes {
   std::span<const uint64_t> logits;
   std::span<const uint64_t> targets;
 };
 
-// INVALID_ARGUMENT that names the first NaN logit, if the segment rejects them,
-// or else the first bad target: by its index in row-major order, in two
-// dimensions and more by its place too, and by its value if the host can read
-// it. `totals` are the segment's; its element 0 is element `first_element` of
-// the client's tensor.
+// Returns INVALID_ARGUMENT that names the first NaN logit, if the segment
+// rejects them, or else the first bad target. An element is named by its index
+// in row-major order, in two and more dimensions also by its place, and a
+// target also by its value if the host can read it. `totals` are those of
+// `segment`, whose element 0 is element `first_element` of the client's tensor.
 absl::Status CheckElements(const kernels::Segment& segment,
                            const kernels::Totals& totals,
                            const ElementShapes& shapes,

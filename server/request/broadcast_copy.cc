@@ -6,8 +6,8 @@
 namespace lossd::request {
 namespace {
 
-// Where the row with this number (all dimensions but the last, flattened)
-// begins in the source.
+// Returns where the row with this number (all dimensions but the last,
+// flattened) begins in the source, in elements.
 uint64_t RowStart(const Dims& dims, const Dims& strides, uint64_t row) {
   uint64_t start = 0;
   for (size_t k = dims.size() - 1; k-- > 0;) {

@@ -1,24 +1,21 @@
 #include "server/request/broadcasting.h"
 
-#include <algorithm>
-
+#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "server/request/format.h"
 
 namespace lossd::request {
 namespace {
 
-// Whether every operand reads dimension `k` as a continuation of the one before
+// True if every operand reads dimension `k` as a continuation of the one before
 // it, whose strides are in `outer`.
-bool Continues(std::span<const FoldedOperand> operands,
-               std::span<const uint64_t> outer, size_t k, uint64_t dim) {
-  for (size_t i = 0; i < operands.size(); ++i) {
-    if (outer[i] != operands[i].strides[k] * dim) return false;
+bool Continues(std::span<const Dims> strides, std::span<const uint64_t> outer,
+               size_t k, uint64_t dim) {
+  for (size_t i = 0; i < strides.size(); ++i) {
+    if (outer[i] != strides[i][k] * dim) return false;
   }
   return true;
 }
-
-}  // namespace
 
 Dims DenseStrides(const Dims& dims) {
   Dims strides(dims.size());
@@ -29,6 +26,8 @@ Dims DenseStrides(const Dims& dims) {
   }
   return strides;
 }
+
+}  // namespace
 
 absl::StatusOr<Dims> BroadcastStrides(wire::Field field, const Dims& dims,
                                       const Dims& logits_dims) {
@@ -48,34 +47,30 @@ absl::StatusOr<Dims> BroadcastStrides(wire::Field field, const Dims& dims,
   return strides;
 }
 
-absl::Status FoldShape(const Dims& dims, std::span<FoldedOperand> operands,
-                       kernels::Shape* shape) {
-  Dims folded;
-  // Strides of the last folded dimension, one per operand.
-  absl::InlinedVector<uint64_t, 3> outer(operands.size());
+absl::StatusOr<FoldedShape> FoldShape(const Dims& dims,
+                                      std::span<const Dims> strides) {
+  FoldedShape folded;
+  int& rank = folded.shape.rank;
+  // The strides of the last folded dimension, one for each operand.
+  std::array<uint64_t, kMaxOperands> outer{};
   for (size_t k = 0; k < dims.size(); ++k) {
     if (k > 0 && dims[k] == 1) continue;
-    const bool merge =
-        folded.size() > 1 && Continues(operands, outer, k, dims[k]);
-    if (merge) {
-      folded.back() *= dims[k];
+    if (rank > 1 && Continues(strides, outer, k, dims[k])) {
+      folded.shape.dims[static_cast<size_t>(rank - 1)] *= dims[k];
+    } else if (rank < kernels::kMaxRank) {
+      folded.shape.dims[static_cast<size_t>(rank++)] = dims[k];
     } else {
-      folded.push_back(dims[k]);
-    }
-    if (folded.size() > kernels::kMaxRank) {
       return absl::InvalidArgumentError(absl::StrCat(
           "logits.shape: ", ShapeText(dims),
           " with the operands that are broadcast to it needs more than ",
           kernels::kMaxRank, " dimensions"));
     }
-    for (size_t i = 0; i < operands.size(); ++i) {
-      outer[i] = operands[i].strides[k];
-      operands[i].operand->strides[folded.size() - 1] = outer[i];
+    for (size_t i = 0; i < strides.size(); ++i) {
+      outer[i] = strides[i][k];
+      folded.strides[i][static_cast<size_t>(rank - 1)] = outer[i];
     }
   }
-  shape->rank = static_cast<int>(folded.size());
-  std::copy(folded.begin(), folded.end(), shape->dims.begin());
-  return absl::OkStatus();
+  return folded;
 }
 
 }  // namespace lossd::request

@@ -1,39 +1,44 @@
-// Shapes: broadcasting as NumPy does it, and folding to the ranks that kernels
+// Broadcasts shapes as NumPy does, and folds them to the ranks that kernels
 // read.
 #ifndef LOSSD_SERVER_REQUEST_BROADCASTING_H_
 #define LOSSD_SERVER_REQUEST_BROADCASTING_H_
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <span>
-#include <vector>
 
-#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "kernels/sigmoid_loss.h"
 #include "server/request/tensor.h"
 
 namespace lossd::request {
 
-// The strides with which `dims`, aligned to the right, is read through
-// `logits_dims`; one per dimension of the logits, 0 where it is repeated.
-// INVALID_ARGUMENT, naming both shapes, if it does not broadcast.
+// Returns the strides with which a dense tensor of `dims`, aligned to the
+// right, is read through `logits_dims`: one for each dimension of the logits, 0
+// where the tensor is repeated. Errors: INVALID_ARGUMENT, naming both shapes,
+// if it does not broadcast.
 absl::StatusOr<Dims> BroadcastStrides(wire::Field field, const Dims& dims,
                                       const Dims& logits_dims);
 
-// The strides of a dense tensor.
-Dims DenseStrides(const Dims& dims);
+// Weights, pos_weight and upstream_gradient.
+inline constexpr size_t kMaxOperands = 3;
 
-// An operand's strides before folding, and where the folded ones go.
-struct FoldedOperand {
-  Dims strides;
-  kernels::Operand* operand;
+// A shape of few dimensions, and the strides with which operands are read
+// through it.
+struct FoldedShape {
+  kernels::Shape shape;
+  // One entry for each operand; see kernels::Operand::strides.
+  std::array<std::array<uint64_t, kernels::kMaxRank>, kMaxOperands> strides{};
 };
 
-// Merges neighbouring dimensions that every operand reads as one, and drops
-// those of size 1. The first dimension stays itself: NORMALIZER_BATCH divides
-// by it. INVALID_ARGUMENT if more than kernels::kMaxRank dimensions remain.
-absl::Status FoldShape(const Dims& dims, std::span<FoldedOperand> operands,
-                       kernels::Shape* shape);
+// Merges neighbouring dimensions of `dims` that every operand reads as one, and
+// drops those of size 1. `strides` has one entry for each of at most
+// kMaxOperands operands, as BroadcastStrides() returns it. The first dimension
+// is never merged, because NORMALIZER_BATCH divides by it. Errors:
+// INVALID_ARGUMENT if more than kernels::kMaxRank dimensions remain.
+absl::StatusOr<FoldedShape> FoldShape(const Dims& dims,
+                                      std::span<const Dims> strides);
 
 }  // namespace lossd::request
 

@@ -1,4 +1,4 @@
-// How values are written in the messages of statuses.
+// Formats values for the messages of statuses.
 #ifndef LOSSD_SERVER_REQUEST_FORMAT_H_
 #define LOSSD_SERVER_REQUEST_FORMAT_H_
 
@@ -16,10 +16,11 @@ inline absl::string_view View(std::string_view text) {
   return absl::string_view(text.data(), text.size());
 }
 
-// The shortest text that reads back as `value`; "NaN", "inf", "-inf".
+// Returns the shortest text that reads back as `value`, or "NaN", "inf",
+// "-inf".
 std::string NumberText(double value);
 
-// "[2, 3]"; long shapes are cut.
+// Returns text such as "[2, 3]"; after 16 dimensions it ends in "...".
 std::string ShapeText(std::span<const uint64_t> dims);
 
 }  // namespace lossd::request

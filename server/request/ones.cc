@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "server/base/status_macros.h"
 #include "server/request/format.h"
 
 namespace lossd::request {
@@ -14,15 +16,15 @@ absl::Status Bad(absl::string_view field, int index, const Parts&... parts) {
       absl::StrCat("targets.ones.", field, "[", index, "]: ", parts...));
 }
 
-// All but the first dimension together.
+// Returns the product of all dimensions but the first.
 uint64_t ColumnsOf(const Dims& dims) {
   uint64_t columns = 1;
   for (size_t k = 1; k < dims.size(); ++k) columns *= dims[k];
   return columns;
 }
 
-// After it, row r has the columns row_splits[r] to row_splits[r + 1], and all
-// of them exist.
+// On OK, row r has the columns row_splits[r] to row_splits[r + 1], and all of
+// them exist.
 absl::Status CheckRowSplits(const v1::SparseIndices& sparse, const Dims& dims) {
   const auto& splits = sparse.row_splits();
   if (static_cast<uint64_t>(splits.size()) != dims[0] + 1) {
@@ -45,16 +47,15 @@ absl::Status CheckRowSplits(const v1::SparseIndices& sparse, const Dims& dims) {
   return absl::OkStatus();
 }
 
-}  // namespace
-
-absl::Status ReadOnes(const v1::SparseIndices& sparse, const Dims& dims,
-                      std::vector<uint64_t>* indices, kernels::Ones* ones) {
+absl::StatusOr<kernels::Ones> ReadList(const v1::SparseIndices& sparse,
+                                       const Dims& dims,
+                                       std::vector<uint64_t>* indices) {
   if (dims.empty()) {
     return absl::InvalidArgumentError(
         "targets.ones: the rows are the first dimension, and the shape [] has "
         "none");
   }
-  if (absl::Status s = CheckRowSplits(sparse, dims); !s.ok()) return s;
+  RETURN_IF_ERROR(CheckRowSplits(sparse, dims));
   const uint64_t columns = ColumnsOf(dims);
   indices->clear();
   indices->reserve(static_cast<size_t>(sparse.columns_size()));
@@ -74,12 +75,11 @@ absl::Status ReadOnes(const v1::SparseIndices& sparse, const Dims& dims,
                          static_cast<uint64_t>(column));
     }
   }
-  *ones = kernels::Ones{.indices = *indices};
-  return absl::OkStatus();
+  return kernels::Ones{.indices = *indices};
 }
 
-absl::Status ReadIdentity(const v1::Identity& identity, const Dims& dims,
-                          kernels::Ones* ones) {
+absl::StatusOr<kernels::Ones> ReadDiagonal(const v1::Identity& identity,
+                                           const Dims& dims) {
   if (dims.size() != 2) {
     return absl::InvalidArgumentError(
         absl::StrCat("targets.identity: the shape ", ShapeText(dims), " has ",
@@ -89,16 +89,25 @@ absl::Status ReadIdentity(const v1::Identity& identity, const Dims& dims,
   const uint64_t columns = dims[1];
   const bool above = identity.diagonal() >= 0;
   const uint64_t diagonal = static_cast<uint64_t>(identity.diagonal());
-  // Rows or columns before the first one; unsigned negation holds for the
-  // least int64 too.
+  // The rows or columns before the first one; unsigned negation is defined for
+  // the least int64 too.
   const uint64_t skipped = above ? diagonal : -diagonal;
-  *ones = kernels::Ones();
-  if (skipped >= (above ? columns : rows)) return absl::OkStatus();
-  ones->first = above ? skipped : skipped * columns;
-  ones->stride = columns + 1;
-  ones->count = above ? std::min(rows, columns - skipped)
-                      : std::min(rows - skipped, columns);
-  return absl::OkStatus();
+  if (skipped >= (above ? columns : rows)) return kernels::Ones();
+  return kernels::Ones{
+      .first = above ? skipped : skipped * columns,
+      .stride = columns + 1,
+      .count = above ? std::min(rows, columns - skipped)
+                     : std::min(rows - skipped, columns),
+  };
+}
+
+}  // namespace
+
+absl::StatusOr<kernels::Ones> ReadOnes(const v1::Tensor& targets,
+                                       const Dims& dims,
+                                       std::vector<uint64_t>* indices) {
+  return targets.has_ones() ? ReadList(targets.ones(), dims, indices)
+                            : ReadDiagonal(targets.identity(), dims);
 }
 
 }  // namespace lossd::request

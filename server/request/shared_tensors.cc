@@ -7,22 +7,24 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "server/base/status_macros.h"
 
 namespace lossd::request {
 namespace {
 
-// kernels::Segment::gradient; a region begins at a page, or at such a multiple.
+// The alignment of kernels::Segment::gradient, in bytes. A region begins at a
+// page or at a multiple of this.
 constexpr uint64_t kDestinationAlignment = 64;
 
-// Both are of mappings of this process, where also a GPU's memory has addresses
-// of its own, so equal addresses are equal bytes.
+// Equal addresses are equal bytes: both pieces lie in mappings of this process,
+// where a GPU's memory has addresses of its own too.
 bool Overlap(kernels::Piece a, kernels::Piece b) {
   const std::less<const std::byte*> before;
   return !a.empty() && !b.empty() && before(a.data(), b.data() + b.size()) &&
          before(b.data(), a.data() + a.size());
 }
 
-// Of what a source of the request is called.
+// Returns the path of a tensor's reference to shared memory.
 std::string PathOf(absl::string_view field) {
   return absl::StrCat(field, ".shared_memory");
 }
@@ -37,8 +39,8 @@ absl::Status CheckAlignment(absl::string_view path,
   const std::string_view name = kernels::Name(type);
   return absl::InvalidArgumentError(absl::StrCat(
       path, ".offset: ", ref.offset(), " is not a multiple of ", width,
-      ", as that of ", absl::string_view(name.data(), name.size()),
-      " on a GPU is"));
+      ", as the offset of ", absl::string_view(name.data(), name.size()),
+      " on a GPU must be"));
 }
 
 }  // namespace
@@ -56,8 +58,7 @@ absl::StatusOr<SharedBytes> SharedTensors::Source(
   absl::StatusOr<SharedBytes> found = Locate(PathOf(path), ref);
   if (!found.ok()) return found;
   if (found->on_device()) {
-    absl::Status status = CheckAlignment(PathOf(path), ref, found->bytes, type);
-    if (!status.ok()) return status;
+    RETURN_IF_ERROR(CheckAlignment(PathOf(path), ref, found->bytes, type));
     if (device_ == kernels::kHost) device_path_ = path;
     device_ = found->device;
   }
@@ -75,7 +76,7 @@ absl::StatusOr<SharedBytes> SharedTensors::Destination(
         absl::StrCat(kPath, ".offset: ", ref.offset(), " is not a multiple of ",
                      kDestinationAlignment));
   }
-  if (absl::Status s = CheckOverlap(ref, found->bytes); !s.ok()) return s;
+  RETURN_IF_ERROR(CheckOverlap(ref, found->bytes));
   if (found->on_device()) device_ = found->device;
   return found;
 }
@@ -114,7 +115,7 @@ absl::StatusOr<SharedBytes> SharedTensors::Locate(
   const auto region = RegionOf(path, ref.region());
   if (!region.ok()) return region.status();
   const std::span<std::byte> bytes = (*region)->bytes();
-  // Never a sum of the two: it could overflow.
+  // The sum of the two could overflow.
   if (ref.offset() > bytes.size() ||
       ref.byte_size() > bytes.size() - ref.offset()) {
     return absl::InvalidArgumentError(
@@ -122,7 +123,7 @@ absl::StatusOr<SharedBytes> SharedTensors::Locate(
                      " are not within the region's ", bytes.size()));
   }
   const int device = (*region)->device().value_or(kernels::kHost);
-  if (absl::Status s = CheckDevice(path, device); !s.ok()) return s;
+  RETURN_IF_ERROR(CheckDevice(path, device));
   return SharedBytes{bytes.subspan(ref.offset(), ref.byte_size()), device};
 }
 

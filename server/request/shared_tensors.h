@@ -1,4 +1,4 @@
-// The shared memory that one request refers to.
+// Finds and holds the shared memory that one request refers to.
 #ifndef LOSSD_SERVER_REQUEST_SHARED_TENSORS_H_
 #define LOSSD_SERVER_REQUEST_SHARED_TENSORS_H_
 
@@ -15,7 +15,7 @@
 
 namespace lossd::request {
 
-// Bytes of a region, and the GPU whose memory they are.
+// Bytes in a region, and the GPU whose memory they are.
 struct SharedBytes {
   std::span<std::byte> bytes;
   int device = kernels::kHost;
@@ -23,38 +23,39 @@ struct SharedBytes {
 };
 
 // Finds the regions, checks where in them the bytes lie, and holds the regions
-// until the request has ended: a client may release them, or die, meanwhile.
+// until the request has ended, because a client may release them, or die,
+// meanwhile.
 //
-// The bytes are the client's to change at any moment, so nothing is decided by
-// them here. Errors name the field: UNIMPLEMENTED without a table, NOT_FOUND
-// and FAILED_PRECONDITION as RegionTable::Find() says, INVALID_ARGUMENT for
-// bytes outside of their region and for bytes of two GPUs: one computes a
+// The client may change the bytes at any moment, so nothing is decided by them
+// here. Errors name the field: UNIMPLEMENTED without a table, NOT_FOUND
+// and FAILED_PRECONDITION from RegionTable::Find(), INVALID_ARGUMENT for bytes
+// outside of their region and for bytes on two GPUs, because one GPU computes a
 // request. Not thread-safe.
 class SharedTensors {  // D39
  public:
-  // Begins a request, and lets go of the one before. `table` is borrowed until
-  // the next Start(); null: there is no shared memory.
+  // Begins a request and releases the regions of the one before. `table` is
+  // borrowed until the next Start(); null means that there is no shared memory.
   void Start(const shared_memory::RegionTable* table);
 
-  // Bytes that the tensor at `path`, a literal, reads: elements of `type`. On a
-  // GPU they begin where such an element may, or it is INVALID_ARGUMENT: a
-  // kernel that read them would lose the device.
+  // Returns the bytes that the tensor at `path`, a literal, is read from.
+  // INVALID_ARGUMENT if they lie on a GPU and do not begin where an element of
+  // `type` may: a kernel that read them would lose the device.
   absl::StatusOr<SharedBytes> Source(absl::string_view path,
                                      const v1::SharedMemoryRef& ref,
                                      kernels::ElementType type);
 
-  // Bytes that the gradient is written to; after every Source(). They begin
-  // where a kernel may write, and overlap with no source, or it is
-  // INVALID_ARGUMENT.
+  // Returns the bytes that the gradient is written to. Call it after every
+  // Source(). INVALID_ARGUMENT if they do not begin where a kernel may write,
+  // or overlap with a source.
   absl::StatusOr<SharedBytes> Destination(const v1::SharedMemoryRef& ref);
 
-  // The GPU that has any of these bytes, or kernels::kHost.
+  // Returns the GPU on which any of these bytes lie, or kernels::kHost.
   int device() const { return device_; }
 
  private:
   struct Used {
     std::shared_ptr<const shared_memory::Region> region;
-    absl::string_view name;  // of the request
+    absl::string_view name;  // as the request has it
   };
   struct Read {
     absl::string_view path;
@@ -74,7 +75,7 @@ class SharedTensors {  // D39
   absl::InlinedVector<Used, 2> used_;
   absl::InlinedVector<Read, 5> read_;
   int device_ = kernels::kHost;
-  absl::string_view device_path_;  // the first that is of that GPU
+  absl::string_view device_path_;  // the first tensor on that GPU
 };
 
 }  // namespace lossd::request

@@ -2,7 +2,9 @@
 
 #include <cmath>
 
+#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "server/base/status_macros.h"
 #include "server/request/format.h"
 
 namespace lossd::request {
@@ -46,12 +48,9 @@ absl::Status ReadAsymmetric(const v1::LossSpec& spec,
     return BadValue("spec.asymmetric_margin", options->asymmetric_margin,
                     "in [0, 1)");
   }
-  if (absl::Status status = ReadGamma("spec.asymmetric_gamma_positive",
-                                      spec.asymmetric_gamma_positive(),
-                                      &options->asymmetric_gamma_positive);
-      !status.ok()) {
-    return status;
-  }
+  RETURN_IF_ERROR(ReadGamma("spec.asymmetric_gamma_positive",
+                            spec.asymmetric_gamma_positive(),
+                            &options->asymmetric_gamma_positive));
   return ReadGamma("spec.asymmetric_gamma_negative",
                    spec.asymmetric_gamma_negative(),
                    &options->asymmetric_gamma_negative);
@@ -168,7 +167,6 @@ absl::Status ReadNumbers(const v1::LossSpec& spec,
   if (!std::isfinite(options->loss_weight)) {
     return BadValue("spec.loss_weight", options->loss_weight, "finite");
   }
-  options->ignore_target.reset();
   if (spec.has_ignore_target()) {
     if (std::isnan(spec.ignore_target())) {
       return BadValue("spec.ignore_target", spec.ignore_target(),
@@ -186,19 +184,21 @@ absl::Status ReadNumbers(const v1::LossSpec& spec,
 
 }  // namespace
 
-absl::Status ReadSpec(const v1::LossSpec& spec, kernels::LossOptions* options) {
-  *options = kernels::LossOptions();
-  for (auto* read :
-       {ReadKind, ReadReduction, ReadNormalizer, ReadNumbers, ReadPolicies}) {
-    if (absl::Status status = read(spec, options); !status.ok()) return status;
-  }
+absl::StatusOr<kernels::LossOptions> ReadSpec(const v1::LossSpec& spec) {
+  kernels::LossOptions options;
+  // The kind comes first: the policies depend on it.
+  RETURN_IF_ERROR(ReadKind(spec, &options));
+  RETURN_IF_ERROR(ReadReduction(spec, &options));
+  RETURN_IF_ERROR(ReadNormalizer(spec, &options));
+  RETURN_IF_ERROR(ReadNumbers(spec, &options));
+  RETURN_IF_ERROR(ReadPolicies(spec, &options));
   if (!v1::GradientMode_IsValid(spec.gradient())) {
     return UnknownNumber("spec.gradient", spec.gradient());
   }
   if (!v1::DataType_IsValid(spec.gradient_dtype())) {
     return UnknownNumber("spec.gradient_dtype", spec.gradient_dtype());
   }
-  return absl::OkStatus();
+  return options;
 }
 
 }  // namespace lossd::request

@@ -1,19 +1,20 @@
-// LossSpec -> kernels::LossOptions.
+// Reads a LossSpec into kernels::LossOptions.
 #ifndef LOSSD_SERVER_REQUEST_SPEC_H_
 #define LOSSD_SERVER_REQUEST_SPEC_H_
 
-#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "kernels/sigmoid_loss.h"
 #include "lossd/v1/loss_spec.pb.h"
 
 namespace lossd::request {
 
-// Fills in the options. INVALID_ARGUMENT, with a message that begins with
-// the field's path (`spec.kind: ...`). Fields that the chosen kind,
-// reduction and normalizer do not read are not looked at.
-absl::Status ReadSpec(const v1::LossSpec& spec, kernels::LossOptions* options);
+// Returns the options that `spec` asks for. Fields that the chosen kind,
+// reduction and normalizer do not read are not looked at. Errors:
+// INVALID_ARGUMENT, with a message that begins with the field's path
+// (`spec.kind: ...`).
+absl::StatusOr<kernels::LossOptions> ReadSpec(const v1::LossSpec& spec);
 
-// What GetServerInfo tells.
+// The kinds that GetServerInfo lists.
 inline constexpr v1::LossKind kLossKinds[] = {
     v1::LOSS_KIND_SIGMOID_CROSS_ENTROPY, v1::LOSS_KIND_SIGMOID_FOCAL,
     v1::LOSS_KIND_ASYMMETRIC};

@@ -2,148 +2,123 @@
 
 #include <algorithm>
 #include <cmath>
-#include <optional>
+#include <span>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/data_type.h"
+#include "server/base/status_macros.h"
 #include "server/request/broadcasting.h"
 #include "server/request/format.h"
 #include "server/request/ones.h"
 #include "server/request/spec.h"
+#include "server/request/tensor_roles.h"
 
 namespace lossd::request {
-namespace {
 
-using kernels::Normalizer;
-
-constexpr wire::Field kFields[wire::kFieldCount] = {
-    wire::Field::kLogits, wire::Field::kTargets, wire::Field::kWeights,
-    wire::Field::kPosWeight, wire::Field::kUpstreamGradient};
-
-}  // namespace
+using wire::Field;
 
 absl::Status StreamPlan::Read(v1::StreamLossHeader header) {
   header_ = std::move(header);
-  kernels::LossOptions& options = whole_.options;
-  if (absl::Status s = ReadSpec(header_.spec(), &options); !s.ok()) return s;
-  if (absl::Status s =
-          ReadShape("header", ".shape", header_.shape(), &dims_, &count_);
-      !s.ok()) {
-    return s;
-  }
-  whole_.element_count = count_;
-  if (!dims_.empty()) {
+  absl::StatusOr<kernels::LossOptions> options = ReadSpec(header_.spec());
+  if (!options.ok()) return options.status();
+  whole_.options = *options;
+  absl::StatusOr<CountedShape> shape =
+      ReadShape("header", ".shape", header_.shape());
+  if (!shape.ok()) return shape.status();
+  shape_ = *std::move(shape);
+  targets_dims_ = dims();
+  whole_.element_count = element_count();
+  if (!dims().empty()) {
     whole_.shape.rank = 1;
-    whole_.shape.dims[0] = dims_[0];
+    whole_.shape.dims[0] = dims()[0];
   }
-  if (absl::Status s = ReadTypes(); !s.ok()) return s;
-  if (absl::Status s = ReadGradient(); !s.ok()) return s;
-  return ReadNormalizer();
+  RETURN_IF_ERROR(ReadTensors());
+  wants_gradient_ = header_.spec().gradient() != v1::GRADIENT_MODE_OMIT;
+  absl::StatusOr<kernels::ElementType> gradient =
+      ReadGradientType(header_.spec(), sources_[Field::kLogits].type);
+  if (!gradient.ok()) return gradient.status();
+  whole_.gradient_type = *gradient;
+  absl::StatusOr<Scaling> scaling = ReadScaling();
+  if (!scaling.ok()) return scaling.status();
+  scaling_ = *scaling;
+  return absl::OkStatus();
 }
 
-absl::Status StreamPlan::ReadTypes() {
-  if (absl::Status s = ReadType("logits_dtype", header_.logits_dtype(),
-                                wire::Field::kLogits);
-      !s.ok()) {
-    return s;
-  }
-  if (absl::Status s = CheckLogitsType(of(wire::Field::kLogits).type); !s.ok())
-    return s;
-  absl::Status status =
-      header_.has_targets() ? ReadOnesTargets() : ReadTargetsInChunks();
-  if (!status.ok()) return status;
-  status = ReadOperand(wire::Field::kWeights, header_.weights_dtype(),
-                       header_.has_weights() ? &header_.weights() : nullptr);
-  if (!status.ok()) return status;
-  status =
-      ReadOperand(wire::Field::kPosWeight, header_.pos_weight_dtype(),
-                  header_.has_pos_weight() ? &header_.pos_weight() : nullptr);
-  if (!status.ok()) return status;
-  status = ReadOperand(
-      wire::Field::kUpstreamGradient, header_.upstream_gradient_dtype(),
-      header_.has_upstream_gradient() ? &header_.upstream_gradient() : nullptr);
-  return status.ok() ? ReadUpstream() : status;
+absl::Status StreamPlan::ReadTensors() {
+  RETURN_IF_ERROR(
+      ReadType("logits_dtype", header_.logits_dtype(), Field::kLogits));
+  RETURN_IF_ERROR(CheckLogitsType(sources_[Field::kLogits].type));
+  RETURN_IF_ERROR(header_.has_targets() ? ReadOnesTargets()
+                                        : ReadTargetsInChunks());
+  RETURN_IF_ERROR(
+      ReadOperand(Field::kWeights, header_.weights_dtype(),
+                  header_.has_weights() ? &header_.weights() : nullptr));
+  RETURN_IF_ERROR(
+      ReadOperand(Field::kPosWeight, header_.pos_weight_dtype(),
+                  header_.has_pos_weight() ? &header_.pos_weight() : nullptr));
+  RETURN_IF_ERROR(
+      ReadOperand(Field::kUpstreamGradient, header_.upstream_gradient_dtype(),
+                  header_.has_upstream_gradient() ? &header_.upstream_gradient()
+                                                  : nullptr));
+  return ReadUpstream();
 }
 
 absl::Status StreamPlan::ReadType(absl::string_view path, v1::DataType dtype,
-                                  wire::Field field) {
+                                  Field field) {
   const std::optional<kernels::ElementType> type = FromProto(dtype);
   if (!type.has_value()) {
     return absl::InvalidArgumentError(
         absl::StrCat("header.", path, ": ", static_cast<int>(dtype),
                      " is not a value of DataType"));
   }
-  of(field).type = *type;
-  of(field).streamed = true;
+  sources_[field].type = *type;
+  sources_[field].streamed = true;
   return absl::OkStatus();
 }
 
 absl::Status StreamPlan::ReadOnesTargets() {
-  Source& targets = of(wire::Field::kTargets);
+  CheckedTensor& targets = sources_[Field::kTargets].whole;
   if (!header_.targets().has_ones() && !header_.targets().has_identity()) {
     return absl::InvalidArgumentError(
         "header.targets: only ones and identity are sent whole; send data in "
         "chunks");
   }
   SharedTensors none;
-  if (absl::Status s = ReadTensor(wire::Field::kTargets, header_.targets(), {},
-                                  &none, &targets.whole);
-      !s.ok()) {
-    return s;
+  RETURN_IF_ERROR(
+      ReadTensor(Field::kTargets, header_.targets(), {}, &none, &targets));
+  if (targets.has_shape) {
+    RETURN_IF_ERROR(
+        CheckTargetsShape("header.targets.shape", targets.shape, shape_));
   }
-  const Dims& own = targets.whole.has_shape ? targets.whole.dims : dims_;
-  if (targets.whole.has_shape) {
-    absl::Status s =
-        CheckTargetsShape("targets.shape", own, targets.whole.count);
-    if (!s.ok()) return s;
-  }
-  return header_.targets().has_ones()
-             ? ReadOnes(header_.targets().ones(), own, &one_indices_,
-                        &whole_.ones)
-             : ReadIdentity(header_.targets().identity(), own, &whole_.ones);
+  absl::StatusOr<kernels::Ones> ones =
+      ReadOnes(header_.targets(),
+               targets.has_shape ? targets.shape.dims : dims(), &one_indices_);
+  if (!ones.ok()) return ones.status();
+  whole_.ones = *ones;
+  return absl::OkStatus();
 }
 
 absl::Status StreamPlan::ReadTargetsInChunks() {
-  if (absl::Status s = ReadType("targets_dtype", header_.targets_dtype(),
-                                wire::Field::kTargets);
-      !s.ok() || header_.targets_shape().empty()) {
-    return s;
-  }
-  Dims own;
-  uint64_t count = 0;
-  absl::Status s = ReadShape("header", ".targets_shape",
-                             header_.targets_shape(), &own, &count);
-  return s.ok() ? CheckTargetsShape("targets_shape", own, count) : s;
+  RETURN_IF_ERROR(
+      ReadType("targets_dtype", header_.targets_dtype(), Field::kTargets));
+  if (header_.targets_shape().empty()) return absl::OkStatus();
+  absl::StatusOr<CountedShape> shape =
+      ReadShape("header", ".targets_shape", header_.targets_shape());
+  if (!shape.ok()) return shape.status();
+  RETURN_IF_ERROR(CheckTargetsShape("header.targets_shape", *shape, shape_));
+  targets_dims_ = std::move(shape->dims);
+  return absl::OkStatus();
 }
 
-Dims StreamPlan::targets_dims() const {
-  const auto& own = header_.targets_shape();
-  return own.empty() ? dims_ : Dims(own.begin(), own.end());
-}
-
-absl::Status StreamPlan::CheckTargetsShape(absl::string_view path,
-                                           const Dims& dims,
-                                           uint64_t count) const {
-  // A rank-0 tensor has no first dimension that could differ.
-  const bool same_first = dims.empty() || dims_.empty() || dims[0] == dims_[0];
-  if (count == count_ && same_first) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(
-      "header.", path, ": ", ShapeText(dims),
-      " has not as many elements and the same first dimension as the logits' "
-      "shape ",
-      ShapeText(dims_)));
-}
-
-absl::Status StreamPlan::ReadOperand(wire::Field field, v1::DataType dtype,
+absl::Status StreamPlan::ReadOperand(Field field, v1::DataType dtype,
                                      const v1::Tensor* whole) {
-  Source& source = of(field);
   const absl::string_view name = Name(field);
   const bool in_chunks = dtype != v1::DATA_TYPE_UNSPECIFIED;
   if (whole == nullptr) {
     if (!in_chunks) return absl::OkStatus();
-    absl::Status s = ReadType(absl::StrCat(name, "_dtype"), dtype, field);
-    return s.ok() ? CheckOperandType(field, source.type) : s;
+    RETURN_IF_ERROR(ReadType(absl::StrCat(name, "_dtype"), dtype, field));
+    return CheckOperandType(field, sources_[field].type);
   }
   if (in_chunks) {
     return absl::InvalidArgumentError(absl::StrCat(
@@ -152,112 +127,88 @@ absl::Status StreamPlan::ReadOperand(wire::Field field, v1::DataType dtype,
   return ReadWhole(field, *whole);
 }
 
-absl::Status StreamPlan::ReadWhole(wire::Field field,
-                                   const v1::Tensor& tensor) {
+absl::Status StreamPlan::ReadWhole(Field field, const v1::Tensor& tensor) {
   if (tensor.has_shared_memory()) {
     return absl::InvalidArgumentError(absl::StrCat(
         "header.", Name(field), ".shared_memory: a stream sends its tensors"));
   }
-  Source& source = of(field);
-  // The header's message is the memory.
-  source.whole.piece = std::as_bytes(std::span(tensor.data()));
+  Source& source = sources_[field];
+  CheckedTensor& whole = source.whole;
+  // The bytes stay where they are in the header's message.
+  whole.piece = std::as_bytes(std::span(tensor.data()));
   const size_t pieces = tensor.data().empty() ? 0 : 1;
   SharedTensors none;
-  if (absl::Status s =
-          ReadTensor(field, tensor, std::span(&source.whole.piece, pieces),
-                     &none, &source.whole);
-      !s.ok()) {
-    return s;
-  }
-  source.type = source.whole.tensor.type;
-  if (!source.whole.present) return absl::OkStatus();
-  if (absl::Status s = CheckOperandType(field, source.type); !s.ok()) return s;
-  // One element of any rank is an upstream gradient.
-  if (field == wire::Field::kUpstreamGradient && source.whole.count == 1) {
+  RETURN_IF_ERROR(ReadTensor(field, tensor, std::span(&whole.piece, pieces),
+                             &none, &whole));
+  source.type = whole.tensor.type;
+  if (!whole.present) return absl::OkStatus();
+  RETURN_IF_ERROR(CheckOperandType(field, source.type));
+  // An upstream gradient of one element may have any rank.
+  if (field == Field::kUpstreamGradient && whole.shape.count == 1) {
     return absl::OkStatus();
   }
   absl::StatusOr<Dims> strides =
-      BroadcastStrides(field, source.whole.dims, dims_);
+      BroadcastStrides(field, whole.shape.dims, dims());
   if (!strides.ok()) return strides.status();
   source.strides = *std::move(strides);
   return absl::OkStatus();
 }
 
 absl::Status StreamPlan::ReadUpstream() {
-  Source& upstream = of(wire::Field::kUpstreamGradient);
+  Source& upstream = sources_[Field::kUpstreamGradient];
   if (upstream.streamed && !wants_losses()) {
     return absl::InvalidArgumentError(
         "header.upstream_gradient_dtype: a reduced loss takes 1 element; send "
         "it in header.upstream_gradient");
   }
-  if (!upstream.whole.present) return absl::OkStatus();
-  if (upstream.whole.count == 1) {
-    whole_.upstream_scalar = kernels::ElementAt(upstream.whole.tensor, 0);
-    upstream.whole.present = false;
-    return absl::OkStatus();
-  }
-  if (!wants_losses()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "upstream_gradient.shape: ", ShapeText(upstream.whole.dims), " has ",
-        upstream.whole.count, " elements, and a reduced loss takes 1"));
-  }
-  if (upstream.whole.dims == dims_) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(
-      "upstream_gradient.shape: ", ShapeText(upstream.whole.dims),
-      " is neither one element nor the logits' shape ", ShapeText(dims_)));
-}
-
-absl::Status StreamPlan::ReadGradient() {
-  wants_gradient_ = header_.spec().gradient() != v1::GRADIENT_MODE_OMIT;
-  return ReadGradientType(header_.spec(), of(wire::Field::kLogits).type,
-                          &whole_.gradient_type);
-}
-
-absl::Status StreamPlan::ReadNormalizer() {
-  kernels::LossOptions& options = whole_.options;
-  const bool has_weights = of(wire::Field::kWeights).streamed ||
-                           of(wire::Field::kWeights).whole.present;
-  if (kernels::NeedsCounts(options)) {
-    if (header_.has_declared_normalizer()) {
-      const double declared = header_.declared_normalizer();
-      if (!(declared > 0) || std::isinf(declared)) {
-        return absl::InvalidArgumentError(
-            absl::StrCat("header.declared_normalizer: ", NumberText(declared),
-                         " is not greater than 0 and finite"));
-      }
-      options.normalizer = Normalizer::kCaller;
-      options.normalizer_value = declared;
-    } else if (!options.ignore_target && count_ > 0 &&
-               (options.normalizer == Normalizer::kValid || !has_weights)) {
-      options.normalizer = Normalizer::kElements;  // each element counts 1
-    }
-  }
-  deferred_ = wants_gradient_ && kernels::NeedsCounts(options);
-  // A window's scale is that of the whole, or 1 until the end.
-  pattern_ = whole_;
-  pattern_.ones = {};
-  pattern_.shape.rank = 1;
-  pattern_.logits.type = of(wire::Field::kLogits).type;
-  pattern_.options.normalizer = Normalizer::kCaller;
-  pattern_.options.normalizer_value = 1;
-  if (deferred_) {
-    pattern_.options.loss_weight = pattern_.upstream_scalar = 1;
-  } else if (!kernels::NeedsCounts(options)) {
-    pattern_.options.normalizer_value = kernels::NormalizerOf(whole_, {});
+  CheckedTensor& whole = upstream.whole;
+  if (!whole.present) return absl::OkStatus();
+  RETURN_IF_ERROR(CheckUpstreamShape(whole.shape, dims(), !wants_losses()));
+  if (whole.shape.count == 1) {
+    whole_.upstream_scalar = kernels::ElementAt(whole.tensor, 0);
+    whole.present = false;
   }
   return absl::OkStatus();
 }
 
-uint64_t StreamPlan::ElementsIn(wire::Field field, uint64_t bytes) const {
-  if (of(field).type == kernels::ElementType::kBit) {
-    return std::min(8 * bytes, count_);
+absl::StatusOr<Scaling> StreamPlan::ReadScaling() const {
+  const kernels::LossOptions& options = whole_.options;
+  if (!kernels::NeedsCounts(options)) {
+    return Scaling{.known = kernels::NormalizerOf(whole_, {})};
   }
-  return std::min(bytes / ByteSize(field, 1), count_);
+  if (header_.has_declared_normalizer()) {
+    const double declared = header_.declared_normalizer();
+    if (!(declared > 0) || std::isinf(declared)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("header.declared_normalizer: ", NumberText(declared),
+                       " is not greater than 0 and finite"));
+    }
+    return Scaling{.declared = declared};
+  }
+  const bool each_counts_one =
+      !options.ignore_target &&
+      (!has_weights() || options.normalizer == kernels::Normalizer::kValid);
+  if (each_counts_one && element_count() > 0) {
+    return Scaling{.known = static_cast<double>(element_count())};
+  }
+  return Scaling{};
 }
 
-std::string StreamPlan::Describe(wire::Field field) const {
-  return absl::StrCat(View(kernels::Name(of(field).type)), " of shape ",
-                      ShapeText(dims_));
+bool StreamPlan::has_weights() const {
+  const Source& weights = sources_[Field::kWeights];
+  return weights.streamed || weights.whole.present;
+}
+
+uint64_t StreamPlan::ElementsIn(Field field, uint64_t bytes) const {
+  if (sources_[field].type == kernels::ElementType::kBit) {
+    return std::min(8 * bytes, element_count());
+  }
+  return std::min(bytes / ByteSize(field, 1), element_count());
+}
+
+std::string StreamPlan::Describe(Field field) const {
+  return absl::StrCat(View(kernels::Name(sources_[field].type)), " of shape ",
+                      ShapeText(dims()));
 }
 
 uint64_t StreamPlan::header_bytes() const {
@@ -269,7 +220,7 @@ uint64_t StreamPlan::header_bytes() const {
 
 uint64_t StreamPlan::ArrivingBytes(uint64_t count) const {
   uint64_t bytes = 0;
-  for (const wire::Field field : kFields) {
+  for (const Field field : wire::kAllFields) {
     if (streamed(field)) bytes += ByteSize(field, count);
   }
   return bytes;
@@ -281,19 +232,21 @@ uint64_t StreamPlan::MadeBytes(uint64_t count) const {
     if (source.expands()) bytes += kernels::ByteSize(source.type, count);
   }
   if (wants_gradient_) bytes += kernels::ByteSize(whole_.gradient_type, count);
-  if (wants_losses()) bytes += ByteSize(wire::Field::kLogits, count);
+  if (wants_losses()) bytes += ByteSize(Field::kLogits, count);
   return bytes;
 }
 
 v1::StreamLossSummary StreamPlan::Summarize(
     const kernels::Totals& totals) const {
   v1::StreamLossSummary summary;
-  const double normalizer = kernels::NormalizerOf(whole_, totals);
+  const double normalizer = scaling_.deferred()
+                                ? kernels::NormalizerOf(whole_, totals)
+                                : scaling_.normalizer();
   summary.set_loss(kernels::LossOf(whole_, totals, normalizer));
   summary.set_normalizer(normalizer);
   summary.set_valid_count(static_cast<int64_t>(totals.valid_count));
   summary.set_nan_count(static_cast<int64_t>(totals.nan_count));
-  if (deferred_) {
+  if (scaling_.deferred() && wants_gradient_) {
     summary.set_gradient_scale(kernels::GradientScale(whole_, normalizer));
   }
   summary.set_request_id(header_.request_id());

@@ -16,13 +16,14 @@ namespace {
 
 using Values = google::protobuf::RepeatedField<double>;
 
-// Whether T holds `value`: exactly for integers, within the range for floats.
+// Returns true if T holds `value`: an integer type exactly, a floating-point
+// type within its range.
 template <typename T>
 bool Holds(double value) {
   if constexpr (std::is_floating_point_v<T>) {
     return !std::isfinite(value) || std::isfinite(static_cast<T>(value));
   } else {
-    // 2^(digits) is exact in float64, max() of int64 is not.
+    // 2^digits is exact in float64, but max() of int64 is not.
     const double limit = std::ldexp(1.0, std::numeric_limits<T>::digits);
     const double least = std::is_signed_v<T> ? -limit : 0;
     return value >= least && value < limit && std::trunc(value) == value;
@@ -48,7 +49,7 @@ absl::Status Store(absl::string_view path, const Values& values,
   return absl::OkStatus();
 }
 
-// bool: a byte each; bit: packed.
+// Stores bools in a byte each, and bits packed.
 absl::Status StoreTruths(absl::string_view path, const Values& values,
                          kernels::ElementType type,
                          std::vector<std::byte>* out) {

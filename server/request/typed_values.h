@@ -1,4 +1,4 @@
-// Between `repeated double values`, which people type, and elements of a type.
+// Converts `repeated double values`, which people type, to elements of a type.
 #ifndef LOSSD_SERVER_REQUEST_TYPED_VALUES_H_
 #define LOSSD_SERVER_REQUEST_TYPED_VALUES_H_
 
@@ -13,9 +13,10 @@
 
 namespace lossd::request {
 
-// Stores `values` as elements of `type`. Floating-point types round to nearest;
-// a finite value that they cannot hold, and a value that an integer type does
-// not hold exactly, is INVALID_ARGUMENT and named with its index.
+// Stores `values` in `out` as elements of `type`. Floating-point types round to
+// nearest. Errors: INVALID_ARGUMENT, naming the index, for a finite value that
+// a floating-point type cannot hold, and for a value that an integer type does
+// not hold exactly.
 absl::Status StoreValues(absl::string_view path,
                          const google::protobuf::RepeatedField<double>& values,
                          kernels::ElementType type,

@@ -16,20 +16,22 @@
 
 namespace lossd::rpc {
 
-// Borrowed, all thread-safe, and longer-lived than every call. Built by the
-// composition root.
+// The parts are borrowed, thread-safe, and outlive every call. Server builds
+// the struct.
 struct CallContext {
   const Clock* clock;
   admission::AdmissionController* admission;
   batching::Batcher* batcher;
-  batching::BatchRunner* runner;  // for batches that run on the RPC thread
-  std::string_view backend;       // the runner's name
+  // Runs batches on the RPC thread.
+  batching::BatchRunner* runner;
+  std::string_view backend;  // the name of `runner`
   observability::Metrics* metrics;
   const door::Authenticator* authenticator;
   std::shared_ptr<BufferPool> buffers;  // shared with the slices inside gRPC
-  // Null: requests with tensors in shared memory are UNIMPLEMENTED.
+  // Null if requests with tensors in shared memory are UNIMPLEMENTED.
   const shared_memory::RegionTable* regions = nullptr;
-  // After which a stream ends for whose client the server waits in vain.
+  // The idle limit: a stream whose client makes no progress for so long is
+  // ended.
   absl::Duration stream_idle_limit = absl::InfiniteDuration();
 };
 

@@ -2,92 +2,93 @@
 
 #include <utility>
 
-#include "absl/strings/str_cat.h"
+#include "absl/status/statusor.h"
 #include "server/base/reusable_buffers.h"
+#include "server/base/status_macros.h"
 #include "server/door/status.h"
-#include "server/observability/log.h"
 #include "server/request/bad_elements.h"
-#include "server/rpc/call_admission.h"
-#include "server/rpc/reply_writer.h"
 
 namespace lossd::rpc {
-
-using observability::Method;
 
 ComputeLossCall::ComputeLossCall(const CallContext* call_context,
                                  LossService* service,
                                  grpc::ServerCompletionQueue* queue)
-    : call_context_(call_context), service_(service), queue_(queue) {}
+    : RpcCall(observability::Method::kComputeLoss, call_context),
+      service_(service),
+      queue_(queue) {}
 
-void ComputeLossCall::Listen() {
-  context_.emplace();
+void ComputeLossCall::RequestRpc() {
   responder_.emplace(&*context_);
-  context_->AsyncNotifyWhenDone(&done_tag_);
   service_->RequestComputeLoss(&*context_, &message_, &*responder_, queue_,
-                               queue_, &request_tag_);
+                               queue_, request_tag());
+}
+
+bool ComputeLossCall::Handle(int event, bool /*ok*/) {
+  if (event == kRequest) return Start();
+  if (event == kDone) OnDone();
+  return false;
 }
 
 bool ComputeLossCall::Start() {
-  received_ = call_context_->clock->Now();
-  deadline = DeadlineOf(*context_);
-  flow = FlowOf(*context_);
-  call_context_->metrics->RecordCallAccepted(Method::kComputeLoss);
+  deadline = deadline_;
+  flow = flow_;
   call_context_->metrics->RecordBytesReceived(
       static_cast<int64_t>(message_.Length()));
   if (absl::Status status = Read(); !status.ok()) {
     FinishWithError(status);
     return false;
   }
-  if (!Admit()) return false;
-  if (absl::Status status = TakeResultBuffers(request_, *call_context_->buffers,
-                                              &losses_, &gradient_);
-      !status.ok()) {
-    FinishWithError(status);
+  if (grpc::Status refusal = Admit(ChargedBytes(), received_); !refusal.ok()) {
+    Finish(refusal);
     return false;
   }
+  absl::StatusOr<ResultBuffers> results =
+      TakeResultBuffers(request_, *call_context_->buffers);
+  if (!results.ok()) {
+    FinishWithError(results.status());
+    return false;
+  }
+  results_ = *std::move(results);
   segment = request_.segment();
-  // Else it is null, or in shared memory.
-  if (request_.wants_gradient()) segment.gradient = gradient_.data();
-  segment.losses = losses_.data();
+  // Otherwise it is null, or in shared memory.
+  if (request_.gradient_in_reply()) segment.gradient = results_.gradient.data();
+  segment.losses = results_.losses.data();
   enqueued_ = true;
   call_context_->batcher->Enqueue(this, /*may_run_inline=*/true);
   return true;
 }
 
 absl::Status ComputeLossCall::Read() {
-  if (absl::Status s = call_context_->authenticator->Check(*context_); !s.ok())
-    return s;
-  if (absl::Status s = parser_.Parse(message_); !s.ok()) return s;
+  RETURN_IF_ERROR(call_context_->authenticator->Check(*context_));
+  RETURN_IF_ERROR(parser_.Parse(message_));
   return request_.Read(parser_, call_context_->regions);
 }
 
-bool ComputeLossCall::Admit() {
-  // Logits are in memory, element by element, so nothing here overflows. Shared
-  // memory costs nothing here, as its regions have a budget of their own; but
-  // what is computed from it does.
-  const int64_t bytes = static_cast<int64_t>(
+// The sum does not overflow, because every logit lies in memory. Regions of
+// shared memory are not charged here, as they have a budget of their own; but
+// results that are computed from them are.
+int64_t ComputeLossCall::ChargedBytes() const {
+  return static_cast<int64_t>(
       message_.Length() + parser_.decoded_bytes() + request_.converted_bytes() +
       request_.reply_bytes() + batching::PreparedBytes(request_.segment()));
-  const grpc::Status answer = rpc::Admit(*call_context_, bytes, flow, deadline,
-                                         received_, &*context_, &permit_);
-  if (answer.ok()) return true;
-  code_ = static_cast<absl::StatusCode>(answer.error_code());
-  responder_->FinishWithError(answer, &finished_tag_);
-  return false;
 }
 
 void ComputeLossCall::OnComputed(const batching::Computed& computed) {
-  if (absl::Status s = request::CheckElements(
-          segment, computed.totals, {request_.dims(), request_.targets_dims()});
-      !s.ok()) {
-    FinishWithError(s);
-  } else {
+  absl::Status elements = request::CheckElements(
+      segment, computed.totals, {request_.dims(), request_.targets_dims()});
+  if (elements.ok()) {
     FinishWithReply(computed);
+  } else {
+    FinishWithError(elements);
   }
 }
 
+void ComputeLossCall::OnDropped(const absl::Status& why) {
+  FinishWithError(why);
+}
+
 void ComputeLossCall::FinishWithReply(batching::Computed computed) {
-  // A request without elements is answered on behalf of the usual backend.
+  // A request without elements is answered in the name of the usual backend.
   if (computed.backend.empty()) computed.backend = call_context_->backend;
   Reply reply{
       .loss = kernels::LossOf(segment, computed.totals, computed.normalizer),
@@ -95,82 +96,40 @@ void ComputeLossCall::FinishWithReply(batching::Computed computed) {
       .queue_time = computed.started - received_,
       .request_id = request_id(),
       .request = request_,
-      .losses = std::move(losses_),
-      .gradient = std::move(gradient_),
+      .results = std::move(results_),
   };
   const grpc::ByteBuffer bytes =
       WriteReply(std::move(reply), call_context_->buffers);
   call_context_->metrics->RecordBytesSent(static_cast<int64_t>(bytes.Length()));
-  code_ = absl::StatusCode::kOk;
-  permit_.MarkAnswered();
-  responder_->Finish(bytes, grpc::Status::OK, &finished_tag_);
-}
-
-void ComputeLossCall::OnDropped(const absl::Status& why) {
-  FinishWithError(why);
+  NoteAnswer(grpc::Status::OK);
+  responder_->Finish(bytes, grpc::Status::OK, finished_tag());
 }
 
 void ComputeLossCall::FinishWithError(const absl::Status& status) {
-  const grpc::Status answer = door::ToGrpcStatus(status, request_id());
-  code_ = static_cast<absl::StatusCode>(answer.error_code());
-  permit_.MarkAnswered();
-  responder_->FinishWithError(answer, &finished_tag_);
+  Finish(door::ToGrpcStatus(status, request_id()));
 }
 
-bool ComputeLossCall::OnEvent(int event, bool ok) {
-  switch (event) {
-    case kRequest:
-      return Start();
-    case kFinished:
-      OnFinished(ok);
-      return false;
-    default:  // kDone
-      OnDone();
-      return false;
-  }
+void ComputeLossCall::Finish(const grpc::Status& answer) {
+  NoteAnswer(answer);
+  responder_->FinishWithError(answer, finished_tag());
 }
 
-void ComputeLossCall::OnFinished(bool ok) {
-  finished_ = true;
-  sent_ = ok;
-}
-
+// Nobody waits for the answer any more. A task that is being computed is still
+// finished by its executor.
 void ComputeLossCall::OnDone() {
-  done_ = true;
   if (!enqueued_ || finished_ || !context_->IsCancelled()) return;
-  // Nobody waits for the answer. Whoever is computing it already finishes it.
-  if (call_context_->batcher->Remove(this)) {
-    FinishWithError(GoneStatus(deadline, call_context_->clock->Now()));
-  }
+  if (call_context_->batcher->Remove(this)) FinishWithError(GoneStatus());
 }
 
-absl::StatusCode ComputeLossCall::FinalCode() const {
-  if (sent_ && !context_->IsCancelled()) return code_;
-  return GoneStatus(deadline, call_context_->clock->Now()).code();
-}
-
-void ComputeLossCall::Reset() {
-  const absl::Duration latency = call_context_->clock->Now() - received_;
-  const absl::StatusCode code = FinalCode();
-  call_context_->metrics->RecordCallFinished(Method::kComputeLoss, code,
-                                             latency);
-  if (observability::LogsRequests()) {
-    observability::LogRequest(
-        absl::StrCat("ComputeLoss ", absl::StatusCodeToString(code), " in ",
-                     absl::FormatDuration(latency)),
-        parser_.request().request_id());
-  }
-  permit_ = admission::Permit();
-  gradient_ = Buffer();
-  losses_ = Buffer();
+void ComputeLossCall::Release() {
+  results_ = ResultBuffers();
   segment = kernels::Segment();
   ClearForReuse(partials);
   request_.Clear();
   parser_.Clear();
   message_.Clear();
   responder_.reset();
-  context_.reset();
-  enqueued_ = finished_ = sent_ = done_ = false;
+  enqueued_ = false;
 }
 
 }  // namespace lossd::rpc

@@ -8,7 +8,7 @@ void IdleAlarm::Start() {
 }
 
 bool IdleAlarm::OnTag(bool excused) {
-  out_ = false;
+  pending_ = false;
   const bool idle = !excused && clock_->Now() >= last_ + limit_;
   if (idle || excused) Touch();
   Set();
@@ -16,7 +16,7 @@ bool IdleAlarm::OnTag(bool excused) {
 }
 
 void IdleAlarm::Cancel() {
-  if (out_) alarm_.Cancel();
+  if (pending_) alarm_.Cancel();
 }
 
 void IdleAlarm::Set() {
@@ -24,7 +24,7 @@ void IdleAlarm::Set() {
   const gpr_timespec due = gpr_time_add(
       gpr_now(GPR_CLOCK_MONOTONIC),
       gpr_time_from_nanos(absl::ToInt64Nanoseconds(left), GPR_TIMESPAN));
-  out_ = true;
+  pending_ = true;
   alarm_.Set(queue_, due, &tag_);
 }
 

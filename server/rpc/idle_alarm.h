@@ -1,4 +1,4 @@
-// Notices that a call has come to rest.
+// Notices that nothing has happened in a call for some time.
 #ifndef LOSSD_SERVER_RPC_IDLE_ALARM_H_
 #define LOSSD_SERVER_RPC_IDLE_ALARM_H_
 
@@ -11,32 +11,32 @@
 
 namespace lossd::rpc {
 
-// Its tag comes out of the queue some time after nothing has happened for the
-// limit, and at times before that: the alarm is not moved whenever something
-// happens, but looks at the clock when it is due and is set anew. One thread's.
+// The tag comes out of the queue when nothing has happened for the limit, and
+// sometimes before that: the alarm is not moved whenever something happens, but
+// looks at the clock when it is due and is set anew. Used by one thread.
 class IdleAlarm {  // D26
  public:
-  // Borrows `clock` and `queue`. An infinite limit: the tag never comes.
+  // Borrows `clock` and `queue`. With an infinite limit the tag never comes.
   IdleAlarm(const Clock* clock, absl::Duration limit,
             grpc::CompletionQueue* queue, RpcCall::Tag tag)
       : clock_(clock), limit_(limit), queue_(queue), tag_(tag) {}
 
-  // Begins to watch. The tag is not out.
+  // Begins to watch; !pending().
   void Start();
 
-  // Something has happened.
+  // Notes that something has happened.
   void Touch() { last_ = clock_->Now(); }
 
-  // The tag has come. True: nothing has happened for the limit, and nothing
-  // excuses that. Either way it is on again.
+  // Call when the tag has come. Returns true if nothing has happened for the
+  // limit and nothing excuses that. Watches on in either case.
   bool OnTag(bool excused = false);
 
-  // The tag comes soon, if it is out; Drop() is for that one.
+  // Lets a pending tag come soon. Call Drop() for that one instead of OnTag().
   void Cancel();
-  void Drop() { out_ = false; }
+  void Drop() { pending_ = false; }
 
-  // The tag is still to come.
-  bool out() const { return out_; }
+  // Returns true if the tag is still to come.
+  bool pending() const { return pending_; }
   absl::Duration limit() const { return limit_; }
 
  private:
@@ -48,7 +48,7 @@ class IdleAlarm {  // D26
   RpcCall::Tag tag_;
   grpc::Alarm alarm_;
   absl::Time last_;
-  bool out_ = false;
+  bool pending_ = false;
 };
 
 }  // namespace lossd::rpc

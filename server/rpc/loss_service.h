@@ -1,4 +1,4 @@
-// The gRPC service: losses as raw bytes on completion queues, the rest plainly.
+// The gRPC service: it takes losses as raw bytes from completion queues.
 #ifndef LOSSD_SERVER_RPC_LOSS_SERVICE_H_
 #define LOSSD_SERVER_RPC_LOSS_SERVICE_H_
 
@@ -7,13 +7,14 @@
 
 namespace lossd::rpc {
 
-// ComputeLoss is answered by ComputeLossCall, StreamLoss by StreamLossCall.
-// GetServerInfo is rare and cheap: gRPC's own threads answer it. Thread-safe.
+// ComputeLossCall answers ComputeLoss, and StreamLossCall answers StreamLoss.
+// GetServerInfo is rare and cheap, so gRPC's own threads answer it.
+// Thread-safe.
 class LossService final
     : public v1::LossService::WithRawMethod_ComputeLoss<
           v1::LossService::WithRawMethod_StreamLoss<v1::LossService::Service>> {
  public:
-  // `call_context` is borrowed; `info` is what GetServerInfo answers.
+  // Borrows `call_context`. GetServerInfo answers with `info`.
   LossService(const CallContext* call_context, v1::GetServerInfoResponse info);
 
   grpc::Status GetServerInfo(grpc::ServerContext* context,
@@ -25,7 +26,8 @@ class LossService final
   const v1::GetServerInfoResponse info_;
 };
 
-// The part of the answer that this build decides: kinds, dtypes, streaming.
+// Fills in the part of `info` that depends on the build alone: kinds, dtypes,
+// streaming.
 void DescribeBuild(v1::GetServerInfoResponse* info);
 
 }  // namespace lossd::rpc

@@ -14,20 +14,20 @@
 namespace lossd::rpc {
 namespace {
 
-// Up to here a result is copied behind the header: one slice is cheaper to send
-// than two.
+// Results of at most so many bytes are copied behind the header, because one
+// slice is cheaper to send than two.
 constexpr size_t kMaxCopiedBytes = 2048;
 
 // Keeps a buffer, and the pool that it goes back to, alive inside gRPC.
 struct Lent {
   std::shared_ptr<BufferPool> pool;
-  Buffer buffer;  // declared last: it goes first
+  Buffer buffer;  // declared last, so that it is destroyed first
 };
 
 using v1::ComputeLossResponse;
 
-// By hand: with the generated code a reply took a third of the instructions
-// that lossd itself spends on a small request.
+// Written by hand: the generated code took a third of the instructions that
+// lossd itself spends on a small request.
 void PutExecution(const Reply& reply, wire::FieldWriter& fields) {
   using v1::Execution;
   const batching::Computed& computed = reply.computed;
@@ -69,21 +69,23 @@ void SetValues(const Reply& reply, kernels::ElementType type,
   }
 }
 
-// Results as lists of numbers: for people, so by the generated code.
+// Writes results as lists of numbers. They are for people, so the generated
+// code is fast enough.
 void PutValues(const Reply& reply, kernels::ElementType losses_type,
                kernels::ElementType gradient_type, std::string* header) {
   ComputeLossResponse response;
   if (reply.request.wants_losses()) {
-    SetValues(reply, losses_type, reply.losses, response.mutable_losses());
+    SetValues(reply, losses_type, reply.results.losses,
+              response.mutable_losses());
   }
-  if (reply.request.wants_gradient()) {
-    SetValues(reply, gradient_type, reply.gradient,
+  if (reply.request.gradient_in_reply()) {
+    SetValues(reply, gradient_type, reply.results.gradient,
               response.mutable_gradient());
   }
   response.AppendToString(header);
 }
 
-// Assembles slices; small parts are gathered in one.
+// Assembles a message from slices; small parts are gathered in one.
 class SliceList {
  public:
   explicit SliceList(const std::shared_ptr<BufferPool>& pool) : pool_(pool) {
@@ -92,7 +94,7 @@ class SliceList {
 
   std::string& header() { return header_; }
 
-  // A field of the response that is a tensor with `data`, which comes last.
+  // Adds a field of the response: a tensor with `data`, which comes last.
   void AddTensor(uint32_t number, kernels::ElementType type,
                  const request::Dims& dims, Buffer payload) {
     wire::FieldWriter fields(&header_);
@@ -118,7 +120,7 @@ class SliceList {
   }
 
  private:
-  // Of a reply with a gradient of 64 float32 elements.
+  // A reply with a gradient of 64 float32 elements fits.
   static constexpr size_t kUsualHeaderBytes = 512;
 
   void Flush() {
@@ -142,16 +144,13 @@ grpc::Slice Lend(Buffer buffer, const std::shared_ptr<BufferPool>& pool) {
       lent.release());
 }
 
-absl::Status TakeResultBuffers(const request::ValidRequest& request,
-                               BufferPool& pool, Buffer* losses,
-                               Buffer* gradient) {
-  const auto take = [&pool](uint64_t bytes, Buffer* buffer) {
-    *buffer = pool.Take(bytes);
-    return buffer->size() == bytes;
-  };
-  if ((!request.wants_losses() || take(request.losses_bytes(), losses)) &&
-      (!request.wants_gradient() || take(request.gradient_bytes(), gradient))) {
-    return absl::OkStatus();
+absl::StatusOr<ResultBuffers> TakeResultBuffers(
+    const request::ValidRequest& request, BufferPool& pool) {
+  ResultBuffers results{.losses = pool.Take(request.losses_bytes()),
+                        .gradient = pool.Take(request.gradient_bytes())};
+  if (results.losses.size() == request.losses_bytes() &&
+      results.gradient.size() == request.gradient_bytes()) {
+    return results;
   }
   return absl::ResourceExhaustedError(absl::StrCat(
       "the server has no memory left for results of ",
@@ -173,11 +172,11 @@ grpc::ByteBuffer WriteReply(Reply reply,
   }
   if (request.wants_losses()) {
     slices.AddTensor(ComputeLossResponse::kLossesFieldNumber, losses_type,
-                     request.dims(), std::move(reply.losses));
+                     request.dims(), std::move(reply.results.losses));
   }
-  if (request.wants_gradient()) {
+  if (request.gradient_in_reply()) {
     slices.AddTensor(ComputeLossResponse::kGradientFieldNumber, gradient_type,
-                     request.dims(), std::move(reply.gradient));
+                     request.dims(), std::move(reply.results.gradient));
   }
   return slices.Finish();
 }

@@ -1,5 +1,4 @@
-// ComputeLossResponse as slices: a few header bytes, and the results where they
-// lie.
+// Writes replies as slices: a few header bytes, and the results where they lie.
 #ifndef LOSSD_SERVER_RPC_REPLY_WRITER_H_
 #define LOSSD_SERVER_RPC_REPLY_WRITER_H_
 
@@ -8,7 +7,7 @@
 
 #include <memory>
 
-#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "server/base/buffer_pool.h"
 #include "server/batching/task.h"
@@ -17,30 +16,34 @@
 
 namespace lossd::rpc {
 
-// What a reply is written from.
+// The memory of a request's results, as far as they go into the reply.
+struct ResultBuffers {
+  Buffer losses;    // with ValidRequest::wants_losses()
+  Buffer gradient;  // with ValidRequest::gradient_in_reply()
+};
+
+// The content of a ComputeLossResponse.
 struct Reply {
   double loss = 0;
   const batching::Computed& computed;
   absl::Duration queue_time;
   absl::string_view request_id;
   const request::ValidRequest& request;
-  Buffer losses;    // with request::ValidRequest::wants_losses()
-  Buffer gradient;  // with request::ValidRequest::wants_gradient()
+  ResultBuffers results;
 };
 
-// A slice over a buffer, which goes back to `pool` when gRPC has let go of it:
-// perhaps after the server is gone, hence the shared pointer.
+// Returns a slice over a buffer, which goes back to `pool` when gRPC has
+// released the slice. That may be after the server is gone, hence the shared
+// pointer.
 grpc::Slice Lend(Buffer buffer, const std::shared_ptr<BufferPool>& pool);
 
-// Memory for what the request wants back; the rest of the two stays empty.
+// Takes memory for the results that go into the reply. Errors:
 // RESOURCE_EXHAUSTED if the system has none left.
-absl::Status TakeResultBuffers(const request::ValidRequest& request,
-                               BufferPool& pool, Buffer* losses,
-                               Buffer* gradient);
+absl::StatusOr<ResultBuffers> TakeResultBuffers(
+    const request::ValidRequest& request, BufferPool& pool);
 
-// Takes the buffers. Large ones become slices and go back to `pool` when gRPC
-// has let go of them, which may be after the server is gone: hence the shared
-// pointer.
+// Returns the reply's bytes, as the generated code would write them (D17).
+// Large results are not copied: they become slices, see Lend().
 grpc::ByteBuffer WriteReply(Reply reply,
                             const std::shared_ptr<BufferPool>& pool);
 

@@ -1,39 +1,131 @@
-// What a thread of RPCs knows of the calls that it serves.
+// The interface of a call as its RPC thread sees it, with the beginning, the
+// admission and the end that all calls share.
 #ifndef LOSSD_SERVER_RPC_RPC_CALL_H_
 #define LOSSD_SERVER_RPC_RPC_CALL_H_
 
+#include <grpcpp/server_context.h>
+#include <grpcpp/support/status.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "server/admission/admission.h"
+#include "server/observability/metrics.h"
+#include "server/rpc/call_context.h"
+
 namespace lossd::rpc {
 
-// One RPC at a time, from listening for it to its end. All is called on the
-// thread of the call's completion queue.
+// One RPC at a time, from listening for it to its end. A call is used again and
+// again, so that an RPC allocates little but what gRPC allocates. All of it
+// runs on the thread of the call's completion queue, unless a derived class
+// says otherwise.
+//
+// gRPC reports kFinished when the answer is out, and kDone when the RPC is over
+// for the client, cancelled or not. After both the RPC has ended. Only then is
+// it counted, and only then does the permit go back: until then gRPC has the
+// memory of the answer.
 class RpcCall {
  public:
-  // What comes out of the completion queue: an operation of a call that has
-  // ended. Lives in the call.
+  // Comes out of the completion queue when an operation of a call has ended.
+  // Lives in the call.
   struct Tag {
     RpcCall* call;
-    int event;  // kRequest, or one of the call's own
+    int event;
   };
-  // An RPC has come, or, not ok, none will.
-  static constexpr int kRequest = 0;
 
+  // The events of every call; those of a method follow kFirstOwnEvent.
+  enum Event { kRequest, kFinished, kDone, kFirstOwnEvent };
+
+  // Borrows `call_context`.
+  RpcCall(observability::Method method, const CallContext* call_context)
+      : call_context_(call_context), method_(method) {}
   virtual ~RpcCall() = default;
+  RpcCall(const RpcCall&) = delete;
+  RpcCall& operator=(const RpcCall&) = delete;
 
   // Waits for the next RPC. The call is new, or has ended and been reset.
-  virtual void Listen() = 0;
+  void Listen();
 
-  // One of its tags, but not a kRequest that is not ok. True: the batcher was
-  // given something, and the caller runs Batcher::RunInline() soon.
-  virtual bool OnEvent(int event, bool ok) = 0;
+  // Handles an event of the call, but a kRequest only if it is ok. Returns true
+  // if the batcher was given something: the caller then calls
+  // Batcher::RunInline() soon.
+  bool OnEvent(int event, bool ok);
 
-  // No tag of it is left in gRPC, and nobody else has a part of it.
-  virtual bool ended() const = 0;
+  // Returns true once gRPC has no tag of the call left and nobody else has a
+  // part of it.
+  virtual bool ended() const { return finished_ && done_; }
 
-  // After ended(): counts the call, gives back everything that it held.
-  virtual void Reset() = 0;
+  // Counts and logs the RPC that has ended, and gives back everything that it
+  // held.
+  void Reset();
 
-  // The thread's: which of its methods the call is of.
-  int method = 0;
+  // For the RPC thread: which of its methods the call is of.
+  size_t method_index = 0;
+
+ protected:
+  Tag* request_tag() { return &request_tag_; }
+  Tag* finished_tag() { return &finished_tag_; }
+
+  // Takes the permit for `bytes` at the time `now`. Returns the call's answer
+  // if it is refused; if a budget is full, the answer tells the client when to
+  // try again.
+  grpc::Status Admit(int64_t bytes, absl::Time now);
+  // Makes the permit stand for `bytes`, which is more than before. Errors are
+  // those of Admit().
+  grpc::Status ChargeMore(int64_t bytes);
+
+  // Notes the answer that Finish is about to be given, or that takes its place.
+  // The client may act on an answer before kFinished, hence the permit is
+  // marked as answered before Finish.
+  void NoteAnswer(const grpc::Status& answer);
+  // Ends the RPC with `answer` at once, beside a write that is stuck.
+  void Cancel(const grpc::Status& answer);
+  // The status of an RPC that is over for the client, and not by our answer.
+  absl::Status GoneStatus() const;
+
+  const CallContext* const call_context_;
+
+  // --- of one RPC ---
+  std::optional<grpc::ServerContext> context_;
+  absl::Time received_;
+  absl::Time deadline_;  // the client's, or the infinite future
+  uint64_t flow_ = 0;    // the connection's number
+  admission::Permit permit_;
+  bool finished_ = false;  // kFinished has come
+  bool done_ = false;      // kDone has come
+
+ private:
+  // Asks gRPC for an RPC of this method, with request_tag().
+  virtual void RequestRpc() = 0;
+  // Handles an event after this class has. Returns what OnEvent() returns.
+  virtual bool Handle(int event, bool ok) = 0;
+  // Gives back what the derived class holds of the RPC.
+  virtual void Release() = 0;
+  virtual absl::string_view request_id() const = 0;
+  // Returns text for the log line, such as " of 5 elements".
+  virtual std::string LogDetail() const { return {}; }
+
+  void Begin();
+  grpc::Status Refuse(const absl::Status& why, admission::Refusal refusal,
+                      int64_t bytes);
+  // The code that the client has seen, as far as the server can know.
+  absl::StatusCode FinalCode() const;
+
+  const observability::Method method_;
+  Tag request_tag_{this, kRequest};
+  Tag finished_tag_{this, kFinished};
+  Tag done_tag_{this, kDone};
+
+  // --- of one RPC ---
+  // The code of the answer; written before Finish, read after kFinished.
+  absl::StatusCode code_ = absl::StatusCode::kOk;
+  bool sent_ = false;       // the answer reached the transport
+  bool cancelled_ = false;  // by Cancel()
 };
 
 }  // namespace lossd::rpc

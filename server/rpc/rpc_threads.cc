@@ -34,7 +34,7 @@ void RpcThread::Join() {
 
 RpcThread::~RpcThread() {
   Join();
-  // gRPC wants its queues shut down after the server, and empty.
+  // gRPC demands that its queues are shut down after the server, and emptied.
   queue_->Shutdown();
   void* tag;
   bool ok;
@@ -48,9 +48,10 @@ void RpcThread::Run() {
   bool ok;
   while (queue_->Next(&tag, &ok)) {
     Handle(tag, ok);
-    // What else is ready, without waiting for it. Asking costs a system call
-    // and shifts the polling between threads, a quarter of a lone small
-    // request: so only those ask that have other calls under way (D21).
+    // Handles the other events that are ready, without waiting for more. Asking
+    // costs a system call and shifts the polling between threads, which is a
+    // quarter of a lone small request. So a thread asks only if it has other
+    // calls under way (D21).
     for (int i = 1; i < options_.max_events_at_once && calls_ - listening_ > 1;
          ++i) {
       const auto next =
@@ -73,7 +74,7 @@ void RpcThread::Handle(void* tag, bool ok) {
   const auto [call, event] = *static_cast<RpcCall::Tag*>(tag);
   if (event == RpcCall::kRequest) {
     --listening_;
-    --methods_[static_cast<size_t>(call->method)].listening;
+    --methods_[call->method_index].listening;
     if (!ok) {  // the server is shutting down
       stopping_ = true;
       --calls_;
@@ -89,7 +90,7 @@ void RpcThread::Retire(RpcCall* call) {
   std::unique_ptr<RpcCall> owned(call);
   owned->Reset();
   --calls_;
-  Method& method = methods_[static_cast<size_t>(call->method)];
+  Method& method = methods_[call->method_index];
   if (method.spare.size() < static_cast<size_t>(method.max_spare)) {
     method.spare.push_back(std::move(owned));
   }
@@ -103,7 +104,7 @@ void RpcThread::KeepListening() {
       std::unique_ptr<RpcCall> call;
       if (method.spare.empty()) {
         call = (this->*method.make)();
-        call->method = static_cast<int>(i);
+        call->method_index = i;
       } else {
         call = std::move(method.spare.back());
         method.spare.pop_back();

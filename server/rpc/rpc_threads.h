@@ -1,4 +1,4 @@
-// The threads that take RPCs off the wire.
+// The threads that serve RPCs.
 #ifndef LOSSD_SERVER_RPC_RPC_THREADS_H_
 #define LOSSD_SERVER_RPC_RPC_THREADS_H_
 
@@ -17,20 +17,20 @@
 namespace lossd::rpc {
 
 struct RpcThreadOptions {
-  // Calls that wait for an RPC of each method on each queue; one that arrives
-  // while none waits is held back by gRPC until the next round.
+  // Calls of each method that wait for an RPC on each queue. gRPC holds back an
+  // RPC that arrives while none waits, until the next round.
   int listening_calls = 64;
   int listening_streams = 4;
-  // Events handled before the batcher is told: what arrives together is
-  // enqueued together.
+  // Events that are handled before the batcher runs batches inline, so that
+  // requests that arrive together are enqueued together.
   int max_events_at_once = 64;
-  // Calls that have ended and wait to be used again; more are freed.
+  // Ended calls that are kept to be used again; more are freed.
   int max_spare_calls = 256;
   int max_spare_streams = 8;
 };
 
-// One completion queue and the thread that serves it. All but Start() and
-// Join() happens on that thread.
+// One completion queue and the thread that serves it. Not thread-safe; all but
+// the public members runs on that thread.
 class RpcThread {
  public:
   // Borrows `call_context` and `service`.
@@ -38,13 +38,13 @@ class RpcThread {
             LossService* service,
             std::unique_ptr<grpc::ServerCompletionQueue> queue);
 
-  // Joins. The grpc::Server has been shut down, or was never built.
+  // Joins. By then the grpc::Server has been shut down, or was never built.
   ~RpcThread();
 
-  // The grpc::Server is running.
+  // Starts the thread. The grpc::Server is running.
   void Start();
 
-  // grpc::Server::Shutdown() was called. Waits until every call has ended.
+  // Waits until every call has ended, after grpc::Server::Shutdown().
   void Join();
 
  private:
@@ -56,7 +56,7 @@ class RpcThread {
   // The calls of one method.
   struct Method {
     std::unique_ptr<RpcCall> (RpcThread::*make)() const;
-    int wanted;  // listening
+    int wanted;  // how many are to listen
     int max_spare;
     int listening = 0;
     std::vector<std::unique_ptr<RpcCall>> spare;
@@ -69,13 +69,13 @@ class RpcThread {
   LossService* const service_;
   const std::unique_ptr<grpc::ServerCompletionQueue> queue_;
 
-  // Listening or busy; those own themselves, through their tags.
+  // Calls that listen or serve an RPC. gRPC holds their tags, which own them.
   int calls_ = 0;
-  int listening_ = 0;  // of all methods
+  int listening_ = 0;  // how many of them listen
   std::array<Method, 2> methods_;
   bool enqueued_ = false;  // the batcher was given something in this round
   bool stopping_ = false;  // gRPC takes no more RPCs
-  std::thread thread_;     // last: it uses all of the above
+  std::thread thread_;     // declared last: it uses all of the above
 };
 
 }  // namespace lossd::rpc

@@ -1,49 +1,42 @@
 #include "server/rpc/stream_loss_call.h"
 
-#include <grpc/grpc.h>
-
 #include <algorithm>
 #include <utility>
 
+#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "server/door/status.h"
-#include "server/observability/log.h"
-#include "server/request/bad_elements.h"
-#include "server/rpc/call_admission.h"
-#include "server/rpc/stream_reply.h"
+#include "server/request/window_maker.h"
 
 namespace lossd::rpc {
-
-using observability::Method;
 
 StreamLossCall::StreamLossCall(const CallContext* call_context,
                                LossService* service,
                                grpc::ServerCompletionQueue* queue)
-    : call_context_(call_context),
+    : RpcCall(observability::Method::kStreamLoss, call_context),
       service_(service),
       queue_(queue),
       idle_alarm_(call_context->clock, call_context->stream_idle_limit, queue,
-                  Tag{this, kIdle}) {
-  for (size_t i = 0; i < windows_.size(); ++i) {
-    windows_[i] = std::make_unique<StreamWindow>(
-        queue, Tag{this, kFirstWindow + static_cast<int>(i)});
-  }
-}
+                  Tag{this, kIdle}),
+      output_(call_context, queue, this, kFirstWindow) {}
 
-void StreamLossCall::Listen() {
-  context_.emplace();
+void StreamLossCall::RequestRpc() {
   stream_.emplace(&*context_);
-  context_->AsyncNotifyWhenDone(&done_tag_);
   service_->RequestStreamLoss(&*context_, &*stream_, queue_, queue_,
-                              &request_tag_);
+                              request_tag());
 }
 
-bool StreamLossCall::OnEvent(int event, bool ok) {
+bool StreamLossCall::Handle(int event, bool ok) {
   enqueued_ = false;
   if (event != kIdle) idle_alarm_.Touch();
   switch (event) {
     case kRequest:
       OnRequest();
+      break;
+    case kFinished:
+      break;
+    case kDone:
+      OnDone();
       break;
     case kRead:
       OnRead(ok);
@@ -51,263 +44,183 @@ bool StreamLossCall::OnEvent(int event, bool ok) {
     case kWritten:
       OnWritten(ok);
       break;
-    case kFinished:
-      now_.finished = true;
-      now_.sent = ok;
-      break;
-    case kDone:
-      OnDone();
-      break;
     case kIdle:
       OnIdle();
       break;
     default:
-      windows_[static_cast<size_t>(event - kFirstWindow)]->state =
-          StreamWindow::State::kBack;
+      output_.OnBack(static_cast<size_t>(event - kFirstWindow));
   }
   Advance();
-  if (now_.finished && now_.done) idle_alarm_.Cancel();
+  if (finished_ && done_) idle_alarm_.Cancel();
   return enqueued_;
 }
 
 void StreamLossCall::OnRequest() {
-  now_.received = call_context_->clock->Now();
-  now_.deadline = DeadlineOf(*context_);
-  now_.flow = FlowOf(*context_);
-  call_context_->metrics->RecordCallAccepted(Method::kStreamLoss);
   idle_alarm_.Start();
-  if (absl::Status s = call_context_->authenticator->Check(*context_); !s.ok())
-    Fail(s);
+  absl::Status allowed = call_context_->authenticator->Check(*context_);
+  if (!allowed.ok()) Fail(allowed);
 }
 
 void StreamLossCall::OnRead(bool ok) {
-  now_.reading = false;
-  if (now_.failure) return;
+  reading_ = ok ? Reading::kPaused : Reading::kClosed;
+  if (ending_ != Ending::kOpen) return;
   absl::Status status;
   if (ok) {
     call_context_->metrics->RecordBytesReceived(
-        static_cast<int64_t>(message_buffer_.Length()));
-    status = TakeMessage();
+        static_cast<int64_t>(message_.Length()));
+    status = input_.Take(message_);
+    message_.Clear();
   } else {
-    now_.half_closed = true;
-    status = CheckComplete();
+    status = input_.CheckComplete();
   }
-  if (!status.ok()) Fail(status);
+  if (!status.ok()) return Fail(status);
+  Charge();
 }
 
 void StreamLossCall::OnWritten(bool ok) {
-  now_.writing = false;
-  // Nobody reads any more; kDone says why, and counts.
+  writing_ = false;
+  // Nobody reads any more. kDone tells why, and with which code it is counted.
   if (!ok) Fail(absl::CancelledError("the client went away"));
 }
 
 void StreamLossCall::OnDone() {
-  now_.done = true;
-  if (!now_.finishing && context_->IsCancelled()) {
-    Fail(GoneStatus(now_.deadline, call_context_->clock->Now()));
-  }
+  if (ending_ == Ending::kOpen && context_->IsCancelled()) Fail(GoneStatus());
 }
 
 void StreamLossCall::OnIdle() {
-  if (now_.finished && now_.done) return idle_alarm_.Drop();
-  // With a window out the client waits for us.
-  if (!idle_alarm_.OnTag(/*excused=*/windows_out())) return;
+  if (finished_ && done_) return idle_alarm_.Drop();
+  // While a window is in flight, the client waits for the server.
+  if (!idle_alarm_.OnTag(/*excused=*/output_.InFlight())) return;
   const absl::Status idle = absl::DeadlineExceededError(absl::StrCat(
       "the stream was idle for ", absl::FormatDuration(idle_alarm_.limit()),
       ": the client neither sent nor read (--stream_idle_timeout)"));
   Fail(idle);
-  if (!now_.writing && !now_.finishing) return;
-  // The end would wait behind what the client does not read.
-  const grpc::Status end = now_.failure.value_or(door::ToGrpcStatus(idle, ""));
-  now_.code = static_cast<absl::StatusCode>(end.error_code());
-  now_.cut = true;
-  grpc_call_cancel_with_status(context_->c_call(),
-                               static_cast<grpc_status_code>(end.error_code()),
-                               end.error_message().c_str(), nullptr);
+  // Finish would wait behind a message that the client does not read.
+  if (writing_ || ending_ == Ending::kFinishing) {
+    Cancel(failure_.value_or(door::ToGrpcStatus(idle, "")));
+  }
 }
 
 void StreamLossCall::Advance() {
-  if (!now_.failure && plan_) {
+  if (ending_ == Ending::kOpen && input_.plan() != nullptr) {
     WriteResults();
-    if (!now_.failure) SendWindows();
+    if (ending_ == Ending::kOpen) SendWindows();
   }
-  if (now_.failure) {
-    if (now_.writing || now_.finishing) return;
-    now_.finishing = true;
-    permit_.MarkAnswered();
-    stream_->Finish(*now_.failure, &finished_tag_);
-    return;
+  if (ending_ == Ending::kFailed && !writing_) {
+    ending_ = Ending::kFinishing;
+    NoteAnswer(*failure_);
+    stream_->Finish(*failure_, finished_tag());
   }
-  const bool room = now_.newest - now_.oldest < kMaxWindows;
-  if (room && !now_.reading && !now_.half_closed) {
-    now_.reading = true;
-    stream_->Read(&message_buffer_, &read_tag_);
+  if (ending_ != Ending::kOpen) return;
+  if (reading_ == Reading::kPaused && !output_.full()) {
+    reading_ = Reading::kReading;
+    stream_->Read(&message_, &read_tag_);
   }
-  if (now_.half_closed && now_.oldest == now_.newest && !now_.writing &&
-      !now_.finishing) {
+  if (reading_ == Reading::kClosed && output_.empty() && !writing_) {
     WriteSummary();
   }
 }
 
-bool StreamLossCall::NextWindowIsHere() const {
-  const uint64_t count = NextCount();
-  if (count == 0) return false;
-  for (int i = 0; i < wire::kFieldCount; ++i) {
-    const wire::Field field = static_cast<wire::Field>(i);
-    if (plan_->streamed(field) &&
-        queues_[i].bytes() < plan_->ByteSize(field, count)) {
-      return false;
-    }
-  }
-  return true;
-}
-
-uint64_t StreamLossCall::NextCount() const {
-  return std::min(kWindowElements, plan_->element_count() - now_.next_element);
-}
-
 void StreamLossCall::SendWindows() {
-  while (now_.newest - now_.oldest < kMaxWindows && NextWindowIsHere()) {
-    StreamWindow& next = window(now_.newest);
-    const uint64_t count = NextCount();
-    for (int i = 0; i < wire::kFieldCount; ++i) {
-      const wire::Field field = static_cast<wire::Field>(i);
-      if (!plan_->streamed(field)) continue;
-      queues_[i].Take(plan_->ByteSize(field, count), &next.memory.slices[i]);
-    }
-    next.first_element = now_.next_element;
-    next.held_bytes = plan_->ArrivingBytes(count);
-    now_.next_element += count;
-    next.deadline = now_.deadline;
-    next.flow = now_.flow;
-    ++now_.newest;
-    absl::Status made =
-        plan_->MakeWindow(next.first_element, count, *call_context_->buffers,
-                          &next.memory, &next.segment);
-    if (!made.ok()) return Fail(made);
+  const request::WindowMaker maker(*input_.plan(), *call_context_->buffers);
+  while (!output_.full() && input_.HasWindow()) {
+    StreamWindow& window = output_.Append();
+    const uint64_t count = input_.TakeWindow(&window);
+    absl::StatusOr<kernels::Segment> segment =
+        maker.Make(window.first_element, count, &window.memory);
+    if (!segment.ok()) return Fail(segment.status());
+    window.segment = *segment;
+    window.deadline = deadline_;
+    window.flow = flow_;
     enqueued_ = true;
-    next.Send(*call_context_->batcher);
+    window.Send(*call_context_->batcher);
   }
 }
 
 void StreamLossCall::WriteResults() {
-  while (now_.oldest < now_.newest && !now_.writing) {
-    StreamWindow& oldest = window(now_.oldest);
-    if (oldest.state != StreamWindow::State::kBack) return;
-    if (!std::exchange(now_.settled, true)) {
-      if (absl::Status s = Settle(oldest); !s.ok()) return Fail(s);
-    }
-    if (plan_->wants_losses() && !std::exchange(now_.losses_sent, true)) {
-      return Write(v1::StreamLossResponse::kLossesFieldNumber,
-                   std::move(oldest.memory.losses));
-    }
-    if (oldest.memory.gradient.size() > 0) {
-      return Write(v1::StreamLossResponse::kGradientFieldNumber,
-                   std::move(oldest.memory.gradient));
-    }
-    now_.settled = now_.losses_sent = false;
-    ++now_.oldest;
-    Free(oldest);
-  }
-}
-
-// A window that is back goes into the totals, or says what is wrong.
-absl::Status StreamLossCall::Settle(StreamWindow& window) {
-  if (!window.outcome().ok()) return window.outcome();
-  const kernels::Totals totals = kernels::Combine(window.partials);
-  absl::Status status = request::CheckElements(
-      window.segment, totals, {plan_->dims(), plan_->targets_dims()},
-      window.first_element);
-  if (!status.ok()) return status;
-  now_.totals.Add(window.partials, window.first_element);
-  now_.backend = window.backend();
-  return absl::OkStatus();
-}
-
-void StreamLossCall::Free(StreamWindow& window) {
-  now_.held -= window.held_bytes;
-  window.Clear();
-  // Never more than before: it cannot fail.
-  if (ChargedBytes() < permit_.bytes()) {
-    admission::Refusal never;
-    permit_.Resize(ChargedBytes(), &never).IgnoreError();
-  }
-}
-
-void StreamLossCall::Write(uint32_t field, Buffer payload) {
-  const grpc::ByteBuffer bytes =
-      WriteStreamBytes(field, std::move(payload), call_context_->buffers);
-  call_context_->metrics->RecordBytesSent(static_cast<int64_t>(bytes.Length()));
-  now_.writing = true;
-  stream_->Write(bytes, &written_tag_);
+  if (writing_) return;
+  absl::StatusOr<std::optional<grpc::ByteBuffer>> message =
+      output_.NextMessage(*input_.plan());
+  Uncharge();  // windows may have been freed
+  if (!message.ok()) return Fail(message.status());
+  if (!message->has_value()) return;
+  call_context_->metrics->RecordBytesSent(
+      static_cast<int64_t>((*message)->Length()));
+  writing_ = true;
+  stream_->Write(**message, &written_tag_);
 }
 
 void StreamLossCall::WriteSummary() {
-  v1::StreamLossSummary summary = plan_->Summarize(now_.totals.Sum());
-  const std::string_view backend =
-      now_.backend.empty() ? call_context_->backend : now_.backend;
-  summary.set_backend(backend.data(), backend.size());
-  const grpc::ByteBuffer bytes = WriteStreamSummary(std::move(summary));
-  call_context_->metrics->RecordBytesSent(static_cast<int64_t>(bytes.Length()));
-  now_.finishing = true;
-  permit_.MarkAnswered();
-  stream_->WriteAndFinish(bytes, grpc::WriteOptions(), grpc::Status::OK,
-                          &finished_tag_);
+  const grpc::ByteBuffer summary = output_.Summary(*input_.plan());
+  call_context_->metrics->RecordBytesSent(
+      static_cast<int64_t>(summary.Length()));
+  ending_ = Ending::kFinishing;
+  NoteAnswer(grpc::Status::OK);
+  stream_->WriteAndFinish(summary, grpc::WriteOptions(), grpc::Status::OK,
+                          finished_tag());
+}
+
+void StreamLossCall::Charge() {
+  grpc::Status charged;
+  if (!permit_.held()) {
+    charged = Admit(ChargedBytes(), call_context_->clock->Now());
+  } else if (ChargedBytes() > permit_.bytes()) {
+    charged = ChargeMore(ChargedBytes());
+  }
+  if (!charged.ok()) FailWith(charged);
+}
+
+void StreamLossCall::Uncharge() {
+  if (ChargedBytes() < permit_.bytes()) permit_.ShrinkTo(ChargedBytes());
+}
+
+// Reserves the windows' memory, and as much input again as they hold, because
+// the next messages wait while windows are computed. Neither is more than the
+// whole tensor has. A message that is larger than that is charged on top.
+int64_t StreamLossCall::ChargedBytes() const {
+  const request::StreamPlan& plan = *input_.plan();
+  const uint64_t count =
+      std::min(plan.element_count(), kWindowElements * kMaxWindows);
+  const uint64_t reserved =
+      input_.header_bytes() + 2 * plan.ArrivingBytes(count);
+  const uint64_t held =
+      input_.header_bytes() + input_.queued_bytes() + output_.input_bytes();
+  return static_cast<int64_t>(plan.MadeBytes(count) + std::max(reserved, held));
 }
 
 void StreamLossCall::Fail(const absl::Status& status) {
-  FailWith(door::ToGrpcStatus(status, plan_ ? plan_->request_id() : ""));
+  FailWith(door::ToGrpcStatus(status, request_id()));
 }
 
 void StreamLossCall::FailWith(const grpc::Status& answer) {
-  if (now_.failure || now_.finishing) return;
-  now_.failure = answer;
-  now_.code = static_cast<absl::StatusCode>(answer.error_code());
-  for (const auto& window : windows_) {
-    if (window->state == StreamWindow::State::kOut &&
-        call_context_->batcher->Remove(window.get())) {
-      window->state = StreamWindow::State::kBack;
-    }
-  }
+  if (ending_ != Ending::kOpen) return;
+  ending_ = Ending::kFailed;
+  failure_ = answer;
+  output_.RemoveFromQueue();
 }
 
-bool StreamLossCall::windows_out() const {
-  return std::any_of(windows_.begin(), windows_.end(), [](const auto& window) {
-    return window->state == StreamWindow::State::kOut;
-  });
+absl::string_view StreamLossCall::request_id() const {
+  return input_.plan() != nullptr ? input_.plan()->request_id() : "";
+}
+
+std::string StreamLossCall::LogDetail() const {
+  return absl::StrCat(" of ", input_.taken_elements(), " elements");
 }
 
 bool StreamLossCall::ended() const {
-  return now_.finished && now_.done && !now_.reading && !now_.writing &&
-         !windows_out() && !idle_alarm_.out();
+  return RpcCall::ended() && reading_ != Reading::kReading && !writing_ &&
+         !output_.InFlight() && !idle_alarm_.pending();
 }
 
-absl::StatusCode StreamLossCall::FinalCode() const {
-  if (now_.cut || (now_.sent && !context_->IsCancelled())) return now_.code;
-  return GoneStatus(now_.deadline, call_context_->clock->Now()).code();
-}
-
-void StreamLossCall::Reset() {
-  const absl::Duration latency = call_context_->clock->Now() - now_.received;
-  const absl::StatusCode code = FinalCode();
-  call_context_->metrics->RecordCallFinished(Method::kStreamLoss, code,
-                                             latency);
-  if (observability::LogsRequests()) {
-    observability::LogRequest(
-        absl::StrCat("StreamLoss ", absl::StatusCodeToString(code), " of ",
-                     now_.next_element, " elements in ",
-                     absl::FormatDuration(latency)),
-        plan_ ? std::string(plan_->request_id()) : std::string());
-  }
-  for (const auto& window : windows_) window->Clear();
-  for (wire::SliceQueue& queue : queues_) queue.Clear();
-  permit_ = admission::Permit();
+void StreamLossCall::Release() {
+  output_.Clear();
+  input_.Clear();
   message_.Clear();
-  message_buffer_.Clear();
-  plan_.reset();
   stream_.reset();
-  context_.reset();
-  now_ = Progress();
+  reading_ = Reading::kPaused;
+  ending_ = Ending::kOpen;
+  writing_ = false;
+  failure_.reset();
 }
 
 }  // namespace lossd::rpc

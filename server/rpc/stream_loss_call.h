@@ -3,166 +3,118 @@
 #define LOSSD_SERVER_RPC_STREAM_LOSS_CALL_H_
 
 #include <grpcpp/completion_queue.h>
-#include <grpcpp/server_context.h>
 #include <grpcpp/support/async_stream.h>
 #include <grpcpp/support/byte_buffer.h>
 
-#include <array>
 #include <cstdint>
-#include <memory>
 #include <optional>
-#include <string_view>
+#include <string>
 
 #include "absl/status/status.h"
-#include "absl/time/time.h"
-#include "server/admission/admission.h"
-#include "server/request/stream_plan.h"
+#include "absl/strings/string_view.h"
 #include "server/rpc/call_context.h"
 #include "server/rpc/idle_alarm.h"
 #include "server/rpc/loss_service.h"
 #include "server/rpc/rpc_call.h"
-#include "server/rpc/stream_window.h"
-#include "server/wire/slice_queue.h"
-#include "server/wire/stream_message.h"
+#include "server/rpc/stream_input.h"
+#include "server/rpc/stream_output.h"
 
 namespace lossd::rpc {
-
-// What bounds a stream's memory. A window is large enough that a batch of it
-// costs more than the hand-over between threads, and small enough to stay in a
-// cache from the socket to the socket. Four of them: two for the executors, one
-// being written, one being read.
-inline constexpr uint64_t kWindowElements = uint64_t{1} << 17;  // D24
-inline constexpr uint64_t kMaxWindows = 4;
-// How far one tensor may run ahead of another, from message to message (D25).
-inline constexpr uint64_t kMaxSkewElements = kWindowElements * kMaxWindows;
-static_assert(kWindowElements % kernels::kBlockElements == 0);
 
 // Reads messages, gathers their bytes into windows, has those computed, and
 // writes the results in order, all at once:
 //
-//   Read -> queues of slices -> window -> [batcher, executor] -> Write
+//   Read -> StreamInput -> WindowMaker -> [batcher, executor]
+//        -> StreamOutput -> Write
 //
-// The next message is read only while a window is free, and a window is free
-// again only when its results have been taken by gRPC, which takes them as the
-// client reads. So a client that does not read is neither computed for nor read
-// from, and memory is that of the windows, of as much input, and of one
-// message. That is what the permit is for; a message that is larger than it is
-// charged for as long as it is held.
+// The next message is read only while a window is free. A window is free again
+// only when gRPC has taken its results, which it does as the client reads. So a
+// client that does not read is neither computed for nor read from (D25).
+// Memory is bounded by the windows, as much input again, and one message. The
+// permit stands for that; a message that is larger is charged for as long as it
+// is held.
 //
-// All happens on the call's RPC thread; windows come back through its queue.
-// The first error ends the stream: what is out comes back, and is dropped. So
-// does a client that neither sends nor reads for stream_idle_limit while no
-// window is out, that is, while the server waits for it alone.
+// A stream has two states, and a write that is under way or not:
+//
+//   Reading   kPaused ---- a window is free ----> kReading
+//                ^                                  |  |
+//                +----------- a message ------------+  +- half-close -> kClosed
+//
+//   Ending    kOpen -- an error --> kFailed -- no write: Finish --> kFinishing
+//               |                                                      ^
+//               +---- kClosed and all written: WriteAndFinish ---------+
+//
+// The first error ends the stream: windows in flight come back and are dropped.
+// A client that neither sends nor reads for stream_idle_limit, while no window
+// is in flight, is waited for in vain, and the stream fails (D26).
+//
+// All of it runs on the call's RPC thread; windows come back through its queue.
 class StreamLossCall final : public RpcCall {
  public:
-  // All borrowed.
+  // Borrows all three.
   StreamLossCall(const CallContext* call_context, LossService* service,
                  grpc::ServerCompletionQueue* queue);
 
-  void Listen() override;
-  bool OnEvent(int event, bool ok) override;
   bool ended() const override;
-  void Reset() override;
 
  private:
-  enum Event {
-    kRead = kRequest + 1,
+  enum StreamEvent {
+    kRead = kFirstOwnEvent,
     kWritten,
-    kFinished,
-    kDone,
     kIdle,
     kFirstWindow,  // and one for each window
   };
+  enum class Reading { kPaused, kReading, kClosed };
+  enum class Ending { kOpen, kFailed, kFinishing };
   using Stream =
       grpc::ServerAsyncReaderWriter<grpc::ByteBuffer, grpc::ByteBuffer>;
+
+  void RequestRpc() override;
+  bool Handle(int event, bool ok) override;
+  void Release() override;
+  absl::string_view request_id() const override;
+  std::string LogDetail() const override;
 
   void OnRequest();
   void OnRead(bool ok);
   void OnWritten(bool ok);
   void OnDone();
   void OnIdle();
-  // Starts whatever can be started now.
+
+  // Starts everything that can be started now.
   void Advance();
-
-  absl::Status TakeMessage();
-  absl::Status TakeHeader();
-  absl::Status TakeChunk();
-  absl::Status CheckSkew() const;
-  absl::Status CheckComplete() const;
-  // What is to be charged: more than at first only while a large message is
-  // held.
-  int64_t ChargedBytes() const;
-
-  bool NextWindowIsHere() const;
   void SendWindows();
-  // Writes the next result of the oldest window, if it is there, or frees it.
   void WriteResults();
-  absl::Status Settle(StreamWindow& window);
-  void Free(StreamWindow& window);
-  void Write(uint32_t field, Buffer payload);
   void WriteSummary();
 
+  // Takes the permit for the header, or charges for a large message.
+  void Charge();
+  // Gives back what was charged for a large message.
+  void Uncharge();
+  int64_t ChargedBytes() const;
+
+  // Let the stream end with an error, unless its end is decided already.
   void Fail(const absl::Status& status);
   void FailWith(const grpc::Status& answer);
-  absl::StatusCode FinalCode() const;
-  bool windows_out() const;
-  StreamWindow& window(uint64_t number) {
-    return *windows_[number % kMaxWindows];
-  }
-  // Elements of the window that begins at next_element_.
-  uint64_t NextCount() const;
 
-  const CallContext* const call_context_;
   LossService* const service_;
   grpc::ServerCompletionQueue* const queue_;
-  Tag request_tag_{this, kRequest};
   Tag read_tag_{this, kRead};
   Tag written_tag_{this, kWritten};
-  Tag finished_tag_{this, kFinished};
-  Tag done_tag_{this, kDone};
   IdleAlarm idle_alarm_;
-  std::array<std::unique_ptr<StreamWindow>, kMaxWindows> windows_;
 
-  // --- made anew for each RPC ---
-  std::optional<grpc::ServerContext> context_;
+  // --- of one RPC ---
   std::optional<Stream> stream_;
-  std::optional<request::StreamPlan> plan_;  // once the header is here
+  grpc::ByteBuffer message_;
+  StreamInput input_;
+  StreamOutput output_;
+  Reading reading_ = Reading::kPaused;
+  Ending ending_ = Ending::kOpen;
+  bool writing_ = false;
+  std::optional<grpc::Status> failure_;  // the answer, from kFailed on
 
-  // Of one RPC; Reset() makes it as new.
-  struct Progress {
-    absl::Time received;
-    absl::Time deadline;
-    uint64_t flow = 0;          // the connection's
-    uint64_t made = 0;          // bytes of results that windows may have
-    uint64_t reserved = 0;      // bytes of input that are charged in any case
-    uint64_t held = 0;          // bytes of input in header, queues and windows
-    uint64_t next_element = 0;  // where the next window begins
-    uint64_t oldest = 0;        // numbers of the windows in flight: from oldest
-    uint64_t newest = 0;        // to before newest
-    std::array<uint64_t, wire::kFieldCount>
-        arrived{};  // bytes, since the beginning
-    kernels::TotalsAccumulator totals;
-    std::string_view backend;
-    bool reading = false;      // a Read is under way
-    bool half_closed = false;  // the client sends no more
-    bool settled = false;      // the oldest window is in the totals
-    bool losses_sent = false;  // and its losses are written
-    bool writing = false;
-    bool finishing = false;  // Finish is under way, or behind us
-    bool finished = false;
-    bool sent = false;  // the end reached the transport
-    bool cut = false;   // the call was ended beside what is being written
-    bool done = false;  // the RPC is over for the client
-    // The end, once it is known: not OK, or OK with the summary.
-    std::optional<grpc::Status> failure;
-    absl::StatusCode code = absl::StatusCode::kOk;
-  };
-  Progress now_;
-  std::array<wire::SliceQueue, wire::kFieldCount> queues_;
-  grpc::ByteBuffer message_buffer_;
-  wire::StreamMessage message_;
-  admission::Permit permit_;
-  bool enqueued_ = false;  // the batcher was given something in this event
+  // The batcher was given something during this event.
+  bool enqueued_ = false;
 };
 
 }  // namespace lossd::rpc

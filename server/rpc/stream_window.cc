@@ -5,7 +5,7 @@
 namespace lossd::rpc {
 
 void StreamWindow::Send(batching::Batcher& batcher) {
-  state = State::kOut;
+  state = State::kInFlight;
   batcher.Enqueue(this, /*may_run_inline=*/true);
 }
 
@@ -20,14 +20,14 @@ void StreamWindow::OnDropped(const absl::Status& why) {
   HandBack();
 }
 
-// Nothing is touched after the alarm is set: the stream may end with it.
+// Touches nothing after the alarm is set, because the stream may end with it.
 void StreamWindow::HandBack() {
   back_.Set(queue_, gpr_time_0(GPR_CLOCK_MONOTONIC), &tag_);
 }
 
 void StreamWindow::Clear() {
   state = State::kFree;
-  held_bytes = 0;
+  input_bytes = 0;
   segment = kernels::Segment();
   for (auto& slices : memory.slices) ClearForReuse(slices);
   for (auto& pieces : memory.pieces) ClearForReuse(pieces);

@@ -17,7 +17,25 @@ enum class Field { kLogits, kTargets, kWeights, kPosWeight, kUpstreamGradient };
 inline constexpr std::array kAllFields = {Field::kLogits, Field::kTargets,
                                           Field::kWeights, Field::kPosWeight,
                                           Field::kUpstreamGradient};
-inline constexpr int kFieldCount = kAllFields.size();
+inline constexpr size_t kFieldCount = kAllFields.size();
+
+// Holds one T for each field.
+template <typename T>
+class PerField {
+ public:
+  T& operator[](Field field) { return values_[static_cast<size_t>(field)]; }
+  const T& operator[](Field field) const {
+    return values_[static_cast<size_t>(field)];
+  }
+  // Iterates in the order of kAllFields.
+  auto begin() { return values_.begin(); }
+  auto end() { return values_.end(); }
+  auto begin() const { return values_.begin(); }
+  auto end() const { return values_.end(); }
+
+ private:
+  std::array<T, kFieldCount> values_{};
+};
 
 // Returns a tensor of the request: the default instance if the request does not
 // have it.

@@ -116,7 +116,7 @@ bool RequestParser::Walk() {
     tensor_skeleton_.clear();
     if (!WalkTensor(reader, reader.left() - static_cast<uint64_t>(length),
                     &tensor_skeleton_,
-                    &pieces_[tag.number - kFirstTensorField])) {
+                    &pieces_[kAllFields[tag.number - kFirstTensorField]])) {
       return false;
     }
     AppendTag(tag, &skeleton_);
@@ -136,7 +136,7 @@ bool RequestParser::ParseFlat() {
   skeleton_.clear();
   if (!request_->ParseFromString(flat)) return false;
   for (const Field field : kAllFields) {
-    std::vector<kernels::Piece>& pieces = pieces_[static_cast<size_t>(field)];
+    std::vector<kernels::Piece>& pieces = pieces_[field];
     const v1::Tensor& tensor = TensorOf(*request_, field);
     pieces.clear();
     if (!tensor.data().empty()) {
@@ -151,7 +151,7 @@ bool RequestParser::ParseFlat() {
 void RequestParser::ForgetReplacedData() {
   for (const Field field : kAllFields) {
     if (!TensorOf(*request_, field).has_data()) {
-      pieces_[static_cast<size_t>(field)].clear();
+      pieces_[field].clear();
     }
   }
 }

@@ -6,7 +6,6 @@
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/slice.h>
 
-#include <array>
 #include <cstddef>
 #include <span>
 #include <string>
@@ -56,7 +55,7 @@ class RequestParser {
 
   // Returns the places of a tensor's `data`; none if it has no `data`.
   std::span<const kernels::Piece> data(Field field) const {
-    return pieces_[static_cast<size_t>(field)];
+    return pieces_[field];
   }
 
  private:
@@ -76,7 +75,7 @@ class RequestParser {
   std::vector<grpc::Slice> slices_;
   std::string skeleton_;
   std::string tensor_skeleton_;
-  std::array<std::vector<kernels::Piece>, kFieldCount> pieces_;
+  PerField<std::vector<kernels::Piece>> pieces_;
 };
 
 }  // namespace lossd::wire

@@ -83,7 +83,7 @@ bool StreamMessage::WalkChunk(WireReader& reader, uint64_t end) {
     }
     const int64_t length = reader.ReadLength(end);
     if (length < 0) return false;
-    std::vector<grpc::Slice>& slices = data_[tag.number - 1];
+    std::vector<grpc::Slice>& slices = data_[kAllFields[tag.number - 1]];
     slices.clear();
     reader.Share(static_cast<uint64_t>(length), &slices);
   }

@@ -5,7 +5,6 @@
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/slice.h>
 
-#include <array>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -40,9 +39,7 @@ class StreamMessage {
 
   // Returns the chunk's bytes of one tensor, which share the buffer's memory.
   // The caller may move them out.
-  std::vector<grpc::Slice>& data(Field field) {
-    return data_[static_cast<size_t>(field)];
-  }
+  std::vector<grpc::Slice>& data(Field field) { return data_[field]; }
 
   // Releases the slices and empties the message.
   void Clear();
@@ -58,7 +55,7 @@ class StreamMessage {
   std::string skeleton_;
   std::string chunk_skeleton_;
   v1::StreamLossRequest message_;
-  std::array<std::vector<grpc::Slice>, kFieldCount> data_;
+  PerField<std::vector<grpc::Slice>> data_;
 };
 
 }  // namespace lossd::wire

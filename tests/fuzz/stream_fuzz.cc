@@ -3,7 +3,6 @@
 #include <google/protobuf/stubs/logging.h>
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -13,6 +12,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "server/request/stream_plan.h"
+#include "server/request/window_maker.h"
 #include "server/wire/slice_queue.h"
 #include "server/wire/stream_message.h"
 #include "tests/fuzz/input.h"
@@ -113,15 +113,14 @@ class Stream {
   }
 
   bool TakeChunk(wire::StreamMessage& message) {
-    for (size_t i = 0; i < queues_.size(); ++i) {
-      const auto field = static_cast<Field>(i);
+    for (const Field field : wire::kAllFields) {
       for (grpc::Slice& slice : message.data(field)) {
-        arrived_[i] += slice.size();
-        queues_[i].Append(std::move(slice));
+        arrived_[field] += slice.size();
+        queues_[field].Append(std::move(slice));
       }
-      if (arrived_[i] == 0) continue;
+      if (arrived_[field] == 0) continue;
       if (!plan_->streamed(field)) return false;
-      if (arrived_[i] > plan_->ByteSize(field, plan_->element_count())) {
+      if (arrived_[field] > plan_->ByteSize(field, plan_->element_count())) {
         return false;
       }
     }
@@ -133,10 +132,9 @@ class Stream {
   }
   bool NextIsHere() const {
     const uint64_t count = NextCount();
-    for (size_t i = 0; i < queues_.size(); ++i) {
-      const auto field = static_cast<Field>(i);
+    for (const Field field : wire::kAllFields) {
       if (plan_->streamed(field) &&
-          queues_[i].bytes() < plan_->ByteSize(field, count)) {
+          queues_[field].bytes() < plan_->ByteSize(field, count)) {
         return false;
       }
     }
@@ -146,25 +144,23 @@ class Stream {
   bool ComputeWindow() {
     const uint64_t count = NextCount();
     request::WindowMemory memory;
-    for (size_t i = 0; i < queues_.size(); ++i) {
-      const auto field = static_cast<Field>(i);
+    for (const Field field : wire::kAllFields) {
       if (!plan_->streamed(field)) continue;
-      queues_[i].Take(plan_->ByteSize(field, count), &memory.slices[i]);
+      queues_[field].Take(plan_->ByteSize(field, count), &memory.slices[field]);
     }
-    kernels::Segment segment;
-    const absl::Status made =
-        plan_->MakeWindow(next_, count, pool_, &memory, &segment);
-    if (!made.ok()) Fail(made.ToString());
-    CheckBounds(segment);
-    CheckKernels(segment, memory.gradient.size(), memory.losses.size());
+    const absl::StatusOr<kernels::Segment> segment =
+        request::WindowMaker(*plan_, pool_).Make(next_, count, &memory);
+    if (!segment.ok()) Fail(segment.status().ToString());
+    CheckBounds(*segment);
+    CheckKernels(*segment, memory.gradient.size(), memory.losses.size());
     next_ += count;
     return true;
   }
 
   BufferPool pool_{0};
   std::optional<request::StreamPlan> plan_;
-  std::array<wire::SliceQueue, wire::kFieldCount> queues_;
-  std::array<uint64_t, wire::kFieldCount> arrived_{};
+  wire::PerField<wire::SliceQueue> queues_;
+  wire::PerField<uint64_t> arrived_;
   uint64_t next_ = 0;
 };
 

@@ -42,7 +42,8 @@ TEST_F(BadInput, MismatchedShapes) {
   SetFloats(request.mutable_targets(), {9}, std::vector<float>(9));
   ExpectRefused(
       request,
-      "targets.shape: [9] has 9 elements, the logits' shape [10] has 10");
+      "targets.shape: [9] must have the logits' element count and first "
+      "dimension; the logits are [10]");
 }
 
 TEST_F(BadInput, BytesThatDoNotFitTheShape) {

@@ -7,7 +7,7 @@
 namespace lossd {
 namespace {
 
-// Tensors in the order of a chunk's fields.
+// Tensors are numbered in the order of a chunk's fields.
 constexpr int kTensors = 5;
 const v1::Tensor& TensorOf(const v1::ComputeLossRequest& request, int i) {
   switch (i) {

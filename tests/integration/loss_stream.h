@@ -1,4 +1,4 @@
-// StreamLoss as a client makes it with generated code.
+// Makes StreamLoss calls as a client does, with generated code.
 #ifndef LOSSD_TESTS_INTEGRATION_LOSS_STREAM_H_
 #define LOSSD_TESTS_INTEGRATION_LOSS_STREAM_H_
 
@@ -17,7 +17,7 @@
 
 namespace lossd {
 
-// What came back on a stream.
+// Everything that came back on a stream.
 struct StreamAnswer {
   grpc::Status status;
   std::string gradient;
@@ -27,7 +27,7 @@ struct StreamAnswer {
 
 using Messages = std::vector<v1::StreamLossRequest>;
 
-// Sends the messages from a thread of its own while it reads; half-closes.
+// Sends the messages from a thread of its own while it reads, then half-closes.
 StreamAnswer RunStream(
     RunningServer& server, const Messages& messages,
     const std::function<void(grpc::ClientContext&)>& adjust =
@@ -39,7 +39,7 @@ class OpenStream {
   explicit OpenStream(RunningServer& server) : OpenStream(server.stub()) {}
   explicit OpenStream(v1::LossService::Stub& stub)
       : stream_(stub.StreamLoss(&context_)) {}
-  // With a deadline.
+  // A stream with a deadline.
   OpenStream(RunningServer& server,
              std::chrono::system_clock::time_point deadline) {
     context_.set_deadline(deadline);
@@ -53,7 +53,7 @@ class OpenStream {
   bool Read(v1::StreamLossResponse* response) {
     return stream_->Read(response);
   }
-  // Reads what is left.
+  // Reads the rest of the responses and returns the status.
   grpc::Status Finish();
 
  private:
@@ -63,24 +63,24 @@ class OpenStream {
       stream_;
 };
 
-// The header of the stream that asks what `request` asks: what has as many
-// elements as the logits comes in chunks, the rest in the header.
+// Returns the header of the stream that asks what `request` asks. Tensors with
+// as many elements as the logits come in chunks, the others in the header.
 v1::StreamLossRequest HeaderOf(const v1::ComputeLossRequest& request);
 
-// The header of a stream of so many float32 logits and targets.
+// Returns the header of a stream of so many float32 logits and targets.
 v1::StreamLossRequest HeaderOfElements(int64_t elements);
 
-// A chunk that holds bytes [from, to) of each tensor that comes in chunks,
-// given as a part of the whole.
+// Returns a chunk with the part [from, to) of each tensor that comes in chunks;
+// 0 is a tensor's beginning and 1 is its end.
 v1::StreamLossRequest ChunkOf(const v1::ComputeLossRequest& request,
                               double from, double to);
 
-// Header and chunks cut at random places, inside elements too; at most `step`
-// of the whole in each.
+// Returns the header, and chunks that are cut at random places, inside elements
+// too. A chunk has at most the part `step` of the whole.
 Messages CutAtRandom(const v1::ComputeLossRequest& request, double step,
                      std::mt19937& random);
 
-// Header, and chunks of `elements` elements.
+// Returns the header, and chunks of `elements` elements.
 Messages Cut(const v1::ComputeLossRequest& request, int64_t elements);
 
 }  // namespace lossd

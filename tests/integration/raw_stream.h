@@ -1,4 +1,5 @@
-// Services whose generated code is not installed, asked with raw messages.
+// Calls services with raw messages, because their generated code is not
+// installed.
 #ifndef LOSSD_TESTS_INTEGRATION_RAW_STREAM_H_
 #define LOSSD_TESTS_INTEGRATION_RAW_STREAM_H_
 
@@ -13,7 +14,7 @@
 
 namespace lossd {
 
-// A stream of raw messages.
+// A server stream: one raw request, and raw responses.
 class RawStream {
  public:
   RawStream(const RunningServer& server, const std::string& method,
@@ -37,7 +38,7 @@ class RawStream {
     queue_.Shutdown();
     EXPECT_FALSE(Next());
   }
-  // The next message; "end" if there is none.
+  // Returns the next message, or "end" if there is none.
   std::string Read() {
     grpc::ByteBuffer buffer;
     call_->Read(&buffer, nullptr);
@@ -60,8 +61,8 @@ class RawStream {
   std::unique_ptr<grpc::GenericClientAsyncReaderWriter> call_;
 };
 
-// HealthCheckRequest and -Response: field 1 is the service, field 1 is the
-// status.
+// Field 1 of HealthCheckResponse is the status, and field 1 of
+// HealthCheckRequest is the service.
 inline const std::string kServing = "\x08\x01";
 inline const std::string kNotServing = "\x08\x02";
 inline std::string HealthRequest(const std::string& service) {

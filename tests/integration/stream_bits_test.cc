@@ -1,4 +1,4 @@
-// A stream gives the bits of the unary call.
+// Tests that a stream gives the bits of the unary call.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -21,8 +21,8 @@ void ExpectSameNumbers(const v1::StreamLossSummary& summary,
   EXPECT_EQ(summary.request_id(), unary.request_id());
 }
 
-// A gradient that the client scales is that of the plain sum, and the factor is
-// what the unary call multiplies with.
+// Expects the gradient of the plain sum, which the client scales, and in the
+// summary the factor by which the unary call multiplies.
 void ExpectTheSumsGradient(RunningServer& server,
                            v1::ComputeLossRequest request,
                            const v1::ComputeLossResponse& unary,
@@ -101,7 +101,7 @@ TEST(StreamBits, DoNotDependOnEncodingsThatOnlyTheGeneratedParserKnows) {
   v1::ComputeLossResponse unary;
   ASSERT_TRUE(server.Call(request, &unary).ok());
   Messages messages = Cut(request, 1000);
-  // An unknown group is not what the walk expects.
+  // The walk leaves messages with unknown groups to the generated parser.
   for (v1::StreamLossRequest& message : messages) {
     message.GetReflection()
         ->MutableUnknownFields(&message)

@@ -1,4 +1,4 @@
-// The C++ client's own way through a stream.
+// Tests how the C++ client streams a large request.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

@@ -1,11 +1,12 @@
-// Streams that end before their tensor does, and odd ways to send one whole.
+// Tests streams that end before their tensor does, and odd ways to cut a
+// tensor.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <thread>
 
 #include "absl/synchronization/blocking_counter.h"
-#include "server/rpc/stream_loss_call.h"
+#include "server/rpc/stream_window.h"
 #include "tests/integration/loss_stream.h"
 
 namespace lossd {
@@ -23,7 +24,7 @@ TEST(StreamEnds, ACancelledStreamThatWasHalfComputedGivesEverythingBack) {
   RunningServer server;
   OpenStream stream(server);
   ASSERT_TRUE(stream.Write(HeaderOfElements(rpc::kWindowElements * 8)));
-  // A window and a part of the next one.
+  // The chunk holds a window and a part of the next one.
   ASSERT_TRUE(
       stream.Write(ChunkOf(SomeRequest(rpc::kWindowElements + 99), 0, 1)));
   v1::StreamLossResponse response;
@@ -55,7 +56,7 @@ TEST(StreamEnds, ACancelledStreamThatDidNotReadGivesEverythingBack) {
   ExpectNothingHeld(server);
 }
 
-// However much of the stream has happened by then.
+// The deadlines fall into different stages of the stream.
 TEST(StreamEnds, AStreamEndsAtItsDeadlineWhereverItIs) {
   Config config;
   config.max_queue_delay = absl::Seconds(10);
@@ -65,14 +66,15 @@ TEST(StreamEnds, AStreamEndsAtItsDeadlineWhereverItIs) {
     OpenStream stream(server, std::chrono::system_clock::now() +
                                   std::chrono::milliseconds(milliseconds));
     stream.Write(HeaderOfElements(2 * rpc::kWindowElements));
-    // A window that waits for company, and one that waits for its rest.
+    // One window waits for its batch to fill, and one for the rest of its
+    // bytes.
     stream.Write(ChunkOf(SomeRequest(rpc::kWindowElements + 99), 0, 1));
     EXPECT_EQ(stream.Finish().error_code(), StatusCode::DEADLINE_EXCEEDED);
     ExpectNothingHeld(server);
   }
 }
 
-TEST(StreamEnds, AHugeTensorThatStopsComingIsRefusedByItsNumbers) {
+TEST(StreamEnds, AHugeTensorThatStopsComingIsRefusedWithItsSizes) {
   RunningServer server;
   const StreamAnswer answer = RunStream(
       server,
@@ -84,7 +86,7 @@ TEST(StreamEnds, AHugeTensorThatStopsComingIsRefusedByItsNumbers) {
   ExpectNothingHeld(server);
 }
 
-TEST(StreamEnds, AHeaderAfterTheLastChunkIsStillASecondOne) {
+TEST(StreamEnds, AHeaderAfterTheLastChunkIsRefusedAsASecondOne) {
   RunningServer server;
   const v1::ComputeLossRequest request = SomeRequest(1000);
   Messages messages = Cut(request, 1000);
@@ -110,13 +112,13 @@ class WaysToCut : public testing::Test {
   const v1::ComputeLossRequest request_ = SomeRequest(5000);
 };
 
-TEST_F(WaysToCut, ChunksWithoutBytesSayNothing) {
+TEST_F(WaysToCut, ChunksWithoutBytesAreIgnored) {
   v1::StreamLossRequest no_tensors;
   no_tensors.mutable_chunk();
   v1::StreamLossRequest empty_tensors = no_tensors;
   empty_tensors.mutable_chunk()->set_logits("");
   empty_tensors.mutable_chunk()->set_targets("");
-  // Of a tensor that does not come in chunks too.
+  // Weights do not come in chunks here, but no bytes of them are no mistake.
   empty_tensors.mutable_chunk()->set_weights("");
   Messages messages;
   for (const v1::StreamLossRequest& message : Cut(request_, 1000)) {

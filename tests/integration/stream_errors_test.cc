@@ -1,4 +1,4 @@
-// Every way in which a stream can be wrong.
+// Tests every error that a stream can make.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -25,7 +25,7 @@ class StreamErrors : public testing::Test {
     EXPECT_FALSE(answer.summary.has_value());
     EXPECT_TRUE(server_.WaitUntilIdle());
     EXPECT_EQ(server_.server().inflight_bytes(), 0);
-    // The server lives on.
+    // The server goes on working.
     const StreamAnswer good = RunStream(server_, Cut(SomeRequest(10), 5));
     EXPECT_TRUE(good.status.ok()) << good.status.error_message();
   }
@@ -75,7 +75,7 @@ TEST_F(StreamErrors, ExtraBytes) {
                 "[5000] takes 20000");
 }
 
-TEST_F(StreamErrors, BytesThatTheHeaderDoesNotKnow) {
+TEST_F(StreamErrors, BytesThatTheHeaderDoesNotAnnounce) {
   messages_[1].mutable_chunk()->set_weights("abcd");
   ExpectRefused(messages_, "chunk.weights: 4 bytes, but the header says");
 }
@@ -140,7 +140,9 @@ TEST_F(StreamErrors, WholeTargetsThatAreData) {
 TEST_F(StreamErrors, TargetsOfAnotherShape) {
   messages_[0].mutable_header()->mutable_targets_shape()->Clear();
   messages_[0].mutable_header()->add_targets_shape(4999);
-  ExpectRefused(messages_, "header.targets_shape: [4999]");
+  ExpectRefused(messages_,
+                "header.targets_shape: [4999] must have the logits' element "
+                "count and first dimension; the logits are [5000]");
 }
 
 TEST_F(StreamErrors, TargetsOfANegativeShape) {
@@ -199,12 +201,12 @@ TEST_F(StreamErrors, GarbageIsNotAMessage) {
   OpenStream stream(server_);
   v1::StreamLossRequest garbage;
   garbage.GetReflection()->MutableUnknownFields(&garbage)->AddLengthDelimited(
-      1, "\xff\xff");  // a header that is none
+      1, "\xff\xff");  // an invalid header
   stream.Write(garbage);
   EXPECT_EQ(stream.Finish().error_code(), StatusCode::INVALID_ARGUMENT);
 }
 
-TEST(StreamTokens, LetInWhoHasOne) {
+TEST(StreamTokens, AreRequired) {
   const TemporaryPath path("tokens");
   std::ofstream(path.string()) << "secret\n";
   Config config;

@@ -1,10 +1,10 @@
-// A stream in time: admission, flow control, cancellation, drain, counts.
+// Tests admission, flow control, cancellation, drain and counts of streams.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <atomic>
 
-#include "server/rpc/stream_loss_call.h"
+#include "server/rpc/stream_window.h"
 #include "tests/integration/loss_stream.h"
 
 namespace lossd {
@@ -36,7 +36,8 @@ TEST(StreamFlow, IsChargedForItsWindowsAndNotForTheTensor) {
   OpenStream stream(server);
   ASSERT_TRUE(stream.Write(HeaderOfElements(int64_t{1} << 40)));
   ASSERT_TRUE(server.WaitForTaken(1));
-  // Windows with their results, as much input again, and the header.
+  // Windows with their results, as much input again, and the header are
+  // charged.
   const auto windows =
       static_cast<int64_t>(rpc::kWindowElements * rpc::kMaxWindows);
   EXPECT_GE(server.server().inflight_bytes(), windows * (8 + 4 + 8));
@@ -62,7 +63,7 @@ TEST(StreamFlow, ALargeMessageIsChargedAsLongAsItIsHeld) {
   EXPECT_TRUE(small.status.ok()) << small.status.error_message();
 }
 
-TEST(StreamFlow, AFullBudgetSaysWhenToComeAgain) {
+TEST(StreamFlow, AFullBudgetIncludesTheRetryDelay) {
   Config config = OneRpcThread();
   config.max_inflight_requests = 1;
   RunningServer server(config);
@@ -81,7 +82,7 @@ TEST(StreamFlow, AFullBudgetSaysWhenToComeAgain) {
 // A stream of equal chunks whose gradients are read when the test says so.
 class LongStream {
  public:
-  static constexpr int64_t kChunks = 400;  // of 1 MiB of input each
+  static constexpr int64_t kChunks = 400;  // each has 1 MiB of input
 
   explicit LongStream(const std::shared_ptr<grpc::Channel>& channel)
       : stub_(v1::LossService::NewStub(channel)), stream_(*stub_) {
@@ -119,8 +120,8 @@ class LongStream {
 };
 
 // The transport on both sides holds some megabytes of its own; the tensor is
-// far larger. Connections take turns, so a stream that were computed without
-// being read would be as far as one beside it that is read.
+// far larger. Connections take turns, so a stream that is computed without
+// being read would be as far as a second one that is read.
 TEST(StreamFlow, AClientThatDoesNotReadIsNeitherReadFromNorComputedFor) {
   constexpr auto kElements =
       static_cast<double>(LongStream::kChunks * rpc::kWindowElements);
@@ -130,13 +131,13 @@ TEST(StreamFlow, AClientThatDoesNotReadIsNeitherReadFromNorComputedFor) {
   EXPECT_LT(unread.written(), LongStream::kChunks);
   EXPECT_LT(server.Counter("lossd_elements_total"), kElements * 3 / 2);
   EXPECT_LT(server.server().inflight_bytes(), 32 << 20);
-  // And goes on when it is read again.
+  // The stream goes on when it is read again.
   unread.ExpectAllOfIt();
 }
 
-// A stream of which a window waits in the queue, for a batch that is held open.
-// It came in one message with a window that fills a batch by itself, and
-// whoever has that one's gradient knows that the message was taken apart.
+// A stream with a window that waits in the queue, in a batch that is held open.
+// It came in one message with a window that fills a batch by itself: once that
+// one's gradient is here, the message has been read.
 class StreamThatWaits {
  public:
   StreamThatWaits() : server_(HoldingConfig()), stream_(server_) {
@@ -197,7 +198,7 @@ TEST(StreamDrain, FinishesAnAcceptedStreamAndRefusesNewOnes) {
   EXPECT_TRUE(server.server().Shutdown(absl::Seconds(20)));
 }
 
-TEST(StreamDrain, EndsAStreamThatItsTimeDoesNotSufficeFor) {
+TEST(StreamDrain, EndsAStreamThatOutlastsIt) {
   RunningServer server(OneRpcThread());
   OpenStream stream(server);
   ASSERT_TRUE(stream.Write(HeaderOfElements(20)));
@@ -212,8 +213,8 @@ TEST(StreamDrain, DropsWindowsThatStillWait) {
   EXPECT_EQ(waiting.stream().Finish().error_code(), StatusCode::UNAVAILABLE);
 }
 
-// Good, bad, cancelled and too late ones at once. RunningServer's destructor
-// looks for what did not come back.
+// Good, bad, cancelled and late streams run at once. RunningServer's destructor
+// checks that every permit came back.
 TEST(StreamStorm, EveryStreamIsCountedOnce) {
   Config config;
   config.max_inflight_requests = 6;

@@ -1,4 +1,4 @@
-// Streams whose clients do nothing.
+// Tests streams whose clients do nothing.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -9,7 +9,7 @@
 #include "server/execution/cpu_executor.h"
 #include "server/rpc/loss_service.h"
 #include "server/rpc/rpc_threads.h"
-#include "server/rpc/stream_loss_call.h"
+#include "server/rpc/stream_window.h"
 #include "tests/integration/loss_stream.h"
 #include "tests/server/fake_clock.h"
 
@@ -29,7 +29,7 @@ TEST(StreamIdle, AServerEndsAStreamThatSendsNothing) {
   EXPECT_EQ(server.Counter("lossd_requests_total", "DEADLINE_EXCEEDED"), 1);
 }
 
-// Each look of an alarm at the time is counted, and told.
+// Counts how often the time is read, which alarms do.
 class CountingClock final : public Clock {
  public:
   explicit CountingClock(const FakeClock* clock) : clock_(clock) {}
@@ -44,7 +44,7 @@ class CountingClock final : public Clock {
             absl::Time until) const override ABSL_SHARED_LOCKS_REQUIRED(mu) {
     clock_->Wait(mu, condition, until);
   }
-  // Returns when there were so many more looks; false after 20 s.
+  // Returns true once the time was read so many more times; false after 20 s.
   bool AwaitLooks(int more) const {
     absl::MutexLock lock(&mu_);
     const auto enough =
@@ -59,8 +59,8 @@ class CountingClock final : public Clock {
   mutable int looks_ ABSL_GUARDED_BY(mu_) = 0;
 };
 
-// The parts of a server, in a time that the test moves; batches are computed on
-// the RPC thread once they have been held open for `hold`.
+// The parts of a server, with a clock that the test moves. Batches are computed
+// on the RPC thread once they have been held open for `hold`.
 class IdleStreams : public testing::Test {
  protected:
   static constexpr absl::Duration kLimit = absl::Milliseconds(5);
@@ -94,13 +94,13 @@ class IdleStreams : public testing::Test {
     EXPECT_EQ(admission_.inflight_bytes(), 0);
   }
 
-  // Waits until alarms have looked at the time some times more.
+  // Waits until alarms have read the time some more times.
   void AwaitAlarms() { ASSERT_TRUE(clock_.AwaitLooks(11)); }
   bool WaitForInflight(int64_t requests) {
     return admission_.WaitForRequests(requests,
                                       absl::Now() + absl::Seconds(20));
   }
-  // The stream ends once the time is over, and not before.
+  // Expects that the stream ends at the limit and not before.
   void ExpectIdle(OpenStream& stream) {
     AwaitAlarms();
     EXPECT_EQ(admission_.inflight_requests(), 1);
@@ -155,7 +155,7 @@ TEST_F(IdleStreams, EndAfterAWindow) {
   ExpectIdle(stream);
 }
 
-// Their status does not wait behind the gradients that nobody reads.
+// The status does not wait behind gradients that nobody reads.
 TEST_F(IdleStreams, EndWhenTheyDoNotRead) {
   OpenStream stream(*stub_);
   ASSERT_TRUE(stream.Write(HeaderOfElements(int64_t{1} << 40)));
@@ -165,7 +165,7 @@ TEST_F(IdleStreams, EndWhenTheyDoNotRead) {
   std::thread writer([&] {
     while (stream.Write(chunk)) ++written;  // until the server ends it
   });
-  // It comes to rest: many alarms, and nothing written meanwhile.
+  // The stream rests once many alarms have come and nothing was written.
   for (int before = -1; before != written;) {
     before = written;
     for (int i = 0; i < 5; ++i) AwaitAlarms();
@@ -201,7 +201,7 @@ TEST_F(HeldStreams, ThatWaitForTheServerAreNotIdle) {
   OpenStream stream(*stub_);
   ASSERT_TRUE(stream.Write(HeaderOfElements(20)));
   ASSERT_TRUE(stream.Write(ChunkOf(SomeRequest(20), 0, 1)));
-  // Its alarms are events of the thread that puts the window there.
+  // The stream's alarms are events of the thread that enqueues the window.
   while (batcher_.queued_requests() == 0) ASSERT_TRUE(clock_.AwaitLooks(1));
   for (int i = 0; i < 3; ++i) {
     time_.Advance(10 * kLimit);
@@ -209,7 +209,7 @@ TEST_F(HeldStreams, ThatWaitForTheServerAreNotIdle) {
     EXPECT_EQ(admission_.inflight_requests(), 1);
     EXPECT_EQ(batcher_.queued_requests(), 1);
   }
-  // It ends by what becomes of its window.
+  // The stream ends with the status of its window.
   batcher_.DropQueued(absl::UnavailableError("enough"));
   EXPECT_EQ(stream.Finish().error_code(), StatusCode::UNAVAILABLE);
 }

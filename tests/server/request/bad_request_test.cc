@@ -1,4 +1,4 @@
-// Everything that can be wrong with a request, field by field.
+// Tests everything that can be wrong with a request, field by field.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -21,7 +21,7 @@ struct BadCase {
   std::function<void(Request&)> spoil;
   absl::StatusCode code;
   const char* path;    // how the message begins
-  const char* values;  // what it has in it
+  const char* values;  // what it contains
 };
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
@@ -39,14 +39,15 @@ const BadCase kBadCases[] = {
        r.clear_targets();
        SetFloats(r.mutable_targets(), {2, 2}, 4);
      },
-     kInvalid,
-     "targets.shape:", "[2, 2] has 4 elements, the logits' shape [2, 3] has 6"},
+     kInvalid, "targets.shape: [2, 2] must have the logits' element count",
+     "the logits are [2, 3]"},
     {"OtherFirstDimension",
      [](Request& r) {
        r.clear_targets();
        SetFloats(r.mutable_targets(), {3, 2}, 6);
      },
-     kInvalid, "targets.shape:", "[3, 2] has the first dimension 3"},
+     kInvalid, "targets.shape: [3, 2] must have the logits' element count",
+     "and first dimension; the logits are [2, 3]"},
     {"BytesDoNotFit", [](Request& r) { r.mutable_logits()->set_data("abc"); },
      kInvalid, "logits.data:", "3 bytes, but float32 of shape [2, 3] takes 24"},
     {"NoBytes", [](Request& r) { r.mutable_targets()->clear_data(); }, kInvalid,

@@ -10,7 +10,7 @@
 namespace lossd::request {
 namespace {
 
-// The element that broadcasting puts at `index`, by the definition.
+// Returns the element that broadcasting puts at `index`, by the definition.
 uint64_t SourceIndex(const Dims& dims, const Dims& strides, uint64_t index) {
   uint64_t source = 0;
   for (size_t k = dims.size(); k-- > 0;) {

@@ -1,4 +1,4 @@
-// Requests that name memory of a GPU, which nobody on the host can read here.
+// Tests requests that name memory of a GPU, which the host cannot read here.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -19,7 +19,7 @@ using testing::StartsWith;
 
 constexpr shared_memory::Connection kOwner = 1;
 
-// Requests of six elements.
+// The requests have six elements, and there are two GPUs and a host region.
 class OnADevice : public testing::Test {
  protected:
   OnADevice() {

@@ -1,5 +1,5 @@
-// Targets as `ones` and `identity`: what becomes of them in the segment, and
-// what is refused.
+// Tests what becomes of targets as `ones` and `identity`, and which are
+// refused.
 #include "server/request/ones.h"
 
 #include <gmock/gmock.h>
@@ -54,7 +54,7 @@ TEST(Ones, TakeTheLogitsShapeOrTheirOwn) {
   EXPECT_THAT(given.valid.segment().ones.indices, ElementsAre(5, 6));
   request.mutable_targets()->set_shape(1, 5);
   EXPECT_THAT(Reading(request).message(),
-              StartsWith("targets.shape: [2, 5] has 10 elements"));
+              StartsWith("targets.shape: [2, 5] must have the logits'"));
 }
 
 TEST(Ones, OfOneDimensionHaveOneColumn) {
@@ -179,7 +179,8 @@ INSTANTIATE_TEST_SUITE_P(Validation, OnesRefused, testing::ValuesIn(kBadOnes),
                            return std::string(bad.param.name);
                          });
 
-// The ones of numpy.eye(rows, columns, diagonal), as the segment tells them.
+// Returns the indices of the ones of numpy.eye(rows, columns, diagonal), as the
+// segment has them.
 std::optional<std::vector<uint64_t>> Eye(int64_t rows, int64_t columns,
                                          int64_t diagonal) {
   Request request;

@@ -1,4 +1,5 @@
-// Requests for the tests of validation, read as the server reads them.
+// Makes requests for the tests of validation, and reads them as the server
+// does.
 #ifndef LOSSD_TESTS_SERVER_REQUEST_READING_H_
 #define LOSSD_TESTS_SERVER_REQUEST_READING_H_
 

@@ -18,7 +18,7 @@ using testing::StartsWith;
 constexpr shared_memory::Connection kOwner = 1;
 constexpr uint64_t kMost = std::numeric_limits<uint64_t>::max();
 
-// A request of six float32 elements, and a region of one page.
+// The requests have six float32 elements, and the region has one page.
 class InSharedMemory : public testing::Test {
  protected:
   InSharedMemory() {
@@ -71,7 +71,7 @@ TEST_F(InSharedMemory, TensorsLieWhereTheReferenceSays) {
   EXPECT_EQ(segment.targets.pieces[0].data(), base + size_ - 24);
   EXPECT_EQ(segment.weights.tensor.pieces[0].data(), base + 100);
   EXPECT_EQ(segment.gradient, base + 128);
-  EXPECT_FALSE(reading.valid.wants_gradient());
+  EXPECT_FALSE(reading.valid.gradient_in_reply());
   EXPECT_EQ(reading.valid.reply_bytes(), 0U);
   EXPECT_EQ(reading.valid.converted_bytes(), 0U);
 }
@@ -122,27 +122,27 @@ TEST_F(InSharedMemory, ADestinationBeginsAtAMultipleOf64) {
 }
 
 TEST_F(InSharedMemory, ADestinationOverNoSourceOfTheRequest) {
-  const auto field_of = [](Request& request, int field) {
+  const auto field_of = [](Request& request, wire::Field field) {
     switch (field) {
-      case 0:
+      case wire::Field::kLogits:
         return request.mutable_logits();
-      case 1:
+      case wire::Field::kTargets:
         return request.mutable_targets();
-      case 2:
+      case wire::Field::kWeights:
         return request.mutable_weights();
-      case 3:
+      case wire::Field::kPosWeight:
         return request.mutable_pos_weight();
       default:
         return request.mutable_upstream_gradient();
     }
   };
-  for (int field = 0; field < wire::kFieldCount; ++field) {
+  for (const wire::Field field : wire::kAllFields) {
     Request request = TwoByThree();
     request.mutable_spec()->set_reduction(v1::REDUCTION_NONE);
     v1::Tensor* const tensor = field_of(request, field);
-    if (field > 1) SetFloats(tensor, {2, 3}, 0);
+    if (field > wire::Field::kTargets) SetFloats(tensor, {2, 3}, 0);
     Refer(request.mutable_gradient_destination(), 128, 24);
-    const std::string name(Name(static_cast<wire::Field>(field)));
+    const std::string name(Name(field));
     for (const uint64_t offset : {105, 128, 140, 151}) {
       Refer(tensor, offset, 24);
       ExpectRefused(request, absl::StatusCode::kInvalidArgument,
@@ -208,7 +208,7 @@ TEST_F(InSharedMemory, AnEmptyTensorMayLieAtTheEnd) {
   EXPECT_TRUE(reading.status.ok()) << reading.status;
 }
 
-// Ten bytes of results for two of logits: 2.1 GiB. The memory is never touched.
+// Two bytes of logits have ten bytes of results: 2.1 GiB. No memory is touched.
 TEST(ReplySize, ResultsThatNoMessageHoldsAreRefused) {
   constexpr int64_t kCount = int64_t{220} << 20;
   RegionTable table({});

@@ -12,7 +12,7 @@ namespace {
 
 using kernels::ElementType;
 
-// The value that is stored, as the kernels read it.
+// Stores a value and returns it as the kernels read it.
 double Stored(double value, ElementType type) {
   google::protobuf::RepeatedField<double> values;
   values.Add(value);
@@ -42,9 +42,9 @@ TEST_P(Halves, EveryValueIsStoredAsItself) {
   }
 }
 
-// Between neighbours: below, at and above the middle, which goes to the even
-// one. Positive values have their bits' order.
-TEST_P(Halves, WhatLiesBetweenGoesToTheNearestAndTiesToEven) {
+// Tests values below, at and above the middle of two neighbours; the middle
+// goes to the even one. Positive values have the order of their bits.
+TEST_P(Halves, AValueBetweenTwoGoesToTheNearestAndTiesToEven) {
   const uint32_t infinity =
       GetParam() == ElementType::kBFloat16 ? 0x7F80 : 0x7C00;
   for (uint32_t bits = 0; bits + 1 < infinity; ++bits) {
@@ -58,7 +58,7 @@ TEST_P(Halves, WhatLiesBetweenGoesToTheNearestAndTiesToEven) {
   }
 }
 
-TEST_P(Halves, WhatRoundsBeyondTheLargestIsRefused) {
+TEST_P(Halves, AValueThatRoundsBeyondTheLargestIsRefused) {
   const uint16_t largest =
       GetParam() == ElementType::kBFloat16 ? 0x7F7F : 0x7BFF;
   const double high = Decoded(largest, GetParam());

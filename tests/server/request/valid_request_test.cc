@@ -28,7 +28,7 @@ TEST(Validation, FillsTheSegmentOfAPlainRequest) {
   EXPECT_THAT(reading.Dims(), ElementsAre(2, 3));
   EXPECT_EQ(segment.options.loss_weight, 1);
   EXPECT_TRUE(segment.options.reject_nan_logits);
-  EXPECT_TRUE(reading.valid.wants_gradient());
+  EXPECT_TRUE(reading.valid.gradient_in_reply());
   EXPECT_FALSE(reading.valid.wants_losses());
   EXPECT_FALSE(reading.valid.as_values());
   EXPECT_FALSE(segment.weights.present());
@@ -197,7 +197,7 @@ TEST(Validation, TakesEveryFloatTypeOfGradientWithEveryOneOfLogits) {
       };
       EXPECT_EQ(reading.valid.losses_bytes(), bytes(logits));
       EXPECT_EQ(reading.valid.gradient_bytes(), bytes(gradient));
-      // Two results of three values beside them.
+      // The two results are also returned as three values each.
       EXPECT_EQ(reading.valid.reply_bytes(),
                 bytes(logits) + bytes(gradient) + 2 * 3 * sizeof(double));
       EXPECT_EQ(kernels::ElementAt(segment.logits, 1), -1);
@@ -230,7 +230,7 @@ TEST(Validation, KeepsLittleMemoryAfterALargeRequest) {
   for (v1::Tensor* tensor :
        {request.mutable_logits(), request.mutable_targets()}) {
     for (int i = 0; i < kCount; ++i) tensor->add_values(0);
-    // Ones change nothing, but they are dimensions to note.
+    // Dimensions of 1 change nothing, but they must be stored.
     for (int i = 0; i < kMaxDimensions; ++i) tensor->add_shape(1);
     tensor->set_shape(0, kCount);
   }
@@ -239,7 +239,7 @@ TEST(Validation, KeepsLittleMemoryAfterALargeRequest) {
   EXPECT_GT(reading.valid.kept_bytes(), 2 * kCount * sizeof(float));
   reading.valid.Clear();
   EXPECT_LT(reading.valid.kept_bytes(), kCount * sizeof(float) / 4);
-  // It is as good as new.
+  // The object can be used again.
   EXPECT_TRUE(reading.valid.Read(reading.parser).ok());
   EXPECT_EQ(reading.valid.segment().element_count, uint64_t{kCount});
 }

@@ -6,8 +6,8 @@
 namespace lossd::rpc {
 namespace {
 
-// The queue waits in real time, for a millisecond; who is idle is decided by a
-// clock that the test moves.
+// The queue waits in real time, for a millisecond. A clock that the test moves
+// decides whether the call is idle.
 class IdleAlarmTest : public testing::Test {
  protected:
   static constexpr absl::Duration kLimit = absl::Milliseconds(1);
@@ -19,7 +19,8 @@ class IdleAlarmTest : public testing::Test {
     while (queue_.Next(&tag, &ok)) {
     }
   }
-  // Waits for the tag; true if it came by itself, false if it was cancelled.
+  // Waits for the tag. Returns true if it came by itself, false if it was
+  // cancelled.
   bool AwaitTag() {
     void* tag = nullptr;
     bool ok = false;
@@ -32,11 +33,11 @@ class IdleAlarmTest : public testing::Test {
   grpc::CompletionQueue queue_;
 };
 
-TEST_F(IdleAlarmTest, SaysIdleOnlyOnceNothingHasHappenedForTheLimit) {
+TEST_F(IdleAlarmTest, IsIdleOnlyOnceNothingHasHappenedForTheLimit) {
   IdleAlarm alarm(&clock_, kLimit, &queue_, {nullptr, 42});
   alarm.Start();
   for (int i = 0; i < 3; ++i) {
-    EXPECT_TRUE(alarm.out());
+    EXPECT_TRUE(alarm.pending());
     ASSERT_TRUE(AwaitTag());
     EXPECT_FALSE(alarm.OnTag());  // the clock stands
   }
@@ -50,16 +51,16 @@ TEST_F(IdleAlarmTest, SaysIdleOnlyOnceNothingHasHappenedForTheLimit) {
   clock_.Advance(absl::Nanoseconds(1));
   ASSERT_TRUE(AwaitTag());
   EXPECT_TRUE(alarm.OnTag());
-  // It watches on, from then.
+  // The alarm watches on, from this time.
   ASSERT_TRUE(AwaitTag());
   EXPECT_FALSE(alarm.OnTag());
   alarm.Cancel();
   AwaitTag();
   alarm.Drop();
-  EXPECT_FALSE(alarm.out());
+  EXPECT_FALSE(alarm.pending());
 }
 
-TEST_F(IdleAlarmTest, ThatIsExcusedSaysNothingHoweverLateItIs) {
+TEST_F(IdleAlarmTest, IsNeverIdleWhileItIsExcused) {
   IdleAlarm alarm(&clock_, kLimit, &queue_, {nullptr, 42});
   alarm.Start();
   clock_.Advance(10 * kLimit);
@@ -72,14 +73,14 @@ TEST_F(IdleAlarmTest, ThatIsExcusedSaysNothingHoweverLateItIs) {
   alarm.Drop();
 }
 
-TEST_F(IdleAlarmTest, WithoutALimitNeverHasATag) {
+TEST_F(IdleAlarmTest, NeverHasATagWithoutALimit) {
   IdleAlarm alarm(&clock_, absl::InfiniteDuration(), &queue_, {nullptr, 42});
   alarm.Start();
-  EXPECT_FALSE(alarm.out());
+  EXPECT_FALSE(alarm.pending());
   alarm.Cancel();
 }
 
-TEST_F(IdleAlarmTest, ThatIsCancelledComesAtOnce) {
+TEST_F(IdleAlarmTest, ComesAtOnceWhenItIsCancelled) {
   IdleAlarm alarm(&clock_, absl::Hours(1), &queue_, {nullptr, 42});
   alarm.Start();
   alarm.Cancel();

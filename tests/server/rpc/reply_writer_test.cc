@@ -13,7 +13,7 @@
 namespace lossd::rpc {
 namespace {
 
-// A request for the gradient of `count` logits, read.
+// A request for the gradient of `count` logits, as the server has read it.
 struct Asked {
   Asked(size_t count, bool as_values, v1::Reduction reduction) {
     v1::ComputeLossRequest request;
@@ -53,7 +53,7 @@ Buffer Counting(BufferPool& pool, size_t count, float first) {
   return buffer;
 }
 
-// The first `allocations_left` succeed.
+// Allocations fail once `allocations_left` of them have succeeded.
 int allocations_left = 0;
 void* AllocateSome(size_t alignment, size_t size) {
   if (allocations_left == 0) return nullptr;
@@ -64,11 +64,11 @@ void* AllocateSome(size_t alignment, size_t size) {
 TEST(ResultBuffers, AreOfTheResultsSize) {
   BufferPool pool(0);
   const Asked asked(10, false, v1::REDUCTION_NONE);
-  Buffer losses;
-  Buffer gradient;
-  ASSERT_TRUE(TakeResultBuffers(asked.valid, pool, &losses, &gradient).ok());
-  EXPECT_EQ(losses.size(), 40);
-  EXPECT_EQ(gradient.size(), 40);
+  const absl::StatusOr<ResultBuffers> results =
+      TakeResultBuffers(asked.valid, pool);
+  ASSERT_TRUE(results.ok()) << results.status();
+  EXPECT_EQ(results->losses.size(), 40);
+  EXPECT_EQ(results->gradient.size(), 40);
 }
 
 TEST(ResultBuffers, AreEachOfTheirOwnTypesSize) {
@@ -84,19 +84,18 @@ TEST(ResultBuffers, AreEachOfTheirOwnTypesSize) {
   const request::Reading reading(request);
   ASSERT_TRUE(reading.status.ok()) << reading.status;
   const auto pool = std::make_shared<BufferPool>(0);
-  Buffer losses;
-  Buffer gradient;
-  ASSERT_TRUE(TakeResultBuffers(reading.valid, *pool, &losses, &gradient).ok());
-  EXPECT_EQ(losses.size(), 20);
-  EXPECT_EQ(gradient.size(), 80);
+  absl::StatusOr<ResultBuffers> results =
+      TakeResultBuffers(reading.valid, *pool);
+  ASSERT_TRUE(results.ok()) << results.status();
+  EXPECT_EQ(results->losses.size(), 20);
+  EXPECT_EQ(results->gradient.size(), 80);
 
   const batching::Computed computed;
   const v1::ComputeLossResponse response =
       Parse(WriteReply({.computed = computed,
                         .request_id = "",
                         .request = reading.valid,
-                        .losses = std::move(losses),
-                        .gradient = std::move(gradient)},
+                        .results = *std::move(results)},
                        pool));
   EXPECT_EQ(response.losses().dtype(), v1::DATA_TYPE_BFLOAT16);
   EXPECT_EQ(response.losses().data().size(), 20U);
@@ -108,9 +107,7 @@ TEST(ResultBuffers, OfAnEmptyRequestTakeNoMemory) {
   allocations_left = 0;
   BufferPool pool(0, &AllocateSome);
   const Asked asked(0, false, v1::REDUCTION_NONE);
-  Buffer losses;
-  Buffer gradient;
-  EXPECT_TRUE(TakeResultBuffers(asked.valid, pool, &losses, &gradient).ok());
+  EXPECT_TRUE(TakeResultBuffers(asked.valid, pool).ok());
 }
 
 TEST(ResultBuffers, WithoutMemoryTheRequestIsResourceExhausted) {
@@ -118,10 +115,7 @@ TEST(ResultBuffers, WithoutMemoryTheRequestIsResourceExhausted) {
     allocations_left = left;
     BufferPool pool(0, &AllocateSome);
     const Asked asked(10, false, v1::REDUCTION_NONE);
-    Buffer losses;
-    Buffer gradient;
-    const absl::Status status =
-        TakeResultBuffers(asked.valid, pool, &losses, &gradient);
+    const absl::Status status = TakeResultBuffers(asked.valid, pool).status();
     EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
   }
 }
@@ -138,9 +132,10 @@ grpc::ByteBuffer Write(const Asked& asked, size_t count,
               .queue_time = absl::Milliseconds(1500),
               .request_id = "r-1",
               .request = asked.valid,
-              .losses = {},
-              .gradient = Counting(*pool, count, 0)};
-  if (asked.valid.wants_losses()) reply.losses = Counting(*pool, count, 100);
+              .results = {.gradient = Counting(*pool, count, 0)}};
+  if (asked.valid.wants_losses()) {
+    reply.results.losses = Counting(*pool, count, 100);
+  }
   return WriteReply(std::move(reply), pool);
 }
 
@@ -194,7 +189,7 @@ TEST(ReplyWriter, SendsALargeGradientWhereItLies) {
   EXPECT_EQ(static_cast<const void*>(slices[1].begin()), place);
 }
 
-TEST(ReplyWriter, ReturnsTheBufferWhenGrpcLetsGo) {
+TEST(ReplyWriter, ReturnsTheBufferWhenGrpcReleasesIt) {
   const auto pool = std::make_shared<BufferPool>(1 << 20);
   const Asked asked(5000, false, v1::REDUCTION_MEAN);
   {

@@ -1,5 +1,5 @@
-// The reply does not depend on where the wire cut the request: parsed,
-// validated, computed and written as the server does it.
+// Tests that the reply does not depend on where the wire cut the request, which
+// is parsed, validated, computed and written as the server does it.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -25,7 +25,7 @@ class LocalTask final : public batching::Task {
   void OnDropped(const absl::Status&) override {}
 };
 
-// The bytes of the reply to a request that comes in these slices.
+// Returns the bytes of the reply to a request that comes in these slices.
 std::string ReplyTo(const std::vector<grpc::Slice>& slices) {
   wire::RequestParser parser;
   request::ValidRequest request;
@@ -34,13 +34,11 @@ std::string ReplyTo(const std::vector<grpc::Slice>& slices) {
   if (status.ok()) status = request.Read(parser);
   if (!status.ok()) return status.ToString();
   const auto pool = std::make_shared<BufferPool>(0);
-  Buffer losses;
-  Buffer gradient;
-  EXPECT_TRUE(TakeResultBuffers(request, *pool, &losses, &gradient).ok());
+  ResultBuffers results = *TakeResultBuffers(request, *pool);
   LocalTask task;
   task.segment = request.segment();
-  task.segment.losses = losses.data();
-  task.segment.gradient = gradient.data();
+  task.segment.losses = results.losses.data();
+  task.segment.gradient = results.gradient.data();
   batching::Prepare(task);
   if (task.phase == batching::Task::Phase::kCounting) {
     kernels::cpu::CountBlocks(task.segment, 0, task.partials);
@@ -58,15 +56,14 @@ std::string ReplyTo(const std::vector<grpc::Slice>& slices) {
                   .computed = computed,
                   .request_id = parser.request().request_id(),
                   .request = request,
-                  .losses = std::move(losses),
-                  .gradient = std::move(gradient)},
+                  .results = std::move(results)},
                  pool);
   grpc::Slice flat;
   EXPECT_TRUE(reply.DumpToSingleSlice(&flat).ok());
   return std::string(flat.begin(), flat.end());
 }
 
-// At random places; a cut may fall anywhere, empty slices are among them.
+// Cuts the bytes at random places; some slices are empty.
 std::vector<grpc::Slice> CutAtRandom(const std::string& bytes, Random& random) {
   std::vector<size_t> cuts = {0, bytes.size()};
   for (uint64_t i = random() % 40; i > 0; --i) {
@@ -86,8 +83,8 @@ auto OneOf(Random& random, Values... values) {
   return all[random() % sizeof...(values)];
 }
 
-// Bytes that are numbers around 0 in every floating-point type: none has the
-// exponent of an infinity or a NaN.
+// Returns bytes that are numbers around 0 in every floating-point type: none
+// has the exponent of an infinity or a NaN.
 std::string FloatBytes(v1::DataType dtype, size_t count, Random& random) {
   const size_t width = dtype == v1::DATA_TYPE_FLOAT64   ? 8
                        : dtype == v1::DATA_TYPE_FLOAT32 ? 4

@@ -1,4 +1,4 @@
-#include "server/request/stream_plan.h"
+#include "server/request/window_maker.h"
 
 #include "gtest/gtest.h"
 
@@ -15,9 +15,10 @@ class Windows : public testing::Test {
  protected:
   kernels::Segment Window(const StreamPlan& plan, uint64_t first,
                           uint64_t count) {
-    kernels::Segment segment;
-    EXPECT_TRUE(plan.MakeWindow(first, count, pool_, &memory_, &segment).ok());
-    return segment;
+    absl::StatusOr<kernels::Segment> segment =
+        WindowMaker(plan, pool_).Make(first, count, &memory_);
+    EXPECT_TRUE(segment.ok()) << segment.status();
+    return segment.value_or(kernels::Segment());
   }
   BufferPool pool_{1 << 20};
   WindowMemory memory_;

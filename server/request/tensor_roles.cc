@@ -1,0 +1,65 @@
+#include "server/request/tensor_roles.h"
+
+#include <optional>
+
+#include "absl/strings/str_cat.h"
+#include "base/data_type.h"
+#include "server/request/format.h"
+
+namespace lossd::request {
+
+absl::Status CheckLogitsType(ElementType type) {
+  if (IsFloat(type)) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("logits.dtype: ", v1::DataType_Name(ToProto(type)),
+                   " is not a floating-point type, as logits are"));
+}
+
+absl::Status CheckOperandType(wire::Field field, ElementType type) {
+  if (type != ElementType::kBit) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(Name(field),
+                   ".dtype: DATA_TYPE_BIT is for targets alone; send "
+                   "DATA_TYPE_BOOL or DATA_TYPE_UINT8"));
+}
+
+absl::StatusOr<ElementType> ReadGradientType(const v1::LossSpec& spec,
+                                             ElementType logits) {
+  const v1::DataType dtype = spec.gradient_dtype();
+  if (dtype == v1::DATA_TYPE_UNSPECIFIED) return logits;
+  const std::optional<ElementType> type = FromProto(dtype);
+  if (type.has_value() && IsFloat(*type)) return *type;
+  return absl::InvalidArgumentError(
+      absl::StrCat("spec.gradient_dtype: ", v1::DataType_Name(dtype),
+                   " is not a floating-point type"));
+}
+
+absl::Status CheckTargetsShape(absl::string_view path,
+                               const CountedShape& targets,
+                               const CountedShape& logits) {
+  // A tensor of rank 0 has no first dimension that could differ.
+  const bool same_first = targets.dims.empty() || logits.dims.empty() ||
+                          targets.dims[0] == logits.dims[0];
+  if (targets.count == logits.count && same_first) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      path, ": ", ShapeText(targets.dims),
+      " must have the logits' element count and first dimension; the logits "
+      "are ",
+      ShapeText(logits.dims)));
+}
+
+absl::Status CheckUpstreamShape(const CountedShape& upstream,
+                                const Dims& logits, bool reduced) {
+  if (upstream.count == 1) return absl::OkStatus();
+  if (reduced) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "upstream_gradient.shape: ", ShapeText(upstream.dims), " has ",
+        upstream.count, " elements, and a reduced loss takes 1"));
+  }
+  if (upstream.dims == logits) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "upstream_gradient.shape: ", ShapeText(upstream.dims),
+      " is neither one element nor the logits' shape ", ShapeText(logits)));
+}
+
+}  // namespace lossd::request

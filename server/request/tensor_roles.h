@@ -1,0 +1,42 @@
+// The demands that the role of a tensor makes on its type and shape.
+#ifndef LOSSD_SERVER_REQUEST_TENSOR_ROLES_H_
+#define LOSSD_SERVER_REQUEST_TENSOR_ROLES_H_
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "element_type/element_type.h"
+#include "lossd/v1/loss_spec.pb.h"
+#include "server/request/tensor.h"
+#include "server/wire/field.h"
+
+namespace lossd::request {
+
+// The errors below are INVALID_ARGUMENT; the message begins with the field's
+// path and names both values.
+
+// Logits have a floating-point type; targets take every type.
+absl::Status CheckLogitsType(ElementType type);
+
+// Weights, pos_weight and upstream_gradient take every type but bit.
+absl::Status CheckOperandType(wire::Field field, ElementType type);
+
+// Returns the gradient's type: the floating-point type that the spec names, or
+// the type of the logits if it names none.
+absl::StatusOr<ElementType> ReadGradientType(const v1::LossSpec& spec,
+                                             ElementType logits);
+
+// Targets have as many elements as the logits and, unless one of the two has
+// rank 0, the same first dimension. `path` names the targets' shape.
+absl::Status CheckTargetsShape(absl::string_view path,
+                               const CountedShape& targets,
+                               const CountedShape& logits);
+
+// An upstream gradient has one element or, if losses are not reduced, the
+// logits' shape.
+absl::Status CheckUpstreamShape(const CountedShape& upstream,
+                                const Dims& logits, bool reduced);
+
+}  // namespace lossd::request
+
+#endif  // LOSSD_SERVER_REQUEST_TENSOR_ROLES_H_

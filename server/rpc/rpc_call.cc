@@ -1,0 +1,168 @@
+#include "server/rpc/rpc_call.h"
+
+#include <grpc/grpc.h>
+
+#include <chrono>
+#include <string_view>
+#include <utility>
+
+#include "absl/hash/hash.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "server/door/status.h"
+#include "server/observability/log.h"
+
+namespace lossd::rpc {
+namespace {
+
+using observability::Method;
+
+absl::string_view Name(Method method) {
+  switch (method) {
+    case Method::kComputeLoss:
+      return "ComputeLoss";
+    case Method::kStreamLoss:
+      return "StreamLoss";
+    case Method::kGetServerInfo:
+      return "GetServerInfo";
+  }
+  return "";
+}
+
+std::string_view Reason(admission::Refusal refusal) {
+  switch (refusal) {
+    case admission::Refusal::kBytes:
+      return "bytes";
+    case admission::Refusal::kRequests:
+      return "requests";
+    case admission::Refusal::kShare:
+      return "share";
+    case admission::Refusal::kDeadline:
+      return "deadline";
+    case admission::Refusal::kDraining:
+      return "draining";
+  }
+  return "draining";
+}
+
+absl::Time DeadlineOf(const grpc::ServerContext& context) {
+  const auto deadline = context.deadline();
+  return deadline == std::chrono::system_clock::time_point::max()
+             ? absl::InfiniteFuture()
+             : absl::FromChrono(deadline);
+}
+
+// A connection is known by its peer's address and port; gRPC has no cheaper
+// name for it. All connections of a Unix socket have the same one.
+uint64_t FlowOf(const grpc::ServerContext& context) {
+  return absl::HashOf(context.peer());
+}
+
+}  // namespace
+
+void RpcCall::Listen() {
+  context_.emplace();
+  context_->AsyncNotifyWhenDone(&done_tag_);
+  RequestRpc();
+}
+
+bool RpcCall::OnEvent(int event, bool ok) {
+  switch (event) {
+    case kRequest:
+      Begin();
+      break;
+    case kFinished:
+      finished_ = true;
+      sent_ = ok;
+      break;
+    case kDone:
+      done_ = true;
+      break;
+    default:
+      break;
+  }
+  return Handle(event, ok);
+}
+
+void RpcCall::Begin() {
+  received_ = call_context_->clock->Now();
+  deadline_ = DeadlineOf(*context_);
+  flow_ = FlowOf(*context_);
+  call_context_->metrics->RecordCallAccepted(method_);
+}
+
+grpc::Status RpcCall::Admit(int64_t bytes, absl::Time now) {
+  // The queue is asked only for a call that might not have the time to wait.
+  const absl::Duration wait = deadline_ == absl::InfiniteFuture()
+                                  ? absl::ZeroDuration()
+                                  : call_context_->batcher->ExpectedWait(flow_);
+  admission::Refusal refusal{};
+  absl::StatusOr<admission::Permit> admitted = call_context_->admission->Admit(
+      bytes, flow_, deadline_, now, wait, &refusal);
+  if (!admitted.ok()) return Refuse(admitted.status(), refusal, bytes);
+  permit_ = *std::move(admitted);
+  return grpc::Status::OK;
+}
+
+grpc::Status RpcCall::ChargeMore(int64_t bytes) {
+  admission::Refusal refusal{};
+  const absl::Status charged = permit_.Resize(bytes, &refusal);
+  return charged.ok() ? grpc::Status::OK : Refuse(charged, refusal, bytes);
+}
+
+// A request that is larger than the whole budget is not told when to try again,
+// because it never fits.
+grpc::Status RpcCall::Refuse(const absl::Status& why,
+                             admission::Refusal refusal, int64_t bytes) {
+  call_context_->metrics->RecordRejection(Reason(refusal));
+  if (!absl::IsResourceExhausted(why) ||
+      call_context_->admission->NeverFits(bytes)) {
+    return door::ToGrpcStatus(why, {});
+  }
+  return door::ToOverloadStatus(why, call_context_->batcher->RetryAfter(flow_),
+                                &*context_);
+}
+
+void RpcCall::NoteAnswer(const grpc::Status& answer) {
+  code_ = static_cast<absl::StatusCode>(answer.error_code());
+  permit_.MarkAnswered();
+}
+
+void RpcCall::Cancel(const grpc::Status& answer) {
+  code_ = static_cast<absl::StatusCode>(answer.error_code());
+  cancelled_ = true;
+  grpc_call_cancel_with_status(
+      context_->c_call(), static_cast<grpc_status_code>(answer.error_code()),
+      answer.error_message().c_str(), nullptr);
+}
+
+absl::Status RpcCall::GoneStatus() const {
+  return call_context_->clock->Now() >= deadline_
+             ? absl::DeadlineExceededError("the deadline passed")
+             : absl::CancelledError("the client cancelled the request");
+}
+
+absl::StatusCode RpcCall::FinalCode() const {
+  const bool seen = cancelled_ || (sent_ && !context_->IsCancelled());
+  return seen ? code_ : GoneStatus().code();
+}
+
+void RpcCall::Reset() {
+  const absl::Duration latency = call_context_->clock->Now() - received_;
+  const absl::StatusCode code = FinalCode();
+  call_context_->metrics->RecordCallFinished(method_, code, latency);
+  if (observability::LogsRequests()) {
+    const absl::string_view id = request_id();
+    observability::LogRequest(
+        absl::StrCat(Name(method_), " ", absl::StatusCodeToString(code),
+                     LogDetail(), " in ", absl::FormatDuration(latency)),
+        {id.data(), id.size()});
+  }
+  permit_ = admission::Permit();
+  Release();
+  context_.reset();
+  code_ = absl::StatusCode::kOk;
+  finished_ = done_ = sent_ = cancelled_ = false;
+}
+
+}  // namespace lossd::rpc

@@ -1,0 +1,115 @@
+#include "server/rpc/stream_output.h"
+
+#include <grpcpp/support/slice.h>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "lossd/v1/loss_service.pb.h"
+#include "server/base/status_macros.h"
+#include "server/request/bad_elements.h"
+#include "server/rpc/reply_writer.h"
+#include "server/wire/wire_format.h"
+
+namespace lossd::rpc {
+namespace {
+
+using State = StreamWindow::State;
+
+// Returns a response that has one field of bytes. The payload is lent, and goes
+// back to `pool` when gRPC has let go of it.
+grpc::ByteBuffer BytesMessage(uint32_t field, Buffer payload,
+                              const std::shared_ptr<BufferPool>& pool) {
+  std::string header;
+  wire::AppendTag({field, wire::kLength}, &header);
+  wire::AppendVarint(payload.size(), &header);
+  grpc::Slice slices[] = {grpc::Slice(header), Lend(std::move(payload), pool)};
+  return grpc::ByteBuffer(slices, 2);
+}
+
+}  // namespace
+
+StreamOutput::StreamOutput(const CallContext* call_context,
+                           grpc::CompletionQueue* queue, RpcCall* call,
+                           int first_event)
+    : call_context_(call_context) {
+  for (size_t i = 0; i < windows_.size(); ++i) {
+    windows_[i] = std::make_unique<StreamWindow>(
+        queue, RpcCall::Tag{call, first_event + static_cast<int>(i)});
+  }
+}
+
+bool StreamOutput::InFlight() const {
+  return std::ranges::any_of(windows_, [](const auto& window) {
+    return window->state == State::kInFlight;
+  });
+}
+
+void StreamOutput::RemoveFromQueue() {
+  for (const auto& window : windows_) {
+    if (window->state == State::kInFlight &&
+        call_context_->batcher->Remove(window.get())) {
+      window->state = State::kBack;
+    }
+  }
+}
+
+absl::StatusOr<std::optional<grpc::ByteBuffer>> StreamOutput::NextMessage(
+    const request::StreamPlan& plan) {
+  using Response = v1::StreamLossResponse;
+  for (; !empty(); ++oldest_) {
+    StreamWindow& oldest = window(oldest_);
+    if (oldest.state == State::kBack) RETURN_IF_ERROR(Settle(plan, oldest));
+    if (oldest.state != State::kSettled) break;
+    Buffer& losses = oldest.memory.losses;
+    if (losses.size() > 0) {
+      return BytesMessage(Response::kLossesFieldNumber, std::move(losses),
+                          call_context_->buffers);
+    }
+    Buffer& gradient = oldest.memory.gradient;
+    if (gradient.size() > 0) {
+      return BytesMessage(Response::kGradientFieldNumber, std::move(gradient),
+                          call_context_->buffers);
+    }
+    oldest.Clear();
+  }
+  return std::nullopt;
+}
+
+absl::Status StreamOutput::Settle(const request::StreamPlan& plan,
+                                  StreamWindow& window) {
+  RETURN_IF_ERROR(window.outcome());
+  RETURN_IF_ERROR(request::CheckElements(
+      window.segment, kernels::Combine(window.partials),
+      {plan.dims(), plan.targets_dims()}, window.first_element));
+  totals_.Add(window.partials, window.first_element);
+  backend_ = window.backend();
+  window.state = State::kSettled;
+  return absl::OkStatus();
+}
+
+grpc::ByteBuffer StreamOutput::Summary(const request::StreamPlan& plan) const {
+  v1::StreamLossResponse response;
+  *response.mutable_summary() = plan.Summarize(totals_.Sum());
+  const std::string_view backend =
+      backend_.empty() ? call_context_->backend : backend_;
+  response.mutable_summary()->set_backend(backend.data(), backend.size());
+  const grpc::Slice slice(response.SerializeAsString());
+  return grpc::ByteBuffer(&slice, 1);
+}
+
+uint64_t StreamOutput::input_bytes() const {
+  uint64_t bytes = 0;
+  for (const auto& window : windows_) bytes += window->input_bytes;
+  return bytes;
+}
+
+void StreamOutput::Clear() {
+  for (const auto& window : windows_) window->Clear();
+  oldest_ = newest_ = 0;
+  totals_ = {};
+  backend_ = {};
+}
+
+}  // namespace lossd::rpc

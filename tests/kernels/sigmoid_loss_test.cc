@@ -154,7 +154,7 @@ TEST(Combine, OfNothingIsNothing) {
   EXPECT_EQ(totals.first_bad_target, kNoIndex);
 }
 
-TEST(Combine, PassesInfinityAndOneNanOn) {
+TEST(Combine, PassesInfinityAndTheCanonicalNanOn) {
   std::vector<BlockPartial> partials(2);
   partials[0].loss_sum = INFINITY;
   EXPECT_EQ(Combine(partials).loss_sum, INFINITY);

@@ -178,7 +178,7 @@ TEST(Types, AFloat64GradientReachesAHalfTypeWithoutFloat32Between) {
   }
 }
 
-TEST(Types, WhatAHalfTypeCannotHoldIsInfiniteAndANanIsItsOneNan) {
+TEST(Types, WhatAHalfTypeCannotHoldIsInfiniteAndEveryNanIsCanonical) {
   for (const ElementType type :
        {ElementType::kBFloat16, ElementType::kFloat16}) {
     OwnedSegment owned(type, {3});

@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
+#include "base/data_type.h"
 #include "base/file.h"
 
 namespace lossd::cli {
@@ -24,24 +25,24 @@ static_assert(std::endian::native == std::endian::little,
 
 constexpr absl::string_view kMagic("\x93NUMPY", 6);
 
-// An element type by NumPy's name and by ours.
-struct ElementType {
+// An element type and the `descr` of NumPy that stands for it.
+struct NpyType {
   absl::string_view descr;
-  v1::DataType dtype;
-  size_t width;
+  ElementType type;
 };
 
-constexpr ElementType kElementTypes[] = {
-    {"<f2", v1::DATA_TYPE_FLOAT16, 2},  {"<V2", v1::DATA_TYPE_BFLOAT16, 2},
-    {"|V2", v1::DATA_TYPE_BFLOAT16, 2}, {"<f4", v1::DATA_TYPE_FLOAT32, 4},
-    {"<f8", v1::DATA_TYPE_FLOAT64, 8},  {"|u1", v1::DATA_TYPE_UINT8, 1},
-    {"|b1", v1::DATA_TYPE_BOOL, 1},     {"<i4", v1::DATA_TYPE_INT32, 4},
-    {"<i8", v1::DATA_TYPE_INT64, 8},
+// Where a type has two descriptions, files are written with the first one.
+constexpr NpyType kNpyTypes[] = {
+    {"<f2", ElementType::kFloat16},  {"<V2", ElementType::kBFloat16},
+    {"|V2", ElementType::kBFloat16}, {"<f4", ElementType::kFloat32},
+    {"<f8", ElementType::kFloat64},  {"|u1", ElementType::kUint8},
+    {"|b1", ElementType::kBool},     {"<i4", ElementType::kInt32},
+    {"<i8", ElementType::kInt64},
 };
 
-absl::StatusOr<ElementType> FindElementType(absl::string_view descr) {
-  for (const ElementType& type : kElementTypes) {
-    if (type.descr == descr) return type;
+absl::StatusOr<ElementType> ElementTypeOf(absl::string_view descr) {
+  for (const NpyType& known : kNpyTypes) {
+    if (known.descr == descr) return known.type;
   }
   return absl::UnimplementedError(absl::StrCat(
       "element type '", descr,
@@ -204,7 +205,7 @@ absl::StatusOr<absl::string_view> TakeHeader(absl::string_view& content) {
 
 // Returns the bytes of an array with elements of `width` bytes. A dimension of
 // 0 makes it empty, however large the others are.
-absl::StatusOr<size_t> ByteSize(const client::Shape& shape, size_t width) {
+absl::StatusOr<size_t> BytesOf(const client::Shape& shape, size_t width) {
   size_t size = width;
   bool empty = false;
   for (const int64_t dimension : shape) {
@@ -232,13 +233,13 @@ absl::StatusOr<Array> ParseNpy(absl::string_view content) {
   if (!text.ok()) return text.status();
   auto header = ParseHeader(*text);
   if (!header.ok()) return header.status();
-  const auto type = FindElementType(header->descr);
+  const auto type = ElementTypeOf(header->descr);
   if (!type.ok()) return type.status();
   if (header->fortran_order && header->shape.size() > 1) {
     return absl::UnimplementedError(
         "Fortran order is not read; save numpy.ascontiguousarray(a)");
   }
-  const auto size = ByteSize(header->shape, type->width);
+  const auto size = BytesOf(header->shape, ByteSize(*type, 1));
   if (!size.ok()) return size.status();
   if (content.size() != *size) {
     return absl::InvalidArgumentError(
@@ -246,7 +247,7 @@ absl::StatusOr<Array> ParseNpy(absl::string_view content) {
                      " bytes of data, the file has ", content.size()));
   }
   const auto* begin = reinterpret_cast<const std::byte*>(content.data());
-  return Array{type->dtype, std::move(header->shape),
+  return Array{ToProto(*type), std::move(header->shape),
                std::vector<std::byte>(begin, begin + content.size())};
 }
 
@@ -261,9 +262,9 @@ absl::StatusOr<Array> ReadNpy(const std::string& path) {
 absl::Status WriteNpy(const std::string& path,
                       const client::TensorView& array) {
   const auto* type = std::find_if(
-      std::begin(kElementTypes), std::end(kElementTypes),
-      [&](const ElementType& known) { return known.dtype == array.dtype; });
-  if (type == std::end(kElementTypes)) {
+      std::begin(kNpyTypes), std::end(kNpyTypes),
+      [&](const NpyType& known) { return ToProto(known.type) == array.dtype; });
+  if (type == std::end(kNpyTypes)) {
     return absl::UnimplementedError(absl::StrCat(
         path, ": no .npy type for ", v1::DataType_Name(array.dtype)));
   }

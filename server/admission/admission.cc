@@ -102,6 +102,7 @@ absl::Status Permit::Resize(int64_t bytes, Refusal* refusal) {
   if (const auto failed = controller_->Grow(flow_, bytes - bytes_)) {
     return failed->Error(refusal);
   }
+  bytes_ = bytes;
   return absl::OkStatus();
 }
 

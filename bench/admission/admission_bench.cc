@@ -1,9 +1,10 @@
 // The cost of admission: nanoseconds that one thread spends on a request's
 // permit, from Admit() over MarkAnswered() to its destruction, while other
-// threads do so too. Reported is the mean of each run's threads, and over the
-// repetitions the minimum, which other load on the machine disturbs least:
+// threads do so too. The column CPU is processor time, and the counter ns is
+// the time that passes on a thread, waiting for others included. The minimum
+// over the repetitions is what other load on the machine disturbs least:
 //
-//   admission_bench --benchmark_repetitions=20
+//   admission_bench --benchmark_repetitions=20 | grep _min
 #include <benchmark/benchmark.h>
 
 #include <algorithm>

@@ -71,7 +71,13 @@ ALLOWED: dict[str, set[str]] = {  # D1
     "bench/peers": {"lossd/v1", "base"},
     "bench/load": {"lossd/v1", "base", "bench/peers", "client/cpp"},
     # The benchmark proves its kernels before it times them.
-    "bench/kernels": {"element_type", "kernels", "kernels/cpu", "kernels/cuda", "kernels/reference"},
+    "bench/kernels": {
+        "element_type",
+        "kernels",
+        "kernels/cpu",
+        "kernels/cuda",
+        "kernels/reference",
+    },
     "bench/pipeline": {"kernels", "kernels/cuda", "server/base", "server/execution/cuda"},
 }
 

@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "kernels/cuda/launcher.h"
+#include "server/base/status_macros.h"
 #include "server/execution/cuda/device.h"
 #include "server/execution/cuda/numa.h"
 
@@ -128,10 +129,8 @@ absl::StatusOr<size_t> SizeFrom(const void* address) {
   unsigned long long base = 0;
   size_t size = 0;
   // The driver's error numbers are the runtime's.
-  absl::Status status =
-      BadHandle(static_cast<cudaError_t>((*get)(&base, &size, at)),
-                "cuMemGetAddressRange");
-  if (!status.ok()) return status;
+  RETURN_IF_ERROR(BadHandle(static_cast<cudaError_t>((*get)(&base, &size, at)),
+                            "cuMemGetAddressRange"));
   if (at < base || at - base > size) {
     return absl::InvalidArgumentError(
         "cuMemGetAddressRange: another allocation");
@@ -141,10 +140,8 @@ absl::StatusOr<size_t> SizeFrom(const void* address) {
 
 absl::Status CheckDevice(const void* address, int device) {
   cudaPointerAttributes attributes;
-  absl::Status status =
-      BadHandle(cudaPointerGetAttributes(&attributes, address),
-                "cudaPointerGetAttributes");
-  if (!status.ok()) return status;
+  RETURN_IF_ERROR(BadHandle(cudaPointerGetAttributes(&attributes, address),
+                            "cudaPointerGetAttributes"));
   if (attributes.type == cudaMemoryTypeDevice && attributes.device == device) {
     return absl::OkStatus();
   }
@@ -194,15 +191,14 @@ class CudaDevice final : public Device {
   // no code for it.
   absl::Status Open() {
     char bus_id[kBusIdSize] = "";
-    absl::Status status = Call("cudaDeviceGetPCIBusId", [&] {
+    RETURN_IF_ERROR(Call("cudaDeviceGetPCIBusId", [&] {
       return cudaDeviceGetPCIBusId(bus_id, kBusIdSize, id_);
-    });
-    if (!status.ok()) return status;
+    }));
     node_ = NodeOfPciDevice(bus_id);
     cudaDeviceProp properties;
-    status = Call("cudaGetDeviceProperties",
-                  [&] { return cudaGetDeviceProperties(&properties, id_); });
-    if (!status.ok()) return status;
+    RETURN_IF_ERROR(Call("cudaGetDeviceProperties", [&] {
+      return cudaGetDeviceProperties(&properties, id_);
+    }));
     static_assert(sizeof(properties.uuid) == sizeof(DeviceUuid));
     std::memcpy(uuid_.data(), &properties.uuid, sizeof(uuid_));
     return Call("loading the kernel",
@@ -234,9 +230,8 @@ class CudaDevice final : public Device {
   }
   absl::StatusOr<DeviceMemory> AllocateDevice(size_t bytes) override {
     void* address = nullptr;
-    absl::Status status =
-        Call("cudaMalloc", [&] { return cudaMalloc(&address, bytes); });
-    if (!status.ok()) return status;
+    RETURN_IF_ERROR(
+        Call("cudaMalloc", [&] { return cudaMalloc(&address, bytes); }));
     return DeviceMemory{static_cast<std::byte*>(address), bytes};
   }
   absl::Status FreeDevice(DeviceMemory memory) override {
@@ -245,21 +240,19 @@ class CudaDevice final : public Device {
   }
 
   absl::StatusOr<DeviceMemory> OpenIpc(const IpcHandle& handle) override {
-    absl::Status status = MakeCurrent();
-    if (!status.ok()) return status;
+    RETURN_IF_ERROR(MakeCurrent());
     return OpenIpcMemory(handle, id_);
   }
   absl::Status CloseIpc(DeviceMemory memory) override {
-    absl::Status status = MakeCurrent();
-    return status.ok() ? CloseIpcMemory(memory) : status;
+    RETURN_IF_ERROR(MakeCurrent());
+    return CloseIpcMemory(memory);
   }
 
   absl::StatusOr<Stream> CreateStream() override {
     cudaStream_t stream = nullptr;
-    absl::Status status = Call("cudaStreamCreateWithFlags", [&] {
+    RETURN_IF_ERROR(Call("cudaStreamCreateWithFlags", [&] {
       return cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
-    });
-    if (!status.ok()) return status;
+    }));
     return Stream{stream};
   }
   absl::Status DestroyStream(Stream stream) override {
@@ -270,11 +263,10 @@ class CudaDevice final : public Device {
   absl::StatusOr<Event> CreateEvent() override {
     cudaEvent_t event = nullptr;
     // Waiting must sleep: the executor has more threads than there are cores.
-    absl::Status status = Call("cudaEventCreateWithFlags", [&] {
+    RETURN_IF_ERROR(Call("cudaEventCreateWithFlags", [&] {
       return cudaEventCreateWithFlags(
           &event, cudaEventDisableTiming | cudaEventBlockingSync);
-    });
-    if (!status.ok()) return status;
+    }));
     return Event{event};
   }
   absl::Status DestroyEvent(Event event) override {
@@ -327,7 +319,7 @@ class CudaDevice final : public Device {
   // the status of an error.
   template <class Function>
   absl::Status Call(std::string_view what, Function function) {
-    if (absl::Status status = MakeCurrent(); !status.ok()) return status;
+    RETURN_IF_ERROR(MakeCurrent());
     return ToStatus(function(), what);
   }
 
@@ -364,7 +356,7 @@ absl::StatusOr<std::vector<std::unique_ptr<Device>>> OpenDevices(
   if (count == 0) {
     return absl::UnavailableError(absl::StrCat("no CUDA device: ", why_none));
   }
-  if (absl::Status status = CheckIds(ids, count); !status.ok()) return status;
+  RETURN_IF_ERROR(CheckIds(ids, count));
   std::vector<int> wanted(ids.begin(), ids.end());
   for (int id = 0; ids.empty() && id < count; ++id) wanted.push_back(id);
 

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "kernels/cpu/cpu_kernel.h"
 #include "kernels/cuda/batch_layout.h"
+#include "server/base/status_macros.h"
 #include "server/batching/decision.h"
 #include "server/execution/task_completion.h"
 #include "server/observability/log.h"
@@ -282,13 +283,11 @@ absl::Status CudaExecutor::Count(const SlotLease& slot,
 absl::Status CudaExecutor::Compute(const SlotLease& slot,
                                    std::span<const Portion> portions) {
   const absl::Time started = clock_->Now();
-  absl::Status status = Count(slot, portions);
-  if (!status.ok()) return status;
+  RETURN_IF_ERROR(Count(slot, portions));
   const kernels::cuda::BatchLayout layout = LayOut(portions);
-  status = slot->Compute(layout, [&](const std::byte* output) {
+  RETURN_IF_ERROR(slot->Compute(layout, [&](const std::byte* output) {
     TakeResults(layout, portions, output);
-  });
-  if (!status.ok()) return status;
+  }));
   const absl::Time finished = clock_->Now();
   metrics_->RecordBatch(static_cast<int64_t>(portions.size()),
                         ElementsOf(portions));

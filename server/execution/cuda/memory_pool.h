@@ -17,6 +17,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "server/base/status_macros.h"
 #include "server/execution/cuda/device.h"
 
 namespace lossd::execution::cuda {
@@ -169,7 +170,7 @@ class MemoryPool {  // D35
   }
 
   absl::StatusOr<Memory> Make(size_t size, std::vector<Memory> evicted) {
-    if (absl::Status s = FreeAll(std::move(evicted)); !s.ok()) return s;
+    RETURN_IF_ERROR(FreeAll(std::move(evicted)));
     absl::StatusOr<Memory> made = allocate_(size);
     if (absl::IsResourceExhausted(made.status()) && Trim().ok()) {
       made = allocate_(size);

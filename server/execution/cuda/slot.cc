@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "server/base/status_macros.h"
 
 namespace lossd::execution::cuda {
 namespace {
@@ -37,9 +38,8 @@ BatchMemory::BatchMemory(Device& of, uint64_t max_pinned_bytes)
 absl::StatusOr<std::unique_ptr<Slot>> Slot::Create(Device& device,
                                                    BatchMemory& memory) {
   auto slot = std::unique_ptr<Slot>(new Slot(device, memory));
-  absl::Status status = Keep(device.CreateStream(), slot->stream_);
-  if (status.ok()) status = Keep(device.CreateEvent(), slot->event_);
-  if (!status.ok()) return status;
+  RETURN_IF_ERROR(Keep(device.CreateStream(), slot->stream_));
+  RETURN_IF_ERROR(Keep(device.CreateEvent(), slot->event_));
   return slot;
 }
 
@@ -52,15 +52,12 @@ Slot::~Slot() {
 absl::Status Slot::Submit(const kernels::cuda::BatchLayout& layout,
                           const kernels::cuda::PackedBatch& batch,
                           const Place& place) {
-  absl::Status status = device_.CopyToDevice(place.device, place.pinned,
-                                             layout.input_bytes(), stream_);
-  if (!status.ok()) return status;
+  RETURN_IF_ERROR(device_.CopyToDevice(place.device, place.pinned,
+                                       layout.input_bytes(), stream_));
   const DeviceMemory output = From(place.device, place.output);
-  status = device_.Launch(batch, stream_);
-  if (!status.ok()) return status;
-  status = device_.CopyToHost(From(place.pinned, place.output), output,
-                              layout.output_bytes(), stream_);
-  if (!status.ok()) return status;
+  RETURN_IF_ERROR(device_.Launch(batch, stream_));
+  RETURN_IF_ERROR(device_.CopyToHost(From(place.pinned, place.output), output,
+                                     layout.output_bytes(), stream_));
   return device_.Record(event_, stream_);
 }
 

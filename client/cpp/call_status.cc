@@ -1,20 +1,22 @@
 #include "client/cpp/call_status.h"
 
+#include <google/protobuf/any.pb.h>
+#include <google/protobuf/duration.pb.h>
+
 #include <string>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/string_view.h"
 #include "client/cpp/wire_fields.h"
-#include "google/protobuf/any.pb.h"
-#include "google/protobuf/duration.pb.h"
 
 namespace lossd::client {
 namespace {
 
 constexpr absl::string_view kRetryAfterPayload = "lossd/retry-after";
 
-// The trailer: milliseconds; a negative number says "do not retry".
+// Returns the delay in the trailer, in milliseconds. A negative number means
+// "do not retry".
 std::optional<absl::Duration> Pushback(const grpc::ClientContext& context) {
   const auto& trailers = context.GetServerTrailingMetadata();
   const auto found = trailers.find("grpc-retry-pushback-ms");

@@ -1,26 +1,29 @@
+// The status of a finished call.
 #ifndef LOSSD_CLIENT_CPP_CALL_STATUS_H_
 #define LOSSD_CLIENT_CPP_CALL_STATUS_H_
+
+#include <grpcpp/client_context.h>
+#include <grpcpp/support/status.h>
 
 #include <optional>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "grpcpp/client_context.h"
-#include "grpcpp/support/status.h"
 
 namespace lossd::client {
 
-// A call's status in the language of this library: the same code and message,
-// with the server's retry delay attached where it gave one. `context` is the
-// finished call's.
+// Returns the status of a finished call, with the server's code and message,
+// and with its retry delay attached if it gave one. `context` is that of the
+// call.
 absl::Status CallStatus(const grpc::Status& status,
                         const grpc::ClientContext& context);
 
-// When the server asks to be tried again; absent if it gave no time.
+// Returns the delay after which the call may be tried again, or nothing if the
+// server gave none.
 std::optional<absl::Duration> RetryAfter(const absl::Status& status);
 
-// The delay in a serialized google.rpc.Status that carries a
-// google.rpc.RetryInfo (the content of grpc-status-details-bin).
+// Returns the delay in a serialized google.rpc.Status (the content of
+// grpc-status-details-bin), or nothing without a google.rpc.RetryInfo in it.
 std::optional<absl::Duration> RetryDelayOfDetails(const std::string& details);
 
 }  // namespace lossd::client

@@ -1,6 +1,6 @@
 #include "client/cpp/wire_fields.h"
 
-#include "google/protobuf/unknown_field_set.h"
+#include <google/protobuf/unknown_field_set.h>
 
 namespace lossd::client {
 namespace {

@@ -1,12 +1,13 @@
+// Reads messages by field number.
 #ifndef LOSSD_CLIENT_CPP_WIRE_FIELDS_H_
 #define LOSSD_CLIENT_CPP_WIRE_FIELDS_H_
+
+#include <google/protobuf/empty.pb.h>
 
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
-
-#include "google/protobuf/empty.pb.h"
 
 namespace lossd::client {
 
@@ -17,16 +18,16 @@ namespace lossd::client {
 // ones.
 class WireFields {
  public:
-  // Absent if `bytes` are no protobuf message.
+  // Returns the fields of a message, or nothing if `bytes` are none.
   static std::optional<WireFields> Parse(const std::string& bytes);
 
-  // A message with one length-delimited field.
+  // Returns a message with one length-delimited field.
   static std::string OneString(int number, const std::string& value);
 
-  // The last value of a varint field; 0 if there is none, as in proto3.
+  // Returns the last value of a varint field, or 0 if there is none.
   uint64_t Varint(int number) const;
 
-  // Every value of a length-delimited field.
+  // Returns all values of a length-delimited field.
   std::vector<std::string> Strings(int number) const;
 
  private:

@@ -1,11 +1,12 @@
 #include "client/cpp/call_status.h"
 
+#include <google/protobuf/any.pb.h>
+#include <google/protobuf/duration.pb.h>
+#include <gtest/gtest.h>
+
 #include <string>
 
 #include "client/cpp/wire_fields.h"
-#include "google/protobuf/any.pb.h"
-#include "google/protobuf/duration.pb.h"
-#include "gtest/gtest.h"
 
 namespace lossd::client {
 namespace {

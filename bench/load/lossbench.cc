@@ -19,7 +19,7 @@
 #include "bench/load/sample_request.h"
 #include "bench/load/shared_sample.h"
 #include "bench/load/stream_load.h"
-#include "client/cpp/cuda_driver.h"
+#include "client/cpp/tensor/cuda_driver.h"
 
 namespace lossd::bench {
 namespace {

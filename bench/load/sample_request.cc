@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "client/cpp/half.h"
+#include "client/cpp/tensor/half.h"
 
 namespace lossd::bench {
 namespace {

@@ -8,8 +8,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "client/cpp/cuda_driver.h"
-#include "client/cpp/shared_memory.h"
+#include "client/cpp/tensor/cuda_driver.h"
+#include "client/cpp/tensor/shared_memory.h"
 #include "lossd/v1/loss_service.pb.h"
 
 namespace lossd::bench {

@@ -15,7 +15,7 @@
 #include "base/data_type.h"
 #include "base/number.h"
 #include "client/cli/npy.h"
-#include "client/cpp/half.h"
+#include "client/cpp/tensor/half.h"
 
 namespace lossd::cli {
 namespace {

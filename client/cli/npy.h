@@ -8,7 +8,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "client/cli/array.h"
-#include "client/cpp/tensor_view.h"
+#include "client/cpp/tensor/tensor_view.h"
 
 namespace lossd::cli {
 

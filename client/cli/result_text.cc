@@ -12,7 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "client/cpp/half.h"
+#include "client/cpp/tensor/half.h"
 
 namespace lossd::cli {
 namespace {

@@ -8,7 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "client/cpp/loss.h"
+#include "client/cpp/message/loss.h"
 
 namespace lossd::cli {
 

@@ -8,7 +8,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "base/data_type.h"
-#include "client/cpp/spec_check.h"
+#include "client/cpp/message/spec_check.h"
 
 namespace lossd::cli {
 namespace {

@@ -13,7 +13,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/synchronization/mutex.h"
 #include "client/cpp/call.h"
-#include "client/cpp/slice_tracker.h"
+#include "client/cpp/message/slice_tracker.h"
 
 namespace lossd::client {
 

@@ -6,7 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "client/cpp/call_status.h"
-#include "client/cpp/reply_reader.h"
+#include "client/cpp/message/reply_reader.h"
 
 namespace lossd::client {
 

@@ -8,7 +8,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/string_view.h"
-#include "client/cpp/wire_fields.h"
+#include "client/cpp/message/wire_fields.h"
 
 namespace lossd::client {
 namespace {

@@ -7,11 +7,11 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "client/cpp/request_writer.h"
-#include "client/cpp/spec_check.h"
+#include "client/cpp/message/request_writer.h"
+#include "client/cpp/message/spec_check.h"
+#include "client/cpp/message/stream_writer.h"
+#include "client/cpp/message/wire_fields.h"
 #include "client/cpp/stream_call.h"
-#include "client/cpp/stream_writer.h"
-#include "client/cpp/wire_fields.h"
 
 namespace lossd::client {
 namespace {

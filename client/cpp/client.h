@@ -13,7 +13,7 @@
 #include "client/cpp/async_calls.h"
 #include "client/cpp/call.h"
 #include "client/cpp/connections.h"
-#include "client/cpp/loss.h"
+#include "client/cpp/message/loss.h"
 #include "lossd/v1/loss_service.pb.h"
 
 namespace lossd::client {

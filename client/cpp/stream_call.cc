@@ -7,9 +7,9 @@
 #include <utility>
 
 #include "client/cpp/call_status.h"
-#include "client/cpp/slice_tracker.h"
-#include "client/cpp/stream_reader.h"
-#include "client/cpp/stream_writer.h"
+#include "client/cpp/message/slice_tracker.h"
+#include "client/cpp/message/stream_reader.h"
+#include "client/cpp/message/stream_writer.h"
 
 namespace lossd::client {
 namespace {

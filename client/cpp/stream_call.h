@@ -9,7 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "client/cpp/call.h"
-#include "client/cpp/loss.h"
+#include "client/cpp/message/loss.h"
 
 namespace lossd::client {
 

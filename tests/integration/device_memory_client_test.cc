@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "client/cpp/client.h"
-#include "client/cpp/cuda_driver.h"
-#include "client/cpp/shared_memory.h"
+#include "client/cpp/tensor/cuda_driver.h"
+#include "client/cpp/tensor/shared_memory.h"
 #include "tests/integration/running_server.h"
 #include "tests/server/execution/cuda/fake_device.h"
 #include "tests/server/shared_memory/raw_client.h"

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "client/cpp/client.h"
-#include "client/cpp/shared_memory.h"
+#include "client/cpp/tensor/shared_memory.h"
 #include "tests/integration/running_server.h"
 #include "tests/server/shared_memory/raw_client.h"
 

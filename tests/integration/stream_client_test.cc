@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "client/cpp/client.h"
-#include "client/cpp/stream_writer.h"
+#include "client/cpp/message/stream_writer.h"
 #include "tests/integration/running_server.h"
 
 namespace lossd {

@@ -1,7 +1,7 @@
 """The CUDA driver, which tells the allocation at an address and its handle for other processes.
 
 The driver's library is loaded by ctypes when a tensor on a GPU first needs it, so the package
-depends on no CUDA package. client/cpp/cuda_driver.cc does the same for the C++ client: its
+depends on no CUDA package. client/cpp/tensor/cuda_driver.cc does the same for the C++ client: its
 table CudaFunctions and _SIGNATURES here are a pair, and a function that both use has the same
 symbol and parameters in both. Names, numbers and types are those of cuda.h (CUDA 13.0); the
 stand-in of tests/client/python is compiled against that header.

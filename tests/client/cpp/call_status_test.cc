@@ -6,7 +6,7 @@
 
 #include <string>
 
-#include "client/cpp/wire_fields.h"
+#include "client/cpp/message/wire_fields.h"
 
 namespace lossd::client {
 namespace {

@@ -1,8 +1,8 @@
 // A libcuda.so.1 for machines without a GPU. It has the few functions that
-// client/cpp/cuda_driver.cc looks for, over POSIX shared memory that fake
-// devices can open. There are two GPUs. A call without its context is an error,
-// as it is with the driver. A copy to a GPU is done when its stream is waited
-// for, and no sooner; the driver's may be that late.
+// client/cpp/tensor/cuda_driver.cc looks for, over POSIX shared memory that
+// fake devices can open. There are two GPUs. A call without its context is an
+// error, as it is with the driver. A copy to a GPU is done when its stream is
+// waited for, and no sooner; the driver's may be that late.
 #include <cstdint>
 #include <cstring>
 #include <map>

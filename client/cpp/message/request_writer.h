@@ -1,0 +1,30 @@
+// Writes requests of ComputeLoss.
+#ifndef LOSSD_CLIENT_CPP_MESSAGE_REQUEST_WRITER_H_
+#define LOSSD_CLIENT_CPP_MESSAGE_REQUEST_WRITER_H_
+
+#include <grpcpp/support/byte_buffer.h>
+
+#include <string>
+
+#include "client/cpp/message/loss.h"
+#include "client/cpp/message/slice_tracker.h"
+
+namespace lossd::client {
+
+// Payloads of up to this many bytes are copied into the message, which costs
+// less than slices of their own.
+inline constexpr size_t kLargestCopiedPayload = 4096;
+
+// Returns the bytes that the generated code would write for this request, field
+// for field. Larger payloads are slices of `tracker`, not copies.
+grpc::ByteBuffer WriteRequest(const LossRequest& request,
+                              const std::string& request_id,
+                              SliceTracker& tracker);
+
+// Returns the message for targets given by their ones; they must not be a
+// TensorView.
+v1::Tensor OnesMessage(const Targets& targets);
+
+}  // namespace lossd::client
+
+#endif  // LOSSD_CLIENT_CPP_MESSAGE_REQUEST_WRITER_H_

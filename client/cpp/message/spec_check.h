@@ -1,0 +1,18 @@
+// Checks of a loss that only the client makes.
+#ifndef LOSSD_CLIENT_CPP_MESSAGE_SPEC_CHECK_H_
+#define LOSSD_CLIENT_CPP_MESSAGE_SPEC_CHECK_H_
+
+#include "absl/status/status.h"
+#include "lossd/v1/loss_spec.pb.h"
+
+namespace lossd::client {
+
+// Returns INVALID_ARGUMENT, beginning with the field's name, for a parameter
+// that is set (not 0, or present) although it belongs to another kind of loss
+// than `spec.kind`. The server would not read it, and the answer would be that
+// of another loss than the caller believes. The server makes all other checks.
+absl::Status CheckParameters(const v1::LossSpec& spec);
+
+}  // namespace lossd::client
+
+#endif  // LOSSD_CLIENT_CPP_MESSAGE_SPEC_CHECK_H_

@@ -1,0 +1,200 @@
+#include "client/cpp/message/stream_reader.h"
+
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+#include <google/protobuf/wire_format_lite.h>
+#include <grpcpp/support/proto_buffer_reader.h>
+
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "client/cpp/message/stream_writer.h"
+#include "client/cpp/tensor/half.h"
+
+namespace lossd::client {
+namespace {
+
+using google::protobuf::internal::WireFormatLite;
+using v1::StreamLossResponse;
+
+constexpr uint32_t BytesTag(int number) {
+  return WireFormatLite::MakeTag(number,
+                                 WireFormatLite::WIRETYPE_LENGTH_DELIMITED);
+}
+
+// Replaces each element by `step` of it, which takes and returns float64.
+template <typename T, typename Step>
+void Transform(std::span<std::byte> elements, Step step) {
+  for (size_t at = 0; at + sizeof(T) <= elements.size(); at += sizeof(T)) {
+    T value;
+    std::memcpy(&value, elements.data() + at, sizeof(T));
+    value = step(value);
+    std::memcpy(elements.data() + at, &value, sizeof(T));
+  }
+}
+
+// Rounds to nearest, and to infinity beyond the largest number.
+uint16_t ToHalf(v1::DataType dtype, double value) {
+  const double infinity = std::numeric_limits<double>::infinity();
+  return DoubleToHalf(dtype, value)
+      .value_or(
+          DoubleToHalf(dtype, value > 0 ? infinity : -infinity).value_or(0));
+}
+
+v1::DataType Or(v1::DataType dtype, v1::DataType other) {
+  return dtype == v1::DATA_TYPE_UNSPECIFIED ? other : dtype;
+}
+
+// Checks that the logits have enough bytes. The server refuses too many.
+absl::Status CheckSize(const TensorView& logits, int64_t elements) {
+  const auto given = static_cast<int64_t>(logits.bytes.size());
+  // The first comparison keeps the number of bytes from overflowing.
+  if (elements / 8 <= given && BytesOf(logits.dtype, elements) <= given) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("logits.data: ", given, " bytes, too few for the ", elements,
+                   " elements of the shape"));
+}
+
+}  // namespace
+
+void Scale(v1::DataType dtype, double factor, std::span<std::byte> elements) {
+  if (IsHalf(dtype)) {
+    Transform<uint16_t>(elements, [&](uint16_t bits) {
+      return ToHalf(dtype, HalfToDouble(dtype, bits) * factor);
+    });
+  } else if (dtype == v1::DATA_TYPE_FLOAT64) {
+    Transform<double>(elements, [&](double x) { return x * factor; });
+  } else {
+    Transform<float>(elements, [&](float x) {
+      return static_cast<float>(double{x} * factor);
+    });
+  }
+}
+
+absl::StatusOr<StreamReader> StreamReader::Create(
+    const LossRequest& request, std::span<std::byte> destination) {
+  StreamReader reader;
+  reader.shape_ = request.logits.shape;
+  const int64_t elements = ElementCount(request.logits.shape).value_or(0);
+  if (absl::Status s = CheckSize(request.logits, elements); !s.ok()) return s;
+  const v1::DataType logits = Or(request.logits.dtype, v1::DATA_TYPE_FLOAT32);
+  const bool wants_gradient = request.spec.gradient() != v1::GRADIENT_MODE_OMIT;
+  if (wants_gradient) {
+    const v1::DataType dtype = Or(request.spec.gradient_dtype(), logits);
+    const auto size = static_cast<size_t>(BytesOf(dtype, elements));
+    if (!destination.empty() && destination.size() != size) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("gradient_destination: the destination has ",
+                       destination.size(), " bytes, the tensor has ", size));
+    }
+    Prepare(dtype, elements, destination, reader.gradient_);
+  } else if (!destination.empty()) {
+    return absl::InvalidArgumentError(
+        "gradient_destination: the reply has no gradient");
+  }
+  if (request.spec.reduction() == v1::REDUCTION_NONE) {
+    Prepare(logits, elements, {}, reader.losses_);
+  }
+  return reader;
+}
+
+void StreamReader::Prepare(v1::DataType dtype, int64_t elements,
+                           std::span<std::byte> destination, Landing& landing) {
+  landing.dtype = dtype;
+  landing.wanted = true;
+  landing.memory = destination;
+  if (!destination.empty()) return;
+  const auto size = static_cast<size_t>(BytesOf(dtype, elements));
+  landing.owned = std::make_unique_for_overwrite<std::byte[]>(size);
+  landing.memory = {landing.owned.get(), size};
+}
+
+absl::Status StreamReader::Add(const grpc::ByteBuffer& message) {
+  grpc::ByteBuffer buffer(message);  // the slices are shared
+  grpc::ProtoBufferReader stream(&buffer);
+  if (!stream.status().ok()) {
+    return absl::InternalError("the reply is not a StreamLossResponse");
+  }
+  google::protobuf::io::CodedInputStream in(&stream);
+  std::string rest;
+  {
+    google::protobuf::io::StringOutputStream rest_stream(&rest);
+    google::protobuf::io::CodedOutputStream rest_out(&rest_stream);
+    while (const uint32_t tag = in.ReadTag()) {
+      const bool gradient =
+          tag == BytesTag(StreamLossResponse::kGradientFieldNumber);
+      const bool losses =
+          tag == BytesTag(StreamLossResponse::kLossesFieldNumber);
+      if (!gradient && !losses) {
+        if (!WireFormatLite::SkipField(&in, tag, &rest_out)) break;
+        continue;
+      }
+      Landing& landing = gradient ? gradient_ : losses_;
+      int size = 0;
+      if (!in.ReadVarintSizeAsInt(&size) ||
+          static_cast<size_t>(size) > landing.memory.size() - landing.arrived ||
+          !in.ReadRaw(landing.memory.data() + landing.arrived, size)) {
+        return absl::InternalError(
+            "the stream's reply has more results than the logits have");
+      }
+      landing.arrived += static_cast<size_t>(size);
+    }
+  }
+  StreamLossResponse response;
+  if (!in.ConsumedEntireMessage() || !response.ParseFromString(rest)) {
+    return absl::InternalError("the reply is not a StreamLossResponse");
+  }
+  if (response.has_summary()) {
+    summary_ = std::move(*response.mutable_summary());
+  }
+  return absl::OkStatus();
+}
+
+ReceivedTensor StreamReader::TensorOf(Landing& landing) const {
+  std::byte* const memory = landing.memory.data();
+  const size_t size = landing.memory.size();
+  std::vector<grpc::Slice> chunks;
+  if (size > 0 && landing.owned != nullptr) {
+    std::byte* const owned = landing.owned.release();
+    chunks.emplace_back(
+        owned, size,
+        [](void* bytes) { delete[] static_cast<std::byte*>(bytes); }, owned);
+  } else if (size > 0) {
+    chunks.emplace_back(memory, size, grpc::Slice::STATIC_SLICE);
+  }
+  return ReceivedTensor(landing.dtype, shape_, std::move(chunks));
+}
+
+absl::StatusOr<LossResult> StreamReader::Finish() {
+  if (!summary_.has_value()) {
+    return absl::InternalError("the stream ended without its summary");
+  }
+  for (const Landing* landing : {&gradient_, &losses_}) {
+    if (landing->arrived != landing->memory.size()) {
+      return absl::InternalError(
+          absl::StrCat("the stream ended after ", landing->arrived,
+                       " bytes of results of ", landing->memory.size()));
+    }
+  }
+  if (summary_->has_gradient_scale()) {
+    Scale(gradient_.dtype, summary_->gradient_scale(), gradient_.memory);
+  }
+  LossResult result;
+  result.loss = summary_->loss();
+  result.normalizer = summary_->normalizer();
+  result.valid_count = summary_->valid_count();
+  result.nan_count = summary_->nan_count();
+  result.request_id = summary_->request_id();
+  result.execution.set_backend(summary_->backend());
+  if (gradient_.wanted) result.gradient = TensorOf(gradient_);
+  if (losses_.wanted) result.losses = TensorOf(losses_);
+  return result;
+}
+
+}  // namespace lossd::client

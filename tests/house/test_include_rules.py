@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from include_rules import ALLOWED, FOLDERS, complaints, folder_of, sides_of
+from include_rules import ALLOWED, FOLDERS, complaints, folder_of, included, sides_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -74,3 +74,15 @@ def test_a_header_of_one_side_is_found() -> None:
         "base/a.cc": '#include "base/a.h"\n',
     }
     assert sides_of("base/a.h", texts) == {"server"}
+
+
+@pytest.mark.parametrize("folder", [f for f, allowed in ALLOWED.items() if allowed != {"*"}])
+def test_every_permission_is_used(folder: str) -> None:
+    headers = {
+        header
+        for source, text in TEXTS.items()
+        if folder_of(source) == folder
+        for header in included(text)
+    }
+    used = headers | {folder_of(header) for header in headers}
+    assert ALLOWED[folder] - used == set()

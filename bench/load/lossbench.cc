@@ -207,6 +207,7 @@ LoadOptions LoadOptionsOf(const Flags& flags) {
 std::vector<grpc::ByteBuffer> MessagesOf(
     const Exchange& exchange, const std::vector<SharedSample>& shared) {
   std::vector<grpc::ByteBuffer> messages;
+  messages.reserve(shared.size());
   for (const SharedSample& place : shared) {
     messages.push_back(BufferOf(place.request().SerializeAsString()));
   }

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/time.h"
 
@@ -50,7 +51,8 @@ std::string ReportTable(const LoadReport& report, const ReportScale& scale) {
   for (const auto& [key, value] : json.items()) {
     if (value.is_object()) {
       for (const auto& [inner, number] : value.items()) {
-        absl::StrAppendFormat(&text, "%-20s  %16.1f\n", key + "." + inner,
+        absl::StrAppendFormat(&text, "%-20s  %16.1f\n",
+                              absl::StrCat(key, ".", inner),
                               number.get<double>());
       }
     } else {

@@ -87,6 +87,7 @@ int Run(const Flags& flags, const std::string& name, grpc::Service& service,
     return 1;
   }
   std::vector<std::thread> threads;
+  threads.reserve(queues.size());
   for (const auto& queue : queues) {
     threads.emplace_back([&] { Serve(*queue, flags.calls, make_call); });
   }

@@ -33,7 +33,7 @@ absl::Status ReadPem(absl::string_view flag, const std::string& path,
   absl::StatusOr<std::string> read = ReadNamed(flag, path);
   if (!read.ok()) return read.status();
   *content = *std::move(read);
-  const absl::Status checked = check(*content);
+  absl::Status checked = check(*content);
   if (checked.ok()) return checked;
   return Complain(absl::StrCat(flag, "=", path, ": "), checked);
 }

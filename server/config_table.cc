@@ -149,7 +149,7 @@ FlagGroup BatchingFlags(Config& c) {
         "most requests in one batch"},
        {"max_batch_elements", AtLeast(&c.max_batch_elements, 1),
         "most elements in one batch; larger requests are computed in parts "
-        "of this size"},
+        "of at most this size"},
        {"max_inline_elements", AtLeast(&c.max_inline_elements, 0),
         "batches of at most this many elements are computed by the thread "
         "that received them, if no CUDA device is used; 0 disables"},

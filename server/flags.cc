@@ -17,13 +17,14 @@ namespace {
 
 using Environment = std::function<const char*(const char* name)>;
 
+// clang-format off
 constexpr char kUsage[] =
     "lossd: sigmoid-family losses and their gradients as a gRPC service.\n"
     "\n"
-    "Each flag is also read from the environment as LOSSD_<FLAG>, and from "
-    "files\n"
+    "Each flag is also read from the environment as LOSSD_<FLAG>, and from files\n"
     "(--flagfile=PATH, one --flag=value a line).\n"
     "\n";
+// clang-format on
 
 // Returns the arguments in the lines of a flag file. Empty lines and those that
 // begin with # are left out.

@@ -94,7 +94,8 @@ int Serve(const lossd::Config& config) {
   const bool drained = (*server)->Shutdown(config.drain_timeout);
   lossd::observability::LogInfo(drained ? "drained"
                                         : "the drain ran out of time");
-  // The thread above may still wait on this stack's set: end before it goes.
+  // The detached thread still reads `signals` on this stack, so the process
+  // ends here without returning.
   server->reset();
   std::fflush(nullptr);
   _exit(drained ? EXIT_SUCCESS : kExitFailed);

@@ -1,0 +1,1 @@
+// The shared test binaries need one source before their folders add theirs.

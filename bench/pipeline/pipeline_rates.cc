@@ -49,7 +49,7 @@ std::vector<std::byte> Numbers(ElementType type, uint64_t count, bool logits) {
   return bytes;
 }
 
-// A batch of one slot, in ordinary memory.
+// A batch of one slot, in pageable memory.
 class HostBatch {
  public:
   explicit HostBatch(const PipelineLoad& load)

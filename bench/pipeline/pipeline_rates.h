@@ -28,8 +28,8 @@ uint64_t BytesIn(const PipelineLoad& load);
 uint64_t BytesOut(const PipelineLoad& load);
 
 // Returns the batches a second of slots that work as the executor's do: each
-// stages a batch from ordinary memory, waits for it, and copies the result to
-// ordinary memory. Errors are the device's.
+// stages a batch from pageable memory, waits for it, and copies the result to
+// pageable memory. Errors are the device's.
 absl::StatusOr<double> StagedRate(execution::cuda::Device& device,
                                   const PipelineLoad& load, const Clock& clock);
 

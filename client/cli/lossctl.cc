@@ -18,10 +18,9 @@
 namespace lossd::cli {
 namespace {
 
+// clang-format off
 constexpr char kUsage[] =
-    "lossctl [compute] --logits=0.5,-1 --targets=1,0   one loss, and "
-    "statistics "
-    "of its gradient\n"
+    "lossctl [compute] --logits=0.5,-1 --targets=1,0   one loss, and statistics of its gradient\n"
     "lossctl [compute] --logits=0.5,-1 --targets=1,0 --print_gradient\n"
     "lossctl [compute] --logits=x.npy --targets=t.npy --gradient_out=g.npy\n"
     "lossctl [compute] --request=request.json\n"
@@ -30,6 +29,7 @@ constexpr char kUsage[] =
     "\n"
     "Exit codes: 0 done, 1 the call failed, 2 bad flags or files.\n"
     "\n";
+// clang-format on
 
 ExitCode RunInfo(const ComputeFlags& flags) {
   const auto client = MakeClient(flags.connection);

@@ -17,7 +17,7 @@ namespace {
 constexpr char kStreamLoss[] = "/lossd.v1.LossService/StreamLoss";
 
 // One stream while it runs. A write and a read are under way at once, so that
-// neither side waits for the other in vain. One thread uses it.
+// the two sides never wait for each other. One thread uses it.
 class StreamCall {
  public:
   StreamCall(const std::string& token, const CallOptions& options,

@@ -107,11 +107,11 @@ class AdmissionController {
   //   UNAVAILABLE         StopAdmitting() was called
   //
   // The bytes of a flow's only request may exceed the flow's share, though not
-  // the budget: every request that fits the budget gets in at some time. One
-  // answered request of the flow counts as returned when the share is judged,
-  // though not when the budget is: a client that sends one request after the
-  // other is never taken for one that has two. A flow can hold the whole of a
-  // budget of up to 8 requests.
+  // the budget: every request that fits the budget gets in at some time. When
+  // the share is checked, one answered request of the flow is left out; when
+  // the budget is checked, it counts. So a client that sends its requests one
+  // after the other is never counted as having two in flight. A flow can hold
+  // the whole of a budget of up to 8 requests.
   absl::StatusOr<Permit> Admit(int64_t bytes, uint64_t flow,
                                absl::Time deadline, absl::Time now,
                                absl::Duration expected_wait, Refusal* refusal);

@@ -67,7 +67,8 @@ class BatchRunner {
 // is taken after at most
 //   - the rest of one batch in flight (max_batch_elements, or one task that may
 //     not be divided),
-//   - the rest of the tasks that are begun: at most two per executor, and one,
+//   - the rest of the tasks that are begun: at most two per executor, plus one
+//     in all,
 //   - one turn of each other flow that waits, for every flow_quantum_elements
 //     that the task costs: a turn is that quantum, or the flow's largest task
 //     if it is larger,

@@ -63,8 +63,8 @@ struct HeadView {
   uint64_t element_count = 0;
   uint64_t next_block = 0;  // the first one that is left
   // If false, the blocks may go to several batches, so that one huge request
-  // uses every executor. If true, all go into one batch, which is theirs alone
-  // if they exceed max_batch_elements.
+  // uses every executor. If true, all its blocks go into one batch; if they
+  // exceed max_batch_elements, that batch holds nothing else.
   bool indivisible = false;
 };
 

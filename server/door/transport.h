@@ -22,8 +22,8 @@ struct TransportOptions {
 };
 
 // Limits the memory and the threads that a client may make gRPC use before a
-// request reaches admission, and turns off work that gRPC would do for each
-// message beside carrying it. Holds for all listeners of the server.
+// request reaches admission, and turns off work that gRPC does for each message
+// and lossd does not need. Holds for all listeners of the server.
 void SetUpTransport(const TransportOptions& options,
                     grpc::ServerBuilder* builder);
 

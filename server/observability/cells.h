@@ -52,6 +52,7 @@ inline constexpr Doubling kBatchRequests{1, 13};
 // Elements in a batch: 64, 128, ..., 16 Mi.
 inline constexpr Doubling kBatchElements{64, 19};
 
+// Counts values by bucket and adds them up. One thread writes, any may read.
 template <Doubling kScale>
 class Histogram {
  public:

@@ -58,9 +58,8 @@ inline constexpr MetricInfo kComputeSeconds = {
     "Time an executor spent on a batch, in seconds."};
 inline constexpr MetricInfo kDeviceErrors = {
     "lossd_device_errors_total", MetricType::kCounter,
-    "Calls to a device that failed. What it was to compute was computed all "
-    "the same, in smaller batches, by another device or by the CPU, unless it "
-    "lay in the device's memory."};
+    "Failed calls to a device. Their batches were still computed, on another "
+    "device or on the CPU, unless the tensors lay in the device's memory."};
 
 // Values that are computed or read at each scrape.
 inline constexpr MetricInfo kSaturation = {

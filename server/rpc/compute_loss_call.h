@@ -55,7 +55,7 @@ class ComputeLossCall final : public RpcCall, public batching::Task {
   LossService* const service_;
   grpc::ServerCompletionQueue* const queue_;
 
-  // --- of one RPC ---
+  // --- state of one RPC; Release() resets it ---
   std::optional<grpc::ServerAsyncResponseWriter<grpc::ByteBuffer>> responder_;
   grpc::ByteBuffer message_;
   wire::RequestParser parser_;

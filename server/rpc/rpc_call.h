@@ -64,7 +64,8 @@ class RpcCall {
   // held.
   void Reset();
 
-  // For the RPC thread: which of its methods the call is of.
+  // The index of the call's method in RpcThread::methods_; set by the RPC
+  // thread.
   size_t method_index = 0;
 
  protected:
@@ -90,7 +91,7 @@ class RpcCall {
 
   const CallContext* const call_context_;
 
-  // --- of one RPC ---
+  // --- state of one RPC; Begin() and Reset() set it anew ---
   std::optional<grpc::ServerContext> context_;
   absl::Time received_;
   absl::Time deadline_;  // the client's, or the infinite future
@@ -121,7 +122,7 @@ class RpcCall {
   Tag finished_tag_{this, kFinished};
   Tag done_tag_{this, kDone};
 
-  // --- of one RPC ---
+  // --- state of one RPC; Reset() resets it ---
   // The code of the answer; written before Finish, read after kFinished.
   absl::StatusCode code_ = absl::StatusCode::kOk;
   bool sent_ = false;       // the answer reached the transport

@@ -49,9 +49,9 @@ void RpcThread::Run() {
   while (queue_->Next(&tag, &ok)) {
     Handle(tag, ok);
     // Handles the other events that are ready, without waiting for more. Asking
-    // costs a system call and shifts the polling between threads, which is a
-    // quarter of a lone small request. So a thread asks only if it has other
-    // calls under way (D21).
+    // costs a system call and shifts the polling between threads, which a lone
+    // small request would feel. So a thread asks only if it has other calls
+    // under way (D21).
     for (int i = 1; i < options_.max_events_at_once && calls_ - listening_ > 1;
          ++i) {
       const auto next =

@@ -45,8 +45,8 @@ namespace lossd::rpc {
 //               +---- kClosed and all written: WriteAndFinish ---------+
 //
 // The first error ends the stream: windows in flight come back and are dropped.
-// A client that neither sends nor reads for stream_idle_limit, while no window
-// is in flight, is waited for in vain, and the stream fails (D26).
+// A stream whose client neither sends nor reads for stream_idle_limit, while no
+// window is in flight, fails (D26).
 //
 // All of it runs on the call's RPC thread; windows come back through its queue.
 class StreamLossCall final : public RpcCall {
@@ -93,7 +93,7 @@ class StreamLossCall final : public RpcCall {
   void Uncharge();
   int64_t ChargedBytes() const;
 
-  // Let the stream end with an error, unless its end is decided already.
+  // Fail the stream with an error, unless its end is already decided.
   void Fail(const absl::Status& status);
   void FailWith(const grpc::Status& answer);
 
@@ -103,7 +103,7 @@ class StreamLossCall final : public RpcCall {
   Tag written_tag_{this, kWritten};
   IdleAlarm idle_alarm_;
 
-  // --- of one RPC ---
+  // --- state of one RPC; Release() resets it ---
   std::optional<Stream> stream_;
   grpc::ByteBuffer message_;
   StreamInput input_;

@@ -45,9 +45,10 @@ class RequestParser {
   // without the message's first block.
   size_t kept_bytes() const;
 
-  // Returns the bytes of memory that the parsed message takes beside the
-  // buffer, to within a factor of two. A list of numbers takes far more than
-  // its bytes on the wire. Most requests, whose tensors are `data`, take 0.
+  // Returns the bytes of memory that the parsed message takes in addition to
+  // the buffer, to within a factor of two. A list of numbers takes far more
+  // than its bytes on the wire. Most requests, whose tensors are `data`, take
+  // 0.
   size_t decoded_bytes() const { return decoded_bytes_; }
 
   // Returns the request. Its tensors' `data` may be empty: see data().

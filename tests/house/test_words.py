@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import subprocess
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 from words import complaints
 
 ROOT = Path(__file__).resolve().parents[2]
-ENDINGS = (".h", ".cc", ".cu", ".cuh", ".proto", ".py", ".sh", ".cmake", "CMakeLists.txt")
+ENDINGS = (".h", ".cc", ".cu", ".cuh", ".proto", ".py", ".sh", ".cmake", ".yml", ".yaml")
+NAMES = ("CMakeLists.txt", "requirements*.txt", "Dockerfile", "dev")
 
 
 def sources() -> list[str]:
     listed = subprocess.run(
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    return [name for name in listed.stdout.split("\n") if name.endswith(ENDINGS)]
+    return [
+        name
+        for name in listed.stdout.split("\n")
+        if name.endswith(ENDINGS) or any(fnmatch(Path(name).name, known) for known in NAMES)
+    ]
 
 
 @pytest.mark.parametrize("name", sources())

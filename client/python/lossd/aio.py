@@ -20,7 +20,8 @@ from lossd.v1 import loss_service_pb2
 class AsyncClient(BaseClient):
     """Calls one lossd server from one event loop.
 
-    Close the client, or use it in an `async with` statement.
+    Not thread-safe; use it on one event loop. Close the client, or use it in an
+    `async with` statement.
     """
 
     _grpc = grpc.aio

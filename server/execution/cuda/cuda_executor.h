@@ -38,9 +38,8 @@ namespace lossd::execution::cuda {
 // ended (MemoryPool):
 //   - If memory is short, the batch is computed in halves, and a request that
 //     does not fit alone by `fallback`.
-//   - A device that is lost (IsSticky) is retired. Another device does its
-//   work,
-//     or `fallback` once none is left.
+//   - A device that is lost (IsSticky) is retired. Its work goes to another
+//     device, or to `fallback` once none is left.
 //   - After any other error `fallback` computes the portions that failed.
 //
 // Thread-safe. Run() waits for a free slot.

@@ -41,9 +41,8 @@ struct Event {
 // Thread-safe, but a stream and its event are used by one thread at a time.
 //
 // Every call that can fail returns a status that names the call and the error:
-//   UNAVAILABLE         the device is lost to this process, and every later
-//   call
-//                       would fail too (IsSticky)
+//   UNAVAILABLE         the device is lost to this process; every later call
+//                       fails too (IsSticky)
 //   RESOURCE_EXHAUSTED  there is too little memory
 //   any other code      this call alone failed
 // Copies and launches are asynchronous, so their errors may come from a later

@@ -41,8 +41,8 @@ struct Routing {
   std::vector<size_t> fallback;    // host tensors, and no device is left
   std::vector<size_t> drop;        // the device that has the tensors is lost
 
-  // Returns the devices for a slot of which the batch waits; none if any will
-  // do. A device with a share is waited for, and its slot then takes
+  // Returns the devices whose slots the batch may wait for; empty means any
+  // device. A device with a share is waited for, and its slot then takes
   // `any_device` along: the batch needs no second slot for them.
   std::vector<int> WantedDevices() const;
 

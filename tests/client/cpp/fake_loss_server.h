@@ -1,3 +1,4 @@
+// A LossService whose answers a test decides.
 #ifndef LOSSD_TESTS_CLIENT_CPP_FAKE_LOSS_SERVER_H_
 #define LOSSD_TESTS_CLIENT_CPP_FAKE_LOSS_SERVER_H_
 

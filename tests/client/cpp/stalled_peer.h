@@ -1,3 +1,4 @@
+// An HTTP/2 server that stops reading in the middle of a message.
 #ifndef LOSSD_TESTS_CLIENT_CPP_STALLED_PEER_H_
 #define LOSSD_TESTS_CLIENT_CPP_STALLED_PEER_H_
 

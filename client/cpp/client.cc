@@ -38,7 +38,8 @@ absl::StatusOr<std::string> StringOf(const grpc::ByteBuffer& buffer) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Client>> Client::Create(ClientOptions options) {
+absl::StatusOr<std::unique_ptr<Client>> Client::Create(
+    const ClientOptions& options) {
   absl::StatusOr<Connections> connections = Connections::Open(options);
   if (!connections.ok()) return connections.status();
   return std::unique_ptr<Client>(new Client(*std::move(connections), options));

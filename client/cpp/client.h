@@ -41,7 +41,8 @@ class Client {
  public:
   // Returns a client, which connects with its first call. INVALID_ARGUMENT for
   // options that make no sense.
-  static absl::StatusOr<std::unique_ptr<Client>> Create(ClientOptions options);
+  static absl::StatusOr<std::unique_ptr<Client>> Create(
+      const ClientOptions& options);
 
   // Cancels the asynchronous calls in flight and waits for their callbacks. No
   // other thread may be in a call.

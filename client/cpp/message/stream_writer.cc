@@ -79,11 +79,11 @@ StreamWriter::StreamWriter(const LossRequest& request,
   in_chunks_[1] = std::get_if<TensorView>(&request.targets);
   const std::optional<TensorView>* const operands[] = {
       &request.weights, &request.pos_weight, &request.upstream_gradient};
-  for (int i = 0; i < 3; ++i) {
+  for (size_t i = 0; i < 3; ++i) {
     if (!operands[i]->has_value()) continue;
     const TensorView& view = **operands[i];
     if (view.shape == request.logits.shape && elements_ > 1) {
-      in_chunks_[static_cast<size_t>(2 + i)] = &view;
+      in_chunks_[2 + i] = &view;
     }
   }
 }

@@ -79,6 +79,8 @@ CudaFunctions::Address AddressOf(const std::byte* place) {
 }
 
 std::byte* PlaceOf(CudaFunctions::Address address) {
+  // The driver's addresses are integers.
+  // NOLINTNEXTLINE(performance-no-int-to-ptr)
   return reinterpret_cast<std::byte*>(static_cast<uintptr_t>(address));
 }
 

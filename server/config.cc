@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
 #include "base/pem.h"
+#include "server/base/status_macros.h"
 #include "server/config_table.h"
 
 namespace lossd {
@@ -69,7 +70,7 @@ absl::Status CheckTls(const Config& config) {
 
 absl::Status ValidateConfig(const Config& config) {
   Config checked = config;  // rows of the table can also be set
-  if (absl::Status s = CheckValues(ConfigTable(checked)); !s.ok()) return s;
+  RETURN_IF_ERROR(CheckValues(ConfigTable(checked)));
   return CheckTls(config);
 }
 

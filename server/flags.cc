@@ -9,6 +9,7 @@
 #include "absl/strings/str_split.h"
 #include "base/file.h"
 #include "base/flag_parser.h"
+#include "server/base/status_macros.h"
 #include "server/config_table.h"
 #include "server/version.h"
 
@@ -141,8 +142,8 @@ class Reader {
 absl::StatusOr<CommandLine> ReadCommandLine(
     const std::vector<std::string>& arguments, const Environment& environment) {
   Reader reader;
-  if (absl::Status s = reader.ReadEnvironment(environment); !s.ok()) return s;
-  if (absl::Status s = reader.ReadArguments(arguments); !s.ok()) return s;
+  RETURN_IF_ERROR(reader.ReadEnvironment(environment));
+  RETURN_IF_ERROR(reader.ReadArguments(arguments));
   return reader.Finish();
 }
 

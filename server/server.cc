@@ -12,6 +12,7 @@
 #include "base/address.h"
 #include "base/file.h"
 #include "server/backend.h"
+#include "server/base/status_macros.h"
 #include "server/base/unix_socket.h"
 #include "server/door/credentials.h"
 #include "server/door/transport.h"
@@ -102,11 +103,11 @@ Server::Server(const Config& config) : config_(config) {}
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Create(
     const Config& config, const DeviceOpener& open_devices) {
-  if (absl::Status s = ValidateConfig(config); !s.ok()) return s;
+  RETURN_IF_ERROR(ValidateConfig(config));
   std::unique_ptr<Server> server(new Server(config));
-  if (absl::Status s = server->BuildParts(open_devices); !s.ok()) return s;
-  if (absl::Status s = server->ServeRegions(); !s.ok()) return s;
-  if (absl::Status s = server->Listen(); !s.ok()) return s;
+  RETURN_IF_ERROR(server->BuildParts(open_devices));
+  RETURN_IF_ERROR(server->ServeRegions());
+  RETURN_IF_ERROR(server->Listen());
   // This is logged only now, because a server that cannot start writes one
   // line: why it cannot.
   if (!server->why_cpu_.empty()) {
@@ -129,7 +130,7 @@ absl::Status Server::BuildParts(const DeviceOpener& open_devices) {
       InfoOf(config_, choice->names, choice->slots != nullptr);
   BuildExecution(*choice);
   BuildBudgets();
-  if (absl::Status s = ServeMetrics(); !s.ok()) return s;
+  RETURN_IF_ERROR(ServeMetrics());
   BuildServices(info);
   return absl::OkStatus();
 }

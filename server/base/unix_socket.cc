@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "server/base/status_macros.h"
 
 namespace lossd {
 namespace {
@@ -79,7 +80,7 @@ absl::StatusOr<std::unique_ptr<ListeningSocket>> ListeningSocket::Open(
     const std::string& path) {
   const absl::StatusOr<sockaddr_un> address = AddressOf(path);
   if (!address.ok()) return address.status();
-  if (absl::Status s = RemoveStaleSocket(path); !s.ok()) return s;
+  RETURN_IF_ERROR(RemoveStaleSocket(path));
   FileDescriptor listener = NewSocket();
   if (!listener.open()) return SystemSays(path);
   // This comes before bind(), so that the file never has another mode.

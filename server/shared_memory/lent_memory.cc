@@ -4,6 +4,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "server/base/status_macros.h"
 
 namespace lossd::shared_memory {
 namespace {
@@ -52,9 +53,8 @@ absl::StatusOr<std::unique_ptr<Region>> OpenLentMemory(
     DeviceLending& lending, const v1::RegisterDeviceMemory& lent) {
   DeviceUuid uuid;
   IpcHandle handle;
-  absl::Status status = Read("device_uuid", lent.device_uuid(), &uuid);
-  if (status.ok()) status = Read("ipc_handle", lent.ipc_handle(), &handle);
-  if (!status.ok()) return status;
+  RETURN_IF_ERROR(Read("device_uuid", lent.device_uuid(), &uuid));
+  RETURN_IF_ERROR(Read("ipc_handle", lent.ipc_handle(), &handle));
   if (lent.byte_size() == 0) {
     return absl::InvalidArgumentError("byte_size: a region of 0 bytes");
   }
@@ -64,10 +64,9 @@ absl::StatusOr<std::unique_ptr<Region>> OpenLentMemory(
   }
   const absl::StatusOr<DeviceAllocation> opened = lending.Open(uuid, handle);
   if (!opened.ok()) return opened.status();
-  status = CheckPart(lent, opened->bytes.size());
-  if (!status.ok()) {
+  if (absl::Status s = CheckPart(lent, opened->bytes.size()); !s.ok()) {
     lending.Close(*opened);
-    return status;
+    return s;
   }
   return std::make_unique<LentRegion>(
       lending, *opened, opened->bytes.subspan(lent.offset(), lent.byte_size()));

@@ -10,6 +10,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "server/base/status_macros.h"
 #include "server/shared_memory/lent_memory.h"
 
 namespace lossd::shared_memory {
@@ -80,7 +81,7 @@ absl::Status RegionTable::CheckLimits(const Usage& usage, int64_t bytes) const {
 absl::Status RegionTable::TakeBytes(Connection owner, int64_t bytes) {
   absl::MutexLock lock(&mu_);
   Usage& usage = usage_[owner];
-  if (absl::Status s = CheckLimits(usage, bytes); !s.ok()) return s;
+  RETURN_IF_ERROR(CheckLimits(usage, bytes));
   usage.bytes += bytes;
   bytes_.fetch_add(bytes, std::memory_order_relaxed);
   return absl::OkStatus();
@@ -125,7 +126,7 @@ absl::StatusOr<RegionTable::Registered> RegionTable::Register(
   constexpr uint64_t kMost = uint64_t{1} << 62;  // no limit is above it
   const auto bytes =
       static_cast<int64_t>(std::min(WholePages(byte_size), kMost));
-  if (absl::Status s = TakeBytes(owner, bytes); !s.ok()) return s;
+  RETURN_IF_ERROR(TakeBytes(owner, bytes));
   Registered made;
   absl::StatusOr<std::unique_ptr<Region>> region =
       Region::Create(byte_size, &made.file);
@@ -141,12 +142,12 @@ absl::StatusOr<RegionTable::Registered> RegionTable::RegisterLent(
   if (lending_ == nullptr) {
     return absl::UnimplementedError("this server computes on no GPU");
   }
-  if (absl::Status s = TakeBytes(owner, 0); !s.ok()) return s;
+  RETURN_IF_ERROR(TakeBytes(owner, 0));
   absl::StatusOr<std::unique_ptr<Region>> region =
       OpenLentMemory(*lending_, lent);
   if (!region.ok()) return region.status();
   Registered made;
-  if (absl::Status s = Add(owner, *std::move(region), &made); !s.ok()) return s;
+  RETURN_IF_ERROR(Add(owner, *std::move(region), &made));
   return made;
 }
 

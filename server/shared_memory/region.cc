@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -77,30 +78,29 @@ uint64_t WholePages(uint64_t byte_size) {
   return (byte_size + page - 1) / page * page;
 }
 
-absl::StatusOr<std::unique_ptr<Region>> Region::Create(uint64_t byte_size,
-                                                       FileDescriptor* file,
-                                                       Available available) {
+absl::StatusOr<Region::Created> Region::Create(uint64_t byte_size,
+                                               Available available) {
   const uint64_t size = WholePages(byte_size);
   if (size == 0) return absl::InvalidArgumentError("a region of 0 bytes");
   if (!Has(available, size)) return NoMemory("available", size);
-  FileDescriptor made(
+  FileDescriptor file(
       memfd_create("lossd_region", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (!made.open()) return NoMemory("memfd_create", size);
-  if (ftruncate(made.number(), static_cast<off_t>(size)) != 0) {
+  if (!file.open()) return NoMemory("memfd_create", size);
+  if (ftruncate(file.number(), static_cast<off_t>(size)) != 0) {
     return NoMemory("ftruncate", size);
   }
-  if (!TakePages(made.number(), size, available))
+  if (!TakePages(file.number(), size, available))
     return NoMemory("fallocate", size);
-  if (fcntl(made.number(), F_ADD_SEALS, kSeals) != 0) {
+  if (fcntl(file.number(), F_ADD_SEALS, kSeals) != 0) {
     return NoMemory("fcntl", size);
   }
   // MAP_POPULATE fills the page tables now, so that no request has to.
   void* const mapped = mmap(nullptr, size, PROT_READ | PROT_WRITE,
-                            MAP_SHARED | MAP_POPULATE, made.number(), 0);
+                            MAP_SHARED | MAP_POPULATE, file.number(), 0);
   if (mapped == MAP_FAILED) return NoMemory("mmap", size);
-  *file = std::move(made);
-  return std::make_unique<SharedRegion>(
-      std::span(static_cast<std::byte*>(mapped), size));
+  return Created{std::make_unique<SharedRegion>(
+                     std::span(static_cast<std::byte*>(mapped), size)),
+                 std::move(file)};
 }
 
 }  // namespace lossd::shared_memory

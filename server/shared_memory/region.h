@@ -9,7 +9,7 @@
 #include <span>
 
 #include "absl/status/statusor.h"
-#include "server/base/file_descriptor.h"
+#include "base/file_descriptor.h"
 #include "server/shared_memory/available_memory.h"
 
 namespace lossd::shared_memory {
@@ -34,13 +34,17 @@ class Region {
   // Returns the bytes of memory that are left on the machine.
   using Available = uint64_t (*)();
 
+  struct Created {
+    std::unique_ptr<Region> region;
+    FileDescriptor file;  // for the client
+  };
+
   // Makes shared memory of `byte_size` bytes, at least 1, rounded up to whole
-  // pages. `file` receives the descriptor for the client. RESOURCE_EXHAUSTED if
-  // the machine has not got that much memory and 128 MiB beside it for others,
-  // or if it has no descriptor left. Tests pass their own `available`.
-  static absl::StatusOr<std::unique_ptr<Region>> Create(
-      uint64_t byte_size, FileDescriptor* file,
-      Available available = &AvailableMemory);
+  // pages. RESOURCE_EXHAUSTED if the machine has not got that much memory and
+  // 128 MiB beside it for others, or if it has no descriptor left. Tests pass
+  // their own `available`.
+  static absl::StatusOr<Created> Create(uint64_t byte_size,
+                                        Available available = &AvailableMemory);
   virtual ~Region() = default;
   Region(const Region&) = delete;
   Region& operator=(const Region&) = delete;

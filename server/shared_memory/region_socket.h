@@ -9,7 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "server/base/file_descriptor.h"
+#include "base/file_descriptor.h"
 #include "server/base/unix_socket.h"
 #include "server/shared_memory/region_table.h"
 

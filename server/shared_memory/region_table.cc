@@ -105,19 +105,27 @@ std::shared_ptr<const Region> RegionTable::Share(
       });
 }
 
-absl::Status RegionTable::Add(Connection owner, std::unique_ptr<Region> region,
-                              Registered* made) {
+absl::StatusOr<RegionTable::Registered> RegionTable::Add(
+    Connection owner, std::unique_ptr<Region> region, FileDescriptor file) {
   absl::StatusOr<std::string> name = RandomName();
   if (!name.ok()) return name.status();
-  made->name = *std::move(name);
-  made->byte_size = region->bytes().size();
+  Registered made = {.name = *std::move(name),
+                     .byte_size = region->bytes().size(),
+                     .file = std::move(file)};
   if (region->on_device()) {
     lent_bytes_.fetch_add(BytesOf(*region), std::memory_order_relaxed);
   }
   absl::MutexLock lock(&mu_);
-  regions_[made->name] = {owner, Share(std::move(region))};
-  usage_[owner].names.insert(made->name);
-  return absl::OkStatus();
+  regions_[made.name] = {owner, Share(std::move(region))};
+  usage_[owner].names.insert(made.name);
+  return made;
+}
+
+absl::StatusOr<RegionTable::Registered> RegionTable::AddShared(
+    Connection owner, uint64_t byte_size) {
+  absl::StatusOr<Region::Created> created = Region::Create(byte_size);
+  if (!created.ok()) return created.status();
+  return Add(owner, std::move(created->region), std::move(created->file));
 }
 
 absl::StatusOr<RegionTable::Registered> RegionTable::Register(
@@ -127,14 +135,9 @@ absl::StatusOr<RegionTable::Registered> RegionTable::Register(
   const auto bytes =
       static_cast<int64_t>(std::min(WholePages(byte_size), kMost));
   RETURN_IF_ERROR(TakeBytes(owner, bytes));
-  Registered made;
-  absl::StatusOr<std::unique_ptr<Region>> region =
-      Region::Create(byte_size, &made.file);
-  absl::Status status = region.status();
-  if (status.ok()) status = Add(owner, *std::move(region), &made);
-  if (status.ok()) return made;
-  ReturnBytes(owner, bytes);
-  return status;
+  absl::StatusOr<Registered> made = AddShared(owner, byte_size);
+  if (!made.ok()) ReturnBytes(owner, bytes);
+  return made;
 }
 
 absl::StatusOr<RegionTable::Registered> RegionTable::RegisterLent(
@@ -146,9 +149,7 @@ absl::StatusOr<RegionTable::Registered> RegionTable::RegisterLent(
   absl::StatusOr<std::unique_ptr<Region>> region =
       OpenLentMemory(*lending_, lent);
   if (!region.ok()) return region.status();
-  Registered made;
-  RETURN_IF_ERROR(Add(owner, *std::move(region), &made));
-  return made;
+  return Add(owner, *std::move(region));
 }
 
 absl::Status RegionTable::Release(Connection owner, absl::string_view name) {

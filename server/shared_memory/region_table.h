@@ -15,9 +15,9 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
+#include "base/file_descriptor.h"
 #include "lossd/v1/shared_memory.pb.h"
 #include "server/base/device_lending.h"
-#include "server/base/file_descriptor.h"
 #include "server/shared_memory/region.h"
 
 namespace lossd::shared_memory {
@@ -105,9 +105,12 @@ class RegionTable {  // D38
   absl::Status TakeBytes(Connection owner, int64_t bytes);
   void ReturnBytes(Connection owner, int64_t bytes);
   std::shared_ptr<const Region> Share(std::unique_ptr<Region> region);
+  // Makes shared memory whose bytes are taken.
+  absl::StatusOr<Registered> AddShared(Connection owner, uint64_t byte_size);
   // Gives the region a name and puts it into the table.
-  absl::Status Add(Connection owner, std::unique_ptr<Region> region,
-                   Registered* made);
+  absl::StatusOr<Registered> Add(Connection owner,
+                                 std::unique_ptr<Region> region,
+                                 FileDescriptor file = FileDescriptor());
   absl::Status NoSuchRegion(absl::string_view name) const
       ABSL_SHARED_LOCKS_REQUIRED(mu_);
   void Remember(std::string name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

@@ -17,7 +17,7 @@ ALLOWED: dict[str, set[str]] = {  # D1
     "kernels/reference": {"kernels"},
     "kernels/cpu": {"element_type", "kernels", "kernels/element"},
     "kernels/cuda": {"element_type", "kernels", "kernels/element"},
-    "server/base": set(),
+    "server/base": {"base"},
     "server/observability": {"base", "element_type", FACE},
     "server/admission": set(),
     "server/batching": {"server/base", FACE},
@@ -31,7 +31,7 @@ ALLOWED: dict[str, set[str]] = {  # D1
         "kernels/cpu",
         "kernels/cuda",
     },
-    "server/shared_memory": {"lossd/v1", "server/base"},
+    "server/shared_memory": {"lossd/v1", "base", "server/base"},
     # The parser sees no queue, no budget and no region.
     "server/wire": {"lossd/v1", "server/base", FACE},
     # This folder finds every mistake in a request, before admission.
@@ -59,7 +59,7 @@ ALLOWED: dict[str, set[str]] = {  # D1
         FACE,
     },
     "server": {"*"},
-    "client/cpp/tensor": {"lossd/v1", "element_type"},
+    "client/cpp/tensor": {"lossd/v1", "base", "element_type"},
     "client/cpp/message": {"lossd/v1", "base", "client/cpp/tensor"},
     "client/cpp": {"lossd/v1", "base", "client/cpp/message"},
     "client/cli": {"lossd/v1", "base", "client/cpp", "client/cpp/message", "client/cpp/tensor"},

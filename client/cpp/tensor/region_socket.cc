@@ -51,9 +51,8 @@ RegionSocket::~RegionSocket() {
   if (socket_ >= 0) close(socket_);
 }
 
-absl::StatusOr<v1::SharedMemoryReply> RegionSocket::Ask(
-    const v1::SharedMemoryRequest& request, int* file) {
-  *file = -1;
+absl::StatusOr<RegionSocket::Answer> RegionSocket::Ask(
+    const v1::SharedMemoryRequest& request) {
   if (getpid() != process_) {
     return absl::FailedPreconditionError(
         "shared memory: the connection is another process's");
@@ -67,14 +66,15 @@ absl::StatusOr<v1::SharedMemoryReply> RegionSocket::Ask(
   // closed the connection may have said why.
   const ssize_t sent =
       send(socket_, packet.data(), packet.size(), MSG_NOSIGNAL);
-  absl::StatusOr<v1::SharedMemoryReply> reply = Receive(file);
-  broken_ = sent < 0 || !reply.ok();
-  if (!reply.ok() || !reply->has_error()) return reply;
-  return absl::Status(static_cast<absl::StatusCode>(reply->error().code()),
-                      reply->error().message());
+  absl::StatusOr<Answer> answer = Receive();
+  broken_ = sent < 0 || !answer.ok();
+  if (!answer.ok() || !answer->reply.has_error()) return answer;
+  const auto& error = answer->reply.error();
+  return absl::Status(static_cast<absl::StatusCode>(error.code()),
+                      error.message());
 }
 
-absl::StatusOr<v1::SharedMemoryReply> RegionSocket::Receive(int* file) {
+absl::StatusOr<RegionSocket::Answer> RegionSocket::Receive() {
   char packet[kPacketBytes];
   iovec part = {packet, sizeof(packet)};
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
@@ -93,15 +93,17 @@ absl::StatusOr<v1::SharedMemoryReply> RegionSocket::Receive(int* file) {
   if (got == 0) {
     return absl::UnavailableError("shared memory: the server has closed");
   }
+  Answer answer;
   const cmsghdr* const rights = CMSG_FIRSTHDR(&header);
   if (rights != nullptr && rights->cmsg_type == SCM_RIGHTS) {
-    std::memcpy(file, CMSG_DATA(rights), sizeof(*file));
+    int file;
+    std::memcpy(&file, CMSG_DATA(rights), sizeof(file));
+    answer.file = FileDescriptor(file);
   }
-  v1::SharedMemoryReply reply;
-  if (!reply.ParseFromArray(packet, static_cast<int>(got))) {
+  if (!answer.reply.ParseFromArray(packet, static_cast<int>(got))) {
     return absl::UnavailableError("shared memory: the reply is no message");
   }
-  return reply;
+  return answer;
 }
 
 }  // namespace lossd::client

@@ -11,6 +11,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "base/file_descriptor.h"
 #include "lossd/v1/shared_memory.pb.h"
 
 namespace lossd::client {
@@ -26,18 +27,20 @@ class RegionSocket {
   RegionSocket(const RegionSocket&) = delete;
   RegionSocket& operator=(const RegionSocket&) = delete;
 
-  // Returns the reply. An error in it becomes the status. `*file` is a
-  // descriptor that the caller closes, or -1. UNAVAILABLE if the server is gone
-  // or takes longer than a minute; the connection is then useless.
-  // FAILED_PRECONDITION in a forked process, which must not release the regions
-  // of its parent.
-  absl::StatusOr<v1::SharedMemoryReply> Ask(
-      const v1::SharedMemoryRequest& request, int* file);
+  struct Answer {
+    v1::SharedMemoryReply reply;
+    FileDescriptor file;  // a region's memory; none if the server sent none
+  };
+
+  // Returns the reply. An error in it becomes the status. UNAVAILABLE if the
+  // server is gone or takes longer than a minute; the connection is then
+  // useless. FAILED_PRECONDITION in a forked process, which must not release
+  // the regions of its parent.
+  absl::StatusOr<Answer> Ask(const v1::SharedMemoryRequest& request);
 
  private:
   explicit RegionSocket(int socket) : socket_(socket), process_(getpid()) {}
-  absl::StatusOr<v1::SharedMemoryReply> Receive(int* file)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::StatusOr<Answer> Receive() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const int socket_;
   const pid_t process_;

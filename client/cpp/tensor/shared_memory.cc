@@ -1,7 +1,6 @@
 #include "client/cpp/tensor/shared_memory.h"
 
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "client/cpp/tensor/region_socket.h"
 
@@ -19,21 +18,22 @@ absl::StatusOr<std::unique_ptr<SharedRegion>> SharedMemory::Allocate(
     size_t byte_size) {
   v1::SharedMemoryRequest request;
   request.mutable_register_region()->set_byte_size(byte_size);
-  int file = -1;
-  const auto reply = socket_->Ask(request, &file);
-  if (!reply.ok()) return reply.status();
-  const size_t size = reply->region().byte_size();
+  const absl::StatusOr<RegionSocket::Answer> answer = socket_->Ask(request);
+  if (!answer.ok()) return answer.status();
+  const v1::SharedMemoryReply& reply = answer->reply;
+  const size_t size = reply.region().byte_size();
   // The pages are populated at once, so that the first step of a training run
   // costs as much as the others.
-  void* const mapped = file < 0 ? MAP_FAILED
-                                : mmap(nullptr, size, PROT_READ | PROT_WRITE,
-                                       MAP_SHARED | MAP_POPULATE, file, 0);
-  if (file >= 0) close(file);
+  const FileDescriptor& file = answer->file;
+  void* const mapped = file.open()
+                           ? mmap(nullptr, size, PROT_READ | PROT_WRITE,
+                                  MAP_SHARED | MAP_POPULATE, file.number(), 0)
+                           : MAP_FAILED;
   const bool good = mapped != MAP_FAILED;
   // The region is owned from here on, so that it is released if it cannot be
   // mapped.
   std::unique_ptr<SharedRegion> region(new SharedRegion(
-      socket_, reply->region().name(),
+      socket_, reply.region().name(),
       {good ? static_cast<std::byte*>(mapped) : nullptr, good ? size : 0},
       /*mapped=*/good));
   if (!good) {
@@ -55,22 +55,18 @@ absl::StatusOr<std::unique_ptr<SharedRegion>> SharedMemory::Lend(
   lent.set_ipc_handle(text(memory.ipc_handle));
   lent.set_offset(memory.offset);
   lent.set_byte_size(memory.bytes.size());
-  int file = -1;
-  const auto reply = socket_->Ask(request, &file);
-  if (file >= 0) close(file);
-  if (!reply.ok()) return reply.status();
+  const absl::StatusOr<RegionSocket::Answer> answer = socket_->Ask(request);
+  if (!answer.ok()) return answer.status();
   return std::unique_ptr<SharedRegion>(new SharedRegion(
-      socket_, reply->region().name(), memory.bytes, /*mapped=*/false));
+      socket_, answer->reply.region().name(), memory.bytes, /*mapped=*/false));
 }
 
 SharedRegion::~SharedRegion() {
   if (mapped_) munmap(bytes_.data(), bytes_.size());
   v1::SharedMemoryRequest request;
   request.mutable_release_region()->set_name(name_);
-  int file = -1;
   // An error means that the server is gone, and with it the region.
-  socket_->Ask(request, &file).IgnoreError();
-  if (file >= 0) close(file);
+  socket_->Ask(request).IgnoreError();
 }
 
 }  // namespace lossd::client

@@ -18,8 +18,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/file_descriptor.h"
 #include "lossd/v1/shared_memory.pb.h"
-#include "server/base/file_descriptor.h"
 
 namespace lossd::shared_memory {
 

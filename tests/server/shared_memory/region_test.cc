@@ -15,10 +15,9 @@ namespace {
 const auto kPage = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
 
 TEST(Region, IsWholePagesOfZeros) {
-  FileDescriptor file;
-  const auto region = Region::Create(kPage + 1, &file);
-  ASSERT_TRUE(region.ok()) << region.status();
-  const auto bytes = (*region)->bytes();
+  const auto made = Region::Create(kPage + 1);
+  ASSERT_TRUE(made.ok()) << made.status();
+  const auto bytes = made->region->bytes();
   EXPECT_EQ(bytes.size(), 2 * kPage);
   EXPECT_EQ(reinterpret_cast<uintptr_t>(bytes.data()) % kPage, 0U);
   EXPECT_TRUE(std::all_of(bytes.begin(), bytes.end(),
@@ -26,59 +25,54 @@ TEST(Region, IsWholePagesOfZeros) {
 }
 
 TEST(Region, IsTheFilesMemory) {
-  FileDescriptor file;
-  const auto region = Region::Create(kPage, &file);
-  ASSERT_TRUE(region.ok());
-  const Mapping mapping(file, kPage);
+  const auto made = Region::Create(kPage);
+  ASSERT_TRUE(made.ok());
+  const Mapping mapping(made->file, kPage);
   mapping.bytes()[17] = std::byte{42};
-  EXPECT_EQ((*region)->bytes()[17], std::byte{42});
-  (*region)->bytes()[18] = std::byte{43};
+  EXPECT_EQ(made->region->bytes()[17], std::byte{42});
+  made->region->bytes()[18] = std::byte{43};
   EXPECT_EQ(mapping.bytes()[18], std::byte{43});
 }
 
 TEST(Region, ItsPagesAreTakenBeforeAnybodyTouchesThem) {
-  FileDescriptor file;
-  const auto region = Region::Create(64 * kPage, &file);
-  ASSERT_TRUE(region.ok());
+  const auto made = Region::Create(64 * kPage);
+  ASSERT_TRUE(made.ok());
   struct stat info;
-  ASSERT_EQ(fstat(file.number(), &info), 0);
+  ASSERT_EQ(fstat(made->file.number(), &info), 0);
   EXPECT_GE(static_cast<uint64_t>(info.st_blocks) * 512, 64 * kPage);
 }
 
 TEST(Region, ItsFileCannotBeShrunkOrGrownOrUnsealed) {
-  FileDescriptor file;
-  const auto region = Region::Create(2 * kPage, &file);
-  ASSERT_TRUE(region.ok());
+  const auto made = Region::Create(2 * kPage);
+  ASSERT_TRUE(made.ok());
   for (const uint64_t size : {uint64_t{0}, kPage, 3 * kPage}) {
     errno = 0;
-    EXPECT_EQ(ftruncate(file.number(), static_cast<off_t>(size)), -1);
+    EXPECT_EQ(ftruncate(made->file.number(), static_cast<off_t>(size)), -1);
     EXPECT_EQ(errno, EPERM) << size;
   }
   errno = 0;
-  EXPECT_EQ(fcntl(file.number(), F_ADD_SEALS, F_SEAL_WRITE), -1);
+  EXPECT_EQ(fcntl(made->file.number(), F_ADD_SEALS, F_SEAL_WRITE), -1);
   EXPECT_EQ(errno, EPERM);
-  (*region)->bytes().back() = std::byte{1};  // the memory is still there
+  made->region->bytes().back() = std::byte{1};  // the memory is still there
 }
 
 TEST(Region, ItsEndGivesThePagesBackThoughAClientMapsThem) {
-  FileDescriptor file;
-  auto region = Region::Create(4 * kPage, &file);
-  ASSERT_TRUE(region.ok());
-  const Mapping mapping(file, 4 * kPage);
+  auto made = Region::Create(4 * kPage);
+  ASSERT_TRUE(made.ok());
+  const Mapping mapping(made->file, 4 * kPage);
   mapping.bytes()[0] = std::byte{1};
-  region->reset();
+  made->region.reset();
   struct stat info;
-  ASSERT_EQ(fstat(file.number(), &info), 0);
+  ASSERT_EQ(fstat(made->file.number(), &info), 0);
   EXPECT_EQ(info.st_blocks, 0);
   EXPECT_EQ(mapping.bytes()[0], std::byte{0});
 }
 
 TEST(Region, KeepsNoDescriptor) {
   const int before = OpenDescriptors();
-  FileDescriptor file;
-  const auto region = Region::Create(kPage, &file);
-  ASSERT_TRUE(region.ok());
-  file = FileDescriptor();
+  auto made = Region::Create(kPage);
+  ASSERT_TRUE(made.ok());
+  made->file = FileDescriptor();
   EXPECT_EQ(OpenDescriptors(), before);
 }
 
@@ -97,14 +91,10 @@ TEST(Region, MoreThanIsAvailableIsResourceExhausted) {
   };
   for (const uint64_t size :
        {3 * kPage, uint64_t{1} << 62, uint64_t{1} << 63, ~uint64_t{0}}) {
-    FileDescriptor file;
-    const auto refused = Region::Create(size, &file, two_pages);
+    const auto refused = Region::Create(size, two_pages);
     EXPECT_TRUE(absl::IsResourceExhausted(refused.status())) << size;
-    EXPECT_FALSE(file.open());
   }
-  FileDescriptor file;
-  EXPECT_TRUE(Region::Create(2 * kPage, &file, two_pages).ok());
-  file = FileDescriptor();
+  EXPECT_TRUE(Region::Create(2 * kPage, two_pages).ok());
   EXPECT_EQ(OpenDescriptors(), before);
 }
 
@@ -115,11 +105,9 @@ TEST(Region, MemoryThatGoesMeanwhileIsResourceExhausted) {
   const Region::Available going = [] {
     return ++calls <= 2 ? uint64_t{1} << 30 : uint64_t{0};
   };
-  FileDescriptor file;
-  const auto refused = Region::Create(uint64_t{65} << 20, &file, going);
+  const auto refused = Region::Create(uint64_t{65} << 20, going);
   EXPECT_TRUE(absl::IsResourceExhausted(refused.status()));
   EXPECT_EQ(calls, 3);
-  EXPECT_FALSE(file.open());
 }
 
 TEST(WholePages, NeverOverflows) {

@@ -14,7 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "server/base/file_descriptor.h"
+#include "base/file_descriptor.h"
 
 namespace lossd::execution::cuda {
 namespace {

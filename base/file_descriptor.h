@@ -1,6 +1,6 @@
 // A file descriptor with an owner.
-#ifndef LOSSD_SERVER_BASE_FILE_DESCRIPTOR_H_
-#define LOSSD_SERVER_BASE_FILE_DESCRIPTOR_H_
+#ifndef LOSSD_BASE_FILE_DESCRIPTOR_H_
+#define LOSSD_BASE_FILE_DESCRIPTOR_H_
 
 #include <unistd.h>
 
@@ -33,4 +33,4 @@ class FileDescriptor {
 
 }  // namespace lossd
 
-#endif  // LOSSD_SERVER_BASE_FILE_DESCRIPTOR_H_
+#endif  // LOSSD_BASE_FILE_DESCRIPTOR_H_

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 
 #include "absl/status/statusor.h"
@@ -15,6 +16,10 @@ namespace lossd {
 using DeviceUuid = std::array<std::byte, 16>;
 // The handle of an allocation, as cudaIpcGetMemHandle() gives it.
 using IpcHandle = std::array<std::byte, 64>;
+
+// Every region begins at a multiple of this many bytes, and so does the
+// destination of a gradient, because the kernels ask for that.
+inline constexpr uint64_t kRegionAlignment = 64;
 
 // A client's whole allocation on a GPU.
 struct DeviceAllocation {
@@ -30,9 +35,9 @@ class DeviceLending {
   virtual ~DeviceLending() = default;
 
   // Opens the allocation that `handle` names on the GPU with that UUID; it
-  // begins at a multiple of 64. NOT_FOUND if the server uses no such GPU,
-  // UNAVAILABLE if the GPU is lost, INVALID_ARGUMENT if the handle opens
-  // nothing there, RESOURCE_EXHAUSTED if there is no room to map it.
+  // begins at a multiple of kRegionAlignment. NOT_FOUND if the server uses no
+  // such GPU, UNAVAILABLE if the GPU is lost, INVALID_ARGUMENT if the handle
+  // opens nothing there, RESOURCE_EXHAUSTED if there is no room to map it.
   virtual absl::StatusOr<DeviceAllocation> Open(const DeviceUuid& uuid,
                                                 const IpcHandle& handle) = 0;
   // Closes the allocation. Call it once for each Open(), when no kernel uses

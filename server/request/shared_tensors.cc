@@ -7,14 +7,11 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "server/base/device_lending.h"
 #include "server/base/status_macros.h"
 
 namespace lossd::request {
 namespace {
-
-// The alignment of kernels::Segment::gradient, in bytes. A region begins at a
-// page or at a multiple of this.
-constexpr uint64_t kDestinationAlignment = 64;
 
 // Equal addresses are equal bytes: both pieces lie in mappings of this process,
 // where a GPU's memory has addresses of its own too.
@@ -71,10 +68,10 @@ absl::StatusOr<SharedBytes> SharedTensors::Destination(
   constexpr absl::string_view kPath = "gradient_destination";
   absl::StatusOr<SharedBytes> found = Locate(kPath, ref);
   if (!found.ok()) return found;
-  if (ref.offset() % kDestinationAlignment != 0) {
+  if (ref.offset() % kRegionAlignment != 0) {
     return absl::InvalidArgumentError(
         absl::StrCat(kPath, ".offset: ", ref.offset(), " is not a multiple of ",
-                     kDestinationAlignment));
+                     kRegionAlignment));
   }
   RETURN_IF_ERROR(CheckOverlap(ref, found->bytes));
   if (found->on_device()) device_ = found->device;

@@ -9,9 +9,6 @@
 namespace lossd::shared_memory {
 namespace {
 
-// A gradient may begin where a region does.
-constexpr uint64_t kAlignment = 64;
-
 class LentRegion final : public Region {
  public:
   LentRegion(DeviceLending& lending, const DeviceAllocation& allocation,
@@ -58,9 +55,9 @@ absl::StatusOr<std::unique_ptr<Region>> OpenLentMemory(
   if (lent.byte_size() == 0) {
     return absl::InvalidArgumentError("byte_size: a region of 0 bytes");
   }
-  if (lent.offset() % kAlignment != 0) {
+  if (lent.offset() % kRegionAlignment != 0) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "offset: ", lent.offset(), " is not a multiple of ", kAlignment));
+        "offset: ", lent.offset(), " is not a multiple of ", kRegionAlignment));
   }
   const absl::StatusOr<DeviceAllocation> opened = lending.Open(uuid, handle);
   if (!opened.ok()) return opened.status();

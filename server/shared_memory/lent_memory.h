@@ -14,8 +14,9 @@ namespace lossd::shared_memory {
 // Opens the allocation that a client lends, for as long as the region lives,
 // and returns the lent part as a region. `lending` is borrowed as long. Errors:
 // INVALID_ARGUMENT, naming the field, for a UUID or a handle of a wrong length,
-// 0 bytes, an offset that is no multiple of 64, and a part that is not within
-// the allocation; and the errors of DeviceLending::Open(). Thread-safe.
+// 0 bytes, an offset that is no multiple of kRegionAlignment, and a part that
+// is not within the allocation; and the errors of DeviceLending::Open().
+// Thread-safe.
 absl::StatusOr<std::unique_ptr<Region>> OpenLentMemory(
     DeviceLending& lending, const v1::RegisterDeviceMemory& lent);
 

@@ -49,8 +49,9 @@ class Region {
   Region(const Region&) = delete;
   Region& operator=(const Region&) = delete;
 
-  // Shared memory begins at a page. Lent memory begins at a multiple of 64 and
-  // has addresses of its GPU, where the host must not read.
+  // Shared memory begins at a page. Lent memory begins at a multiple of
+  // kRegionAlignment (device_lending.h) and has addresses of its GPU, where the
+  // host must not read.
   std::span<std::byte> bytes() const { return bytes_; }
 
   // The number, in this server, of the GPU whose memory this is; none for

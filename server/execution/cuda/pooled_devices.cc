@@ -11,8 +11,6 @@
 namespace lossd::execution::cuda {
 namespace {
 
-constexpr uintptr_t kAlignment = 64;  // promised by DeviceLending::Open()
-
 std::optional<int> Find(const SlotPool& pool, const DeviceUuid& uuid) {
   for (int number = 0; number < pool.device_count(); ++number) {
     if (pool.device(number).uuid() == uuid) return number;
@@ -49,11 +47,11 @@ absl::StatusOr<DeviceAllocation> PooledDevices::Open(const DeviceUuid& uuid,
         memory.status().code(),
         absl::StrCat("ipc_handle: ", name, ": ", memory.status().message()));
   }
-  if (reinterpret_cast<uintptr_t>(memory->address) % kAlignment != 0) {
+  if (reinterpret_cast<uintptr_t>(memory->address) % kRegionAlignment != 0) {
     CloseOn(device, *memory);
     return absl::InvalidArgumentError(absl::StrCat(
         "ipc_handle: an allocation that does not begin at a multiple of ",
-        kAlignment));
+        kRegionAlignment));
   }
   return DeviceAllocation{*number, {memory->address, memory->size}};
 }

@@ -8,7 +8,7 @@
 #include "kernels/cpu/cpu_kernel.h"
 #include "server/execution/cpu_executor.h"
 #include "server/execution/cuda/cuda_executor.h"
-#include "server/execution/cuda/pooled_devices.h"
+#include "server/execution/cuda/pool_lending.h"
 
 namespace lossd {
 
@@ -92,8 +92,8 @@ Executors MakeExecutors(const Config& config, BackendChoice& choice,
   executors.cpu = std::make_unique<execution::CpuExecutor>(cpu, metrics, clock);
   if (choice.slots == nullptr) return executors;
   if (config.backend != Backend::kCuda) on_none_left = nullptr;
-  executors.devices =
-      std::make_unique<execution::cuda::PooledDevices>(choice.slots.get());
+  executors.lending =
+      std::make_unique<execution::cuda::PoolLending>(choice.slots.get());
   executors.cuda = std::make_unique<execution::cuda::CudaExecutor>(
       std::move(choice.slots), *executors.cpu, metrics, clock,
       std::move(on_none_left));

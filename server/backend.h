@@ -57,7 +57,7 @@ struct Executors {
   std::unique_ptr<execution::Executor> cpu;
   std::unique_ptr<execution::Executor> cuda;  // or null; borrows `cpu`
   // Opens memory that clients lend; or null. Borrows from `cuda`.
-  std::unique_ptr<DeviceLending> devices;
+  std::unique_ptr<DeviceLending> lending;
   execution::Executor& first() const { return cuda ? *cuda : *cpu; }
 };
 

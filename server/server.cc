@@ -156,7 +156,7 @@ void Server::BuildBudgets() {
   limits.max_bytes_per_connection =
       config_.max_shared_memory_bytes_per_connection;
   regions_ = std::make_unique<shared_memory::RegionTable>(
-      limits, executors_.devices.get());
+      limits, executors_.lending.get());
 }
 
 absl::Status Server::ServeMetrics() {

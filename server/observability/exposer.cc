@@ -46,7 +46,7 @@ int WithSocket(const Address& address, Use use) {
 
 // Connects to the address and hangs up. Both happen at once on this machine; an
 // answer does not matter.
-void Knock(const Address& address) {
+void Connect(const Address& address) {
   WithSocket(address, [](int fd, const addrinfo& to) {
     return connect(fd, to.ai_addr, to.ai_addrlen);
   });
@@ -78,14 +78,14 @@ class HttpExposer final : public Exposer {
   // has stopped, so that a drain does not wait for it.
   ~HttpExposer() override {
     absl::Notification stopped;
-    std::thread knocks([&] {
+    std::thread connector([&] {
       while (!stopped.WaitForNotificationWithTimeout(absl::Milliseconds(5))) {
-        Knock(address_);
+        Connect(address_);
       }
     });
     server_.reset();
     stopped.Notify();
-    knocks.join();
+    connector.join();
   }
 
   std::string address() const override { return address_.text(); }

@@ -120,7 +120,7 @@ void AddTraffic(const ShardList& shards, std::vector<MetricFamily>& out) {
 
 void AddElements(const ShardList& shards, std::vector<MetricFamily>& out) {
   MetricFamily elements = EmptyFamily(metric::kElements);
-  for (size_t loss = 0; loss < kLossKinds; ++loss) {
+  for (size_t loss = 0; loss < kLossKindCount; ++loss) {
     for (const ElementType type : kFloatTypes) {
       const auto cell = [&](const Shard& s) -> const Cell& {
         return s.elements[loss][static_cast<size_t>(type)];

@@ -10,9 +10,9 @@
 
 namespace lossd::observability {
 
-inline constexpr size_t kMethods = 3;       // of enum Method
-inline constexpr size_t kStatusCodes = 17;  // OK to UNAUTHENTICATED
-inline constexpr size_t kLossKinds = 3;     // of kernels::LossKind
+inline constexpr size_t kMethods = 3;        // of enum Method
+inline constexpr size_t kStatusCodes = 17;   // OK to UNAUTHENTICATED
+inline constexpr size_t kLossKindCount = 3;  // of kernels::LossKind
 
 // One thread's counts. A shard is allocated by itself and aligned, so that no
 // two threads write to one cache line.
@@ -24,7 +24,7 @@ struct alignas(64) Shard {
 
   Cell received_bytes;
   Cell sent_bytes;
-  std::array<std::array<Cell, kElementTypes.size()>, kLossKinds> elements;
+  std::array<std::array<Cell, kElementTypes.size()>, kLossKindCount> elements;
   Cell nan_logits;
 
   Histogram<kBatchRequests> batch_requests;

@@ -111,7 +111,7 @@ class SliceList {
       return;
     }
     Flush();
-    slices_.push_back(Lend(std::move(payload), pool_));
+    slices_.push_back(SliceOver(std::move(payload), pool_));
   }
 
   grpc::ByteBuffer Finish() {
@@ -135,7 +135,7 @@ class SliceList {
 
 }  // namespace
 
-grpc::Slice Lend(Buffer buffer, const std::shared_ptr<BufferPool>& pool) {
+grpc::Slice SliceOver(Buffer buffer, const std::shared_ptr<BufferPool>& pool) {
   void* data = buffer.data();
   const size_t size = buffer.size();
   auto lent = std::make_unique<Lent>(Lent{pool, std::move(buffer)});

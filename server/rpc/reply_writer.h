@@ -35,7 +35,7 @@ struct Reply {
 // Returns a slice over a buffer, which goes back to `pool` when gRPC has
 // released the slice. That may be after the server is gone, hence the shared
 // pointer.
-grpc::Slice Lend(Buffer buffer, const std::shared_ptr<BufferPool>& pool);
+grpc::Slice SliceOver(Buffer buffer, const std::shared_ptr<BufferPool>& pool);
 
 // Takes memory for the results that go into the reply. Errors:
 // RESOURCE_EXHAUSTED if the system has none left.
@@ -43,7 +43,7 @@ absl::StatusOr<ResultBuffers> TakeResultBuffers(
     const request::ValidRequest& request, BufferPool& pool);
 
 // Returns the reply's bytes, as the generated code would write them (D17).
-// Large results are not copied: they become slices, see Lend().
+// Large results are not copied: they become slices, see SliceOver().
 grpc::ByteBuffer WriteReply(Reply reply,
                             const std::shared_ptr<BufferPool>& pool);
 

@@ -24,7 +24,8 @@ grpc::ByteBuffer BytesMessage(uint32_t field, Buffer payload,
   std::string header;
   wire::AppendTag({field, wire::kLength}, &header);
   wire::AppendVarint(payload.size(), &header);
-  grpc::Slice slices[] = {grpc::Slice(header), Lend(std::move(payload), pool)};
+  grpc::Slice slices[] = {grpc::Slice(header),
+                          SliceOver(std::move(payload), pool)};
   return grpc::ByteBuffer(slices, 2);
 }
 

@@ -59,7 +59,7 @@ COVERED_BY: dict[str, str] = {
     "server/door/credentials.cc": "tests/e2e/test_lossctl_secure.py",
     "server/door/transport.cc": "tests/e2e/test_unfinished_messages.py",
     "server/execution/cuda/cuda_device.cc": "tests/server/execution/cuda/gpu_test.cc",
-    "server/execution/cuda/pooled_devices.cc": "tests/server/execution/cuda/lent_executor_test.cc",
+    "server/execution/cuda/pool_lending.cc": "tests/server/execution/cuda/lent_executor_test.cc",
     "server/execution/cuda/stub_device.cc": "tests/server/execution/cuda/gpu_test.cc",
     "server/observability/families.cc": "tests/server/observability/metrics_test.cc",
     "server/observability/log_line.cc": "tests/server/observability/log_test.cc",

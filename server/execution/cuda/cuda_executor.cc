@@ -225,9 +225,9 @@ CudaExecutor::Leftover CudaExecutor::ComputeShare(const Portions& portions,
   const SlotLease slot = slots_->Acquire(routing.WantedDevices());
   // No slot: the wanted devices were retired after the routing.
   if (!slot.held()) return {.to_route = Pick(portions, all), .fallback = {}};
-  const SlotShare share = ShareOf(routing, slot.number());
-  Leftover leftover = ComputeOn(slot, Pick(portions, share.here));
-  for (const size_t k : share.elsewhere) {
+  const SlotPart part = PartOf(routing, slot.number());
+  Leftover leftover = ComputeOn(slot, Pick(portions, part.here));
+  for (const size_t k : part.elsewhere) {
     leftover.to_route.push_back(portions[k]);
   }
   return leftover;

@@ -55,15 +55,15 @@ std::vector<size_t> Routing::ForDevices() const {
   return all;
 }
 
-SlotShare ShareOf(const Routing& routing, int device) {
-  SlotShare share;
-  Append(routing.any_device, share.here);
+SlotPart PartOf(const Routing& routing, int device) {
+  SlotPart part;
+  Append(routing.any_device, part.here);
   for (const DeviceShare& one : routing.shares) {
-    Append(one.portions, one.device == device ? share.here : share.elsewhere);
+    Append(one.portions, one.device == device ? part.here : part.elsewhere);
   }
-  std::sort(share.here.begin(), share.here.end());
-  std::sort(share.elsewhere.begin(), share.elsewhere.end());
-  return share;
+  std::sort(part.here.begin(), part.here.end());
+  std::sort(part.elsewhere.begin(), part.elsewhere.end());
+  return part;
 }
 
 }  // namespace lossd::execution::cuda

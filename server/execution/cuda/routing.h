@@ -56,11 +56,11 @@ Routing Route(std::span<const PortionView> portions,
 
 // The part of a routing that a slot computes, and the rest, which waits for the
 // slots of other devices. Both are indices in rising order.
-struct SlotShare {
+struct SlotPart {
   std::vector<size_t> here;
   std::vector<size_t> elsewhere;
 };
-SlotShare ShareOf(const Routing& routing, int device);
+SlotPart PartOf(const Routing& routing, int device);
 
 }  // namespace lossd::execution::cuda
 

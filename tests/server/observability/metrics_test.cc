@@ -231,8 +231,8 @@ TEST(Metrics, DoNotMixTwoServersInOneProcess) {
 // the memory behind. A kind or type that is added gets a name, by which this
 // test notices it.
 TEST(Metrics, HaveCountersForEveryKindAndType) {
-  EXPECT_EQ(Name(static_cast<LossKind>(kLossKinds)), "unknown");
-  EXPECT_NE(Name(static_cast<LossKind>(kLossKinds - 1)), "unknown");
+  EXPECT_EQ(Name(static_cast<LossKind>(kLossKindCount)), "unknown");
+  EXPECT_NE(Name(static_cast<LossKind>(kLossKindCount - 1)), "unknown");
   EXPECT_EQ(Name(static_cast<ElementType>(kElementTypes.size())), "unknown");
   EXPECT_NE(Name(kElementTypes.back()), "unknown");
 }

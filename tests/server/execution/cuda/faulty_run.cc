@@ -55,11 +55,11 @@ FaultyRun::FaultyRun(const FaultyRunPolicy& policy, DeviceCall call, int nth,
                      const absl::Status& why)
     : policy_(policy) {
   std::unique_ptr<SlotPool> pool = MakePool(call, nth, why);
-  pooled_ = std::make_unique<PooledDevices>(pool.get());
+  lending_ = std::make_unique<PoolLending>(pool.get());
   executor_ = std::make_unique<CudaExecutor>(std::move(pool), cpu_, &metrics_,
                                              &clock_, [this] { ++none_left_; });
   table_ = std::make_unique<shared_memory::RegionTable>(
-      shared_memory::RegionLimits(), pooled_.get());
+      shared_memory::RegionLimits(), lending_.get());
 }
 
 std::unique_ptr<SlotPool> FaultyRun::MakePool(DeviceCall call, int nth,

@@ -14,7 +14,7 @@
 #include "server/admission/admission.h"
 #include "server/execution/cpu_executor.h"
 #include "server/execution/cuda/cuda_executor.h"
-#include "server/execution/cuda/pooled_devices.h"
+#include "server/execution/cuda/pool_lending.h"
 #include "server/observability/metrics.h"
 #include "server/shared_memory/region_table.h"
 #include "tests/server/execution/cuda/fake_device.h"
@@ -82,7 +82,7 @@ class FaultyRun {
   admission::AdmissionController admission_{{}};
   CpuExecutor cpu_{{}, &metrics_, &clock_};
   DeviceTraces traces_;
-  std::unique_ptr<PooledDevices> pooled_;
+  std::unique_ptr<PoolLending> lending_;
   std::deque<AdmittedTask> tasks_;
   std::unique_ptr<CudaExecutor> executor_;
   std::unique_ptr<shared_memory::RegionTable> table_;

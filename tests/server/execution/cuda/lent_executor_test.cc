@@ -12,7 +12,7 @@
 #include "server/batching/batcher.h"
 #include "server/execution/cpu_executor.h"
 #include "server/execution/cuda/cuda_executor.h"
-#include "server/execution/cuda/pooled_devices.h"
+#include "server/execution/cuda/pool_lending.h"
 #include "tests/server/execution/cuda/fake_device.h"
 #include "tests/server/execution/cuda/lent_task.h"
 #include "tests/server/fake_clock.h"
@@ -39,11 +39,11 @@ class LentExecutorTest : public ::testing::Test {
     }
     auto pool = *SlotPool::Create(
         std::move(owned), {.slots_per_device = 1, .max_pinned_bytes = 1 << 20});
-    pooled_ = std::make_unique<PooledDevices>(pool.get());
+    lending_ = std::make_unique<PoolLending>(pool.get());
     executor_ = std::make_unique<CudaExecutor>(std::move(pool), cpu_, &metrics_,
                                                &clock_);
     table_ = std::make_unique<shared_memory::RegionTable>(
-        shared_memory::RegionLimits(), pooled_.get());
+        shared_memory::RegionLimits(), lending_.get());
   }
   // Enqueues a task that lends its tensors to `device`, or to none if "".
   LentTask& Enqueue(uint64_t elements, const char* device,
@@ -94,7 +94,7 @@ class LentExecutorTest : public ::testing::Test {
   CpuExecutor cpu_{{}, &metrics_, &clock_};
   DeviceTraces traces_;
   std::vector<FakeDevice*> devices_;  // the executor's
-  std::unique_ptr<PooledDevices> pooled_;
+  std::unique_ptr<PoolLending> lending_;
   std::deque<LentTask> tasks_;
   Batcher batcher_{BatcherOptions{.max_batch_requests = 16,
                                   .executors = 2,
@@ -219,7 +219,7 @@ TEST_F(LentExecutorTest, AStrangersHandleIsNoErrorOfTheDevice) {
   const auto says = [this](const DeviceUuid& uuid, const char* name) {
     IpcHandle handle{};
     std::memcpy(handle.data(), name, std::strlen(name));
-    return pooled_->Open(uuid, handle).status();
+    return lending_->Open(uuid, handle).status();
   };
   EXPECT_TRUE(absl::IsInvalidArgument(says(FakeUuid("cuda/0"), "/etc")));
   EXPECT_TRUE(absl::IsInvalidArgument(says(FakeUuid("cuda/0"), "")));

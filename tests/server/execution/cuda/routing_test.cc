@@ -44,9 +44,9 @@ TEST(CudaRouting, GivesTheFirstSlotTheHostTensorsToo) {
   const Routing routing =
       Route(Portions{OnDevice(1), kOnHost, OnDevice(0), kOnHost},
             Devices{kWorks, kWorks});
-  const SlotShare share = ShareOf(routing, 1);
-  EXPECT_EQ(share.here, (Indices{0, 1, 3}));
-  EXPECT_EQ(share.elsewhere, Indices{2});
+  const SlotPart part = PartOf(routing, 1);
+  EXPECT_EQ(part.here, (Indices{0, 1, 3}));
+  EXPECT_EQ(part.elsewhere, Indices{2});
 }
 
 TEST(CudaRouting, CountsOnTheHostBeforeADeviceComputes) {
@@ -100,10 +100,10 @@ TEST(CudaRouting, RoutesEveryPortionOnce) {
     for (const bool second : {false, true}) {
       const Routing routing = Route(portions, Devices{{first}, {second}});
       std::vector<int> routes(portions.size());
-      const SlotShare share = ShareOf(routing, 0);
+      const SlotPart part = PartOf(routing, 0);
       for (const Indices& list :
-           {routing.count_on_host, share.here, share.elsewhere,
-            routing.fallback, routing.drop}) {
+           {routing.count_on_host, part.here, part.elsewhere, routing.fallback,
+            routing.drop}) {
         for (const size_t k : list) ++routes[k];
       }
       EXPECT_EQ(routes, std::vector<int>(portions.size(), 1));

@@ -1,4 +1,4 @@
-#include "server/execution/cuda/pooled_devices.h"
+#include "server/execution/cuda/pool_lending.h"
 
 #include <cstdint>
 #include <optional>
@@ -29,8 +29,8 @@ void CloseOn(Device& device, DeviceMemory memory) {
 
 }  // namespace
 
-absl::StatusOr<DeviceAllocation> PooledDevices::Open(const DeviceUuid& uuid,
-                                                     const IpcHandle& handle) {
+absl::StatusOr<DeviceAllocation> PoolLending::Open(const DeviceUuid& uuid,
+                                                   const IpcHandle& handle) {
   const std::optional<int> number = Find(*pool_, uuid);
   if (!number) {
     return absl::NotFoundError(
@@ -56,7 +56,7 @@ absl::StatusOr<DeviceAllocation> PooledDevices::Open(const DeviceUuid& uuid,
   return DeviceAllocation{*number, {memory->address, memory->size}};
 }
 
-void PooledDevices::Close(const DeviceAllocation& allocation) {
+void PoolLending::Close(const DeviceAllocation& allocation) {
   CloseOn(pool_->device(allocation.device),
           {allocation.bytes.data(), allocation.bytes.size()});
 }

@@ -1,6 +1,6 @@
 // Opens memory that clients lend on the devices of a pool.
-#ifndef LOSSD_SERVER_EXECUTION_CUDA_POOLED_DEVICES_H_
-#define LOSSD_SERVER_EXECUTION_CUDA_POOLED_DEVICES_H_
+#ifndef LOSSD_SERVER_EXECUTION_CUDA_POOL_LENDING_H_
+#define LOSSD_SERVER_EXECUTION_CUDA_POOL_LENDING_H_
 
 #include "absl/status/statusor.h"
 #include "server/base/device_lending.h"
@@ -10,10 +10,10 @@ namespace lossd::execution::cuda {
 
 // A device's number is its number in the pool. Nothing is opened on a retired
 // device, but no error here retires one: only the executor does. Thread-safe.
-class PooledDevices final : public DeviceLending {
+class PoolLending final : public DeviceLending {
  public:
   // Borrows `pool`.
-  explicit PooledDevices(const SlotPool* pool) : pool_(pool) {}
+  explicit PoolLending(const SlotPool* pool) : pool_(pool) {}
 
   absl::StatusOr<DeviceAllocation> Open(const DeviceUuid& uuid,
                                         const IpcHandle& handle) override;
@@ -25,4 +25,4 @@ class PooledDevices final : public DeviceLending {
 
 }  // namespace lossd::execution::cuda
 
-#endif  // LOSSD_SERVER_EXECUTION_CUDA_POOLED_DEVICES_H_
+#endif  // LOSSD_SERVER_EXECUTION_CUDA_POOL_LENDING_H_

@@ -77,13 +77,13 @@ class Places {
 };
 
 // Returns the place in the input of a tensor, of which the batch holds `range`,
-// or the address of a resident one.
+// or the address of one that is already on the device.
 uint64_t PlaceOf(const Tensor& tensor, ByteRange range, Places& input) {
   return tensor.on_device ? AddressOf(tensor.pieces.front().data())
                           : input.TakeFor(range);
 }
 
-// Turns the address of a resident tensor into its distance from the input.
+// Turns the address of a tensor on the device into its distance from the input.
 void MakeRelative(const Tensor& tensor, const std::byte* input,
                   uint64_t& offset) {
   if (tensor.on_device) offset -= AddressOf(input);

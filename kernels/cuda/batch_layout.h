@@ -7,10 +7,10 @@
 // place of a device. Every tensor starts at a multiple of kTensorAlignment, so
 // the device reads it in whole vectors whatever the alignment of its pieces.
 //
-// Tensors and gradients that are already on the device (Segment::device) are
-// resident: they stay at their address and take no room in either buffer. Their
-// offset is the distance from the buffer, modulo 2^64, and the address need
-// only be aligned for an element.
+// Tensors and gradients that are already on the device (Segment::device) stay
+// at their address and take no room in either buffer. Their offset is the
+// distance from the buffer, modulo 2^64, and the address need only be aligned
+// for an element.
 #ifndef LOSSD_KERNELS_CUDA_BATCH_LAYOUT_H_
 #define LOSSD_KERNELS_CUDA_BATCH_LAYOUT_H_
 
@@ -131,8 +131,8 @@ class BatchLayout {
   uint64_t output_bytes() const { return output_bytes_; }
 
   // Writes the whole input of `batch`, a result of At(). This is the only copy
-  // of the tensors on the host. If no tensor is resident the input is the same
-  // for every At().
+  // of the tensors on the host. If no tensor is already on the device the input
+  // is the same for every At().
   void Stage(const PackedBatch& batch, std::byte* input) const;
 
   // Writes the tables before the tensors, table_bytes() in size, for callers
@@ -140,8 +140,8 @@ class BatchLayout {
   uint64_t table_bytes() const { return table_bytes_; }
   void StageTables(const PackedBatch& batch, std::byte* input) const;
 
-  // Returns item `index` as the kernels read it. The offset of a resident
-  // tensor is its address.
+  // Returns item `index` as the kernels read it. The offset of a tensor that is
+  // already on the device is its address.
   const PackedSegment& packed(size_t index) const { return packed_[index]; }
 
   // Returns the batch whose buffers are at `input` and `output`.
@@ -152,7 +152,7 @@ class BatchLayout {
   std::span<const BlockPartial> Partials(size_t index,
                                          const std::byte* output) const;
   // Copies the gradient and losses of item `index` from a computed output to
-  // the segment's buffers. A resident gradient is already in its place.
+  // the segment's buffers. A gradient on the device is already in its place.
   void CopyResults(size_t index, const std::byte* output) const;
 
  private:

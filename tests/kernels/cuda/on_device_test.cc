@@ -15,7 +15,7 @@
 
 #include "kernels/cuda/batch_layout.h"
 #include "tests/kernels/cuda/host_warp.h"
-#include "tests/kernels/cuda/resident_segment.h"
+#include "tests/kernels/cuda/on_device_segment.h"
 #include "tests/kernels/random_segment.h"
 
 namespace lossd::kernels::cuda {
@@ -43,19 +43,19 @@ class Memory {
   std::unique_ptr<std::byte, Free> bytes_;
 };
 
-// A batch of owned segments, some of whose tensors are resident.
+// A batch of owned segments, some of whose tensors are on the device.
 class Batch {
  public:
   void Add(std::unique_ptr<OwnedSegment> owned, unsigned which,
            uint64_t shift) {
     expected_.push_back(owned->Compute(cpu::BestInstructionSet()));
-    resident_.emplace_back(*owned, which, shift);
+    on_device_.emplace_back(*owned, which, shift);
     owned_.push_back(std::move(owned));
   }
   BatchLayout LayOut() const {
     std::vector<BatchItem> items;
-    for (size_t k = 0; k < resident_.size(); ++k) {
-      const Segment& segment = resident_[k].segment();
+    for (size_t k = 0; k < on_device_.size(); ++k) {
+      const Segment& segment = on_device_[k].segment();
       items.push_back(
           {&segment, GradientScale(segment, expected_[k].normalizer)});
     }
@@ -72,7 +72,7 @@ class Batch {
       for (size_t k = 0; k < owned_.size(); ++k) {
         owned_[k]->ForgetResults();
         layout.CopyResults(k, output.get());
-        resident_[k].FetchGradient();
+        on_device_[k].FetchGradient();
         const auto partials = layout.Partials(k, output.get());
         EXPECT_EQ(
             Difference(owned_[k]->AnswerFrom({partials.begin(), partials.end()},
@@ -87,12 +87,12 @@ class Batch {
  private:
   std::vector<std::unique_ptr<OwnedSegment>> owned_;
   std::vector<SegmentAnswer> expected_;
-  std::deque<ResidentSegment<Memory>> resident_;
+  std::deque<OnDeviceSegment<Memory>> on_device_;
 };
 
 constexpr unsigned kAll = 63;
 
-TEST(ResidentTensors, GiveTheBitsOfTheCpuInBatchesOfEveryKind) {
+TEST(OnDeviceTensors, GiveTheBitsOfTheCpuInBatchesOfEveryKind) {
   std::mt19937 random(3);
   for (unsigned seed = 0; seed < 600; seed += 8) {
     SCOPED_TRACE(testing::Message() << "from seed " << seed);
@@ -128,7 +128,7 @@ std::unique_ptr<OwnedSegment> SegmentWithoutOptions(ElementType logits,
 }
 
 // A vector load at an unaligned address would lose a device.
-TEST(ResidentTensors, MayBeginAtAnyElementInEveryFastVariant) {
+TEST(OnDeviceTensors, MayBeginAtAnyElementInEveryFastVariant) {
   std::mt19937 random(4);
   for (const uint64_t shift : {0, 1, 2, 3, 4, 5, 7, 8, 15}) {
     SCOPED_TRACE(testing::Message() << shift << " elements off");
@@ -145,15 +145,15 @@ TEST(ResidentTensors, MayBeginAtAnyElementInEveryFastVariant) {
   }
 }
 
-TEST(ResidentTensors, TakeNothingOfTheBatch) {
+TEST(OnDeviceTensors, TakeNothingOfTheBatch) {
   std::mt19937 random(5);
-  Batch resident;
+  Batch on_device;
   Batch staged;
   for (const ElementType type : kLogits) {
-    resident.Add(SegmentWithoutOptions(type, type, random), kAll, 1);
+    on_device.Add(SegmentWithoutOptions(type, type, random), kAll, 1);
     staged.Add(SegmentWithoutOptions(type, type, random), 0, 0);
   }
-  const BatchLayout layout = resident.LayOut();
+  const BatchLayout layout = on_device.LayOut();
   EXPECT_EQ(layout.input_bytes(), layout.table_bytes());
   EXPECT_EQ(layout.output_bytes(),
             layout.At(nullptr, nullptr).block_count * sizeof(BlockPartial));
@@ -161,14 +161,14 @@ TEST(ResidentTensors, TakeNothingOfTheBatch) {
 }
 
 // The counts that give the gradient's scale are the CPU's.
-TEST(ResidentTensors, AreCountedAsTheCpuCounts) {
+TEST(OnDeviceTensors, AreCountedAsTheCpuCounts) {
   for (unsigned seed = 0; seed < 400; ++seed) {
     SCOPED_TRACE(seed);
     const auto owned = RandomSegment(seed);
     std::vector<BlockPartial> expected(BlockCount(owned->segment));
     cpu::CountBlocks(owned->segment, 0, expected);
-    const ResidentSegment<Memory> resident(*owned, kAll, 1);
-    Segment segment = resident.segment();
+    const OnDeviceSegment<Memory> on_device(*owned, kAll, 1);
+    Segment segment = on_device.segment();
     segment.gradient = segment.losses = nullptr;
     segment.gradient_on_device = false;
     const BatchItem item = {&segment, 0};

@@ -1,6 +1,6 @@
 // Segments whose tensors already lie on the device.
-#ifndef LOSSD_TESTS_KERNELS_CUDA_RESIDENT_SEGMENT_H_
-#define LOSSD_TESTS_KERNELS_CUDA_RESIDENT_SEGMENT_H_
+#ifndef LOSSD_TESTS_KERNELS_CUDA_ON_DEVICE_SEGMENT_H_
+#define LOSSD_TESTS_KERNELS_CUDA_ON_DEVICE_SEGMENT_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -17,9 +17,9 @@ namespace lossd::kernels::cuda {
 // A Memory is constructed from a number of bytes, begins at get(), which is so
 // aligned, and has a static Copy(to, from, bytes) to and from the host.
 template <class Memory>
-class ResidentSegment {
+class OnDeviceSegment {
  public:
-  ResidentSegment(OwnedSegment& owned, unsigned which, uint64_t shift)
+  OnDeviceSegment(OwnedSegment& owned, unsigned which, uint64_t shift)
       : owned_(owned), segment_(owned.segment) {
     segment_.device = 0;
     if (which & 1) Move(segment_.logits, shift);
@@ -72,4 +72,4 @@ class ResidentSegment {
 
 }  // namespace lossd::kernels::cuda
 
-#endif  // LOSSD_TESTS_KERNELS_CUDA_RESIDENT_SEGMENT_H_
+#endif  // LOSSD_TESTS_KERNELS_CUDA_ON_DEVICE_SEGMENT_H_

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "tests/kernels/cuda/gpu_fixture.h"
-#include "tests/kernels/cuda/resident_segment.h"
+#include "tests/kernels/cuda/on_device_segment.h"
 #include "tests/kernels/random_segment.h"
 
 namespace lossd::kernels::cuda {
@@ -30,17 +30,17 @@ class GpuMemory {
   DeviceBytes bytes_;
 };
 
-constexpr unsigned kAll = 63;  // every tensor of a ResidentSegment
+constexpr unsigned kAll = 63;  // every tensor of an OnDeviceSegment
 
 // Returns how the device's results differ from the CPU's; "" if no bit does.
-std::string DifferencesIfResident(const Segments& owned, std::mt19937& random) {
-  std::deque<ResidentSegment<GpuMemory>> resident;
+std::string DifferencesIfOnDevice(const Segments& owned, std::mt19937& random) {
+  std::deque<OnDeviceSegment<GpuMemory>> on_device;
   std::vector<SegmentAnswer> expected;
   std::vector<BatchItem> items;
   for (const auto& one : owned) {
     expected.push_back(one->Compute(cpu::BestInstructionSet()));
     const Segment& segment =
-        resident
+        on_device
             .emplace_back(*one, static_cast<unsigned>(random() % (kAll + 1)),
                           random() % 17)
             .segment();
@@ -53,7 +53,7 @@ std::string DifferencesIfResident(const Segments& owned, std::mt19937& random) {
   for (size_t k = 0; k < owned.size(); ++k) {
     owned[k]->ForgetResults();
     layout.CopyResults(k, output.data());
-    resident[k].FetchGradient();
+    on_device[k].FetchGradient();
     const auto partials = layout.Partials(k, output.data());
     const std::string one =
         Difference(owned[k]->AnswerFrom({partials.begin(), partials.end()},
@@ -64,18 +64,18 @@ std::string DifferencesIfResident(const Segments& owned, std::mt19937& random) {
   return differences;
 }
 
-using GpuResident = GpuKernels;
+using GpuOnDevice = GpuKernels;
 
-TEST_F(GpuResident, TensorsGiveTheBitsOfTheCpuInBatchesOfEveryKind) {
+TEST_F(GpuOnDevice, TensorsGiveTheBitsOfTheCpuInBatchesOfEveryKind) {
   std::mt19937 random(1);
   for (unsigned seed = 0; seed < 2000; seed += 50) {
     Segments owned;
     for (unsigned k = 0; k < 50; ++k) owned.push_back(RandomSegment(seed + k));
-    ASSERT_EQ(DifferencesIfResident(owned, random), "") << "from seed " << seed;
+    ASSERT_EQ(DifferencesIfOnDevice(owned, random), "") << "from seed " << seed;
   }
 }
 
-TEST_F(GpuResident, TensorsMayBeginAtAnyElementInEveryFastVariant) {
+TEST_F(GpuOnDevice, TensorsMayBeginAtAnyElementInEveryFastVariant) {
   std::mt19937 random(2);
   for (int trial = 0; trial < 20; ++trial) {
     Segments owned;
@@ -94,7 +94,7 @@ TEST_F(GpuResident, TensorsMayBeginAtAnyElementInEveryFastVariant) {
         owned.back()->SetTargets(targets, values);
       }
     }
-    ASSERT_EQ(DifferencesIfResident(owned, random), "") << "trial " << trial;
+    ASSERT_EQ(DifferencesIfOnDevice(owned, random), "") << "trial " << trial;
   }
 }
 

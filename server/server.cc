@@ -12,6 +12,7 @@
 #include "base/address.h"
 #include "base/file.h"
 #include "server/backend.h"
+#include "server/base/listen_error.h"
 #include "server/base/status_macros.h"
 #include "server/base/unix_socket.h"
 #include "server/door/credentials.h"
@@ -87,14 +88,6 @@ v1::GetServerInfoResponse InfoOf(const Config& config,
 absl::Status Named(absl::string_view flag, const absl::Status& status) {
   return absl::Status(status.code(),
                       absl::StrCat("--", flag, ": ", status.message()));
-}
-
-// Returns the error of an address that gRPC could not bind, for which it gives
-// no reason.
-absl::Status CannotListen(absl::string_view flag, absl::string_view address,
-                          absl::string_view why) {
-  return Named(flag, absl::UnavailableError(absl::StrCat("cannot listen on ",
-                                                         address, ": ", why)));
 }
 
 }  // namespace
@@ -234,13 +227,15 @@ absl::Status Server::Listen() {
   AddServices(&builder);
   grpc_server_ = builder.BuildAndStart();
   if (grpc_server_ == nullptr) {
-    // gRPC opens the two in this order, and ends at the first that it cannot.
+    // gRPC opens the two in this order, ends at the first that it cannot, and
+    // gives no reason.
     if (port == 0) {
-      return CannotListen("listen", config_.listen,
-                          "in use, or not an address of this machine");
+      return Named("listen",
+                   CannotListen(config_.listen,
+                                "in use, or not an address of this machine"));
     }
-    return CannotListen("unix_socket", config_.unix_socket,
-                        "no right to make it");
+    return Named("unix_socket",
+                 CannotListen(config_.unix_socket, "no right to make it"));
   }
   Address address = *ParseAddress(config_.listen);  // ValidateConfig() read it
   address.port = port;

@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "server/base/listen_error.h"
 #include "server/base/status_macros.h"
 
 namespace lossd {
@@ -19,13 +20,8 @@ namespace {
 constexpr int kBacklog = 64;
 constexpr mode_t kOwnerOnly = 0600;
 
-absl::Status Unavailable(const std::string& path, absl::string_view why) {
-  return absl::UnavailableError(
-      absl::StrCat("cannot listen on ", path, ": ", why));
-}
-
 absl::Status SystemSays(const std::string& path) {
-  return Unavailable(path, std::strerror(errno));
+  return CannotListen(path, std::strerror(errno));
 }
 
 FileDescriptor NewSocket() {
@@ -64,15 +60,15 @@ absl::Status RemoveStaleSocket(const std::string& path) {
     return errno == ENOENT ? absl::OkStatus() : SystemSays(path);
   }
   if (!S_ISSOCK(found.st_mode)) {
-    return Unavailable(path, "something that is not a socket is there");
+    return CannotListen(path, "something that is not a socket is there");
   }
   // A dead listener refuses. A listener that is full, or of another type, is
   // alive.
   const int error = ConnectError(*address);
   if (error == 0 || error == EAGAIN || error == EPROTOTYPE) {
-    return Unavailable(path, "somebody listens there");
+    return CannotListen(path, "somebody listens there");
   }
-  if (error != ECONNREFUSED) return Unavailable(path, std::strerror(error));
+  if (error != ECONNREFUSED) return CannotListen(path, std::strerror(error));
   return unlink(path.c_str()) == 0 ? absl::OkStatus() : SystemSays(path);
 }
 

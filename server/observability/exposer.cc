@@ -18,6 +18,7 @@
 #include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
 #include "base/address.h"
+#include "server/base/listen_error.h"
 
 namespace lossd::observability {
 namespace {
@@ -61,11 +62,6 @@ int ErrorOfListening(const Address& address) {
     if (bind(fd, at.ai_addr, at.ai_addrlen) != 0) return -1;
     return listen(fd, 1);
   });
-}
-
-absl::Status CannotListen(const std::string& address, const std::string& why) {
-  return absl::UnavailableError(
-      absl::StrCat("cannot listen on ", address, ": ", why));
 }
 
 class HttpExposer final : public Exposer {

@@ -12,16 +12,11 @@
 #include <system_error>
 
 #include "absl/strings/numbers.h"
+#include "base/file.h"
 #include "server/observability/families.h"
 
 namespace lossd::observability {
 namespace {
-
-std::string ReadAll(const char* path) {
-  std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file),
-          std::istreambuf_iterator<char>()};
-}
 
 // Returns when the machine was booted, in seconds since 1970.
 std::optional<double> BootSeconds() {
@@ -90,7 +85,8 @@ std::optional<ProcessStat> ParseProcessStat(std::string_view stat) {
 
 std::vector<prometheus::MetricFamily> ProcessFamilies() {
   std::vector<prometheus::MetricFamily> families;
-  if (const auto stat = ParseProcessStat(ReadAll("/proc/self/stat"))) {
+  const std::string text = ReadFile("/proc/self/stat").value_or("");
+  if (const auto stat = ParseProcessStat(text)) {
     AddStat(*stat, families);
   }
   if (const std::optional<double> open = OpenFiles()) {

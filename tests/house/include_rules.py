@@ -18,7 +18,7 @@ ALLOWED: dict[str, set[str]] = {  # D1
     "kernels/cpu": {"element_type", "kernels", "kernels/element"},
     "kernels/cuda": {"element_type", "kernels", "kernels/element"},
     "server/base": {"base"},
-    "server/observability": {"base", "element_type", FACE},
+    "server/observability": {"base", "server/base", "element_type", FACE},
     "server/admission": set(),
     "server/batching": {"server/base", FACE},
     "server/execution": {"server/base", "server/batching", "server/observability", "kernels/cpu"},

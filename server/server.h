@@ -66,15 +66,17 @@ class Server {
   // of the last device of --backend=cuda does this too.
   void BeginDrain();
 
+  // For tests. Return the same numbers as the gauges.
   int64_t inflight_requests() const { return admission_->inflight_requests(); }
   int64_t inflight_bytes() const { return admission_->inflight_bytes(); }
+  int64_t shared_memory_bytes() const { return regions_->bytes(); }
+  int64_t lent_memory_bytes() const { return regions_->lent_bytes(); }
+
   // Returns true as soon as exactly this many are in flight, or false at
   // `deadline`.
   bool WaitForInflight(int64_t requests, absl::Time deadline) {
     return admission_->WaitForRequests(requests, deadline);
   }
-  int64_t shared_memory_bytes() const { return regions_->bytes(); }
-  int64_t lent_memory_bytes() const { return regions_->lent_bytes(); }
   const observability::Metrics& metrics() const { return *metrics_; }
 
  private:

@@ -64,6 +64,7 @@ class BufferPool {
   // 0 and if the system has no such memory left.
   Buffer Take(size_t size);
 
+  // For tests. Returns the bytes that wait for the next Take().
   size_t pooled_bytes() const;
 
  private:

@@ -24,7 +24,7 @@ class SlotPool;
 struct SlotPoolOptions {
   // How many batches may be on a device at once. While one computes, the next
   // is copied in and the last one out.
-  int slots_per_device = 4;
+  int slots_per_device = 8;  // D33
   // The limit for each device. Pinned buffers lie on a device's NUMA node, so
   // devices do not share them.
   uint64_t max_pinned_bytes = uint64_t{1} << 30;
@@ -87,7 +87,8 @@ class SlotPool {
   // Waits while all their slots are lent. The lease holds nothing if all of
   // them are retired.
   SlotLease Acquire(std::span<const int> devices = {});
-  // Returns a slot of any device. The lease holds nothing if none is free now.
+  // For tests. Returns a slot of any device. The lease holds nothing if none is
+  // free now.
   SlotLease TryAcquire();
 
   // Retires the lease's device: none of its slots is lent again, and slots in
@@ -105,8 +106,8 @@ class SlotPool {
   // Returns the names of all devices, including retired ones.
   std::vector<std::string_view> device_names() const;
   int slots_per_device() const { return options_.slots_per_device; }
-  int devices_left() const;
-  int free_slots() const;  // without those of retired devices
+  int devices_left() const;  // for tests
+  int free_slots() const;    // without those of retired devices
 
  private:
   friend class SlotLease;

@@ -103,6 +103,9 @@ FENCES: dict[str, tuple[str, ...]] = {
 INCLUDE = re.compile(r'^\s*#\s*include\s+(?:"([^"]+)"|<([^>]+)>)', re.MULTILINE)
 FOLDERS = ("element_type", "base", "kernels", "server", "client", "bench")
 OURS = (*(f"{folder}/" for folder in FOLDERS), "tests/", "lossd/v1/")
+# These stand in quotes: headers of this project, those that are generated from proto/, and
+# Abseil's. All others stand in angle brackets.
+QUOTED = (*OURS, "google/rpc/", "grpc/health/", "absl/")
 
 
 def folder_of(path: str) -> str:
@@ -123,9 +126,18 @@ def may_include(source: str, header: str) -> bool:
     return folder == folder_of(source) or folder in allowed or header in allowed or "*" in allowed
 
 
+def wrongly_quoted(source: str, text: str) -> list[str]:
+    """Returns the includes of one file with quotes for angle brackets or the reverse."""
+    return [
+        f"{source} includes {quoted or angled} in the wrong brackets"
+        for quoted, angled in INCLUDE.findall(text)
+        if (quoted or angled).startswith(QUOTED) != bool(quoted)
+    ]
+
+
 def complaints(source: str, text: str) -> list[str]:
     """Returns the forbidden includes of one file."""
-    found = []
+    found = wrongly_quoted(source, text)
     for header in included(text):
         if header.startswith(OURS):
             if not may_include(source, header):

@@ -6,16 +6,24 @@ import re
 from pathlib import Path
 
 import pytest
-from include_rules import ALLOWED, FOLDERS, complaints, folder_of, included, sides_of
+from include_rules import (
+    ALLOWED,
+    FOLDERS,
+    complaints,
+    folder_of,
+    included,
+    sides_of,
+    wrongly_quoted,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def sources() -> list[str]:
+def sources(folders: tuple[str, ...] = FOLDERS) -> list[str]:
     endings = (".h", ".cc", ".cu", ".cuh")
     return sorted(
         str(path.relative_to(ROOT))
-        for folder in FOLDERS
+        for folder in folders
         for path in (ROOT / folder).rglob("*")
         if path.suffix in endings
     )
@@ -31,6 +39,11 @@ def test_includes_keep_to_the_table(source: str) -> None:
     assert complaints(source, (ROOT / source).read_text(encoding="utf-8")) == []
 
 
+def test_tests_quote_the_headers_of_this_project_alone() -> None:
+    for source in sources(("tests",)):
+        assert wrongly_quoted(source, (ROOT / source).read_text(encoding="utf-8")) == []
+
+
 @pytest.mark.parametrize(
     ("source", "include"),
     [
@@ -44,9 +57,11 @@ def test_includes_keep_to_the_table(source: str) -> None:
         ("server/shared_memory/region.h", '#include "server/door/status.h"'),
         ("server/shared_memory/region_protocol.h", "#include <grpcpp/grpcpp.h>"),
         ("client/cli/lossctl.cc", '#include "server/config.h"'),
-        ("kernels/sigmoid_loss.cc", '#include "hwy/highway.h"'),
+        ("kernels/sigmoid_loss.cc", "#include <hwy/highway.h>"),
         ("server/server.cc", "#include <spdlog/spdlog.h>"),
         ("client/cpp/call_status.cc", '#include "google/rpc/status.pb.h"'),
+        ("server/rpc/rpc_call.h", '#include "grpcpp/grpcpp.h"'),
+        ("server/rpc/rpc_call.h", "#include <absl/time/time.h>"),
     ],
 )
 def test_a_forbidden_include_is_found(source: str, include: str) -> None:

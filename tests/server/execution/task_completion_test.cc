@@ -1,11 +1,11 @@
 #include "server/execution/task_completion.h"
 
 #include <gtest/gtest.h>
+#include <prometheus/collectable.h>
+#include <prometheus/metric_family.h>
 
 #include <string>
 
-#include "prometheus/collectable.h"
-#include "prometheus/metric_family.h"
 #include "tests/server/batching/recording_task.h"
 
 namespace lossd::execution {

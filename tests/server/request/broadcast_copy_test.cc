@@ -1,10 +1,11 @@
 #include "server/request/broadcast_copy.h"
 
+#include <gtest/gtest.h>
+
 #include <cstring>
 #include <random>
 #include <vector>
 
-#include "gtest/gtest.h"
 #include "server/request/broadcasting.h"
 
 namespace lossd::request {

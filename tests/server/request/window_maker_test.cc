@@ -1,6 +1,6 @@
 #include "server/request/window_maker.h"
 
-#include "gtest/gtest.h"
+#include <gtest/gtest.h>
 
 namespace lossd::request {
 namespace {

@@ -1,6 +1,7 @@
 #include "server/rpc/idle_alarm.h"
 
-#include "gtest/gtest.h"
+#include <gtest/gtest.h>
+
 #include "tests/server/fake_clock.h"
 
 namespace lossd::rpc {

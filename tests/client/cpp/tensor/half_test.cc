@@ -1,9 +1,9 @@
 #include "client/cpp/tensor/half.h"
 
+#include <gtest/gtest.h>
+
 #include <cmath>
 #include <limits>
-
-#include "gtest/gtest.h"
 
 namespace lossd::client {
 namespace {

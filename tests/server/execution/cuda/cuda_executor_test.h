@@ -3,6 +3,8 @@
 #ifndef LOSSD_TESTS_SERVER_EXECUTION_CUDA_CUDA_EXECUTOR_TEST_H_
 #define LOSSD_TESTS_SERVER_EXECUTION_CUDA_CUDA_EXECUTOR_TEST_H_
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <atomic>
 #include <bit>
@@ -15,7 +17,6 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "gtest/gtest.h"
 #include "kernels/cpu/cpu_kernel.h"
 #include "server/batching/batcher.h"
 #include "server/execution/cpu_executor.h"

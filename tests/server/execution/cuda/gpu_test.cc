@@ -1,5 +1,7 @@
 // Compares the real device with the CPU, bit for bit. Skips, with a reason, if
 // there is none.
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <cstddef>
 #include <memory>
@@ -11,7 +13,6 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "gtest/gtest.h"
 #include "server/execution/cuda/device.h"
 #include "server/execution/cuda/slot.h"
 #include "server/execution/cuda/slot_pool.h"

@@ -1,5 +1,7 @@
 #include "server/execution/cuda/memory_pool.h"
 
+#include <gtest/gtest.h>
+
 #include <cstddef>
 #include <optional>
 #include <thread>
@@ -8,7 +10,6 @@
 
 #include "absl/status/status.h"
 #include "absl/synchronization/notification.h"
-#include "gtest/gtest.h"
 
 namespace lossd::execution::cuda {
 namespace {

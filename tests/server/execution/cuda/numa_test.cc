@@ -1,5 +1,7 @@
 #include "server/execution/cuda/numa.h"
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -8,7 +10,6 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "gtest/gtest.h"
 #include "tests/temporary_path.h"
 
 namespace lossd::execution::cuda {

@@ -1,5 +1,7 @@
 #include "server/execution/cuda/slot_pool.h"
 
+#include <gtest/gtest.h>
+
 #include <atomic>
 #include <memory>
 #include <optional>
@@ -11,7 +13,6 @@
 
 #include "absl/status/status.h"
 #include "absl/synchronization/notification.h"
-#include "gtest/gtest.h"
 #include "tests/server/execution/cuda/fake_device.h"
 
 namespace lossd::execution::cuda {

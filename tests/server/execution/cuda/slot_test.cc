@@ -1,11 +1,12 @@
 #include "server/execution/cuda/slot.h"
 
+#include <gtest/gtest.h>
+
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
-#include "gtest/gtest.h"
 #include "tests/kernels/owned_segment.h"
 #include "tests/server/execution/cuda/fake_device.h"
 #include "tests/server/execution/cuda/segment_batch.h"

@@ -10,7 +10,6 @@
 #include <limits>
 #include <optional>
 #include <thread>
-#include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"

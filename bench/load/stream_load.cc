@@ -7,9 +7,7 @@
 #include <algorithm>
 #include <atomic>
 #include <limits>
-#include <optional>
 #include <thread>
-#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"

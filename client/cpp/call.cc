@@ -2,8 +2,6 @@
 
 #include <grpcpp/generic/generic_stub.h>
 
-#include <utility>
-
 #include "absl/strings/str_cat.h"
 #include "client/cpp/call_status.h"
 #include "client/cpp/message/reply_reader.h"

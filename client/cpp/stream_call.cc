@@ -4,7 +4,6 @@
 #include <grpcpp/generic/generic_stub.h>
 
 #include <optional>
-#include <utility>
 
 #include "client/cpp/call_status.h"
 #include "client/cpp/message/slice_tracker.h"

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <vector>
 
 #include "element_type/half.h"
 #include "kernels/cpu/scalar_ops.h"

@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
-#include "absl/strings/string_view.h"
 
 namespace lossd::admission {
 namespace {

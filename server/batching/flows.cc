@@ -1,7 +1,6 @@
 #include "server/batching/flows.h"
 
 #include <algorithm>
-#include <utility>
 
 #include "kernels/sigmoid_loss.h"
 

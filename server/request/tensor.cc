@@ -1,6 +1,7 @@
 #include "server/request/tensor.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"

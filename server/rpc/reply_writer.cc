@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/data_type.h"
 #include "lossd/v1/loss_service.pb.h"
+#include "server/request/tensor.h"
 #include "server/wire/field_writer.h"
 #include "server/wire/wire_format.h"
 

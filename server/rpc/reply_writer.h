@@ -11,7 +11,6 @@
 #include "absl/strings/string_view.h"
 #include "server/base/buffer_pool.h"
 #include "server/batching/task.h"
-#include "server/request/tensor.h"
 #include "server/request/valid_request.h"
 
 namespace lossd::rpc {

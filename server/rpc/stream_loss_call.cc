@@ -1,7 +1,6 @@
 #include "server/rpc/stream_loss_call.h"
 
 #include <algorithm>
-#include <utility>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"

@@ -1,7 +1,6 @@
 #include "client/cpp/message/stream_writer.h"
 
 #include <algorithm>
-#include <limits>
 #include <span>
 
 #include "base/data_type.h"

@@ -290,7 +290,7 @@ class CudaDevice final : public Device {
     });
   }
   absl::Status Launch(const kernels::cuda::PackedBatch& batch,
-                      Stream stream) override {
+                      Stream stream) override {  // D44
     return Call("launch", [&] {
       return static_cast<cudaError_t>(launcher_.Launch(batch, stream.handle));
     });

@@ -22,6 +22,8 @@ using Environment = std::function<const char*(const char* name)>;
 constexpr char kUsage[] =
     "lossd: sigmoid-family losses and their gradients as a gRPC service.\n"
     "\n"
+    "usage: lossd [--flag=value...]     The value after = below is the default.\n"
+    "\n"
     "Each flag is also read from the environment as LOSSD_<FLAG>, and from files\n"
     "(--flagfile=PATH, one --flag=value a line).\n"
     "\n";

@@ -172,7 +172,8 @@ FlagGroup TensorRows(TensorFlags& flags) {
   return {
       "Logits, targets and other tensors",
       {{"logits", AnyValue(&flags.logits),
-        "logits: numbers (0.5,-1) or the name of a .npy file"},
+        "logits: numbers (0.5,-1), which make one dimension, or the name of a "
+        ".npy file, which may have more"},
        {"targets", AnyValue(&flags.targets),
         "targets: numbers (1,0) or the name of a .npy file; same element count "
         "as --logits"},

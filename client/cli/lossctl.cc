@@ -20,6 +20,8 @@ namespace {
 
 // clang-format off
 constexpr char kUsage[] =
+    "lossctl: asks a lossd server for a sigmoid loss and its gradient.\n"
+    "\n"
     "lossctl [compute] --logits=0.5,-1 --targets=1,0   one loss, and statistics of its gradient\n"
     "lossctl [compute] --logits=0.5,-1 --targets=1,0 --print_gradient\n"
     "lossctl [compute] --logits=x.npy --targets=t.npy --gradient_out=g.npy\n"
@@ -28,6 +30,7 @@ constexpr char kUsage[] =
     "lossctl health [SERVICE]                          is it serving?\n"
     "\n"
     "Exit codes: 0 done, 1 the call failed, 2 bad flags or files.\n"
+    "The value after = below is the default.\n"
     "\n";
 // clang-format on
 

@@ -83,8 +83,10 @@ FlagGroup SpecRows(SpecFlags& flags) {
         "how the elements' losses become one: mean, sum or none (each is "
         "returned); empty is mean"},
        {"normalizer", AnyValue(&flags.normalizer),
-        "the divisor of --reduction=mean: elements, valid, batch, "
-        "nonzero_weights, weight_sum or caller; empty is elements"},
+        "the divisor of --reduction=mean: elements (all), valid (those not "
+        "ignored), batch (the first dimension), nonzero_weights (not ignored, "
+        "and weight not 0), weight_sum, or caller (--normalizer_value); empty "
+        "is elements"},
        {"normalizer_value", AnyValue(&flags.normalizer_value),
         "the divisor itself, for --normalizer=caller"},
        {"loss_weight", AnyValue(&flags.loss_weight),

@@ -9,6 +9,8 @@
 namespace lossd {
 namespace {
 
+// The names are labels of metrics and words of messages: a change breaks
+// dashboards.
 TEST(ElementTypes, HaveTheNamesThatFrameworksUse) {
   EXPECT_EQ(Name(ElementType::kFloat32), "float32");
   EXPECT_EQ(Name(ElementType::kFloat64), "float64");

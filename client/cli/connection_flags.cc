@@ -103,7 +103,7 @@ absl::StatusOr<std::unique_ptr<client::Client>> MakeClient(
   const auto token = ReadNamed("token_file", flags.token_file);
   if (!token.ok()) return token.status();
   options.token = std::string(absl::StripAsciiWhitespace(*token));
-  return client::Client::Create(std::move(options));
+  return client::Client::Create(options);
 }
 
 client::CallOptions MakeCallOptions(const ConnectionFlags& flags) {

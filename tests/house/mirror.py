@@ -6,7 +6,6 @@ from pathlib import Path
 
 # Maps a source without a test of its name to the test that would fail if it were wrong.
 COVERED_BY: dict[str, str] = {
-    "base/file.cc": "tests/client/cli/npy_test.cc",
     "bench/load/report.cc": "tests/e2e/test_lossbench.py",
     "bench/load/shared_sample.cc": "tests/e2e/test_shared_memory.py",
     "bench/load/stream_load.cc": "tests/e2e/test_lossbench.py",

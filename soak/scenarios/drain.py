@@ -1,0 +1,78 @@
+"""Ends one of two servers again and again while clients with a retry policy call both."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+
+import grpc
+
+from soak import message
+from soak.counterparts import LIBRARIES, Clients, NoCounterpart, Report
+from soak.row import Row, judged, not_run
+from soak.server import Server, Setting, counts, running
+
+TERMS, KILLS = 50, 20  # for each client; four clients make 200 SIGTERMs
+
+
+def rows(setting: Setting) -> Iterator[Row]:
+    clients = Clients(setting.folder)
+    for language in LIBRARIES:
+        for number, full in ((signal.SIGTERM, TERMS), (signal.SIGKILL, KILLS)):
+            try:
+                yield ended_under_load(setting, clients, language, number, setting.times(full))
+            except NoCounterpart as reason:
+                yield not_run("drain", done(number), LIBRARIES[language], str(reason))
+
+
+def done(number: signal.Signals) -> str:
+    return f"{number.name} to one of two servers under load"
+
+
+def ended_under_load(
+    setting: Setting, clients: Clients, language: str, number: signal.Signals, times: int
+) -> Row:
+    servers = [Server(setting, name=f"{language}-{number.name}-{side}") for side in "ab"]
+    codes: list[int] = []
+    with running(*servers):
+        expected = first_bytes(servers[0].address)
+        addresses = [server.address for server in servers]
+        with clients.load(language, addresses, expected) as client:
+            for server in servers:
+                server.wait_for_calls()
+            for turn in range(times):
+                server = servers[turn % 2]
+                codes.append(server.end(number))
+                server.start()
+                # The next server is not ended before the client is back at this one.
+                server.wait_for_calls()
+            report = client.finish()
+    return judged(
+        "drain",
+        done(number),
+        f"{LIBRARIES[language]} {report.version}",
+        times=times,
+        lost=report.lost,
+        seen=f"{report.calls:,} calls",
+        broken=broken(report, codes, number),
+    )
+
+
+def broken(report: Report, codes: list[int], number: signal.Signals) -> str:
+    """Returns what was lost and which exit codes were not as they should be."""
+    wrong_ends = sum(code != (0 if number == signal.SIGTERM else -number) for code in codes)
+    found = dict(report.codes)
+    found["wrong replies"] = report.wrong
+    found["wrong exit codes"] = wrong_ends
+    texts = [text.splitlines()[0][:60] for text in report.texts.values()]
+    return "; ".join([*filter(None, [counts({k: v for k, v in found.items() if v})]), *texts])
+
+
+def first_bytes(address: str) -> bytes:
+    """Returns the start of a right reply, whose loss is checked against arithmetic of our own."""
+    with grpc.insecure_channel(address) as channel:
+        reply = channel.unary_unary(message.COMPUTE)(message.small_request(), timeout=30)
+    loss = message.loss_of(reply)
+    if abs(loss - message.small_loss()) > 1e-6:
+        raise RuntimeError(f"the server computed {loss}, not {message.small_loss()}")
+    return bytes(reply[:9])

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 Verdict = Literal["passed", "FAILED", "not run"]
-COLUMNS = ("scenario", "what was done", "counterpart", "times", "lost", "verdict", "seen")
+COLUMNS = ("what was done", "counterpart", "times", "lost", "verdict", "seen", "printed by")
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,18 @@ def not_run(scenario: str, done: str, counterpart: str, reason: str) -> Row:
 def table(rows: Sequence[Row]) -> str:
     """Returns the rows as a table in Markdown."""
     cells = [
-        (r.scenario, r.done, r.counterpart, str(r.times), str(r.lost), r.verdict, r.seen)
+        (
+            r.done,
+            r.counterpart,
+            f"{r.times:,}",
+            f"{r.lost:,}",
+            r.verdict,
+            r.seen,
+            f"`./dev soak {r.scenario}`",
+        )
         for r in rows
     ]
-    lines = ["| " + " | ".join(COLUMNS) + " |", "|---|---|---|--:|--:|---|---|"]
+    lines = ["| " + " | ".join(COLUMNS) + " |", "|---|---|--:|--:|---|---|---|"]
     # A bar would end a cell, and a line break the table.
     lines += [
         "| " + " | ".join(" ".join(cell.replace("|", "/").split()) for cell in line) + " |"

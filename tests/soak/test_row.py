@@ -32,8 +32,8 @@ def test_a_table_has_a_line_for_each_row() -> None:
         not_run("scrapes", "GET", "Prometheus 3", "go is not installed"),
     ]
     assert table(rows).splitlines() == [
-        "| scenario | what was done | counterpart | times | lost | verdict | seen |",
-        "|---|---|---|--:|--:|---|---|",
-        "| drain | SIGTERM | grpcio 1 | 50 | 0 | passed | a/b c |",
-        "| scrapes | GET | Prometheus 3 | 0 | 0 | not run | go is not installed |",
+        "| what was done | counterpart | times | lost | verdict | seen | printed by |",
+        "|---|---|--:|--:|---|---|---|",
+        "| SIGTERM | grpcio 1 | 50 | 0 | passed | a/b c | `./dev soak drain` |",
+        "| GET | Prometheus 3 | 0 | 0 | not run | go is not installed | `./dev soak scrapes` |",
     ]

@@ -11,11 +11,22 @@ from pathlib import Path
 from types import ModuleType
 
 from soak.row import Row, table
-from soak.scenarios import cancel, descriptors, drain, health, memory, ping, scrapes, tls
+from soak.scenarios import (
+    cancel,
+    descriptors,
+    drain,
+    health,
+    memory,
+    ping,
+    scrapes,
+    signals,
+    tls,
+)
 from soak.server import Setting
 
 SCENARIOS: dict[str, ModuleType] = {
     "drain": drain,
+    "signals": signals,
     "descriptors": descriptors,
     "memory": memory,
     "health": health,

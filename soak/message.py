@@ -60,6 +60,18 @@ def large_request(elements: int) -> bytes:
     return field(2, tensor) + field(3, tensor)
 
 
+def stream_header(elements: int) -> bytes:
+    """Encodes the first message of a StreamLoss of float32 tensors with one dimension."""
+    shape = field(2, varint(elements))
+    return field(1, shape + number(3, FLOAT32) + number(4, FLOAT32))
+
+
+def stream_chunk(elements: int) -> bytes:
+    """Encodes a chunk of zeros, for logits and targets."""
+    zeros = bytes(4 * elements)
+    return field(2, field(1, zeros) + field(2, zeros))
+
+
 def loss_of(reply: bytes) -> float:
     """Returns a ComputeLossResponse's loss; ValueError if it does not stand at the front."""
     if len(reply) < 9 or reply[0] != 0x09:

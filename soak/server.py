@@ -97,15 +97,19 @@ class Server:
         self.process.send_signal(number)
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Signals the process and returns its exit code; kills it if it stays too long."""
+        """Sends the signal, waits, and returns the exit code."""
+        self.send(number)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Waits for the end and returns the exit code; kills the process if it stays too long."""
         assert self.process is not None
-        self.process.send_signal(number)
         try:
             return self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-            raise RuntimeError(f"no end after {number.name} in {PATIENCE:.0f} s") from None
+            raise RuntimeError(f"no end of the server in {PATIENCE:.0f} s") from None
         finally:
             assert self.process.stdout is not None
             self.process.stdout.close()

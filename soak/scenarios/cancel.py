@@ -92,8 +92,8 @@ def cancels(address: str, turn: int) -> None:
         if turn % 2:
             call = channel.unary_unary(message.COMPUTE).future(message.large_request(ELEMENTS))
         else:
-            header = message.field(2, message.varint(ELEMENTS)) + message.number(3, message.FLOAT32)
-            call = channel.stream_stream(message.STREAM)(iter([message.field(1, header)]))
+            header = message.stream_header(ELEMENTS)
+            call = channel.stream_stream(message.STREAM)(iter([header]))
         # The turns spread from before the request is sent to after it is answered.
         wait_until(call.done, turn % 10 / 200)
         call.cancel()

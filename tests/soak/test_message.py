@@ -34,6 +34,14 @@ def test_a_large_request_has_that_many_zeros(elements: int) -> None:
         assert tensor.data == bytes(4 * elements)
 
 
+def test_a_stream_of_one_chunk() -> None:
+    header = loss_service_pb2.StreamLossRequest.FromString(message.stream_header(300)).header
+    assert list(header.shape) == [300]
+    assert header.logits_dtype == header.targets_dtype == tensor_pb2.DATA_TYPE_FLOAT32
+    chunk = loss_service_pb2.StreamLossRequest.FromString(message.stream_chunk(300)).chunk
+    assert chunk.logits == chunk.targets == bytes(1200)
+
+
 def test_the_loss_of_a_reply() -> None:
     reply = loss_service_pb2.ComputeLossResponse(loss=0.25, valid_count=2)
     assert message.loss_of(reply.SerializeToString()) == 0.25

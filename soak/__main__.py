@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from types import ModuleType
 
-from soak.row import Row, table
+from soak.row import Row, rows_in, table
 from soak.scenarios import (
     cancel,
     descriptors,
@@ -42,6 +42,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=", ".join(SCENARIOS))
     parser.add_argument("--server", type=Path, default=Path("build/release/server/lossd"))
     parser.add_argument("--out", type=Path, default=Path("build/soak"))
+    parser.add_argument(
+        "--before", type=Path, help="the --out of another build's run, to show its losses beside"
+    )
     parser.add_argument("--quick", action="store_true", help="a tenth of the repetitions")
     parsed = parser.parse_args()
     for name in parsed.scenarios:
@@ -80,7 +83,7 @@ def main() -> int:
     chosen = arguments()
     os.nice(5)  # A soak is no measurement, and others may need the machine.
     found = [row for name in chosen.scenarios or SCENARIOS for row in run(name, chosen)]
-    text = table(found)
+    text = table(found, rows_in(chosen.before) if chosen.before else [])
     (chosen.out / "report.md").write_text(text + "\n")
     print(f"\n{text}")
     return 1 if any(row.verdict == "FAILED" for row in found) else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -58,7 +59,8 @@ def arguments() -> argparse.Namespace:
 def run(name: str, chosen: argparse.Namespace) -> list[Row]:
     """Runs one scenario. What goes wrong in it is a failed row and ends only this scenario."""
     folder = chosen.out / name
-    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     found: list[Row] = []
     start = time.monotonic()
     try:

@@ -40,13 +40,18 @@ class Report:
 
 
 class Client:
-    """A running client. Its standard input is its leash: when that ends, it reports."""
+    """A running client, which reports when its standard input ends. What it logs goes to `log`."""
 
-    def __init__(self, name: str, command: list[str], arguments: list[str]) -> None:
-        self.name = name
-        self._process = subprocess.Popen(
-            [*command, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+    def __init__(self, command: list[str], arguments: list[str], log: Path) -> None:
+        self._log = log
+        with log.open("w") as errors:
+            self._process = subprocess.Popen(
+                [*command, *arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
 
     def __enter__(self) -> Client:
         return self
@@ -60,7 +65,8 @@ class Client:
         """Ends the client and returns its report; RuntimeError if it printed none."""
         printed, _ = self._process.communicate(timeout=LAST_CALLS)
         if self._process.returncode != 0:
-            raise RuntimeError(f"the {self.name} client ended with {self._process.returncode}")
+            code = self._process.returncode
+            raise RuntimeError(f"a client ended with {code}; see {self._log}")
         read = json.loads(printed)
         return Report(
             read["version"],
@@ -86,10 +92,11 @@ class Clients:
         request = self._folder / "request.bin"
         request.write_bytes(message.small_request())
         arguments = ["load", ",".join(addresses), str(CONFIG), str(request), expected.hex()]
-        return Client(language, command, arguments)
+        return Client(command, arguments, self._folder / f"{language}-client.log")
 
     def watch(self, language: str, address: str) -> Client:
-        return Client(language, self._command(language), ["watch", address])
+        command = self._command(language)
+        return Client(command, ["watch", address], self._folder / f"{language}-client.log")
 
     def _command(self, language: str) -> list[str]:
         if language not in self._commands:

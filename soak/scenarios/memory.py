@@ -30,8 +30,8 @@ DONE = f"{CLIENTS} clients send requests of 40 MB"
 class Load:
     """Clients that each send one request after another and heed pushback."""
 
-    def __init__(self, address: str, clients: int) -> None:
-        self._address = address
+    def __init__(self, server: Server, clients: int) -> None:
+        self._server = server
         self._request = message.large_request(ELEMENTS)
         self._ended = threading.Event()
         self._lock = threading.Lock()  # guards the three below
@@ -41,9 +41,10 @@ class Load:
         self._threads = [threading.Thread(target=self._work) for _ in range(clients)]
 
     def run(self, seconds: float) -> None:
+        """Goes on for that long, or until the server has ended."""
         for thread in self._threads:
             thread.start()
-        self._ended.wait(seconds)
+        wait_until(lambda: not self._server.alive(), seconds)
         self._ended.set()
         for thread in self._threads:
             thread.join()
@@ -55,7 +56,7 @@ class Load:
             ("grpc.max_receive_message_length", -1),
             ("grpc.max_reconnect_backoff_ms", 1000),
         ]
-        with grpc.insecure_channel(self._address, options) as channel:
+        with grpc.insecure_channel(self._server.address, options) as channel:
             call = channel.unary_unary(message.COMPUTE)
             while not self._ended.is_set():
                 try:
@@ -93,11 +94,13 @@ def contained(setting: Setting, limits: CgroupLimits, done: str, seconds: int) -
     best = best_goodput(setting, limits)
     server = Server(setting, limits=limits, name="cgroup")
     with running(server):
-        load = Load(server.address, CLIENTS)
+        load = Load(server, CLIENTS)
         load.run(seconds)
         goodput = load.answered / seconds
         lost = load.silent.total() + limits.kills()
-        slow = goodput < GOOD * best
+        faults = [] if server.alive() else ["the server has ended"]
+        if goodput < GOOD * best:
+            faults.append(f"fewer answers than {GOOD} of the best")
         yield judged(
             "memory",
             done,
@@ -107,7 +110,7 @@ def contained(setting: Setting, limits: CgroupLimits, done: str, seconds: int) -
             seen=f"{limits.kills()} killed; peak {limits.peak() // MIB} MiB; "
             f"{goodput:.2f} answers/s of at best {best:.2f}; refused: "
             f"{counts(load.refused) or 'none'}; without pushback: {counts(load.silent) or 'none'}",
-            broken="" if server.alive() and not slow else "killed" if not slow else "slow",
+            broken="; ".join(faults),
         )
         if server.alive():
             yield given_back(server, counterpart)
@@ -119,7 +122,7 @@ def best_goodput(setting: Setting, limits: CgroupLimits) -> float:
     for clients in FEWER:
         server = Server(setting, limits=limits, name=f"best-{clients}")
         with running(server):
-            load = Load(server.address, clients)
+            load = Load(server, clients)
             load.run(BEST_SECONDS)
         best = max(best, load.answered / BEST_SECONDS)
     return best
@@ -143,18 +146,25 @@ def given_back(server: Server, counterpart: str) -> Row:
 
 
 def bounded_by_rlimit(setting: Setting, seconds: int) -> Row:
+    """The server goes on, or it ends itself with a line that says why."""
     server = Server(setting, shell=f"ulimit -d {DATA_LIMIT_KIB}", name="rlimit")
     with running(server):
-        load = Load(server.address, CLIENTS)
+        load = Load(server, CLIENTS)
         load.run(seconds)
-        alive = server.alive()
-        code = server.process.returncode if server.process else None
+        end = ending(server)
     return judged(
         "memory",
         f"{DONE} for {seconds} s; RLIMIT_DATA {DATA_LIMIT_KIB} KiB",
         f"grpcio {grpc.__version__}",
         times=load.answered + load.refused.total(),
-        lost=0 if alive else 1,
+        lost=int(end != ""),
         seen=f"{load.answered} answers; refused: {counts(load.refused) or 'none'}",
-        broken="" if alive else f"ended with {code}, last line: {server.last_words()!r}",
+        broken=f"{end}, last line: {server.last_words()!r}" if end else "",
     )
+
+
+def ending(server: Server) -> str:
+    """Returns how a server has ended without saying why, or nothing."""
+    code = server.process.poll() if server.process else None
+    said_why = code is not None and code > 0 and "memory" in server.last_words()
+    return "" if code is None or said_why else f"ended with {code}"

@@ -82,8 +82,15 @@ COVERED_BY: dict[str, str] = {
     "server/wire/field.cc": "tests/server/wire/request_parser_test.cc",
 }
 
-# These measure: a run of `./dev bench` or `./dev gpu` tries them, and no test stands for them.
+# These measure or soak: a run of `./dev bench`, `./dev gpu` or `./dev soak` tries them, and no
+# test stands for them.
 MEASURING = (
+    "soak/scenarios/",
+    "soak/clients/",
+    *(
+        f"soak/{name}.py"
+        for name in ("__main__", "certificates", "cgroup", "counterparts", "server")
+    ),
     "bench/admission/",
     "bench/kernels/",
     "bench/pipeline/pipeline_bench.cc",
@@ -110,7 +117,7 @@ MEASURING = (
 # These folders of tests mirror no folder of sources, because they test the whole.
 WHOLE = ("house", "e2e", "integration", "fuzz", "judge", "tsan")
 
-ROOMS = ("base", "element_type", "kernels", "server", "client", "bench")
+ROOMS = ("base", "element_type", "kernels", "server", "client", "bench", "soak")
 SOURCES = (".cc", ".cu", ".py")
 # These sources are entry points of programs, which the end-to-end tests start.
 PROGRAMS = ("main.cc", "lossctl.cc", "lossbench.cc", "echo_server.cc", "protobuf_echo_server.cc")

@@ -6,7 +6,6 @@ from pathlib import Path
 
 # Maps a source without a test of its name to the test that would fail if it were wrong.
 COVERED_BY: dict[str, str] = {
-    "base/file.cc": "tests/client/cli/npy_test.cc",
     "bench/load/report.cc": "tests/e2e/test_lossbench.py",
     "bench/load/shared_sample.cc": "tests/e2e/test_shared_memory.py",
     "bench/load/stream_load.cc": "tests/e2e/test_lossbench.py",
@@ -88,8 +87,15 @@ COVERED_BY: dict[str, str] = {
     "server/wire/field.cc": "tests/server/wire/request_parser_test.cc",
 }
 
-# These measure: a run of `./dev bench` or `./dev gpu` tries them, and no test stands for them.
+# These measure or soak: a run of `./dev bench`, `./dev gpu` or `./dev soak` tries them, and no
+# test stands for them.
 MEASURING = (
+    "soak/scenarios/",
+    "soak/clients/",
+    *(
+        f"soak/{name}.py"
+        for name in ("__main__", "certificates", "cgroup", "counterparts", "server")
+    ),
     "bench/admission/",
     "bench/kernels/",
     "bench/pipeline/pipeline_bench.cc",
@@ -116,7 +122,7 @@ MEASURING = (
 # These folders of tests mirror no folder of sources, because they test the whole.
 WHOLE = ("house", "e2e", "integration", "fuzz", "judge", "tsan")
 
-ROOMS = ("base", "element_type", "kernels", "server", "client", "bench")
+ROOMS = ("base", "element_type", "kernels", "server", "client", "bench", "soak")
 SOURCES = (".cc", ".cu", ".py")
 # These sources are entry points of programs, which the end-to-end tests start.
 PROGRAMS = ("main.cc", "lossctl.cc", "lossbench.cc", "echo_server.cc", "protobuf_echo_server.cc")

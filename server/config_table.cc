@@ -20,6 +20,8 @@ namespace lossd {
 namespace {
 
 constexpr int kMaxThreads = 1024;
+// Linux has no more descriptors for one process.
+constexpr int64_t kMaxConnections = int64_t{1} << 30;
 // protobuf counts a message's bytes in 31 bits.
 constexpr int64_t kMaxMessageBytes = std::numeric_limits<int32_t>::max();
 
@@ -174,6 +176,15 @@ FlagGroup TransportFlags(Config& c) {
        {"rpc_threads", InRange(&c.rpc_threads, 0, kMaxThreads),
         "threads that receive requests and send replies; 0 starts one for "
         "every two cores, at least 1 and at most 4"},
+       {"max_connections", InRange(&c.max_connections, 0, kMaxConnections),
+        "most connections that are open at once, of all listeners together; "
+        "further ones are closed at once; 0 takes nine tenths of the file "
+        "descriptors that are free at the start"},
+       {"drain_delay",
+        InRange(&c.drain_delay, absl::ZeroDuration(), absl::Hours(1)),
+        "how long the server goes on accepting after SIGTERM while health "
+        "checks say NOT_SERVING, such as 5s, so that balancers look elsewhere "
+        "before the drain begins"},
        {"drain_timeout",
         InRange(&c.drain_timeout, absl::ZeroDuration(), absl::Hours(1)),
         "longest time that accepted requests may take after SIGTERM, such as "

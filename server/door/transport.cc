@@ -49,11 +49,9 @@ void Limit(const TransportOptions& options, grpc::ServerBuilder* builder) {
   }
 }
 
-// Keeps two servers from sharing a port unnoticed. Leaves out filters that
-// (de)compress messages, because compressed messages are refused before they
-// get there, and counts that no service returns.
+// Leaves out filters that (de)compress messages, because compressed messages
+// are refused before they get there, and counts that no service returns.
 void TurnOff(const TransportOptions& options, grpc::ServerBuilder* builder) {
-  builder->AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder->AddChannelArgument(GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION, 0);
   builder->AddChannelArgument(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0);
   builder->AddChannelArgument(GRPC_ARG_ENABLE_CHANNELZ,

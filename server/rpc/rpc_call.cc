@@ -6,9 +6,9 @@
 #include <string_view>
 #include <utility>
 
-#include "absl/hash/hash.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "server/door/client_flow.h"
 #include "server/door/status.h"
 #include "server/observability/log.h"
 
@@ -52,12 +52,6 @@ absl::Time DeadlineOf(const grpc::ServerContext& context) {
              : absl::FromChrono(deadline);
 }
 
-// A connection is known by its peer's address and port; gRPC has no cheaper
-// name for it. All connections of a Unix socket have the same one.
-uint64_t FlowOf(const grpc::ServerContext& context) {
-  return absl::HashOf(context.peer());
-}
-
 }  // namespace
 
 void RpcCall::Listen() {
@@ -87,7 +81,7 @@ bool RpcCall::OnEvent(int event, bool ok) {
 void RpcCall::Begin() {
   received_ = call_context_->clock->Now();
   deadline_ = DeadlineOf(*context_);
-  flow_ = FlowOf(*context_);
+  flow_ = door::FlowOf(*context_, *call_context_->connections);
   call_context_->metrics->RecordCallAccepted(method_);
 }
 

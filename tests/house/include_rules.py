@@ -44,7 +44,7 @@ ALLOWED: dict[str, set[str]] = {  # D1
         "server/shared_memory",
         FACE,
     },
-    "server/door": {"server/observability"},
+    "server/door": {"base", "server/base", "server/observability"},
     "server/rpc": {
         "lossd/v1",
         "base",

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/address.h"
 #include "base/file.h"
+#include "base/version.h"
 #include "server/backend.h"
 #include "server/base/listen_error.h"
 #include "server/base/status_macros.h"
@@ -19,7 +20,6 @@
 #include "server/door/transport.h"
 #include "server/observability/log.h"
 #include "server/observability/metric_list.h"
-#include "server/version.h"
 
 namespace lossd {
 namespace {
@@ -220,10 +220,12 @@ absl::Status Server::Listen() {
     builder.AddListeningPort(absl::StrCat("unix:", config_.unix_socket),
                              credentials);
   }
-  door::SetUpTransport({.max_message_bytes = config_.max_message_bytes,
-                        .max_inflight_bytes = config_.max_inflight_bytes,
-                        .channelz = config_.channelz},
-                       &builder);
+  door::SetUpTransport(
+      {.max_message_bytes = config_.max_message_bytes,
+       .max_inflight_bytes = config_.max_inflight_bytes,
+       .channelz = config_.channelz,
+       .keepalive_min_interval = config_.keepalive_min_interval},
+      &builder);
   AddServices(&builder);
   grpc_server_ = builder.BuildAndStart();
   if (grpc_server_ == nullptr) {

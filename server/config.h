@@ -53,6 +53,9 @@ struct Config {
   // Below the 30 s after which orchestrators kill.
   absl::Duration drain_timeout = absl::Seconds(20);
   absl::Duration stream_idle_timeout = absl::Seconds(60);
+  // gRPC's clients ping every 10 s at the most often, and a ping may arrive
+  // early.
+  absl::Duration keepalive_min_interval = absl::Seconds(5);
 
   std::string tls_cert;
   std::string tls_key;

@@ -193,6 +193,12 @@ FlagGroup TransportFlags(Config& c) {
         InRange(&c.stream_idle_timeout, absl::ZeroDuration(), absl::Hours(24)),
         "ends a stream whose client neither sends nor reads for this long; 0 "
         "disables"},
+       {"keepalive_min_interval",
+        InRange(&c.keepalive_min_interval, absl::ZeroDuration(),
+                absl::Hours(24)),
+        "least time between the HTTP/2 pings of a client that sends nothing "
+        "else, such as 5s; a connection with more frequent pings is closed "
+        "(GOAWAY, too_many_pings); 0 allows any number"},
        {"channelz", AnyValue(&c.channelz),
         "serve grpc.channelz.v1.Channelz, gRPC's own view of connections and "
         "calls"}}};

@@ -10,13 +10,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
+#include "base/version.h"
 #include "server/backend.h"
 #include "server/base/status_macros.h"
 #include "server/door/credentials.h"
 #include "server/door/transport.h"
 #include "server/observability/log.h"
 #include "server/observability/metric_list.h"
-#include "server/version.h"
 
 namespace lossd {
 namespace {
@@ -234,10 +234,12 @@ absl::Status Server::Listen(std::vector<FileDescriptor> handed_over) {
                    door::MakeCredentials({config_.tls_cert, config_.tls_key,
                                           config_.tls_client_ca}),
                    !config_.tls_cert.empty());
-  door::SetUpTransport({.max_message_bytes = config_.max_message_bytes,
-                        .max_inflight_bytes = config_.max_inflight_bytes,
-                        .channelz = config_.channelz},
-                       &builder);
+  door::SetUpTransport(
+      {.max_message_bytes = config_.max_message_bytes,
+       .max_inflight_bytes = config_.max_inflight_bytes,
+       .channelz = config_.channelz,
+       .keepalive_min_interval = config_.keepalive_min_interval},
+      &builder);
   AddServices(&builder);
   grpc_server_ = builder.BuildAndStart();
   return grpc_server_ != nullptr ? absl::OkStatus()

@@ -58,12 +58,23 @@ void TurnOff(const TransportOptions& options, grpc::ServerBuilder* builder) {
                               options.channelz ? 1 : 0);
 }
 
+// gRPC by itself allows a ping every 5 minutes, and every 2 hours while there
+// is no call.
+void AllowPings(const TransportOptions& options, grpc::ServerBuilder* builder) {
+  builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder->AddChannelArgument(
+      GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+      static_cast<int>(
+          absl::ToInt64Milliseconds(options.keepalive_min_interval)));
+}
+
 }  // namespace
 
 void SetUpTransport(const TransportOptions& options,
                     grpc::ServerBuilder* builder) {
   Limit(options, builder);
   TurnOff(options, builder);
+  AllowPings(options, builder);
   builder->AddChannelArgument(GRPC_ARG_TCP_MIN_READ_CHUNK_SIZE, kMinReadBytes);
 }
 

@@ -6,9 +6,11 @@
 #include <string_view>
 #include <utility>
 
+#include "absl/random/random.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "server/door/client_flow.h"
+#include "server/door/retry_delay.h"
 #include "server/door/status.h"
 #include "server/observability/log.h"
 
@@ -113,8 +115,12 @@ grpc::Status RpcCall::Refuse(const absl::Status& why,
       call_context_->admission->NeverFits(bytes)) {
     return door::ToGrpcStatus(why, {});
   }
-  return door::ToOverloadStatus(why, call_context_->batcher->RetryAfter(flow_),
-                                &*context_);
+  // Refusals are rare enough for a generator each.
+  absl::InsecureBitGen random;
+  const absl::Duration delay =
+      door::RetryDelay(call_context_->batcher->ExpectedWait(flow_),
+                       door::PreviousAttempts(*context_), random);
+  return door::ToOverloadStatus(why, delay, &*context_);
 }
 
 void RpcCall::NoteAnswer(const grpc::Status& answer) {

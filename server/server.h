@@ -13,11 +13,15 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "server/admission/admission.h"
+#include "server/admission/intake.h"
 #include "server/backend.h"
 #include "server/base/buffer_pool.h"
 #include "server/base/clock.h"
+#include "server/base/idle_watch.h"
+#include "server/base/periodic.h"
 #include "server/batching/batcher.h"
 #include "server/config.h"
+#include "server/defaults.h"
 #include "server/door/authenticator.h"
 #include "server/door/health_service.h"
 #include "server/execution/cuda/device.h"
@@ -54,6 +58,9 @@ class Server {
   const std::string& address() const { return address_; }
   std::string metrics_address() const { return exposer_->address(); }
   std::string backend() const { return std::string(call_context_.backend); }
+
+  // Returns what the server runs with, in words, for the start line.
+  std::string Describe() const;
 
   // Drains: health turns NOT_SERVING, new requests are UNAVAILABLE, and
   // accepted ones are computed and answered for at most `drain_timeout`; those
@@ -92,8 +99,11 @@ class Server {
   absl::Status Listen();
   void AddServices(grpc::ServerBuilder* builder);
   void StartThreads();
+  void OnTick();
+  void GiveMemoryBack();
   void AddGauges();
 
+  const Machine machine_;
   const Config config_;
   std::string why_cpu_;  // BackendChoice::why_cpu
   // A member may borrow from those above it, which are destroyed later.
@@ -101,6 +111,7 @@ class Server {
   std::shared_ptr<BufferPool> buffers_;
   std::unique_ptr<observability::Metrics> metrics_;
   std::unique_ptr<admission::AdmissionController> admission_;
+  std::unique_ptr<admission::Intake> intake_;
   std::unique_ptr<batching::Batcher> batcher_;
   Executors executors_;
   std::unique_ptr<shared_memory::RegionTable> regions_;
@@ -113,6 +124,9 @@ class Server {
   std::unique_ptr<grpc::Server> grpc_server_;
   std::vector<std::unique_ptr<rpc::RpcThread>> rpc_threads_;
   std::string address_;
+  // Used by the thread of `ticker_` alone.
+  IdleWatch idle_watch_{absl::Minutes(1)};
+  std::unique_ptr<Periodic> ticker_;
   bool running_ = false;
 };
 

@@ -66,4 +66,3 @@ def test_a_client_that_pings_more_often_is_told_to_calm_down(flags: list[str]) -
     _, code = struct.unpack(">II", answers[-1][:8])
     assert code == ENHANCE_YOUR_CALM
     assert answers[-1][8:] == b"too_many_pings"
-

@@ -41,9 +41,9 @@ class LossOptions(TypedDict, total=False):
     gradient: bool
     gradient_dtype: GradientType | np.dtype[Any] | type | None  # None: the logits' type
     gradient_out: Any  # an array or tensor of the logits' shape; its dtype is the gradient's
-    nan_policy: NanPolicy
+    nan_policy: NanPolicy  # of NaN logits, and of weights and the like that are not finite
     target_range: TargetRange
-    target_shape_rule: TargetShapeRule
+    target_shape_rule: TargetShapeRule  # "same": the logits' shape, dimensions of 1 apart
     request_id: str
 
 

@@ -1,7 +1,6 @@
 #include "server/backend.h"
 
 #include <algorithm>
-#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -12,15 +11,7 @@
 
 namespace lossd {
 
-int MachineCores() {
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-}
-
 namespace {
-
-int CpuThreads(const Config& config) {
-  return config.cpu_threads > 0 ? config.cpu_threads : MachineCores();
-}
 
 // In float32, logits and targets of this portion are 1 MiB. Copying that takes
 // some 20 us on a bus of 50 GB/s, next to which a batch's fixed cost is small.
@@ -43,7 +34,7 @@ absl::StatusOr<std::unique_ptr<execution::cuda::SlotPool>> MakeSlots(
 absl::StatusOr<BackendChoice> ChooseBackend(const Config& config,
                                             const DeviceOpener& open) {
   BackendChoice choice;
-  choice.executors = CpuThreads(config);
+  choice.executors = config.cpu_threads;
   if (config.backend != Backend::kCpu) {
     auto slots = MakeSlots(config, open);
     if (slots.ok()) {
@@ -88,7 +79,7 @@ Executors MakeExecutors(const Config& config, BackendChoice& choice,
                         std::function<void()> on_none_left) {
   Executors executors;
   execution::CpuExecutorOptions cpu;
-  cpu.threads = CpuThreads(config);
+  cpu.threads = config.cpu_threads;
   executors.cpu = std::make_unique<execution::CpuExecutor>(cpu, metrics, clock);
   if (choice.slots == nullptr) return executors;
   if (config.backend != Backend::kCuda) on_none_left = nullptr;

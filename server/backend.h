@@ -20,9 +20,6 @@
 
 namespace lossd {
 
-// Returns how many threads this machine runs at once, at least 1.
-int MachineCores();
-
 // The backend chosen for --backend on this machine. It is chosen before
 // anything is built, because the metrics name it and the batcher feeds as many
 // executors as it has.
@@ -40,10 +37,11 @@ using DeviceOpener = std::function<
     absl::StatusOr<std::vector<std::unique_ptr<execution::cuda::Device>>>(
         std::span<const int> ids)>;
 
-// Chooses the backend. --backend=auto without a usable device chooses the CPU,
-// and `why_cpu` says why. Errors: UNAVAILABLE, UNIMPLEMENTED or
-// INVALID_ARGUMENT for a --backend=cuda that this machine or this build cannot
-// have; RESOURCE_EXHAUSTED and others if a device lacks memory.
+// Chooses the backend. The settings are complete (WithDefaults()).
+// --backend=auto without a usable device chooses the CPU, and `why_cpu` says
+// why. Errors: UNAVAILABLE, UNIMPLEMENTED or INVALID_ARGUMENT for a
+// --backend=cuda that this machine or this build cannot have;
+// RESOURCE_EXHAUSTED and others if a device lacks memory.
 absl::StatusOr<BackendChoice> ChooseBackend(const Config& config,
                                             const DeviceOpener& open);
 

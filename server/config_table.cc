@@ -141,7 +141,8 @@ FlagGroup ComputeFlags(Config& c) {
         "pinned host memory for each CUDA device, in bytes; requests that need "
         "more are computed on the CPU"},
        {"cpu_threads", InRange(&c.cpu_threads, 0, kMaxThreads),
-        "threads that compute on the CPU; 0 starts one for each core"}}};
+        "threads that compute on the CPU; 0 starts one for each processor that "
+        "this process may use (affinity and quota of its container)"}}};
 }
 
 FlagGroup BatchingFlags(Config& c) {
@@ -175,7 +176,8 @@ FlagGroup TransportFlags(Config& c) {
         "/metrics; port 0 takes any free port"},
        {"rpc_threads", InRange(&c.rpc_threads, 0, kMaxThreads),
         "threads that receive requests and send replies; 0 starts one for "
-        "every two cores, at least 1 and at most 4"},
+         "every two processors that this process may use, at least 1 and at "
+         "most 4"},
        {"max_connections", InRange(&c.max_connections, 0, kMaxConnections),
         "most connections that are open at once, of all listeners together; "
         "further ones are closed at once; 0 takes nine tenths of the file "
@@ -193,6 +195,12 @@ FlagGroup TransportFlags(Config& c) {
         InRange(&c.stream_idle_timeout, absl::ZeroDuration(), absl::Hours(24)),
         "ends a stream whose client neither sends nor reads for this long; 0 "
         "disables"},
+       {"keepalive_min_interval",
+        InRange(&c.keepalive_min_interval, absl::ZeroDuration(),
+                absl::Hours(24)),
+        "least time between the HTTP/2 pings of a client that sends nothing "
+        "else, such as 5s; a connection with more frequent pings is closed "
+        "(GOAWAY, too_many_pings); 0 allows any number"},
        {"channelz", AnyValue(&c.channelz),
         "serve grpc.channelz.v1.Channelz, gRPC's own view of connections and "
         "calls"}}};
@@ -201,16 +209,18 @@ FlagGroup TransportFlags(Config& c) {
 FlagGroup LimitFlags(Config& c) {
   return {
       "Limits",
-      {{"max_inflight_bytes", AtLeast(&c.max_inflight_bytes, 1),
+      {{"max_inflight_bytes", AtLeast(&c.max_inflight_bytes, 0),
         "memory of all requests in the server together, with what is made "
         "for them, in bytes; beyond it requests fail with "
-        "RESOURCE_EXHAUSTED"},
-       {"max_inflight_requests", AtLeast(&c.max_inflight_requests, 1),
+        "RESOURCE_EXHAUSTED; 0 takes what the memory that this process may use "
+        "(machine, container, RLIMIT_AS, RLIMIT_DATA) allows, at most 1 GiB"},
+       {"max_inflight_requests", AtLeast(&c.max_inflight_requests, 0),
         "most requests in the server at once; beyond it requests fail with "
-        "RESOURCE_EXHAUSTED"},
-       {"max_message_bytes", InRange(&c.max_message_bytes, 1, kMaxMessageBytes),
+        "RESOURCE_EXHAUSTED; 0 takes what the memory allows, at most 4096"},
+       {"max_message_bytes", InRange(&c.max_message_bytes, 0, kMaxMessageBytes),
         "largest request message, in bytes; larger ones fail with "
-        "RESOURCE_EXHAUSTED"}}};
+        "RESOURCE_EXHAUSTED; 0 takes two thirds of the memory that requests "
+        "get by default, at most 256 MiB"}}};
 }
 
 FlagGroup SharedMemoryFlags(Config& c) {

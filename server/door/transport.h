@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "absl/time/time.h"
+
 namespace grpc {
 class ServerBuilder;
 }  // namespace grpc
@@ -13,12 +15,19 @@ namespace lossd::door {
 struct TransportOptions {
   // A call with a larger message is RESOURCE_EXHAUSTED. Less than 2^31.
   int64_t max_message_bytes = 0;
-  // The byte budget of admission. gRPC may use twice as much, and some more,
-  // for messages that it is still reading; beyond that it ends calls of its
-  // choice with RESOURCE_EXHAUSTED.
-  int64_t max_inflight_bytes = 0;
+  // The memory that gRPC may hold. Near it gRPC takes smaller pieces; beyond it
+  // it ends calls with RESOURCE_EXHAUSTED, and connections ("Buffers full",
+  // which their calls see as UNAVAILABLE), both of its choice.
+  int64_t memory_bytes = 0;
+  // The bytes that a client may send of a message before the server reads it.
+  // Less than 2^31.
+  int64_t window_bytes = 0;
   // Whether gRPC keeps the counts that the channelz service returns.
   bool channelz = false;
+  // The least time between pings of a client that sends nothing else, with
+  // calls in progress or without. gRPC closes a connection whose client pings
+  // more often three times.
+  absl::Duration keepalive_min_interval;
 };
 
 // Limits the memory and the threads that a client may make gRPC use before a

@@ -6,9 +6,11 @@
 #include <string_view>
 #include <utility>
 
+#include "absl/random/random.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "server/door/client_flow.h"
+#include "server/door/retry_delay.h"
 #include "server/door/status.h"
 #include "server/observability/log.h"
 
@@ -85,14 +87,36 @@ void RpcCall::Begin() {
   call_context_->metrics->RecordCallAccepted(method_);
 }
 
+// The queue is asked only for a call that might not have the time to wait.
+absl::Duration RpcCall::ExpectedWait() const {
+  return deadline_ == absl::InfiniteFuture()
+             ? absl::ZeroDuration()
+             : call_context_->batcher->ExpectedWait(flow_);
+}
+
+grpc::Status RpcCall::Foresee(int64_t bytes) {
+  admission::Refusal refusal{};
+  const absl::Status foreseen = call_context_->admission->Check(
+      bytes, flow_, deadline_, received_, ExpectedWait(), &refusal);
+  return foreseen.ok() ? grpc::Status::OK : Refuse(foreseen, refusal, bytes);
+}
+
+grpc::Status RpcCall::RefuseForPlaces() {
+  return Refuse(absl::ResourceExhaustedError(
+                    "too many calls wait for their message to be received"),
+                admission::Refusal::kRequests, 0);
+}
+
+void RpcCall::LetOthersIn() {
+  if (!call_context_->intake->waiting()) return;
+  call_context_->intake->LetIn(call_context_->admission->inflight_bytes(),
+                               call_context_->clock->Now());
+}
+
 grpc::Status RpcCall::Admit(int64_t bytes, absl::Time now) {
-  // The queue is asked only for a call that might not have the time to wait.
-  const absl::Duration wait = deadline_ == absl::InfiniteFuture()
-                                  ? absl::ZeroDuration()
-                                  : call_context_->batcher->ExpectedWait(flow_);
   admission::Refusal refusal{};
   absl::StatusOr<admission::Permit> admitted = call_context_->admission->Admit(
-      bytes, flow_, deadline_, now, wait, &refusal);
+      bytes, flow_, deadline_, now, ExpectedWait(), &refusal);
   if (!admitted.ok()) return Refuse(admitted.status(), refusal, bytes);
   permit_ = *std::move(admitted);
   return grpc::Status::OK;
@@ -113,8 +137,12 @@ grpc::Status RpcCall::Refuse(const absl::Status& why,
       call_context_->admission->NeverFits(bytes)) {
     return door::ToGrpcStatus(why, {});
   }
-  return door::ToOverloadStatus(why, call_context_->batcher->RetryAfter(flow_),
-                                &*context_);
+  // Refusals are rare enough for a generator each.
+  absl::InsecureBitGen random;
+  const absl::Duration delay =
+      door::RetryDelay(call_context_->batcher->ExpectedWait(flow_),
+                       door::PreviousAttempts(*context_), random);
+  return door::ToOverloadStatus(why, delay, &*context_);
 }
 
 void RpcCall::NoteAnswer(const grpc::Status& answer) {
@@ -153,6 +181,7 @@ void RpcCall::Reset() {
         {id.data(), id.size()});
   }
   permit_ = admission::Permit();
+  LetOthersIn();
   Release();
   context_.reset();
   code_ = absl::StatusCode::kOk;

@@ -20,6 +20,7 @@ ALLOWED: dict[str, set[str]] = {  # D1
     "server/base": {"base"},
     "server/observability": {"base", "server/base", "element_type", FACE},
     "server/admission": set(),
+    "server/machine": set(),
     "server/batching": {"server/base", FACE},
     "server/execution": {"server/base", "server/batching", "server/observability", "kernels/cpu"},
     "server/execution/cuda": {
@@ -63,6 +64,8 @@ ALLOWED: dict[str, set[str]] = {  # D1
     "client/cpp/message": {"lossd/v1", "base", "client/cpp/tensor"},
     "client/cpp": {"lossd/v1", "base", "client/cpp/message"},
     "client/cli": {"lossd/v1", "base", "client/cpp", "client/cpp/message", "client/cpp/tensor"},
+    # The samples of generated code use nothing else of ours.
+    "client/service_config/cpp": {"lossd/v1"},
     "bench/admission": {"server/admission"},
     "bench/peers": {"lossd/v1", "base"},
     "bench/load": {"lossd/v1", "base", "bench/peers", "client/cpp/tensor"},
@@ -87,6 +90,7 @@ FENCES: dict[str, tuple[str, ...]] = {
         "server/server.",
         "server/main.cc",
         "client/cpp/",
+        "client/service_config/cpp/",
         "bench/load/",
         "bench/peers/",
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import ipaddress
 import math
 import operator
 from collections.abc import Collection, Iterator
@@ -133,11 +134,28 @@ def seconds(name: str, value: Any) -> float | None:
 
 
 def target(name: str, value: Any) -> str:
-    """Returns a server's address; ValueError without a port, for which gRPC would take 443."""
+    """Returns a server's address.
+
+    Raises ValueError for a URL, and for an address without a port, for which gRPC would take 443.
+    """
     where = text(name, value)
-    if where.rpartition(":")[2] in ("", where) or where.endswith("]"):
-        raise ValueError(f"{name}: {where!r} has no port; give HOST:PORT or unix:/path")
+    port = where.rpartition(":")[2]
+    if where.startswith(("http:", "https:", "grpc:", "grpcs:", "tcp:")):
+        raise ValueError(f"{name}: {where!r} is a URL; give HOST:PORT or unix:/path")
+    if port in ("", where) or where.endswith("]") or _begins_with_ipv6(where):
+        raise ValueError(
+            f"{name}: {where!r} has no port; give HOST:PORT, [IPv6]:PORT or unix:/path"
+        )
     return where
+
+
+def _begins_with_ipv6(where: str) -> bool:
+    """Returns whether an address is IPv6 without brackets, with a port or without one."""
+    for host in (where, where.rpartition(":")[0]):
+        with contextlib.suppress(ValueError):
+            ipaddress.IPv6Address(host)
+            return True
+    return False
 
 
 def known(names: Collection[str], given: Collection[str]) -> None:
@@ -150,11 +168,25 @@ def known(names: Collection[str], given: Collection[str]) -> None:
 
 
 def check_parameters(spec: loss_spec_pb2.LossSpec) -> None:
-    """Raises ValueError if a parameter of another loss kind is set; the server would ignore it."""
+    """Raises ValueError if an option is set that the kind, reduction or normalizer does not read.
+
+    The server refuses it too, but an older one ignored it.
+    """
     kind = loss_spec_pb2.LossKind.Name(spec.kind).removeprefix("LOSS_KIND_").lower()
     for field, _ in spec.ListFields():  # only fields that are present or not 0
         owner = _PARAMETERS.get(field.name, kind)
         if owner != kind:
-            raise ValueError(
-                f"{field.name}: is for kind {owner}, and the kind is {kind}, which would ignore it"
-            )
+            raise _unread(field.name, "kind", owner, kind)
+    if spec.normalizer and spec.reduction != loss_spec_pb2.REDUCTION_MEAN:
+        reduction = loss_spec_pb2.Reduction.Name(spec.reduction).removeprefix("REDUCTION_")
+        raise _unread("normalizer", "reduction", "mean", reduction.lower())
+    if spec.normalizer_value and spec.normalizer != loss_spec_pb2.NORMALIZER_CALLER:
+        chosen = spec.normalizer or loss_spec_pb2.NORMALIZER_ELEMENTS
+        normalizer = loss_spec_pb2.Normalizer.Name(chosen).removeprefix("NORMALIZER_")
+        raise _unread("normalizer_value", "normalizer", "caller", normalizer.lower())
+
+
+def _unread(name: str, option: str, reader: str, chosen: str) -> ValueError:
+    return ValueError(
+        f"{name}: is for {option} {reader}, and the {option} is {chosen}, which would ignore it"
+    )

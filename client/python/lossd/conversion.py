@@ -33,13 +33,16 @@ Targets = ArrayLike | SparseMatrix | Ones | Identity | Bits
 
 @dataclass(frozen=True)
 class Execution:
-    """The way in which the server computed a request; it has no influence on the result."""
+    """The way in which the server computed a request; it has no influence on the result.
+
+    All but the backend is None for a streamed call, which is part of many batches.
+    """
 
     backend: str
-    batch_requests: int
-    batch_elements: int
-    queue_time: timedelta
-    compute_time: timedelta
+    batch_requests: int | None
+    batch_elements: int | None
+    queue_time: timedelta | None
+    compute_time: timedelta | None
 
 
 @dataclass(frozen=True, eq=False)  # == of arrays has no truth value

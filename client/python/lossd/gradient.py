@@ -78,9 +78,14 @@ def place(spec: loss_spec_pb2.LossSpec, shape: tuple[int, ...], out: Any) -> NDA
 
 def put(data: bytes | NDArray[Any], out: Any) -> Any:
     """Copies the bytes of a gradient to `out`, for which they are known to fit; returns `out`."""
-    if len(data) > 0:
-        values, _ = _place(out)
-        values.reshape(-1).view(np.uint8)[:] = np.frombuffer(data, np.uint8)
+    values, _ = _place(out)
+    if values.size > 0:
+        source = (
+            np.frombuffer(data, np.uint8)
+            if isinstance(data, bytes)
+            else data.reshape(-1).view(np.uint8)
+        )
+        values.reshape(-1).view(np.uint8)[:] = source
     return out
 
 

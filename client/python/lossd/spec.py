@@ -16,6 +16,7 @@ Reduction = Literal["mean", "sum", "none"]
 Normalizer = Literal["elements", "valid", "batch", "nonzero_weights", "weight_sum", "caller"]
 NanPolicy = Literal["reject", "propagate"]
 TargetRange = Literal["unit_interval", "any"]
+TargetShapeRule = Literal["same", "same_count"]
 GradientType = Literal["float32", "float64", "bfloat16", "float16"]
 
 
@@ -27,10 +28,10 @@ class LossOptions(TypedDict, total=False):
     upstream_gradient: ArrayLike | None
     kind: Kind
     reduction: Reduction
-    normalizer: Normalizer
+    normalizer: Normalizer | None  # only with reduction="mean"; None: "elements"
     normalizer_value: float | None  # only with normalizer="caller"
     loss_weight: float | None
-    ignore_target: float | None
+    ignore_target: float | None  # a value of the targets' type, or NaN
     label_smoothing: float
     focal_gamma: float  # only with kind="sigmoid_focal"
     focal_alpha: float | None  # only with kind="sigmoid_focal"
@@ -40,8 +41,9 @@ class LossOptions(TypedDict, total=False):
     gradient: bool
     gradient_dtype: GradientType | np.dtype[Any] | type | None  # None: the logits' type
     gradient_out: Any  # an array or tensor of the logits' shape; its dtype is the gradient's
-    nan_policy: NanPolicy
+    nan_policy: NanPolicy  # of NaN logits, and of weights and the like that are not finite
     target_range: TargetRange
+    target_shape_rule: TargetShapeRule  # "same": the logits' shape, dimensions of 1 apart
     request_id: str
 
 
@@ -106,7 +108,7 @@ def to_spec(
     *,
     kind: Kind = "sigmoid_cross_entropy",
     reduction: Reduction = "mean",
-    normalizer: Normalizer = "elements",
+    normalizer: Normalizer | None = None,
     normalizer_value: float | None = None,
     loss_weight: float | None = None,
     ignore_target: float | None = None,
@@ -120,12 +122,12 @@ def to_spec(
     gradient_dtype: GradientType | np.dtype[Any] | type | None = None,
     nan_policy: NanPolicy = "reject",
     target_range: TargetRange = "unit_interval",
+    target_shape_rule: TargetShapeRule = "same",
 ) -> loss_spec_pb2.LossSpec:
     """Returns the options as a LossSpec; ValueError and TypeError name a bad argument."""
     spec = loss_spec_pb2.LossSpec(
         kind=_enum(loss_spec_pb2.LossKind, "LOSS_KIND", "kind", kind),
         reduction=_enum(loss_spec_pb2.Reduction, "REDUCTION", "reduction", reduction),
-        normalizer=_enum(loss_spec_pb2.Normalizer, "NORMALIZER", "normalizer", normalizer),
         label_smoothing=arguments.number("label_smoothing", label_smoothing),
         focal_gamma=arguments.number("focal_gamma", focal_gamma),
         asymmetric_gamma_positive=arguments.number(
@@ -141,7 +143,15 @@ def to_spec(
         else loss_spec_pb2.GRADIENT_MODE_OMIT,
         nan_policy=_enum(loss_spec_pb2.NanPolicy, "NAN_POLICY", "nan_policy", nan_policy),
         target_range=_enum(loss_spec_pb2.TargetRange, "TARGET_RANGE", "target_range", target_range),
+        target_shape_rule=_enum(
+            loss_spec_pb2.TargetShapeRule,
+            "TARGET_SHAPE_RULE",
+            "target_shape_rule",
+            target_shape_rule,
+        ),
     )
+    if normalizer is not None:
+        spec.normalizer = _enum(loss_spec_pb2.Normalizer, "NORMALIZER", "normalizer", normalizer)
     if normalizer_value is not None:
         spec.normalizer_value = arguments.number("normalizer_value", normalizer_value)
     if loss_weight is not None:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from google.protobuf.descriptor import FileDescriptor
-
 from lossd.v1 import loss_service_pb2, loss_spec_pb2, shared_memory_pb2, tensor_pb2
 
 PROTO = Path(__file__).parents[3] / "proto"

@@ -48,8 +48,8 @@ class Connections {
   std::optional<uint64_t> FlowOf(absl::string_view peer) const;
 
   // Returns the flow of each open connection, as door::FlowOf() returns it for
-  // its calls; connections may share one. Those with TLS at a Unix socket are
-  // left out, because only their calls know it.
+  // its calls; connections may share one. For a connection with TLS at a Unix
+  // socket, whose calls alone know its flow, this is one that no call has.
   std::vector<uint64_t> Flows() const;
 
   // Ends the connections for whose flow `is_busy` returns false. gRPC is made

@@ -149,7 +149,7 @@ void Server::BuildBudgets() {
   limits.max_bytes_per_connection =
       config_.max_shared_memory_bytes_per_connection;
   regions_ = std::make_unique<shared_memory::RegionTable>(
-      limits, executors_.lending.get());
+      limits, executors_.lending.get(), executors_.pinning.get());
 }
 
 absl::Status Server::ServeMetrics() {
@@ -188,6 +188,8 @@ void Server::AddGauges() {
       [this] { return admission_->inflight_requests(); });
   add(metric::kInflightBytes, [this] { return admission_->inflight_bytes(); });
   add(metric::kSharedMemoryBytes, [this] { return regions_->bytes(); });
+  add(metric::kPinnedSharedMemoryBytes,
+      [this] { return regions_->pinned_bytes(); });
   add(metric::kLentMemoryBytes, [this] { return regions_->lent_bytes(); });
   add(metric::kQueueDepth, [this] { return batcher_->queued_requests(); });
   add(metric::kExecutorsBusy, [this] { return batcher_->busy_executors(); });

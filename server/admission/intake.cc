@@ -19,6 +19,8 @@ constexpr double kLeastReading = 64;
 // How often, and by which factor, late answers lower that number.
 constexpr absl::Duration kLowerEvery = absl::Milliseconds(100);
 constexpr double kLower = 0.7;
+// By how much each answer in time raises it.
+constexpr double kRaise = 0.1;
 
 // How long the time of the last answers is believed.
 constexpr absl::Duration kBelieved = absl::Milliseconds(200);
@@ -121,8 +123,8 @@ void Intake::Learn(uint64_t id, int64_t bytes, absl::Duration spent,
                    : flow.spent + (spent - flow.spent) / 8;
   flow.learnt = now;
   largest_ = std::max(bytes, largest_ - largest_ / 64);
-  most_reading_ = std::min(most_reading_ + 1 / most_reading_,
-                           static_cast<double>(options_.max_calls));
+  most_reading_ =
+      std::min(most_reading_ + kRaise, static_cast<double>(options_.max_calls));
 }
 
 void Intake::LearnLate(uint64_t id, absl::Duration spent, absl::Time now) {

@@ -73,7 +73,7 @@ def load(server: RunningServer, *flags: str) -> dict[str, Any]:
         check=False,
         timeout=200,
     )
-    report: dict[str, Any] = json.loads(done.stdout)
+    report: dict[str, Any] = json.loads(done.stdout or "{}")
     return report
 
 

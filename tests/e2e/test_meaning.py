@@ -52,11 +52,11 @@ def test_small_integers_are_targets_and_weights(client: lossd.Client, dtype: Any
 def test_a_weight_that_is_not_finite_is_named(
     client: lossd.Client, name: str, value: float
 ) -> None:
-    column = np.array([1, 1, value, 1], np.float32)
-    text = refusal(client, LOGITS, TARGETS, **{name: column})
+    column: dict[str, Any] = {name: np.array([1, 1, value, 1], np.float32)}
+    text = refusal(client, LOGITS, TARGETS, **column)
     assert text.startswith(f"{name}[2]: ")
     assert "is not finite" in text
-    passed = client.compute_loss(LOGITS, TARGETS, nan_policy="propagate", **{name: column})
+    passed = client.compute_loss(LOGITS, TARGETS, nan_policy="propagate", **column)
     assert np.isfinite(passed.loss) == (name == "pos_weight")  # column 2 has no positive
 
 

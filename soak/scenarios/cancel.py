@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -14,6 +15,7 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.events import ConnectionTerminated, StreamEnded, StreamReset
+from h2.exceptions import StreamClosedError
 
 from soak import message
 from soak.row import Row, judged
@@ -136,9 +138,11 @@ class Raw:
 
     def read_to_the_end(self) -> None:
         """Reads until the call has ended, in whatever way."""
-        while data := self.socket.recv(1 << 16):
-            for event in self.http.receive_data(data):
-                if isinstance(event, (StreamEnded, StreamReset, ConnectionTerminated)):
+        ends = (StreamEnded, StreamReset, ConnectionTerminated)
+        # After trailers gRPC may reset the stream, which h2 takes for closed by then.
+        with contextlib.suppress(StreamClosedError):
+            while data := self.socket.recv(1 << 16):
+                if any(isinstance(event, ends) for event in self.http.receive_data(data)):
                     return
 
 

@@ -12,7 +12,7 @@ import grpc
 from soak import message
 from soak.cgroup import CgroupLimits, NoCgroup, cgroup
 from soak.row import Row, judged, not_run
-from soak.server import Server, Setting, counts, running, wait_until
+from soak.server import PATIENCE, Server, Setting, counts, running, wait_until
 
 MIB = 1 << 20
 MEMORY, CPUS = 512 * MIB, 1.0
@@ -60,7 +60,7 @@ class Load:
             call = channel.unary_unary(message.COMPUTE)
             while not self._ended.is_set():
                 try:
-                    call(self._request, timeout=30)
+                    call(self._request, timeout=PATIENCE)
                 except grpc.RpcError as error:
                     self._ended.wait(self._note(error))
                 else:

@@ -51,6 +51,7 @@ COVERED_BY: dict[str, str] = {
     "kernels/cuda/exact_kernels.cu": "tests/kernels/cuda/gpu_test.cc",
     "kernels/cuda/launcher.cu": "tests/kernels/cuda/gpu_test.cc",
     "kernels/cuda/lookup_kernels.cu": "tests/kernels/cuda/gpu_test.cc",
+    "kernels/cuda/prefetch_kernels.cu": "tests/kernels/cuda/gpu_test.cc",
     "kernels/element/fit_polynomials.py": "tests/kernels/accuracy_test.cc",
     "kernels/reference/reference.cc": "tests/kernels/reference_test.cc",
     "server/allocation_failure.cc": "tests/e2e/test_container.py",

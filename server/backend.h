@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "server/base/clock.h"
 #include "server/base/device_lending.h"
+#include "server/base/host_pinning.h"
 #include "server/batching/options.h"
 #include "server/config.h"
 #include "server/execution/cuda/device.h"
@@ -56,6 +57,8 @@ struct Executors {
   std::unique_ptr<execution::Executor> cuda;  // or null; borrows `cpu`
   // Opens memory that clients lend; or null. Borrows from `cuda`.
   std::unique_ptr<DeviceLending> lending;
+  // Pins shared memory for the GPUs; or null. Borrows from `cuda`.
+  std::unique_ptr<HostPinning> pinning;
   execution::Executor& first() const { return cuda ? *cuda : *cpu; }
 };
 

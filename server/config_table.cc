@@ -138,8 +138,9 @@ FlagGroup ComputeFlags(Config& c) {
        {"cuda_streams", InRange(&c.cuda_streams, 1, 64),
         "batches in flight at once on each CUDA device"},
        {"max_pinned_bytes", AtLeast(&c.max_pinned_bytes, 1 << 20),
-        "pinned host memory for each CUDA device, in bytes; requests that need "
-        "more are computed on the CPU"},
+        "pinned host memory for each CUDA device, in bytes, and as much for "
+        "shared memory; requests that need more are computed on the CPU, and "
+        "shared memory beyond it is copied by the CPU"},
        {"cpu_threads", InRange(&c.cpu_threads, 0, kMaxThreads),
         "threads that compute on the CPU; 0 starts one for each processor that "
         "this process may use (affinity and quota of its container)"}}};
@@ -152,7 +153,8 @@ FlagGroup BatchingFlags(Config& c) {
         "most requests in one batch"},
        {"max_batch_elements", AtLeast(&c.max_batch_elements, 1),
         "most elements in one batch; larger requests are computed in parts "
-        "of at most this size"},
+        "of at most this size, or on a GPU four times this size if their "
+        "shared memory is pinned"},
        {"max_inline_elements", AtLeast(&c.max_inline_elements, 0),
         "batches of at most this many elements are computed by the thread "
         "that received them, if no CUDA device is used; 0 disables"},

@@ -170,7 +170,7 @@ void Server::BuildBudgets() {
   limits.max_bytes_per_connection =
       config_.max_shared_memory_bytes_per_connection;
   regions_ = std::make_unique<shared_memory::RegionTable>(
-      limits, executors_.lending.get());
+      limits, executors_.lending.get(), executors_.pinning.get());
 }
 
 absl::Status Server::ServeMetrics() {
@@ -225,6 +225,8 @@ void Server::AddGauges() {
       [this] { return config_.max_inflight_requests; });
   add(metric::kMaxInflightBytes, [this] { return config_.max_inflight_bytes; });
   add(metric::kSharedMemoryBytes, [this] { return regions_->bytes(); });
+  add(metric::kPinnedSharedMemoryBytes,
+      [this] { return regions_->pinned_bytes(); });
   add(metric::kLentMemoryBytes, [this] { return regions_->lent_bytes(); });
   add(metric::kQueueDepth, [this] { return batcher_->queued_requests(); });
   add(metric::kExecutorsBusy, [this] { return batcher_->busy_executors(); });

@@ -81,6 +81,9 @@ inline constexpr MetricInfo kMaxInflightBytes = {
 inline constexpr MetricInfo kSharedMemoryBytes = {
     "lossd_shared_memory_bytes", MetricType::kGauge,
     "Shared memory that clients have."};
+inline constexpr MetricInfo kPinnedSharedMemoryBytes = {
+    "lossd_pinned_shared_memory_bytes", MetricType::kGauge,
+    "Shared memory that GPUs copy from and to by themselves."};
 inline constexpr MetricInfo kLentMemoryBytes = {
     "lossd_lent_memory_bytes", MetricType::kGauge,
     "Memory of GPUs that clients lend."};

@@ -4,6 +4,7 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 
+#include <ctime>
 #include <memory>
 #include <string>
 
@@ -64,6 +65,12 @@ absl::Status Fault(absl::string_view what) {
       absl::StrCat(what, ": ", reason == nullptr ? "no reason given" : reason));
 }
 
+absl::Time ToTime(const ASN1_TIME* time) {
+  std::tm fields = {};
+  ASN1_TIME_to_tm(time, &fields);
+  return absl::FromTM(fields, absl::UTCTimeZone());
+}
+
 }  // namespace
 
 absl::Status CheckCertificates(absl::string_view certificates) {
@@ -104,6 +111,17 @@ absl::Status CheckPair(absl::string_view certificates, absl::string_view key) {
     return absl::InvalidArgumentError("the certificate belongs to another key");
   }
   return absl::OkStatus();
+}
+
+std::vector<Validity> Validities(absl::string_view certificates) {
+  const Owned<BIO> bio = Reader(certificates);
+  std::vector<Validity> all;
+  while (const Owned<X509> next = NextCertificate(bio.get())) {
+    all.push_back({ToTime(X509_get0_notBefore(next.get())),
+                   ToTime(X509_get0_notAfter(next.get()))});
+  }
+  ERR_clear_error();
+  return all;
 }
 
 }  // namespace lossd::pem

@@ -12,7 +12,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "server/door/tcp_socket.h"
+#include "server/base/tcp_socket.h"
 
 namespace lossd::door {
 namespace {

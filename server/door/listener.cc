@@ -7,7 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/address.h"
 #include "server/base/status_macros.h"
-#include "server/door/tcp_socket.h"
+#include "server/base/tcp_socket.h"
 
 namespace lossd::door {
 namespace {

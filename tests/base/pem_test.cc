@@ -3,50 +3,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <openssl/evp.h>
-#include <openssl/pem.h>
-#include <openssl/x509.h>
 
 #include <string>
+
+#include "tests/base/identity.h"
 
 namespace lossd::pem {
 namespace {
 
 using testing::HasSubstr;
-
-std::string TextOf(BIO* bio) {
-  char* data = nullptr;
-  const long size = BIO_get_mem_data(bio, &data);
-  std::string text(data, static_cast<size_t>(size));
-  BIO_free(bio);
-  return text;
-}
-
-// A key, and a certificate that it signed for itself.
-struct Identity {
-  explicit Identity(EVP_PKEY* pkey) {
-    BIO* bio = BIO_new(BIO_s_mem());
-    PEM_write_bio_PrivateKey(bio, pkey, nullptr, nullptr, 0, nullptr, nullptr);
-    key = TextOf(bio);
-    bio = BIO_new(BIO_s_mem());
-    unsigned char word[] = "open-sesame";
-    PEM_write_bio_PrivateKey(bio, pkey, EVP_aes_128_cbc(), word, 11, nullptr,
-                             nullptr);
-    locked_key = TextOf(bio);
-    X509* x509 = X509_new();
-    X509_set_version(x509, 2);
-    X509_gmtime_adj(X509_getm_notBefore(x509), 0);
-    X509_gmtime_adj(X509_getm_notAfter(x509), 3600);
-    X509_set_pubkey(x509, pkey);
-    X509_sign(x509, pkey, EVP_sha256());
-    bio = BIO_new(BIO_s_mem());
-    PEM_write_bio_X509(bio, x509);
-    certificate = TextOf(bio);
-    X509_free(x509);
-    EVP_PKEY_free(pkey);
-  }
-
-  std::string key, locked_key, certificate;
-};
 
 const Identity& Ours() {
   static const Identity ours(EVP_EC_gen("P-256"));
@@ -140,6 +105,17 @@ TEST(Pem, ACertificateThatTlsDoesNotAcceptIsRefused) {
   EXPECT_TRUE(CheckCertificates(weak.certificate).ok());
   EXPECT_THAT(Complaint(CheckPair(weak.certificate, weak.key)),
               HasSubstr("TLS does not accept the certificate: "));
+}
+
+TEST(Pem, ValiditiesAreThoseOfAllCertificatesInTheirOrder) {
+  const absl::Time begin = absl::FromUnixSeconds(1'700'000'000);
+  const Identity first(EVP_EC_gen("P-256"), begin, begin + absl::Hours(1));
+  const Identity second(EVP_EC_gen("P-256"), begin, begin + absl::Hours(9000));
+  const auto all = Validities(first.certificate + second.certificate);
+  ASSERT_EQ(all.size(), 2u);
+  EXPECT_EQ(all[0].begin, begin);
+  EXPECT_EQ(all[0].end, begin + absl::Hours(1));
+  EXPECT_EQ(all[1].end, begin + absl::Hours(9000));
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-#include "server/door/tcp_socket.h"
+#include "server/base/tcp_socket.h"
 
 #include <arpa/inet.h>
 #include <netdb.h>
@@ -15,7 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "server/base/listen_error.h"
 
-namespace lossd::door {
+namespace lossd {
 namespace {
 
 // An address of IPv4 or IPv6.
@@ -165,4 +165,4 @@ std::string BoundAddress(int socket) {
 
 void SetNoDelay(int socket) { SetOption(socket, IPPROTO_TCP, TCP_NODELAY, 1); }
 
-}  // namespace lossd::door
+}  // namespace lossd

@@ -1,4 +1,4 @@
-#include "server/door/tcp_socket.h"
+#include "server/base/tcp_socket.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -8,7 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 
-namespace lossd::door {
+namespace lossd {
 namespace {
 
 using testing::EndsWith;
@@ -89,4 +89,4 @@ TEST(TcpSocketTest, AcceptedSocketsSendSmallMessagesAtOnce) {
 }
 
 }  // namespace
-}  // namespace lossd::door
+}  // namespace lossd

@@ -1,6 +1,6 @@
 // TCP sockets that listen.
-#ifndef LOSSD_SERVER_DOOR_TCP_SOCKET_H_
-#define LOSSD_SERVER_DOOR_TCP_SOCKET_H_
+#ifndef LOSSD_SERVER_BASE_TCP_SOCKET_H_
+#define LOSSD_SERVER_BASE_TCP_SOCKET_H_
 
 #include <string>
 #include <vector>
@@ -9,7 +9,7 @@
 #include "base/address.h"
 #include "base/file_descriptor.h"
 
-namespace lossd::door {
+namespace lossd {
 
 struct TcpSockets {
   std::vector<FileDescriptor> sockets;  // at least one
@@ -33,6 +33,6 @@ std::string BoundAddress(int socket);
 // listener.
 void SetNoDelay(int socket);
 
-}  // namespace lossd::door
+}  // namespace lossd
 
-#endif  // LOSSD_SERVER_DOOR_TCP_SOCKET_H_
+#endif  // LOSSD_SERVER_BASE_TCP_SOCKET_H_

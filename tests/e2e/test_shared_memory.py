@@ -17,6 +17,7 @@ from pathlib import Path
 
 import grpc
 import lossd
+import messages
 import numpy as np
 import pytest
 from running_server import BINARIES, RunningServer, eventually, running_server
@@ -89,7 +90,7 @@ def test_views_and_every_operand_are_named(server: RunningServer, socket: str) -
             "normalizer": "valid",
         }
         placed: lossd.LossOptions = {**options, "gradient_out": gradient[16:32]}
-        request = lossd.conversion.to_request(logits[step], targets[step], memory=memory, **placed)
+        request = messages.to_request(logits[step], targets[step], memory=memory, **placed)
         for name in ("logits", "targets", "weights", "pos_weight"):
             assert getattr(request, name).HasField("shared_memory"), name
         assert request.HasField("gradient_destination")

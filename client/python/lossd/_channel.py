@@ -272,12 +272,3 @@ class BaseClient(abc.ABC):
 
 def _unpickled(kind: type[BaseClient], target: str, options: dict[str, Any]) -> BaseClient:
     return kind(target, **options)
-
-
-def not_traced(function: Any) -> Any:
-    """Has torch.compile() call a function as it is instead of tracing it.
-
-    This sets the mark of torch.compiler.disable(), which is not imported here.
-    """
-    function._torchdynamo_disable = True
-    return function

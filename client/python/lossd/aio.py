@@ -9,9 +9,9 @@ import grpc
 from numpy.typing import ArrayLike, NDArray
 
 from lossd import forks
-from lossd._channel import BaseClient, Connection, not_traced
+from lossd._channel import BaseClient, Connection
 from lossd.conversion import Call, Logits, Targets
-from lossd.pytorch import Tensor
+from lossd.pytorch import Tensor, not_compiled
 from lossd.result import LossResult
 from lossd.spec import LossOptions, PlainOptions
 from lossd.streaming import LossStream
@@ -87,7 +87,7 @@ class AsyncClient(BaseClient):
         **options: Unpack[LossOptions],
     ) -> LossResult[Any, Any]: ...
 
-    @not_traced
+    @not_compiled
     async def compute_loss(
         self,
         logits: Logits,

@@ -9,9 +9,9 @@ import grpc
 from numpy.typing import ArrayLike, NDArray
 
 from lossd import forks
-from lossd._channel import BaseClient, Connection, not_traced
+from lossd._channel import BaseClient, Connection
 from lossd.conversion import Call, Logits, Targets
-from lossd.pytorch import Tensor
+from lossd.pytorch import Tensor, not_compiled
 from lossd.result import LossResult
 from lossd.spec import LossOptions, PlainOptions
 from lossd.streaming import LossStream
@@ -87,7 +87,7 @@ class Client(BaseClient):
         **options: Unpack[LossOptions],
     ) -> LossResult[Any, Any]: ...
 
-    @not_traced
+    @not_compiled
     def compute_loss(
         self,
         logits: Logits,
@@ -125,7 +125,7 @@ class Client(BaseClient):
             except grpc.RpcError as error:
                 raise connection.route.error(error) from error
 
-    @not_traced
+    @not_compiled
     def server_info(self, timeout: float | None = None) -> loss_service_pb2.GetServerInfoResponse:
         call_options = self._call_options(timeout)
         connection = self._connection()

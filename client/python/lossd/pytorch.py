@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import sys
+from collections.abc import Callable
 from typing import Any, Protocol, Self
 
 from lossd.element_type import ElementType
@@ -39,3 +41,19 @@ def new_tensor(torch: Any, shape: Any, element_type: ElementType, device: Any = 
     """Returns a new tensor, whose elements are not set; the default is the CPU's memory."""
     # torch.empty() makes plain memory outside of autograd, whatever subclass the logits are.
     return torch.empty(tuple(shape), dtype=getattr(torch, element_type.name), device=device)
+
+
+def not_compiled(function: Callable[..., Any]) -> Any:
+    """Has torch.compile() run a function as it is, because it cannot trace gRPC."""
+    untraced: list[Callable[..., Any]] = []
+
+    @functools.wraps(function)
+    def call(*arguments: Any, **options: Any) -> Any:
+        dynamo = sys.modules.get("torch._dynamo")  # loaded by the first torch.compile()
+        if dynamo is None:
+            return function(*arguments, **options)
+        if not untraced:
+            untraced.append(dynamo.disable(function))
+        return untraced[0](*arguments, **options)
+
+    return call

@@ -84,6 +84,17 @@ def test_bfloat16_is_sent_as_it_is_and_comes_back(monkeypatch: pytest.MonkeyPatc
     assert np.array_equal(widened, array.astype(np.float32))
 
 
+@pytest.mark.parametrize("name", ["logits", "targets", "weights"])
+def test_big_endian_bfloat16_is_sent_little_endian(name: str) -> None:
+    array = np.array([[1.5, -2.0], [np.inf, 0.1]], dtype=ml_dtypes.bfloat16)
+    swapped = array.astype(array.dtype.newbyteorder(">"))
+    assert swapped.tobytes() != array.tobytes()
+    for given in (swapped, swapped.T.copy().T, swapped[::-1]):
+        expected = array[::-1] if given.strides[0] < 0 else array
+        assert messages.to_tensor(name, given).data == expected.tobytes()
+    assert lossd.bits(np.ones((), array.dtype).astype(swapped.dtype)).packed == [1]
+
+
 def test_torch_tensors_are_sent_in_their_own_type() -> None:
     torch = pytest.importorskip("torch")
     for name in ("float32", "float64", "bfloat16", "float16", "uint8", "bool", "int32", "int64"):
@@ -234,6 +245,17 @@ def test_packed_bits_are_sent_as_they_are() -> None:
             lossd.bits(bad, shape=(5, 7))
     with pytest.raises(TypeError, match="^shape: 35 is not a tuple"):
         lossd.bits(packed, shape=35)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (8,), (), (0, 3), (1, 9)])
+def test_bits_that_are_packed_in_numpys_own_order_are_the_same(shape: tuple[int, ...]) -> None:
+    ones = np.random.default_rng(4).random(shape) < 0.5
+    expected = messages.to_targets(lossd.bits(ones))
+    packed = np.packbits(ones, axis=None)
+    assert messages.to_targets(lossd.bits(packed, shape, bitorder="big")) == expected
+    little = np.packbits(ones, axis=None, bitorder="little")
+    assert messages.to_targets(lossd.bits(little, shape)) == expected
+    assert np.shares_memory(lossd.bits(little, shape).packed, little) == (little.size > 0)
 
 
 class Refusal(grpc.RpcError):

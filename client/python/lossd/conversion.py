@@ -12,7 +12,7 @@ from lossd.device_array import DeviceArray
 from lossd.element_type import ARRAY_TYPES, BIT, ElementType
 from lossd.encoding import Buffer
 from lossd.memory_references import MemoryReferences
-from lossd.reply import Received
+from lossd.reply import Expected, Received
 from lossd.result import LossResult
 from lossd.shared_memory import SharedMemory
 from lossd.sparse import SparseMatrix
@@ -42,19 +42,20 @@ class Call(NamedTuple):
     logits: Any  # the caller's: results have their library
     gradient_out: Any
     references: MemoryReferences
+    usual: Expected | None  # the gradient of the reply
 
     def result(self, message: bytes) -> LossResult[Any, Any]:
         """Returns the result of the server's reply; LossdError if it is no reply."""
-        received = reply.parse(message)
+        others, losses, gradient = reply.parse(message, self.usual)
         return LossResult(
-            loss=received.loss,
-            losses=_returned(received.losses, self.logits),
-            gradient=self._gradient(received.gradient),
-            normalizer=received.normalizer,
-            valid_count=received.valid_count,
-            nan_count=received.nan_count,
-            execution=received.execution,
-            request_id=received.request_id,
+            others.loss,
+            _returned(losses, self.logits),
+            self._gradient(gradient),
+            others.normalizer,
+            others.valid_count,
+            others.nan_count,
+            reply.execution(others.execution),
+            others.request_id,
         )
 
     def _gradient(self, received: Received | None) -> Any:
@@ -81,9 +82,10 @@ def to_call(
     if gradient_out is None and memory is not None:
         gradient_out = gradient.new_place(asked, logits_type, logits)
     parts += targets_field(_TARGETS, targets, references)
-    for name, number in _OPERANDS.items():
-        if name in parsed.operands:
-            parts += tensor_field(number, name, parsed.operands[name], references)
+    if parsed.operands:
+        for name, number in _OPERANDS.items():
+            if name in parsed.operands:
+                parts += tensor_field(number, name, parsed.operands[name], references)
     if gradient_out is not None:
         asked, destination = _with_place(parsed.plain, asked, shape, gradient_out, references)
         parts.append(destination)
@@ -91,7 +93,11 @@ def to_call(
         parts.append(encoding.text(_REQUEST_ID, parsed.request_id))
     if asked.encoded:
         parts.insert(0, encoding.block(_SPEC, asked.encoded))
-    return Call(b"".join(parts), logits, gradient_out, references)
+    usual = None
+    if asked.has_gradient and not asked.has_losses:
+        kind = asked.gradient_type or logits_type
+        usual = reply.expected(kind.data_type, shape)
+    return Call(b"".join(parts), logits, gradient_out, references, usual)
 
 
 def _with_place(
@@ -209,7 +215,7 @@ def _returned(received: Received | None, logits: Any) -> Any:
     """Returns a tensor of the reply for logits of PyTorch or, as a view, of anything else."""
     if received is None:
         return None
-    torch = pytorch.torch_of(logits)
+    torch = None if type(logits) is np.ndarray else pytorch.torch_of(logits)
     if torch is None:
         return wire.to_array(received)
     tensor = pytorch.new_tensor(torch, received.shape, received.element_type)

@@ -1,20 +1,24 @@
-"""Replies, read from the bytes of protobuf without copying a tensor."""
+"""Replies, read from the bytes of protobuf without copying a tensor.
+
+The tensors are cut out, and the generated code reads the rest.
+"""
 
 from __future__ import annotations
 
+import functools
 import math
-import struct
 from datetime import timedelta
 from typing import NamedTuple
 
 import grpc
+from google.protobuf.message import DecodeError
 
-from lossd import element_type
+from lossd import element_type, encoding
 from lossd.element_type import ElementType
 from lossd.errors import LossdError
 from lossd.result import Execution
+from lossd.v1 import loss_service_pb2
 
-_DOUBLE = struct.Struct("<d")
 _VARINT, _FIXED64, _BLOCK, _FIXED32 = 0, 1, 2, 5  # the wire types
 _TOO_LONG = "a field ends after its message"
 
@@ -23,24 +27,15 @@ def _key(number: int, kind: int) -> int:
     return number << 3 | kind
 
 
-# The keys of the fields of loss_service.proto and tensor.proto that are read.
-_LOSS, _LOSSES, _GRADIENT = _key(1, _FIXED64), _key(2, _BLOCK), _key(3, _BLOCK)
-_NORMALIZER, _VALID_COUNT = _key(4, _FIXED64), _key(5, _VARINT)
-_EXECUTION, _REQUEST_ID, _NAN_COUNT = _key(6, _BLOCK), _key(7, _BLOCK), _key(8, _VARINT)
+# The keys of the tensors of a ComputeLossResponse, and of the fields of a Tensor.
+_LOSSES, _GRADIENT = _key(2, _BLOCK), _key(3, _BLOCK)
 _DTYPE, _SHAPE, _DIMENSION, _DATA = (
     _key(1, _VARINT),
     _key(2, _BLOCK),
     _key(2, _VARINT),
     _key(3, _BLOCK),
 )
-_BACKEND, _BATCH_REQUESTS, _BATCH_ELEMENTS = _key(1, _BLOCK), _key(2, _VARINT), _key(3, _VARINT)
-_QUEUE_TIME, _COMPUTE_TIME = _key(4, _BLOCK), _key(5, _BLOCK)
-_SECONDS, _NANOSECONDS = _key(1, _VARINT), _key(2, _VARINT)
-_COUNTS_AND_BLOCKS = frozenset(
-    (_LOSSES, _GRADIENT, _VALID_COUNT, _EXECUTION, _REQUEST_ID, _NAN_COUNT)
-)
 _OF_TENSOR = frozenset((_DTYPE, _SHAPE, _DIMENSION, _DATA))
-_OF_EXECUTION = frozenset((_BACKEND, _BATCH_REQUESTS, _BATCH_ELEMENTS, _QUEUE_TIME, _COMPUTE_TIME))
 
 # The parts of a StreamLossResponse.
 STREAM_GRADIENT, STREAM_SUMMARY, STREAM_LOSSES = _key(1, _BLOCK), _key(2, _BLOCK), _key(3, _BLOCK)
@@ -57,24 +52,89 @@ class Received(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """A ComputeLossResponse."""
+    """A ComputeLossResponse; the tensors are not in `others`."""
 
-    loss: float
+    others: loss_service_pb2.ComputeLossResponse
     losses: Received | None
     gradient: Received | None
-    normalizer: float
-    valid_count: int
-    execution: Execution
-    request_id: str
-    nan_count: int
 
 
-def parse(message: bytes) -> Reply:
-    """Returns the fields of a ComputeLossResponse; LossdError if the bytes are none."""
+class Expected(NamedTuple):
+    """The gradient with which a reply ends if it is as usual."""
+
+    header: bytes  # of its field
+    element_type: ElementType
+    shape: tuple[int, ...]
+    byte_size: int
+
+
+@functools.lru_cache(maxsize=1024)
+def expected(data_type: int, shape: tuple[int, ...]) -> Expected:
+    """Returns the gradient of this type and shape."""
+    kind = element_type.by_data_type(data_type)
+    byte_size = kind.byte_size(math.prod(shape))
+    header = encoding.tensor_header(_GRADIENT >> 3, data_type, shape, byte_size)
+    return Expected(header, kind, shape, byte_size)
+
+
+def parse(message: bytes, usual: Expected | None = None) -> Reply:
+    """Returns the parts of a ComputeLossResponse; LossdError if the bytes are none.
+
+    A reply without losses that ends with the gradient `usual` is read faster.
+    """
+    if usual is not None:
+        header, kind, shape, byte_size = usual
+        first = len(message) - byte_size
+        end = first - len(header)
+        if end >= 0 and message.startswith(header, end):
+            try:
+                others = loss_service_pb2.ComputeLossResponse.FromString(message[:end])
+            except DecodeError:
+                return _parse(message)
+            # The bytes before are a message, so the next field does begin there.
+            if not others.HasField("losses"):
+                return Reply(others, None, Received(kind, shape, message, first, byte_size))
+    return _parse(message)
+
+
+def _parse(message: bytes) -> Reply:
+    losses = gradient = None
+    others = []  # what lies between the tensors
+    begin = first = 0
+    end = len(message)
     try:
-        return _reply(message)
-    except (IndexError, ValueError, KeyError, struct.error, OverflowError) as error:
+        while first < end:
+            key = message[first]
+            if key not in (_GRADIENT, _LOSSES):
+                first = _skip(message, first)
+                continue
+            others.append(message[begin:first])
+            size, first = _number(message, first + 1)
+            begin = first + size
+            if key == _GRADIENT:
+                gradient = _tensor(message, first, begin)
+            else:
+                losses = _tensor(message, first, begin)
+            first = begin
+        if first > end:
+            raise ValueError(_TOO_LONG)
+        others.append(message[begin:])
+        rest = b"".join(others)
+        return Reply(loss_service_pb2.ComputeLossResponse.FromString(rest), losses, gradient)
+    except (IndexError, ValueError, KeyError, OverflowError, DecodeError) as error:
         raise _garbage("ComputeLossResponse", error) from error
+
+
+def execution(message: loss_service_pb2.Execution) -> Execution:
+    """Returns how the server computed a request."""
+    queue_time, compute_time = message.queue_time, message.compute_time
+    return Execution(
+        message.backend,
+        message.batch_requests,
+        message.batch_elements,
+        timedelta(0, queue_time.seconds, queue_time.nanos / 1000),
+        timedelta(0, compute_time.seconds, compute_time.nanos / 1000),
+    )
 
 
 def part(message: bytes) -> tuple[int, int, int]:
@@ -103,47 +163,6 @@ def part(message: bytes) -> tuple[int, int, int]:
 
 def _garbage(kind: str, error: Exception) -> LossdError:
     return LossdError(grpc.StatusCode.INTERNAL, f"the reply is no {kind}: {error}", None)
-
-
-def _reply(message: bytes) -> Reply:
-    loss = normalizer = 0.0
-    losses = gradient = None
-    valid_count = nan_count = 0
-    execution = _NO_EXECUTION
-    request_id = ""
-    first, end = 0, len(message)
-    while first < end:
-        key = message[first]
-        if key == _LOSS:
-            (loss,) = _DOUBLE.unpack_from(message, first + 1)
-            first += 9
-            continue
-        if key == _NORMALIZER:
-            (normalizer,) = _DOUBLE.unpack_from(message, first + 1)
-            first += 9
-            continue
-        if key not in _COUNTS_AND_BLOCKS:
-            first = _skip(message, first)
-            continue
-        value, first = _number(message, first + 1)
-        if key == _VALID_COUNT:
-            valid_count = value
-        elif key == _NAN_COUNT:
-            nan_count = value
-        else:
-            stop = first + value
-            if key == _GRADIENT:
-                gradient = _tensor(message, first, stop)
-            elif key == _EXECUTION:
-                execution = _execution(message, first, stop)
-            elif key == _LOSSES:
-                losses = _tensor(message, first, stop)
-            else:
-                request_id = message[first:stop].decode()
-            first = stop
-    if first > end:
-        raise ValueError(_TOO_LONG)
-    return Reply(loss, losses, gradient, normalizer, valid_count, execution, request_id, nan_count)
 
 
 def _tensor(message: bytes, first: int, end: int) -> Received:
@@ -175,45 +194,6 @@ def _tensor(message: bytes, first: int, end: int) -> Received:
     return Received(kind, tuple(shape), message, data, byte_size)
 
 
-def _execution(message: bytes, first: int, end: int) -> Execution:
-    backend = ""
-    requests = elements = 0
-    queue_time = compute_time = NO_TIME
-    while first < end:
-        key = message[first]
-        if key not in _OF_EXECUTION:
-            first = _skip(message, first)
-            continue
-        value, first = _number(message, first + 1)
-        if key == _BATCH_REQUESTS:
-            requests = value
-        elif key == _BATCH_ELEMENTS:
-            elements = value
-        else:
-            stop = first + value
-            if key == _BACKEND:
-                backend = message[first:stop].decode()
-            elif key == _QUEUE_TIME:
-                queue_time = _duration(message, first, stop)
-            else:
-                compute_time = _duration(message, first, stop)
-            first = stop
-    return Execution(backend, requests, elements, queue_time, compute_time)
-
-
-def _duration(message: bytes, first: int, end: int) -> timedelta:
-    seconds = nanoseconds = 0
-    while first < end:
-        key = message[first]
-        if key == _SECONDS:
-            seconds, first = _number(message, first + 1)
-        elif key == _NANOSECONDS:
-            nanoseconds, first = _number(message, first + 1)
-        else:
-            first = _skip(message, first)
-    return timedelta(0, seconds, nanoseconds / 1000)
-
-
 def _number(message: bytes, first: int) -> tuple[int, int]:
     """Returns a signed integer of 64 bits and the place after it."""
     value = message[first]
@@ -232,20 +212,18 @@ def _number(message: bytes, first: int) -> tuple[int, int]:
 
 
 def _skip(message: bytes, first: int) -> int:
-    """Returns the place after a field that this client does not know."""
-    key, first = _number(message, first)
-    kind = key & 7
+    """Returns the place after a field."""
+    kind = message[first] & 7
+    first += 1
+    while message[first - 1] > 0x7F:  # a key of several bytes
+        first += 1
+    if kind == _FIXED64:
+        return first + 8
+    if kind == _FIXED32:
+        return first + 4
+    value, first = _number(message, first)
     if kind == _VARINT:
-        return _number(message, first)[1]
-    if kind == _BLOCK:
-        size, first = _number(message, first)
-        if size < 0:
-            raise ValueError("a field of less than nothing")
-        return first + size
-    if kind in (_FIXED64, _FIXED32):
-        return first + (8 if kind == _FIXED64 else 4)
+        return first
+    if kind == _BLOCK and value >= 0:
+        return first + value
     raise ValueError(f"a field of the unknown wire type {kind}")
-
-
-NO_TIME = timedelta()
-_NO_EXECUTION = Execution("", 0, 0, NO_TIME, NO_TIME)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple
 
 if TYPE_CHECKING:  # the standard library's TypeVar has defaults since Python 3.13
     from typing_extensions import TypeVar
@@ -18,8 +18,7 @@ else:
     LossesT_co = TypeVar("LossesT_co", covariant=True)
 
 
-@dataclass(frozen=True)
-class Execution:
+class Execution(NamedTuple):
     """The way in which the server computed a request; it has no influence on the result."""
 
     backend: str
@@ -29,7 +28,7 @@ class Execution:
     compute_time: timedelta
 
 
-@dataclass(frozen=True, eq=False)  # == of arrays has no truth value
+@dataclass(frozen=True, eq=False, init=False)  # == of arrays has no truth value
 class LossResult(Generic[GradientT_co, LossesT_co]):
     """The result of compute_loss().
 
@@ -56,3 +55,26 @@ class LossResult(Generic[GradientT_co, LossesT_co]):
     nan_count: int
     execution: Execution
     request_id: str
+
+    def __init__(
+        self,
+        loss: float,
+        losses: LossesT_co,
+        gradient: GradientT_co,
+        normalizer: float,
+        valid_count: int,
+        nan_count: int,
+        execution: Execution,
+        request_id: str,
+    ) -> None:
+        # The constructor of a frozen dataclass takes several times as long.
+        self.__dict__.update(
+            loss=loss,
+            losses=losses,
+            gradient=gradient,
+            normalizer=normalizer,
+            valid_count=valid_count,
+            nan_count=nan_count,
+            execution=execution,
+            request_id=request_id,
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from lossd import conversion, device_array, encoding, gradient, pytorch, reply, 
 from lossd.conversion import NOTHING_SHARED, Logits, Targets
 from lossd.element_type import ElementType
 from lossd.encoding import Buffer
-from lossd.reply import NO_TIME, STREAM_GRADIENT, STREAM_LOSSES, STREAM_SUMMARY
+from lossd.reply import STREAM_GRADIENT, STREAM_LOSSES, STREAM_SUMMARY
 from lossd.result import Execution, LossResult
 from lossd.shared_memory import SharedMemory
 from lossd.targets import Bits, Identity, Ones, from_sparse
@@ -51,17 +52,17 @@ def sends_more_than(
     answer is False for a call with a tensor on a GPU that `memory` can lend: such a call is
     always one message.
     """
-    arrays: dict[str, Any] = {
-        "logits": logits,
-        "targets": targets.packed if isinstance(targets, Bits) else targets,
-    }
+    packed = targets.packed if isinstance(targets, Bits) else targets
+    if not options and _bytes_of(logits) + _bytes_of(packed) <= min(limit, _LARGEST_MESSAGE):
+        return False  # the fast way: most calls are small wherever their tensors lie
+    arrays: dict[str, Any] = {"logits": logits, "targets": packed}
     for name in spec.OPERANDS:
         if name in options:
             arrays[name] = options[name]
     sizes = {name: _bytes_of(array) for name, array in arrays.items()}
     limit = min(limit, _LARGEST_MESSAGE)
     if sum(sizes.values()) <= limit:
-        return False  # the fast way: most calls are small wherever their tensors lie
+        return False
     if memory is None:
         return True
     places = {**arrays, "gradient_out": options.get("gradient_out")}
@@ -196,7 +197,7 @@ class LossStream:
             normalizer=summary.normalizer,
             valid_count=summary.valid_count,
             nan_count=summary.nan_count,
-            execution=Execution(summary.backend, 0, 0, NO_TIME, NO_TIME),
+            execution=Execution(summary.backend, 0, 0, timedelta(), timedelta()),
             request_id=summary.request_id,
         )
 

@@ -77,10 +77,8 @@ def to_array(tensor: Received) -> NDArray[Any]:
 
     Without the package ml_dtypes, bfloat16 is widened to a copy in float32.
     """
-    kind = tensor.element_type
-    count = tensor.byte_size // kind.storage.itemsize
-    stored = np.frombuffer(tensor.message, kind.storage, count, tensor.first)
-    return as_elements(kind, stored.reshape(tensor.shape))
+    kind, shape, message, first, _ = tensor
+    return as_elements(kind, np.ndarray(shape, kind.storage, message, first))
 
 
 def as_elements(kind: ElementType, stored: NDArray[Any]) -> NDArray[Any]:

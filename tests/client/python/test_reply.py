@@ -42,10 +42,16 @@ FULL = loss_service_pb2.ComputeLossResponse(
 
 def test_every_field_is_read() -> None:
     got = reply.parse(FULL.SerializeToString())
-    assert (got.loss, got.normalizer, got.valid_count) == (1.5, 0.0, -5)
-    assert np.signbit(got.normalizer)
-    assert (got.request_id, got.nan_count) == ("r" * 200, 2**63 - 1)
-    execution = got.execution
+    others = loss_service_pb2.ComputeLossResponse()
+    others.CopyFrom(FULL)
+    others.ClearField("losses")
+    others.ClearField("gradient")
+    assert got.others == others
+    result = conversion.to_call([0.5], [1.0]).result(FULL.SerializeToString())
+    assert (result.loss, result.normalizer, result.valid_count) == (1.5, 0.0, -5)
+    assert np.signbit(result.normalizer)
+    assert (result.request_id, result.nan_count) == ("r" * 200, 2**63 - 1)
+    execution = result.execution
     assert (execution.backend, execution.batch_requests) == ("cpu/ä", 300)
     assert execution.batch_elements == 2**40
     assert execution.queue_time == timedelta(seconds=3, microseconds=1)
@@ -57,7 +63,7 @@ def test_every_field_is_read() -> None:
 
 
 def test_an_empty_reply_has_the_defaults() -> None:
-    got = reply.parse(b"")
+    got = conversion.to_call([0.5], [1.0]).result(b"")
     assert (got.loss, got.valid_count, got.request_id, got.gradient) == (0, 0, "", None)
     assert got.execution == lossd.Execution("", 0, 0, timedelta(), timedelta())
 
@@ -83,7 +89,8 @@ def test_fields_may_come_in_any_order_and_unknown_ones_are_skipped() -> None:
         )
     ]
     got = reply.parse(unknown.join(parts) + unknown)
-    assert (got.loss, got.nan_count, got.execution.batch_requests) == (2.5, 3, 300)
+    others = got.others
+    assert (others.loss, others.nan_count, others.execution.batch_requests) == (2.5, 3, 300)
     assert got.gradient is not None
     np.testing.assert_array_equal(wire.to_array(got.gradient), GRADIENT)
 
@@ -98,6 +105,33 @@ def test_a_gradient_is_a_read_only_view_of_the_reply() -> None:
     assert np.shares_memory(result.losses, base)
 
 
+def test_a_reply_that_ends_with_its_gradient_is_read_the_same() -> None:
+    others = loss_service_pb2.ComputeLossResponse(loss=2.5, request_id="r")
+    gradient = loss_service_pb2.ComputeLossResponse(gradient=tensor(GRADIENT))
+    usual = reply.expected(tensor_pb2.DATA_TYPE_FLOAT32, GRADIENT.shape)
+    tail = gradient.SerializeToString()
+    assert tail.startswith(usual.header)
+    for message in (
+        others.SerializeToString() + tail,
+        tail + others.SerializeToString(),
+        tail,
+        FULL.SerializeToString() + tail,
+        others.SerializeToString(),
+        b"\x3a" + bytes([len(tail)]) + tail,  # a request_id of the same bytes
+    ):
+        outcomes = []
+        for expected in (usual, None):
+            try:
+                outcomes.append(reply.parse(message, expected))
+            except lossd.LossdError as error:
+                outcomes.append(str(error))
+        if isinstance(outcomes[0], reply.Reply):
+            assert outcomes[0].others == outcomes[1].others
+            assert outcomes[0][1:] == outcomes[1][1:]
+        else:
+            assert outcomes[0] == outcomes[1]
+
+
 def test_bytes_that_are_no_reply_are_an_error_of_the_server() -> None:
     whole = FULL.SerializeToString()
     wrong = loss_service_pb2.ComputeLossResponse(gradient=tensor(GRADIENT))
@@ -108,6 +142,7 @@ def test_bytes_that_are_no_reply_are_an_error_of_the_server() -> None:
         b"\x28" + b"\xff" * 11,
         b"\x0b",
         b"\x3a\x01\xff",
+        b"\x1a\x05",
         wrong.SerializeToString(),
         whole[:-1],
     ):

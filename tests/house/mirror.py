@@ -102,6 +102,8 @@ MEASURING = (
             "measurements",
             "peer_measurements",
             "programs",
+            "python_load",
+            "python_measurements",
             "pytorch_peer",
             "sweep",
             "sweep_charts",

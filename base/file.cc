@@ -15,12 +15,19 @@ absl::Status Failed(absl::string_view name) {
       absl::StrCat(name, ": ", std::strerror(errno)));
 }
 
+constexpr size_t kBlockBytes = size_t{1} << 16;
+
 absl::StatusOr<std::string> ReadAll(std::FILE* file, absl::string_view name) {
+  // The block is not on the stack: threads of libraries may have small ones.
   std::string content;
-  char block[1 << 16];
-  while (const size_t size = std::fread(block, 1, sizeof(block), file)) {
-    content.append(block, size);
-  }
+  size_t size = 0;
+  size_t got = 0;
+  do {
+    size += got;
+    content.resize(size + kBlockBytes);
+    got = std::fread(content.data() + size, 1, kBlockBytes, file);
+  } while (got > 0);
+  content.resize(size);
   // A directory opens like a file, and fails here.
   if (std::ferror(file)) return Failed(name);
   return content;

@@ -27,6 +27,9 @@ class FileDescriptor {
   bool open() const { return number_ >= 0; }
   int number() const { return number_; }
 
+  // Returns the number, and leaves the closing to the caller.
+  int Release() { return std::exchange(number_, -1); }
+
  private:
   int number_ = -1;
 };

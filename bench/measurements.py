@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytorch_peer
+from connection_rate import connections_per_second
 from measurement import MEBI, Effort, Measurement, Result, alternate
 from peer_measurements import (
     narrow_and_float32,
@@ -80,6 +81,21 @@ def unary(elements: int, concurrency: int) -> Callable[[str, Programs, Effort], 
         return Result(name, ours, peer, ours / peer, "requests/s", what)
 
     return run
+
+
+def connections(name: str, programs: Programs, effort: Effort) -> Result:
+    with programs.lossd() as lossd, programs.echo(0) as echo:
+        ours, peer = alternate(
+            effort.rounds,
+            lambda: connections_per_second(lossd.target, effort.seconds),
+            lambda: connections_per_second(echo.target, effort.seconds),
+        )
+    what = (
+        "connections over TCP, 32 opened at a time and closed when the server has sent its first "
+        "frame; peer: an echo whose connections gRPC accepts; same client, "
+        f"{programs.server_threads} RPC threads each"
+    )
+    return Result(name, ours, peer, ours / peer, "connections/s", what)
 
 
 def stream_and_unary(name: str, programs: Programs, effort: Effort) -> Result:
@@ -285,6 +301,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "unary_64_c64_vs_echo": Measurement(0.9, unary(64, 64)),
     "unary_1Mi_c1_vs_echo": Measurement(0.9, unary(1 << 20, 1)),
     "unary_1Mi_c4_vs_echo": Measurement(0.9, unary(1 << 20, 4)),
+    "connections_vs_grpc": Measurement(1.0, connections),
     "unary_1Mi_c4_vs_protobuf_echo": Measurement(1.2, unary_and_protobuf_echo(MEBI, 4)),
     "bf16_bit_vs_f32_tcp": Measurement(2.0, narrow_and_float32(MEBI, 4)),
     "vs_triton_64_c64": Measurement(3.0, unary_and_triton(64, 64)),

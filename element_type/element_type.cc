@@ -28,6 +28,10 @@ constexpr Row RowOf(ElementType type) {
       return {"int32", 4};
     case ElementType::kInt64:
       return {"int64", 8};
+    case ElementType::kInt8:
+      return {"int8", 1};
+    case ElementType::kInt16:
+      return {"int16", 2};
   }
   return {"unknown", 0};
 }

@@ -19,13 +19,16 @@ enum class ElementType : uint8_t {
   kBit,  // packed: element i is bit i % 8 of byte i / 8
   kInt32,
   kInt64,
+  kInt8,
+  kInt16,
 };
 
 // Every type, in the order of the enum.
 inline constexpr std::array kElementTypes = {
     ElementType::kFloat32, ElementType::kFloat64, ElementType::kBFloat16,
     ElementType::kFloat16, ElementType::kUint8,   ElementType::kBool,
-    ElementType::kBit,     ElementType::kInt32,   ElementType::kInt64};
+    ElementType::kBit,     ElementType::kInt32,   ElementType::kInt64,
+    ElementType::kInt8,    ElementType::kInt16};
 
 // The types of logits, losses and gradients.
 inline constexpr std::array kFloatTypes = {

@@ -175,6 +175,10 @@ LOSSD_ELEMENT_FN void WithStored(ElementType type, Use use) {
       return use(int32_t());
     case ElementType::kInt64:
       return use(int64_t());
+    case ElementType::kInt8:
+      return use(int8_t());
+    case ElementType::kInt16:
+      return use(int16_t());
     default:
       return WithStoredFloat(type, use);
   }

@@ -100,6 +100,10 @@ void TotalsAccumulator::Add(std::span<const BlockPartial> partials,
         std::min(totals_.first_nan, whole_index(partial.first_nan));
     totals_.first_bad_target = std::min(totals_.first_bad_target,
                                         whole_index(partial.first_bad_target));
+    if (partial.first_operand_fault == kNoIndex) continue;
+    totals_.first_operand_fault =
+        std::min(totals_.first_operand_fault,
+                 partial.first_operand_fault + kOperandFaults * first_element);
   }
 }
 
@@ -203,7 +207,8 @@ bool IsIgnored(const Segment& segment, uint64_t index) {
       segment.targets.type == ElementType::kInt64) {
     return AsInt64(ignored) == Read<int64_t>(segment.targets, index);
   }
-  return TargetAt(segment, index) == ignored;
+  const double target = TargetAt(segment, index);
+  return target == ignored || (std::isnan(target) && std::isnan(ignored));
 }
 
 }  // namespace lossd::kernels

@@ -57,6 +57,7 @@ struct LossOptions {
   Normalizer normalizer = Normalizer::kElements;
   double normalizer_value = 1;  // for Normalizer::kCaller
   double loss_weight = 1;
+  // Elements with this target take no part; NaN stands for every NaN.
   std::optional<double> ignore_target;
   double label_smoothing = 0;
   double focal_gamma = 0;
@@ -64,7 +65,10 @@ struct LossOptions {
   double asymmetric_gamma_positive = 0;
   double asymmetric_gamma_negative = 0;
   double asymmetric_margin = 0;
+  // NaN logits, and operands that are not finite, are refused. The kernels
+  // compute with them all the same and report the first of each.
   bool reject_nan_logits = true;
+  bool reject_negative_weights = false;  // the first one is reported, too
   bool targets_in_unit_interval = true;
 };
 
@@ -179,6 +183,29 @@ inline uint64_t BlockCount(const Segment& segment) {
 
 inline constexpr uint64_t kNoIndex = std::numeric_limits<uint64_t>::max();
 
+// The reasons for which LossOptions refuse an element of an operand. A value
+// counts as it is computed with: a float64 beyond float32 is infinite in the
+// arithmetic of float32.
+enum class OperandFault : uint8_t {
+  kWeightNotFinite,
+  kWeightNegative,
+  kPosWeightNotFinite,
+  kUpstreamNotFinite,
+};
+inline constexpr uint64_t kOperandFaults = 4;
+
+// An element with a fault of one of its operands, as one number: the least of
+// several marks is the fault of the first element. `element` is below 2^60.
+constexpr uint64_t FaultMark(uint64_t element, OperandFault fault) {
+  return element * kOperandFaults + static_cast<uint64_t>(fault);
+}
+constexpr uint64_t ElementOfMark(uint64_t mark) {
+  return mark / kOperandFaults;
+}
+constexpr OperandFault FaultOfMark(uint64_t mark) {
+  return static_cast<OperandFault>(mark % kOperandFaults);
+}
+
 // The contribution of one block. Trivially copyable, because it is also copied
 // from a GPU.
 struct BlockPartial {
@@ -192,6 +219,10 @@ struct BlockPartial {
   // none.
   uint64_t first_nan = kNoIndex;
   uint64_t first_bad_target = kNoIndex;
+  // The least FaultMark() of the operands, or kNoIndex. Weights of valid
+  // elements count, and other operands of elements whose weight is not 0.
+  // CountBlocks() leaves it out.
+  uint64_t first_operand_fault = kNoIndex;
 };
 
 // The sum of a segment's partials.
@@ -203,6 +234,7 @@ struct Totals {
   uint64_t nan_count = 0;
   uint64_t first_nan = kNoIndex;
   uint64_t first_bad_target = kNoIndex;
+  uint64_t first_operand_fault = kNoIndex;
 };
 
 // Adds partials in their order, a few at a time, for a tensor that is never
@@ -258,8 +290,8 @@ double TargetAt(const Segment& segment, uint64_t index);
 std::optional<int64_t> AsInt64(double value);
 
 // Returns true if the target of element `index` equals ignore_target exactly,
-// even if it is an int64 that float64 does not hold. The targets are not
-// on_device.
+// even if it is an int64 that float64 does not hold, or if both are NaN. The
+// targets are not on_device.
 bool IsIgnored(const Segment& segment, uint64_t index);
 
 }  // namespace lossd::kernels

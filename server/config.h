@@ -47,9 +47,15 @@ struct Config {
   int64_t max_inflight_bytes = int64_t{1} << 30;
   int64_t max_inflight_requests = 4096;
   int64_t max_message_bytes = int64_t{256} << 20;
+  // The default of 0 takes as many as there are descriptors for.
+  int64_t max_connections = 0;
+  absl::Duration drain_delay = absl::ZeroDuration();
   // Below the 30 s after which orchestrators kill.
   absl::Duration drain_timeout = absl::Seconds(20);
   absl::Duration stream_idle_timeout = absl::Seconds(60);
+  // gRPC's clients ping every 10 s at the most often, and a ping may arrive
+  // early.
+  absl::Duration keepalive_min_interval = absl::Seconds(5);
 
   std::string tls_cert;
   std::string tls_key;

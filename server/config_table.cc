@@ -20,6 +20,8 @@ namespace lossd {
 namespace {
 
 constexpr int kMaxThreads = 1024;
+// Linux has no more descriptors for one process.
+constexpr int64_t kMaxConnections = int64_t{1} << 30;
 // protobuf counts a message's bytes in 31 bits.
 constexpr int64_t kMaxMessageBytes = std::numeric_limits<int32_t>::max();
 
@@ -174,6 +176,15 @@ FlagGroup TransportFlags(Config& c) {
        {"rpc_threads", InRange(&c.rpc_threads, 0, kMaxThreads),
         "threads that receive requests and send replies; 0 starts one for "
         "every two cores, at least 1 and at most 4"},
+       {"max_connections", InRange(&c.max_connections, 0, kMaxConnections),
+        "most connections that are open at once, of all listeners together; "
+        "further ones are closed at once; 0 takes nine tenths of the file "
+        "descriptors that are free at the start"},
+       {"drain_delay",
+        InRange(&c.drain_delay, absl::ZeroDuration(), absl::Hours(1)),
+        "how long the server goes on accepting after SIGTERM while health "
+        "checks say NOT_SERVING, such as 5s, so that balancers look elsewhere "
+        "before the drain begins"},
        {"drain_timeout",
         InRange(&c.drain_timeout, absl::ZeroDuration(), absl::Hours(1)),
         "longest time that accepted requests may take after SIGTERM, such as "
@@ -182,6 +193,12 @@ FlagGroup TransportFlags(Config& c) {
         InRange(&c.stream_idle_timeout, absl::ZeroDuration(), absl::Hours(24)),
         "ends a stream whose client neither sends nor reads for this long; 0 "
         "disables"},
+       {"keepalive_min_interval",
+        InRange(&c.keepalive_min_interval, absl::ZeroDuration(),
+                absl::Hours(24)),
+        "least time between the HTTP/2 pings of a client that sends nothing "
+        "else, such as 5s; a connection with more frequent pings is closed "
+        "(GOAWAY, too_many_pings); 0 allows any number"},
        {"channelz", AnyValue(&c.channelz),
         "serve grpc.channelz.v1.Channelz, gRPC's own view of connections and "
         "calls"}}};

@@ -9,9 +9,9 @@
 #include "absl/strings/str_split.h"
 #include "base/file.h"
 #include "base/flag_parser.h"
+#include "base/version.h"
 #include "server/base/status_macros.h"
 #include "server/config_table.h"
-#include "server/version.h"
 
 namespace lossd {
 namespace {

@@ -14,6 +14,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
+#include "server/door/descriptor_limit.h"
+#include "server/door/handed_over.h"
+#include "server/execution/cuda/device.h"
 #include "server/flags.h"
 #include "server/observability/log.h"
 #include "server/server.h"
@@ -74,7 +78,11 @@ int WaitForSignal(const sigset_t& signals) {
 
 int Serve(const lossd::Config& config) {
   const sigset_t signals = BlockSignals();
-  auto server = lossd::Server::Create(config);
+  lossd::door::RaiseDescriptorLimit();
+  auto handed_over = lossd::door::TakeHandedOverSockets();
+  if (!handed_over.ok()) return Fail(kExitUsage, handed_over.status());
+  auto server = lossd::Server::Create(
+      config, &lossd::execution::cuda::OpenDevices, *std::move(handed_over));
   if (!server.ok()) {
     const bool usage = absl::IsInvalidArgument(server.status());
     return Fail(usage ? kExitUsage : kExitFailed, server.status());
@@ -91,6 +99,8 @@ int Serve(const lossd::Config& config) {
       absl::StrCat("draining after ", strsignal(first)));
   // A second signal does not wait for the drain.
   std::thread([&signals] { _exit(128 + WaitForSignal(signals)); }).detach();
+  (*server)->AnnounceDrain();
+  absl::SleepFor(config.drain_delay);
   const bool drained = (*server)->Shutdown(config.drain_timeout);
   lossd::observability::LogInfo(drained ? "drained"
                                         : "the drain ran out of time");

@@ -9,17 +9,14 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "base/address.h"
 #include "base/file.h"
+#include "base/version.h"
 #include "server/backend.h"
-#include "server/base/listen_error.h"
 #include "server/base/status_macros.h"
-#include "server/base/unix_socket.h"
 #include "server/door/credentials.h"
 #include "server/door/transport.h"
 #include "server/observability/log.h"
 #include "server/observability/metric_list.h"
-#include "server/version.h"
 
 namespace lossd {
 namespace {
@@ -30,6 +27,12 @@ constexpr int64_t kMaxPooledBytes = int64_t{256} << 20;
 // The time that calls get to end that a drain does not wait for: health watches
 // and reflection streams.
 constexpr absl::Duration kCloseStreams = absl::Milliseconds(100);
+
+// How often a drain looks for connections that have become idle.
+constexpr absl::Duration kLookForIdle = absl::Milliseconds(5);
+
+// The longest time that a client gets to receive what was sent to it.
+constexpr absl::Duration kLetClientsRead = absl::Seconds(1);
 
 int RpcThreads(const Config& config) {
   if (config.rpc_threads > 0) return config.rpc_threads;
@@ -95,12 +98,13 @@ absl::Status Named(absl::string_view flag, const absl::Status& status) {
 Server::Server(const Config& config) : config_(config) {}
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Create(
-    const Config& config, const DeviceOpener& open_devices) {
+    const Config& config, const DeviceOpener& open_devices,
+    std::vector<FileDescriptor> handed_over) {
   RETURN_IF_ERROR(ValidateConfig(config));
   std::unique_ptr<Server> server(new Server(config));
   RETURN_IF_ERROR(server->BuildParts(open_devices));
   RETURN_IF_ERROR(server->ServeRegions());
-  RETURN_IF_ERROR(server->Listen());
+  RETURN_IF_ERROR(server->Listen(std::move(handed_over)));
   // This is logged only now, because a server that cannot start writes one
   // line: why it cannot.
   if (!server->why_cpu_.empty()) {
@@ -123,6 +127,9 @@ absl::Status Server::BuildParts(const DeviceOpener& open_devices) {
       InfoOf(config_, choice->names, choice->slots != nullptr);
   BuildExecution(*choice);
   BuildBudgets();
+  auto connections = door::Connections::Create();
+  if (!connections.ok()) return connections.status();
+  connections_ = *std::move(connections);
   RETURN_IF_ERROR(ServeMetrics());
   BuildServices(info);
   return absl::OkStatus();
@@ -169,6 +176,7 @@ void Server::BuildServices(const v1::GetServerInfoResponse& info) {
                    .backend = executors_.first().backend(),
                    .metrics = metrics_.get(),
                    .authenticator = authenticator_.get(),
+                   .connections = connections_.get(),
                    .buffers = buffers_,
                    .regions = config_.shared_memory_socket.empty()
                                   ? nullptr
@@ -192,6 +200,15 @@ void Server::AddGauges() {
   add(metric::kQueueDepth, [this] { return batcher_->queued_requests(); });
   add(metric::kExecutorsBusy, [this] { return batcher_->busy_executors(); });
   add(metric::kExecutors, [this] { return batcher_->executors(); });
+  add(metric::kServing, [this] { return health_service_.serving() ? 1 : 0; });
+  metrics_->AddGaugeByLabel(metric::kConnections, "listener", [this] {
+    const auto count = [this](door::Transport transport) {
+      return static_cast<double>(connections_->Count(transport));
+    };
+    return observability::Metrics::ValueByLabel{
+        {"tcp", count(door::Transport::kTcp)},
+        {"unix", count(door::Transport::kUnix)}};
+  });
 }
 
 absl::Status Server::ServeRegions() {
@@ -204,43 +221,29 @@ absl::Status Server::ServeRegions() {
   return absl::OkStatus();
 }
 
-absl::Status Server::Listen() {
-  // gRPC itself would take the path from a server that still listens there.
-  if (!config_.unix_socket.empty()) {
-    const absl::Status room = RemoveStaleSocket(config_.unix_socket);
-    if (!room.ok()) return Named("unix_socket", room);
-  }
+absl::Status Server::Listen(std::vector<FileDescriptor> handed_over) {
+  auto entrance = door::Entrance::Open(
+      {.listen = {.address = config_.listen, .unix_path = config_.unix_socket},
+       .max_connections = config_.max_connections},
+      std::move(handed_over), connections_.get());
+  if (!entrance.ok()) return entrance.status();
+  entrance_ = *std::move(entrance);
   InstallPlugins(config_);
-  const auto credentials = door::MakeCredentials(
-      {config_.tls_cert, config_.tls_key, config_.tls_client_ca});
   grpc::ServerBuilder builder;
-  int port = 0;
-  builder.AddListeningPort(config_.listen, credentials, &port);
-  if (!config_.unix_socket.empty()) {
-    builder.AddListeningPort(absl::StrCat("unix:", config_.unix_socket),
-                             credentials);
-  }
-  door::SetUpTransport({.max_message_bytes = config_.max_message_bytes,
-                        .max_inflight_bytes = config_.max_inflight_bytes,
-                        .channelz = config_.channelz},
-                       &builder);
+  entrance_->AddTo(&builder,
+                   door::MakeCredentials({config_.tls_cert, config_.tls_key,
+                                          config_.tls_client_ca}),
+                   !config_.tls_cert.empty());
+  door::SetUpTransport(
+      {.max_message_bytes = config_.max_message_bytes,
+       .max_inflight_bytes = config_.max_inflight_bytes,
+       .channelz = config_.channelz,
+       .keepalive_min_interval = config_.keepalive_min_interval},
+      &builder);
   AddServices(&builder);
   grpc_server_ = builder.BuildAndStart();
-  if (grpc_server_ == nullptr) {
-    // gRPC opens the two in this order, ends at the first that it cannot, and
-    // gives no reason.
-    if (port == 0) {
-      return Named("listen",
-                   CannotListen(config_.listen,
-                                "in use, or not an address of this machine"));
-    }
-    return Named("unix_socket",
-                 CannotListen(config_.unix_socket, "no right to make it"));
-  }
-  Address address = *ParseAddress(config_.listen);  // ValidateConfig() read it
-  address.port = port;
-  address_ = address.text();
-  return absl::OkStatus();
+  return grpc_server_ != nullptr ? absl::OkStatus()
+                                 : absl::InternalError("gRPC cannot start");
 }
 
 void Server::AddServices(grpc::ServerBuilder* builder) {
@@ -259,6 +262,7 @@ void Server::StartThreads() {
   health_service_.SetServing(true);
   executors_.first().Start(*batcher_);
   for (auto& thread : rpc_threads_) thread->Start();
+  entrance_->Start(grpc_server_.get());
   running_ = true;
 }
 
@@ -267,14 +271,43 @@ void Server::BeginDrain() {
   admission_->StopAdmitting();
 }
 
+bool Server::AnswerAccepted(absl::Time end) {
+  while (!WaitForInflight(0, std::min(end, absl::Now() + kLookForIdle))) {
+    if (absl::Now() >= end) return false;
+    EndIdleConnections();
+  }
+  return true;
+}
+
+// The clients of idle connections need not wait for the requests of others. The
+// total is read first, so that it is larger than the sum if one of the requests
+// belongs to a connection whose flow is not known; then none is ended.
+void Server::EndIdleConnections() {
+  const int64_t all = inflight_requests();
+  int64_t known = 0;
+  for (const uint64_t flow : connections_->Flows()) {
+    known += admission_->held_by(flow).requests;
+  }
+  if (known < all) return;
+  connections_->EndIdle(
+      [this](uint64_t flow) { return admission_->held_by(flow).requests > 0; });
+}
+
 bool Server::Shutdown(absl::Duration drain_timeout) {
   if (!std::exchange(running_, false)) return true;
   BeginDrain();
-  const bool drained = WaitForInflight(0, absl::Now() + drain_timeout);
+  entrance_->StopAccepting();
+  const absl::Time end = absl::Now() + drain_timeout;
+  const bool drained = AnswerAccepted(end);
   if (!drained) {
     batcher_->DropQueued(absl::UnavailableError("the server is shutting down"));
+    WaitForInflight(0, absl::Now() + kCloseStreams);
   }
   health_service_.EndWatches();
+  // gRPC answers calls that arrive after its Shutdown() with CANCELLED, which
+  // nobody retries. So none can arrive by then (D49).
+  connections_->EndAll(
+      std::clamp(end - absl::Now(), absl::ZeroDuration(), kLetClientsRead));
   grpc_server_->Shutdown(absl::ToChronoTime(absl::Now() + kCloseStreams));
   for (auto& thread : rpc_threads_) thread->Join();
   batcher_->Close();

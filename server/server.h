@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "base/file_descriptor.h"
 #include "server/admission/admission.h"
 #include "server/backend.h"
 #include "server/base/buffer_pool.h"
@@ -19,6 +20,8 @@
 #include "server/batching/batcher.h"
 #include "server/config.h"
 #include "server/door/authenticator.h"
+#include "server/door/connections.h"
+#include "server/door/entrance.h"
 #include "server/door/health_service.h"
 #include "server/execution/cuda/device.h"
 #include "server/execution/executor.h"
@@ -40,10 +43,12 @@ class Server {
   //   INVALID_ARGUMENT  the config makes no sense
   //   UNAVAILABLE       an address cannot be bound: a port in use
   //   others            the backend that was asked for is not there
-  // Tests pass their own `open_devices`.
+  // Tests pass their own `open_devices`. Sockets in `handed_over` listen in
+  // place of --listen or --unix_socket.
   static absl::StatusOr<std::unique_ptr<Server>> Create(
       const Config& config,
-      const DeviceOpener& open_devices = &execution::cuda::OpenDevices);
+      const DeviceOpener& open_devices = &execution::cuda::OpenDevices,
+      std::vector<FileDescriptor> handed_over = {});
 
   // Shuts down at once if nobody did before.
   ~Server();
@@ -51,14 +56,18 @@ class Server {
   Server& operator=(const Server&) = delete;
 
   // Return HOST:PORT as bound.
-  const std::string& address() const { return address_; }
+  const std::string& address() const { return entrance_->address(); }
   std::string metrics_address() const { return exposer_->address(); }
   std::string backend() const { return std::string(call_context_.backend); }
 
-  // Drains: health turns NOT_SERVING, new requests are UNAVAILABLE, and
-  // accepted ones are computed and answered for at most `drain_timeout`; those
-  // that then still wait in the queue are answered UNAVAILABLE. Returns when
-  // every call has ended: true if none was dropped.
+  // Makes health NOT_SERVING, so that balancers look elsewhere, and serves on.
+  void AnnounceDrain() { health_service_.SetServing(false); }
+
+  // Drains: health turns NOT_SERVING, no connection is accepted any more, new
+  // requests are UNAVAILABLE, and accepted ones are computed and answered for
+  // at most `drain_timeout`; those that then still wait in the queue are
+  // answered UNAVAILABLE. Then connections end. Returns when every call has
+  // ended: true if none was dropped.
   bool Shutdown(absl::Duration drain_timeout);
 
   // Begins to drain, and goes on serving accepted requests: when this has
@@ -89,9 +98,14 @@ class Server {
   void BuildServices(const v1::GetServerInfoResponse& info);
 
   absl::Status ServeRegions();
-  absl::Status Listen();
+  absl::Status Listen(std::vector<FileDescriptor> handed_over);
   void AddServices(grpc::ServerBuilder* builder);
   void StartThreads();
+
+  // The steps of Shutdown(). The first returns whether all accepted requests
+  // were answered by `end`.
+  bool AnswerAccepted(absl::Time end);
+  void EndIdleConnections();
   void AddGauges();
 
   const Config config_;
@@ -105,14 +119,15 @@ class Server {
   Executors executors_;
   std::unique_ptr<shared_memory::RegionTable> regions_;
   std::unique_ptr<shared_memory::RegionSocket> region_socket_;  // or null
+  std::unique_ptr<door::Connections> connections_;
   std::unique_ptr<observability::Exposer> exposer_;
   std::unique_ptr<door::Authenticator> authenticator_;
   rpc::CallContext call_context_{};
   door::HealthService health_service_{v1::LossService::service_full_name()};
   std::unique_ptr<rpc::LossService> loss_service_;
+  std::unique_ptr<door::Entrance> entrance_;
   std::unique_ptr<grpc::Server> grpc_server_;
   std::vector<std::unique_ptr<rpc::RpcThread>> rpc_threads_;
-  std::string address_;
   bool running_ = false;
 };
 

@@ -12,6 +12,10 @@ readonly TEST_PACKAGES=(
   curl golang-go libgmock-dev libgtest-dev libmpfr-dev openssl prometheus)
 readonly FUZZ_PACKAGES=(clang libclang-rt-dev llvm)
 readonly LINT_PACKAGES=(clang-format clang-tidy codespell shellcheck)
+# Programs that ./dev soak runs, each with the package that has it.
+readonly SOAK_PROGRAMS=(
+  go:golang-go javac:default-jdk-headless mvn:maven node:nodejs npm:npm
+  prometheus:prometheus victoria-metrics:victoria-metrics)
 
 # This is the last grpcurl that Debian 12's Go (1.19) can build.
 readonly GRPCURL=github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.8.7
@@ -35,6 +39,16 @@ need_packages() {
   # With RUNLEVEL=1, a package does not start the service that it installs.
   as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
     apt-get install -q -y --no-install-recommends "${missing[@]}"
+}
+
+# need_programs PROGRAM:PACKAGE...: installs the packages of programs that are missing. A
+# program may also have come from elsewhere.
+need_programs() {
+  local pair missing=()
+  for pair in "$@"; do
+    command -v "${pair%%:*}" > /dev/null || missing+=("${pair#*:}")
+  done
+  need_packages "${missing[@]}"
 }
 
 # need_venv NAME REQUIREMENT...: makes the virtual environment build/NAME. A REQUIREMENT is a

@@ -175,8 +175,8 @@ FlagGroup TensorRows(TensorFlags& flags) {
         "logits: numbers (0.5,-1), which make one dimension, or the name of a "
         ".npy file, which may have more"},
        {"targets", AnyValue(&flags.targets),
-        "targets: numbers (1,0) or the name of a .npy file; same element count "
-        "as --logits"},
+        "targets: numbers (1,0) or the name of a .npy file; of the shape of "
+        "--logits (--target_shape_rule)"},
        {"identity_targets", AnyValue(&flags.identity_targets),
         "replaces --targets: 1 on this diagonal of the logits' matrix and 0 "
         "elsewhere; 0 is the main diagonal, and 1 the one above it"},

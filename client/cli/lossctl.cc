@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/flag_parser.h"
+#include "base/version.h"
 #include "client/cli/compute_command.h"
 #include "client/cli/connection_flags.h"
 #include "client/cli/exit_code.h"
@@ -28,6 +29,7 @@ constexpr char kUsage[] =
     "lossctl [compute] --request=request.json\n"
     "lossctl info                                      what the server is\n"
     "lossctl health [SERVICE]                          is it serving?\n"
+    "lossctl --version\n"
     "\n"
     "Exit codes: 0 done, 1 the call failed, 2 bad flags or files.\n"
     "The value after = below is the default.\n"
@@ -66,15 +68,26 @@ ExitCode RunHealth(const ComputeFlags& flags, const std::string& service) {
   return ExitCode::kOk;
 }
 
+// `words` are a command and more words than it takes.
+absl::Status TooManyArguments(const std::vector<std::string>& words) {
+  const bool is_health = words.front() == "health";
+  return absl::InvalidArgumentError(absl::StrCat(
+      "unexpected argument \"", words[is_health ? 2 : 1], "\": ", words.front(),
+      " takes ", is_health ? "one SERVICE" : "flags alone", "; see --help"));
+}
+
 ExitCode Run(const std::vector<std::string>& arguments) {
   ComputeFlags flags;
   bool help = false;
+  bool version = false;
   const FlagTable table = {
       SpecRows(flags.spec),
       TensorRows(flags.tensors),
       ConnectionRows(flags.connection),
       OutputRows(flags.output),
-      {"Other", {{"help", AnyValue(&help), "print this and exit"}}}};
+      {"Other",
+       {{"help", AnyValue(&help), "print this and exit"},
+        {"version", AnyValue(&version), "print the version and exit"}}}};
   const auto words = ParseFlags(table, arguments);
   if (!words.ok()) return ReportUsage(words.status());
   const std::string command = words->empty() ? "compute" : words->front();
@@ -82,12 +95,15 @@ ExitCode Run(const std::vector<std::string>& arguments) {
     std::fputs(absl::StrCat(kUsage, DescribeFlags(table)).c_str(), stdout);
     return ExitCode::kOk;
   }
+  if (version) {
+    std::puts(absl::StrCat("lossctl ", kVersion).c_str());
+    return ExitCode::kOk;
+  }
   if (command == "health" && words->size() <= 2) {
     return RunHealth(flags, words->size() == 2 ? words->back() : "");
   }
   if (words->size() > 1) {
-    return ReportUsage(absl::InvalidArgumentError(
-        absl::StrCat("\"", words->back(), "\" is one word too many")));
+    return ReportUsage(TooManyArguments(*words));
   }
   if (command == "compute") return RunCompute(flags);
   if (command == "info") return RunInfo(flags);

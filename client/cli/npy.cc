@@ -37,7 +37,8 @@ constexpr NpyType kNpyTypes[] = {
     {"|V2", ElementType::kBFloat16}, {"<f4", ElementType::kFloat32},
     {"<f8", ElementType::kFloat64},  {"|u1", ElementType::kUint8},
     {"|b1", ElementType::kBool},     {"<i4", ElementType::kInt32},
-    {"<i8", ElementType::kInt64},
+    {"<i8", ElementType::kInt64},    {"|i1", ElementType::kInt8},
+    {"<i2", ElementType::kInt16},
 };
 
 absl::StatusOr<ElementType> ElementTypeOf(absl::string_view descr) {
@@ -46,7 +47,7 @@ absl::StatusOr<ElementType> ElementTypeOf(absl::string_view descr) {
   }
   return absl::UnimplementedError(absl::StrCat(
       "element type '", descr,
-      "' is not read; save as <f2, <f4, <f8, |u1, |b1, <i4, <i8, or "
+      "' is not read; save as <f2, <f4, <f8, |u1, |b1, |i1, <i2, <i4, <i8, or "
       "bfloat16 as <V2"));
 }
 

@@ -167,7 +167,8 @@ absl::StatusOr<TensorStatistics> StatisticsOf(client::ReceivedTensor& tensor) {
 absl::StatusOr<Json> ResultJson(client::LossResult& result,
                                 absl::Duration round_trip) {
   Json json;
-  json["loss"] = Number(result.loss);
+  // Losses that are not reduced have no sum.
+  if (!result.losses.has_value()) json["loss"] = Number(result.loss);
   json["normalizer"] = Number(result.normalizer);
   json["valid_count"] = result.valid_count;
   json["nan_count"] = result.nan_count;
@@ -184,9 +185,12 @@ absl::StatusOr<Json> ResultJson(client::LossResult& result,
   }
   const v1::Execution& execution = result.execution;
   json["backend"] = execution.backend();
-  json["batch_requests"] = execution.batch_requests();
-  json["queue_us"] = Microseconds(execution.queue_time());
-  json["compute_us"] = Microseconds(execution.compute_time());
+  // A stream is part of many batches, and the server measures none of them.
+  if (execution.batch_requests() > 0) {
+    json["batch_requests"] = execution.batch_requests();
+    json["queue_us"] = Microseconds(execution.queue_time());
+    json["compute_us"] = Microseconds(execution.compute_time());
+  }
   json["round_trip_us"] = absl::ToDoubleMicroseconds(round_trip);
   return json;
 }

@@ -44,6 +44,7 @@ absl::Status ReadEnums(const SpecFlags& flags, v1::LossSpec& spec) {
   v1::Normalizer normalizer{};
   v1::NanPolicy nan_policy{};
   v1::TargetRange range{};
+  v1::TargetShapeRule shape_rule{};
   for (const absl::Status& status :
        {ReadEnum("kind", flags.kind, *v1::LossKind_descriptor(), "LOSS_KIND_",
                  &kind),
@@ -54,7 +55,10 @@ absl::Status ReadEnums(const SpecFlags& flags, v1::LossSpec& spec) {
         ReadEnum("nan_policy", flags.nan_policy, *v1::NanPolicy_descriptor(),
                  "NAN_POLICY_", &nan_policy),
         ReadEnum("target_range", flags.target_range,
-                 *v1::TargetRange_descriptor(), "TARGET_RANGE_", &range)}) {
+                 *v1::TargetRange_descriptor(), "TARGET_RANGE_", &range),
+        ReadEnum("target_shape_rule", flags.target_shape_rule,
+                 *v1::TargetShapeRule_descriptor(), "TARGET_SHAPE_RULE_",
+                 &shape_rule)}) {
     if (!status.ok()) return status;
   }
   if (!flags.gradient_dtype.empty()) {
@@ -68,6 +72,7 @@ absl::Status ReadEnums(const SpecFlags& flags, v1::LossSpec& spec) {
   spec.set_normalizer(normalizer);
   spec.set_nan_policy(nan_policy);
   spec.set_target_range(range);
+  spec.set_target_shape_rule(shape_rule);
   return absl::OkStatus();
 }
 
@@ -92,8 +97,8 @@ FlagGroup SpecRows(SpecFlags& flags) {
        {"loss_weight", AnyValue(&flags.loss_weight),
         "factor of the loss and the gradient; empty is 1"},
        {"ignore_target", AnyValue(&flags.ignore_target),
-        "elements with this target have no loss and no gradient; empty ignores "
-        "none"},
+        "elements with this target, which may be nan, have no loss and no "
+        "gradient; empty ignores none"},
        {"label_smoothing", AnyValue(&flags.label_smoothing),
         "how far targets are moved towards 1/2, in [0, 1)"},
        {"focal_gamma", AnyValue(&flags.focal_gamma),
@@ -116,11 +121,16 @@ FlagGroup SpecRows(SpecFlags& flags) {
         "dtype of the gradient: float32, float64, bfloat16 or float16; empty "
         "is the logits'"},
        {"nan_policy", AnyValue(&flags.nan_policy),
-        "NaN logits: reject (the call fails) or propagate (to the results); "
-        "empty is reject"},
+        "NaN logits, and weights, positive weights and upstream gradients that "
+        "are not finite: reject (the call fails) or propagate (to the "
+        "results); empty is reject"},
        {"target_range", AnyValue(&flags.target_range),
         "targets that are accepted: unit_interval ([0, 1]) or any; empty is "
-        "unit_interval"}}};
+        "unit_interval"},
+       {"target_shape_rule", AnyValue(&flags.target_shape_rule),
+        "shapes of targets that are accepted: same (the logits', dimensions of "
+        "1 apart) or same_count (as many elements and the same first "
+        "dimension, paired in row-major order); empty is same"}}};
 }
 
 absl::StatusOr<v1::LossSpec> MakeSpec(const SpecFlags& flags) {

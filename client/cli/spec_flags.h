@@ -32,14 +32,15 @@ struct SpecFlags {
   std::string gradient_dtype;
   std::string nan_policy;
   std::string target_range;
+  std::string target_shape_rule;
 };
 
 // Returns the rows of `flags`, which are borrowed.
 FlagGroup SpecRows(SpecFlags& flags);
 
 // Returns the loss that the flags describe. INVALID_ARGUMENT, beginning with
-// the flag, for an unknown name (the known ones are listed) and for a parameter
-// of another kind of loss.
+// the flag, for an unknown name (the known ones are listed) and for an option
+// that the chosen kind, reduction or normalizer does not read.
 absl::StatusOr<v1::LossSpec> MakeSpec(const SpecFlags& flags);
 
 // Returns the type named float32, float64, bfloat16 or float16.

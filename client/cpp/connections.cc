@@ -9,9 +9,11 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "base/address.h"
 #include "base/pem.h"
 
 namespace lossd::client {
@@ -57,10 +59,23 @@ absl::Status CheckToken(absl::string_view token) {
 }
 
 // Checks the options; the message begins with the field.
+// gRPC takes 443 for a missing port, and a URL for a host name.
+absl::Status CheckTarget(absl::string_view target) {
+  constexpr absl::string_view kSchemes[] = {
+      "unix:", "unix-abstract:", "dns:", "ipv4:", "ipv6:", "xds:", "vsock:"};
+  for (const absl::string_view scheme : kSchemes) {
+    if (absl::StartsWith(target, scheme)) return absl::OkStatus();
+  }
+  if (ParseAddress(target).has_value()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "target: \"", target, "\" must be HOST:PORT, [IPv6]:PORT or unix:/path"));
+}
+
 absl::Status Check(const ClientOptions& options) {
   if (options.target.empty()) {
     return absl::InvalidArgumentError("target: must not be empty");
   }
+  if (absl::Status s = CheckTarget(options.target); !s.ok()) return s;
   if (options.channels < 1) {
     return absl::InvalidArgumentError(
         absl::StrCat("channels: ", options.channels, ", must be at least 1"));

@@ -1,6 +1,7 @@
 #include "kernels/cpu/cpu_kernel.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <vector>
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
 #include <limits>
 #include <type_traits>
@@ -34,15 +35,19 @@ struct ComparedAs<int64_t> {
   using Type = int64_t;
 };
 
-// The ignored target, if there is one and Compared holds it exactly.
+// The ignored target, if there is one and Compared holds it exactly. NaN, which
+// equals nothing, is a case of its own.
 template <class Compared>
 struct IgnoredTarget {
   bool any = false;
+  bool nan = false;
   Compared value{};
 
   explicit IgnoredTarget(const LossOptions& options) {
     if (!options.ignore_target) return;
     const double wanted = *options.ignore_target;
+    nan = std::isnan(wanted);
+    if (nan) return;
     if constexpr (std::is_same_v<Compared, int64_t>) {
       any = AsInt64(wanted).has_value();
       value = AsInt64(wanted).value_or(0);
@@ -64,8 +69,9 @@ T StagedTarget(Compared value, const IgnoredTarget<Compared>& ignored) {
                         ? (value >= 0) & (value <= 1)
                         : (rounded >= -largest) & (rounded <= largest);
   const T kept = good ? rounded : std::numeric_limits<T>::quiet_NaN();
-  return (ignored.any & (value == ignored.value)) ? StagedBlock<T>::kIgnored
-                                                  : kept;
+  const bool is_ignored = (ignored.any & (value == ignored.value)) |
+                          (ignored.nan & (value != value));
+  return is_ignored ? StagedBlock<T>::kIgnored : kept;
 }
 
 // Returns element `i` of an array at any address.
@@ -149,6 +155,18 @@ uint64_t FirstNan(const T* values, uint64_t n) {
       std::find_if(values, values + n, [](T v) { return v != v; }) - values);
 }
 
+// Returns the index of the first value that fails `good` and whose weight is
+// not 0, or `n` if there is none. The weight of an ignored element is 0.
+template <class T, class Good>
+uint64_t FirstBad(const T* values, const T* weights, uint64_t n, Good good) {
+  uint32_t bad = 0;
+  for (uint64_t i = 0; i < n; ++i) bad += good(values[i]) ? 0 : 1;
+  if (bad == 0) return n;
+  uint64_t i = 0;
+  while (i < n && (good(values[i]) || weights[i] == 0)) ++i;
+  return i;
+}
+
 // Fills in the sum of the weights and the number of those that are not 0.
 template <class T>
 void CountWeights(const T* weights, uint64_t n, BlockPartial& partial) {
@@ -211,6 +229,32 @@ void Stager<T>::Stage(uint64_t block, bool all, StagedBlock<T>& staged,
     partial.nonzero_weight_count = partial.valid_count;
     partial.weight_sum = static_cast<double>(partial.valid_count);
   }
+  if (all) partial.first_operand_fault = FirstFault(first, n, staged);
+}
+
+template <class T>
+uint64_t Stager<T>::FirstFault(uint64_t first, uint64_t n,
+                               const StagedBlock<T>& staged) const {
+  uint64_t mark = kNoIndex;
+  const auto search = [&](bool wanted, const Operand& operand, const T* values,
+                          auto good, OperandFault fault) {
+    if (!wanted || !operand.present()) return;
+    const uint64_t bad = FirstBad(values, staged.weights, n, good);
+    if (bad < n) mark = std::min(mark, FaultMark(first + bad, fault));
+  };
+  const auto finite = [](T value) { return value - value == 0; };
+  const auto not_negative = [](T value) { return !(value < 0); };
+  const LossOptions& options = segment_.options;
+  const bool all_finite = options.reject_nan_logits;
+  search(all_finite, segment_.weights, staged.weights, finite,
+         OperandFault::kWeightNotFinite);
+  search(options.reject_negative_weights, segment_.weights, staged.weights,
+         not_negative, OperandFault::kWeightNegative);
+  search(all_finite, segment_.pos_weight, staged.pos_weights, finite,
+         OperandFault::kPosWeightNotFinite);
+  search(all_finite, segment_.upstream, staged.upstream, finite,
+         OperandFault::kUpstreamNotFinite);
+  return mark;
 }
 
 template <class T>

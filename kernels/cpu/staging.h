@@ -36,11 +36,13 @@ class Stager {
 
   // Fills in targets and weights of block `block`, and in `partial` its counts,
   // its weight sum and its first bad target. With `all` it also fills in
-  // pos_weights and upstream.
+  // pos_weights, upstream and the first fault of an operand.
   void Stage(uint64_t block, bool all, StagedBlock<T>& staged,
              BlockPartial& partial);
 
  private:
+  uint64_t FirstFault(uint64_t first, uint64_t n,
+                      const StagedBlock<T>& staged) const;
   void StageTargets(uint64_t first, uint64_t n, T* to);
   void StageOperand(const Operand& operand, PieceCursor& cursor, double absent,
                     uint64_t first, uint64_t n, T* to);

@@ -202,6 +202,8 @@ PackedSegment PackSegment(const BatchItem& item, Places& input,
   packed.label_smoothing = options.label_smoothing;
   packed.loss_weight = options.loss_weight;
   packed.gradient_scale = item.gradient_scale;
+  packed.rejects_not_finite = options.reject_nan_logits;
+  packed.rejects_negative_weights = options.reject_negative_weights;
   return packed;
 }
 

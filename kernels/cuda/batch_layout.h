@@ -78,6 +78,8 @@ struct alignas(64) PackedSegment {
 
   LossParameters parameters;
   int32_t rank = 0;
+  bool rejects_not_finite = true;  // operands; see LossOptions
+  bool rejects_negative_weights = false;
   uint64_t dims[kMaxRank] = {};
   PackedOperand weights;
   PackedOperand pos_weight;

@@ -22,6 +22,7 @@ struct ThreadSums {
   uint32_t nan_count = 0;
   uint64_t first_nan = kNoIndex;
   uint64_t first_bad_target = kNoIndex;
+  uint64_t first_operand_fault = kNoIndex;
 };
 
 // Reads logits of `type`; the conversion to the arithmetic's type T is exact.
@@ -134,7 +135,9 @@ LOSSD_ELEMENT_FN Target<T> TargetOf(const PackedSegment& segment, Value value,
   const bool good = segment.targets_in_unit_interval
                         ? value >= 0 && value <= 1
                         : rounded - rounded == 0;  // finite
-  return {rounded, good, segment.ignores && value == ignored};
+  const bool is_ignored =
+      value == ignored || (value != value && ignored != ignored);
+  return {rounded, good, segment.ignores && is_ignored};
 }
 
 // Returns the target of element `index`. If the segment lists its ones, `walk`
@@ -186,6 +189,21 @@ LOSSD_ELEMENT_FN ElementResult<Ops> WithLossOf(const PackedSegment& segment,
   }
 }
 
+// Keeps the fault of an operand's element. A thread meets its elements in
+// rising order, and the faults of one element in the order of the enum.
+LOSSD_ELEMENT_FN void NoteFault(bool found, uint64_t index, OperandFault fault,
+                                ThreadSums& sums) {
+  if (found && sums.first_operand_fault == kNoIndex) {
+    sums.first_operand_fault = FaultMark(index, fault);
+  }
+}
+
+// Returns true if the segment refuses `value` because it is not finite.
+template <class T>
+LOSSD_ELEMENT_FN bool Refuses(const PackedSegment& segment, T value) {
+  return segment.rejects_not_finite && !(value - value == 0);
+}
+
 // Computes element `index` of a segment. Adds everything but the loss to
 // `sums`.
 template <class Ops, LossKinds kLossKinds>
@@ -204,6 +222,9 @@ LOSSD_ELEMENT_FN ElementOutput<typename Ops::T> ComputeElement(
   sums.weight[lane] += static_cast<double>(w);
   if (x != x && sums.nan_count++ == 0) sums.first_nan = index;
   if (w == 0) return {0, 0};
+  NoteFault(Refuses(segment, w), index, OperandFault::kWeightNotFinite, sums);
+  NoteFault(segment.rejects_negative_weights && w < 0, index,
+            OperandFault::kWeightNegative, sums);
 
   TargetPair<Ops> pair = TargetPairOf<Ops>(target.value);
   if (segment.label_smoothing != 0) {
@@ -211,12 +232,15 @@ LOSSD_ELEMENT_FN ElementOutput<typename Ops::T> ComputeElement(
                          static_cast<T>(segment.label_smoothing / 2));
   }
   const T q = OperandAt<T>(segment, segment.pos_weight, input, index);
+  NoteFault(Refuses(segment, q), index, OperandFault::kPosWeightNotFinite,
+            sums);
   const ElementResult<Ops> result = WithLossOf<Ops, kLossKinds>(
       segment, [&](const auto& loss) { return loss(x, pair, q); });
   const T scale = static_cast<T>(segment.gradient_scale);
-  const T factor =
-      Ops::Mul(Ops::Mul(w, scale),
-               OperandAt<T>(segment, segment.upstream, input, index));
+  const T upstream = OperandAt<T>(segment, segment.upstream, input, index);
+  NoteFault(Refuses(segment, upstream), index, OperandFault::kUpstreamNotFinite,
+            sums);
+  const T factor = Ops::Mul(Ops::Mul(w, scale), upstream);
   return {Ops::Mul(result.loss, w),
           CanonicalNan<Ops>(Ops::Mul(result.derivative, factor))};
 }

@@ -26,6 +26,7 @@ __global__ void __launch_bounds__(kWarpsPerThreadBlock* kWarpSize,
   partial.nan_count = Warp::Count(sums.nan_count);
   partial.first_nan = Warp::First(sums.first_nan);
   partial.first_bad_target = Warp::First(sums.first_bad_target);
+  partial.first_operand_fault = Warp::First(sums.first_operand_fault);
   if (rank == 0) reinterpret_cast<BlockPartial*>(batch.output)[block] = partial;
 }
 

@@ -77,6 +77,29 @@ Inputs InputsOf(const Segment& segment, uint64_t i) {
   return in;
 }
 
+// Returns the fault of an element that takes part, as Totals have it.
+uint64_t FaultOf(const Segment& segment, uint64_t i) {
+  const LossOptions& options = segment.options;
+  const bool narrow = segment.logits.type != ElementType::kFloat64;
+  const auto bad = [&](double value) {
+    const double computed = narrow ? static_cast<float>(value) : value;
+    return options.reject_nan_logits && !std::isfinite(computed);
+  };
+  const double w = Broadcast(segment, segment.weights, i, 1);
+  if (bad(w)) return FaultMark(i, OperandFault::kWeightNotFinite);
+  if (options.reject_negative_weights && w < 0) {
+    return FaultMark(i, OperandFault::kWeightNegative);
+  }
+  if (w == 0) return kNoIndex;
+  if (bad(Broadcast(segment, segment.pos_weight, i, 1))) {
+    return FaultMark(i, OperandFault::kPosWeightNotFinite);
+  }
+  if (bad(Broadcast(segment, segment.upstream, i, 1))) {
+    return FaultMark(i, OperandFault::kUpstreamNotFinite);
+  }
+  return kNoIndex;
+}
+
 long double Normalize(const Segment& segment, const Answer& answer,
                       long double weight_sum, uint64_t nonzero_weights) {
   const LossOptions& options = segment.options;
@@ -182,6 +205,8 @@ Answer Compute(const Segment& segment) {
       ++answer.valid_count;
       weight_sum += in.w;
       if (in.w != 0) ++nonzero_weights;
+      answer.first_operand_fault =
+          std::min(answer.first_operand_fault, FaultOf(segment, i));
       if (std::isnan(in.element.x)) ++answer.nan_count;
     }
     answer.losses.push_back(element.loss * segment.options.loss_weight);

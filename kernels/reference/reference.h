@@ -46,6 +46,7 @@ struct Answer {
   long double normalizer = 1;
   uint64_t valid_count = 0;
   uint64_t nan_count = 0;
+  uint64_t first_operand_fault = kNoIndex;  // as in Totals
   std::vector<long double> losses;    // per element, times loss_weight
   std::vector<long double> gradient;  // per element
 };

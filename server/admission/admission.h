@@ -128,7 +128,7 @@ class AdmissionController {
 
   int64_t inflight_bytes() const;
   int64_t inflight_requests() const;
-  Holding held_by(uint64_t flow) const;  // for tests
+  Holding held_by(uint64_t flow) const;
 
   // Blocks until exactly `count` requests are in flight, and returns true;
   // returns false at `deadline`. A count that lasts only for a moment may go

@@ -17,21 +17,20 @@
 namespace lossd {
 namespace {
 
-constexpr int kBacklog = 64;
 constexpr mode_t kOwnerOnly = 0600;
 
 absl::Status SystemSays(const std::string& path) {
   return CannotListen(path, std::strerror(errno));
 }
 
-FileDescriptor NewSocket() {
+FileDescriptor NewSocket(int type) {
   return FileDescriptor(
-      socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+      socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 }
 
 // Returns the errno of connecting there, or 0 if a server accepts.
 int ConnectError(const sockaddr_un& address) {
-  const FileDescriptor probe = NewSocket();
+  const FileDescriptor probe = NewSocket(SOCK_SEQPACKET);
   return connect(probe.number(), reinterpret_cast<const sockaddr*>(&address),
                  sizeof(address)) == 0
              ? 0
@@ -73,14 +72,14 @@ absl::Status RemoveStaleSocket(const std::string& path) {
 }
 
 absl::StatusOr<std::unique_ptr<ListeningSocket>> ListeningSocket::Open(
-    const std::string& path) {
+    const std::string& path, const UnixSocketOptions& options) {
   const absl::StatusOr<sockaddr_un> address = AddressOf(path);
   if (!address.ok()) return address.status();
   RETURN_IF_ERROR(RemoveStaleSocket(path));
-  FileDescriptor listener = NewSocket();
+  FileDescriptor listener = NewSocket(options.type);
   if (!listener.open()) return SystemSays(path);
   // This comes before bind(), so that the file never has another mode.
-  if (fchmod(listener.number(), kOwnerOnly) != 0 ||
+  if ((options.owner_only && fchmod(listener.number(), kOwnerOnly) != 0) ||
       bind(listener.number(), reinterpret_cast<const sockaddr*>(&*address),
            sizeof(*address)) != 0) {
     return SystemSays(path);
@@ -91,7 +90,7 @@ absl::StatusOr<std::unique_ptr<ListeningSocket>> ListeningSocket::Open(
   if (lstat(path.c_str(), &file) != 0) return SystemSays(path);
   made->device_ = file.st_dev;
   made->inode_ = file.st_ino;
-  if (listen(made->number(), kBacklog) != 0) return SystemSays(path);
+  if (listen(made->number(), options.backlog) != 0) return SystemSays(path);
   return made;
 }
 

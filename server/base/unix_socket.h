@@ -2,6 +2,7 @@
 #ifndef LOSSD_SERVER_BASE_UNIX_SOCKET_H_
 #define LOSSD_SERVER_BASE_UNIX_SOCKET_H_
 
+#include <sys/socket.h>
 #include <sys/types.h>
 
 #include <memory>
@@ -19,9 +20,17 @@ namespace lossd {
 // path that is empty or longer than the system allows.
 absl::Status RemoveStaleSocket(const std::string& path);
 
-// A listening SOCK_SEQPACKET socket that only this user can connect to (mode
-// 0600), for as long as the object lives. The destructor removes the path if it
-// still is this socket. Not thread-safe.
+struct UnixSocketOptions {
+  int type = SOCK_SEQPACKET;
+  // Whether only this user can connect (mode 0600); else the umask decides.
+  bool owner_only = true;
+  // Connections that wait to be accepted.
+  int backlog = 64;
+};
+
+// A listening Unix socket, which does not block, for as long as the object
+// lives. The destructor removes the path if it still is this socket. Not
+// thread-safe.
 class ListeningSocket {
  public:
   // Listens at `path`, after RemoveStaleSocket(), whose errors it returns;
@@ -29,7 +38,7 @@ class ListeningSocket {
   // servers that start at the same moment on one path may both come up; the
   // path then belongs to the second.
   static absl::StatusOr<std::unique_ptr<ListeningSocket>> Open(
-      const std::string& path);
+      const std::string& path, const UnixSocketOptions& options = {});
   ~ListeningSocket();
   ListeningSocket(const ListeningSocket&) = delete;
   ListeningSocket& operator=(const ListeningSocket&) = delete;

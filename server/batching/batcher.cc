@@ -202,11 +202,6 @@ absl::Duration Batcher::ExpectedWait(uint64_t flow) const {
          options_.executors;
 }
 
-absl::Duration Batcher::RetryAfter(uint64_t flow) const {
-  return std::clamp(ExpectedWait(flow), absl::Milliseconds(10),
-                    absl::Seconds(10));
-}
-
 void Batcher::PutBack(Task* task) {
   absl::MutexLock lock(&mu_);
   queue_.PutBack(task);

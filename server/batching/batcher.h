@@ -136,10 +136,6 @@ class Batcher {
   // request whose deadline is nearer than this.
   absl::Duration ExpectedWait(uint64_t flow) const;
 
-  // Returns after what time a client that was refused should try again:
-  // ExpectedWait(), but at least 10 ms and at most 10 s.
-  absl::Duration RetryAfter(uint64_t flow) const;
-
  private:
   friend class Batch;
   using Tasks = absl::InlinedVector<Task*, 16>;

@@ -26,6 +26,11 @@ void HealthService::SetServing(bool serving) {
   serving_ = serving;
 }
 
+bool HealthService::serving() const {
+  absl::MutexLock lock(&mu_);
+  return serving_;
+}
+
 void HealthService::EndWatches() {
   absl::MutexLock lock(&mu_);
   ended_ = true;

@@ -30,6 +30,9 @@ class HealthService final : public grpc::health::v1::Health::Service {
   // Sets the status that Check answers and watchers are told.
   void SetServing(bool serving);
 
+  // Returns whether the status is SERVING.
+  bool serving() const;
+
   // Ends all watches, after they have been told the last status.
   void EndWatches();
 
@@ -50,7 +53,7 @@ class HealthService final : public grpc::health::v1::Health::Service {
               grpc::ServerWriter<Response>* writer);
 
   const std::string service_;
-  absl::Mutex mu_;
+  mutable absl::Mutex mu_;
   bool serving_ ABSL_GUARDED_BY(mu_) = false;
   bool ended_ ABSL_GUARDED_BY(mu_) = false;
   int watches_ ABSL_GUARDED_BY(mu_) = 0;

@@ -49,15 +49,23 @@ void Limit(const TransportOptions& options, grpc::ServerBuilder* builder) {
   }
 }
 
-// Keeps two servers from sharing a port unnoticed. Leaves out filters that
-// (de)compress messages, because compressed messages are refused before they
-// get there, and counts that no service returns.
+// Leaves out filters that (de)compress messages, because compressed messages
+// are refused before they get there, and counts that no service returns.
 void TurnOff(const TransportOptions& options, grpc::ServerBuilder* builder) {
-  builder->AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder->AddChannelArgument(GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION, 0);
   builder->AddChannelArgument(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0);
   builder->AddChannelArgument(GRPC_ARG_ENABLE_CHANNELZ,
                               options.channelz ? 1 : 0);
+}
+
+// gRPC by itself allows a ping every 5 minutes, and every 2 hours while there
+// is no call.
+void AllowPings(const TransportOptions& options, grpc::ServerBuilder* builder) {
+  builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder->AddChannelArgument(
+      GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+      static_cast<int>(
+          absl::ToInt64Milliseconds(options.keepalive_min_interval)));
 }
 
 }  // namespace
@@ -66,6 +74,7 @@ void SetUpTransport(const TransportOptions& options,
                     grpc::ServerBuilder* builder) {
   Limit(options, builder);
   TurnOff(options, builder);
+  AllowPings(options, builder);
   builder->AddChannelArgument(GRPC_ARG_TCP_MIN_READ_CHUNK_SIZE, kMinReadBytes);
 }
 

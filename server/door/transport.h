@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "absl/time/time.h"
+
 namespace grpc {
 class ServerBuilder;
 }  // namespace grpc
@@ -19,6 +21,10 @@ struct TransportOptions {
   int64_t max_inflight_bytes = 0;
   // Whether gRPC keeps the counts that the channelz service returns.
   bool channelz = false;
+  // The least time between pings of a client that sends nothing else, with
+  // calls in progress or without. gRPC closes a connection whose client pings
+  // more often three times.
+  absl::Duration keepalive_min_interval;
 };
 
 // Limits the memory and the threads that a client may make gRPC use before a

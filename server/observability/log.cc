@@ -65,6 +65,10 @@ void LogInfo(std::string_view message, std::string_view request_id) {
   Write(spdlog::level::info, message, request_id);
 }
 
+void LogWarning(std::string_view message, std::string_view request_id) {
+  Write(spdlog::level::warn, message, request_id);
+}
+
 void LogError(std::string_view message, std::string_view request_id) {
   Write(spdlog::level::err, message, request_id);
 }

@@ -18,6 +18,7 @@ absl::Status StartLog(std::string_view level, LogFormat format);
 
 // All of the following are thread-safe. `request_id` may be empty.
 void LogInfo(std::string_view message, std::string_view request_id = {});
+void LogWarning(std::string_view message, std::string_view request_id = {});
 void LogError(std::string_view message, std::string_view request_id = {});
 
 // Returns whether lines about single requests are logged. Check it before

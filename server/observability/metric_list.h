@@ -87,6 +87,12 @@ inline constexpr MetricInfo kExecutorsBusy = {
 inline constexpr MetricInfo kExecutors = {
     "lossd_executors", MetricType::kGauge,
     "Batches that can be computed at once."};
+inline constexpr MetricInfo kConnections = {
+    "lossd_connections", MetricType::kGauge,
+    "Connections that are open, by listener: tcp or unix."};
+inline constexpr MetricInfo kServing = {
+    "lossd_serving", MetricType::kGauge,
+    "1 while health checks are answered SERVING, else 0."};
 inline constexpr MetricInfo kBuildInfo = {
     "lossd_build_info", MetricType::kGauge,
     "Always 1; the labels say what is running."};

@@ -20,6 +20,8 @@
 namespace lossd::observability {
 namespace {
 
+using prometheus::MetricFamily;
+
 size_t Index(Method method) { return static_cast<size_t>(method); }
 
 // A code that gRPC does not have is a defect of ours and counts as INTERNAL.
@@ -40,9 +42,12 @@ class Metrics::Ledger final : public prometheus::Collectable {
 
   Shard& Local() { return shards_.Local(); }
 
-  void AddGauge(const MetricInfo& metric, std::function<double()> read) {
+  // Reads a gauge for one scrape.
+  using Gauge = std::function<MetricFamily()>;
+
+  void AddGauge(Gauge gauge) {
     absl::MutexLock lock(&mu_);
-    gauges_.push_back({metric, std::move(read)});
+    gauges_.push_back(std::move(gauge));
   }
 
   std::vector<prometheus::MetricFamily> Collect() const override {
@@ -53,7 +58,7 @@ class Metrics::Ledger final : public prometheus::Collectable {
         metric::kSaturation, saturation_.AtScrape(server.queue_nanoseconds,
                                                   server.compute_nanoseconds)));
     for (const Gauge& gauge : gauges_) {
-      families.push_back(FamilyOf(gauge.metric, gauge.read()));
+      families.push_back(gauge());
     }
     prometheus::MetricFamily build = EmptyFamily(metric::kBuildInfo);
     AddValue(build, {{"version", version_}, {"backend", backend_}}, 1);
@@ -63,11 +68,6 @@ class Metrics::Ledger final : public prometheus::Collectable {
   }
 
  private:
-  struct Gauge {
-    MetricInfo metric;
-    std::function<double()> read;
-  };
-
   const std::string version_;
   const std::string backend_;
   PerThread<Shard> shards_;  // has its own synchronisation
@@ -137,7 +137,19 @@ void Metrics::RecordDeviceError(std::string_view device) {
 }
 
 void Metrics::AddGauge(const MetricInfo& metric, std::function<double()> read) {
-  ledger_->AddGauge(metric, std::move(read));
+  ledger_->AddGauge(
+      [metric, read = std::move(read)] { return FamilyOf(metric, read()); });
+}
+
+void Metrics::AddGaugeByLabel(const MetricInfo& metric, std::string label,
+                              std::function<ValueByLabel()> read) {
+  ledger_->AddGauge([metric, label = std::move(label), read = std::move(read)] {
+    MetricFamily family = EmptyFamily(metric);
+    for (const auto& [name, value] : read()) {
+      AddValue(family, {{label, name}}, value);
+    }
+    return family;
+  });
 }
 
 std::shared_ptr<prometheus::Collectable> Metrics::collectable() const {

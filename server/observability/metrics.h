@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -61,6 +62,12 @@ class Metrics {
   // scraping thread and must stay callable as long as this object is scraped.
   // Call before serving.
   void AddGauge(const MetricInfo& metric, std::function<double()> read);
+
+  // As AddGauge, for a gauge with one label: `read` returns the value for each
+  // value of the label.
+  using ValueByLabel = std::map<std::string, double>;
+  void AddGaugeByLabel(const MetricInfo& metric, std::string label,
+                       std::function<ValueByLabel()> read);
 
   // Returns the object that an exposer scrapes.
   std::shared_ptr<prometheus::Collectable> collectable() const;

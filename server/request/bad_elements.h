@@ -7,24 +7,24 @@
 
 #include "absl/status/status.h"
 #include "kernels/sigmoid_loss.h"
+#include "server/wire/field.h"
 
 namespace lossd::request {
 
 // The shapes of the client's tensors, by which messages name an element's
 // place.
-struct ElementShapes {
-  std::span<const uint64_t> logits;
-  std::span<const uint64_t> targets;
-};
+using FieldShapes = wire::PerField<std::span<const uint64_t>>;
 
 // Returns INVALID_ARGUMENT that names the first NaN logit, if the segment
-// rejects them, or else the first bad target. An element is named by its index
-// in row-major order, in two and more dimensions also by its place, and a
-// target also by its value if the host can read it. `totals` are those of
-// `segment`, whose element 0 is element `first_element` of the client's tensor.
+// rejects them, or else the first bad target, or else the first bad element of
+// weights, pos_weight or upstream_gradient. An element is named by its index in
+// its own tensor in row-major order, in two and more dimensions also by its
+// place, and but for logits also by its value if the host can read it. `totals`
+// are those of `segment`, whose element 0 is element `first_element` of the
+// client's logits.
 absl::Status CheckElements(const kernels::Segment& segment,
                            const kernels::Totals& totals,
-                           const ElementShapes& shapes,
+                           const FieldShapes& shapes,
                            uint64_t first_element = 0);
 
 }  // namespace lossd::request

@@ -1,6 +1,8 @@
 #include "server/request/spec.h"
 
 #include <cmath>
+#include <span>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -21,12 +23,50 @@ absl::Status BadValue(absl::string_view path, double value,
       absl::StrCat(path, ": ", NumberText(value), " is not ", rule));
 }
 
+// An option that only one value of another option reads.
+struct Dependent {
+  absl::string_view path;
+  bool set;            // it has another value than its default
+  std::string reader;  // what reads it
+};
+
+// Refuses the options that are set, because `chosen` does not read them.
+absl::Status RefuseUnread(std::span<const Dependent> options,
+                          absl::string_view chosen) {
+  for (const Dependent& option : options) {
+    if (!option.set) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat(option.path, ": has no effect with ", chosen,
+                     "; it is for ", option.reader));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ReadGamma(absl::string_view path, double value, double* gamma) {
   if (!(value >= 0) || std::isinf(value)) {
     return BadValue(path, value, "at least 0 and finite");
   }
   *gamma = value;
   return absl::OkStatus();
+}
+
+// Refuses the parameters of other kinds. `kind` is known.
+absl::Status CheckKindsParameters(const v1::LossSpec& spec, v1::LossKind kind) {
+  const std::string focal = v1::LossKind_Name(v1::LOSS_KIND_SIGMOID_FOCAL);
+  const std::string asymmetric = v1::LossKind_Name(v1::LOSS_KIND_ASYMMETRIC);
+  const bool is_focal = kind == v1::LOSS_KIND_SIGMOID_FOCAL;
+  const bool is_asymmetric = kind == v1::LOSS_KIND_ASYMMETRIC;
+  const Dependent parameters[] = {
+      {"spec.focal_gamma", !is_focal && spec.focal_gamma() != 0, focal},
+      {"spec.focal_alpha", !is_focal && spec.has_focal_alpha(), focal},
+      {"spec.asymmetric_gamma_positive",
+       !is_asymmetric && spec.asymmetric_gamma_positive() != 0, asymmetric},
+      {"spec.asymmetric_gamma_negative",
+       !is_asymmetric && spec.asymmetric_gamma_negative() != 0, asymmetric},
+      {"spec.asymmetric_margin",
+       !is_asymmetric && spec.asymmetric_margin() != 0, asymmetric},
+  };
+  return RefuseUnread(parameters, v1::LossKind_Name(kind));
 }
 
 absl::Status ReadFocal(const v1::LossSpec& spec,
@@ -57,11 +97,12 @@ absl::Status ReadAsymmetric(const v1::LossSpec& spec,
 }
 
 absl::Status ReadKind(const v1::LossSpec& spec, kernels::LossOptions* options) {
-  switch (spec.kind()) {
-    case v1::LOSS_KIND_UNSPECIFIED:
-    case v1::LOSS_KIND_SIGMOID_CROSS_ENTROPY:
-      options->kind = kernels::LossKind::kSigmoidCrossEntropy;
-      return absl::OkStatus();
+  const v1::LossKind kind = spec.kind() == v1::LOSS_KIND_UNSPECIFIED
+                                ? v1::LOSS_KIND_SIGMOID_CROSS_ENTROPY
+                                : spec.kind();
+  if (!v1::LossKind_IsValid(kind)) return UnknownNumber("spec.kind", kind);
+  RETURN_IF_ERROR(CheckKindsParameters(spec, kind));
+  switch (kind) {
     case v1::LOSS_KIND_SIGMOID_FOCAL:
       options->kind = kernels::LossKind::kSigmoidFocal;
       return ReadFocal(spec, options);
@@ -69,7 +110,8 @@ absl::Status ReadKind(const v1::LossSpec& spec, kernels::LossOptions* options) {
       options->kind = kernels::LossKind::kAsymmetric;
       return ReadAsymmetric(spec, options);
     default:
-      return UnknownNumber("spec.kind", spec.kind());
+      options->kind = kernels::LossKind::kSigmoidCrossEntropy;
+      return absl::OkStatus();
   }
 }
 
@@ -117,10 +159,29 @@ absl::Status ReadNormalizer(const v1::LossSpec& spec,
     default:
       return UnknownNumber("spec.normalizer", spec.normalizer());
   }
-  if (options->normalizer != Normalizer::kCaller ||
-      options->reduction != kernels::Reduction::kMean) {
-    return absl::OkStatus();
-  }
+  return absl::OkStatus();
+}
+
+// Reads what the normalizer depends on; the reduction and the normalizer have
+// been read.
+absl::Status ReadNormalizerValue(const v1::LossSpec& spec,
+                                 kernels::LossOptions* options) {
+  const v1::Normalizer normalizer =
+      spec.normalizer() == v1::NORMALIZER_UNSPECIFIED ? v1::NORMALIZER_ELEMENTS
+                                                      : spec.normalizer();
+  const bool is_mean = options->reduction == kernels::Reduction::kMean;
+  const bool is_caller = normalizer == v1::NORMALIZER_CALLER;
+  const Dependent of_mean[] = {
+      {"spec.normalizer",
+       !is_mean && spec.normalizer() != v1::NORMALIZER_UNSPECIFIED,
+       "REDUCTION_MEAN"}};
+  RETURN_IF_ERROR(RefuseUnread(of_mean, v1::Reduction_Name(spec.reduction())));
+  const Dependent of_caller[] = {{"spec.normalizer_value",
+                                  !is_caller && spec.normalizer_value() != 0,
+                                  "NORMALIZER_CALLER"}};
+  RETURN_IF_ERROR(RefuseUnread(of_caller, v1::Normalizer_Name(normalizer)));
+  options->reject_negative_weights = normalizer == v1::NORMALIZER_WEIGHT_SUM;
+  if (!is_caller) return absl::OkStatus();
   options->normalizer_value = spec.normalizer_value();
   if (!(options->normalizer_value > 0) ||
       std::isinf(options->normalizer_value)) {
@@ -167,13 +228,7 @@ absl::Status ReadNumbers(const v1::LossSpec& spec,
   if (!std::isfinite(options->loss_weight)) {
     return BadValue("spec.loss_weight", options->loss_weight, "finite");
   }
-  if (spec.has_ignore_target()) {
-    if (std::isnan(spec.ignore_target())) {
-      return BadValue("spec.ignore_target", spec.ignore_target(),
-                      "equal to any target");
-    }
-    options->ignore_target = spec.ignore_target();
-  }
+  if (spec.has_ignore_target()) options->ignore_target = spec.ignore_target();
   options->label_smoothing = spec.label_smoothing();
   if (!(options->label_smoothing >= 0 && options->label_smoothing < 1)) {
     return BadValue("spec.label_smoothing", options->label_smoothing,
@@ -190,6 +245,7 @@ absl::StatusOr<kernels::LossOptions> ReadSpec(const v1::LossSpec& spec) {
   RETURN_IF_ERROR(ReadKind(spec, &options));
   RETURN_IF_ERROR(ReadReduction(spec, &options));
   RETURN_IF_ERROR(ReadNormalizer(spec, &options));
+  RETURN_IF_ERROR(ReadNormalizerValue(spec, &options));
   RETURN_IF_ERROR(ReadNumbers(spec, &options));
   RETURN_IF_ERROR(ReadPolicies(spec, &options));
   if (!v1::GradientMode_IsValid(spec.gradient())) {
@@ -197,6 +253,9 @@ absl::StatusOr<kernels::LossOptions> ReadSpec(const v1::LossSpec& spec) {
   }
   if (!v1::DataType_IsValid(spec.gradient_dtype())) {
     return UnknownNumber("spec.gradient_dtype", spec.gradient_dtype());
+  }
+  if (!v1::TargetShapeRule_IsValid(spec.target_shape_rule())) {
+    return UnknownNumber("spec.target_shape_rule", spec.target_shape_rule());
   }
   return options;
 }

@@ -8,10 +8,9 @@
 
 namespace lossd::request {
 
-// Returns the options that `spec` asks for. Fields that the chosen kind,
-// reduction and normalizer do not read are not looked at. Errors:
-// INVALID_ARGUMENT, with a message that begins with the field's path
-// (`spec.kind: ...`).
+// Returns the options that `spec` asks for. Errors: INVALID_ARGUMENT, also for
+// an option that the chosen kind, reduction and normalizer do not read; the
+// message begins with the field's path (`spec.kind: ...`).
 absl::StatusOr<kernels::LossOptions> ReadSpec(const v1::LossSpec& spec);
 
 // The kinds that GetServerInfo lists.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <span>
 #include <utility>
 
@@ -51,6 +52,10 @@ absl::Status StreamPlan::ReadTensors() {
   RETURN_IF_ERROR(CheckLogitsType(sources_[Field::kLogits].type));
   RETURN_IF_ERROR(header_.has_targets() ? ReadOnesTargets()
                                         : ReadTargetsInChunks());
+  RETURN_IF_ERROR(CheckIgnoreTarget(
+      whole_.options.ignore_target,
+      streamed(Field::kTargets) ? std::optional(sources_[Field::kTargets].type)
+                                : std::nullopt));
   RETURN_IF_ERROR(
       ReadOperand(Field::kWeights, header_.weights_dtype(),
                   header_.has_weights() ? &header_.weights() : nullptr));
@@ -88,8 +93,9 @@ absl::Status StreamPlan::ReadOnesTargets() {
   RETURN_IF_ERROR(
       ReadTensor(Field::kTargets, header_.targets(), {}, &none, &targets));
   if (targets.has_shape) {
-    RETURN_IF_ERROR(
-        CheckTargetsShape("header.targets.shape", targets.shape, shape_));
+    RETURN_IF_ERROR(CheckTargetsShape("header.targets.shape", targets.shape,
+                                      shape_,
+                                      header_.spec().target_shape_rule()));
   }
   absl::StatusOr<kernels::Ones> ones =
       ReadOnes(header_.targets(),
@@ -106,7 +112,8 @@ absl::Status StreamPlan::ReadTargetsInChunks() {
   absl::StatusOr<CountedShape> shape =
       ReadShape("header", ".targets_shape", header_.targets_shape());
   if (!shape.ok()) return shape.status();
-  RETURN_IF_ERROR(CheckTargetsShape("header.targets_shape", *shape, shape_));
+  RETURN_IF_ERROR(CheckTargetsShape("header.targets_shape", *shape, shape_,
+                                    header_.spec().target_shape_rule()));
   targets_dims_ = std::move(shape->dims);
   return absl::OkStatus();
 }
@@ -167,6 +174,7 @@ absl::Status StreamPlan::ReadUpstream() {
   if (whole.shape.count == 1) {
     whole_.upstream_scalar = kernels::ElementAt(whole.tensor, 0);
     whole.present = false;
+    return CheckUpstreamScalar(whole_.upstream_scalar, whole_.options);
   }
   return absl::OkStatus();
 }
@@ -174,6 +182,11 @@ absl::Status StreamPlan::ReadUpstream() {
 absl::StatusOr<Scaling> StreamPlan::ReadScaling() const {
   const kernels::LossOptions& options = whole_.options;
   if (!kernels::NeedsCounts(options)) {
+    if (header_.has_declared_normalizer()) {
+      return absl::InvalidArgumentError(
+          "header.declared_normalizer: has no effect; it is for normalizers "
+          "that depend on the data");
+    }
     return Scaling{.known = kernels::NormalizerOf(whole_, {})};
   }
   if (header_.has_declared_normalizer()) {
@@ -192,6 +205,16 @@ absl::StatusOr<Scaling> StreamPlan::ReadScaling() const {
     return Scaling{.known = static_cast<double>(element_count())};
   }
   return Scaling{};
+}
+
+FieldShapes StreamPlan::shapes() const {
+  FieldShapes shapes;
+  for (const Field field : wire::kAllFields) {
+    const Source& source = sources_[field];
+    shapes[field] = source.streamed ? dims() : source.whole.shape.dims;
+  }
+  shapes[Field::kTargets] = targets_dims_;
+  return shapes;
 }
 
 bool StreamPlan::has_weights() const {

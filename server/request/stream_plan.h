@@ -12,6 +12,7 @@
 #include "absl/strings/string_view.h"
 #include "kernels/sigmoid_loss.h"
 #include "lossd/v1/loss_service.pb.h"
+#include "server/request/bad_elements.h"
 #include "server/request/tensor.h"
 #include "server/wire/field.h"
 
@@ -49,8 +50,8 @@ class StreamPlan {
 
   uint64_t element_count() const { return shape_.count; }
   const Dims& dims() const { return shape_.dims; }
-  // The shape in which messages name a target's place.
-  const Dims& targets_dims() const { return targets_dims_; }
+  // The shapes in which messages name an element's place.
+  FieldShapes shapes() const;
   absl::string_view request_id() const { return header_.request_id(); }
   bool wants_gradient() const { return wants_gradient_; }
   bool wants_losses() const {

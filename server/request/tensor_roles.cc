@@ -1,12 +1,27 @@
 #include "server/request/tensor_roles.h"
 
+#include <cmath>
+#include <cstdint>
 #include <optional>
+#include <string>
 
 #include "absl/strings/str_cat.h"
 #include "base/data_type.h"
 #include "server/request/format.h"
+#include "server/request/typed_values.h"
 
 namespace lossd::request {
+namespace {
+
+Dims WithoutOnes(const Dims& dims) {
+  Dims kept;
+  for (const uint64_t dim : dims) {
+    if (dim != 1) kept.push_back(dim);
+  }
+  return kept;
+}
+
+}  // namespace
 
 absl::Status CheckLogitsType(ElementType type) {
   if (IsFloat(type)) return absl::OkStatus();
@@ -36,7 +51,17 @@ absl::StatusOr<ElementType> ReadGradientType(const v1::LossSpec& spec,
 
 absl::Status CheckTargetsShape(absl::string_view path,
                                const CountedShape& targets,
-                               const CountedShape& logits) {
+                               const CountedShape& logits,
+                               v1::TargetShapeRule rule) {
+  if (rule != v1::TARGET_SHAPE_RULE_SAME_COUNT) {
+    if (WithoutOnes(targets.dims) == WithoutOnes(logits.dims)) {
+      return absl::OkStatus();
+    }
+    return absl::InvalidArgumentError(absl::StrCat(
+        path, ": ", ShapeText(targets.dims), " is not the logits' shape ",
+        ShapeText(logits.dims),
+        ", dimensions of 1 apart; spec.target_shape_rule can allow it"));
+  }
   // A tensor of rank 0 has no first dimension that could differ.
   const bool same_first = targets.dims.empty() || logits.dims.empty() ||
                           targets.dims[0] == logits.dims[0];
@@ -46,6 +71,32 @@ absl::Status CheckTargetsShape(absl::string_view path,
       " must have the logits' element count and first dimension; the logits "
       "are ",
       ShapeText(logits.dims)));
+}
+
+absl::Status CheckIgnoreTarget(std::optional<double> ignore_target,
+                               std::optional<ElementType> targets) {
+  if (!ignore_target) return absl::OkStatus();
+  const ElementType type = targets.value_or(ElementType::kBit);
+  const double nearest = NearestElement(type, *ignore_target);
+  if (nearest == *ignore_target || std::isnan(nearest)) return absl::OkStatus();
+  std::string hint;
+  if (std::isfinite(nearest) && !std::isnan(*ignore_target)) {
+    hint = absl::StrCat("; the nearest is ", NumberText(nearest));
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      "spec.ignore_target: ", NumberText(*ignore_target), " is not a value of ",
+      targets ? View(Name(type)) : "ones and identity",
+      ", the type of the targets", hint));
+}
+
+absl::Status CheckUpstreamScalar(double upstream,
+                                 const kernels::LossOptions& options) {
+  if (!options.reject_nan_logits || std::isfinite(upstream)) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("upstream_gradient[0]: ", NumberText(upstream),
+                   " is not finite, and spec.nan_policy is NAN_POLICY_REJECT"));
 }
 
 absl::Status CheckUpstreamShape(const CountedShape& upstream,

@@ -2,6 +2,8 @@
 #ifndef LOSSD_SERVER_REQUEST_TENSOR_ROLES_H_
 #define LOSSD_SERVER_REQUEST_TENSOR_ROLES_H_
 
+#include <optional>
+
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -26,11 +28,20 @@ absl::Status CheckOperandType(wire::Field field, ElementType type);
 absl::StatusOr<ElementType> ReadGradientType(const v1::LossSpec& spec,
                                              ElementType logits);
 
-// Targets have as many elements as the logits and, unless one of the two has
-// rank 0, the same first dimension. `path` names the targets' shape.
+// Targets have the shape that `rule` asks for. `path` names their shape.
 absl::Status CheckTargetsShape(absl::string_view path,
                                const CountedShape& targets,
-                               const CountedShape& logits);
+                               const CountedShape& logits,
+                               v1::TargetShapeRule rule);
+
+// An ignored target equals some value of the targets' type; nothing stands for
+// targets that are given by their ones.
+absl::Status CheckIgnoreTarget(std::optional<double> ignore_target,
+                               std::optional<ElementType> targets);
+
+// An upstream gradient of one element is finite, unless NaN propagates.
+absl::Status CheckUpstreamScalar(double upstream,
+                                 const kernels::LossOptions& options);
 
 // An upstream gradient has one element or, if losses are not reduced, the
 // logits' shape.

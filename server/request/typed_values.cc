@@ -1,5 +1,6 @@
 #include "server/request/typed_values.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -79,7 +80,50 @@ absl::Status StoreHalves(absl::string_view path, const Values& values,
   return absl::OkStatus();
 }
 
+// Returns the integer of T that is nearest to `value`, ties to even; NaN: 0.
+template <typename T>
+double NearestInteger(double value) {
+  const double limit = std::ldexp(1.0, std::numeric_limits<T>::digits);
+  const double least = std::is_signed_v<T> ? -limit : 0;
+  if (std::isnan(value)) return 0;
+  return std::clamp(std::nearbyint(value), least, limit - 1);
+}
+
 }  // namespace
+
+double NearestElement(kernels::ElementType type, double value) {
+  using kernels::ElementType;
+  switch (type) {
+    case ElementType::kFloat32:
+      return static_cast<float>(value);
+    case ElementType::kFloat64:
+      return value;
+    case ElementType::kBFloat16:
+    case ElementType::kFloat16: {
+      const std::optional<uint16_t> bits = DoubleToHalf(type, value);
+      return bits ? HalfToDouble(type, *bits)
+                  : std::copysign(std::numeric_limits<double>::infinity(),
+                                  value);
+    }
+    case ElementType::kUint8:
+      return NearestInteger<uint8_t>(value);
+    case ElementType::kInt8:
+      return NearestInteger<int8_t>(value);
+    case ElementType::kInt16:
+      return NearestInteger<int16_t>(value);
+    case ElementType::kInt32:
+      return NearestInteger<int32_t>(value);
+    case ElementType::kInt64:
+      // 2^63 - 1 is no float64; the largest one below 2^63 is.
+      return Holds<int64_t>(value) ? value
+                                   : std::min(NearestInteger<int64_t>(value),
+                                              0x1.fffffffffffffp62);
+    case ElementType::kBool:
+    case ElementType::kBit:
+      return NearestInteger<bool>(value);
+  }
+  return 0;
+}
 
 absl::Status StoreValues(absl::string_view path, const Values& values,
                          kernels::ElementType type,
@@ -98,6 +142,10 @@ absl::Status StoreValues(absl::string_view path, const Values& values,
       return Store<int32_t>(path, values, type, out);
     case ElementType::kInt64:
       return Store<int64_t>(path, values, type, out);
+    case ElementType::kInt8:
+      return Store<int8_t>(path, values, type, out);
+    case ElementType::kInt16:
+      return Store<int16_t>(path, values, type, out);
     case ElementType::kBool:
     case ElementType::kBit:
       return StoreTruths(path, values, type, out);

@@ -22,6 +22,11 @@ absl::Status StoreValues(absl::string_view path,
                          kernels::ElementType type,
                          std::vector<std::byte>* out);
 
+// Returns the value of `type` that is nearest to `value`; a floating-point type
+// takes values beyond its largest one to infinity. NaN becomes NaN in a
+// floating-point type, else 0.
+double NearestElement(kernels::ElementType type, double value);
+
 }  // namespace lossd::request
 
 #endif  // LOSSD_SERVER_REQUEST_TYPED_VALUES_H_

@@ -1,5 +1,6 @@
 #include "server/request/valid_request.h"
 
+#include <optional>
 #include <utility>
 
 #include "absl/container/inlined_vector.h"
@@ -29,7 +30,7 @@ absl::Status ValidRequest::Read(const wire::RequestParser& parser,
   if (!options.ok()) return options.status();
   segment_.options = *options;
   RETURN_IF_ERROR(ReadTensors(parser));
-  RETURN_IF_ERROR(ReadLogitsAndTargets(request.targets()));
+  RETURN_IF_ERROR(ReadLogitsAndTargets(request));
   RETURN_IF_ERROR(ReadGradient(request));
   RETURN_IF_ERROR(ReadOperands());
   segment_.device = shared_.device();
@@ -64,6 +65,14 @@ uint64_t ValidRequest::converted_bytes() const {
   return bytes;
 }
 
+FieldShapes ValidRequest::shapes() const {
+  FieldShapes shapes;
+  for (const Field field : wire::kAllFields) {
+    shapes[field] = tensors_[field].shape.dims;
+  }
+  return shapes;
+}
+
 uint64_t ValidRequest::reply_bytes() const {
   const uint64_t results = uint64_t{gradient_in_reply_} + wants_losses();
   const uint64_t values =
@@ -80,21 +89,26 @@ absl::Status ValidRequest::ReadTensors(const wire::RequestParser& parser) {
 }
 
 absl::Status ValidRequest::ReadLogitsAndTargets(
-    const v1::Tensor& targets_message) {
+    const v1::ComputeLossRequest& request) {
   if (!logits().present) return absl::InvalidArgumentError("logits: absent");
   if (!targets().present) return absl::InvalidArgumentError("targets: absent");
   RETURN_IF_ERROR(CheckLogitsType(logits().tensor.type));
   const bool takes_logits_shape = targets().as_ones && !targets().has_shape;
   if (!takes_logits_shape) {
-    RETURN_IF_ERROR(
-        CheckTargetsShape("targets.shape", targets().shape, logits().shape));
+    RETURN_IF_ERROR(CheckTargetsShape("targets.shape", targets().shape,
+                                      logits().shape,
+                                      request.spec().target_shape_rule()));
   }
+  RETURN_IF_ERROR(CheckIgnoreTarget(
+      segment_.options.ignore_target,
+      targets().as_ones ? std::nullopt : std::optional(targets().tensor.type)));
   segment_.logits = logits().tensor;
   segment_.targets = targets().tensor;
   segment_.element_count = logits().shape.count;
   if (!targets().as_ones) return absl::OkStatus();
-  absl::StatusOr<kernels::Ones> ones = ReadOnes(
-      targets_message, takes_logits_shape ? dims() : targets_dims(), &ones_);
+  absl::StatusOr<kernels::Ones> ones =
+      ReadOnes(request.targets(),
+               takes_logits_shape ? dims() : targets().shape.dims, &ones_);
   if (!ones.ok()) return ones.status();
   segment_.ones = *ones;
   return absl::OkStatus();
@@ -178,7 +192,7 @@ absl::Status ValidRequest::ReadUpstreamScalar(const kernels::Tensor& upstream) {
         "it as data or values");
   }
   segment_.upstream_scalar = kernels::ElementAt(upstream, 0);
-  return absl::OkStatus();
+  return CheckUpstreamScalar(segment_.upstream_scalar, segment_.options);
 }
 
 // Results can exceed protobuf's limit if logits lie in shared memory, or if the

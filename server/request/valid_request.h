@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "kernels/sigmoid_loss.h"
+#include "server/request/bad_elements.h"
 #include "server/request/shared_tensors.h"
 #include "server/request/tensor.h"
 #include "server/wire/field.h"
@@ -44,9 +45,9 @@ class ValidRequest {
 
   // The shape of gradient and losses, as the client knows it.
   const Dims& dims() const { return logits().shape.dims; }
-  // The shape in which messages name a target's place. Targets that were given
-  // by their ones cannot be out of range, so theirs is not needed.
-  const Dims& targets_dims() const { return targets().shape.dims; }
+  // The shapes in which messages name an element's place. Targets that were
+  // given by their ones cannot be out of range, so theirs is not needed.
+  FieldShapes shapes() const;
   // False if no gradient is wanted, and if it is written to shared memory.
   bool gradient_in_reply() const { return gradient_in_reply_; }
   bool wants_losses() const {
@@ -73,7 +74,7 @@ class ValidRequest {
  private:
   // The steps of Read(), in their order.
   absl::Status ReadTensors(const wire::RequestParser& parser);
-  absl::Status ReadLogitsAndTargets(const v1::Tensor& targets_message);
+  absl::Status ReadLogitsAndTargets(const v1::ComputeLossRequest& request);
   absl::Status ReadGradient(const v1::ComputeLossRequest& request);
   absl::Status ReadOperands();
   absl::Status CheckReply() const;

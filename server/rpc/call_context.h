@@ -11,6 +11,7 @@
 #include "server/base/clock.h"
 #include "server/batching/batcher.h"
 #include "server/door/authenticator.h"
+#include "server/door/connections.h"
 #include "server/observability/metrics.h"
 #include "server/shared_memory/region_table.h"
 
@@ -27,6 +28,7 @@ struct CallContext {
   std::string_view backend;  // the name of `runner`
   observability::Metrics* metrics;
   const door::Authenticator* authenticator;
+  const door::Connections* connections;
   std::shared_ptr<BufferPool> buffers;  // shared with the slices inside gRPC
   // Null if requests with tensors in shared memory are UNIMPLEMENTED.
   const shared_memory::RegionTable* regions = nullptr;

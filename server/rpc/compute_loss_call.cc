@@ -74,8 +74,8 @@ int64_t ComputeLossCall::ChargedBytes() const {
 }
 
 void ComputeLossCall::OnComputed(const batching::Computed& computed) {
-  absl::Status elements = request::CheckElements(
-      segment, computed.totals, {request_.dims(), request_.targets_dims()});
+  absl::Status elements =
+      request::CheckElements(segment, computed.totals, request_.shapes());
   if (elements.ok()) {
     FinishWithReply(computed);
   } else {

@@ -6,9 +6,11 @@
 #include <string_view>
 #include <utility>
 
-#include "absl/hash/hash.h"
+#include "absl/random/random.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "server/door/client_flow.h"
+#include "server/door/retry_delay.h"
 #include "server/door/status.h"
 #include "server/observability/log.h"
 
@@ -52,12 +54,6 @@ absl::Time DeadlineOf(const grpc::ServerContext& context) {
              : absl::FromChrono(deadline);
 }
 
-// A connection is known by its peer's address and port; gRPC has no cheaper
-// name for it. All connections of a Unix socket have the same one.
-uint64_t FlowOf(const grpc::ServerContext& context) {
-  return absl::HashOf(context.peer());
-}
-
 }  // namespace
 
 void RpcCall::Listen() {
@@ -87,7 +83,7 @@ bool RpcCall::OnEvent(int event, bool ok) {
 void RpcCall::Begin() {
   received_ = call_context_->clock->Now();
   deadline_ = DeadlineOf(*context_);
-  flow_ = FlowOf(*context_);
+  flow_ = door::FlowOf(*context_, *call_context_->connections);
   call_context_->metrics->RecordCallAccepted(method_);
 }
 
@@ -119,8 +115,12 @@ grpc::Status RpcCall::Refuse(const absl::Status& why,
       call_context_->admission->NeverFits(bytes)) {
     return door::ToGrpcStatus(why, {});
   }
-  return door::ToOverloadStatus(why, call_context_->batcher->RetryAfter(flow_),
-                                &*context_);
+  // Refusals are rare enough for a generator each.
+  absl::InsecureBitGen random;
+  const absl::Duration delay =
+      door::RetryDelay(call_context_->batcher->ExpectedWait(flow_),
+                       door::PreviousAttempts(*context_), random);
+  return door::ToOverloadStatus(why, delay, &*context_);
 }
 
 void RpcCall::NoteAnswer(const grpc::Status& answer) {

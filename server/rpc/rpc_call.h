@@ -95,7 +95,7 @@ class RpcCall {
   std::optional<grpc::ServerContext> context_;
   absl::Time received_;
   absl::Time deadline_;  // the client's, or the infinite future
-  uint64_t flow_ = 0;    // the connection's number
+  uint64_t flow_ = 0;    // door::FlowOf()
   admission::Permit permit_;
   bool finished_ = false;  // kFinished has come
   bool done_ = false;      // kDone has come

@@ -81,9 +81,9 @@ absl::StatusOr<std::optional<grpc::ByteBuffer>> StreamOutput::NextMessage(
 absl::Status StreamOutput::Settle(const request::StreamPlan& plan,
                                   StreamWindow& window) {
   RETURN_IF_ERROR(window.outcome());
-  RETURN_IF_ERROR(request::CheckElements(
-      window.segment, kernels::Combine(window.partials),
-      {plan.dims(), plan.targets_dims()}, window.first_element));
+  RETURN_IF_ERROR(request::CheckElements(window.segment,
+                                         kernels::Combine(window.partials),
+                                         plan.shapes(), window.first_element));
   totals_.Add(window.partials, window.first_element);
   backend_ = window.backend();
   window.state = State::kSettled;

@@ -28,6 +28,7 @@ def test_help_lists_every_command_and_nothing_else() -> None:
         "demo",
         "test",
         "bench",
+        "soak",
         "exhaustive",
         "fuzz",
         "sanitize",

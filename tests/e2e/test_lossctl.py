@@ -278,7 +278,15 @@ BAD_USAGE = [
     (["--logits=1"], "compute needs --logits and --targets, or --request"),
     (["--bogus"], "unknown flag --bogus; see --help"),
     (["train"], '"train" is none of compute, info, health; see --help'),
-    (["compute", "more"], '"more" is one word too many'),
+    (["compute", "more"], 'unexpected argument "more": compute takes flags alone; see --help'),
+    (["health", "a", "b"], 'unexpected argument "b": health takes one SERVICE; see --help'),
+    (["health", "--target=localhost"],
+     'target: "localhost" must be HOST:PORT, [IPv6]:PORT or unix:/path'),
+    (["--logits=1", "--targets=1", "--normalizer_value=2"],
+     "--normalizer_value: is for normalizer caller, and the normalizer is elements, "
+     "which would ignore it"),
+    (["--logits=1", "--targets=1", "--target_shape_rule=any"],
+     '--target_shape_rule: "any" is none of same, same_count'),
     (["--logits=1,x", "--targets=1"], '--logits: "x" is neither a number nor a .npy file'),
     (["--logits=/no/x.npy", "--targets=1"], "--logits: /no/x.npy: No such file or directory"),
     (["--logits=1e400", "--targets=1"], "--logits: 1e400 is too large for float32"),
@@ -324,6 +332,20 @@ def test_a_broken_npy_file_is_named_in_one_line(tmp_path: Path) -> None:
     assert done.stderr == (
         f"lossctl: --logits: {path}: the header asks for 40 bytes of data, the file has 36\n"
     )
+
+
+def test_the_version_is_the_servers() -> None:
+    server = subprocess.run(
+        [BINARY_DIR / "server" / "lossd", "--version"], capture_output=True, text=True, check=True
+    )
+    assert lossctl("--version").stdout == server.stdout.replace("lossd", "lossctl")
+
+
+def test_losses_that_are_not_reduced_have_no_sum(target: str) -> None:
+    done = lossctl("--target", target, "--logits=1,2", "--targets=1,0", "--reduction=none")
+    rows = {line.split()[0] for line in done.stdout.splitlines()}
+    assert "loss" not in rows
+    assert "losses.mean" in rows
 
 
 def test_help_lists_commands_and_flags() -> None:

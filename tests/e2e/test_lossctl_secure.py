@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import pytest
 from running_server import running_server
 
@@ -51,6 +52,24 @@ def target(folder: Path) -> Iterator[str]:
         f"--token_file={folder}/token",
     ) as server:
         yield server.address
+
+
+def test_a_unix_socket_has_tls_too(folder: Path) -> None:
+    path = folder / "socket"
+    with running_server(
+        f"--tls_cert={folder}/server.pem",
+        f"--tls_key={folder}/server.key",
+        f"--unix_socket={path}",
+    ):
+        credentials = grpc.ssl_channel_credentials((folder / "server.pem").read_bytes())
+        options = (("grpc.ssl_target_name_override", "127.0.0.1"),)
+        with grpc.secure_channel(f"unix:{path}", credentials, options) as channel:
+            check = channel.unary_unary("/grpc.health.v1.Health/Check")
+            assert check(b"", timeout=60) == b"\x08\x01"  # SERVING
+        with grpc.insecure_channel(f"unix:{path}") as channel:
+            check = channel.unary_unary("/grpc.health.v1.Health/Check")
+            with pytest.raises(grpc.RpcError):
+                check(b"", timeout=60)
 
 
 def lossctl(target: str, *flags: str) -> subprocess.CompletedProcess[str]:

@@ -21,6 +21,8 @@ TEST(ElementTypes, HaveTheNamesThatFrameworksUse) {
   EXPECT_EQ(Name(ElementType::kBit), "bit");
   EXPECT_EQ(Name(ElementType::kInt32), "int32");
   EXPECT_EQ(Name(ElementType::kInt64), "int64");
+  EXPECT_EQ(Name(ElementType::kInt8), "int8");
+  EXPECT_EQ(Name(ElementType::kInt16), "int16");
 }
 
 TEST(ElementTypes, AreAllListedInTheOrderOfTheEnum) {

@@ -33,6 +33,7 @@ std::string Floats(v1::DataType dtype, size_t count) {
 
 size_t IntegerSize(v1::DataType dtype) {
   if (dtype == v1::DATA_TYPE_INT64) return 8;
+  if (dtype == v1::DATA_TYPE_INT16) return 2;
   return dtype == v1::DATA_TYPE_INT32 ? 4 : 1;
 }
 
@@ -70,7 +71,7 @@ Request Plain(v1::DataType logits = v1::DATA_TYPE_FLOAT32,
 void AddTypes(std::vector<Request>* all) {
   for (int logits = v1::DATA_TYPE_FLOAT32; logits <= v1::DATA_TYPE_FLOAT16;
        ++logits) {
-    for (int targets = v1::DATA_TYPE_FLOAT32; targets <= v1::DATA_TYPE_INT64;
+    for (int targets = v1::DATA_TYPE_FLOAT32; targets <= v1::DATA_TYPE_INT16;
          ++targets) {
       Request request = Plain(static_cast<v1::DataType>(logits),
                               static_cast<v1::DataType>(targets));
@@ -102,7 +103,7 @@ void AddStorages(std::vector<Request>* all) {
     values.mutable_targets()->add_values(value > 0 ? 1 : 0);
   }
   all->push_back(values);
-  for (int dtype = v1::DATA_TYPE_FLOAT32; dtype <= v1::DATA_TYPE_INT64;
+  for (int dtype = v1::DATA_TYPE_FLOAT32; dtype <= v1::DATA_TYPE_INT16;
        ++dtype) {
     values.mutable_targets()->set_dtype(static_cast<v1::DataType>(dtype));
     all->push_back(values);
@@ -117,25 +118,41 @@ void AddStorages(std::vector<Request>* all) {
   all->push_back(shared);
 }
 
+// Sets the parameters that the kind reads.
+void SetParameters(int number, v1::LossSpec* spec) {
+  if (spec->kind() == v1::LOSS_KIND_SIGMOID_FOCAL) {
+    spec->set_focal_gamma(number / 2.0);
+    if (number > 3) spec->set_focal_alpha(0.25);
+  }
+  if (spec->kind() == v1::LOSS_KIND_ASYMMETRIC) {
+    spec->set_asymmetric_gamma_negative(4);
+    spec->set_asymmetric_margin(0.05);
+  }
+}
+
+// Adds every kind with every normalizer and every reduction.
 void AddSpecs(std::vector<Request>* all) {
+  constexpr int kSum = v1::NORMALIZER_CALLER + 1;
   for (int kind = 1; kind <= 3; ++kind) {
-    for (int normalizer = 1; normalizer <= 6; ++normalizer) {
+    for (int normalizer = 1; normalizer <= kSum + 1; ++normalizer) {
       Request request = Plain();
       v1::LossSpec& spec = *request.mutable_spec();
       spec.set_kind(static_cast<v1::LossKind>(kind));
-      spec.set_normalizer(static_cast<v1::Normalizer>(normalizer));
-      spec.set_normalizer_value(2.5);
-      spec.set_reduction(static_cast<v1::Reduction>(1 + normalizer % 3));
-      spec.set_focal_gamma(normalizer / 2.0);
-      if (normalizer > 3) spec.set_focal_alpha(0.25);
-      spec.set_asymmetric_gamma_negative(4);
-      spec.set_asymmetric_margin(0.05);
+      if (normalizer < kSum) {
+        spec.set_normalizer(static_cast<v1::Normalizer>(normalizer));
+      } else {
+        spec.set_reduction(normalizer == kSum ? v1::REDUCTION_SUM
+                                              : v1::REDUCTION_NONE);
+      }
+      if (normalizer == v1::NORMALIZER_CALLER) spec.set_normalizer_value(2.5);
+      SetParameters(normalizer, &spec);
       if (normalizer % 2 == 0) spec.set_ignore_target(0.5);
       spec.set_label_smoothing(normalizer == 1 ? 0.1 : 0);
       spec.set_loss_weight(-2);
       if (normalizer == 5) spec.set_gradient(v1::GRADIENT_MODE_OMIT);
       spec.set_nan_policy(v1::NAN_POLICY_PROPAGATE);
       spec.set_target_range(v1::TARGET_RANGE_ANY);
+      spec.set_target_shape_rule(static_cast<v1::TargetShapeRule>(kind - 1));
       request.set_request_id("a request");
       all->push_back(std::move(request));
     }

@@ -6,7 +6,6 @@ from pathlib import Path
 
 # Maps a source without a test of its name to the test that would fail if it were wrong.
 COVERED_BY: dict[str, str] = {
-    "base/file.cc": "tests/client/cli/npy_test.cc",
     "bench/load/report.cc": "tests/e2e/test_lossbench.py",
     "bench/load/shared_sample.cc": "tests/e2e/test_shared_memory.py",
     "bench/load/stream_load.cc": "tests/e2e/test_lossbench.py",
@@ -47,6 +46,8 @@ COVERED_BY: dict[str, str] = {
     "client/python/lossd/targets.py": "tests/client/python/test_conversion.py",
     "client/python/lossd/wire.py": "tests/client/python/test_conversion.py",
     "client/python/setup.py": "tests/e2e/test_python_client.py",
+    "client/service_config/cpp/retry.cc": "tests/e2e/test_service_config.py",
+    "client/service_config/python/retry.py": "tests/e2e/test_service_config.py",
     "kernels/cpu/cpu_kernel.cc": "tests/kernels/invariance_test.cc",
     "kernels/cpu/vector_kernel.cc": "tests/kernels/invariance_test.cc",
     "kernels/cuda/exact_kernels.cu": "tests/kernels/cuda/gpu_test.cc",
@@ -58,7 +59,12 @@ COVERED_BY: dict[str, str] = {
     "server/base/unix_socket.cc": "tests/server/shared_memory/region_socket_test.cc",
     "server/config.cc": "tests/server/flags_test.cc",
     "server/config_table.cc": "tests/server/flags_test.cc",
+    "server/door/acceptor.cc": "tests/e2e/test_connections.py",
     "server/door/credentials.cc": "tests/e2e/test_lossctl_secure.py",
+    "server/door/descriptor_limit.cc": "tests/e2e/test_connections.py",
+    "server/door/entrance.cc": "tests/server/door/client_flow_test.cc",
+    "server/door/handed_over.cc": "tests/e2e/test_connections.py",
+    "server/door/listener.cc": "tests/e2e/test_connections.py",
     "server/door/transport.cc": "tests/e2e/test_unfinished_messages.py",
     "server/execution/cuda/cuda_device.cc": "tests/server/execution/cuda/gpu_test.cc",
     "server/execution/cuda/pool_lending.cc": "tests/server/execution/cuda/lent_executor_test.cc",
@@ -69,7 +75,6 @@ COVERED_BY: dict[str, str] = {
     "server/request/bad_elements.cc": "tests/integration/bad_input_test.cc",
     "server/request/broadcasting.cc": "tests/server/request/valid_request_test.cc",
     "server/request/format.cc": "tests/server/request/bad_request_test.cc",
-    "server/request/spec.cc": "tests/server/request/bad_request_test.cc",
     "server/request/stream_plan.cc": "tests/server/request/window_maker_test.cc",
     "server/request/tensor.cc": "tests/server/request/bad_request_test.cc",
     "server/request/tensor_roles.cc": "tests/server/request/bad_request_test.cc",
@@ -85,8 +90,15 @@ COVERED_BY: dict[str, str] = {
     "server/wire/field.cc": "tests/server/wire/request_parser_test.cc",
 }
 
-# These measure: a run of `./dev bench` or `./dev gpu` tries them, and no test stands for them.
+# These measure or soak: a run of `./dev bench`, `./dev gpu` or `./dev soak` tries them, and no
+# test stands for them.
 MEASURING = (
+    "soak/scenarios/",
+    "soak/clients/",
+    *(
+        f"soak/{name}.py"
+        for name in ("__main__", "certificates", "cgroup", "counterparts", "server")
+    ),
     "bench/admission/",
     "bench/kernels/",
     "bench/pipeline/pipeline_bench.cc",
@@ -115,7 +127,7 @@ MEASURING = (
 # These folders of tests mirror no folder of sources, because they test the whole.
 WHOLE = ("house", "e2e", "integration", "fuzz", "judge", "tsan")
 
-ROOMS = ("base", "element_type", "kernels", "server", "client", "bench")
+ROOMS = ("base", "element_type", "kernels", "server", "client", "bench", "soak")
 SOURCES = (".cc", ".cu", ".py")
 # These sources are entry points of programs, which the end-to-end tests start.
 PROGRAMS = ("main.cc", "lossctl.cc", "lossbench.cc", "echo_server.cc", "protobuf_echo_server.cc")

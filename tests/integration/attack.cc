@@ -31,6 +31,7 @@ uint64_t BytesOf(v1::DataType dtype, uint64_t count) {
       return count * 4;
     case v1::DATA_TYPE_BFLOAT16:
     case v1::DATA_TYPE_FLOAT16:
+    case v1::DATA_TYPE_INT16:
       return count * 2;
     case v1::DATA_TYPE_BIT:
       return (count + 7) / 8;
@@ -45,19 +46,23 @@ v1::DataType SomeDtype(Random& random, int kinds) {
   return static_cast<v1::DataType>(1 + random() % static_cast<unsigned>(kinds));
 }
 
-constexpr int kFloats = 4;    // FLOAT32 to FLOAT16
-constexpr int kAnyDtype = 9;  // every type
+constexpr int kFloats = 4;     // FLOAT32 to FLOAT16
+constexpr int kAnyDtype = 11;  // every type
 constexpr int kLossKinds = 3;
 
 v1::LossSpec SomeSpec(Random& random) {
   v1::LossSpec spec;
   spec.set_kind(static_cast<v1::LossKind>(1 + random() % kLossKinds));
-  spec.set_focal_gamma(2);
-  spec.set_asymmetric_gamma_negative(4);
-  spec.set_reduction(OneIn(random, 3) ? v1::REDUCTION_NONE
-                                      : v1::REDUCTION_MEAN);
-  spec.set_normalizer(OneIn(random, 2) ? v1::NORMALIZER_VALID
-                                       : v1::NORMALIZER_WEIGHT_SUM);
+  if (spec.kind() == v1::LOSS_KIND_SIGMOID_FOCAL) spec.set_focal_gamma(2);
+  if (spec.kind() == v1::LOSS_KIND_ASYMMETRIC) {
+    spec.set_asymmetric_gamma_negative(4);
+  }
+  if (OneIn(random, 3)) {
+    spec.set_reduction(v1::REDUCTION_NONE);
+  } else {
+    spec.set_normalizer(OneIn(random, 2) ? v1::NORMALIZER_VALID
+                                         : v1::NORMALIZER_WEIGHT_SUM);
+  }
   spec.set_nan_policy(OneIn(random, 3) ? v1::NAN_POLICY_REJECT
                                        : v1::NAN_POLICY_PROPAGATE);
   if (OneIn(random, 3)) spec.set_ignore_target(0);

@@ -40,10 +40,7 @@ class BadInput : public testing::Test {
 TEST_F(BadInput, MismatchedShapes) {
   v1::ComputeLossRequest request = SomeRequest(10);
   SetFloats(request.mutable_targets(), {9}, std::vector<float>(9));
-  ExpectRefused(
-      request,
-      "targets.shape: [9] must have the logits' element count and first "
-      "dimension; the logits are [10]");
+  ExpectRefused(request, "targets.shape: [9] is not the logits' shape [10]");
 }
 
 TEST_F(BadInput, BytesThatDoNotFitTheShape) {
@@ -89,10 +86,10 @@ TEST_F(BadInput, ALogitOfAMatrixIsNamedByRowAndColumn) {
 TEST_F(BadInput, ATargetIsNamedByItsIndexInTheTargetsShape) {
   v1::ComputeLossRequest request;
   SetFloats(request.mutable_logits(), {2, 4}, {0, 0, 0, 0, 0, 0, 0, 0});
-  SetFloats(request.mutable_targets(), {2, 2, 2}, {0, 0, 0, 0, 0, 0, 2, 0});
+  SetFloats(request.mutable_targets(), {2, 1, 4}, {0, 0, 0, 0, 0, 0, 2, 0});
   ExpectRefused(
       request,
-      "targets[6]: 2 is not in [0, 1] (element [1, 1, 0] of shape [2, 2, 2])");
+      "targets[6]: 2 is not in [0, 1] (element [1, 0, 2] of shape [2, 1, 4])");
 }
 
 TEST_F(BadInput, NormalizerValueZero) {

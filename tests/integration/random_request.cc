@@ -28,6 +28,12 @@ std::string Encoded(v1::DataType dtype, const std::vector<double>& values) {
       case v1::DATA_TYPE_BOOL:
         put(static_cast<uint8_t>(v));
         break;
+      case v1::DATA_TYPE_INT8:
+        put(static_cast<int8_t>(v));
+        break;
+      case v1::DATA_TYPE_INT16:
+        put(static_cast<int16_t>(v));
+        break;
       case v1::DATA_TYPE_INT32:
         put(static_cast<int32_t>(v));
         break;
@@ -82,14 +88,22 @@ void RandomRequest::MakeSpec() {
   v1::LossSpec& spec = *request_.mutable_spec();
   spec.set_kind(static_cast<v1::LossKind>(Below(4)));
   spec.set_reduction(static_cast<v1::Reduction>(Below(4)));
-  spec.set_normalizer(static_cast<v1::Normalizer>(Below(7)));
-  spec.set_normalizer_value(12.5);
+  if (spec.reduction() <= v1::REDUCTION_MEAN) {
+    spec.set_normalizer(static_cast<v1::Normalizer>(Below(7)));
+  }
+  if (spec.normalizer() == v1::NORMALIZER_CALLER) {
+    spec.set_normalizer_value(12.5);
+  }
   if (Below(2) == 0) spec.set_loss_weight(0.3);
   if (Below(2) == 0) spec.set_ignore_target(Below(2));
   if (Below(3) == 0) spec.set_label_smoothing(0.1);
-  spec.set_focal_gamma(Below(2) == 0 ? 2 : 0.5);
-  spec.set_asymmetric_gamma_negative(4);
-  spec.set_asymmetric_margin(0.05);
+  if (spec.kind() == v1::LOSS_KIND_SIGMOID_FOCAL) {
+    spec.set_focal_gamma(Below(2) == 0 ? 2 : 0.5);
+  }
+  if (spec.kind() == v1::LOSS_KIND_ASYMMETRIC) {
+    spec.set_asymmetric_gamma_negative(4);
+    spec.set_asymmetric_margin(0.05);
+  }
   if (Below(4) == 0) spec.set_gradient(v1::GRADIENT_MODE_OMIT);
   if (Below(3) == 0) {
     spec.set_gradient_dtype(static_cast<v1::DataType>(Below(5)));
@@ -119,10 +133,10 @@ std::vector<int64_t> RandomRequest::Shape() {
 }
 
 void RandomRequest::MakeTargets(const std::vector<int64_t>& shape) {
-  const v1::DataType types[] = {v1::DATA_TYPE_FLOAT32, v1::DATA_TYPE_BFLOAT16,
-                                v1::DATA_TYPE_UINT8,   v1::DATA_TYPE_BOOL,
-                                v1::DATA_TYPE_BIT,     v1::DATA_TYPE_INT32,
-                                v1::DATA_TYPE_INT64};
+  const v1::DataType types[] = {
+      v1::DATA_TYPE_FLOAT32, v1::DATA_TYPE_BFLOAT16, v1::DATA_TYPE_UINT8,
+      v1::DATA_TYPE_BOOL,    v1::DATA_TYPE_BIT,      v1::DATA_TYPE_INT32,
+      v1::DATA_TYPE_INT64,   v1::DATA_TYPE_INT8,     v1::DATA_TYPE_INT16};
   v1::Tensor* targets = request_.mutable_targets();
   if (shape.size() == 2 && Below(3) == 0) {
     targets->mutable_identity()->set_diagonal(static_cast<int>(Below(5)) - 2);
@@ -139,7 +153,7 @@ void RandomRequest::MakeTargets(const std::vector<int64_t>& shape) {
     }
     return;
   }
-  Set(targets, types[Below(7)], shape,
+  Set(targets, types[Below(9)], shape,
       [this] { return static_cast<double>(Below(2)); });
 }
 

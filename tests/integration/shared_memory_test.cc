@@ -251,7 +251,7 @@ TEST_F(SharedMemory, DataThatChangesWhileItIsReadHarmsNobody) {
                                    : v1::NORMALIZER_ELEMENTS);
     spec.set_nan_policy(i % 5 == 0 ? v1::NAN_POLICY_PROPAGATE
                                    : v1::NAN_POLICY_REJECT);
-    if (i % 4 == 0) spec.set_ignore_target(0.25);
+    if (i % 4 == 0) spec.set_ignore_target(1);
     request.mutable_targets()->set_dtype(i % 7 == 0 ? v1::DATA_TYPE_INT32
                                                     : v1::DATA_TYPE_FLOAT32);
     v1::ComputeLossResponse response;

@@ -141,8 +141,7 @@ TEST_F(StreamErrors, TargetsOfAnotherShape) {
   messages_[0].mutable_header()->mutable_targets_shape()->Clear();
   messages_[0].mutable_header()->add_targets_shape(4999);
   ExpectRefused(messages_,
-                "header.targets_shape: [4999] must have the logits' element "
-                "count and first dimension; the logits are [5000]");
+                "header.targets_shape: [4999] is not the logits' shape [5000]");
 }
 
 TEST_F(StreamErrors, TargetsOfANegativeShape) {
@@ -182,6 +181,8 @@ TEST_F(StreamErrors, ElementsOfAMatrixHaveTheirPlaceToo) {
   targets[150003] = 1.5F;
   SetFloats(large.mutable_logits(), {400, 1000}, logits);
   SetFloats(large.mutable_targets(), {400, 10, 100}, targets);
+  large.mutable_spec()->set_target_shape_rule(
+      v1::TARGET_SHAPE_RULE_SAME_COUNT);
   ExpectRefused(Cut(large, 70000),
                 "targets[150003]: 1.5 is not in [0, 1] (element [150, 0, 3] of "
                 "shape [400, 10, 100])");

@@ -23,7 +23,13 @@ std::string Difference(const SegmentAnswer& a, const SegmentAnswer& b) {
   if (a.totals.first_bad_target != b.totals.first_bad_target) {
     return "first_bad_target";
   }
-  if (a.totals.first_bad_target != kNoIndex) return "";
+  if (a.totals.first_operand_fault != b.totals.first_operand_fault) {
+    return "first_operand_fault";
+  }
+  if (a.totals.first_bad_target != kNoIndex ||
+      a.totals.first_operand_fault != kNoIndex) {
+    return "";
+  }
   if (!SameBits(a.loss, b.loss)) return "loss";
   if (!SameBits(a.normalizer, b.normalizer)) return "normalizer";
   if (!SameBits(a.totals.loss_sum, b.totals.loss_sum)) return "loss_sum";

@@ -210,7 +210,8 @@ TEST(PeerCases, TheGradientIsTheSlopeOfTheLoss) {
     const SegmentAnswer answer = Compute(*owned);
     if (s.gradient == nullptr || s.options.reduction == Reduction::kNone ||
         answer.totals.nan_count > 0 ||
-        answer.totals.first_bad_target != kNoIndex || s.element_count > 50) {
+        answer.totals.first_bad_target != kNoIndex ||
+        answer.totals.first_operand_fault != kNoIndex || s.element_count > 50) {
       continue;
     }
     std::vector<double> logits(s.element_count);

@@ -50,23 +50,35 @@ std::vector<uint64_t> RandomStrides(const Shape& shape, std::mt19937& random,
 constexpr ElementType kTypes[] = {
     ElementType::kFloat32, ElementType::kFloat64, ElementType::kBFloat16,
     ElementType::kFloat16, ElementType::kUint8,   ElementType::kBool,
-    ElementType::kInt32,   ElementType::kInt64,   ElementType::kBit};
+    ElementType::kInt32,   ElementType::kInt64,   ElementType::kInt8,
+    ElementType::kInt16,   ElementType::kBit};
+constexpr unsigned kOperandTypes = 10;
+
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 // Sets a random operand with random broadcasting. Some values of float types
-// must be rounded to the operand's or the logits' type.
+// must be rounded to the operand's or the logits' type. One in eight operands
+// has values that requests must not have.
 void SetRandomOperand(OwnedSegment& owned, std::mt19937& random,
                       void (OwnedSegment::*set)(const std::vector<double>&,
                                                 const std::vector<uint64_t>&,
                                                 ElementType)) {
-  const ElementType type =
-      random() % 2 == 0 ? ElementType::kFloat32 : kTypes[random() % 8];
+  const ElementType type = random() % 2 == 0 ? ElementType::kFloat32
+                                             : kTypes[random() % kOperandTypes];
   const double unit = type == ElementType::kFloat64 ? 0.2 : 0.25;
   uint64_t count = 0;
   const auto strides = RandomStrides(owned.segment.shape, random, &count);
   std::vector<double> values(count);
+  const bool bad = IsFloat(type) && random() % 8 == 0;
   for (double& v : values) {
     v = random() % 4 == 0 ? 0 : unit * (1 + random() % 8);
     if (!IsFloat(type)) v = std::ceil(v);
+    if (bad && random() % 40 == 0) {
+      v = std::array{kNan, kInfinity, -kInfinity, -1.0}[random() % 4];
+    }
+    // Float32 logits make an infinity of this one.
+    if (bad && type == ElementType::kFloat64 && random() % 40 == 0) v = 1e300;
   }
   (owned.*set)(values, strides, type);
 }
@@ -108,9 +120,13 @@ void RandomOptions(OwnedSegment& owned, std::mt19937& random) {
   options.reduction = static_cast<Reduction>(random() % 3);
   options.normalizer = static_cast<Normalizer>(random() % 6);
   options.normalizer_value = 7.5;
+  options.reject_negative_weights =
+      options.reduction == Reduction::kMean &&
+      options.normalizer == Normalizer::kWeightSum;
   if (random() % 3 == 0) options.loss_weight = 3.7;
-  if (random() % 3 == 0) {
-    options.ignore_target = std::array{0, 1, 2, 2}[random() % 4];
+  if (random() % 2 == 0) {
+    constexpr double kIgnored[] = {0, 1, 2, 2, kNan, kNan, kNan};
+    options.ignore_target = kIgnored[random() % std::size(kIgnored)];
   }
   if (random() % 3 == 0) options.label_smoothing = 0.1;
   options.targets_in_unit_interval = random() % 4 != 0;
@@ -149,14 +165,18 @@ void SetRandomOnes(OwnedSegment& owned, std::mt19937& random) {
 
 void SetRandomTargets(OwnedSegment& owned, std::mt19937& random) {
   if (random() % 4 == 0) return SetRandomOnes(owned, random);
-  const ElementType type =
-      random() % 3 == 0 ? owned.segment.logits.type : kTypes[random() % 9];
+  const ElementType type = random() % 3 == 0
+                               ? owned.segment.logits.type
+                               : kTypes[random() % (kOperandTypes + 1)];
   const bool soft = IsFloat(type) && random() % 2 == 0;
-  const bool bad = random() % 3 == 0;
+  const bool bad = random() % 2 == 0;
   std::vector<double> targets(owned.segment.element_count);
   for (double& t : targets) {
     t = soft ? 0.001 * (random() % 1001) : random() % 2;
-    if (bad && random() % 20 == 0) t = type == ElementType::kBit ? 1 : 2;
+    if (!bad || random() % 20 != 0) continue;
+    t = type == ElementType::kBit            ? 1
+        : IsFloat(type) && random() % 2 == 0 ? kNan
+                                             : 2;
   }
   owned.SetTargets(type, targets);
 }

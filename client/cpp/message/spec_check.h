@@ -7,10 +7,10 @@
 
 namespace lossd::client {
 
-// Returns INVALID_ARGUMENT, beginning with the field's name, for a parameter
-// that is set (not 0, or present) although it belongs to another kind of loss
-// than `spec.kind`. The server would not read it, and the answer would be that
-// of another loss than the caller believes. The server makes all other checks.
+// Returns INVALID_ARGUMENT, beginning with the field's name, for an option that
+// is set (not 0, or present) although the chosen kind, reduction or normalizer
+// does not read it. The server refuses such an option too, but an older one
+// ignored it. The server makes all other checks.
 absl::Status CheckParameters(const v1::LossSpec& spec);
 
 }  // namespace lossd::client

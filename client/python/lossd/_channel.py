@@ -15,7 +15,7 @@ from lossd.conversion import Logits, Targets
 from lossd.errors import Route
 from lossd.result import LossResult
 from lossd.shared_memory import SharedMemory
-from lossd.spec import LossOptions
+from lossd.spec import NAMES, LossOptions
 from lossd.v1 import loss_service_pb2
 
 # The options of every channel, which the caller's own may replace.
@@ -139,8 +139,8 @@ class BaseClient(abc.ABC):
         bfloat16 or float16.
 
         `targets` are one of:
-        - an array or tensor with as many elements and the same first dimension, of any of these
-          types, of uint8, bool, int32 or int64; a list is an array too, never a list of labels
+        - an array or tensor of the logits' shape, of any of these types, of uint8, bool, int8,
+          int16, int32 or int64; a list is an array too, never a list of labels
         - a sparse array of SciPy, PyTorch, JAX (BCOO, BCSR) or TensorFlow, of zeros and ones
         - lossd.ones(), lossd.ones_from_lists(), lossd.identity() or lossd.bits()
 
@@ -165,16 +165,19 @@ class BaseClient(abc.ABC):
           ignores none. normalizer="elements" still counts them; "valid" does not
         - `target_range`: "unit_interval" (the default) refuses a target outside [0, 1], "any"
           takes any finite one
-        - `nan_policy`: "reject" (the default) refuses a NaN logit, "propagate" counts it and
-          returns NaN
+        - `target_shape_rule`: "same" (the default) takes targets of the logits' shape,
+          dimensions of 1 apart; "same_count" those with as many elements and the same first
+          dimension, in row-major order
+        - `nan_policy`: "reject" (the default) refuses a NaN logit and weights that are not
+          finite; "propagate" counts the NaN logits and returns NaN
 
         How the losses are reduced:
         - `reduction`: "mean" (the default) divides the sum by the normalizer, "sum" does not,
           "none" returns a loss for each element
-        - `normalizer`: "elements" (the default) is their number, "valid" that of those that are
-          not ignored, "batch" the first dimension, "nonzero_weights" and "weight_sum" are of the
-          weights, and "caller" is `normalizer_value`. A count is at least 1, so an empty batch
-          has the loss 0
+        - `normalizer`, only with "mean": "elements" (the default, or None) is their number,
+          "valid" that of those that are not ignored, "batch" the first dimension,
+          "nonzero_weights" and "weight_sum" are of the weights, and "caller" is
+          `normalizer_value`. A count is at least 1, so an empty batch has the loss 0
         - `normalizer_value`: above 0; only with, and needed by, normalizer="caller". The ranks
           of a data-parallel job give the elements of all ranks, divided by the ranks where
           their gradients are averaged
@@ -257,7 +260,7 @@ class BaseClient(abc.ABC):
     ) -> streaming.LossStream | conversion.Call:
         """Returns one loss as a stream or as one message, whichever its size asks for."""
         if options:
-            arguments.known(LossOptions.__annotations__, options)
+            arguments.known(NAMES, options)
         if streaming.sends_more_than(
             self._stream_above_bytes, logits, targets, options, self._shared_memory
         ):

@@ -34,12 +34,14 @@ FLOAT64 = ElementType("float64", tensor_pb2.DATA_TYPE_FLOAT64, 64, np.dtype("<f8
 FLOAT16 = ElementType("float16", tensor_pb2.DATA_TYPE_FLOAT16, 16, np.dtype("<f2"))
 UINT8 = ElementType("uint8", tensor_pb2.DATA_TYPE_UINT8, 8, np.dtype("u1"))
 BOOL = ElementType("bool", tensor_pb2.DATA_TYPE_BOOL, 8, np.dtype("?"))
+INT8 = ElementType("int8", tensor_pb2.DATA_TYPE_INT8, 8, np.dtype("i1"))
+INT16 = ElementType("int16", tensor_pb2.DATA_TYPE_INT16, 16, np.dtype("<i2"))
 INT32 = ElementType("int32", tensor_pb2.DATA_TYPE_INT32, 32, np.dtype("<i4"))
 INT64 = ElementType("int64", tensor_pb2.DATA_TYPE_INT64, 64, np.dtype("<i8"))
 BIT = ElementType("bit", tensor_pb2.DATA_TYPE_BIT, 1, np.dtype("u1"))
 
 # An array or a tensor has one of these types. Only lossd.bits() makes targets of BIT.
-ARRAY_TYPES = (BFLOAT16, FLOAT32, FLOAT64, FLOAT16, UINT8, BOOL, INT32, INT64)
+ARRAY_TYPES = (BFLOAT16, FLOAT32, FLOAT64, FLOAT16, UINT8, BOOL, INT8, INT16, INT32, INT64)
 GRADIENT_TYPES = (FLOAT32, FLOAT64, BFLOAT16, FLOAT16)
 
 _BY_NAME = {known.name: known for known in ARRAY_TYPES}

@@ -44,7 +44,9 @@ def place(spec: Spec, shape: tuple[int, ...], out: Any, references: MemoryRefere
     Otherwise the caller copies the gradient to stored(out) later. Raises ValueError, TypeError
     or LossdError if `out` cannot have the gradient of logits of `shape`.
     """
-    device = device_array.of("gradient_out", out)
+    device = None
+    if type(out) is not np.ndarray:
+        device = device_array.of("gradient_out", out)
     if device is None or not references.enabled:
         values, known = _place(out)
         fitting = _fitting(spec, shape, values.shape, values.dtype, known)
@@ -76,6 +78,10 @@ def _place(out: Any) -> tuple[NDArray[Any], ElementType | None]:
 
     Raises ValueError or TypeError if it has no memory that can be written here.
     """
+    if type(out) is np.ndarray and out.flags.carray:  # the fast way: in order and writable
+        stored_type = element_type.by_storage(out.dtype)
+        if stored_type is not None:
+            return out, stored_type
     device = device_array.of("gradient_out", out)
     if device is not None:
         raise device_array.not_lent("gradient_out", device)

@@ -19,13 +19,16 @@ else:
 
 
 class Execution(NamedTuple):
-    """The way in which the server computed a request; it has no influence on the result."""
+    """The way in which the server computed a request; it has no influence on the result.
+
+    All but the backend is None for a streamed call, which is part of many batches.
+    """
 
     backend: str
-    batch_requests: int
-    batch_elements: int
-    queue_time: timedelta
-    compute_time: timedelta
+    batch_requests: int | None
+    batch_elements: int | None
+    queue_time: timedelta | None
+    compute_time: timedelta | None
 
 
 @dataclass(frozen=True, eq=False, init=False)  # == of arrays has no truth value

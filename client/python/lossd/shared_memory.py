@@ -125,11 +125,11 @@ class SharedMemory:
         """
         if not self._regions or not array.flags.c_contiguous:
             return None
-        address = array.__array_interface__["data"][0]
-        for region in list(self._regions.values()):
-            offset = address - region.address
-            if offset >= 0 and offset + array.nbytes <= region.byte_size:
-                return Reference(region.name, offset, array.nbytes)
+        address, byte_size = array.__array_interface__["data"][0], array.nbytes
+        for name, start, size in list(self._regions.values()):
+            offset = address - start
+            if offset >= 0 and offset + byte_size <= size:
+                return Reference(name, offset, byte_size)
         return None
 
     def lend(self, name: str, array: DeviceArray) -> LentAllocation:

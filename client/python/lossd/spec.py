@@ -17,6 +17,7 @@ Reduction = Literal["mean", "sum", "none"]
 Normalizer = Literal["elements", "valid", "batch", "nonzero_weights", "weight_sum", "caller"]
 NanPolicy = Literal["reject", "propagate"]
 TargetRange = Literal["unit_interval", "any"]
+TargetShapeRule = Literal["same", "same_count"]
 GradientType = Literal["float32", "float64", "bfloat16", "float16"]
 
 
@@ -28,7 +29,7 @@ class PlainOptions(TypedDict, total=False):
     upstream_gradient: ArrayLike | None
     kind: Kind
     reduction: Reduction
-    normalizer: Normalizer
+    normalizer: Normalizer | None
     normalizer_value: float | None
     loss_weight: float | None
     ignore_target: float | None
@@ -41,6 +42,7 @@ class PlainOptions(TypedDict, total=False):
     gradient_dtype: Any  # a name, or a dtype of NumPy, ml_dtypes or PyTorch
     nan_policy: NanPolicy
     target_range: TargetRange
+    target_shape_rule: TargetShapeRule
     request_id: str
 
 
@@ -73,10 +75,11 @@ _ENUMS: dict[str, Any] = {
     "normalizer": loss_spec_pb2.Normalizer,
     "nan_policy": loss_spec_pb2.NanPolicy,
     "target_range": loss_spec_pb2.TargetRange,
+    "target_shape_rule": loss_spec_pb2.TargetShapeRule,
 }
 _PREFIXES = {name: f"{'loss_' * (name == 'kind')}{name}_".upper() for name in _ENUMS}
 # For these, None is the same as leaving them out.
-_OPTIONAL = ("normalizer_value", "loss_weight", "ignore_target", "focal_alpha")
+_OPTIONAL = ("normalizer", "normalizer_value", "loss_weight", "ignore_target", "focal_alpha")
 
 # Values of these types never change, so equal ones make equal specs.
 _CONSTANTS = (str, int, float, bool, type(None))
@@ -108,15 +111,20 @@ def parse(options: dict[str, Any]) -> ParsedOptions:
     """
     if not options:
         return _NO_OPTIONS
-    arguments.known(_NAMES, options)
-    plain = dict(options)
+    arguments.known(NAMES, options)
+    plain = {}
     operands = {}
-    for name in OPERANDS:
-        array = plain.pop(name, None)
-        if array is not None:
-            operands[name] = array
-    gradient_out = plain.pop("gradient_out", None)
-    request_id = arguments.text("request_id", plain.pop("request_id", ""))
+    gradient_out = None
+    request_id = ""
+    for name, value in options.items():
+        if name == "gradient_out":
+            gradient_out = value
+        elif name == "request_id":
+            request_id = arguments.text(name, value)
+        elif name not in OPERANDS:
+            plain[name] = value
+        elif value is not None:
+            operands[name] = value
     return ParsedOptions(plain, operands, gradient_out, request_id)
 
 
@@ -138,6 +146,8 @@ def _make(options: dict[str, Any]) -> Spec:
     spec = loss_spec_pb2.LossSpec()
     gradient_type = None
     for name, value in options.items():
+        if value is None and name in _OPTIONAL:
+            continue
         if name in _ENUMS:
             setattr(spec, name, _enum(name, value))
         elif name == "gradient":
@@ -147,7 +157,7 @@ def _make(options: dict[str, Any]) -> Spec:
             gradient_type = _gradient_type(value)
             if gradient_type is not None:
                 spec.gradient_dtype = gradient_type.data_type
-        elif value is not None or name not in _OPTIONAL:
+        else:
             setattr(spec, name, arguments.number(name, value))
     _check_parameters(spec, options)
     _check_normalizer(spec, options)
@@ -196,10 +206,7 @@ def _check_parameters(spec: loss_spec_pb2.LossSpec, options: dict[str, Any]) -> 
             given = options.get(parameter)
             # The default of focal_alpha is not 0 but no alpha.
             if owner != kind and given is not None and (given != 0 or parameter == "focal_alpha"):
-                raise ValueError(
-                    f"{parameter}: is for kind {owner}, and the kind is {kind}, "
-                    "which would ignore it"
-                )
+                raise _unread(parameter, "kind", owner, kind)
     required = _REQUIRED.get(kind, ())
     if required and all(options.get(parameter) is None for parameter in required):
         papers = ", ".join(f"{parameter}={value}" for parameter, value in _PAPERS[kind].items())
@@ -212,17 +219,22 @@ def _check_normalizer(spec: loss_spec_pb2.LossSpec, options: dict[str, Any]) -> 
     """Raises ValueError if an option about the divisor is missing or has no effect."""
     mean = (loss_spec_pb2.REDUCTION_UNSPECIFIED, loss_spec_pb2.REDUCTION_MEAN)
     if spec.normalizer and spec.reduction not in mean:
-        raise ValueError(
-            f"normalizer: has no effect with reduction={options['reduction']!r}, only with 'mean'"
-        )
+        raise _unread("normalizer", "reduction", "mean", options["reduction"].lower())
     has_value = options.get("normalizer_value") is not None
     by_caller = spec.normalizer == loss_spec_pb2.NORMALIZER_CALLER
     if has_value and not by_caller:
-        raise ValueError("normalizer_value: has no effect without normalizer='caller'")
+        chosen = options.get("normalizer") or "elements"
+        raise _unread("normalizer_value", "normalizer", "caller", chosen.lower())
     if by_caller and not has_value:
         raise ValueError("normalizer_value: normalizer='caller' needs it")
 
 
-_NAMES = frozenset(LossOptions.__annotations__)
+def _unread(name: str, option: str, reader: str, chosen: str) -> ValueError:
+    return ValueError(
+        f"{name}: is for {option} {reader}, and the {option} is {chosen}, which would ignore it"
+    )
+
+
+NAMES = frozenset(LossOptions.__annotations__)
 _NO_OPTIONS = ParsedOptions({}, {}, None, "")
 _DEFAULT = _make({})

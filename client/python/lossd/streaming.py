@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -197,7 +196,7 @@ class LossStream:
             normalizer=summary.normalizer,
             valid_count=summary.valid_count,
             nan_count=summary.nan_count,
-            execution=Execution(summary.backend, 0, 0, timedelta(), timedelta()),
+            execution=Execution(summary.backend, None, None, None, None),
             request_id=summary.request_id,
         )
 

@@ -52,7 +52,8 @@ TEST(NpyTest, ReadsEveryElementType) {
       {"|V2", v1::DATA_TYPE_BFLOAT16}, {"<f4", v1::DATA_TYPE_FLOAT32},
       {"<f8", v1::DATA_TYPE_FLOAT64},  {"|u1", v1::DATA_TYPE_UINT8},
       {"|b1", v1::DATA_TYPE_BOOL},     {"<i4", v1::DATA_TYPE_INT32},
-      {"<i8", v1::DATA_TYPE_INT64}};
+      {"<i8", v1::DATA_TYPE_INT64},    {"|i1", v1::DATA_TYPE_INT8},
+      {"<i2", v1::DATA_TYPE_INT16}};
   for (const auto& [descr, dtype] : types) {
     const size_t width = static_cast<size_t>(descr[2] - '0');
     const auto array =
@@ -95,7 +96,7 @@ TEST(NpyTest, BadFilesGiveAMessageThatSaysWhatIsWrong) {
       {File(4, "{}", ""), ".npy version 4 is not read"},
       {File(1, Dictionary(">f4", "(2,)"), "12345678"),
        "element type '>f4' is not read; save as <f2, <f4, <f8, |u1, |b1, "
-       "<i4, <i8, or bfloat16 as <V2"},
+       "|i1, <i2, <i4, <i8, or bfloat16 as <V2"},
       {File(1, "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': ()}",
             "1234"),
        "structured .npy types are not read"},

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "client/cpp/call_status.h"
@@ -198,6 +199,16 @@ TEST(ClientTest, NoServerIsUnavailable) {
 TEST(ClientTest, OptionsThatMakeNoSenseAreNamed) {
   EXPECT_EQ(Client::Create({.target = ""}).status().message(),
             "target: must not be empty");
+  for (const char* target :
+       {"localhost", "::1", "::1:50051", "[::1]", "http://localhost:50051",
+        "localhost:", "localhost:66000"}) {
+    EXPECT_EQ(Client::Create({.target = target}).status().message(),
+              absl::StrCat("target: \"", target,
+                           "\" must be HOST:PORT, [IPv6]:PORT or unix:/path"));
+  }
+  for (const char* target : {"[::1]:50051", "dns:///loss:50051", "unix:/l"}) {
+    EXPECT_TRUE(Client::Create({.target = target}).ok()) << target;
+  }
   EXPECT_EQ(Client::Create({.channels = 0}).status().message(),
             "channels: 0, must be at least 1");
   EXPECT_EQ(

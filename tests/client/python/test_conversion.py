@@ -25,6 +25,9 @@ from lossd.v1 import loss_service_pb2, loss_spec_pb2, tensor_pb2
         (">f2", tensor_pb2.DATA_TYPE_FLOAT16),
         ("u1", tensor_pb2.DATA_TYPE_UINT8),
         ("?", tensor_pb2.DATA_TYPE_BOOL),
+        ("i1", tensor_pb2.DATA_TYPE_INT8),
+        ("<i2", tensor_pb2.DATA_TYPE_INT16),
+        (">i2", tensor_pb2.DATA_TYPE_INT16),
         ("<i4", tensor_pb2.DATA_TYPE_INT32),
         (">i8", tensor_pb2.DATA_TYPE_INT64),
     ],
@@ -97,7 +100,8 @@ def test_big_endian_bfloat16_is_sent_little_endian(name: str) -> None:
 
 def test_torch_tensors_are_sent_in_their_own_type() -> None:
     torch = pytest.importorskip("torch")
-    for name in ("float32", "float64", "bfloat16", "float16", "uint8", "bool", "int32", "int64"):
+    integers = ("uint8", "bool", "int8", "int16", "int32", "int64")
+    for name in ("float32", "float64", "bfloat16", "float16", *integers):
         values = torch.tensor([[0, 1], [1, 1]], dtype=getattr(torch, name))
         tensor = messages.to_tensor("targets", values)
         assert tensor.dtype == tensor_pb2.DataType.Value(f"DATA_TYPE_{name.upper()}")

@@ -25,7 +25,8 @@ TEST(Stager, ConvertsEveryTargetType) {
   for (const ElementType type :
        {ElementType::kFloat32, ElementType::kFloat64, ElementType::kBFloat16,
         ElementType::kFloat16, ElementType::kUint8, ElementType::kBool,
-        ElementType::kBit, ElementType::kInt32, ElementType::kInt64}) {
+        ElementType::kBit, ElementType::kInt32, ElementType::kInt64,
+        ElementType::kInt8, ElementType::kInt16}) {
     OwnedSegment owned(ElementType::kFloat32, {11});
     const std::vector<double> targets = {0, 1, 1, 0, 0, 0, 0, 1, 0, 1, 1};
     owned.SetLogits(std::vector<double>(11, 0));
@@ -59,16 +60,17 @@ TEST(Stager, ConvertsEveryOperandTypeDenseAndBroadcast) {
   for (const ElementType type :
        {ElementType::kFloat32, ElementType::kFloat64, ElementType::kBFloat16,
         ElementType::kFloat16, ElementType::kUint8, ElementType::kBool,
-        ElementType::kInt32, ElementType::kInt64}) {
+        ElementType::kInt32, ElementType::kInt64, ElementType::kInt8,
+        ElementType::kInt16}) {
     OwnedSegment owned(ElementType::kFloat64, {3, 2});
     owned.SetLogits(std::vector<double>(6, 0));
     owned.SetTargets(ElementType::kBool, std::vector<double>(6, 0));
-    owned.SetWeights({3, 0, 1, 5, 200, 7}, {2, 1}, type);
+    owned.SetWeights({3, 0, 1, 5, 100, 7}, {2, 1}, type);
     owned.SetPosWeight({4, 5, 1}, {1, 0}, type);
     owned.SetUpstream({8, 9}, {0, 1}, type);
     BlockPartial partial;
     const auto staged = Staged<double>(owned, &partial);
-    const double weights[] = {3, 0, 1, 5, 200, 7};
+    const double weights[] = {3, 0, 1, 5, 100, 7};
     const double pos_weights[] = {4, 4, 5, 5, 1, 1};
     const double upstream[] = {8, 9, 8, 9, 8, 9};
     for (int i = 0; i < 6; ++i) {
@@ -76,7 +78,7 @@ TEST(Stager, ConvertsEveryOperandTypeDenseAndBroadcast) {
       EXPECT_EQ(staged.pos_weights[i], pos_weights[i]) << Name(type) << i;
       EXPECT_EQ(staged.upstream[i], upstream[i]) << Name(type) << " " << i;
     }
-    EXPECT_EQ(partial.weight_sum, 216) << Name(type);
+    EXPECT_EQ(partial.weight_sum, 116) << Name(type);
     EXPECT_EQ(partial.nonzero_weight_count, 5u) << Name(type);
   }
 }
@@ -110,7 +112,17 @@ TEST(Stager, IgnoresATargetThatIsExactlyTheOneInEveryType) {
       {ElementType::kInt64, -0x1p63, -0x1p63, true},
       {ElementType::kInt64, 0, 0x1p63, false},
       {ElementType::kInt64, 0, kNan, false},
-      {ElementType::kFloat32, kNan, kNan, false},
+      {ElementType::kInt8, -100, -100, true},
+      {ElementType::kInt8, -1, 255, false},
+      {ElementType::kInt16, -32768, -32768, true},
+      {ElementType::kInt16, 0, kNan, false},
+      {ElementType::kUint8, 0, kNan, false},
+      {ElementType::kFloat32, kNan, kNan, true},
+      {ElementType::kFloat64, kNan, kNan, true},
+      {ElementType::kBFloat16, kNan, kNan, true},
+      {ElementType::kFloat16, kNan, kNan, true},
+      {ElementType::kFloat32, 0, kNan, false},
+      {ElementType::kFloat32, kNan, 0, false},
   };
   for (const IgnoreCase& c : cases) {
     for (const bool unit_interval : {true, false}) {

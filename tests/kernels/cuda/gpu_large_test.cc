@@ -24,7 +24,9 @@ bool SamePartial(const BlockPartial& a, const BlockPartial& b) {
              std::bit_cast<uint64_t>(b.weight_sum) &&
          a.valid_count == b.valid_count && a.nan_count == b.nan_count &&
          a.nonzero_weight_count == b.nonzero_weight_count &&
-         a.first_nan == b.first_nan && a.first_bad_target == b.first_bad_target;
+         a.first_nan == b.first_nan &&
+         a.first_bad_target == b.first_bad_target &&
+         a.first_operand_fault == b.first_operand_fault;
 }
 
 // Returns the bytes of `count` elements that look random: bits, or floats of

@@ -83,6 +83,8 @@ BlockPartial ComputeExact(const PackedBatch& batch, uint64_t block) {
     partial.first_nan = std::min(partial.first_nan, sums.first_nan);
     partial.first_bad_target =
         std::min(partial.first_bad_target, sums.first_bad_target);
+    partial.first_operand_fault =
+        std::min(partial.first_operand_fault, sums.first_operand_fault);
   }
   partial.loss_sum = SumLanes(loss);
   partial.weight_sum = SumLanes(weight);

@@ -306,7 +306,6 @@ TEST_F(BatcherTest, DropQueuedDropsWhatWasNotBegun) {
 TEST_F(BatcherTest, TheWaitIsNothingWhileAnExecutorIsIdleAndGrowsWithTheQueue) {
   Build(kOptions);
   EXPECT_EQ(batcher_->ExpectedWait(0), absl::ZeroDuration());
-  EXPECT_EQ(batcher_->RetryAfter(0), absl::Milliseconds(10));
   RecordingTask& in_flight = NewTask(8 * kBlock);
   RecordingTask& huge = NewTask(16 * kBlock);
   for (int i = 0; i < 100; ++i) {
@@ -321,10 +320,6 @@ TEST_F(BatcherTest, TheWaitIsNothingWhileAnExecutorIsIdleAndGrowsWithTheQueue) {
   EXPECT_NEAR(absl::ToDoubleSeconds(batcher_->ExpectedWait(0)), 1.0, 0.01);
   batcher_->Enqueue(&huge);
   EXPECT_NEAR(absl::ToDoubleSeconds(batcher_->ExpectedWait(0)), 3.0, 0.03);
-  EXPECT_EQ(batcher_->RetryAfter(0), batcher_->ExpectedWait(0));
-  RecordingTask& more = NewTask(1 << 20);
-  batcher_->Enqueue(&more);
-  EXPECT_EQ(batcher_->RetryAfter(0), absl::Seconds(10));
   runner_.Run(*std::move(batch));
 }
 

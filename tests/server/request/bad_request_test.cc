@@ -39,15 +39,45 @@ const BadCase kBadCases[] = {
        r.clear_targets();
        SetFloats(r.mutable_targets(), {2, 2}, 4);
      },
-     kInvalid, "targets.shape: [2, 2] must have the logits' element count",
-     "the logits are [2, 3]"},
-    {"OtherFirstDimension",
+     kInvalid, "targets.shape: [2, 2] is not the logits' shape [2, 3]",
+     "spec.target_shape_rule"},
+    {"OtherLayout",
+     [](Request& r) {
+       r.Clear();
+       SetFloats(r.mutable_logits(), {1, 2, 3}, 6);
+       SetFloats(r.mutable_targets(), {1, 3, 2}, 6);
+     },
+     kInvalid, "targets.shape: [1, 3, 2] is not the logits' shape [1, 2, 3]",
+     "dimensions of 1 apart"},
+    {"Flattened",
+     [](Request& r) {
+       r.Clear();
+       SetFloats(r.mutable_logits(), {2, 3, 2}, 12);
+       SetFloats(r.mutable_targets(), {2, 6}, 12);
+     },
+     kInvalid, "targets.shape: [2, 6] is not the logits' shape [2, 3, 2]", ""},
+    {"OnesOfAnotherShape",
+     [](Request& r) {
+       r.mutable_targets()->mutable_identity();
+       r.mutable_targets()->set_shape(0, 3);
+       r.mutable_targets()->set_shape(1, 2);
+     },
+     kInvalid, "targets.shape: [3, 2] is not the logits' shape [2, 3]", ""},
+    {"OtherFirstDimensionOfTheSameCount",
      [](Request& r) {
        r.clear_targets();
+       r.mutable_spec()->set_target_shape_rule(
+           v1::TARGET_SHAPE_RULE_SAME_COUNT);
        SetFloats(r.mutable_targets(), {3, 2}, 6);
      },
      kInvalid, "targets.shape: [3, 2] must have the logits' element count",
      "and first dimension; the logits are [2, 3]"},
+    {"UnknownTargetShapeRule",
+     [](Request& r) {
+       r.mutable_spec()->set_target_shape_rule(
+           static_cast<v1::TargetShapeRule>(9));
+     },
+     kInvalid, "spec.target_shape_rule:", "9"},
     {"BytesDoNotFit", [](Request& r) { r.mutable_logits()->set_data("abc"); },
      kInvalid, "logits.data:", "3 bytes, but float32 of shape [2, 3] takes 24"},
     {"NoBytes", [](Request& r) { r.mutable_targets()->clear_data(); }, kInvalid,
@@ -72,36 +102,6 @@ const BadCase kBadCases[] = {
        r.mutable_logits()->set_shape(1, 16);
      },
      kInvalid, "logits.shape:", "4611686018427387904, 16"},
-    {"UnknownKind",
-     [](Request& r) {
-       r.mutable_spec()->set_kind(static_cast<v1::LossKind>(77));
-     },
-     kInvalid, "spec.kind:", "77"},
-    {"UnknownReduction",
-     [](Request& r) {
-       r.mutable_spec()->set_reduction(static_cast<v1::Reduction>(-1));
-     },
-     kInvalid, "spec.reduction:", "-1"},
-    {"UnknownNormalizer",
-     [](Request& r) {
-       r.mutable_spec()->set_normalizer(static_cast<v1::Normalizer>(9));
-     },
-     kInvalid, "spec.normalizer:", "9"},
-    {"UnknownGradientMode",
-     [](Request& r) {
-       r.mutable_spec()->set_gradient(static_cast<v1::GradientMode>(9));
-     },
-     kInvalid, "spec.gradient:", "9"},
-    {"UnknownNanPolicy",
-     [](Request& r) {
-       r.mutable_spec()->set_nan_policy(static_cast<v1::NanPolicy>(9));
-     },
-     kInvalid, "spec.nan_policy:", "9"},
-    {"UnknownTargetRange",
-     [](Request& r) {
-       r.mutable_spec()->set_target_range(static_cast<v1::TargetRange>(9));
-     },
-     kInvalid, "spec.target_range:", "9"},
     {"UnknownGradientType",
      [](Request& r) {
        r.mutable_spec()->set_gradient_dtype(static_cast<v1::DataType>(99));
@@ -132,95 +132,22 @@ const BadCase kBadCases[] = {
        r.mutable_spec()->set_gradient_dtype(v1::DATA_TYPE_INT64);
      },
      kInvalid, "spec.gradient_dtype:", "DATA_TYPE_INT64"},
-    {"NormalizerValueZero",
+    {"IgnoreTargetBetweenFloats",
+     [](Request& r) { r.mutable_spec()->set_ignore_target(0.1); }, kInvalid,
+     "spec.ignore_target: 0.1 is not a value of float32, the type of the "
+     "targets",
+     "; the nearest is 0.10000000149011612"},
+    {"IgnoreTargetOfOnes",
      [](Request& r) {
-       r.mutable_spec()->set_normalizer(v1::NORMALIZER_CALLER);
+       r.mutable_targets()->Clear();
+       r.mutable_targets()->mutable_identity();
+       r.mutable_spec()->set_ignore_target(255);
      },
-     kInvalid, "spec.normalizer_value:", "0"},
-    {"NormalizerValueNaN",
-     [](Request& r) {
-       r.mutable_spec()->set_normalizer(v1::NORMALIZER_CALLER);
-       r.mutable_spec()->set_normalizer_value(kNaN);
-     },
-     kInvalid, "spec.normalizer_value:", "NaN"},
-    {"NormalizerValueInfinite",
-     [](Request& r) {
-       r.mutable_spec()->set_normalizer(v1::NORMALIZER_CALLER);
-       r.mutable_spec()->set_normalizer_value(kInf);
-     },
-     kInvalid, "spec.normalizer_value:", "inf"},
-    {"LossWeightInfinite",
-     [](Request& r) { r.mutable_spec()->set_loss_weight(-kInf); }, kInvalid,
-     "spec.loss_weight:", "-inf"},
-    {"IgnoreTargetNaN",
-     [](Request& r) { r.mutable_spec()->set_ignore_target(kNaN); }, kInvalid,
-     "spec.ignore_target:", "NaN"},
-    {"SmoothingOne",
-     [](Request& r) { r.mutable_spec()->set_label_smoothing(1); }, kInvalid,
-     "spec.label_smoothing:", "1"},
-    {"SmoothingNaN",
-     [](Request& r) { r.mutable_spec()->set_label_smoothing(kNaN); }, kInvalid,
-     "spec.label_smoothing:", "NaN"},
-    {"FocalGammaNegative",
-     [](Request& r) {
-       r.mutable_spec()->set_kind(v1::LOSS_KIND_SIGMOID_FOCAL);
-       r.mutable_spec()->set_focal_gamma(-0.5);
-     },
-     kInvalid, "spec.focal_gamma:", "-0.5 is not at least 0 and finite"},
-    {"FocalGammaInfinite",
-     [](Request& r) {
-       r.mutable_spec()->set_kind(v1::LOSS_KIND_SIGMOID_FOCAL);
-       r.mutable_spec()->set_focal_gamma(kInf);
-     },
-     kInvalid, "spec.focal_gamma:", "inf is not"},
-    {"FocalGammaNaN",
-     [](Request& r) {
-       r.mutable_spec()->set_kind(v1::LOSS_KIND_SIGMOID_FOCAL);
-       r.mutable_spec()->set_focal_gamma(kNaN);
-     },
-     kInvalid, "spec.focal_gamma:", "NaN is not"},
-    {"FocalAlphaAboveOne",
-     [](Request& r) {
-       r.mutable_spec()->set_kind(v1::LOSS_KIND_SIGMOID_FOCAL);
-       r.mutable_spec()->set_focal_alpha(1.5);
-     },
-     kInvalid, "spec.focal_alpha:", "1.5 is not in [0, 1]"},
-    {"FocalAlphaNaN",
-     [](Request& r) {
-       r.mutable_spec()->set_kind(v1::LOSS_KIND_SIGMOID_FOCAL);
-       r.mutable_spec()->set_focal_alpha(kNaN);
-     },
-     kInvalid, "spec.focal_alpha:", "NaN"},
-    {"FocalOfAnyTarget",
-     [](Request& r) {
-       r.mutable_spec()->set_kind(v1::LOSS_KIND_SIGMOID_FOCAL);
-       r.mutable_spec()->set_target_range(v1::TARGET_RANGE_ANY);
-     },
-     kInvalid, "spec.target_range:", "LOSS_KIND_SIGMOID_FOCAL"},
-    {"AsymmetricGammaPositive",
-     [](Request& r) {
-       r.mutable_spec()->set_kind(v1::LOSS_KIND_ASYMMETRIC);
-       r.mutable_spec()->set_asymmetric_gamma_positive(-1);
-     },
-     kInvalid, "spec.asymmetric_gamma_positive:", "-1 is not"},
-    {"AsymmetricGammaNegative",
-     [](Request& r) {
-       r.mutable_spec()->set_kind(v1::LOSS_KIND_ASYMMETRIC);
-       r.mutable_spec()->set_asymmetric_gamma_negative(kInf);
-     },
-     kInvalid, "spec.asymmetric_gamma_negative:", "inf is not"},
-    {"AsymmetricMarginOne",
-     [](Request& r) {
-       r.mutable_spec()->set_kind(v1::LOSS_KIND_ASYMMETRIC);
-       r.mutable_spec()->set_asymmetric_margin(1);
-     },
-     kInvalid, "spec.asymmetric_margin:", "1 is not in [0, 1)"},
-    {"AsymmetricMarginNaN",
-     [](Request& r) {
-       r.mutable_spec()->set_kind(v1::LOSS_KIND_ASYMMETRIC);
-       r.mutable_spec()->set_asymmetric_margin(kNaN);
-     },
-     kInvalid, "spec.asymmetric_margin:", "NaN"},
+     kInvalid, "spec.ignore_target: 255 is not a value of ones and identity",
+     ""},
+    {"UpstreamNaN",
+     [](Request& r) { r.mutable_upstream_gradient()->add_values(kNaN); },
+     kInvalid, "upstream_gradient[0]: NaN is not finite", "NAN_POLICY_REJECT"},
     {"WeightsDoNotBroadcast",
      [](Request& r) { SetFloats(r.mutable_weights(), {2}, 2); }, kInvalid,
      "weights.shape:", "[2] does not broadcast to the logits' shape [2, 3]"},

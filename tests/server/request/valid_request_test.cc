@@ -19,6 +19,7 @@ using testing::HasSubstr;
 using testing::StartsWith;
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+constexpr double kInf = std::numeric_limits<double>::infinity();
 
 TEST(Validation, FillsTheSegmentOfAPlainRequest) {
   const Reading reading(TwoByThree());
@@ -34,15 +35,91 @@ TEST(Validation, FillsTheSegmentOfAPlainRequest) {
   EXPECT_FALSE(segment.weights.present());
 }
 
-TEST(Validation, DoesNotReadWhatTheSpecDoesNotUse) {
+// A client may write down what holds anyway.
+TEST(Validation, TakesOptionsThatSayWhatIsTheDefault) {
   Request request = TwoByThree();
-  request.mutable_spec()->set_normalizer_value(-1);
-  request.mutable_spec()->set_focal_gamma(-1);
-  request.mutable_spec()->set_asymmetric_margin(kNaN);
-  EXPECT_TRUE(Reading(request).status.ok());
-  request.mutable_spec()->set_normalizer(v1::NORMALIZER_CALLER);
-  request.mutable_spec()->set_reduction(v1::REDUCTION_SUM);
-  EXPECT_TRUE(Reading(request).status.ok());
+  v1::LossSpec& spec = *request.mutable_spec();
+  spec.set_kind(v1::LOSS_KIND_SIGMOID_CROSS_ENTROPY);
+  spec.set_reduction(v1::REDUCTION_MEAN);
+  spec.set_normalizer(v1::NORMALIZER_ELEMENTS);
+  spec.set_target_shape_rule(v1::TARGET_SHAPE_RULE_SAME);
+  const Reading reading(request);
+  EXPECT_TRUE(reading.status.ok()) << reading.status;
+}
+
+TEST(Validation, ShapesOfTargetsDifferInDimensionsOf1) {
+  const std::vector<int64_t> alike[] = {
+      {2, 3}, {1, 2, 3}, {2, 1, 3}, {2, 3, 1}, {1, 2, 1, 3, 1}};
+  for (const auto& logits : alike) {
+    for (const auto& targets : alike) {
+      Request request;
+      SetFloats(request.mutable_logits(), logits, 6);
+      SetFloats(request.mutable_targets(), targets, 6);
+      const Reading reading(request);
+      EXPECT_TRUE(reading.status.ok()) << reading.status;
+    }
+  }
+}
+
+TEST(Validation, CaffesRulePairsElementsOfAnyLayout) {
+  const struct {
+    std::vector<int64_t> logits, targets;
+    size_t count;
+  } pairs[] = {{{2, 3, 4}, {2, 4, 3}, 24},
+               {{2, 3, 4}, {2, 12}, 24},
+               {{2, 6}, {2, 2, 3}, 12},
+               {{1, 1}, {}, 1}};
+  for (const auto& [logits, targets, count] : pairs) {
+    Request request;
+    SetFloats(request.mutable_logits(), logits, count);
+    SetFloats(request.mutable_targets(), targets, count);
+    request.mutable_spec()->set_target_shape_rule(
+        v1::TARGET_SHAPE_RULE_SAME_COUNT);
+    const Reading reading(request);
+    EXPECT_TRUE(reading.status.ok()) << reading.status;
+  }
+}
+
+// A value is refused exactly if the targets' type does not hold it.
+TEST(Validation, AnIgnoredTargetIsAValueOfTheTargetsType) {
+  const struct {
+    v1::DataType type;
+    std::vector<double> held;
+    std::vector<double> others;
+  } types[] = {
+      {v1::DATA_TYPE_UINT8, {0, -0.0, 255}, {-1, 0.5, 256, kNaN, kInf}},
+      {v1::DATA_TYPE_INT8, {-128, -100, -1, 127}, {128, 255, -129, 300, kNaN}},
+      {v1::DATA_TYPE_INT16, {-32768, -100, 255, 32767}, {32768, -32769, 1.5}},
+      {v1::DATA_TYPE_INT32, {-0x1p31, 0x1p31 - 1}, {0x1p31, -0x1p31 - 1, 0.1}},
+      {v1::DATA_TYPE_INT64,
+       {-0x1p63, -100, 0x1.fffffffffffffp62},
+       {0x1p63, -0x1.0000000000001p63, 1e-9, kInf, kNaN}},
+      {v1::DATA_TYPE_BOOL, {0, 1}, {-1, 2, 255, kNaN}},
+      {v1::DATA_TYPE_BIT, {0, 1}, {-1, 0.5, kNaN}},
+      {v1::DATA_TYPE_FLOAT64, {0.1, 1e300, -kInf, kNaN}, {}},
+      {v1::DATA_TYPE_FLOAT32, {-1, 255, 0.1F, kInf, kNaN}, {0.1, 1e300, 1e-60}},
+      {v1::DATA_TYPE_BFLOAT16, {-1, 255, 0.5, kInf, kNaN}, {257, 0.1F, 1e39}},
+      {v1::DATA_TYPE_FLOAT16, {-100, 2048, 0x1p-24, kNaN}, {2049, 65520, 0.1F}},
+  };
+  for (const auto& type : types) {
+    const auto status = [&](double ignored) {
+      Request request = TwoByThree();
+      request.clear_targets();
+      request.mutable_targets()->set_dtype(type.type);
+      for (const int64_t dim : {2, 3})
+        request.mutable_targets()->add_shape(dim);
+      for (int i = 0; i < 6; ++i) request.mutable_targets()->add_values(1);
+      request.mutable_spec()->set_ignore_target(ignored);
+      return Reading(request).status;
+    };
+    for (const double value : type.held) {
+      EXPECT_TRUE(status(value).ok()) << status(value);
+    }
+    for (const double value : type.others) {
+      EXPECT_TRUE(absl::IsInvalidArgument(status(value)))
+          << v1::DataType_Name(type.type) << " " << value;
+    }
+  }
 }
 
 TEST(Validation, BroadcastsFromTheRight) {
@@ -60,7 +137,7 @@ TEST(Validation, BroadcastsFromTheRight) {
 TEST(Validation, FoldsDimensionsThatOperandsReadAsOne) {
   Request request;
   SetFloats(request.mutable_logits(), {2, 3, 4, 1, 5}, 120);
-  SetFloats(request.mutable_targets(), {2, 60}, 120);
+  SetFloats(request.mutable_targets(), {2, 3, 4, 5}, 120);
   SetFloats(request.mutable_weights(), {4, 1, 5}, 20);
   const Reading reading(request);
   ASSERT_TRUE(reading.status.ok()) << reading.status;
@@ -73,7 +150,7 @@ TEST(Validation, FoldsAnyRankWithoutOperandsAndKeepsTheFirstDimension) {
   Request request;
   const std::vector<int64_t> shape(12, 2);
   SetFloats(request.mutable_logits(), shape, 4096);
-  SetFloats(request.mutable_targets(), {2, 2048}, 4096);
+  SetFloats(request.mutable_targets(), shape, 4096);
   const Reading reading(request);
   ASSERT_TRUE(reading.status.ok()) << reading.status;
   EXPECT_THAT(reading.Dims(), ElementsAre(2, 2048));
@@ -84,7 +161,7 @@ TEST(Validation, RefusesARankThatDoesNotFold) {
   Request request;
   const std::vector<int64_t> shape(10, 2);
   SetFloats(request.mutable_logits(), shape, 1024);
-  SetFloats(request.mutable_targets(), {2, 512}, 1024);
+  SetFloats(request.mutable_targets(), shape, 1024);
   // Every other dimension is repeated, so no two of them are read as one.
   SetFloats(request.mutable_weights(), {2, 1, 2, 1, 2, 1, 2, 1, 2, 1}, 32);
   const Reading reading(request);
@@ -147,15 +224,15 @@ TEST(Validation, FillsInTheParametersOfTheChosenKindAlone) {
   spec.set_kind(v1::LOSS_KIND_SIGMOID_FOCAL);
   spec.set_focal_gamma(2);
   spec.set_focal_alpha(0.25);
-  spec.set_asymmetric_margin(7);
   const Reading focal(request);
   ASSERT_TRUE(focal.status.ok()) << focal.status;
   EXPECT_EQ(focal.valid.segment().options.kind,
             kernels::LossKind::kSigmoidFocal);
   EXPECT_EQ(focal.valid.segment().options.focal_gamma, 2);
   EXPECT_EQ(focal.valid.segment().options.focal_alpha, 0.25);
-  EXPECT_EQ(focal.valid.segment().options.asymmetric_margin, 0);
 
+  spec.clear_focal_gamma();
+  spec.clear_focal_alpha();
   spec.set_kind(v1::LOSS_KIND_ASYMMETRIC);
   spec.set_asymmetric_gamma_positive(1);
   spec.set_asymmetric_gamma_negative(4);
@@ -209,7 +286,8 @@ TEST(Validation, TakesOperandsOfEveryTypeButBit) {
   for (const v1::DataType type :
        {v1::DATA_TYPE_FLOAT32, v1::DATA_TYPE_FLOAT64, v1::DATA_TYPE_BFLOAT16,
         v1::DATA_TYPE_FLOAT16, v1::DATA_TYPE_UINT8, v1::DATA_TYPE_BOOL,
-        v1::DATA_TYPE_INT32, v1::DATA_TYPE_INT64}) {
+        v1::DATA_TYPE_INT32, v1::DATA_TYPE_INT64, v1::DATA_TYPE_INT8,
+        v1::DATA_TYPE_INT16}) {
     Request request = TwoByThree();
     for (v1::Tensor* tensor :
          {request.mutable_weights(), request.mutable_pos_weight(),

@@ -152,11 +152,15 @@ v1::ComputeLossRequest RandomRequest(Random& random) {
   spec.set_kind(OneOf(random, v1::LOSS_KIND_SIGMOID_CROSS_ENTROPY,
                       v1::LOSS_KIND_SIGMOID_FOCAL, v1::LOSS_KIND_ASYMMETRIC));
   spec.set_reduction(OneOf(random, v1::REDUCTION_MEAN, v1::REDUCTION_NONE));
-  spec.set_normalizer(
-      OneOf(random, v1::NORMALIZER_BATCH, v1::NORMALIZER_WEIGHT_SUM));
-  spec.set_focal_gamma(2);
-  spec.set_asymmetric_gamma_negative(4);
-  spec.set_asymmetric_margin(0.05);
+  if (spec.reduction() == v1::REDUCTION_MEAN) {
+    spec.set_normalizer(
+        OneOf(random, v1::NORMALIZER_BATCH, v1::NORMALIZER_WEIGHT_SUM));
+  }
+  if (spec.kind() == v1::LOSS_KIND_SIGMOID_FOCAL) spec.set_focal_gamma(2);
+  if (spec.kind() == v1::LOSS_KIND_ASYMMETRIC) {
+    spec.set_asymmetric_gamma_negative(4);
+    spec.set_asymmetric_margin(0.05);
+  }
   spec.set_gradient_dtype(float_type());
   v1::Tensor& logits = *request.mutable_logits();
   logits.set_dtype(float_type());

@@ -62,6 +62,23 @@ TEST(SpecCheckTest, AParameterOfAnotherKindIsNamed) {
   }
 }
 
+TEST(SpecCheckTest, ANormalizerThatNothingReadsIsNamed) {
+  v1::LossSpec spec;
+  spec.set_normalizer_value(8);
+  EXPECT_EQ(CheckParameters(spec).message(),
+            "normalizer_value: is for normalizer caller, and the normalizer is "
+            "elements, which would ignore it");
+  spec.set_normalizer(v1::NORMALIZER_CALLER);
+  EXPECT_TRUE(CheckParameters(spec).ok());
+  spec.set_reduction(v1::REDUCTION_SUM);
+  EXPECT_EQ(CheckParameters(spec).message(),
+            "normalizer: is for reduction mean, and the reduction is sum, "
+            "which would ignore it");
+  spec.clear_normalizer();
+  spec.clear_normalizer_value();
+  EXPECT_TRUE(CheckParameters(spec).ok());
+}
+
 TEST(SpecCheckTest, ANumberOfALaterVersionIsLeftToTheServer) {
   v1::LossSpec spec;
   spec.set_kind(static_cast<v1::LossKind>(99));

@@ -45,7 +45,7 @@ COVERED_BY: dict[str, str] = {
     "client/python/lossd/streaming.py": "tests/e2e/test_stream.py",
     "client/python/lossd/targets.py": "tests/client/python/test_conversion.py",
     "client/python/lossd/wire.py": "tests/client/python/test_conversion.py",
-    "client/python/setup.py": "tests/e2e/test_python_client.py",
+    "client/python/setup.py": "tests/e2e/test_python_package.py",
     "client/service_config/cpp/retry.cc": "tests/e2e/test_service_config.py",
     "client/service_config/python/retry.py": "tests/e2e/test_service_config.py",
     "kernels/cpu/cpu_kernel.cc": "tests/kernels/invariance_test.cc",

@@ -33,6 +33,9 @@ _OPTIONS: dict[str, int | str | bytes] = {
     # The time that one attempt has, 20 s by default. One that began before the server's host
     # came back would be waited for so long.
     "grpc.min_reconnect_backoff_ms": 2000,
+    # A call notices within about a minute that the server's host is gone without a word. The
+    # server accepts such pings (D60).
+    "grpc.keepalive_time_ms": 10_000,
 }
 
 

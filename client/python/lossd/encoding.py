@@ -1,4 +1,4 @@
-"""Requests as the bytes of protobuf, made without its library wherever they hold a tensor.
+"""Requests as the bytes of protobuf, made without its library wherever they hold a tensor (D66).
 
 Every function returns a field: its number, its length and what is in it. The bytes equal those
 of the generated code, which the tests compare.

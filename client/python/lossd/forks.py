@@ -2,7 +2,7 @@
 
 gRPC makes itself ready for a fork only while no other thread is inside it. If one is, the child
 may crash or wait for ever in any use of gRPC, so the clients refuse to be used there. A thread
-is inside it during a call, and as long as a channel of asyncio is open.
+is inside it during a call, and as long as a channel of asyncio is open (D67).
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import time
 
-# What a client sends first: the preface of HTTP/2, and SETTINGS without parameters.
+# A client first sends this: the preface of HTTP/2, and SETTINGS without parameters.
 _FIRST_BYTES = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
 _AT_ONCE = 32  # connections that are opened before the first of them is waited for
 _TIMEOUT = 60  # seconds, the limit of every wait

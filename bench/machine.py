@@ -9,7 +9,7 @@ from pathlib import Path
 
 def default_rpc_threads() -> int:
     """Returns the number of RPC threads that lossd starts here; each peer gets as many."""
-    return min(4, max(1, (os.cpu_count() or 1) // 2))
+    return min(4, max(1, len(os.sched_getaffinity(0)) // 2))
 
 
 def describe_machine() -> dict[str, object]:

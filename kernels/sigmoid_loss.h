@@ -95,6 +95,9 @@ struct Tensor {
   // passes its address on and reads nothing there. It is aligned to the
   // element's size.
   bool on_device = false;
+  // If true, there is one piece, in host memory that every GPU can copy from
+  // by itself.
+  bool pinned = false;
   bool present() const { return !pieces.empty(); }
 };
 
@@ -159,6 +162,8 @@ struct Segment {
   // host memory.
   int device = kHost;
   bool gradient_on_device = false;
+  // If true, every GPU can copy to the gradient, in host memory, by itself.
+  bool gradient_pinned = false;
 };
 
 // The elements of a block. The last block of a segment may be shorter.

@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "server/base/clock.h"
 #include "server/base/device_lending.h"
+#include "server/base/host_pinning.h"
 #include "server/batching/options.h"
 #include "server/config.h"
 #include "server/execution/cuda/device.h"
@@ -19,9 +20,6 @@
 #include "server/observability/metrics.h"
 
 namespace lossd {
-
-// Returns how many threads this machine runs at once, at least 1.
-int MachineCores();
 
 // The backend chosen for --backend on this machine. It is chosen before
 // anything is built, because the metrics name it and the batcher feeds as many
@@ -40,10 +38,11 @@ using DeviceOpener = std::function<
     absl::StatusOr<std::vector<std::unique_ptr<execution::cuda::Device>>>(
         std::span<const int> ids)>;
 
-// Chooses the backend. --backend=auto without a usable device chooses the CPU,
-// and `why_cpu` says why. Errors: UNAVAILABLE, UNIMPLEMENTED or
-// INVALID_ARGUMENT for a --backend=cuda that this machine or this build cannot
-// have; RESOURCE_EXHAUSTED and others if a device lacks memory.
+// Chooses the backend. The settings are complete (WithDefaults()).
+// --backend=auto without a usable device chooses the CPU, and `why_cpu` says
+// why. Errors: UNAVAILABLE, UNIMPLEMENTED or INVALID_ARGUMENT for a
+// --backend=cuda that this machine or this build cannot have;
+// RESOURCE_EXHAUSTED and others if a device lacks memory.
 absl::StatusOr<BackendChoice> ChooseBackend(const Config& config,
                                             const DeviceOpener& open);
 
@@ -58,6 +57,8 @@ struct Executors {
   std::unique_ptr<execution::Executor> cuda;  // or null; borrows `cpu`
   // Opens memory that clients lend; or null. Borrows from `cuda`.
   std::unique_ptr<DeviceLending> lending;
+  // Pins shared memory for the GPUs; or null. Borrows from `cuda`.
+  std::unique_ptr<HostPinning> pinning;
   execution::Executor& first() const { return cuda ? *cuda : *cpu; }
 };
 

@@ -32,8 +32,8 @@ struct Config {
   // Two batches of the largest message, or hundreds of usual ones.
   int64_t max_pinned_bytes = int64_t{1} << 30;
   int cpu_threads = 0;
-  // The default is one for two cores: RPC threads only carry bytes, and two
-  // that serve one connection slow each other down.
+  // The default (0) is one for two processors: RPC threads only carry bytes,
+  // and two that serve one connection slow each other down.
   int rpc_threads = 0;  // D21
 
   int64_t max_batch_requests = 256;
@@ -44,9 +44,10 @@ struct Config {
   int64_t max_inline_elements = int64_t{1} << 14;
   absl::Duration max_queue_delay = absl::ZeroDuration();
 
-  int64_t max_inflight_bytes = int64_t{1} << 30;
-  int64_t max_inflight_requests = 4096;
-  int64_t max_message_bytes = int64_t{256} << 20;
+  // Each 0 is a part of the memory that this process may use (PlanMemory()).
+  int64_t max_inflight_bytes = 0;     // at most 1 GiB
+  int64_t max_inflight_requests = 0;  // at most 4096
+  int64_t max_message_bytes = 0;      // at most 256 MiB
   // The default of 0 takes as many as there are descriptors for.
   int64_t max_connections = 0;
   absl::Duration drain_delay = absl::ZeroDuration();

@@ -138,10 +138,12 @@ FlagGroup ComputeFlags(Config& c) {
        {"cuda_streams", InRange(&c.cuda_streams, 1, 64),
         "batches in flight at once on each CUDA device"},
        {"max_pinned_bytes", AtLeast(&c.max_pinned_bytes, 1 << 20),
-        "pinned host memory for each CUDA device, in bytes; requests that need "
-        "more are computed on the CPU"},
+        "pinned host memory for each CUDA device, in bytes, and as much for "
+        "shared memory; requests that need more are computed on the CPU, and "
+        "shared memory beyond it is copied by the CPU"},
        {"cpu_threads", InRange(&c.cpu_threads, 0, kMaxThreads),
-        "threads that compute on the CPU; 0 starts one for each core"}}};
+        "threads that compute on the CPU; 0 starts one for each processor that "
+        "this process may use (affinity and quota of its container)"}}};
 }
 
 FlagGroup BatchingFlags(Config& c) {
@@ -151,7 +153,8 @@ FlagGroup BatchingFlags(Config& c) {
         "most requests in one batch"},
        {"max_batch_elements", AtLeast(&c.max_batch_elements, 1),
         "most elements in one batch; larger requests are computed in parts "
-        "of at most this size"},
+        "of at most this size, or on a GPU four times this size if their "
+        "shared memory is pinned"},
        {"max_inline_elements", AtLeast(&c.max_inline_elements, 0),
         "batches of at most this many elements are computed by the thread "
         "that received them, if no CUDA device is used; 0 disables"},
@@ -175,7 +178,8 @@ FlagGroup TransportFlags(Config& c) {
         "/metrics; port 0 takes any free port"},
        {"rpc_threads", InRange(&c.rpc_threads, 0, kMaxThreads),
         "threads that receive requests and send replies; 0 starts one for "
-        "every two cores, at least 1 and at most 4"},
+        "every two processors that this process may use, at least 1 and at "
+        "most 4"},
        {"max_connections", InRange(&c.max_connections, 0, kMaxConnections),
         "most connections that are open at once, of all listeners together; "
         "further ones are closed at once; 0 takes nine tenths of the file "
@@ -207,16 +211,18 @@ FlagGroup TransportFlags(Config& c) {
 FlagGroup LimitFlags(Config& c) {
   return {
       "Limits",
-      {{"max_inflight_bytes", AtLeast(&c.max_inflight_bytes, 1),
+      {{"max_inflight_bytes", AtLeast(&c.max_inflight_bytes, 0),
         "memory of all requests in the server together, with what is made "
         "for them, in bytes; beyond it requests fail with "
-        "RESOURCE_EXHAUSTED"},
-       {"max_inflight_requests", AtLeast(&c.max_inflight_requests, 1),
+        "RESOURCE_EXHAUSTED; 0 takes what the memory that this process may use "
+        "(machine, container, RLIMIT_AS, RLIMIT_DATA) allows, at most 1 GiB"},
+       {"max_inflight_requests", AtLeast(&c.max_inflight_requests, 0),
         "most requests in the server at once; beyond it requests fail with "
-        "RESOURCE_EXHAUSTED"},
-       {"max_message_bytes", InRange(&c.max_message_bytes, 1, kMaxMessageBytes),
+        "RESOURCE_EXHAUSTED; 0 takes what the memory allows, at most 4096"},
+       {"max_message_bytes", InRange(&c.max_message_bytes, 0, kMaxMessageBytes),
         "largest request message, in bytes; larger ones fail with "
-        "RESOURCE_EXHAUSTED"}}};
+        "RESOURCE_EXHAUSTED; 0 takes two thirds of the memory that requests "
+        "get by default, at most 256 MiB"}}};
 }
 
 FlagGroup SharedMemoryFlags(Config& c) {

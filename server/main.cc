@@ -19,6 +19,8 @@
 #include "server/door/handed_over.h"
 #include "server/execution/cuda/device.h"
 #include "server/flags.h"
+#include "server/machine/memory.h"
+#include "server/memory_plan.h"
 #include "server/observability/log.h"
 #include "server/server.h"
 
@@ -55,8 +57,25 @@ void LeaveLockOrderToTests() {  // D22
 // gRPC allocates a tensor in pieces of 64 KiB and frees them with the request.
 // glibc would give each free end of its heap back to the system at once, and
 // take it page by page for the next request: a sixth of the time of a million
-// elements. At most this much is kept for each thread's heap.
-void KeepFreedMemory() { mallopt(M_TRIM_THRESHOLD, 64 << 20); }  // D22
+// elements. Where memory is scarce, one heap serves all threads: what one
+// thread has freed would else stay in its heap while another's grows.
+void SetUpHeap() {  // D22, D51
+  const int64_t usable = lossd::machine::UsableMemory().bytes;
+  mallopt(M_TRIM_THRESHOLD, static_cast<int>(lossd::KeptHeapBytes(usable)));
+  constexpr int64_t kScarce = int64_t{2} << 30;
+  if (usable < kScarce) mallopt(M_ARENA_MAX, 1);
+}
+
+// Stacks of 8 MiB are mostly addresses, but RLIMIT_AS and RLIMIT_DATA count
+// them.
+void SetUpStacks() {
+  constexpr size_t kStackBytes = size_t{2} << 20;
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setstacksize(&attributes, kStackBytes);
+  pthread_setattr_default_np(&attributes);
+  pthread_attr_destroy(&attributes);
+}
 
 // Every thread inherits the mask, so that the signals wait for sigwait() here.
 sigset_t BlockSignals() {
@@ -91,8 +110,7 @@ int Serve(const lossd::Config& config) {
               (*server)->address().c_str(),
               (*server)->metrics_address().c_str());
   std::fflush(stdout);
-  lossd::observability::LogInfo(
-      absl::StrCat("serving with ", (*server)->backend()));
+  lossd::observability::LogInfo((*server)->Describe());
 
   const int first = WaitForSignal(signals);
   lossd::observability::LogInfo(
@@ -129,7 +147,8 @@ int main(int argc, char** argv) {
                                 log.message())));
   }
   LeaveLockOrderToTests();
-  KeepFreedMemory();
+  SetUpHeap();
+  SetUpStacks();
   JoinLibraryLogs();
   return Serve(line->config);
 }

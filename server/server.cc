@@ -4,6 +4,7 @@
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/server_builder.h>
+#include <malloc.h>
 
 #include <algorithm>
 #include <utility>
@@ -24,6 +25,9 @@ namespace {
 // Bytes of returned buffers that are kept for the next requests.
 constexpr int64_t kMaxPooledBytes = int64_t{256} << 20;
 
+// How often calls that wait are looked at, and the server's idleness.
+constexpr absl::Duration kTick = absl::Seconds(1);
+
 // The time that calls get to end that a drain does not wait for: health watches
 // and reflection streams.
 constexpr absl::Duration kCloseStreams = absl::Milliseconds(100);
@@ -33,11 +37,6 @@ constexpr absl::Duration kLookForIdle = absl::Milliseconds(5);
 
 // The longest time that a client gets to receive what was sent to it.
 constexpr absl::Duration kLetClientsRead = absl::Seconds(1);
-
-int RpcThreads(const Config& config) {
-  if (config.rpc_threads > 0) return config.rpc_threads;
-  return std::clamp(MachineCores() / 2, 1, 4);
-}
 
 absl::StatusOr<std::vector<std::string>> LoadTokens(const std::string& path) {
   if (path.empty()) return std::vector<std::string>();
@@ -95,13 +94,22 @@ absl::Status Named(absl::string_view flag, const absl::Status& status) {
 
 }  // namespace
 
-Server::Server(const Config& config) : config_(config) {}
+Server::Server(const Config& config)
+    : config_(WithDefaults(config, machine_)) {}
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Create(
     const Config& config, const DeviceOpener& open_devices,
     std::vector<FileDescriptor> handed_over) {
   RETURN_IF_ERROR(ValidateConfig(config));
   std::unique_ptr<Server> server(new Server(config));
+  if (const int64_t most =
+          TotalBytes(PlanOf(server->config_, server->machine_));
+      most > server->machine_.memory.bytes) {
+    observability::LogWarning(absl::StrCat(
+        "the limits allow ", most, " bytes of memory, but there are ",
+        server->machine_.memory.bytes, " (", server->machine_.memory.reason,
+        "): lower --max_inflight_bytes or --max_inflight_requests"));
+  }
   RETURN_IF_ERROR(server->BuildParts(open_devices));
   RETURN_IF_ERROR(server->ServeRegions());
   RETURN_IF_ERROR(server->Listen(std::move(handed_over)));
@@ -151,12 +159,18 @@ void Server::BuildBudgets() {
   budgets.max_inflight_bytes = config_.max_inflight_bytes;
   budgets.max_inflight_requests = config_.max_inflight_requests;
   admission_ = std::make_unique<admission::AdmissionController>(budgets);
+  admission::IntakeOptions intake;
+  intake.max_inflight_bytes = config_.max_inflight_bytes;
+  intake.max_calls = config_.max_inflight_requests;
+  intake.first_message_bytes =
+      std::min(config_.max_message_bytes, config_.max_inflight_bytes);
+  intake_ = std::make_unique<admission::Intake>(intake);
   shared_memory::RegionLimits limits;
   limits.max_bytes = config_.max_shared_memory_bytes;
   limits.max_bytes_per_connection =
       config_.max_shared_memory_bytes_per_connection;
   regions_ = std::make_unique<shared_memory::RegionTable>(
-      limits, executors_.lending.get());
+      limits, executors_.lending.get(), executors_.pinning.get());
 }
 
 absl::Status Server::ServeMetrics() {
@@ -171,6 +185,7 @@ absl::Status Server::ServeMetrics() {
 void Server::BuildServices(const v1::GetServerInfoResponse& info) {
   call_context_ = {.clock = &clock_,
                    .admission = admission_.get(),
+                   .intake = intake_.get(),
                    .batcher = batcher_.get(),
                    .runner = &executors_.first(),
                    .backend = executors_.first().backend(),
@@ -187,6 +202,17 @@ void Server::BuildServices(const v1::GetServerInfoResponse& info) {
   loss_service_ = std::make_unique<rpc::LossService>(&call_context_, info);
 }
 
+std::string Server::Describe() const {
+  return absl::StrCat(
+      "serving with ", backend(), ": ", config_.cpu_threads,
+      " computing threads, ", config_.rpc_threads, " RPC threads (",
+      machine_.cpus.count, " processors: ", machine_.cpus.reason,
+      "), max_inflight_bytes ", config_.max_inflight_bytes,
+      ", max_inflight_requests ", config_.max_inflight_requests,
+      ", max_message_bytes ", config_.max_message_bytes, " (",
+      machine_.memory.bytes, " bytes of memory: ", machine_.memory.reason, ")");
+}
+
 void Server::AddGauges() {
   namespace metric = observability::metric;
   const auto add = [this](const observability::MetricInfo& metric, auto read) {
@@ -195,7 +221,12 @@ void Server::AddGauges() {
   add(metric::kInflightRequests,
       [this] { return admission_->inflight_requests(); });
   add(metric::kInflightBytes, [this] { return admission_->inflight_bytes(); });
+  add(metric::kMaxInflightRequests,
+      [this] { return config_.max_inflight_requests; });
+  add(metric::kMaxInflightBytes, [this] { return config_.max_inflight_bytes; });
   add(metric::kSharedMemoryBytes, [this] { return regions_->bytes(); });
+  add(metric::kPinnedSharedMemoryBytes,
+      [this] { return regions_->pinned_bytes(); });
   add(metric::kLentMemoryBytes, [this] { return regions_->lent_bytes(); });
   add(metric::kQueueDepth, [this] { return batcher_->queued_requests(); });
   add(metric::kExecutorsBusy, [this] { return batcher_->busy_executors(); });
@@ -234,9 +265,11 @@ absl::Status Server::Listen(std::vector<FileDescriptor> handed_over) {
                    door::MakeCredentials({config_.tls_cert, config_.tls_key,
                                           config_.tls_client_ca}),
                    !config_.tls_cert.empty());
+  const MemoryPlan plan = PlanOf(config_, machine_);
   door::SetUpTransport(
       {.max_message_bytes = config_.max_message_bytes,
-       .max_inflight_bytes = config_.max_inflight_bytes,
+       .memory_bytes = TransportBytes(plan),
+       .window_bytes = plan.window_bytes,
        .channelz = config_.channelz,
        .keepalive_min_interval = config_.keepalive_min_interval},
       &builder);
@@ -249,7 +282,7 @@ absl::Status Server::Listen(std::vector<FileDescriptor> handed_over) {
 void Server::AddServices(grpc::ServerBuilder* builder) {
   builder->RegisterService(loss_service_.get());
   builder->RegisterService(&health_service_);
-  for (int i = 0; i < RpcThreads(config_); ++i) {
+  for (int i = 0; i < config_.rpc_threads; ++i) {
     rpc_threads_.push_back(std::make_unique<rpc::RpcThread>(
         rpc::RpcThreadOptions(), &call_context_, loss_service_.get(),
         builder->AddCompletionQueue()));
@@ -263,12 +296,28 @@ void Server::StartThreads() {
   executors_.first().Start(*batcher_);
   for (auto& thread : rpc_threads_) thread->Start();
   entrance_->Start(grpc_server_.get());
+  ticker_ = std::make_unique<Periodic>(&clock_, kTick, [this] { OnTick(); });
   running_ = true;
+}
+
+void Server::OnTick() {
+  const absl::Time now = clock_.Now();
+  if (intake_->waiting()) intake_->LetIn(admission_->inflight_bytes(), now);
+  const bool idle = admission_->inflight_requests() == 0;
+  if (!idle_watch_.IsDue(admission_->admitted() + (idle ? 0 : 1), now)) return;
+  if (idle) GiveMemoryBack();
+}
+
+// The C library keeps what was freed; malloc_trim() returns whole pages of it.
+void Server::GiveMemoryBack() {
+  buffers_->Trim();
+  malloc_trim(0);
 }
 
 void Server::BeginDrain() {
   health_service_.SetServing(false);
   admission_->StopAdmitting();
+  intake_->TurnAllAway(absl::UnavailableError("the server is draining"));
 }
 
 bool Server::AnswerAccepted(absl::Time end) {
@@ -312,6 +361,7 @@ bool Server::Shutdown(absl::Duration drain_timeout) {
   for (auto& thread : rpc_threads_) thread->Join();
   batcher_->Close();
   executors_.first().Join();
+  ticker_.reset();
   region_socket_.reset();
   return drained;
 }

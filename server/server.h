@@ -14,11 +14,15 @@
 #include "absl/time/time.h"
 #include "base/file_descriptor.h"
 #include "server/admission/admission.h"
+#include "server/admission/intake.h"
 #include "server/backend.h"
 #include "server/base/buffer_pool.h"
 #include "server/base/clock.h"
+#include "server/base/idle_watch.h"
+#include "server/base/periodic.h"
 #include "server/batching/batcher.h"
 #include "server/config.h"
+#include "server/defaults.h"
 #include "server/door/authenticator.h"
 #include "server/door/connections.h"
 #include "server/door/entrance.h"
@@ -59,6 +63,9 @@ class Server {
   const std::string& address() const { return entrance_->address(); }
   std::string metrics_address() const { return exposer_->address(); }
   std::string backend() const { return std::string(call_context_.backend); }
+
+  // Returns what the server runs with, in words, for the start line.
+  std::string Describe() const;
 
   // Makes health NOT_SERVING, so that balancers look elsewhere, and serves on.
   void AnnounceDrain() { health_service_.SetServing(false); }
@@ -101,6 +108,8 @@ class Server {
   absl::Status Listen(std::vector<FileDescriptor> handed_over);
   void AddServices(grpc::ServerBuilder* builder);
   void StartThreads();
+  void OnTick();
+  void GiveMemoryBack();
 
   // The steps of Shutdown(). The first returns whether all accepted requests
   // were answered by `end`.
@@ -108,6 +117,7 @@ class Server {
   void EndIdleConnections();
   void AddGauges();
 
+  const Machine machine_;
   const Config config_;
   std::string why_cpu_;  // BackendChoice::why_cpu
   // A member may borrow from those above it, which are destroyed later.
@@ -115,6 +125,7 @@ class Server {
   std::shared_ptr<BufferPool> buffers_;
   std::unique_ptr<observability::Metrics> metrics_;
   std::unique_ptr<admission::AdmissionController> admission_;
+  std::unique_ptr<admission::Intake> intake_;
   std::unique_ptr<batching::Batcher> batcher_;
   Executors executors_;
   std::unique_ptr<shared_memory::RegionTable> regions_;
@@ -128,6 +139,9 @@ class Server {
   std::unique_ptr<door::Entrance> entrance_;
   std::unique_ptr<grpc::Server> grpc_server_;
   std::vector<std::unique_ptr<rpc::RpcThread>> rpc_threads_;
+  // Used by the thread of `ticker_` alone.
+  IdleWatch idle_watch_{absl::Minutes(1)};
+  std::unique_ptr<Periodic> ticker_;
   bool running_ = false;
 };
 

@@ -182,19 +182,23 @@ class Load {
     }
   }
 
-  static void Record(const Slot& slot, LoadReport& report) {
+  void Record(const Slot& slot, LoadReport& report) const {
     if (!slot.status.ok()) {
       ++report.errors[CodeName(slot.status.error_code())];
       return;
     }
     ++report.succeeded;
     report.reply_bytes = static_cast<int64_t>(slot.reply.Length());
-    report.latency.Record(absl::FromChrono(SteadyClock::now() - slot.start));
+    const absl::Duration latency =
+        absl::FromChrono(SteadyClock::now() - slot.start);
+    report.latency.Record(latency);
+    if (latency <= options_.timeout) ++report.in_time;
   }
 
   static void Add(const LoadReport& part, LoadReport& sum) {
     sum.latency.Merge(part.latency);
     sum.succeeded += part.succeeded;
+    sum.in_time += part.in_time;
     sum.reply_bytes = std::max(sum.reply_bytes, part.reply_bytes);
     for (const auto& [code, count] : part.errors) sum.errors[code] += count;
   }

@@ -46,6 +46,9 @@ struct LoadReport {
   // the intended start.
   LatencyHistogram latency;
   int64_t succeeded = 0;
+  // How many of them had a latency of at most LoadOptions::timeout. In an open
+  // loop a call that starts late may succeed and still be late.
+  int64_t in_time = 0;
   // The number of failed calls by the status code's name.
   std::map<std::string, int64_t> errors;
   // The size of one reply.

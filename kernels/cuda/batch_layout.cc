@@ -76,11 +76,21 @@ class Places {
   uint64_t end_;
 };
 
+// Returns whether the device copies these bytes of a tensor by itself.
+bool IsDirect(const Tensor& tensor, ByteRange range) {
+  return tensor.pinned && range.count >= kLeastDirectBytes;
+}
+bool HasDirectGradient(const Segment& segment, ByteRange range) {
+  return segment.gradient != nullptr && segment.gradient_pinned &&
+         range.count >= kLeastDirectBytes;
+}
+
 // Returns the place in the input of a tensor, of which the batch holds `range`,
-// or the address of one that is already on the device.
+// or the address of one that is already on the device. PlaceDirect() places
+// those that the device copies.
 uint64_t PlaceOf(const Tensor& tensor, ByteRange range, Places& input) {
-  return tensor.on_device ? AddressOf(tensor.pieces.front().data())
-                          : input.TakeFor(range);
+  if (tensor.on_device) return AddressOf(tensor.pieces.front().data());
+  return IsDirect(tensor, range) ? 0 : input.TakeFor(range);
 }
 
 // Turns the address of a tensor on the device into its distance from the input.
@@ -189,10 +199,12 @@ PackedSegment PackSegment(const BatchItem& item, Places& input,
   packed.weights = PackOperand(item, segment.weights, input);
   packed.pos_weight = PackOperand(item, segment.pos_weight, input);
   packed.upstream = PackOperand(item, segment.upstream, input);
-  if (segment.gradient != nullptr) {
-    packed.gradient = segment.gradient_on_device
-                          ? AddressOf(segment.gradient)
-                          : output.TakeFor(BytesOf(item, packed.gradient_type));
+  if (segment.gradient_on_device) {
+    packed.gradient = AddressOf(segment.gradient);
+  } else if (segment.gradient != nullptr) {
+    const ByteRange range = BytesOf(item, packed.gradient_type);
+    packed.gradient =
+        HasDirectGradient(segment, range) ? 0 : output.TakeFor(range);
   }
   if (segment.losses != nullptr) {
     packed.losses = output.TakeFor(BytesOf(item, packed.logits_type));
@@ -205,6 +217,46 @@ PackedSegment PackSegment(const BatchItem& item, Places& input,
   packed.rejects_not_finite = options.reject_nan_logits;
   packed.rejects_negative_weights = options.reject_negative_weights;
   return packed;
+}
+
+// Calls `visit(tensor, range, offset)` for each tensor of the input: the bytes
+// that the batch holds, and the tensor's offset in `packed`.
+template <class Packed, class Visit>
+void ForEachTensor(const BatchItem& item, Packed& packed, Visit visit) {
+  const Segment& segment = *item.segment;
+  const auto operand = [&](const Operand& one, auto& place) {
+    visit(one.tensor, BytesOf(item, one), place.offset);
+  };
+  visit(segment.logits, BytesOf(item, packed.logits_type), packed.logits);
+  visit(segment.targets, BytesOf(item, packed.targets_type), packed.targets);
+  operand(segment.weights, packed.weights);
+  operand(segment.pos_weight, packed.pos_weight);
+  operand(segment.upstream, packed.upstream);
+}
+
+// Places the tensors that the device copies, and appends their copies.
+void PlaceDirect(const BatchItem& item, Places& input, PackedSegment& packed,
+                 std::vector<DirectCopy>& copies) {
+  ForEachTensor(item, packed,
+                [&](const Tensor& tensor, ByteRange range, uint64_t& offset) {
+                  if (!IsDirect(tensor, range)) return;
+                  offset = input.TakeFor(range);
+                  const std::byte* const host = tensor.pieces.front().data();
+                  copies.push_back({const_cast<std::byte*>(host) + range.first,
+                                    offset + range.first, range.count});
+                });
+}
+
+// Does this for the gradient.
+void PlaceDirectGradient(const BatchItem& item, Places& output,
+                         PackedSegment& packed,
+                         std::vector<DirectCopy>& copies) {
+  const Segment& segment = *item.segment;
+  const ByteRange range = BytesOf(item, packed.gradient_type);
+  if (!HasDirectGradient(segment, range)) return;
+  packed.gradient = output.TakeFor(range);
+  copies.push_back({segment.gradient + range.first,
+                    packed.gradient + range.first, range.count});
 }
 
 // Copies an item's results from `output` to the segment's at `results`.
@@ -226,9 +278,21 @@ BatchLayout::BatchLayout(std::span<const BatchItem> items)
   for (const BatchItem& item : items) {
     packed_.push_back(PackSegment(item, input, output));
   }
+  staged_input_bytes_ = input.end();
+  staged_output_bytes_ = output.end();
+  for (size_t k = 0; k < items_.size(); ++k) {
+    PlaceDirect(items_[k], input, packed_[k], copies_in_);
+    PlaceDirectGradient(items_[k], output, packed_[k], copies_out_);
+  }
   PlaceBlocks();
   input_bytes_ = input.end();
   output_bytes_ = output.end();
+}
+
+bool BatchLayout::lies_on_device() const {
+  return std::all_of(items_.begin(), items_.end(), [](const BatchItem& item) {
+    return item.segment->device != kHost;
+  });
 }
 
 void BatchLayout::PlaceBlocks() {
@@ -272,25 +336,17 @@ void BatchLayout::Stage(const PackedBatch& batch, std::byte* input) const {
 
 void BatchLayout::StageTensors(size_t index, std::byte* input) const {
   const BatchItem& item = items_[index];
-  const Segment& segment = *item.segment;
   const PackedSegment& packed = packed_[index];
-  const auto stage = [input](const Tensor& tensor, ByteRange range,
-                             uint64_t offset) {
-    if (tensor.on_device) return;
-    CopyBytes(tensor, range, input + (offset + range.first));
-  };
-  stage(segment.logits, BytesOf(item, packed.logits_type), packed.logits);
-  stage(segment.targets, BytesOf(item, packed.targets_type), packed.targets);
+  ForEachTensor(
+      item, packed,
+      [input](const Tensor& tensor, ByteRange range, uint64_t offset) {
+        if (tensor.on_device || IsDirect(tensor, range)) return;
+        CopyBytes(tensor, range, input + (offset + range.first));
+      });
   if (packed.target_form == TargetForm::kListedOnes) {
     const auto ones = std::as_bytes(OnesOf(item));
     std::memcpy(input + packed.targets, ones.data(), ones.size());
   }
-  stage(segment.weights.tensor, BytesOf(item, segment.weights),
-        packed.weights.offset);
-  stage(segment.pos_weight.tensor, BytesOf(item, segment.pos_weight),
-        packed.pos_weight.offset);
-  stage(segment.upstream.tensor, BytesOf(item, segment.upstream),
-        packed.upstream.offset);
 }
 
 PackedBatch BatchLayout::At(const std::byte* input, std::byte* output) const {
@@ -316,9 +372,10 @@ void BatchLayout::CopyResults(size_t index, const std::byte* output) const {
   const Segment& segment = *item.segment;
   const PackedSegment& packed = packed_[index];
   if (item.blocks.count == 0) return;
-  if (segment.gradient != nullptr && !segment.gradient_on_device) {
-    CopyOut(BytesOf(item, packed.gradient_type), output, packed.gradient,
-            segment.gradient);
+  const ByteRange range = BytesOf(item, packed.gradient_type);
+  if (segment.gradient != nullptr && !segment.gradient_on_device &&
+      !HasDirectGradient(segment, range)) {
+    CopyOut(range, output, packed.gradient, segment.gradient);
   }
   if (segment.losses != nullptr) {
     CopyOut(BytesOf(item, packed.logits_type), output, packed.losses,

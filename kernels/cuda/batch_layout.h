@@ -3,6 +3,10 @@
 //   input   [PackedSegment ...] [segment of each block ...] [tensors ...]
 //   output  [BlockPartial of each block ...] [gradients and losses ...]
 //
+// The input ends with the tensors, and the output with the gradients, that the
+// device copies from and to pinned memory of their owners by itself. The parts
+// before them are staged: the host has them in buffers of its own.
+//
 // Places are offsets, not addresses, so that the host can compute a batch in
 // place of a device. Every tensor starts at a multiple of kTensorAlignment, so
 // the device reads it in whole vectors whatever the alignment of its pieces.
@@ -25,6 +29,10 @@
 namespace lossd::kernels::cuda {
 
 inline constexpr uint64_t kTensorAlignment = 256;
+
+// Pinned bytes below this number are staged all the same: asking for a copy of
+// their own takes about 5 us, in which a thread stages as much.
+inline constexpr uint64_t kLeastDirectBytes = uint64_t{1} << 16;  // D63
 
 // Returns the first place at or after `end` where a tensor may begin.
 constexpr uint64_t TensorPlace(uint64_t end) {
@@ -109,6 +117,13 @@ struct PackedBatch {
   BlockRange variant_blocks[kVariantCount];
 };
 
+// Bytes that a device copies between a buffer of its own and pinned memory.
+struct DirectCopy {
+  std::byte* host;
+  uint64_t place;  // in the input or the output
+  uint64_t bytes;
+};
+
 // Blocks of a segment, and the factor of their gradient. Borrows the segment.
 struct BatchItem {
   // An item of all blocks.
@@ -129,10 +144,20 @@ class BatchLayout {
  public:
   explicit BatchLayout(std::span<const BatchItem> items);
 
+  // The sizes of the buffers on the device, and of their staged parts.
   uint64_t input_bytes() const { return input_bytes_; }
   uint64_t output_bytes() const { return output_bytes_; }
+  uint64_t staged_input_bytes() const { return staged_input_bytes_; }
+  uint64_t staged_output_bytes() const { return staged_output_bytes_; }
+  // The copies that fill the rest of the input before the kernels run, and
+  // those that take the rest of the output to its destinations after them.
+  std::span<const DirectCopy> copies_in() const { return copies_in_; }
+  std::span<const DirectCopy> copies_out() const { return copies_out_; }
 
-  // Writes the whole input of `batch`, a result of At(). This is the only copy
+  // Returns whether the tensors of every item already lie on the device.
+  bool lies_on_device() const;
+
+  // Writes the staged input of `batch`, a result of At(). This is the only copy
   // of the tensors on the host. If no tensor is already on the device the input
   // is the same for every At().
   void Stage(const PackedBatch& batch, std::byte* input) const;
@@ -149,12 +174,13 @@ class BatchLayout {
   // Returns the batch whose buffers are at `input` and `output`.
   PackedBatch At(const std::byte* input, std::byte* output) const;
 
-  // Returns the partials of the blocks of item `index` in a computed output on
-  // the host.
+  // Returns the partials of the blocks of item `index` in a computed and staged
+  // output on the host.
   std::span<const BlockPartial> Partials(size_t index,
                                          const std::byte* output) const;
-  // Copies the gradient and losses of item `index` from a computed output to
-  // the segment's buffers. A gradient on the device is already in its place.
+  // Copies the gradient and losses of item `index` from such an output to the
+  // segment's buffers. A gradient on the device, or one that the device copies
+  // by itself, is already in its place.
   void CopyResults(size_t index, const std::byte* output) const;
 
  private:
@@ -168,8 +194,12 @@ class BatchLayout {
   uint64_t block_segments_ = 0;
   uint64_t block_count_ = 0;
   uint64_t table_bytes_ = 0;
+  uint64_t staged_input_bytes_ = 0;
+  uint64_t staged_output_bytes_ = 0;
   uint64_t input_bytes_ = 0;
   uint64_t output_bytes_ = 0;
+  std::vector<DirectCopy> copies_in_;
+  std::vector<DirectCopy> copies_out_;
 };
 
 }  // namespace lossd::kernels::cuda

@@ -55,6 +55,11 @@ cudaError_t LaunchExact(KernelVariant variant, const PackedBatch& batch,
                         BlockRange range, cudaStream_t stream);
 cudaError_t LoadExact();
 
+// For KernelVariant::kFloat32 alone.
+cudaError_t LaunchPrefetched(const PackedBatch& batch, BlockRange range,
+                             cudaStream_t stream);
+cudaError_t LoadPrefetched();
+
 // `thread_blocks` is LookupThreadBlocks() of the current device, not 0.
 cudaError_t LaunchLookup(KernelVariant variant, const PackedBatch& batch,
                          BlockRange range, unsigned thread_blocks,

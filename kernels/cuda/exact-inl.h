@@ -194,7 +194,9 @@ LOSSD_ELEMENT_FN ElementResult<Ops> WithLossOf(const PackedSegment& segment,
 LOSSD_ELEMENT_FN void NoteFault(bool found, uint64_t index, OperandFault fault,
                                 ThreadSums& sums) {
   if (found && sums.first_operand_fault == kNoIndex) {
-    sums.first_operand_fault = FaultMark(index, fault);
+    // This is FaultMark(), which a device cannot call.
+    sums.first_operand_fault =
+        index * kOperandFaults + static_cast<uint64_t>(fault);
   }
 }
 

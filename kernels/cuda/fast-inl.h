@@ -224,6 +224,17 @@ LOSSD_ELEMENT_FN void ComputeRow(const FastBlock<Types>& block, uint32_t at,
   }
 }
 
+// Returns whether the sums are finite and `seen`, the largest bits of a target,
+// is at most 1.
+template <class T, class Bits, int kLanes>
+LOSSD_ELEMENT_FN bool AreGood(const double (&loss)[kLanes], Bits seen) {
+  double not_finite = 0;
+  LOSSD_UNROLL for (int k = 0; k < kLanes; ++k) {
+    not_finite += loss[k] - loss[k];  // 0, or NaN if loss[k] is not finite
+  }
+  return not_finite == 0 && seen <= BitsOf(T{1});
+}
+
 // Computes the first FastRowCount() rows of a thread. Returns false if they
 // hold a NaN, an infinite logit or a target out of range. A NaN shows in a sum;
 // so does an infinite logit, as an infinity or, if its loss is 0, as a NaN.
@@ -246,11 +257,7 @@ LOSSD_ELEMENT_FN bool FastRows(const FastBlock<Types>& block, int thread,
     ComputeRow(block, at, now, loss, seen);
     at += kRow;
   }
-  double not_finite = 0;
-  LOSSD_UNROLL for (int k = 0; k < Types::kLanes; ++k) {
-    not_finite += loss[k] - loss[k];  // 0, or NaN if loss[k] is not finite
-  }
-  return not_finite == 0 && seen <= BitsOf(T{1});
+  return AreGood<T>(loss, seen);
 }
 
 // Computes a thread's elements of one row, whatever they are.

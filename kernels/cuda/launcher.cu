@@ -93,6 +93,13 @@ bool LookupPays(KernelVariant variant, BlockRange range) {
          range.count >= kLookupLeastBlocks;
 }
 
+// Returns whether the prefetching kernel is the faster one.
+bool PrefetchPays(KernelVariant variant, BlockRange range) {
+  return variant == KernelVariant::kFloat32 &&
+         (range.count <= kPrefetchMostFewBlocks ||
+          range.count >= kPrefetchLeastManyBlocks);
+}
+
 std::string Version(int version) {
   return std::to_string(version / 1000) + "." +
          std::to_string(version % 1000 / 10);
@@ -125,8 +132,8 @@ int Launcher::Load() {
        {Float32::Load, Float32Bytes::Load, Float32Bits::Load,
         BFloat16Same::Load, BFloat16Float32::Load, BFloat16Bytes::Load,
         BFloat16Bits::Load, Float16Same::Load, Float16Float32::Load,
-        Float16Bytes::Load, Float16Bits::Load, Float64::Load, LoadExact,
-        LoadLookup}) {
+        Float16Bytes::Load, Float16Bits::Load, Float64::Load, LoadPrefetched,
+        LoadExact, LoadLookup}) {
     const cudaError_t error = load();
     if (error != cudaSuccess) return error;
   }
@@ -140,10 +147,14 @@ int Launcher::Launch(const PackedBatch& batch, void* stream) const {
     const auto variant = static_cast<KernelVariant>(k);
     const BlockRange range = batch.variant_blocks[k];
     if (range.count == 0) continue;
-    const cudaError_t error =
-        lookup_thread_blocks_ > 0 && LookupPays(variant, range)
-            ? LaunchLookup(variant, batch, range, lookup_thread_blocks_, on)
-            : LaunchVariant(variant, batch, range, on);
+    cudaError_t error;
+    if (PrefetchPays(variant, range)) {
+      error = LaunchPrefetched(batch, range, on);
+    } else if (lookup_thread_blocks_ > 0 && LookupPays(variant, range)) {
+      error = LaunchLookup(variant, batch, range, lookup_thread_blocks_, on);
+    } else {
+      error = LaunchVariant(variant, batch, range, on);
+    }
     if (error != cudaSuccess) return error;
   }
   return cudaSuccess;

@@ -1,6 +1,6 @@
-// Numbers that decide speed alone, never bits. None has been measured yet: each
-// comes from arithmetic and the compiler's reports, and `./dev gpu` measures
-// them.
+// Numbers that decide speed alone, never bits. Prototypes were measured on an
+// H200, where they are named; the rest comes from arithmetic and the compiler's
+// reports. `./dev gpu` prints the rates of the choice.
 //
 // The arithmetic is for an H200: 4.8 TB/s, 132 multiprocessors (SMs) with 4
 // schedulers at about 1.8 GHz, each of which issues an instruction for 32
@@ -40,8 +40,9 @@ inline constexpr int kWarpsPerThreadBlock = 4;
 // before it computes the current one; with so few registers the compiler moves
 // the load down to instruction 242 of 296 (sm_90). A warp then waits about
 // 1,250 cycles for it while the other 7 of its scheduler compute, 7 * 294
-// cycles. The alternative to measure is 5: 80 registers, 24 warps, and loads
-// that stay at the loop's start.
+// cycles. Prototypes with 5 and 6, whose loads stay at the loop's start, were
+// slower by 4 to 11 % from 16 Mi elements on. Without its arithmetic the loop
+// reaches 0.93 to 0.96 of a copy.
 //
 // Half types: a thread has 8 lanes, twice the work, and spills with 64
 // registers. 6 leave it 80, and loads are moved down too. float64: 4 leave 128.
@@ -49,6 +50,25 @@ template <int kLogitBytes>
 inline constexpr int kFastThreadBlocks = kLogitBytes == 2   ? 6
                                          : kLogitBytes == 4 ? 8
                                                             : 4;
+
+// The prefetching kernel (prefetch_kernels.cu): thread blocks on an SM, and
+// rows of a warp in shared memory, all but one of them under way. 7 thread
+// blocks have 114 KB there and 72 registers for a thread. Prototypes, as shares
+// of a copy, with 7 (with 8) thread blocks, and the fast kernel:
+//
+//   elements          prefetching        fast
+//   0.25 Mi           6.5 us (7.9)     9.7 us
+//   1 Mi              6.7 us (8.2)    10.7 us
+//   16 Mi            0.84 (0.82)         0.85
+//   64 Mi            0.85 (0.87)         0.87
+//   256 Mi           0.92 (0.92)         0.88
+inline constexpr int kPrefetchThreadBlocks = 7;
+inline constexpr uint32_t kPrefetchRows = 4;
+
+// It is used for launches of at most so many blocks (8 Mi elements), and of at
+// least so many (128 Mi).
+inline constexpr uint64_t kPrefetchMostFewBlocks = uint64_t{1} << 12;    // D65
+inline constexpr uint64_t kPrefetchLeastManyBlocks = uint64_t{1} << 16;  // D65
 
 // Thread blocks of an exact kernel on an SM: each thread has 128 registers.
 // These kernels are bound by their branches, not by memory.
@@ -58,7 +78,7 @@ inline constexpr int kExactThreadBlocks = 4;
 // of 64 KiB. 32 warps with 64 registers have 544 bytes of loads a row under
 // way, 17 KB together; 0.8 of a copy needs 13 KB. On sm_90 loads stay at the
 // loop's start, and only one register of kBFloat16Bytes spills inside the loop.
-// The alternative to measure is 24 warps with 80 registers.
+// A prototype of 24 warps with 80 registers was slower by 5 to 17 %.
 inline constexpr int kLookupWarpsPerThreadBlock = 32;
 
 // Launches of at least so many blocks look up. Filling the table takes 8,192 *

@@ -47,8 +47,8 @@ struct Answer {
   uint64_t valid_count = 0;
   uint64_t nan_count = 0;
   uint64_t first_operand_fault = kNoIndex;  // as in Totals
-  std::vector<long double> losses;    // per element, times loss_weight
-  std::vector<long double> gradient;  // per element
+  std::vector<long double> losses;          // per element, times loss_weight
+  std::vector<long double> gradient;        // per element
 };
 
 // Returns the answer to `segment`; writes nothing to its gradient or losses.

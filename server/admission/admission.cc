@@ -26,6 +26,11 @@ absl::Status CheckDeadline(absl::Time deadline, absl::Time now,
   return absl::OkStatus();
 }
 
+absl::Status Draining(Refusal* refusal) {
+  *refusal = Refusal::kDraining;
+  return absl::UnavailableError("the server is draining");
+}
+
 }  // namespace
 
 // "+ 1": with a budget of a few requests, one flow may still take the last.
@@ -131,10 +136,7 @@ absl::StatusOr<Permit> AdmissionController::Admit(int64_t bytes, uint64_t flow,
   {
     absl::MutexLock lock(&mu_);
     // This comes before all other errors: the client should go elsewhere.
-    if (stopped_) {
-      *refusal = Refusal::kDraining;
-      return absl::UnavailableError("the server is draining");
-    }
+    if (stopped_) return Draining(refusal);
     if (possible.ok()) failed = Take(flow, bytes);
   }
   if (!possible.ok()) return possible;
@@ -165,25 +167,52 @@ absl::Status AdmissionController::CheckAlone(int64_t bytes, absl::Time deadline,
   return absl::OkStatus();
 }
 
-std::optional<AdmissionController::Claim> AdmissionController::Take(
-    uint64_t flow, int64_t bytes) {
-  const auto [entry, is_new] = holdings_.try_emplace(flow);
-  Holding& own = entry->second;
+absl::Status AdmissionController::Check(int64_t bytes, uint64_t flow,
+                                        absl::Time deadline, absl::Time now,
+                                        absl::Duration expected_wait,
+                                        Refusal* refusal) const {
+  const absl::Status possible =
+      CheckAlone(bytes, deadline, now, expected_wait, refusal);
+  std::optional<Claim> failed;
+  {
+    absl::MutexLock lock(&mu_);
+    if (stopped_) return Draining(refusal);
+    if (possible.ok()) {
+      const auto entry = holdings_.find(flow);
+      failed = FindMisfit(entry == holdings_.end() ? Holding() : entry->second,
+                          bytes);
+    }
+  }
+  if (!possible.ok()) return possible;
+  return failed ? failed->Error(refusal) : absl::OkStatus();
+}
+
+std::optional<AdmissionController::Claim> AdmissionController::FindMisfit(
+    const Holding& own, int64_t bytes) const {
   const int64_t returning = std::min<int64_t>(own.answered, 1);
   const int64_t open_requests = own.requests - returning;
   Claim claim = {.full = Refusal::kRequests,
                  .amount = 1,
                  .limit = options_.max_inflight_requests,
                  .in_use = requests_,
-                 .held = open_requests,
                  .returning = returning};
+  if (open_requests > 0) claim.held = open_requests;
   if (claim.Fits()) claim = ClaimOnBytes(bytes, own, open_requests);
-  if (!claim.Fits()) {
+  if (!claim.Fits()) return claim;
+  return std::nullopt;
+}
+
+std::optional<AdmissionController::Claim> AdmissionController::Take(
+    uint64_t flow, int64_t bytes) {
+  const auto [entry, is_new] = holdings_.try_emplace(flow);
+  Holding& own = entry->second;
+  if (std::optional<Claim> misfit = FindMisfit(own, bytes)) {
     if (is_new) holdings_.erase(entry);
-    return claim;
+    return misfit;
   }
   ++own.requests;
   ++requests_;
+  ++admitted_;
   own.bytes += bytes;
   bytes_ += bytes;
   return std::nullopt;
@@ -246,6 +275,11 @@ int64_t AdmissionController::inflight_bytes() const {
 int64_t AdmissionController::inflight_requests() const {
   absl::MutexLock lock(&mu_);
   return requests_;
+}
+
+int64_t AdmissionController::admitted() const {
+  absl::MutexLock lock(&mu_);
+  return admitted_;
 }
 
 Holding AdmissionController::held_by(uint64_t flow) const {

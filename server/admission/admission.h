@@ -106,8 +106,9 @@ class AdmissionController {
   //   DEADLINE_EXCEEDED   now >= deadline, or now + expected_wait >= deadline
   //   UNAVAILABLE         StopAdmitting() was called
   //
-  // The bytes of a flow's only request may exceed the flow's share, though not
-  // the budget: every request that fits the budget gets in at some time. When
+  // A flow's only request may exceed the flow's share, though not the budgets:
+  // every request that fits the budgets gets in at some time, and a newcomer
+  // does while a place is free. When
   // the share is checked, one answered request of the flow is left out; when
   // the budget is checked, it counts. So a client that sends its requests one
   // after the other is never counted as having two in flight. A flow can hold
@@ -115,6 +116,11 @@ class AdmissionController {
   absl::StatusOr<Permit> Admit(int64_t bytes, uint64_t flow,
                                absl::Time deadline, absl::Time now,
                                absl::Duration expected_wait, Refusal* refusal);
+
+  // Returns the error that Admit() would return now, and takes nothing.
+  absl::Status Check(int64_t bytes, uint64_t flow, absl::Time deadline,
+                     absl::Time now, absl::Duration expected_wait,
+                     Refusal* refusal) const;
 
   // Returns whether a request is larger than the whole budget, so that telling
   // its client when to try again would be a lie.
@@ -128,6 +134,7 @@ class AdmissionController {
 
   int64_t inflight_bytes() const;
   int64_t inflight_requests() const;
+  int64_t admitted() const;  // permits given since the start
   Holding held_by(uint64_t flow) const;
 
   // Blocks until exactly `count` requests are in flight, and returns true;
@@ -142,6 +149,10 @@ class AdmissionController {
   // Checks what does not depend on the requests in flight.
   absl::Status CheckAlone(int64_t bytes, absl::Time deadline, absl::Time now,
                           absl::Duration expected_wait, Refusal* refusal) const;
+  // Returns the claim of a request of the flow that does not fit, if one does
+  // not.
+  std::optional<Claim> FindMisfit(const Holding& own, int64_t bytes) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Takes a place and `bytes` for a request of the flow. Returns the claim that
   // did not fit, if one did not: then nothing was taken.
   std::optional<Claim> Take(uint64_t flow, int64_t bytes)
@@ -163,6 +174,7 @@ class AdmissionController {
   // Sums over all flows.
   int64_t bytes_ ABSL_GUARDED_BY(mu_) = 0;
   int64_t requests_ ABSL_GUARDED_BY(mu_) = 0;
+  int64_t admitted_ ABSL_GUARDED_BY(mu_) = 0;
   // By flow; only flows that hold a permit are in it.
   absl::flat_hash_map<uint64_t, Holding> holdings_ ABSL_GUARDED_BY(mu_);
 };

@@ -26,14 +26,22 @@ Buffer::~Buffer() {
   if (pool_ != nullptr) pool_->Return(data_, capacity_);
 }
 
-BufferPool::BufferPool(size_t max_pooled_bytes, Allocate allocate)
-    : max_pooled_bytes_(max_pooled_bytes), allocate_(allocate) {}
+BufferPool::BufferPool(size_t max_bytes, Allocate allocate)
+    : max_bytes_(max_bytes), allocate_(allocate) {}
 
-BufferPool::~BufferPool() {
+BufferPool::~BufferPool() { Trim(); }
+
+void BufferPool::Trim() {
   absl::MutexLock lock(&mu_);
-  for (const auto& buffers : free_) {
+  FreeKept();
+}
+
+void BufferPool::FreeKept() {
+  for (auto& buffers : free_) {
     for (std::byte* data : buffers) std::free(data);
+    buffers.clear();
   }
+  pooled_bytes_ = 0;
 }
 
 Buffer BufferPool::Take(size_t size) {
@@ -44,7 +52,11 @@ Buffer BufferPool::Take(size_t size) {
   if (data == nullptr) {
     data = static_cast<std::byte*>(allocate_(kAlignment, capacity));
   }
-  if (data == nullptr) return buffer;
+  if (data == nullptr) {
+    absl::MutexLock lock(&mu_);
+    taken_bytes_ -= capacity;
+    return buffer;
+  }
   buffer.pool_ = this;
   buffer.data_ = data;
   buffer.size_ = size;
@@ -55,7 +67,11 @@ Buffer BufferPool::Take(size_t size) {
 std::byte* BufferPool::TakePooled(size_t capacity) {
   absl::MutexLock lock(&mu_);
   auto& buffers = free_[ClassOf(capacity)];
-  if (buffers.empty()) return nullptr;
+  taken_bytes_ += capacity;
+  if (buffers.empty()) {
+    if (pooled_bytes_ + taken_bytes_ > max_bytes_) FreeKept();
+    return nullptr;
+  }
   // The last one returned is the likeliest to be in a cache.
   std::byte* data = buffers.back();
   buffers.pop_back();
@@ -66,7 +82,8 @@ std::byte* BufferPool::TakePooled(size_t capacity) {
 void BufferPool::Return(std::byte* data, size_t capacity) {
   {
     absl::MutexLock lock(&mu_);
-    if (capacity <= max_pooled_bytes_ - pooled_bytes_) {
+    taken_bytes_ -= capacity;
+    if (capacity + taken_bytes_ + pooled_bytes_ <= max_bytes_) {
       free_[ClassOf(capacity)].push_back(data);
       pooled_bytes_ += capacity;
       return;

@@ -43,9 +43,12 @@ class Buffer {
   size_t capacity_ = 0;
 };
 
-// Keeps at most `max_pooled_bytes` of returned buffers, by size class. A
-// gradient of 4 MB in fresh memory of the system costs a page fault per 4 KiB;
-// in a reused buffer it costs none. Thread-safe. Outlives its buffers.
+// Keeps returned buffers, by size class. A gradient of 4 MB in fresh memory of
+// the system costs a page fault per 4 KiB; in a reused buffer it costs none.
+//
+// The buffers that are kept and those in use have at most `max_bytes` together,
+// by capacity: kept buffers are freed when others are taken beyond that. The
+// pool does not bound what is in use. Thread-safe. Outlives its buffers.
 class BufferPool {
  public:
   // Returns `size` bytes, a multiple of `alignment`, that begin at a multiple
@@ -54,7 +57,7 @@ class BufferPool {
 
   // std::free() must accept the memory that `allocate` returns. Tests pass
   // their own `allocate`.
-  explicit BufferPool(size_t max_pooled_bytes,
+  explicit BufferPool(size_t max_bytes,
                       Allocate allocate = &std::aligned_alloc);
   ~BufferPool();
   BufferPool(const BufferPool&) = delete;
@@ -64,21 +67,27 @@ class BufferPool {
   // 0 and if the system has no such memory left.
   Buffer Take(size_t size);
 
+  // Frees all kept buffers.
+  void Trim();
+
   // For tests. Returns the bytes that wait for the next Take().
   size_t pooled_bytes() const;
 
  private:
   friend class Buffer;
-  // Returns null if the pool has no buffer of that capacity.
+  // Returns null if the pool has no buffer of that capacity. Then it has made
+  // room for one.
   std::byte* TakePooled(size_t capacity);
+  void FreeKept() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Return(std::byte* data, size_t capacity);
 
   static constexpr size_t kMaxBufferBytes = size_t{1} << 62;
   static constexpr int kClasses = 63;  // class k has capacity 2^k
-  const size_t max_pooled_bytes_;
+  const size_t max_bytes_;
   const Allocate allocate_;
   mutable absl::Mutex mu_;
   size_t pooled_bytes_ ABSL_GUARDED_BY(mu_) = 0;
+  size_t taken_bytes_ ABSL_GUARDED_BY(mu_) = 0;  // by capacity
   std::array<std::vector<std::byte*>, kClasses> free_ ABSL_GUARDED_BY(mu_);
 };
 

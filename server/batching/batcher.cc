@@ -17,10 +17,11 @@ bool HasAllBlocks(const Portion& portion) {
   return portion.block_count == kernels::BlockCount(portion.task->segment);
 }
 
-// A task whose tensors lie on a device is computed there in one go: nothing is
-// copied that several batches could overlap.
-bool IsIndivisible(const Task& task) {
-  return task.segment.device != kernels::kHost;
+HeadView ViewOf(const Task& task) {
+  return {.element_count = task.segment.element_count,
+          .next_block = task.next_block,
+          .indivisible = IsIndivisible(task.segment),
+          .direct = task.segment.logits.pinned};
 }
 
 // Answers a task that has no block for an executor to compute.
@@ -267,19 +268,18 @@ void Batcher::TryTake(absl::Time now, std::optional<Batch>* batch) {
 Batch Batcher::Fill(absl::Time now) {
   Batch batch(this);
   batch.taken = now;
-  const int64_t limit = ElementLimit(queue_.elements(), options_);
+  const int64_t queued = queue_.elements();
   while (!queue_.empty()) {
-    const Task* task = queue_.head();
+    const HeadView head = ViewOf(*queue_.head());
     const Filling filling = {static_cast<int64_t>(batch.portions.size()),
                              batch.elements};
-    const uint64_t element_count = task->segment.element_count;
     const uint64_t blocks = BlocksToTake(
-        filling, limit, {element_count, task->next_block, IsIndivisible(*task)},
-        options_);
+        filling, ElementLimitOf(head, queued, options_), head, options_);
     if (blocks == 0) break;
     const Portion portion = queue_.GiveOut(blocks);
     batch.portions.push_back(portion);
-    batch.elements += ElementsIn(element_count, portion.first_block, blocks);
+    batch.elements +=
+        ElementsIn(head.element_count, portion.first_block, blocks);
   }
   batch.taken_requests_ = static_cast<int64_t>(batch.portions.size());
   batch.taken_elements_ = batch.elements;

@@ -13,7 +13,17 @@ constexpr uint64_t kBlock = kernels::kBlockElements;
 // waking an executor, and for the reply.
 constexpr absl::Duration kDeadlineMargin = absl::Milliseconds(1);
 
+// The parts of a direct task that make batches above max_batch_elements.
+constexpr uint64_t kDirectParts = 16;  // D63
+
 int64_t CeilDiv(int64_t a, int64_t b) { return a / b + (a % b != 0); }
+
+// Returns an executor's share of the queue, within the limits of a batch.
+int64_t Share(int64_t queued_elements, int64_t most,
+              const BatcherOptions& options) {
+  const int64_t share = CeilDiv(queued_elements, options.executors);
+  return std::min(std::max(share, options.min_portion_elements), most);
+}
 
 bool IsFull(const QueueView& queue, const BatcherOptions& options) {
   return queue.requests >= options.max_batch_requests ||
@@ -37,9 +47,17 @@ Timing WhenToTake(const QueueView& queue, absl::Time now, int idle_executors,
 }
 
 int64_t ElementLimit(int64_t queued_elements, const BatcherOptions& options) {
-  const int64_t most = options.max_batch_elements;
-  const int64_t share = CeilDiv(queued_elements, options.executors);
-  return std::min(std::max(share, options.min_portion_elements), most);
+  return Share(queued_elements, options.max_batch_elements, options);
+}
+
+int64_t ElementLimitOf(const HeadView& head, int64_t queued_elements,
+                       const BatcherOptions& options) {
+  int64_t most = options.max_batch_elements;
+  if (head.direct) {
+    const auto part = static_cast<int64_t>(head.element_count / kDirectParts);
+    most = std::max(most, std::min(part, options.max_direct_elements));
+  }
+  return Share(queued_elements, most, options);
 }
 
 int64_t BatchesWaiting(const QueueView& queue, const BatcherOptions& options) {

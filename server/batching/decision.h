@@ -66,7 +66,15 @@ struct HeadView {
   // uses every executor. If true, all its blocks go into one batch; if they
   // exceed max_batch_elements, that batch holds nothing else.
   bool indivisible = false;
+  bool direct = false;  // a device copies its tensors by itself
 };
+
+// Returns ElementLimit() for a batch that this task begins or continues. The
+// batch of a direct task may be larger: a sixteenth of the task, at most
+// max_direct_elements. Smaller parts of a small task let its first copies out
+// overlap with its last copies in.
+int64_t ElementLimitOf(const HeadView& head, int64_t queued_elements,
+                       const BatcherOptions& options);
 
 // Returns how many blocks of the head go into a batch; 0 if the batch is
 // complete. An empty batch always gets some.

@@ -14,6 +14,10 @@ namespace lossd::batching {
 struct BatcherOptions {
   int64_t max_batch_requests = 256;
   int64_t max_batch_elements = int64_t{1} << 18;
+  // The most elements of a batch of a task whose tensors a device copies by
+  // itself, if that is more than max_batch_elements. Such a batch costs its
+  // thread no time for each element, only for each copy.
+  int64_t max_direct_elements = 0;
   // A batch may be held open this long for more tasks.
   absl::Duration max_queue_delay = absl::ZeroDuration();
   // The number of batches that may be in flight at once, inline ones included.

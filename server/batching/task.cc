@@ -5,7 +5,7 @@ namespace lossd::batching {
 void Prepare(Task& task) {
   const kernels::Segment& segment = task.segment;
   const uint64_t blocks = kernels::BlockCount(segment);
-  task.partials.resize(blocks);
+  task.partials.resize(IsIndivisible(segment) ? 0 : blocks);
   task.next_block = 0;
   task.started = absl::Time();
   task.batch_requests = 0;
@@ -28,17 +28,23 @@ void Prepare(Task& task) {
 
 uint64_t PreparedBytes(const kernels::Segment& segment) {
   const uint64_t blocks = kernels::BlockCount(segment);
-  return blocks > 1 ? blocks * sizeof(kernels::BlockPartial) : 0;
+  return blocks > 1 && !IsIndivisible(segment)
+             ? blocks * sizeof(kernels::BlockPartial)
+             : 0;
 }
 
-Computed AnswerOf(const Task& task) {
+Computed AnswerOf(const Task& task, const kernels::Totals& totals) {
   Computed computed;
-  computed.totals = kernels::Combine(task.partials);
+  computed.totals = totals;
   computed.normalizer = kernels::NormalizerOf(task.segment, computed.totals);
   computed.batch_requests = task.batch_requests;
   computed.batch_elements = task.batch_elements;
   computed.started = task.started;
   return computed;
+}
+
+Computed AnswerOf(const Task& task) {
+  return AnswerOf(task, kernels::Combine(task.partials));
 }
 
 }  // namespace lossd::batching

@@ -70,7 +70,8 @@ class Task {
   enum class Phase : uint8_t { kCounting, kComputing };
   Phase phase = Phase::kComputing;
   double gradient_scale = 0;  // in phase kComputing
-  // One per block; each is written by the executor that was given the block.
+  // One per block, unless IsIndivisible(): each is written by the executor that
+  // was given the block.
   absl::InlinedVector<kernels::BlockPartial, 1> partials;
   // Blocks of this phase that are not done yet. The executor that brings this
   // to 0 ends the phase.
@@ -81,19 +82,29 @@ class Task {
   int64_t batch_elements = 0;
 };
 
+// Returns whether a task of this segment goes to one executor whole: its
+// tensors lie on a device, so nothing is copied that several batches could
+// overlap. That executor has all partials at once, and the task keeps none
+// (D64).
+inline bool IsIndivisible(const kernels::Segment& segment) {
+  return segment.device != kernels::kHost;
+}
+
 // Makes a task ready for its first block, once its owner has set it up.
 // Batcher::Enqueue() calls this.
 void Prepare(Task& task);
 
 // Returns the bytes that Prepare() allocates for a task with this segment: a
-// partial for each block, if there is more than one. Admission charges them,
+// partial for each block, if there is more than one and the task keeps them.
+// Admission charges them,
 // because tensors that are only named (in shared memory, by their ones) cost
 // nothing else (D19).
 uint64_t PreparedBytes(const kernels::Segment& segment);
 
-// Adds up the partials of a prepared task. The sums of a task without blocks
-// are zeros. The fields about its execution are copied from the task; `backend`
-// and `finished` are left for the caller to set.
+// Returns the answer of a prepared task whose partials have these sums, or of
+// one that keeps its partials. The fields about its execution are copied from
+// the task; `backend` and `finished` are left for the caller to set.
+Computed AnswerOf(const Task& task, const kernels::Totals& totals);
 Computed AnswerOf(const Task& task);
 
 }  // namespace lossd::batching

@@ -81,7 +81,7 @@ void Acceptor::Start(Take take) {
 
 void Acceptor::Run() {
   while (Wait()) {
-    for (size_t i = 0; i < listeners_.size() && !resting_; ++i) {
+    for (size_t i = 0; i < listeners_.size(); ++i) {
       if (ready_[i]) AcceptSome(listeners_[i]);
     }
   }

@@ -3,7 +3,6 @@
 #include <grpcpp/resource_quota.h>
 #include <grpcpp/server_builder.h>
 
-#include <algorithm>
 #include <cstddef>
 
 namespace lossd::door {
@@ -21,23 +20,10 @@ constexpr int kMaxGrpcThreads = 512;  // D23
 // costs a sixth less processor time.
 constexpr int kMinReadBytes = 64 << 10;  // D22
 
-// Memory for connections and calls, beside their messages.
-constexpr int64_t kOwnBytes = int64_t{64} << 20;
-
-// gRPC reads the whole message of a unary call before it hands the call over,
-// and does so for any number of calls at once. Admission comes too late for
-// them, so gRPC's own memory is limited.
-size_t MemoryFor(const TransportOptions& options) {  // D23
-  constexpr int64_t most = int64_t{1} << 60;  // keeps the sum from overflowing
-  const int64_t admitted = std::min(options.max_inflight_bytes, most);
-  return static_cast<size_t>(2 * admitted + options.max_message_bytes +
-                             kOwnBytes);
-}
-
 void Limit(const TransportOptions& options, grpc::ServerBuilder* builder) {
   grpc::ResourceQuota quota("lossd");
   quota.SetMaxThreads(kMaxGrpcThreads);
-  quota.Resize(MemoryFor(options));
+  quota.Resize(static_cast<size_t>(options.memory_bytes));
   builder->SetResourceQuota(quota);
   builder->SetMaxReceiveMessageSize(
       static_cast<int>(options.max_message_bytes));
@@ -68,6 +54,15 @@ void AllowPings(const TransportOptions& options, grpc::ServerBuilder* builder) {
           absl::ToInt64Milliseconds(options.keepalive_min_interval)));
 }
 
+// A client may send this much of each message before the call is let in. gRPC
+// would else widen the windows by its own estimate, to 4 MiB and more.
+void LeaveTheRestWithTheClient(const TransportOptions& options,
+                               grpc::ServerBuilder* builder) {  // D51
+  builder->AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  builder->AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES,
+                              static_cast<int>(options.window_bytes));
+}
+
 }  // namespace
 
 void SetUpTransport(const TransportOptions& options,
@@ -75,6 +70,7 @@ void SetUpTransport(const TransportOptions& options,
   Limit(options, builder);
   TurnOff(options, builder);
   AllowPings(options, builder);
+  LeaveTheRestWithTheClient(options, builder);
   builder->AddChannelArgument(GRPC_ARG_TCP_MIN_READ_CHUNK_SIZE, kMinReadBytes);
 }
 

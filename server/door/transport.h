@@ -15,10 +15,13 @@ namespace lossd::door {
 struct TransportOptions {
   // A call with a larger message is RESOURCE_EXHAUSTED. Less than 2^31.
   int64_t max_message_bytes = 0;
-  // The byte budget of admission. gRPC may use twice as much, and some more,
-  // for messages that it is still reading; beyond that it ends calls of its
-  // choice with RESOURCE_EXHAUSTED.
-  int64_t max_inflight_bytes = 0;
+  // The memory that gRPC may hold. Near it gRPC takes smaller pieces; beyond it
+  // it ends calls with RESOURCE_EXHAUSTED, and connections ("Buffers full",
+  // which their calls see as UNAVAILABLE), both of its choice.
+  int64_t memory_bytes = 0;
+  // The bytes that a client may send of a message before the server reads it.
+  // Less than 2^31.
+  int64_t window_bytes = 0;
   // Whether gRPC keeps the counts that the channelz service returns.
   bool channelz = false;
   // The least time between pings of a client that sends nothing else, with

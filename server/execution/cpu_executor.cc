@@ -56,7 +56,10 @@ void CpuExecutor::Run(Batch batch) {
   }
   const absl::Time finished = clock_->Now();
   metrics_->RecordCompute(backend_, finished - started);
-  for (Task* task : computed) Finish(*task, backend_, finished, *metrics_);
+  for (Task* task : computed) {
+    Finish(*task, kernels::Combine(task->partials), backend_, finished,
+           *metrics_);
+  }
 }
 
 bool CpuExecutor::RunPortion(const Portion& portion, Batch& batch) {

@@ -14,8 +14,7 @@ bool BlocksDone(Task& task, uint64_t blocks) {
          blocks;
 }
 
-void BeginComputing(Task& task) {
-  const kernels::Totals counts = kernels::Combine(task.partials);
+void BeginComputing(Task& task, const kernels::Totals& counts) {
   task.gradient_scale = kernels::GradientScale(
       task.segment, kernels::NormalizerOf(task.segment, counts));
   task.blocks_left.store(kernels::BlockCount(task.segment),
@@ -23,9 +22,13 @@ void BeginComputing(Task& task) {
   task.phase = Task::Phase::kComputing;
 }
 
-void Finish(Task& task, std::string_view backend, absl::Time now,
-            observability::Metrics& metrics) {
-  batching::Computed computed = batching::AnswerOf(task);
+void BeginComputing(Task& task) {
+  BeginComputing(task, kernels::Combine(task.partials));
+}
+
+void Finish(Task& task, const kernels::Totals& totals, std::string_view backend,
+            absl::Time now, observability::Metrics& metrics) {
+  batching::Computed computed = batching::AnswerOf(task, totals);
   computed.backend = backend;
   computed.finished = now;
   metrics.RecordQueueWait(task.started - task.enqueued);

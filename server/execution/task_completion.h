@@ -19,13 +19,16 @@ namespace lossd::execution {
 bool BlocksDone(batching::Task& task, uint64_t blocks);
 
 // Ends the counting phase of a task, all of whose blocks are counted: computes
-// the gradient's scale from the partials. All blocks are to be computed next.
+// the gradient's scale from the sums of the partials. All blocks are to be
+// computed next. Without `counts` the task's own partials are added up.
+void BeginComputing(batching::Task& task, const kernels::Totals& counts);
 void BeginComputing(batching::Task& task);
 
-// Adds up a task, all of whose blocks are computed, records it in the metrics
-// and hands it back to its owner; the task may be gone afterwards. `backend`
-// lives as long as the server.
-void Finish(batching::Task& task, std::string_view backend, absl::Time now,
+// Records a task, all of whose blocks are computed, in the metrics and hands it
+// back to its owner with the sums of its partials; the task may be gone
+// afterwards. `backend` lives as long as the server.
+void Finish(batching::Task& task, const kernels::Totals& totals,
+            std::string_view backend, absl::Time now,
             observability::Metrics& metrics);
 
 }  // namespace lossd::execution

@@ -72,9 +72,18 @@ inline constexpr MetricInfo kInflightRequests = {
 inline constexpr MetricInfo kInflightBytes = {
     "lossd_inflight_bytes", MetricType::kGauge,
     "Bytes charged to the requests in flight."};
+inline constexpr MetricInfo kMaxInflightRequests = {
+    "lossd_max_inflight_requests", MetricType::kGauge,
+    "Most requests in flight: --max_inflight_requests, or its default here."};
+inline constexpr MetricInfo kMaxInflightBytes = {
+    "lossd_max_inflight_bytes", MetricType::kGauge,
+    "Most bytes in flight: --max_inflight_bytes, or its default here."};
 inline constexpr MetricInfo kSharedMemoryBytes = {
     "lossd_shared_memory_bytes", MetricType::kGauge,
     "Shared memory that clients have."};
+inline constexpr MetricInfo kPinnedSharedMemoryBytes = {
+    "lossd_pinned_shared_memory_bytes", MetricType::kGauge,
+    "Shared memory that GPUs copy from and to by themselves."};
 inline constexpr MetricInfo kLentMemoryBytes = {
     "lossd_lent_memory_bytes", MetricType::kGauge,
     "Memory of GPUs that clients lend."};

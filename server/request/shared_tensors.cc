@@ -121,7 +121,8 @@ absl::StatusOr<SharedBytes> SharedTensors::Locate(
   }
   const int device = (*region)->device().value_or(kernels::kHost);
   RETURN_IF_ERROR(CheckDevice(path, device));
-  return SharedBytes{bytes.subspan(ref.offset(), ref.byte_size()), device};
+  return SharedBytes{bytes.subspan(ref.offset(), ref.byte_size()), device,
+                     (*region)->pinned()};
 }
 
 absl::StatusOr<const shared_memory::Region*> SharedTensors::RegionOf(

@@ -19,6 +19,7 @@ namespace lossd::request {
 struct SharedBytes {
   std::span<std::byte> bytes;
   int device = kernels::kHost;
+  bool pinned = false;  // Region::pinned()
   bool on_device() const { return device != kernels::kHost; }
 };
 

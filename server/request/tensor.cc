@@ -69,6 +69,7 @@ absl::Status ReadShared(absl::string_view path, const v1::SharedMemoryRef& ref,
   if (checked->shape.count > 0) {
     checked->tensor.pieces = std::span(&checked->piece, 1);
     checked->tensor.on_device = found->on_device();
+    checked->tensor.pinned = found->pinned;
   }
   return absl::OkStatus();
 }

@@ -141,6 +141,7 @@ absl::Status ValidRequest::ReadDestination(
   if (!found.ok()) return found.status();
   segment_.gradient = found->bytes.data();
   segment_.gradient_on_device = found->on_device();
+  segment_.gradient_pinned = found->pinned;
   gradient_in_reply_ = false;
   return absl::OkStatus();
 }

@@ -7,6 +7,7 @@
 
 #include "absl/time/time.h"
 #include "server/admission/admission.h"
+#include "server/admission/intake.h"
 #include "server/base/buffer_pool.h"
 #include "server/base/clock.h"
 #include "server/batching/batcher.h"
@@ -22,6 +23,7 @@ namespace lossd::rpc {
 struct CallContext {
   const Clock* clock;
   admission::AdmissionController* admission;
+  admission::Intake* intake;
   batching::Batcher* batcher;
   // Runs batches on the RPC thread.
   batching::BatchRunner* runner;

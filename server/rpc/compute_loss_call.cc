@@ -18,14 +18,67 @@ ComputeLossCall::ComputeLossCall(const CallContext* call_context,
       queue_(queue) {}
 
 void ComputeLossCall::RequestRpc() {
-  responder_.emplace(&*context_);
-  service_->RequestComputeLoss(&*context_, &message_, &*responder_, queue_,
-                               queue_, request_tag());
+  stream_.emplace(&*context_);
+  service_->RequestComputeLoss(&*context_, &*stream_, queue_, request_tag());
 }
 
-bool ComputeLossCall::Handle(int event, bool /*ok*/) {
-  if (event == kRequest) return Start();
+bool ComputeLossCall::Handle(int event, bool ok) {
+  if (event == kRead) return OnRead(ok);
+  if (event == kRequest) OnRequest();
   if (event == kDone) OnDone();
+  return false;
+}
+
+void ComputeLossCall::OnRequest() {
+  admission::Intake& intake = *call_context_->intake;
+  if (absl::Status status = call_context_->authenticator->Check(*context_);
+      !status.ok()) {
+    return FinishWithError(status);
+  }
+  if (grpc::Status refusal = Foresee(intake.LeastExpected(flow_));
+      !refusal.ok()) {
+    return Finish(refusal);
+  }
+  arrival_.reader = this;
+  arrival_.flow = flow_;
+  arrival_.deadline = deadline_;
+  waiting_ = true;
+  switch (intake.Enter(&arrival_, call_context_->admission->inflight_bytes(),
+                       received_)) {
+    case admission::Intake::Decision::kRead:
+      return OnMayRead();
+    case admission::Intake::Decision::kWait:
+      return;
+    case admission::Intake::Decision::kFull:
+      return Finish(RefuseForPlaces());
+    case admission::Intake::Decision::kTooLate:
+      return FinishWithError(absl::DeadlineExceededError(
+          "the deadline is too near: the message was not received"));
+  }
+}
+
+void ComputeLossCall::OnMayRead() {
+  read_began_ = call_context_->clock->Now();
+  stream_->Read(&message_, &read_tag_);
+}
+
+void ComputeLossCall::OnTurnedAway(const absl::Status& why) {
+  FinishWithError(why);
+}
+
+bool ComputeLossCall::OnRead(bool ok) {
+  waiting_ = false;
+  call_context_->intake->Leave(&arrival_);
+  const bool in_queue = ok && Start();
+  LetOthersIn();
+  if (ok) return in_queue;
+  if (IsLate()) {
+    FinishLate();
+  } else if (context_->IsCancelled()) {
+    FinishWithError(GoneStatus());
+  } else {
+    FinishWithError(absl::InvalidArgumentError("the call has no message"));
+  }
   return false;
 }
 
@@ -59,7 +112,6 @@ bool ComputeLossCall::Start() {
 }
 
 absl::Status ComputeLossCall::Read() {
-  RETURN_IF_ERROR(call_context_->authenticator->Check(*context_));
   RETURN_IF_ERROR(parser_.Parse(message_));
   return request_.Read(parser_, call_context_->regions);
 }
@@ -74,6 +126,8 @@ int64_t ComputeLossCall::ChargedBytes() const {
 }
 
 void ComputeLossCall::OnComputed(const batching::Computed& computed) {
+  // Nobody waits for an answer that is late, so it is not sent.
+  if (IsLate()) return FinishLate();
   absl::Status elements =
       request::CheckElements(segment, computed.totals, request_.shapes());
   if (elements.ok()) {
@@ -83,8 +137,20 @@ void ComputeLossCall::OnComputed(const batching::Computed& computed) {
   }
 }
 
+bool ComputeLossCall::IsLate() const {
+  return deadline_ != absl::InfiniteFuture() &&
+         call_context_->clock->Now() >= deadline_;
+}
+
 void ComputeLossCall::OnDropped(const absl::Status& why) {
-  FinishWithError(why);
+  IsLate() ? FinishLate() : FinishWithError(why);
+}
+
+void ComputeLossCall::FinishLate() {
+  const absl::Time now = call_context_->clock->Now();
+  call_context_->intake->LearnLate(flow_, now - read_began_, now);
+  FinishWithError(absl::DeadlineExceededError(
+      "the deadline passed before the answer was there"));
 }
 
 void ComputeLossCall::FinishWithReply(batching::Computed computed) {
@@ -101,8 +167,11 @@ void ComputeLossCall::FinishWithReply(batching::Computed computed) {
   const grpc::ByteBuffer bytes =
       WriteReply(std::move(reply), call_context_->buffers);
   call_context_->metrics->RecordBytesSent(static_cast<int64_t>(bytes.Length()));
+  const absl::Time now = call_context_->clock->Now();
+  call_context_->intake->Learn(flow_, permit_.bytes(), now - read_began_, now);
   NoteAnswer(grpc::Status::OK);
-  responder_->Finish(bytes, grpc::Status::OK, finished_tag());
+  stream_->WriteAndFinish(bytes, grpc::WriteOptions(), grpc::Status::OK,
+                          finished_tag());
 }
 
 void ComputeLossCall::FinishWithError(const absl::Status& status) {
@@ -111,12 +180,15 @@ void ComputeLossCall::FinishWithError(const absl::Status& status) {
 
 void ComputeLossCall::Finish(const grpc::Status& answer) {
   NoteAnswer(answer);
-  responder_->FinishWithError(answer, finished_tag());
+  stream_->Finish(answer, finished_tag());
 }
 
 // Nobody waits for the answer any more. A task that is being computed is still
 // finished by its executor.
 void ComputeLossCall::OnDone() {
+  if (waiting_ && !finished_ && call_context_->intake->Remove(&arrival_)) {
+    return FinishWithError(GoneStatus());
+  }
   if (!enqueued_ || finished_ || !context_->IsCancelled()) return;
   if (call_context_->batcher->Remove(this)) FinishWithError(GoneStatus());
 }
@@ -128,7 +200,8 @@ void ComputeLossCall::Release() {
   request_.Clear();
   parser_.Clear();
   message_.Clear();
-  responder_.reset();
+  stream_.reset();
+  waiting_ = false;
   enqueued_ = false;
 }
 

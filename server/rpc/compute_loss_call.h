@@ -3,7 +3,7 @@
 #define LOSSD_SERVER_RPC_COMPUTE_LOSS_CALL_H_
 
 #include <grpcpp/completion_queue.h>
-#include <grpcpp/support/async_unary_call.h>
+#include <grpcpp/support/async_stream.h>
 #include <grpcpp/support/byte_buffer.h>
 
 #include <optional>
@@ -22,11 +22,17 @@ namespace lossd::rpc {
 
 // The call is also the batching::Task (D20):
 //
-//   Listen() -> kRequest -> [batcher, executor] -> Finish -> kFinished, kDone
+//   Listen() -> kRequest -> [intake] -> kRead -> [batcher, executor]
+//            -> Finish -> kFinished, kDone
+//
+// The message is received only when the intake says so; until then its client
+// has it.
 //
 // OnComputed() and OnDropped() come from any thread, once, and touch the call
 // no more after they have started Finish.
-class ComputeLossCall final : public RpcCall, public batching::Task {
+class ComputeLossCall final : public RpcCall,
+                              public batching::Task,
+                              public admission::MessageReader {
  public:
   // Borrows all three.
   ComputeLossCall(const CallContext* call_context, LossService* service,
@@ -34,6 +40,8 @@ class ComputeLossCall final : public RpcCall, public batching::Task {
 
   void OnComputed(const batching::Computed& computed) override;
   void OnDropped(const absl::Status& why) override;
+  void OnMayRead() override;
+  void OnTurnedAway(const absl::Status& why) override;
 
  private:
   void RequestRpc() override;
@@ -43,24 +51,37 @@ class ComputeLossCall final : public RpcCall, public batching::Task {
     return parser_.request().request_id();
   }
 
+  enum OwnEvent { kRead = kFirstOwnEvent };
+
+  // Enters the intake, unless the call can be refused at once.
+  void OnRequest();
+  // Ends the reception of the message. Returns what Handle() returns.
+  bool OnRead(bool ok);
   // Validates, admits and enqueues. Returns true if the batcher has the task.
   bool Start();
   absl::Status Read();
+  bool IsLate() const;
+  // Answers a call whose deadline has passed after it was let in.
+  void FinishLate();
   int64_t ChargedBytes() const;
   void OnDone();
   void FinishWithReply(batching::Computed computed);
   void FinishWithError(const absl::Status& status);
   void Finish(const grpc::Status& answer);
 
+  Tag read_tag_{this, kRead};
   LossService* const service_;
   grpc::ServerCompletionQueue* const queue_;
 
   // --- state of one RPC; Release() resets it ---
-  std::optional<grpc::ServerAsyncResponseWriter<grpc::ByteBuffer>> responder_;
+  std::optional<LossService::ComputeLossStream> stream_;
   grpc::ByteBuffer message_;
   wire::RequestParser parser_;
   request::ValidRequest request_;
   ResultBuffers results_;
+  admission::Arrival arrival_;
+  bool waiting_ = false;   // the intake may have this call
+  absl::Time read_began_;  // when it was let in
   bool enqueued_ = false;  // the batcher was given this task
 };
 

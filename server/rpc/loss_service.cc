@@ -11,6 +11,9 @@ namespace {
 
 using observability::Method;
 
+// The method's place in the service's declaration.
+constexpr int kComputeLossIndex = 0;
+
 // Counts a call that ends when the handler returns.
 grpc::Status Counted(const CallContext& call_context, Method method,
                      absl::Time received, const absl::Status& status) {
@@ -23,7 +26,20 @@ grpc::Status Counted(const CallContext& call_context, Method method,
 
 LossService::LossService(const CallContext* call_context,
                          v1::GetServerInfoResponse info)
-    : call_context_(call_context), info_(std::move(info)) {}
+    : call_context_(call_context), info_(std::move(info)) {
+  // For gRPC's server a unary method is a stream of one message each way. Told
+  // so, it does not read the message by itself.
+  MarkMethodStreamed(kComputeLossIndex, nullptr);
+  MarkMethodRaw(kComputeLossIndex);
+}
+
+void LossService::RequestComputeLoss(grpc::ServerContext* context,
+                                     ComputeLossStream* stream,
+                                     grpc::ServerCompletionQueue* queue,
+                                     void* tag) {
+  RequestAsyncBidiStreaming(kComputeLossIndex, context, stream, queue, queue,
+                            tag);
+}
 
 grpc::Status LossService::GetServerInfo(
     grpc::ServerContext* context, const v1::GetServerInfoRequest* /*request*/,

@@ -2,6 +2,11 @@
 #ifndef LOSSD_SERVER_RPC_LOSS_SERVICE_H_
 #define LOSSD_SERVER_RPC_LOSS_SERVICE_H_
 
+#include <grpcpp/completion_queue.h>
+#include <grpcpp/server_context.h>
+#include <grpcpp/support/async_stream.h>
+#include <grpcpp/support/byte_buffer.h>
+
 #include "lossd/v1/loss_service.grpc.pb.h"
 #include "server/rpc/call_context.h"
 
@@ -10,16 +15,25 @@ namespace lossd::rpc {
 // ComputeLossCall answers ComputeLoss, and StreamLossCall answers StreamLoss.
 // GetServerInfo is rare and cheap, so gRPC's own threads answer it.
 // Thread-safe.
-class LossService final
-    : public v1::LossService::WithRawMethod_ComputeLoss<
-          v1::LossService::WithRawMethod_StreamLoss<v1::LossService::Service>> {
+class LossService final : public v1::LossService::WithRawMethod_StreamLoss<
+                              v1::LossService::Service> {
  public:
+  using ComputeLossStream =
+      grpc::ServerAsyncReaderWriter<grpc::ByteBuffer, grpc::ByteBuffer>;
+
   // Borrows `call_context`. GetServerInfo answers with `info`.
   LossService(const CallContext* call_context, v1::GetServerInfoResponse info);
 
   grpc::Status GetServerInfo(grpc::ServerContext* context,
                              const v1::GetServerInfoRequest* request,
                              v1::GetServerInfoResponse* response) override;
+
+  // Asks gRPC for a ComputeLoss, which is handed over as soon as its headers
+  // are there. Its one message is received only when `stream` is read, so that
+  // a call can wait, or be refused, while the client still has the message.
+  void RequestComputeLoss(grpc::ServerContext* context,
+                          ComputeLossStream* stream,
+                          grpc::ServerCompletionQueue* queue, void* tag);
 
  private:
   const CallContext* const call_context_;

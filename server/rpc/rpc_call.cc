@@ -87,14 +87,36 @@ void RpcCall::Begin() {
   call_context_->metrics->RecordCallAccepted(method_);
 }
 
+// The queue is asked only for a call that might not have the time to wait.
+absl::Duration RpcCall::ExpectedWait() const {
+  return deadline_ == absl::InfiniteFuture()
+             ? absl::ZeroDuration()
+             : call_context_->batcher->ExpectedWait(flow_);
+}
+
+grpc::Status RpcCall::Foresee(int64_t bytes) {
+  admission::Refusal refusal{};
+  const absl::Status foreseen = call_context_->admission->Check(
+      bytes, flow_, deadline_, received_, ExpectedWait(), &refusal);
+  return foreseen.ok() ? grpc::Status::OK : Refuse(foreseen, refusal, bytes);
+}
+
+grpc::Status RpcCall::RefuseForPlaces() {
+  return Refuse(absl::ResourceExhaustedError(
+                    "too many calls wait for their message to be received"),
+                admission::Refusal::kRequests, 0);
+}
+
+void RpcCall::LetOthersIn() {
+  if (!call_context_->intake->waiting()) return;
+  call_context_->intake->LetIn(call_context_->admission->inflight_bytes(),
+                               call_context_->clock->Now());
+}
+
 grpc::Status RpcCall::Admit(int64_t bytes, absl::Time now) {
-  // The queue is asked only for a call that might not have the time to wait.
-  const absl::Duration wait = deadline_ == absl::InfiniteFuture()
-                                  ? absl::ZeroDuration()
-                                  : call_context_->batcher->ExpectedWait(flow_);
   admission::Refusal refusal{};
   absl::StatusOr<admission::Permit> admitted = call_context_->admission->Admit(
-      bytes, flow_, deadline_, now, wait, &refusal);
+      bytes, flow_, deadline_, now, ExpectedWait(), &refusal);
   if (!admitted.ok()) return Refuse(admitted.status(), refusal, bytes);
   permit_ = *std::move(admitted);
   return grpc::Status::OK;
@@ -159,6 +181,7 @@ void RpcCall::Reset() {
         {id.data(), id.size()});
   }
   permit_ = admission::Permit();
+  LetOthersIn();
   Release();
   context_.reset();
   code_ = absl::StatusCode::kOk;

@@ -76,6 +76,12 @@ class RpcCall {
   // if it is refused; if a budget is full, the answer tells the client when to
   // try again.
   grpc::Status Admit(int64_t bytes, absl::Time now);
+  // Returns the answer of Admit() for `bytes` if it would refuse now.
+  grpc::Status Foresee(int64_t bytes);
+  // Returns the answer to a call that the intake has no place for.
+  grpc::Status RefuseForPlaces();
+  // Lets calls in that wait, after something was given back.
+  void LetOthersIn();
   // Makes the permit stand for `bytes`, which is more than before. Errors are
   // those of Admit().
   grpc::Status ChargeMore(int64_t bytes);
@@ -112,6 +118,8 @@ class RpcCall {
   virtual std::string LogDetail() const { return {}; }
 
   void Begin();
+  // Returns the time that a request of this call would wait in the queue.
+  absl::Duration ExpectedWait() const;
   grpc::Status Refuse(const absl::Status& why, admission::Refusal refusal,
                       int64_t bytes);
   // The code that the client has seen, as far as the server can know.

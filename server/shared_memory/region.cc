@@ -29,13 +29,19 @@ absl::Status NoMemory(absl::string_view call, uint64_t byte_size) {
 
 class SharedRegion final : public Region {
  public:
-  explicit SharedRegion(std::span<std::byte> bytes) : Region(bytes) {}
+  SharedRegion(std::span<std::byte> bytes, HostPinning* pinning)
+      : Region(bytes, std::nullopt, pinning != nullptr && pinning->Pin(bytes)),
+        pinning_(pinning) {}
   // Without MADV_REMOVE a client that keeps its mapping would keep the pages,
   // beyond any limit. The call fails only if there is nothing to give back.
   ~SharedRegion() override {
+    if (pinned() && !pinning_->Unpin(bytes())) return;
     madvise(bytes().data(), bytes().size(), MADV_REMOVE);
     munmap(bytes().data(), bytes().size());
   }
+
+ private:
+  HostPinning* const pinning_;  // or null
 };
 
 // Memory that is left to all other processes.
@@ -79,7 +85,8 @@ uint64_t WholePages(uint64_t byte_size) {
 }
 
 absl::StatusOr<Region::Created> Region::Create(uint64_t byte_size,
-                                               Available available) {
+                                               Available available,
+                                               HostPinning* pinning) {
   const uint64_t size = WholePages(byte_size);
   if (size == 0) return absl::InvalidArgumentError("a region of 0 bytes");
   if (!Has(available, size)) return NoMemory("available", size);
@@ -99,7 +106,7 @@ absl::StatusOr<Region::Created> Region::Create(uint64_t byte_size,
                             MAP_SHARED | MAP_POPULATE, file.number(), 0);
   if (mapped == MAP_FAILED) return NoMemory("mmap", size);
   return Created{std::make_unique<SharedRegion>(
-                     std::span(static_cast<std::byte*>(mapped), size)),
+                     std::span(static_cast<std::byte*>(mapped), size), pinning),
                  std::move(file)};
 }
 

@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "base/file_descriptor.h"
+#include "server/base/host_pinning.h"
 #include "server/shared_memory/available_memory.h"
 
 namespace lossd::shared_memory {
@@ -26,7 +27,8 @@ namespace lossd::shared_memory {
 // fault: the server makes the file, takes all its pages, and seals its size
 // before a client sees it (D38). The server keeps no descriptor of it. The
 // destructor gives the pages back even while the client still maps them; the
-// client then reads zeros.
+// client then reads zeros. Pages that are pinned (D63) are unpinned first, and
+// stay if a GPU may still write there.
 //
 // Thread-safe: the object does not change.
 class Region {
@@ -42,9 +44,11 @@ class Region {
   // Makes shared memory of `byte_size` bytes, at least 1, rounded up to whole
   // pages. RESOURCE_EXHAUSTED if the machine has not got that much memory and
   // 128 MiB beside it for others, or if it has no descriptor left. Tests pass
-  // their own `available`.
+  // their own `available`. `pinning`, unless null, is borrowed and asked to pin
+  // the pages; if it does not, the region works all the same.
   static absl::StatusOr<Created> Create(uint64_t byte_size,
-                                        Available available = &AvailableMemory);
+                                        Available available = &AvailableMemory,
+                                        HostPinning* pinning = nullptr);
   virtual ~Region() = default;
   Region(const Region&) = delete;
   Region& operator=(const Region&) = delete;
@@ -59,14 +63,18 @@ class Region {
   std::optional<int> device() const { return device_; }
   bool on_device() const { return device_.has_value(); }
 
+  // Returns whether the GPUs copy from and to this shared memory by themselves.
+  bool pinned() const { return pinned_; }
+
  protected:
   explicit Region(std::span<std::byte> bytes,
-                  std::optional<int> device = std::nullopt)
-      : bytes_(bytes), device_(device) {}
+                  std::optional<int> device = std::nullopt, bool pinned = false)
+      : bytes_(bytes), device_(device), pinned_(pinned) {}
 
  private:
   const std::span<std::byte> bytes_;
   const std::optional<int> device_;
+  const bool pinned_;
 };
 
 // Returns `byte_size` rounded up to whole pages, but at most 2^63.

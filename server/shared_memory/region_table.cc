@@ -48,8 +48,9 @@ int64_t HostBytesOf(const Region& region) {
 
 }  // namespace
 
-RegionTable::RegionTable(const RegionLimits& limits, DeviceLending* lending)
-    : limits_(limits), lending_(lending) {}
+RegionTable::RegionTable(const RegionLimits& limits, DeviceLending* lending,
+                         HostPinning* pinning)
+    : limits_(limits), lending_(lending), pinning_(pinning) {}
 
 RegionTable::~RegionTable() {
   regions_.clear();
@@ -97,11 +98,14 @@ void RegionTable::ReturnBytes(Connection owner, int64_t bytes) {
 std::shared_ptr<const Region> RegionTable::Share(
     std::unique_ptr<Region> region) {
   std::atomic<int64_t>& taken = region->on_device() ? lent_bytes_ : bytes_;
+  const int64_t pinned = region->pinned() ? BytesOf(*region) : 0;
+  pinned_bytes_.fetch_add(pinned, std::memory_order_relaxed);
   return std::shared_ptr<const Region>(
-      region.release(), [&taken](const Region* ended) {
+      region.release(), [this, &taken, pinned](const Region* ended) {
         const int64_t bytes = BytesOf(*ended);
         delete ended;
         taken.fetch_sub(bytes, std::memory_order_relaxed);
+        pinned_bytes_.fetch_sub(pinned, std::memory_order_relaxed);
       });
 }
 
@@ -123,7 +127,8 @@ absl::StatusOr<RegionTable::Registered> RegionTable::Add(
 
 absl::StatusOr<RegionTable::Registered> RegionTable::AddShared(
     Connection owner, uint64_t byte_size) {
-  absl::StatusOr<Region::Created> created = Region::Create(byte_size);
+  absl::StatusOr<Region::Created> created =
+      Region::Create(byte_size, &AvailableMemory, pinning_);
   if (!created.ok()) return created.status();
   return Add(owner, std::move(created->region), std::move(created->file));
 }

@@ -18,6 +18,7 @@
 #include "base/file_descriptor.h"
 #include "lossd/v1/shared_memory.pb.h"
 #include "server/base/device_lending.h"
+#include "server/base/host_pinning.h"
 #include "server/shared_memory/region.h"
 
 namespace lossd::shared_memory {
@@ -44,9 +45,11 @@ using Connection = uint64_t;
 // table outlives its regions.
 class RegionTable {  // D38
  public:
-  // `lending` is borrowed, and null if the server computes on no GPU.
+  // `lending` and `pinning` are borrowed, and null if the server computes on no
+  // GPU.
   explicit RegionTable(const RegionLimits& limits,
-                       DeviceLending* lending = nullptr);
+                       DeviceLending* lending = nullptr,
+                       HostPinning* pinning = nullptr);
   // No request holds a region by then.
   ~RegionTable();
   RegionTable(const RegionTable&) = delete;
@@ -86,6 +89,10 @@ class RegionTable {  // D38
 
   // The shared memory that exists now.
   int64_t bytes() const { return bytes_.load(std::memory_order_relaxed); }
+  // The shared memory that is pinned for GPUs now.
+  int64_t pinned_bytes() const {
+    return pinned_bytes_.load(std::memory_order_relaxed);
+  }
   // The device memory that is lent now; memory that is lent twice counts twice.
   int64_t lent_bytes() const {
     return lent_bytes_.load(std::memory_order_relaxed);
@@ -117,7 +124,9 @@ class RegionTable {  // D38
 
   const RegionLimits limits_;
   DeviceLending* const lending_;
+  HostPinning* const pinning_;
   std::atomic<int64_t> bytes_{0};
+  std::atomic<int64_t> pinned_bytes_{0};
   std::atomic<int64_t> lent_bytes_{0};
 
   mutable absl::Mutex mu_;

@@ -7,9 +7,10 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import lossd
 import numpy as np
@@ -26,20 +27,28 @@ class RunningServer:
 
 
 @contextlib.contextmanager
-def running_server(*flags: str, program: str = "server/lossd") -> Iterator[RunningServer]:
+def running_server(
+    *flags: str,
+    program: str = "server/lossd",
+    under: Sequence[str] = (),
+    log: IO[str] | None = None,
+) -> Iterator[RunningServer]:
     """Starts lossd, waits for its ready line, and stops it with SIGTERM.
 
     Expects exit code 0, unless the test itself has ended the server. `program` may be another
-    program that takes lossd's flags and prints its ready line.
+    program that takes lossd's flags and prints its ready line. `under` is a command that runs
+    the program after it, such as taskset; `log` takes the standard error.
     """
     process = subprocess.Popen(
         [
+            *under,
             str(BINARIES / program),
             "--listen=127.0.0.1:0",
             "--metrics_listen=127.0.0.1:0",
             *flags,
         ],
         stdout=subprocess.PIPE,
+        stderr=log,
         text=True,
     )
     assert process.stdout is not None

@@ -7,6 +7,7 @@ import os
 import queue
 import re
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -21,6 +22,7 @@ from retrying_load import small_request
 from running_server import BINARIES, READY, RunningServer, running_server
 
 SECONDS = 60  # the limit of every wait
+SYSTEMD = shutil.which("systemd-socket-activate")
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"  # and empty SETTINGS
 
@@ -266,6 +268,35 @@ def test_sockets_handed_over_are_served(tmp_path):
         compute(f"unix:{path}")
         assert end(process) == 0
         assert os.path.exists(path)  # it is not the server's to remove
+
+
+@pytest.mark.skipif(SYSTEMD is None, reason="systemd-socket-activate is not installed")
+def test_systemd_hands_over_its_sockets(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    path = f"{tmp_path}/socket"
+    process = subprocess.Popen(
+        [
+            str(SYSTEMD),
+            f"--listen={address}",
+            f"--listen={path}",
+            str((BINARIES / "server/lossd").absolute()),
+            "--metrics_listen=127.0.0.1:0",
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stderr is not None
+        for _ in range(2):
+            assert process.stderr.readline().startswith("Listening on ")
+        compute(address)  # this connection starts lossd
+        compute(f"unix:{path}")
+        assert ready_line(process).address == address
+    finally:
+        assert end(process) == 0
 
 
 def test_a_socket_handed_over_keeps_clients_of_a_restart(tmp_path):

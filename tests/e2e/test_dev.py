@@ -36,6 +36,7 @@ def test_help_lists_every_command_and_nothing_else() -> None:
         "format",
         "image",
         "gpu",
+        "debian",
     }
 
 

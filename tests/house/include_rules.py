@@ -20,6 +20,7 @@ ALLOWED: dict[str, set[str]] = {  # D1
     "server/base": {"base"},
     "server/observability": {"base", "server/base", "element_type", FACE},
     "server/admission": set(),
+    "server/machine": set(),
     "server/batching": {"server/base", FACE},
     "server/execution": {"server/base", "server/batching", "server/observability", "kernels/cpu"},
     "server/execution/cuda": {

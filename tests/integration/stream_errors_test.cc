@@ -181,8 +181,7 @@ TEST_F(StreamErrors, ElementsOfAMatrixHaveTheirPlaceToo) {
   targets[150003] = 1.5F;
   SetFloats(large.mutable_logits(), {400, 1000}, logits);
   SetFloats(large.mutable_targets(), {400, 10, 100}, targets);
-  large.mutable_spec()->set_target_shape_rule(
-      v1::TARGET_SHAPE_RULE_SAME_COUNT);
+  large.mutable_spec()->set_target_shape_rule(v1::TARGET_SHAPE_RULE_SAME_COUNT);
   ExpectRefused(Cut(large, 70000),
                 "targets[150003]: 1.5 is not in [0, 1] (element [150, 0, 3] of "
                 "shape [400, 10, 100])");

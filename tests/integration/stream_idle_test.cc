@@ -117,6 +117,7 @@ class IdleStreams : public testing::Test {
   FakeClock time_;
   CountingClock clock_{&time_};
   admission::AdmissionController admission_{{}};
+  admission::Intake intake_{{}};
   batching::Batcher batcher_;
   observability::Metrics metrics_{"test", "cpu"};
   execution::CpuExecutor runner_{{}, &metrics_, &time_};
@@ -124,6 +125,7 @@ class IdleStreams : public testing::Test {
   rpc::CallContext call_context_{
       .clock = &clock_,
       .admission = &admission_,
+      .intake = &intake_,
       .batcher = &batcher_,
       .runner = &runner_,
       .backend = runner_.backend(),

@@ -10,7 +10,8 @@ namespace lossd::kernels {
 
 // Returns a request of any kind: sizes around the block, shapes, types, targets
 // by their ones, options, broadcasting, infinite and NaN logits, ignored and
-// bad targets, operands with values that are refused. A seed always gives the same segment.
+// bad targets, operands with values that are refused. A seed always gives the
+// same segment.
 std::unique_ptr<OwnedSegment> RandomSegment(unsigned seed);
 
 }  // namespace lossd::kernels

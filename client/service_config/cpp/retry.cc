@@ -32,8 +32,7 @@ int main(int argc, char** argv) {
   if (argc != 3) return 2;
   std::ifstream file(argv[2]);
   const std::string config{std::istreambuf_iterator<char>(file), {}};
-  const auto stub =
-      lossd::v1::LossService::NewStub(Connect(argv[1], config));
+  const auto stub = lossd::v1::LossService::NewStub(Connect(argv[1], config));
   constexpr int64_t kElements = 1 << 19;
   lossd::v1::ComputeLossRequest request;
   for (auto* tensor : {request.mutable_logits(), request.mutable_targets()}) {

@@ -210,23 +210,29 @@ class CudaDevice final : public Device {
   absl::StatusOr<PinnedMemory> AllocatePinned(size_t bytes) override {
     auto mapped = MapOnNode(bytes, node_);
     if (!mapped.ok()) return mapped.status();
-    absl::Status status = Call("cudaHostRegister", [&] {
-      return cudaHostRegister(mapped->data(), bytes, cudaHostRegisterDefault);
-    });
-    if (!status.ok()) {
+    const PinnedMemory memory = {mapped->data(), bytes};
+    if (absl::Status status = Pin(memory); !status.ok()) {
       Unmap(*mapped);
       return status;
     }
-    return PinnedMemory{mapped->data(), bytes};
+    return memory;
   }
   // Memory stays mapped if it cannot be unregistered: a lost device may still
   // write there.
   absl::Status FreePinned(PinnedMemory memory) override {
     if (memory.data == nullptr) return absl::OkStatus();
-    absl::Status status = Call("cudaHostUnregister",
-                               [&] { return cudaHostUnregister(memory.data); });
+    absl::Status status = Unpin(memory);
     if (status.ok()) Unmap({memory.data, memory.size});
     return status;
+  }
+  absl::Status Pin(PinnedMemory pages) override {
+    return Call("cudaHostRegister", [&] {
+      return cudaHostRegister(pages.data, pages.size, cudaHostRegisterPortable);
+    });
+  }
+  absl::Status Unpin(PinnedMemory pages) override {
+    return Call("cudaHostUnregister",
+                [&] { return cudaHostUnregister(pages.data); });
   }
   absl::StatusOr<DeviceMemory> AllocateDevice(size_t bytes) override {
     void* address = nullptr;
@@ -299,6 +305,16 @@ class CudaDevice final : public Device {
   absl::Status Record(Event event, Stream stream) override {
     return Call("cudaEventRecord",
                 [&] { return cudaEventRecord(Handle(event), Handle(stream)); });
+  }
+  absl::StatusOr<bool> Happened(Event event) override {
+    RETURN_IF_ERROR(MakeCurrent());
+    const cudaError_t error = cudaEventQuery(Handle(event));
+    if (error == cudaErrorNotReady) {
+      cudaGetLastError();
+      return false;
+    }
+    RETURN_IF_ERROR(ToStatus(error, "cudaEventQuery"));
+    return true;
   }
   absl::Status Wait(Event event) override {
     return Call("cudaEventSynchronize",

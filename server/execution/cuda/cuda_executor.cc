@@ -54,6 +54,12 @@ Portions Pick(const Portions& portions, std::span<const size_t> indices) {
 bool CountOnTheCpu(const Portion& portion, Batch& batch) {
   Task& task = *portion.task;
   const uint64_t count = portion.block_count;
+  if (batching::IsIndivisible(task.segment)) {
+    std::vector<kernels::BlockPartial> counts(count);
+    kernels::cpu::CountBlocks(task.segment, 0, counts);
+    BeginComputing(task, kernels::Combine(counts));
+    return true;
+  }
   const bool whole = count == task.partials.size();
   kernels::cpu::CountBlocks(
       task.segment, portion.first_block,
@@ -114,15 +120,25 @@ kernels::cuda::BatchLayout LayOut(std::span<const Portion> portions) {
   return kernels::cuda::BatchLayout(items);
 }
 
-void TakeResults(const kernels::cuda::BatchLayout& layout,
-                 std::span<const Portion> portions, const std::byte* output) {
+// Takes the results of all portions. Returns the sums of those whose tasks keep
+// no partials.
+std::vector<kernels::Totals> TakeResults(
+    const kernels::cuda::BatchLayout& layout, std::span<const Portion> portions,
+    const std::byte* output) {
+  std::vector<kernels::Totals> totals(portions.size());
   for (size_t k = 0; k < portions.size(); ++k) {
+    Task& task = *portions[k].task;
     const auto partials = layout.Partials(k, output);
-    std::copy(partials.begin(), partials.end(),
-              portions[k].task->partials.begin() +
-                  static_cast<ptrdiff_t>(portions[k].first_block));
+    if (batching::IsIndivisible(task.segment)) {
+      totals[k] = kernels::Combine(partials);
+    } else {
+      std::copy(partials.begin(), partials.end(),
+                task.partials.begin() +
+                    static_cast<ptrdiff_t>(portions[k].first_block));
+    }
     layout.CopyResults(k, output);
   }
+  return totals;
 }
 
 int64_t ElementsOf(std::span<const Portion> portions) {
@@ -262,7 +278,7 @@ absl::Status CudaExecutor::Count(const SlotLease& slot,
     tasks.push_back(portion.task);
     kernels::Segment& counted = segments.emplace_back(portion.task->segment);
     counted.gradient = counted.losses = nullptr;
-    counted.gradient_on_device = false;
+    counted.gradient_on_device = counted.gradient_pinned = false;
   }
   if (tasks.empty()) return absl::OkStatus();
   std::vector<kernels::cuda::BatchItem> items;
@@ -272,10 +288,7 @@ absl::Status CudaExecutor::Count(const SlotLease& slot,
   const kernels::cuda::BatchLayout layout(items);
   return slot->Compute(layout, [&](const std::byte* output) {
     for (size_t k = 0; k < tasks.size(); ++k) {
-      const auto partials = layout.Partials(k, output);
-      std::copy(partials.begin(), partials.end(), tasks[k]->partials.begin());
-      BlocksDone(*tasks[k], partials.size());
-      BeginComputing(*tasks[k]);
+      BeginComputing(*tasks[k], kernels::Combine(layout.Partials(k, output)));
     }
   });
 }
@@ -285,16 +298,21 @@ absl::Status CudaExecutor::Compute(const SlotLease& slot,
   const absl::Time started = clock_->Now();
   RETURN_IF_ERROR(Count(slot, portions));
   const kernels::cuda::BatchLayout layout = LayOut(portions);
+  std::vector<kernels::Totals> totals;
   RETURN_IF_ERROR(slot->Compute(layout, [&](const std::byte* output) {
-    TakeResults(layout, portions, output);
+    totals = TakeResults(layout, portions, output);
   }));
   const absl::Time finished = clock_->Now();
   metrics_->RecordBatch(static_cast<int64_t>(portions.size()),
                         ElementsOf(portions));
   metrics_->RecordCompute(slot.device(), finished - started);
-  for (const Portion& portion : portions) {
-    if (!BlocksDone(*portion.task, portion.block_count)) continue;
-    Finish(*portion.task, slot.device(), finished, *metrics_);
+  for (size_t k = 0; k < portions.size(); ++k) {
+    Task& task = *portions[k].task;
+    if (!BlocksDone(task, portions[k].block_count)) continue;
+    if (!batching::IsIndivisible(task.segment)) {
+      totals[k] = kernels::Combine(task.partials);
+    }
+    Finish(task, totals[k], slot.device(), finished, *metrics_);
   }
   return absl::OkStatus();
 }

@@ -60,6 +60,11 @@ class Device {
 
   virtual absl::StatusOr<PinnedMemory> AllocatePinned(size_t bytes) = 0;
   virtual absl::Status FreePinned(PinnedMemory memory) = 0;
+  // Pins whole pages that the caller has mapped, for this and all other devices
+  // of the process. Their owner keeps them mapped until Unpin() has succeeded.
+  virtual absl::Status Pin(PinnedMemory pages) = 0;
+  // Undoes one Pin(). No stream of any device uses the pages any more.
+  virtual absl::Status Unpin(PinnedMemory pages) = 0;
   virtual absl::StatusOr<DeviceMemory> AllocateDevice(size_t bytes) = 0;
   virtual absl::Status FreeDevice(DeviceMemory memory) = 0;
 
@@ -88,6 +93,8 @@ class Device {
 
   // The event happens when all work submitted to the stream so far is done.
   virtual absl::Status Record(Event event, Stream stream) = 0;
+  // Returns whether the event has happened, and does not wait.
+  virtual absl::StatusOr<bool> Happened(Event event) = 0;
   // Sleeps until the event has happened.
   virtual absl::Status Wait(Event event) = 0;
   // Sleeps until the stream is idle, so that it no longer uses any memory.

@@ -16,7 +16,8 @@
 namespace lossd::execution::cuda {
 
 // The memory of one device's batches. Each batch has a pinned and a device
-// buffer; both hold its input and its output. Thread-safe.
+// buffer. The device's holds its input and its output, the pinned one what is
+// staged of both. Thread-safe.
 struct BatchMemory {
   // Borrows `device`. Limits pinned memory alone.
   BatchMemory(Device& device, uint64_t max_pinned_bytes);
@@ -36,7 +37,7 @@ class Slot {
   Slot& operator=(const Slot&) = delete;
 
   // Stages the batch into pinned memory, computes it, waits for it, and calls
-  // `take` with its output. After an error `take` is not called. Errors:
+  // `take` with its staged output. After an error `take` is not called. Errors:
   // OUT_OF_RANGE if the batch is larger than the limit of pinned memory, others
   // as Device returns them. After an error the stream is idle again, unless the
   // error is sticky: then the slot must not be used again.
@@ -46,9 +47,10 @@ class Slot {
  private:
   // The buffers of a batch.
   struct Place {
-    PinnedMemory pinned;
-    DeviceMemory device;
-    size_t output = 0;  // offset of the output in both
+    PinnedMemory input;  // the staged parts
+    PinnedMemory output;
+    DeviceMemory device_input;
+    DeviceMemory device_output;
   };
 
   Slot(Device& device, BatchMemory& memory)
@@ -56,6 +58,9 @@ class Slot {
   absl::Status Submit(const kernels::cuda::BatchLayout& layout,
                       const kernels::cuda::PackedBatch& batch,
                       const Place& place);
+  // Waits until the batch is done. A batch that `is_soon_done` is polled for
+  // first.
+  absl::Status Await(bool is_soon_done);
   // Waits until a batch that failed with `status` no longer uses its buffers.
   // Returns `status`, or a sticky error if waiting fails.
   absl::Status Stop(const absl::Status& status);

@@ -3,11 +3,14 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <utility>
 #include <vector>
 
+#include "kernels/cpu/cpu_kernel.h"
+#include "tests/kernels/cuda/host_warp.h"
 #include "tests/kernels/owned_segment.h"
 
 namespace lossd::kernels::cuda {
@@ -60,6 +63,67 @@ TEST(BatchLayout, GathersTheBlocksOfEachVariant) {
   const auto* partials = reinterpret_cast<const BlockPartial*>(output.data());
   EXPECT_EQ(layout.Partials(4, output.data()).data(), partials + 3);
   EXPECT_EQ(layout.Partials(2, output.data()).data(), partials + 6);
+}
+
+// Blocks 2 to 10 of pinned tensors, of which the device copies those of at
+// least kLeastDirectBytes. The host plays the device.
+TEST(BatchLayout, LeavesPinnedTensorsToTheDevicesCopies) {
+  constexpr uint64_t kCount = 11 * kBlockElements - 3;
+  const auto owned = SegmentWithoutOptions(kFloat32, kBit, kCount);
+  Segment& segment = owned->segment;
+  const SegmentAnswer expected = owned->Compute(cpu::BestInstructionSet());
+  owned->ForgetResults();
+  std::vector<std::byte> logits(ByteSize(kFloat32, kCount));
+  std::byte* end = logits.data();
+  for (const Piece& piece : segment.logits.pieces) {
+    end = std::copy(piece.begin(), piece.end(), end);
+  }
+  const Piece piece(logits);
+  segment.logits.pieces = {&piece, 1};
+  segment.logits.pinned = segment.targets.pinned = true;
+  segment.gradient_pinned = true;
+  const double scale = GradientScale(segment, expected.normalizer);
+  const BatchItem items[] = {{&segment, scale, {0, 2}},
+                             {&segment, scale, {2, 9}}};
+  const BatchLayout layout(items);
+
+  // The bits are too few, and so is the first item.
+  ASSERT_EQ(layout.copies_in().size(), 1u);
+  ASSERT_EQ(layout.copies_out().size(), 1u);
+  const DirectCopy in = layout.copies_in()[0];
+  const DirectCopy out = layout.copies_out()[0];
+  constexpr uint64_t kFirst = 2 * kBlockElements * sizeof(float);
+  EXPECT_EQ(in.host, logits.data() + kFirst);
+  EXPECT_EQ(out.host, segment.gradient + kFirst);
+  EXPECT_EQ(in.bytes, logits.size() - kFirst);
+  EXPECT_EQ(out.bytes, in.bytes);
+  EXPECT_EQ(in.place % kTensorAlignment, 0u);
+  EXPECT_GE(in.place, layout.staged_input_bytes());
+  EXPECT_GE(out.place, layout.staged_output_bytes());
+  EXPECT_EQ(in.place + in.bytes, layout.input_bytes());
+  EXPECT_EQ(out.place + out.bytes, layout.output_bytes());
+
+  struct alignas(kTensorAlignment) Aligned {
+    std::byte bytes[kTensorAlignment];
+  };
+  const uint64_t bytes = layout.input_bytes() + layout.output_bytes();
+  std::vector<Aligned> memory(bytes / sizeof(Aligned) + 2);
+  std::byte* const input = memory[0].bytes;
+  auto* const output = input + TensorPlace(layout.input_bytes());
+  const PackedBatch batch = layout.At(input, output);
+  layout.Stage(batch, input);
+  std::copy_n(in.host, in.bytes, input + in.place);
+  ComputeOnHost(batch);
+  std::copy_n(output + out.place, out.bytes, out.host);
+  std::vector<BlockPartial> partials;
+  for (const size_t k : {0, 1}) {
+    layout.CopyResults(k, output);
+    const auto some = layout.Partials(k, output);
+    partials.insert(partials.end(), some.begin(), some.end());
+  }
+  EXPECT_EQ(
+      Difference(owned->AnswerFrom(partials, expected.normalizer), expected),
+      "");
 }
 
 }  // namespace

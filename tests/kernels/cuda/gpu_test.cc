@@ -13,6 +13,7 @@
 #include <span>
 #include <vector>
 
+#include "kernels/cuda/tuning.h"
 #include "tests/kernels/cuda/gpu_fixture.h"
 #include "tests/kernels/random_segment.h"
 
@@ -84,6 +85,20 @@ TEST_F(GpuKernels, GiveTheBitsOfTheCpuWhereThereIsMuchToLookUp) {
                                             random));
     }
     ASSERT_EQ(Differences(owned), "") << Name(targets);
+  }
+}
+
+// So many blocks of float32 are computed by the fast kernel, and fewer by the
+// prefetching one.
+TEST_F(GpuKernels, GiveTheBitsOfTheCpuOnBothSidesOfAThreshold) {
+  std::mt19937 random(3);
+  for (const uint64_t blocks :
+       {kPrefetchMostFewBlocks - 1, kPrefetchMostFewBlocks}) {
+    Segments owned;
+    owned.push_back(
+        SegmentWithoutOptions(ElementType::kFloat32, ElementType::kFloat32,
+                              blocks * kBlockElements + 77, true, random));
+    ASSERT_EQ(Differences(owned), "") << blocks;
   }
 }
 

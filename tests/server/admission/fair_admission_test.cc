@@ -232,6 +232,42 @@ TEST(FairAdmission, LimitsOfAnySizeDoNotOverflow) {
   EXPECT_EQ(refusal, Refusal::kBytes);
 }
 
+// The share of a full budget is less than a place, so a flow's only request is
+// not held to it.
+TEST(FairAdmission, ANewcomerGetsAnyFreePlace) {
+  AdmissionController controller(
+      {.max_inflight_bytes = kPlenty, .max_inflight_requests = 64});
+  std::vector<Permit> places;
+  Refusal refusal;
+  for (uint64_t flow = 1; flow <= 64; ++flow) {
+    absl::StatusOr<Permit> place = Ask(controller, flow, 1, &refusal);
+    ASSERT_TRUE(place.ok()) << flow << ": " << place.status();
+    places.push_back(*std::move(place));
+  }
+  EXPECT_FALSE(Ask(controller, 65, 1, &refusal).ok());
+  EXPECT_EQ(refusal, Refusal::kRequests);
+}
+
+TEST(FairAdmission, CheckForeseesWhatAdmitWouldSay) {
+  AdmissionController controller(
+      {.max_inflight_bytes = 1000, .max_inflight_requests = 100});
+  const auto check = [&](int64_t bytes, uint64_t flow) {
+    Refusal refusal;
+    return controller
+        .Check(bytes, flow, absl::InfiniteFuture(), absl::UnixEpoch(),
+               absl::ZeroDuration(), &refusal)
+        .code();
+  };
+  Refusal refusal;
+  const Permit half = *Ask(controller, 1, 500, &refusal);
+  EXPECT_EQ(check(500, 2), absl::StatusCode::kOk);
+  EXPECT_EQ(check(501, 2), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(check(500, 1), absl::StatusCode::kResourceExhausted);  // its share
+  EXPECT_EQ(controller.inflight_requests(), 1);
+  controller.StopAdmitting();
+  EXPECT_EQ(check(1, 2), absl::StatusCode::kUnavailable);
+}
+
 // The answer reaches a client before the permit is given back.
 TEST(FairAdmission, AFlowMayAskAgainAsSoonAsItsOnlyRequestIsAnswered) {
   AdmissionController controller(

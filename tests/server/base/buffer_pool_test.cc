@@ -74,8 +74,28 @@ TEST(BufferPool, KeepsNoMoreThanItsBound) {
     Buffer c = pool.Take(4096);
   }
   EXPECT_EQ(pool.pooled_bytes(), 8192u);
-  { Buffer large = pool.Take(kMiB); }
+}
+
+TEST(BufferPool, FreesWhatItKeepsBeforeItTakesMoreThanItsBound) {
+  BufferPool pool(10000);
+  {
+    Buffer a = pool.Take(4096);
+    Buffer b = pool.Take(4096);
+  }
+  Buffer small = pool.Take(1024);
   EXPECT_EQ(pool.pooled_bytes(), 8192u);
+  { Buffer large = pool.Take(kMiB); }
+  EXPECT_EQ(pool.pooled_bytes(), 0u);
+}
+
+TEST(BufferPool, TrimFreesAllThatIsKept) {
+  BufferPool pool(kMiB);
+  Buffer in_use = pool.Take(100);
+  { Buffer returned = pool.Take(5000); }
+  pool.Trim();
+  EXPECT_EQ(pool.pooled_bytes(), 0u);
+  in_use = Buffer();
+  EXPECT_EQ(pool.pooled_bytes(), 128u);
 }
 
 TEST(BufferPool, AMovedBufferIsReturnedOnce) {

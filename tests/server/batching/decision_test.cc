@@ -139,6 +139,26 @@ TEST(ElementLimit, IsAnExecutorsShareWithinBothBounds) {
   EXPECT_EQ(ElementLimit(int64_t{1} << 60, options), 1000);
 }
 
+TEST(ElementLimitOf, IsLargerForADirectTaskOfManyBatches) {
+  const BatcherOptions options = {.max_batch_elements = 1000,
+                                  .max_direct_elements = 4000,
+                                  .executors = 2,
+                                  .min_portion_elements = 100};
+  const int64_t queued = int64_t{1} << 40;
+  const auto limit = [&](uint64_t elements, bool direct) {
+    return ElementLimitOf({.element_count = elements, .direct = direct}, queued,
+                          options);
+  };
+  EXPECT_EQ(limit(16 * 1000, true), 1000);
+  EXPECT_EQ(limit(16 * 3000, true), 3000);
+  EXPECT_EQ(limit(16 * 9000, true), 4000);
+  EXPECT_EQ(limit(16 * 9000, false), 1000);
+  // The queue is still shared.
+  EXPECT_EQ(ElementLimitOf({.element_count = 16 * 9000, .direct = true}, 1200,
+                           options),
+            600);
+}
+
 TEST(ElementLimit, TheBatchsBoundWinsOverThePortions) {
   const BatcherOptions options = {.max_batch_elements = 50,
                                   .min_portion_elements = 100};

@@ -17,6 +17,16 @@ TEST(Prepare, GivesATaskAPartialForEachBlock) {
   EXPECT_EQ(task.phase, Task::Phase::kComputing);
 }
 
+// Such a task goes to one executor whole, which needs no place for partials.
+TEST(Prepare, GivesATaskOnADeviceNoPartials) {
+  RecordingTask task(100 * kBlock);
+  task.segment.device = 0;
+  Prepare(task);
+  EXPECT_EQ(task.partials.capacity(), 1u);
+  EXPECT_EQ(task.blocks_left, 100u);
+  EXPECT_EQ(PreparedBytes(task.segment), 0u);
+}
+
 TEST(PreparedBytes, AreThoseOfThePartialsUnlessTheTaskHasThemItself) {
   for (const uint64_t blocks : {0, 1, 2, 100}) {
     RecordingTask task(blocks * kBlock);

@@ -72,7 +72,7 @@ TEST(Finish, CountsATaskBeforeItAnswersIt) {
   const absl::Time now = absl::UnixEpoch() + absl::Hours(1);
   task.enqueued = now - absl::Milliseconds(3);
   task.started = now - absl::Milliseconds(2);
-  Finish(task, "cpu/TEST", now, metrics);
+  Finish(task, kernels::Combine(task.partials), "cpu/TEST", now, metrics);
   ASSERT_TRUE(task.was_computed);
   EXPECT_EQ(task.elements_seen, kBlock + 1);
   EXPECT_EQ(task.nans_seen, 3);

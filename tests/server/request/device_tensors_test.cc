@@ -186,8 +186,8 @@ TEST_F(OnADevice, ABadTargetIsNamedWithoutItsValue) {
   ASSERT_TRUE(reading.status.ok()) << reading.status;
   kernels::Totals totals;
   totals.first_bad_target = 4;
-  const absl::Status status = CheckElements(reading.valid.segment(), totals,
-                                            reading.valid.shapes());
+  const absl::Status status =
+      CheckElements(reading.valid.segment(), totals, reading.valid.shapes());
   EXPECT_EQ(status.message(),
             "targets[4]: not in [0, 1] (element [1, 1] of shape [2, 3])");
 }

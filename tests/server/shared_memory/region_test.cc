@@ -68,6 +68,60 @@ TEST(Region, ItsEndGivesThePagesBackThoughAClientMapsThem) {
   EXPECT_EQ(mapping.bytes()[0], std::byte{0});
 }
 
+// Notes whether the pages are still there when they are unpinned.
+class Pinning final : public HostPinning {
+ public:
+  bool Pin(std::span<std::byte> pages) override {
+    pinned = pages;
+    return pins;
+  }
+  bool Unpin(std::span<std::byte> pages) override {
+    unpinned = pages;
+    seen = pages[0];
+    return unpins;
+  }
+  bool pins = true;
+  bool unpins = true;
+  std::span<std::byte> pinned, unpinned;
+  std::byte seen{0};
+};
+
+TEST(Region, IsUnpinnedBeforeItsPagesAreGivenBack) {
+  Pinning pinning;
+  auto made = Region::Create(2 * kPage, &AvailableMemory, &pinning);
+  ASSERT_TRUE(made.ok());
+  EXPECT_TRUE(made->region->pinned());
+  EXPECT_EQ(pinning.pinned.data(), made->region->bytes().data());
+  EXPECT_EQ(pinning.pinned.size(), 2 * kPage);
+  made->region->bytes()[0] = std::byte{7};
+  made->region.reset();
+  EXPECT_EQ(pinning.unpinned.data(), pinning.pinned.data());
+  EXPECT_EQ(pinning.unpinned.size(), 2 * kPage);
+  EXPECT_EQ(pinning.seen, std::byte{7});
+}
+
+TEST(Region, WorksUnpinnedToo) {
+  Pinning pinning;
+  pinning.pins = false;
+  auto made = Region::Create(kPage, &AvailableMemory, &pinning);
+  ASSERT_TRUE(made.ok());
+  EXPECT_FALSE(made->region->pinned());
+  made->region.reset();
+  EXPECT_TRUE(pinning.unpinned.empty());
+}
+
+// A lost GPU may still write there.
+TEST(Region, PagesThatCannotBeUnpinnedStay) {
+  Pinning pinning;
+  pinning.unpins = false;
+  auto made = Region::Create(kPage, &AvailableMemory, &pinning);
+  ASSERT_TRUE(made.ok());
+  const Mapping mapping(made->file, kPage);
+  made->region.reset();
+  pinning.pinned[0] = std::byte{9};
+  EXPECT_EQ(mapping.bytes()[0], std::byte{9});
+}
+
 TEST(Region, KeepsNoDescriptor) {
   const int before = OpenDescriptors();
   auto made = Region::Create(kPage);

@@ -67,11 +67,11 @@ TEST_P(EveryCall, MayFailAndNothingIsLost) {
 
 std::string NameOf(const testing::TestParamInfo<DeviceCall>& info) {
   static constexpr const char* kNames[] = {
-      "AllocatePinned", "FreePinned",   "AllocateDevice", "FreeDevice",
-      "OpenIpc",        "CloseIpc",     "CreateStream",   "DestroyStream",
-      "CreateEvent",    "DestroyEvent", "CopyToDevice",   "CopyToHost",
-      "Launch",         "Record",       "Wait",           "Drain",
-      "OfAnyKind"};
+      "AllocatePinned", "FreePinned",    "Pin",         "Unpin",
+      "AllocateDevice", "FreeDevice",    "OpenIpc",     "CloseIpc",
+      "CreateStream",   "DestroyStream", "CreateEvent", "DestroyEvent",
+      "CopyToDevice",   "CopyToHost",    "Launch",      "Record",
+      "Happened",       "Wait",          "Drain",       "OfAnyKind"};
   return kNames[static_cast<size_t>(info.param)];
 }
 

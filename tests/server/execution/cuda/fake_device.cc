@@ -15,6 +15,44 @@ size_t Index(DeviceCall call) { return static_cast<size_t>(call); }
 
 }  // namespace
 
+void PinnedPages::Add(Range pages) {
+  absl::MutexLock lock(&mu_);
+  pages_.push_back({pages});
+}
+
+bool PinnedPages::Remove(Range pages) {
+  absl::MutexLock lock(&mu_);
+  return std::erase_if(pages_, [pages](const Pages& one) {
+           return one.range.data() == pages.data() &&
+                  one.range.size() == pages.size() && one.uses == 0;
+         }) == 1;
+}
+
+bool PinnedPages::Use(Range bytes, int change) {
+  absl::MutexLock lock(&mu_);
+  for (Pages& pages : pages_) {
+    const Range range = pages.range;
+    if (bytes.data() < range.data() ||
+        bytes.data() + bytes.size() > range.data() + range.size()) {
+      continue;
+    }
+    pages.uses += change;
+    uses_ += change > 0;
+    return true;
+  }
+  return false;
+}
+
+int PinnedPages::uses() const {
+  absl::MutexLock lock(&mu_);
+  return uses_;
+}
+
+size_t PinnedPages::count() const {
+  absl::MutexLock lock(&mu_);
+  return pages_.size();
+}
+
 void FakeDevice::FreeBytes::operator()(std::byte* data) const {
   std::free(data);
 }
@@ -132,6 +170,22 @@ absl::StatusOr<PinnedMemory> FakeDevice::AllocatePinned(size_t bytes) {
   return PinnedMemory{Allocate(bytes, false), bytes};
 }
 
+absl::Status FakeDevice::Pin(PinnedMemory pages) {
+  absl::MutexLock lock(&mu_);
+  absl::Status status = Begin(DeviceCall::kPin);
+  if (status.ok()) traces_->pinned.Add({pages.data, pages.size});
+  return status;
+}
+
+absl::Status FakeDevice::Unpin(PinnedMemory pages) {
+  absl::MutexLock lock(&mu_);
+  absl::Status status = Begin(DeviceCall::kUnpin);
+  if (status.ok() && !traces_->pinned.Remove({pages.data, pages.size})) {
+    ++traces_->misuses;
+  }
+  return status;
+}
+
 absl::StatusOr<DeviceMemory> FakeDevice::AllocateDevice(size_t bytes) {
   absl::MutexLock lock(&mu_);
   absl::Status status = Begin(DeviceCall::kAllocateDevice);
@@ -199,6 +253,16 @@ FakeDevice::Range FakeDevice::Within(const std::byte* data, size_t bytes) {
   const Range rest = Rest(data);
   if (rest.size() < bytes) ++traces_->misuses;
   return rest.first(std::min(rest.size(), bytes));
+}
+
+void FakeDevice::UseHost(const std::byte* data, size_t bytes, Work* work) {
+  const Range range(data, bytes);
+  if (traces_->pinned.Use(range, 1)) {
+    work->pinned = range;
+    return;
+  }
+  work->memory.push_back(Within(data, bytes));
+  CheckIdle(work->memory.back());
 }
 
 bool FakeDevice::CheckIdle(Range memory, const FakeStream* own) {
@@ -270,15 +334,13 @@ absl::Status FakeDevice::CopyToDevice(DeviceMemory to, PinnedMemory from,
                                       size_t bytes, Stream stream) {
   absl::MutexLock lock(&mu_);
   FakeStream& in = *streams_.at(stream.handle);
-  const Range source = Within(from.data, bytes);
   const Range target = Within(to.address, bytes);
-  CheckIdle(source);  // the host has just written there
   CheckIdle(target, &in);
   absl::Status status = Begin(DeviceCall::kCopyToDevice);
   if (!status.ok()) return status;
-  Submit(
-      in, DeviceWork::Kind::kCopyIn, bytes,
-      {[=] { std::memcpy(to.address, from.data, bytes); }, {source, target}});
+  Work work = {[=] { std::memcpy(to.address, from.data, bytes); }, {target}};
+  UseHost(from.data, bytes, &work);
+  Submit(in, DeviceWork::Kind::kCopyIn, bytes, std::move(work));
   return status;
 }
 
@@ -287,14 +349,12 @@ absl::Status FakeDevice::CopyToHost(PinnedMemory to, DeviceMemory from,
   absl::MutexLock lock(&mu_);
   FakeStream& in = *streams_.at(stream.handle);
   const Range source = Within(from.address, bytes);
-  const Range target = Within(to.data, bytes);
   CheckIdle(source, &in);
-  CheckIdle(target);
   absl::Status status = Begin(DeviceCall::kCopyToHost);
   if (!status.ok()) return status;
-  Submit(
-      in, DeviceWork::Kind::kCopyOut, bytes,
-      {[=] { std::memcpy(to.data, from.address, bytes); }, {source, target}});
+  Work work = {[=] { std::memcpy(to.data, from.address, bytes); }, {source}};
+  UseHost(to.data, bytes, &work);
+  Submit(in, DeviceWork::Kind::kCopyOut, bytes, std::move(work));
   return status;
 }
 
@@ -320,6 +380,19 @@ absl::Status FakeDevice::Record(Event event, Stream stream) {
   recorded.stream = streams_.at(stream.handle).get();
   recorded.after = recorded.stream->handed;
   return status;
+}
+
+// A device that works by itself is fast here, so that a run makes the same
+// calls each time.
+absl::StatusOr<bool> FakeDevice::Happened(Event event) {
+  absl::MutexLock lock(&mu_);
+  absl::Status status = Begin(DeviceCall::kHappened);
+  if (!status.ok()) return status;
+  const FakeEvent& awaited = *events_.at(event.handle);
+  if (awaited.stream->held) return false;
+  status = Finish(*awaited.stream, awaited.after);
+  if (!status.ok()) return status;
+  return true;
 }
 
 absl::Status FakeDevice::Wait(Event event) {
@@ -352,6 +425,8 @@ absl::Status FakeDevice::Finish(FakeStream& stream, uint64_t until) {
 
 void FakeDevice::WorkOn(FakeStream& stream) {
   stream.work.front().run();
+  const Range pinned = stream.work.front().pinned;
+  if (!pinned.empty()) traces_->pinned.Use(pinned, -1);
   stream.work.pop_front();
   ++stream.done;
 }

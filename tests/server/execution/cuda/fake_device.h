@@ -29,6 +29,8 @@ namespace lossd::execution::cuda {
 enum class DeviceCall {
   kAllocatePinned,
   kFreePinned,
+  kPin,
+  kUnpin,
   kAllocateDevice,
   kFreeDevice,
   kOpenIpc,
@@ -41,6 +43,7 @@ enum class DeviceCall {
   kCopyToHost,
   kLaunch,
   kRecord,
+  kHappened,
   kWait,
   kDrain,
   kCount,
@@ -54,6 +57,30 @@ struct DeviceWork {
   size_t bytes;  // of copies
 };
 
+// Pages of other owners that are pinned for all devices, and how many pieces of
+// work use each. A lost device goes on using what it had work for. Thread-safe.
+class PinnedPages {
+ public:
+  using Range = std::span<const std::byte>;
+  void Add(Range pages);
+  // Returns false if these are not pinned pages, or a device uses them.
+  bool Remove(Range pages);
+  // Counts work that begins (1) or ends (-1) to use bytes. Returns false if
+  // they are not within pinned pages.
+  bool Use(Range bytes, int change);
+  size_t count() const;
+  int uses() const;  // that have begun so far
+
+ private:
+  struct Pages {
+    Range range;
+    int uses = 0;
+  };
+  mutable absl::Mutex mu_;
+  std::vector<Pages> pages_ ABSL_GUARDED_BY(mu_);
+  int uses_ ABSL_GUARDED_BY(mu_) = 0;
+};
+
 // Counts that a test can read after the executor has destroyed the device.
 // Several devices may share them.
 struct DeviceTraces {
@@ -64,6 +91,7 @@ struct DeviceTraces {
   std::atomic<int> misuses = 0;
   // Calls that failed because a test asked for it, or for lack of memory.
   std::atomic<int> failures = 0;
+  PinnedPages pinned;
 };
 
 // A stream does its work when a thread waits for it, not earlier, so code that
@@ -109,6 +137,8 @@ class FakeDevice final : public Device {
   const DeviceUuid& uuid() const override { return uuid_; }
   absl::StatusOr<PinnedMemory> AllocatePinned(size_t bytes) override;
   absl::Status FreePinned(PinnedMemory memory) override;
+  absl::Status Pin(PinnedMemory pages) override;
+  absl::Status Unpin(PinnedMemory pages) override;
   absl::StatusOr<DeviceMemory> AllocateDevice(size_t bytes) override;
   absl::Status FreeDevice(DeviceMemory memory) override;
   absl::StatusOr<DeviceMemory> OpenIpc(const IpcHandle& handle) override;
@@ -124,6 +154,7 @@ class FakeDevice final : public Device {
   absl::Status Launch(const kernels::cuda::PackedBatch& batch,
                       Stream stream) override;
   absl::Status Record(Event event, Stream stream) override;
+  absl::StatusOr<bool> Happened(Event event) override;
   absl::Status Wait(Event event) override;
   absl::Status Drain(Stream stream) override;
 
@@ -132,6 +163,7 @@ class FakeDevice final : public Device {
   struct Work {
     std::function<void()> run;
     std::vector<Range> memory;  // that it reads or writes
+    Range pinned = {};          // the part that is others' pinned pages
   };
   struct FakeStream {
     int number = 0;
@@ -169,6 +201,10 @@ class FakeDevice final : public Device {
   Range Rest(const std::byte* data) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Returns `bytes` bytes at `data`; counts a misuse if there are fewer.
   Range Within(const std::byte* data, size_t bytes)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Returns the host's side of a copy, and notes in `work` that it is used.
+  // Other streams may use others' pinned pages, which clients share, too.
+  void UseHost(const std::byte* data, size_t bytes, Work* work)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Returns whether no stream but `own` has work with the memory; counts a
   // misuse if one has.

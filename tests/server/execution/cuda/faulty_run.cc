@@ -12,6 +12,7 @@ namespace {
 
 constexpr int kDevices = 2;
 constexpr int kSlots = 2;
+constexpr uint64_t kPinnedRegions = 3 << 20;  // a limit that is met
 
 std::string DeviceOf(const FaultyRunPolicy& policy, unsigned seed) {
   return policy.lent_to == nullptr ? "" : policy.lent_to(seed);
@@ -53,13 +54,15 @@ std::vector<LentAnswer> ExpectedAnswers(const FaultyRunPolicy& policy) {
 
 FaultyRun::FaultyRun(const FaultyRunPolicy& policy, DeviceCall call, int nth,
                      const absl::Status& why)
-    : policy_(policy) {
+    : policy_(policy), loses_device_(IsSticky(why)) {
   std::unique_ptr<SlotPool> pool = MakePool(call, nth, why);
+  pool_ = pool.get();
+  pinning_ = std::make_unique<PoolPinning>(pool.get(), kPinnedRegions);
   lending_ = std::make_unique<PoolLending>(pool.get());
   executor_ = std::make_unique<CudaExecutor>(std::move(pool), cpu_, &metrics_,
                                              &clock_, [this] { ++none_left_; });
   table_ = std::make_unique<shared_memory::RegionTable>(
-      shared_memory::RegionLimits(), lending_.get());
+      shared_memory::RegionLimits(), lending_.get(), pinning_.get());
 }
 
 std::unique_ptr<SlotPool> FaultyRun::MakePool(DeviceCall call, int nth,
@@ -95,6 +98,9 @@ void FaultyRun::Ask() {
     // If a task cannot lend its memory, it sends its tensors.
     const std::string device = DeviceOf(policy_, seed);
     if (!device.empty()) task.Lend(*table_, device).IgnoreError();
+    if (policy_.is_shared != nullptr && policy_.is_shared(seed)) {
+      EXPECT_TRUE(task.Share(*table_).ok());
+    }
     batcher.Enqueue(&task);
   }
   executor_->Start(batcher);
@@ -123,6 +129,12 @@ void FaultyRun::ExpectAnswers(const std::vector<LentAnswer>& expected) {
 void FaultyRun::End() {
   for (AdmittedTask& task : tasks_) task.TakeBack(*table_);
   EXPECT_EQ(table_->lent_bytes(), 0);
+  EXPECT_EQ(table_->pinned_bytes(), 0);
+  // A lost device may still write to pages that it has pinned.
+  if (!loses_device_ && pool_->devices_left() == kDevices) {
+    EXPECT_EQ(traces_.pinned.count(), 0U);
+    EXPECT_EQ(pinning_->bytes(), 0U);
+  }
   table_.reset();
   executor_.reset();
   EXPECT_EQ(admission_.inflight_requests(), 0);

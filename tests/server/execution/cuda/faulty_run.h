@@ -15,6 +15,7 @@
 #include "server/execution/cpu_executor.h"
 #include "server/execution/cuda/cuda_executor.h"
 #include "server/execution/cuda/pool_lending.h"
+#include "server/execution/cuda/pool_pinning.h"
 #include "server/observability/metrics.h"
 #include "server/shared_memory/region_table.h"
 #include "tests/server/execution/cuda/fake_device.h"
@@ -31,6 +32,8 @@ struct FaultyRunPolicy {
   unsigned counted_every = 1;
   // Returns the device that request `seed` lends its tensors to; "" if none.
   std::string (*lent_to)(unsigned seed) = nullptr;
+  // Returns whether request `seed` has its tensors in shared memory.
+  bool (*is_shared)(unsigned seed) = nullptr;
 };
 
 // A request with its permit, which ends with its answer. The process ends at a
@@ -71,6 +74,8 @@ class FaultyRun {
   double errors();
   // Requests that ExpectAnswers() found dropped.
   int dropped() const { return dropped_; }
+  // Copies from and to shared memory that devices were asked for.
+  int direct_copies() const { return traces_.pinned.uses(); }
 
  private:
   std::unique_ptr<SlotPool> MakePool(DeviceCall call, int nth,
@@ -82,7 +87,10 @@ class FaultyRun {
   admission::AdmissionController admission_{{}};
   CpuExecutor cpu_{{}, &metrics_, &clock_};
   DeviceTraces traces_;
+  SlotPool* pool_ = nullptr;  // the executor's
+  const bool loses_device_;
   std::unique_ptr<PoolLending> lending_;
+  std::unique_ptr<PoolPinning> pinning_;
   std::deque<AdmittedTask> tasks_;
   std::unique_ptr<CudaExecutor> executor_;
   std::unique_ptr<shared_memory::RegionTable> table_;

@@ -1,4 +1,5 @@
-// A request that may lend its tensors to a device.
+// A request that may lend its tensors to a device, or keep them in shared
+// memory.
 #ifndef LOSSD_TESTS_SERVER_EXECUTION_CUDA_LENT_TASK_H_
 #define LOSSD_TESTS_SERVER_EXECUTION_CUDA_LENT_TASK_H_
 
@@ -25,8 +26,8 @@ struct LentAnswer {
   bool operator==(const LentAnswer&) const = default;
 };
 
-// A DataTask that holds its region like a call, from Lend() until it is
-// answered. The region's connection is the seed.
+// A DataTask that holds its region like a call, from Lend() or Share() until it
+// is answered. The region's connection is the seed.
 class LentTask : public DataTask {
  public:
   LentTask(uint64_t elements, unsigned seed)
@@ -56,11 +57,34 @@ class LentTask : public DataTask {
     gradient_ = allocation_->bytes().data() + 2 * size;
     return absl::OkStatus();
   }
+  // Moves logits, targets and gradient to a region of shared memory.
+  absl::Status Share(shared_memory::RegionTable& table) {
+    const size_t bytes = segment.element_count * sizeof(float);
+    const size_t size = (bytes + 63) / 64 * 64;
+    const auto made = table.Register(owner_, 3 * size);
+    if (!made.ok()) return made.status();
+    region_ = *table.Find(made->name);
+    std::byte* const base = region_->bytes().data();
+    std::memcpy(base, segment.logits.pieces.front().data(), bytes);
+    std::memcpy(base + size, segment.targets.pieces.front().data(), bytes);
+    pieces_ = {kernels::Piece(base, bytes), kernels::Piece(base + size, bytes)};
+    segment.logits.pieces = {&pieces_[0], 1};
+    segment.targets.pieces = {&pieces_[1], 1};
+    segment.logits.pinned = segment.targets.pinned = region_->pinned();
+    segment.gradient = base + 2 * size;
+    segment.gradient_pinned = region_->pinned();
+    copy_.resize(bytes);
+    return absl::OkStatus();
+  }
   // Releases the region, as a client does that dies or changes its mind.
   void TakeBack(shared_memory::RegionTable& table) { table.ReleaseAll(owner_); }
   bool lent() const { return segment.gradient_on_device; }
 
   void OnComputed(const batching::Computed& computed) override {
+    if (!copy_.empty()) {
+      std::memcpy(copy_.data(), segment.gradient, copy_.size());
+      gradient_ = copy_.data();
+    }
     region_.reset();
     DataTask::OnComputed(computed);
   }
@@ -73,7 +97,8 @@ class LentTask : public DataTask {
   LentAnswer Seen() {
     LentAnswer seen{std::bit_cast<uint64_t>(answer.totals.loss_sum), {}};
     seen.gradient.resize(segment.element_count);
-    std::memcpy(seen.gradient.data(), lent() ? gradient_ : segment.gradient,
+    std::memcpy(seen.gradient.data(),
+                gradient_ != nullptr ? gradient_ : segment.gradient,
                 seen.gradient.size() * sizeof(float));
     return seen;
   }
@@ -111,7 +136,8 @@ class LentTask : public DataTask {
   std::optional<FakeAllocation> allocation_;
   std::shared_ptr<const shared_memory::Region> region_;
   std::array<kernels::Piece, 2> pieces_;
-  const std::byte* gradient_ = nullptr;  // as mapped by the client
+  std::vector<std::byte> copy_;          // of the gradient in shared memory
+  const std::byte* gradient_ = nullptr;  // as the client has it
 };
 
 }  // namespace lossd::execution::cuda

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -162,6 +163,51 @@ TEST_F(SlotCopies, WithAGradientThatToo) {
   EXPECT_EQ(BytesOut(segment), Aligned(kPartials) + kElements * 4);
   segment.gradient_type = kernels::ElementType::kBFloat16;
   EXPECT_EQ(BytesOut(segment), Aligned(kPartials) + kElements * 2);
+}
+
+// Only the tables and the partials need pinned memory of the server.
+TEST_F(SlotCopies, PinnedTensorsAreCopiedFromWhereTheyLie) {
+  constexpr size_t kMany = 20'000;
+  constexpr size_t kBytes = kMany * sizeof(float);
+  std::vector<float> values(3 * kMany, 0.5F);
+  const auto bytes = std::as_writable_bytes(std::span(values));
+  traces_.pinned.Add(bytes);
+  const kernels::Piece pieces[] = {bytes.first(kBytes),
+                                   bytes.subspan(kBytes, kBytes)};
+  kernels::Segment segment = Segment();
+  segment.shape.dims[0] = segment.element_count = kMany;
+  segment.logits.pieces = std::span(&pieces[0], 1);
+  segment.targets.pieces = std::span(&pieces[1], 1);
+  segment.logits.pinned = segment.targets.pinned = true;
+  segment.gradient = bytes.data() + 2 * kBytes;
+  segment.gradient_pinned = true;
+  Make(/*max_pinned_bytes=*/kBytes);  // too few for a tensor and the rest
+  EXPECT_EQ(BytesOut(segment), kBytes);
+  EXPECT_EQ(device_->calls(DeviceCall::kCopyToDevice), 3);
+  EXPECT_EQ(device_->calls(DeviceCall::kCopyToHost), 2);
+  EXPECT_NE(values[2 * kMany], 0.5F);
+  EXPECT_NE(values[3 * kMany - 1], 0.5F);
+  EXPECT_TRUE(traces_.pinned.Remove(bytes));
+}
+
+// A batch from the host is slept for at once, as its thread's core is needed to
+// stage others.
+TEST_F(SlotCopies, ABatchOnTheDeviceIsPolledForBeforeItIsSleptFor) {
+  kernels::Segment segment = Segment();
+  EXPECT_EQ(BytesOut(segment), kPartials);
+  EXPECT_EQ(device_->calls(DeviceCall::kHappened), 0);
+  EXPECT_EQ(device_->calls(DeviceCall::kWait), 1);
+  segment.device = 0;
+  segment.logits.on_device = segment.targets.on_device = true;
+  EXPECT_EQ(BytesOut(segment), kPartials);
+  EXPECT_EQ(device_->calls(DeviceCall::kHappened), 1);
+  EXPECT_EQ(device_->calls(DeviceCall::kWait), 1);
+  device_->Hold();
+  std::thread computing([&] { EXPECT_EQ(BytesOut(segment), kPartials); });
+  device_->AwaitHeld(1);
+  EXPECT_EQ(device_->calls(DeviceCall::kWait), 2);
+  device_->Release();
+  computing.join();
 }
 
 TEST_F(SlotCopies, LossesOnlyWhereEachIsWanted) {

@@ -1,0 +1,199 @@
+// The intake: which messages are received now, and which stay with their
+// clients.
+#ifndef LOSSD_SERVER_ADMISSION_INTAKE_H_
+#define LOSSD_SERVER_ADMISSION_INTAKE_H_
+
+#include <atomic>
+#include <cstdint>
+#include <set>
+#include <tuple>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+
+namespace lossd::admission {
+
+// Acts for a call that waits for its turn. One of the two is called, once, on
+// any thread and without a lock.
+class MessageReader {
+ public:
+  virtual ~MessageReader() = default;
+  // The message may be received now.
+  virtual void OnMayRead() = 0;
+  // The call is out of the intake, and `why` is its answer.
+  virtual void OnTurnedAway(const absl::Status& why) = 0;
+};
+
+// A call whose headers have arrived, and whose message has not been received.
+// It lives in the call, which sets the first three members before Enter().
+struct Arrival {
+  MessageReader* reader = nullptr;
+  uint64_t flow = 0;  // the connection's number
+  absl::Time deadline = absl::InfiniteFuture();
+
+ private:
+  friend class Intake;
+  enum class State { kOutside, kWaiting, kReading, kStale };
+  State state = State::kOutside;
+  int64_t expected = 0;  // bytes of the budget that it is thought to need
+  uint64_t number = 0;
+  absl::Time since;  // when it entered, then when it was let in
+  // Those that are being received, in the order in which they were let in.
+  Arrival* before = nullptr;
+  Arrival* after = nullptr;
+};
+
+struct IntakeOptions {
+  // The byte budget of admission.
+  int64_t max_inflight_bytes = int64_t{1} << 30;
+  // The bytes that messages on their way may be expected to need. With more of
+  // them at once each would take longer, and none would arrive sooner.
+  int64_t max_reading_bytes = int64_t{256} << 20;
+  // Calls that wait or are read, at most.
+  int64_t max_calls = 4096;
+  // The first messages are thought to need this much.
+  int64_t first_message_bytes = int64_t{256} << 20;
+  // A message that takes longer to arrive counts no more, and a call that waits
+  // longer is let in beyond the limits, one in each such time. So clients that
+  // send nothing hold nobody up.
+  absl::Duration patience = absl::Seconds(1);
+  // Once a call has waited this long, later deadlines go first.
+  absl::Duration overload_wait = absl::Milliseconds(50);
+};
+
+// Decides when the messages of calls are received (D51). A message that is not
+// received stays with its client, held back by HTTP/2's windows, so a call that
+// waits here costs little memory, whatever its message's size.
+//
+// The size of a message is not known before it is here, so each connection's
+// calls are expected to need what its largest recent one did, and those of a
+// new connection what the largest recent one of all did. Messages are received
+// while those that are being received are expected to need at most
+// max_reading_bytes, and together with the requests in flight the byte budget.
+// Answers that come too late lower the number that is received at once, though
+// not below 64, and answers in time raise it again. Connections with the fewest
+// expected bytes go first, in turns. Within one the earliest deadline does, or
+// under overload the latest: the calls that can still be answered in time.
+//
+// Thread-safe: one mutex, under which nobody is called.
+class Intake {
+ public:
+  enum class Decision { kRead, kWait, kFull, kTooLate };
+
+  explicit Intake(const IntakeOptions& options);
+
+  // Decides about a call that has arrived. kRead: its message may be received
+  // now. kWait: its reader is told. kFull: too many calls are here, of this
+  // connection or in all. kTooLate: the answer would come after the deadline.
+  // The last two leave the call outside. `inflight_bytes` is what admission has
+  // given out.
+  Decision Enter(Arrival* arrival, int64_t inflight_bytes, absl::Time now);
+
+  // Takes a call out that waits, and returns true: its reader is not told.
+  // Returns false if it has been told.
+  bool Remove(Arrival* arrival);
+
+  // Ends the reception of a call's message, which has arrived or never will.
+  void Leave(Arrival* arrival);
+
+  // Learns from a call that was let in and answered in time: it needed `bytes`
+  // of the budget, and `spent` from the permission to the answer.
+  void Learn(uint64_t flow, int64_t bytes, absl::Duration spent,
+             absl::Time now);
+
+  // Learns from a call that was let in and not answered in time: after `spent`
+  // it had no answer.
+  void LearnLate(uint64_t flow, absl::Duration spent, absl::Time now);
+
+  // Lets calls in that wait, as far as there is room, and turns those away that
+  // are too late (DEADLINE_EXCEEDED). Call it when room has been made, and from
+  // time to time.
+  void LetIn(int64_t inflight_bytes, absl::Time now);
+
+  // Turns all calls away that wait, because the server drains.
+  void TurnAllAway(const absl::Status& why);
+
+  // Returns true if LetIn() has something to decide.
+  bool waiting() const { return waiting_.load(std::memory_order_relaxed) > 0; }
+
+  // Returns the bytes of the budget that a call of this flow is expected to
+  // need, at least; 0 for a flow that is not known.
+  int64_t LeastExpected(uint64_t flow) const;
+
+  // For tests.
+  int64_t reading_bytes() const;
+  int64_t calls() const;
+
+ private:
+  struct ByDeadline {
+    bool operator()(const Arrival* a, const Arrival* b) const {
+      return std::tie(a->deadline, a->number) <
+             std::tie(b->deadline, b->number);
+    }
+  };
+  // One connection.
+  struct Flow {
+    int64_t expected = 0;  // 0 until it has been learnt
+    absl::Duration spent;  // from the permission to the answer, on average
+    absl::Time learnt;
+    int64_t reading_bytes = 0;
+    int64_t calls = 0;
+    uint64_t turn = 0;  // of those with equal bytes on their way
+    std::set<Arrival*, ByDeadline> waiting;
+  };
+  // The bytes on their way, the turn and the number of a flow.
+  using Turn = std::tuple<int64_t, uint64_t, uint64_t>;
+
+  Flow& FlowOf(uint64_t id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool HasPlace(const Flow& flow) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool HasRoom(int64_t expected, int64_t inflight_bytes) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Stops to count what has been on its way for too long.
+  void Discount(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void StopCounting(Arrival* arrival) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool IsTooLate(const Arrival& arrival, const Flow& flow, absl::Time now) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  static Turn TurnOf(uint64_t id, const Flow& flow) {
+    return {flow.reading_bytes, flow.turn, id};
+  }
+  // Changes the bytes on their way, of the flow and of all.
+  void AddReading(uint64_t id, Flow& flow, int64_t bytes)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void BeginReading(Arrival* arrival, Flow& flow, absl::Time now)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void StopWaiting(Arrival* arrival, Flow& flow)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Arrival* Next(const Flow& flow, absl::Time now) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void ForgetIdleFlows() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  const IntakeOptions options_;
+  std::atomic<int64_t> waiting_{0};
+
+  mutable absl::Mutex mu_;
+  absl::flat_hash_map<uint64_t, Flow> flows_ ABSL_GUARDED_BY(mu_);
+  std::set<Turn> turns_ ABSL_GUARDED_BY(mu_);  // of flows that wait
+  int64_t reading_bytes_ ABSL_GUARDED_BY(mu_) = 0;
+  int64_t reading_ ABSL_GUARDED_BY(mu_) = 0;
+  int64_t calls_ ABSL_GUARDED_BY(mu_) = 0;
+  uint64_t numbers_ ABSL_GUARDED_BY(mu_) = 0;
+  uint64_t turn_numbers_ ABSL_GUARDED_BY(mu_) = 0;
+  // The messages that are being received and are counted.
+  Arrival* oldest_ ABSL_GUARDED_BY(mu_) = nullptr;
+  Arrival* newest_ ABSL_GUARDED_BY(mu_) = nullptr;
+  // The largest recent need, of all flows; 0 until one is known.
+  int64_t largest_ ABSL_GUARDED_BY(mu_) = 0;
+  // How many messages may be received at once, and when that was lowered last.
+  double most_reading_ ABSL_GUARDED_BY(mu_);
+  absl::Time lowered_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();
+  // When a call was let in beyond the limits.
+  absl::Time forced_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();
+};
+
+}  // namespace lossd::admission
+
+#endif  // LOSSD_SERVER_ADMISSION_INTAKE_H_

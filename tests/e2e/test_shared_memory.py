@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 import os
+import pickle
 import re
 import signal
 import stat
@@ -54,6 +55,24 @@ def batch(
     logits[:] = random.normal(0, 3, shape)
     targets[:] = random.random(shape) < 0.5
     return logits, targets, memory.allocate(shape, np.float32)
+
+
+def test_a_pickled_connection_is_one_of_its_own(server: RunningServer, socket: str) -> None:
+    with (
+        lossd.SharedMemory(socket) as memory,
+        lossd.Client(server.address, shared_memory=memory) as client,
+        pickle.loads(pickle.dumps(client)) as other,
+    ):
+        logits, targets, gradient = batch(memory)
+        # The arrays are the first connection's, so the second sends them.
+        sent = other.compute_loss(logits, targets, gradient_out=gradient)
+        before = gradient.tobytes()
+        gradient[:] = 0
+        named = client.compute_loss(logits, targets, gradient_out=gradient)
+        assert named.loss == sent.loss
+        assert gradient.tobytes() == before
+        arrays = pickle.loads(pickle.dumps((logits, targets)))
+        assert other.compute_loss(*arrays).loss == sent.loss
 
 
 def test_the_answer_has_the_bytes_of_the_same_request_by_value(

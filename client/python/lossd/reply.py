@@ -132,8 +132,8 @@ def execution(message: loss_service_pb2.Execution) -> Execution:
         message.backend,
         message.batch_requests,
         message.batch_elements,
-        timedelta(0, queue_time.seconds, queue_time.nanos / 1000),
-        timedelta(0, compute_time.seconds, compute_time.nanos / 1000),
+        timedelta(0, queue_time.seconds, (queue_time.nanos + 500) // 1000),
+        timedelta(0, compute_time.seconds, (compute_time.nanos + 500) // 1000),
     )
 
 

@@ -17,6 +17,7 @@ from peer_measurements import (
     unary_and_triton,
 )
 from programs import Programs
+from python_measurements import PYTHON_MEASUREMENTS
 
 
 def kernel_and_pytorch(
@@ -344,6 +345,7 @@ MEASUREMENTS: dict[str, Measurement] = {
         ),
     ),
     "rss_growth_1M_requests": Measurement(1.0, resident_growth),
+    **PYTHON_MEASUREMENTS,
 }
 
 

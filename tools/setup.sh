@@ -78,6 +78,15 @@ need_triton() {
     need_venv venv-triton bench/requirements-triton.txt
 }
 
+# The Python client of an older commit, a peer of the bench; fails where the clone lacks that commit.
+need_baseline() {
+  local folder=build/python-baseline
+  rm -rf "$folder"
+  mkdir -p "$folder"
+  git archive 7f199e9 client/python proto 2> /dev/null | tar -x -C "$folder" || return
+  need_venv venv-baseline "$folder/client/python"
+}
+
 need_grpcurl() {
   [[ -x build/bin/grpcurl ]] && return
   say "building grpcurl"

@@ -1,45 +1,77 @@
-"""Builds the package, and generates its messages from the repository's proto/.
+"""Builds the package, and generates its messages from proto/.
 
-The package can be installed only from a clone. The clone may be read-only, because everything
-is written to a temporary folder.
+The protos are those of the clone, or of the source distribution, which brings them along. The
+clone may be read-only, because everything is written to a temporary folder.
 """
 
 import atexit
+import re
 import shutil
 import tempfile
-from importlib.metadata import version
 from pathlib import Path
 
 import grpc_tools
 from grpc_tools import protoc
 from setuptools import setup
 from setuptools.command.build_py import build_py
+from setuptools.command.sdist import sdist
 
-PROTOS = Path(__file__).resolve().parent.parent.parent / "proto"
+HERE = Path(__file__).resolve().parent
+PROTOS = next(
+    (folder for folder in (HERE / "proto", HERE.parent.parent / "proto") if folder.is_dir()), None
+)
+
+
+def generate(folder: Path) -> None:
+    """Writes lossd/v1/*_pb2.py and .pyi below `folder`."""
+    if PROTOS is None:
+        raise SystemExit(f"no proto/ in {HERE}: install from a clone or a source distribution")
+    sources = sorted(str(path) for path in PROTOS.glob("lossd/v1/*.proto"))
+    well_known = Path(grpc_tools.__file__).parent / "_proto"
+    folders = [f"-I{PROTOS}", f"-I{well_known}"]
+    code = protoc.main(
+        ["protoc", *folders, f"--python_out={folder}", f"--pyi_out={folder}", *sources]
+    )
+    if code != 0:
+        raise SystemExit(f"protoc ended with {code}")
+    (folder / "lossd" / "v1" / "__init__.py").touch()
+
+
+def protobuf_versions(folder: Path) -> str:
+    """Returns the versions of protobuf that the generated messages accept.
+
+    They refuse an older one than their generator's, and one of two major versions later.
+    """
+    text = (folder / "lossd" / "v1" / "tensor_pb2.py").read_text()
+    found = re.search(r"Domain\.PUBLIC,\s*(\d+),\s*(\d+),\s*(\d+),", text)
+    if found is None:
+        raise SystemExit("the generated messages do not name their version of protobuf")
+    major, minor, patch = map(int, found.groups())
+    return f"protobuf>={major}.{minor}.{patch},<{major + 2}"
 
 
 class BuildWithMessages(build_py):
-    """Builds the package with lossd/v1/*_pb2.py and .pyi, which protoc generates."""
+    """Builds the package with its messages."""
 
     def run(self) -> None:
         super().run()
-        sources = sorted(str(path) for path in PROTOS.glob("lossd/v1/*.proto"))
-        if not sources:
-            raise SystemExit(f"no protos in {PROTOS}: install from a clone")
-        well_known = Path(grpc_tools.__file__).parent / "_proto"
-        folders = [f"-I{PROTOS}", f"-I{well_known}"]
-        outputs = [f"--python_out={self.build_lib}", f"--pyi_out={self.build_lib}"]
-        code = protoc.main(["protoc", *folders, *outputs, *sources])
-        if code != 0:
-            raise SystemExit(f"protoc ended with {code}")
-        (Path(self.build_lib) / "lossd" / "v1" / "__init__.py").touch()
+        generate(Path(self.build_lib))
 
 
-scratch = tempfile.mkdtemp(prefix="lossd-")
+class SdistWithProtos(sdist):
+    """Makes a source distribution that has the protos beside setup.py."""
+
+    def make_release_tree(self, base_dir: str, files: list[str]) -> None:
+        super().make_release_tree(base_dir, files)
+        assert PROTOS is not None
+        shutil.copytree(PROTOS / "lossd", Path(base_dir) / "proto" / "lossd")
+
+
+scratch = Path(tempfile.mkdtemp(prefix="lossd-"))
 atexit.register(shutil.rmtree, scratch, ignore_errors=True)
+generate(scratch)
 setup(
-    cmdclass={"build_py": BuildWithMessages},
-    options={"egg_info": {"egg_base": scratch}, "build": {"build_base": scratch}},
-    # Generated messages refuse to work with a protobuf older than that of their generator.
-    install_requires=["grpcio>=1.51", "numpy>=1.24", f"protobuf>={version('protobuf')}"],
+    cmdclass={"build_py": BuildWithMessages, "sdist": SdistWithProtos},
+    options={"egg_info": {"egg_base": str(scratch)}, "build": {"build_base": str(scratch)}},
+    install_requires=["grpcio>=1.51", "numpy>=1.24", protobuf_versions(scratch)],
 )

@@ -17,6 +17,7 @@ from typing import Any
 
 import grpc
 import lossd
+import messages
 import ml_dtypes
 import numpy as np
 import pytest
@@ -214,7 +215,7 @@ def test_bits_in_the_hosts_shared_memory_are_named(
     shared = memory.allocate(packed.shape, np.uint8)
     shared[...] = packed
     bits = lossd.bits(shared, TARGETS.shape)
-    request = lossd.conversion.to_request(LOGITS, bits, memory=memory)
+    request = messages.to_request(LOGITS, bits, memory=memory)
     assert request.targets.HasField("shared_memory")
     same(client.compute_loss(LOGITS, bits), by_value.compute_loss(LOGITS, TARGETS))
 

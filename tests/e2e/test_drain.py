@@ -115,7 +115,7 @@ def test_a_client_of_one_server_sees_unavailable_alone():
     channel = grpc.insecure_channel(server.address, (("grpc.enable_retries", 0),))
     compute = channel.unary_unary("/lossd.v1.LossService/ComputeLoss")
     request = small_request()
-    codes = []
+    codes: list[grpc.StatusCode | None] = []
     with channel:
         compute(request, timeout=SECONDS)
         server.process.send_signal(signal.SIGTERM)

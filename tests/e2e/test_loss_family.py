@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 import lossd
+import messages
 import ml_dtypes
 import numpy as np
 import pytest
@@ -158,8 +159,8 @@ def test_typed_values_give_the_results_of_binary_data(server: RunningServer) -> 
             response_deserializer=loss_service_pb2.ComputeLossResponse.FromString,
         )
         for dtype, options in itertools.product(FLOATS, KINDS[:3]):
-            request = conversion.to_request([0.0], [0.0], reduction="none", **options)
-            number = conversion.to_tensor("logits", np.zeros(1, dtype)).dtype
+            request = messages.to_request([0.0], [0.0], reduction="none", **options)
+            number = messages.to_tensor("logits", np.zeros(1, dtype)).dtype
             request.logits.CopyFrom(tensor_pb2.Tensor(dtype=number, values=x))
             request.targets.CopyFrom(tensor_pb2.Tensor(values=t))
             reply = typed(request)

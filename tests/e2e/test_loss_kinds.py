@@ -90,7 +90,13 @@ def test_elements_are_counted_by_loss_and_type_of_logits() -> None:
     with running_server() as server, lossd.Client(server.address) as client:
         x = np.zeros((10, 3), np.float16)
         client.compute_loss(x, lossd.identity(), kind="sigmoid_focal", focal_gamma=2)
-        client.compute_loss(x[:4], np.zeros((4, 3)), kind="asymmetric", gradient_dtype="float64")
+        client.compute_loss(
+            x[:4],
+            np.zeros((4, 3)),
+            kind="asymmetric",
+            asymmetric_gamma_negative=4,
+            gradient_dtype="float64",
+        )
         with urllib.request.urlopen(f"http://{server.metrics}/metrics", timeout=30) as reply:
             text = reply.read().decode()
     counted = dict(re.findall(r"^lossd_elements_total\{(\S+)\} (\d+)$", text, re.MULTILINE))

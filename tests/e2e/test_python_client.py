@@ -149,6 +149,22 @@ def test_a_token_is_sent_with_every_call(tmp_path: Path) -> None:
     assert raised.value.code == grpc.StatusCode.UNAUTHENTICATED
 
 
+def test_a_call_uses_the_memory_of_the_one_before(server: RunningServer) -> None:
+    program = f"""
+import lossd, resource, numpy as np
+x = np.zeros(1 << 20, np.float32)
+with lossd.Client({server.address!r}) as client:
+    for _ in range(5):
+        client.compute_loss(x, x)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        client.compute_loss(x, x)
+    print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) // 10)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert int(done.stdout) < 1500  # 8 MB of tensors are 2000 pages, which are copied twice
+
+
 @pytest.mark.parametrize("name", ["README.md", "client/README.md"])
 def test_the_example_of_the_readme_runs(server: RunningServer, name: str) -> None:
     readme = (Path(__file__).resolve().parents[2] / name).read_text(encoding="utf-8")

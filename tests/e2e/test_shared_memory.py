@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 import os
+import pickle
 import re
 import signal
 import stat
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import grpc
 import lossd
+import messages
 import numpy as np
 import pytest
 from running_server import BINARIES, RunningServer, eventually, running_server
@@ -55,6 +57,24 @@ def batch(
     return logits, targets, memory.allocate(shape, np.float32)
 
 
+def test_a_pickled_connection_is_one_of_its_own(server: RunningServer, socket: str) -> None:
+    with (
+        lossd.SharedMemory(socket) as memory,
+        lossd.Client(server.address, shared_memory=memory) as client,
+        pickle.loads(pickle.dumps(client)) as other,
+    ):
+        logits, targets, gradient = batch(memory)
+        # The arrays are the first connection's, so the second sends them.
+        sent = other.compute_loss(logits, targets, gradient_out=gradient)
+        before = gradient.tobytes()
+        gradient[:] = 0
+        named = client.compute_loss(logits, targets, gradient_out=gradient)
+        assert named.loss == sent.loss
+        assert gradient.tobytes() == before
+        arrays = pickle.loads(pickle.dumps((logits, targets)))
+        assert other.compute_loss(*arrays).loss == sent.loss
+
+
 def test_the_answer_has_the_bytes_of_the_same_request_by_value(
     server: RunningServer, socket: str
 ) -> None:
@@ -89,7 +109,7 @@ def test_views_and_every_operand_are_named(server: RunningServer, socket: str) -
             "normalizer": "valid",
         }
         placed: lossd.LossOptions = {**options, "gradient_out": gradient[16:32]}
-        request = lossd.conversion.to_request(logits[step], targets[step], memory=memory, **placed)
+        request = messages.to_request(logits[step], targets[step], memory=memory, **placed)
         for name in ("logits", "targets", "weights", "pos_weight"):
             assert getattr(request, name).HasField("shared_memory"), name
         assert request.HasField("gradient_destination")
@@ -123,7 +143,7 @@ def test_arrays_that_are_not_contiguous_or_not_shared_are_sent(
 
 
 def was_streamed(result: lossd.LossResult) -> bool:
-    return result.execution.batch_requests == 0  # a stream has no batch of its own
+    return result.execution.batch_requests is None  # a stream has no batch of its own
 
 
 def test_only_tensors_that_are_sent_are_streamed(server: RunningServer, socket: str) -> None:

@@ -8,11 +8,13 @@ result.loss, result.gradient
 
 from lossd.aio import AsyncClient
 from lossd.client import Client
-from lossd.conversion import Execution, LossResult
 from lossd.errors import LossdError
+from lossd.result import Execution, LossResult
 from lossd.shared_memory import SharedMemory
 from lossd.spec import LossOptions
-from lossd.targets import bits, identity, ones
+from lossd.targets import bits, identity, ones, ones_from_lists
+
+__version__ = "0.1.0"
 
 __all__ = [
     "AsyncClient",
@@ -22,7 +24,9 @@ __all__ = [
     "LossResult",
     "LossdError",
     "SharedMemory",
+    "__version__",
     "bits",
     "identity",
     "ones",
+    "ones_from_lists",
 ]

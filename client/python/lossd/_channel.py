@@ -3,22 +3,59 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Awaitable
+import functools
+from collections.abc import Awaitable, Mapping
 from typing import Any, ClassVar, Unpack
 
 import grpc
-from numpy.typing import ArrayLike
 
-from lossd import arguments, conversion, streaming
+from lossd import address, arguments, conversion, forks, streaming
 from lossd import shared_memory as shared
-from lossd.conversion import LossResult, Targets
+from lossd.conversion import Logits, Targets
+from lossd.errors import Route
+from lossd.result import LossResult
 from lossd.shared_memory import SharedMemory
-from lossd.spec import LossOptions, check_names
+from lossd.spec import NAMES, LossOptions
 from lossd.v1 import loss_service_pb2
+
+# The options of every channel, which the caller's own may replace.
+_OPTIONS: dict[str, int | str | bytes] = {
+    # The client sets no limit of its own to a message; the server does.
+    "grpc.max_send_message_length": -1,
+    "grpc.max_receive_message_length": -1,
+    # Otherwise a channel shares its connection with all others of the process to the same
+    # address, also across a fork, after which it is broken.
+    "grpc.use_local_subchannel_pool": 1,
+    # The first attempt to connect again follows after 0.1 s, and later ones at least every
+    # second. gRPC's own wait grows to two minutes, which is meant for services of many servers.
+    "grpc.initial_reconnect_backoff_ms": 100,
+    "grpc.max_reconnect_backoff_ms": 1000,
+    # The time that one attempt has, 20 s by default. One that began before the server's host
+    # came back would be waited for so long.
+    "grpc.min_reconnect_backoff_ms": 2000,
+    # A call notices within about a minute that the server's host is gone without a word. The
+    # server accepts such pings (D60).
+    "grpc.keepalive_time_ms": 10_000,
+}
+
+
+class Connection:
+    """A channel and its calls. Requests and replies are bytes, except for server_info()."""
+
+    def __init__(self, channel: Any, route: Route) -> None:
+        self.channel = channel
+        self.route = route
+        self.compute_loss = channel.unary_unary(conversion.COMPUTE_LOSS)
+        self.stream_loss = channel.stream_stream(conversion.STREAM_LOSS)
+        self.get_server_info = channel.unary_unary(
+            conversion.GET_SERVER_INFO,
+            request_serializer=loss_service_pb2.GetServerInfoRequest.SerializeToString,
+            response_deserializer=loss_service_pb2.GetServerInfoResponse.FromString,
+        )
 
 
 class BaseClient(abc.ABC):
-    """A gRPC channel to one lossd server, and the arguments of the calls over it.
+    """The address of one lossd server, and the arguments of the calls to it.
 
     A subclass chooses one of gRPC's two APIs, sends what this class prepares, and waits for
     the answer in the way of that API.
@@ -35,79 +72,137 @@ class BaseClient(abc.ABC):
         token: str | None = None,
         stream_above_bytes: int = streaming.STREAM_ABOVE_BYTES,
         shared_memory: SharedMemory | None = None,
+        wait_for_ready: bool = False,
+        use_http_proxy: bool = False,
+        channel_options: Mapping[str, int | str | bytes] | None = None,
     ) -> None:
-        """Prepares a channel; the first call connects it.
+        """Connects nothing yet; the first call does.
 
         `target` is HOST:PORT or unix:/path.
 
-        `credentials` is a grpc.ChannelCredentials for a server with TLS. None connects
-        without TLS.
+        `credentials` is a grpc.ChannelCredentials for a server with TLS. None, the default,
+        connects without TLS.
 
-        `token` is sent as a bearer token with every call.
+        `token` is sent as a bearer token with every call. None, the default, sends none.
 
-        `stream_above_bytes` limits one message: if the tensors of a call have more bytes
-        together, the call uses StreamLoss, for which the server needs only bounded memory. A
-        gradient whose normalizer is a count that depends on the data is then scaled by the
-        client, which rounds it a second time.
+        `stream_above_bytes`, by default 64 MiB, limits one message: if the tensors of a call
+        have more bytes together, the call uses StreamLoss, for which the server needs only
+        bounded memory. A gradient whose normalizer is a count that depends on the data is then
+        scaled by the client, which rounds it a second time. Above 2 GiB every call does so.
 
         `shared_memory` is a connection to the same server. With it, arrays in shared memory
         and tensors on a GPU are passed by reference, and PyTorch logits on a GPU receive their
-        gradient as a new tensor there. Without it, a tensor on a GPU can be sent only if its
-        library converts it to NumPy implicitly.
+        gradient as a new tensor there. Without it (None, the default), a tensor on a GPU can be
+        sent only if its library converts it to NumPy implicitly.
+
+        `wait_for_ready`: True lets a call wait until the server is there, for as long as its
+        timeout allows; False, the default, lets it fail at once with UNAVAILABLE.
+
+        `use_http_proxy`: True lets gRPC ask the proxy that grpc_proxy, https_proxy or http_proxy
+        names in the environment, except for a Unix socket and for this host. False, the default,
+        connects without one.
+
+        `channel_options` are further options of the gRPC channel, and replace those that the
+        client sets. None, the default, adds nothing.
+
+        A client can be pickled, as its arguments, unless it has credentials. A forked process
+        may use it and has a connection of its own, unless gRPC was in use during the fork: a
+        call then raises RuntimeError.
 
         Raises TypeError or ValueError; the message begins with the name of the argument.
         """
-        arguments.target("target", target)
-        self._shared_memory = shared.checked("shared_memory", shared_memory)
-        self._channel = self._make_channel(target, credentials)
-        self._stream_above_bytes = arguments.integer("stream_above_bytes", stream_above_bytes)
-        bearer = arguments.token("token", token) if token is not None else ""
-        self._metadata = [("authorization", f"Bearer {bearer}")] if bearer else None
-        self._compute_loss = self._channel.unary_unary(
-            conversion.COMPUTE_LOSS,
-            request_serializer=loss_service_pb2.ComputeLossRequest.SerializeToString,
-            response_deserializer=loss_service_pb2.ComputeLossResponse.FromString,
-        )
-        self._stream_loss = self._channel.stream_stream(
-            conversion.STREAM_LOSS,
-            request_serializer=loss_service_pb2.StreamLossRequest.SerializeToString,
-            response_deserializer=loss_service_pb2.StreamLossResponse.FromString,
-        )
-        self._get_server_info = self._channel.unary_unary(
-            conversion.GET_SERVER_INFO,
-            request_serializer=loss_service_pb2.GetServerInfoRequest.SerializeToString,
-            response_deserializer=loss_service_pb2.GetServerInfoResponse.FromString,
-        )
-
-    def _make_channel(self, target: str, credentials: grpc.ChannelCredentials | None) -> Any:
-        options = conversion.CHANNEL_OPTIONS
-        if credentials is None:
-            return self._grpc.insecure_channel(target, options)
-        if not isinstance(credentials, grpc.ChannelCredentials):
+        self._target = address.target("target", target)
+        if credentials is not None and not isinstance(credentials, grpc.ChannelCredentials):
             raise TypeError(f"credentials: {credentials!r} is not a grpc.ChannelCredentials")
-        return self._grpc.secure_channel(target, credentials, options)
+        self._credentials = credentials
+        self._shared_memory = shared.checked("shared_memory", shared_memory)
+        self._stream_above_bytes = arguments.at_least("stream_above_bytes", stream_above_bytes, 0)
+        self._token = arguments.token("token", token) if token is not None else None
+        self._metadata = [("authorization", f"Bearer {self._token}")] if self._token else None
+        self._wait_for_ready = arguments.truth("wait_for_ready", wait_for_ready)
+        self._use_http_proxy = arguments.truth("use_http_proxy", use_http_proxy)
+        self._channel_options = arguments.channel_options("channel_options", channel_options or {})
+        self._closed = False
+        _keep_freed_memory()
+        # One for each process, or for each event loop.
+        self._connections: dict[Any, Connection] = {}
 
     @abc.abstractmethod
     def compute_loss(
         self,
-        logits: ArrayLike,
+        logits: Logits,
         targets: Targets,
         *,
         timeout: float | None = None,
         **options: Unpack[LossOptions],
-    ) -> LossResult | Awaitable[LossResult]:
+    ) -> LossResult[Any, Any] | Awaitable[LossResult[Any, Any]]:
         """Returns the loss of `logits` and its gradient.
 
-        `targets` is an array, a scipy.sparse matrix, or the result of lossd.ones(),
-        lossd.identity() or lossd.bits().
+        `logits` are an array, a tensor of PyTorch, or lists of numbers, of float32, float64,
+        bfloat16 or float16.
 
-        `timeout` is in seconds; None waits as long as the server takes.
+        `targets` are one of:
+        - an array or tensor of the logits' shape, of any of these types, of uint8, bool, int8,
+          int16, int32 or int64; a list is an array too, never a list of labels
+        - a sparse array of SciPy, PyTorch, JAX (BCOO, BCSR) or TensorFlow, of zeros and ones
+        - lossd.ones(), lossd.ones_from_lists(), lossd.identity() or lossd.bits()
 
-        `options` are the fields of lossd.LossOptions. `gradient_out` receives the gradient;
-        the server writes it there itself if it lies in shared memory or on a GPU.
+        `timeout` is in seconds and above 0; None, the default, waits as long as the server
+        takes.
+
+        The loss:
+        - `kind`: "sigmoid_cross_entropy" (the default), "sigmoid_focal" or "asymmetric"
+        - `focal_gamma`, `focal_alpha`: the exponent and the class balance of "sigmoid_focal";
+          the paper has 2 and 0.25. The exponent has no default; an alpha of None, the default,
+          balances nothing
+        - `asymmetric_gamma_positive`, `asymmetric_gamma_negative`, `asymmetric_margin`: the
+          exponents and the margin of "asymmetric"; the paper has 1, 4 and 0.05. At least one has
+          to be given, and the others are 0
+        - `label_smoothing`: e in [0, 1) makes a target t (1 - e) + e / 2; the default is 0
+        - `weights`: of the elements, broadcast to the logits' shape as NumPy does; the default,
+          None, is 1
+        - `pos_weight`: of the positive term, broadcast likewise; the default, None, is 1
+
+        Which elements take part:
+        - `ignore_target`: elements whose target equals this take no part; None, the default,
+          ignores none. normalizer="elements" still counts them; "valid" does not
+        - `target_range`: "unit_interval" (the default) refuses a target outside [0, 1], "any"
+          takes any finite one
+        - `target_shape_rule`: "same" (the default) takes targets of the logits' shape,
+          dimensions of 1 apart; "same_count" those with as many elements and the same first
+          dimension, in row-major order
+        - `nan_policy`: "reject" (the default) refuses a NaN logit and weights that are not
+          finite; "propagate" counts the NaN logits and returns NaN
+
+        How the losses are reduced:
+        - `reduction`: "mean" (the default) divides the sum by the normalizer, "sum" does not,
+          "none" returns a loss for each element
+        - `normalizer`, only with "mean": "elements" (the default, or None) is their number,
+          "valid" that of those that are not ignored, "batch" the first dimension,
+          "nonzero_weights" and "weight_sum" are of the weights, and "caller" is
+          `normalizer_value`. A count is at least 1, so an empty batch has the loss 0
+        - `normalizer_value`: above 0; only with, and needed by, normalizer="caller". The ranks
+          of a data-parallel job give the elements of all ranks, divided by the ranks where
+          their gradients are averaged
+        - `loss_weight`: scales loss, losses and gradient; the default, None, is 1
+
+        The gradient:
+        - `gradient`: False returns the loss alone; the default is True
+        - `gradient_dtype`: "float32", "float64", "bfloat16", "float16", or such a dtype of
+          NumPy, ml_dtypes or PyTorch; None, the default, is the logits' type
+        - `gradient_out`: an array or tensor of the logits' shape that receives the gradient, and
+          is returned as it; its type is the gradient's. The server writes it there itself if it
+          lies in shared memory or on a GPU. None, the default, makes a new one. After an error
+          its contents are undefined
+        - `upstream_gradient`: scales the gradient, not the loss: one number, or an array of the
+          logits' shape with reduction="none"; the default, None, is 1
+
+        `request_id` is written to the server's log and returned; the default is "".
 
         Raises LossdError if the server does not answer with a loss or cannot use the memory of
-        a tensor; ValueError or TypeError for arguments that cannot be sent.
+        a tensor; ValueError or TypeError, which begin with the argument's name, for arguments
+        that cannot be sent; ValueError after close(); RuntimeError in a process that was forked
+        while gRPC was in use.
         """
 
     @abc.abstractmethod
@@ -116,25 +211,84 @@ class BaseClient(abc.ABC):
     ) -> loss_service_pb2.GetServerInfoResponse | Awaitable[loss_service_pb2.GetServerInfoResponse]:
         """Returns the server's version, backends, limits and supported types.
 
-        `timeout` is in seconds; None waits as long as the server takes. Raises LossdError if
-        the server does not answer.
+        `timeout` is in seconds and above 0; None waits as long as the server takes. Raises
+        LossdError if the server does not answer.
         """
 
     @abc.abstractmethod
     def close(self) -> None | Awaitable[None]:
-        """Closes the channel and ends calls under way. Later calls of close() do nothing."""
+        """Closes the channel and ends calls under way. Later calls of close() do nothing.
+
+        Any other method raises ValueError afterwards.
+        """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._credentials is not None:
+            raise TypeError(
+                f"{type(self).__name__}: credentials cannot be pickled; "
+                "make the client in the process that uses it"
+            )
+        options = {
+            "token": self._token,
+            "stream_above_bytes": self._stream_above_bytes,
+            "shared_memory": self._shared_memory,
+            "wait_for_ready": self._wait_for_ready,
+            "use_http_proxy": self._use_http_proxy,
+            "channel_options": self._channel_options,
+        }
+        return _unpickled, (type(self), self._target, options)
+
+    def _connect(self) -> Connection:
+        """Returns a new connection.
+
+        Raises ValueError after close(), and RuntimeError where gRPC cannot be used.
+        """
+        if self._closed:
+            raise ValueError(
+                f"this {type(self).__name__} of {self._target} is closed; make a new one"
+            )
+        forks.check()
+        proxied = self._use_http_proxy and not address.is_local(self._target)
+        options = {**_OPTIONS, "grpc.enable_http_proxy": int(proxied), **self._channel_options}
+        if self._credentials is None:
+            channel = self._grpc.insecure_channel(self._target, list(options.items()))
+        else:
+            channel = self._grpc.secure_channel(
+                self._target, self._credentials, list(options.items())
+            )
+        return Connection(channel, Route(self._target, address.proxy() if proxied else None))
 
     def _prepare(
-        self, logits: ArrayLike, targets: Targets, options: LossOptions
+        self, logits: Logits, targets: Targets, options: LossOptions
     ) -> streaming.LossStream | conversion.Call:
         """Returns one loss as a stream or as one message, whichever its size asks for."""
-        check_names(dict(options))
+        if options:
+            arguments.known(NAMES, options)
         if streaming.sends_more_than(
-            self._stream_above_bytes, logits, targets, dict(options), self._shared_memory
+            self._stream_above_bytes, logits, targets, options, self._shared_memory
         ):
             return streaming.LossStream(logits, targets, **options)
         return conversion.to_call(logits, targets, memory=self._shared_memory, **options)
 
     def _call_options(self, timeout: float | None) -> dict[str, Any]:
         """Returns the keyword arguments with which gRPC starts any of the calls."""
-        return {"timeout": arguments.seconds("timeout", timeout), "metadata": self._metadata}
+        return {
+            "timeout": arguments.seconds("timeout", timeout),
+            "metadata": self._metadata,
+            "wait_for_ready": self._wait_for_ready,
+        }
+
+
+@functools.cache
+def _keep_freed_memory() -> None:
+    """Lets the C library keep the memory of a call for the next one (D69).
+
+    glibc returns what is freed to the kernel above a limit, and it sets that limit, up to twice
+    32 MiB, by the largest block that it has returned. Without this the page faults of a call with
+    8 MB of tensors take longer than all that gRPC does.
+    """
+    bytearray((32 << 20) - (64 << 10))  # its pages are never touched
+
+
+def _unpickled(kind: type[BaseClient], target: str, options: dict[str, Any]) -> BaseClient:
+    return kind(target, **options)

@@ -3,66 +3,163 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Self, Unpack
+from typing import Any, Literal, Self, TypeVar, Unpack, overload
 
 import grpc
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from lossd import conversion
-from lossd._channel import BaseClient
-from lossd.conversion import LossResult, Targets
-from lossd.errors import rpc_errors_translated
-from lossd.spec import LossOptions
+from lossd import forks
+from lossd._channel import BaseClient, Connection
+from lossd.conversion import Call, Logits, Targets
+from lossd.pytorch import Tensor, not_compiled
+from lossd.result import LossResult
+from lossd.spec import LossOptions, PlainOptions
 from lossd.streaming import LossStream
 from lossd.v1 import loss_service_pb2
 
+TensorT = TypeVar("TensorT", bound=Tensor)
+OutT = TypeVar("OutT")
+
 
 class AsyncClient(BaseClient):
-    """Calls one lossd server from one event loop.
+    """Calls one lossd server from any event loop, with a connection for each loop.
 
-    Not thread-safe; use it on one event loop. Close the client, or use it in an
-    `async with` statement.
+    Close the client, or use it in an `async with` statement.
     """
 
     _grpc = grpc.aio
 
+    @overload
+    async def compute_loss(
+        self,
+        logits: TensorT,
+        targets: Targets,
+        *,
+        timeout: float | None = None,
+        gradient: Literal[True] = True,
+        gradient_out: None = None,
+        **options: Unpack[PlainOptions],
+    ) -> LossResult[TensorT, TensorT | None]: ...
+
+    @overload
     async def compute_loss(
         self,
         logits: ArrayLike,
         targets: Targets,
         *,
         timeout: float | None = None,
+        gradient: Literal[True] = True,
+        gradient_out: None = None,
+        **options: Unpack[PlainOptions],
+    ) -> LossResult[NDArray[Any], NDArray[Any] | None]: ...
+
+    @overload
+    async def compute_loss(
+        self,
+        logits: Logits,
+        targets: Targets,
+        *,
+        timeout: float | None = None,
+        gradient: Literal[False],
+        gradient_out: None = None,
+        **options: Unpack[PlainOptions],
+    ) -> LossResult[None, Any]: ...
+
+    @overload
+    async def compute_loss(
+        self,
+        logits: Logits,
+        targets: Targets,
+        *,
+        timeout: float | None = None,
+        gradient: Literal[True] = True,
+        gradient_out: OutT,
+        **options: Unpack[PlainOptions],
+    ) -> LossResult[OutT, Any]: ...
+
+    @overload
+    async def compute_loss(
+        self,
+        logits: Logits,
+        targets: Targets,
+        *,
+        timeout: float | None = None,
         **options: Unpack[LossOptions],
-    ) -> LossResult:
+    ) -> LossResult[Any, Any]: ...
+
+    @not_compiled
+    async def compute_loss(
+        self,
+        logits: Logits,
+        targets: Targets,
+        *,
+        timeout: float | None = None,
+        **options: Unpack[LossOptions],
+    ) -> LossResult[Any, Any]:
         call_options = self._call_options(timeout)
         call = self._prepare(logits, targets, options)
-        if isinstance(call, LossStream):
-            with rpc_errors_translated():
+        connection = self._connection()
+        try:
+            if isinstance(call, LossStream):
                 # gRPC sends the messages from a task of its own while these are read.
-                async for response in self._stream_loss(call.messages(), **call_options):
-                    call.add(response)
-            return call.result()
-        if call.references.names_device_memory:
-            await asyncio.to_thread(call.references.synchronize)
-        with call.references.until_answered(call.gradient_out), rpc_errors_translated():
-            reply = await self._compute_loss(call.request, **call_options)
-        return conversion.to_result(reply, call.gradient_out)
+                async for message in connection.stream_loss(call.messages(), **call_options):
+                    call.add(message)
+                return call.result()
+            if not call.references.names_device_memory:
+                return call.result(await connection.compute_loss(call.request, **call_options))
+            return await self._call_on_device(connection, call, call_options)
+        except grpc.RpcError as error:
+            raise connection.route.error(error) from error
+
+    @staticmethod
+    async def _call_on_device(
+        connection: Connection, call: Call, call_options: dict[str, Any]
+    ) -> LossResult[Any, Any]:
+        await asyncio.to_thread(call.references.synchronize)
+        with call.references.until_answered(call.gradient_out):
+            try:
+                return call.result(await connection.compute_loss(call.request, **call_options))
+            except grpc.RpcError as error:
+                raise connection.route.error(error) from error
 
     async def server_info(
         self, timeout: float | None = None
     ) -> loss_service_pb2.GetServerInfoResponse:
-        request = loss_service_pb2.GetServerInfoRequest()
-        with rpc_errors_translated():
-            info: loss_service_pb2.GetServerInfoResponse = await self._get_server_info(
-                request, **self._call_options(timeout)
+        call_options = self._call_options(timeout)
+        connection = self._connection()
+        try:
+            info: loss_service_pb2.GetServerInfoResponse = await connection.get_server_info(
+                loss_service_pb2.GetServerInfoRequest(), **call_options
             )
+        except grpc.RpcError as error:
+            raise connection.route.error(error) from error
         return info
 
     async def close(self) -> None:
-        await self._channel.close()
+        self._closed = True
+        here = asyncio.get_running_loop()
+        while self._connections:
+            loop, connection = self._connections.popitem()
+            forks.forget(connection.channel)
+            if loop is here:
+                await connection.channel.close()
+            elif not loop.is_closed():
+                asyncio.run_coroutine_threadsafe(connection.channel.close(), loop)
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+    def _connection(self) -> Connection:
+        loop = asyncio.get_running_loop()
+        connection = self._connections.get(loop)
+        if connection is None:
+            for other in [other for other in self._connections if other.is_closed()]:
+                self._connections.pop(other, None)
+            connection = self._connections[loop] = self._connect()
+            forks.keep_in_mind(connection.channel)
+        else:
+            forks.check()
+        return connection

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import ipaddress
 import math
 import operator
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
-
-from lossd.v1 import loss_spec_pb2
 
 # Types that float() accepts, or that have __float__, and that are not real numbers.
 _NO_NUMBERS = (bool, str, bytes, complex, np.bool_, np.character, np.complexfloating)
@@ -20,15 +17,6 @@ _NO_NUMBERS = (bool, str, bytes, complex, np.bool_, np.character, np.complexfloa
 # gRPC counts nanoseconds since 1970 in 63 bits, which end in the year 2262, and takes a later
 # deadline as passed. A timeout of more than 31 years therefore means no deadline.
 _LONGEST_SECONDS = 1e9
-
-# The kind of loss to which each parameter belongs.
-_PARAMETERS = {
-    "focal_gamma": "sigmoid_focal",
-    "focal_alpha": "sigmoid_focal",
-    "asymmetric_gamma_positive": "asymmetric",
-    "asymmetric_gamma_negative": "asymmetric",
-    "asymmetric_margin": "asymmetric",
-}
 
 
 @contextlib.contextmanager
@@ -95,6 +83,28 @@ def numbers(name: str, value: Any) -> np.dtype[Any]:
     return kind
 
 
+def at_least(name: str, value: Any, least: int) -> int:
+    """Returns an integer that is not below `least`."""
+    whole = integer(name, value)
+    if whole < least:
+        raise ValueError(f"{name}: {whole} is below {least}")
+    return whole
+
+
+def channel_options(name: str, value: Any) -> dict[str, int | str | bytes]:
+    """Returns options of a gRPC channel from a mapping of their names to integers or texts."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name}: {value!r} is not a mapping of names to integers or texts")
+    for key, setting in value.items():
+        if not isinstance(key, str):
+            raise TypeError(f"{name}: {key!r} is not a string")
+        if isinstance(setting, bool) or not isinstance(setting, int | str | bytes):
+            raise TypeError(f"{name}: {setting!r} of {key!r} is neither an integer nor a text")
+        if isinstance(setting, int) and not -(1 << 31) <= setting < 1 << 31:
+            raise ValueError(f"{name}: {setting} of {key!r} does not fit 32 bits")
+    return dict(value)
+
+
 def truth(name: str, value: Any) -> bool:
     """Returns a truth value from True, False, 1 or 0; TypeError for anything else, such as "no"."""
     if not isinstance(value, int | np.bool_) or value not in (0, 1):
@@ -124,38 +134,15 @@ def token(name: str, value: Any) -> str:
 
 
 def seconds(name: str, value: Any) -> float | None:
-    """Returns a timeout in seconds; None, or more than 31 years, means no deadline."""
+    """Returns a timeout above 0 in seconds; None, or more than 31 years, means no deadline."""
     if value is None:
         return None
     time = number(name, value)
     if math.isnan(time):
         raise ValueError(f"{name}: NaN is no time")
+    if time <= 0:
+        raise ValueError(f"{name}: {time:g} seconds is no time to wait; None waits for ever")
     return time if time <= _LONGEST_SECONDS else None
-
-
-def target(name: str, value: Any) -> str:
-    """Returns a server's address.
-
-    Raises ValueError for a URL, and for an address without a port, for which gRPC would take 443.
-    """
-    where = text(name, value)
-    port = where.rpartition(":")[2]
-    if where.startswith(("http:", "https:", "grpc:", "grpcs:", "tcp:")):
-        raise ValueError(f"{name}: {where!r} is a URL; give HOST:PORT or unix:/path")
-    if port in ("", where) or where.endswith("]") or _begins_with_ipv6(where):
-        raise ValueError(
-            f"{name}: {where!r} has no port; give HOST:PORT, [IPv6]:PORT or unix:/path"
-        )
-    return where
-
-
-def _begins_with_ipv6(where: str) -> bool:
-    """Returns whether an address is IPv6 without brackets, with a port or without one."""
-    for host in (where, where.rpartition(":")[0]):
-        with contextlib.suppress(ValueError):
-            ipaddress.IPv6Address(host)
-            return True
-    return False
 
 
 def known(names: Collection[str], given: Collection[str]) -> None:
@@ -165,28 +152,3 @@ def known(names: Collection[str], given: Collection[str]) -> None:
             alike = difflib.get_close_matches(name, names, n=1)
             hint = f"; is it {alike[0]}?" if alike else ""
             raise TypeError(f"{name}: compute_loss() has no such argument{hint}")
-
-
-def check_parameters(spec: loss_spec_pb2.LossSpec) -> None:
-    """Raises ValueError if an option is set that the kind, reduction or normalizer does not read.
-
-    The server refuses it too, but an older one ignored it.
-    """
-    kind = loss_spec_pb2.LossKind.Name(spec.kind).removeprefix("LOSS_KIND_").lower()
-    for field, _ in spec.ListFields():  # only fields that are present or not 0
-        owner = _PARAMETERS.get(field.name, kind)
-        if owner != kind:
-            raise _unread(field.name, "kind", owner, kind)
-    if spec.normalizer and spec.reduction != loss_spec_pb2.REDUCTION_MEAN:
-        reduction = loss_spec_pb2.Reduction.Name(spec.reduction).removeprefix("REDUCTION_")
-        raise _unread("normalizer", "reduction", "mean", reduction.lower())
-    if spec.normalizer_value and spec.normalizer != loss_spec_pb2.NORMALIZER_CALLER:
-        chosen = spec.normalizer or loss_spec_pb2.NORMALIZER_ELEMENTS
-        normalizer = loss_spec_pb2.Normalizer.Name(chosen).removeprefix("NORMALIZER_")
-        raise _unread("normalizer_value", "normalizer", "caller", normalizer.lower())
-
-
-def _unread(name: str, option: str, reader: str, chosen: str) -> ValueError:
-    return ValueError(
-        f"{name}: is for {option} {reader}, and the {option} is {chosen}, which would ignore it"
-    )

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Self, Unpack
+import os
+from typing import Any, Literal, Self, TypeVar, Unpack, overload
 
 import grpc
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from lossd import conversion
-from lossd._channel import BaseClient
-from lossd.conversion import LossResult, Targets
-from lossd.errors import rpc_errors_translated
-from lossd.spec import LossOptions
+from lossd import forks
+from lossd._channel import BaseClient, Connection
+from lossd.conversion import Call, Logits, Targets
+from lossd.pytorch import Tensor, not_compiled
+from lossd.result import LossResult
+from lossd.spec import LossOptions, PlainOptions
 from lossd.streaming import LossStream
 from lossd.v1 import loss_service_pb2
+
+TensorT = TypeVar("TensorT", bound=Tensor)
+OutT = TypeVar("OutT")
 
 
 class Client(BaseClient):
@@ -24,40 +29,139 @@ class Client(BaseClient):
 
     _grpc = grpc
 
+    @overload
+    def compute_loss(
+        self,
+        logits: TensorT,
+        targets: Targets,
+        *,
+        timeout: float | None = None,
+        gradient: Literal[True] = True,
+        gradient_out: None = None,
+        **options: Unpack[PlainOptions],
+    ) -> LossResult[TensorT, TensorT | None]: ...
+
+    @overload
     def compute_loss(
         self,
         logits: ArrayLike,
         targets: Targets,
         *,
         timeout: float | None = None,
+        gradient: Literal[True] = True,
+        gradient_out: None = None,
+        **options: Unpack[PlainOptions],
+    ) -> LossResult[NDArray[Any], NDArray[Any] | None]: ...
+
+    @overload
+    def compute_loss(
+        self,
+        logits: Logits,
+        targets: Targets,
+        *,
+        timeout: float | None = None,
+        gradient: Literal[False],
+        gradient_out: None = None,
+        **options: Unpack[PlainOptions],
+    ) -> LossResult[None, Any]: ...
+
+    @overload
+    def compute_loss(
+        self,
+        logits: Logits,
+        targets: Targets,
+        *,
+        timeout: float | None = None,
+        gradient: Literal[True] = True,
+        gradient_out: OutT,
+        **options: Unpack[PlainOptions],
+    ) -> LossResult[OutT, Any]: ...
+
+    @overload
+    def compute_loss(
+        self,
+        logits: Logits,
+        targets: Targets,
+        *,
+        timeout: float | None = None,
         **options: Unpack[LossOptions],
-    ) -> LossResult:
+    ) -> LossResult[Any, Any]: ...
+
+    @not_compiled
+    def compute_loss(
+        self,
+        logits: Logits,
+        targets: Targets,
+        *,
+        timeout: float | None = None,
+        **options: Unpack[LossOptions],
+    ) -> LossResult[Any, Any]:
         call_options = self._call_options(timeout)
         call = self._prepare(logits, targets, options)
-        if isinstance(call, LossStream):
-            with rpc_errors_translated():
+        connection = self._connection()
+        under_way = forks.begin_call()
+        try:
+            if isinstance(call, LossStream):
                 # gRPC sends the messages from a thread of its own while these are read.
-                for response in self._stream_loss(call.messages(), **call_options):
-                    call.add(response)
-            return call.result()
-        call.references.synchronize()
-        with call.references.until_answered(call.gradient_out), rpc_errors_translated():
-            reply = self._compute_loss(call.request, **call_options)
-        return conversion.to_result(reply, call.gradient_out)
+                for message in connection.stream_loss(call.messages(), **call_options):
+                    call.add(message)
+                return call.result()
+            if call.references.names_device_memory:
+                return self._call_on_device(connection, call, call_options)
+            return call.result(connection.compute_loss(call.request, **call_options))
+        except grpc.RpcError as error:
+            raise connection.route.error(error) from error
+        finally:
+            forks.end_call(under_way)
 
+    @staticmethod
+    def _call_on_device(
+        connection: Connection, call: Call, call_options: dict[str, Any]
+    ) -> LossResult[Any, Any]:
+        call.references.synchronize()
+        with call.references.until_answered(call.gradient_out):
+            try:
+                return call.result(connection.compute_loss(call.request, **call_options))
+            except grpc.RpcError as error:
+                raise connection.route.error(error) from error
+
+    @not_compiled
     def server_info(self, timeout: float | None = None) -> loss_service_pb2.GetServerInfoResponse:
-        request = loss_service_pb2.GetServerInfoRequest()
-        with rpc_errors_translated():
-            info: loss_service_pb2.GetServerInfoResponse = self._get_server_info(
-                request, **self._call_options(timeout)
+        call_options = self._call_options(timeout)
+        connection = self._connection()
+        under_way = forks.begin_call()
+        try:
+            info: loss_service_pb2.GetServerInfoResponse = connection.get_server_info(
+                loss_service_pb2.GetServerInfoRequest(), **call_options
             )
+        except grpc.RpcError as error:
+            raise connection.route.error(error) from error
+        finally:
+            forks.end_call(under_way)
         return info
 
     def close(self) -> None:
-        self._channel.close()
+        self._closed = True
+        connection = self._connections.pop(os.getpid(), None)
+        if connection is not None:
+            connection.channel.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _connection(self) -> Connection:
+        """Returns the connection of this process.
+
+        A child keeps its parent's as well, because ending it would use the parent's gRPC.
+        """
+        connection = self._connections.get(os.getpid())
+        if connection is not None:
+            return connection
+        made = self._connect()
+        connection = self._connections.setdefault(os.getpid(), made)
+        if connection is not made:  # another thread was faster
+            made.channel.close()
+        return connection

@@ -1,97 +1,220 @@
-"""Conversion between NumPy and messages, for both clients."""
+"""Conversion between the arguments of compute_loss() and messages, for both clients."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any
+import functools
+import math
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from lossd import device_array, element_type, gradient, spec, wire
+from lossd import device_array, element_type, encoding, gradient, pytorch, reply, spec, wire
 from lossd.device_array import DeviceArray
 from lossd.element_type import ARRAY_TYPES, BIT, ElementType
+from lossd.encoding import Buffer
 from lossd.memory_references import MemoryReferences
+from lossd.reply import Expected, Received
+from lossd.result import LossResult
 from lossd.shared_memory import SharedMemory
-from lossd.targets import Bits, Identity, Ones, SparseMatrix, from_sparse
-from lossd.v1 import loss_service_pb2, tensor_pb2
+from lossd.sparse import SparseMatrix
+from lossd.spec import Spec
+from lossd.targets import Bits, Identity, Ones, from_sparse
 from lossd.wire import WireTensor
 
 COMPUTE_LOSS = "/lossd.v1.LossService/ComputeLoss"
 STREAM_LOSS = "/lossd.v1.LossService/StreamLoss"
 GET_SERVER_INFO = "/lossd.v1.LossService/GetServerInfo"
 
-# The client sets no limit of its own to a message; the server does.
-CHANNEL_OPTIONS = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
+# The numbers of the fields of ComputeLossRequest.
+_SPEC, _LOGITS, _TARGETS, _DESTINATION, _REQUEST_ID = 1, 2, 3, 7, 8
+_OPERANDS = {"weights": 4, "pos_weight": 5, "upstream_gradient": 6}
 
 # With these, every tensor is sent.
-_NOTHING = MemoryReferences(None)
+NOTHING_SHARED = MemoryReferences(None)
 
-Targets = ArrayLike | SparseMatrix | Ones | Identity | Bits
+Logits = ArrayLike | pytorch.Tensor
+Targets = ArrayLike | pytorch.Tensor | SparseMatrix | Ones | Identity | Bits
 
 
-@dataclass(frozen=True)
-class Execution:
-    """The way in which the server computed a request; it has no influence on the result.
+class Call(NamedTuple):
+    """A call of ComputeLoss. `request` may be sent after references.synchronize()."""
 
-    All but the backend is None for a streamed call, which is part of many batches.
+    request: bytes
+    logits: Any  # the caller's: results have their library
+    gradient_out: Any
+    references: MemoryReferences
+    usual: Expected | None  # the gradient of the reply
+
+    def result(self, message: bytes) -> LossResult[Any, Any]:
+        """Returns the result of the server's reply; LossdError if it is no reply."""
+        others, losses, gradient = reply.parse(message, self.usual)
+        return LossResult(
+            others.loss,
+            _returned(losses, self.logits),
+            self._gradient(gradient),
+            others.normalizer,
+            others.valid_count,
+            others.nan_count,
+            reply.execution(others.execution),
+            others.request_id,
+        )
+
+    def _gradient(self, received: Received | None) -> Any:
+        if self.gradient_out is None:
+            return _returned(received, self.logits)
+        if received is not None:  # otherwise the server has written it there
+            _copy(received, self.gradient_out)
+        return self.gradient_out
+
+
+def to_call(
+    logits: Logits, targets: Targets, *, memory: SharedMemory | None = None, **options: Any
+) -> Call:
+    """Returns the arguments of compute_loss() as one message; `options` are LossOptions.
+
+    Raises ValueError or TypeError, which name a bad argument, and LossdError, which names a
+    tensor on a GPU that the server cannot use.
     """
+    if not options and memory is None:
+        call = _plain_call(logits, targets)
+        if call is not None:
+            return call
+    parsed = spec.parse(options)
+    asked = spec.of(parsed.plain)
+    references = NOTHING_SHARED if memory is None else MemoryReferences(memory)
+    logits_type, shape, parts = _tensor(_LOGITS, "logits", logits, references)
+    gradient_out = parsed.gradient_out
+    if gradient_out is None and memory is not None:
+        gradient_out = gradient.new_place(asked, logits_type, logits)
+    parts += targets_field(_TARGETS, targets, references)
+    if parsed.operands:
+        for name, number in _OPERANDS.items():
+            if name in parsed.operands:
+                parts += tensor_field(number, name, parsed.operands[name], references)
+    if gradient_out is not None:
+        asked, destination = _with_place(parsed.plain, asked, shape, gradient_out, references)
+        parts.append(destination)
+    if parsed.request_id:
+        parts.append(encoding.text(_REQUEST_ID, parsed.request_id))
+    if asked.encoded:
+        parts.insert(0, encoding.block(_SPEC, asked.encoded))
+    usual = None
+    if asked.has_gradient and not asked.has_losses:
+        kind = asked.gradient_type or logits_type
+        usual = reply.expected(kind.data_type, shape)
+    return Call(b"".join(parts), logits, gradient_out, references, usual)
 
-    backend: str
-    batch_requests: int | None
-    batch_elements: int | None
-    queue_time: timedelta | None
-    compute_time: timedelta | None
 
+def _plain_call(logits: Any, targets: Any) -> Call | None:
+    """Returns a call without options, of arrays that are sent as they lie; None for others.
 
-@dataclass(frozen=True, eq=False)  # == of arrays has no truth value
-class LossResult:
-    """The result of compute_loss().
-
-    `gradient` has the logits' shape, and their dtype unless `gradient_dtype` asked for another.
-    It is None with gradient=False, and the object passed as `gradient_out` if there was one.
-    PyTorch logits on a GPU that are passed by reference have a new tensor there as their
-    gradient. Otherwise it is a read-only view of the reply.
-
-    `losses` has the logits' shape and dtype, as a read-only view of the reply. It is None
-    unless reduction="none".
-
-    Without the package ml_dtypes, bfloat16 is widened to float32, which is exact.
+    Most calls are such, and this takes a third of the time that to_call() takes.
     """
+    if type(logits) is not np.ndarray or type(targets) is not np.ndarray:
+        return None
+    if not (logits.flags.c_contiguous and targets.flags.c_contiguous):
+        return None
+    known = _plain_headers(logits.dtype, logits.shape, targets.dtype, targets.shape)
+    if known is None:
+        return None
+    before_logits, before_targets, usual = known
+    parts: list[Buffer] = [before_logits, logits, before_targets, targets]
+    request = b"".join(parts)
+    return Call(request, logits, None, NOTHING_SHARED, usual)
 
-    loss: float
-    losses: NDArray[Any] | None
-    gradient: Any  # an array, a tensor, or None
-    normalizer: float
-    valid_count: int
-    nan_count: int
-    execution: Execution
-    request_id: str
+
+@functools.lru_cache(maxsize=1024)
+def _plain_headers(
+    logits_dtype: np.dtype[Any],
+    logits_shape: tuple[int, ...],
+    targets_dtype: np.dtype[Any],
+    targets_shape: tuple[int, ...],
+) -> tuple[bytes, bytes, Expected] | None:
+    """Returns what stands before the tensors of such a call, and the gradient of its reply."""
+    logits, targets = element_type.by_storage(logits_dtype), element_type.by_storage(targets_dtype)
+    if logits is None or targets is None:
+        return None
+    sizes = (logits.byte_size(math.prod(logits_shape)), targets.byte_size(math.prod(targets_shape)))
+    return (
+        encoding.tensor_header(_LOGITS, logits.data_type, logits_shape, sizes[0]),
+        encoding.tensor_header(_TARGETS, targets.data_type, targets_shape, sizes[1]),
+        reply.expected(logits.data_type, logits_shape),
+    )
+
+
+def _with_place(
+    options: dict[str, Any],
+    asked: Spec,
+    shape: tuple[int, ...],
+    out: Any,
+    references: MemoryReferences,
+) -> tuple[Spec, bytes]:
+    """Returns the spec whose gradient has the type of `out`, and the destination, if any."""
+    place = gradient.place(asked, shape, out, references)
+    if asked.gradient_type is None:
+        asked = spec.of({**options, "gradient_dtype": place.element_type.name})
+    if place.reference is None:
+        return asked, b""
+    return asked, encoding.reference(_DESTINATION, place.reference)
+
+
+def tensor_field(
+    number: int, name: str, array: ArrayLike, references: MemoryReferences = NOTHING_SHARED
+) -> list[Buffer]:
+    """Returns `array` as a Tensor: by reference if possible, else with its bytes.
+
+    Raises TypeError or ValueError, which name `name`, for an array that cannot be sent.
+    """
+    return _tensor(number, name, array, references)[2]
+
+
+def targets_field(
+    number: int, targets: Targets, references: MemoryReferences = NOTHING_SHARED
+) -> list[Buffer]:
+    """Returns targets of any form as a Tensor."""
+    if type(targets) is np.ndarray:  # the fast way
+        return tensor_field(number, "targets", targets, references)
+    if isinstance(targets, Identity):
+        return [encoding.identity(number, targets.diagonal)]
+    if isinstance(targets, Bits):
+        device = _named_on_device("targets", targets.packed, references)
+        if device is None:
+            return _sent(number, bits_to_wire(targets), references)
+        return _on_device(number, "targets", device, BIT, targets.shape, references)
+    found = targets if isinstance(targets, Ones) else from_sparse(targets)
+    if found is not None:
+        return [encoding.ones(number, found.shape or (), found.row_splits, found.columns)]
+    return tensor_field(number, "targets", targets, references)  # type: ignore[arg-type]
 
 
 def bits_to_wire(bits: Bits) -> WireTensor:
     """Returns the bytes of targets of one bit each."""
-    packed = bits.packed
-    data = memoryview(packed) if isinstance(packed, bytes) else wire.to_wire("targets", packed).data
-    return WireTensor(BIT, bits.shape, data)
+    return WireTensor(BIT, bits.shape, wire.to_wire("targets", bits.packed).values)
 
 
-def to_tensor(
-    name: str, array: ArrayLike, references: MemoryReferences = _NOTHING
-) -> tensor_pb2.Tensor:
-    """Returns `array` as a message: by reference if possible, else with a copy of its bytes.
+def lies_in(array: ArrayLike, memory: SharedMemory) -> bool:
+    """Returns whether a host array is passed by reference instead of copied."""
+    values, _ = wire.values_of(array)
+    return memory.reference(values) is not None
 
-    Raises TypeError, which names `name`, for an array that cannot be sent.
-    """
-    device = _named_on_device(name, array, references)
+
+def _tensor(
+    number: int, name: str, array: Any, references: MemoryReferences
+) -> tuple[ElementType, tuple[int, ...], list[Buffer]]:
+    """Returns the type and the shape of a tensor, and its field."""
+    device = None
+    if type(array) is not np.ndarray:
+        device = _named_on_device(name, array, references)
     if device is not None:
         known = element_type.by_name(device.dtype)
         if known is None:
             names = element_type.names(ARRAY_TYPES)
             raise TypeError(f"{name}: dtype {device.dtype} is none of {names}")
-        return _on_device(name, device, known, device.shape, references)
-    return _from_wire(wire.to_wire(name, array), references)
+        parts = _on_device(number, name, device, known, device.shape, references)
+        return known, device.shape, parts
+    sent = wire.to_wire(name, array)
+    return sent.element_type, sent.shape, _sent(number, sent, references)
 
 
 def _named_on_device(name: str, array: Any, references: MemoryReferences) -> DeviceArray | None:
@@ -110,122 +233,42 @@ def _named_on_device(name: str, array: Any, references: MemoryReferences) -> Dev
 
 
 def _on_device(
+    number: int,
     name: str,
     device: DeviceArray,
     kind: ElementType,
     shape: tuple[int, ...],
     references: MemoryReferences,
-) -> tensor_pb2.Tensor:
-    tensor = tensor_pb2.Tensor(dtype=kind.data_type, shape=shape)
-    if device.size == 0:
-        tensor.data = b""  # an empty tensor has no address
-    else:
-        tensor.shared_memory.CopyFrom(references.device_reference(name, device))
-    return tensor
+) -> list[Buffer]:
+    if device.size == 0:  # an empty tensor has no address
+        return [encoding.tensor_header(number, kind.data_type, shape, 0)]
+    place = references.device_reference(name, device)
+    return [encoding.tensor_in_region(number, kind.data_type, shape, place)]
 
 
-def _from_wire(sent: WireTensor, references: MemoryReferences) -> tensor_pb2.Tensor:
-    tensor = tensor_pb2.Tensor(dtype=sent.element_type.data_type, shape=sent.shape)
-    reference = references.reference(np.asarray(sent.data))
-    if reference is not None:
-        tensor.shared_memory.CopyFrom(reference)
-    else:
-        tensor.data = sent.data.tobytes()
-    return tensor
+def _sent(number: int, sent: WireTensor, references: MemoryReferences) -> list[Buffer]:
+    kind, shape, values = sent
+    place = references.reference(values)
+    if place is not None:
+        return [encoding.tensor_in_region(number, kind.data_type, shape, place)]
+    return [encoding.tensor_header(number, kind.data_type, shape, values.nbytes), values]
 
 
-def lies_in(array: ArrayLike, memory: SharedMemory) -> bool:
-    """Returns whether a host array is passed by reference instead of copied."""
-    values, _ = wire.values_of(array)
-    return memory.reference(values) is not None
+def _returned(received: Received | None, logits: Any) -> Any:
+    """Returns a tensor of the reply for logits of PyTorch or, as a view, of anything else."""
+    if received is None:
+        return None
+    torch = None if type(logits) is np.ndarray else pytorch.torch_of(logits)
+    if torch is None:
+        return wire.to_array(received)
+    tensor = pytorch.new_tensor(torch, received.shape, received.element_type)
+    _copy(received, tensor)
+    return tensor.to(logits.device)
 
 
-def to_targets(targets: Targets, references: MemoryReferences = _NOTHING) -> tensor_pb2.Tensor:
-    """Returns targets of any form as a message."""
-    if isinstance(targets, Identity):
-        return tensor_pb2.Tensor(identity=tensor_pb2.Identity(diagonal=targets.diagonal))
-    if isinstance(targets, Bits):
-        device = _named_on_device("targets", targets.packed, references)
-        if device is None:
-            return _from_wire(bits_to_wire(targets), references)
-        return _on_device("targets", device, BIT, targets.shape, references)
-    # isinstance() with a protocol takes longer than all the rest, so arrays do not reach it.
-    if not isinstance(targets, np.ndarray) and isinstance(targets, SparseMatrix):
-        targets = from_sparse(targets)
-    if isinstance(targets, Ones):
-        sparse = tensor_pb2.SparseIndices(
-            row_splits=targets.row_splits.tolist(), columns=targets.columns.tolist()
+def _copy(received: Received, out: Any) -> None:
+    """Copies the bytes of a tensor of the reply to a place that fits them."""
+    if received.byte_size > 0:
+        gradient.stored(out)[:] = np.frombuffer(
+            received.message, np.uint8, received.byte_size, received.first
         )
-        return tensor_pb2.Tensor(shape=targets.shape, ones=sparse)
-    return to_tensor("targets", targets, references)
-
-
-@dataclass(frozen=True)
-class Call:
-    """A call of ComputeLoss. `request` may be sent after references.synchronize()."""
-
-    request: loss_service_pb2.ComputeLossRequest
-    gradient_out: Any
-    references: MemoryReferences
-
-
-def to_call(
-    logits: ArrayLike, targets: Targets, *, memory: SharedMemory | None = None, **options: Any
-) -> Call:
-    """Returns the arguments of compute_loss() as one message; `options` are LossOptions.
-
-    Raises ValueError or TypeError, which name a bad argument, and LossdError, which names a
-    tensor on a GPU that the server cannot use.
-    """
-    parsed = spec.parse(**options)
-    references = MemoryReferences(memory)
-    request = loss_service_pb2.ComputeLossRequest(
-        spec=parsed.spec,
-        logits=to_tensor("logits", logits, references),
-        request_id=parsed.request_id,
-    )
-    gradient_out = parsed.gradient_out
-    if gradient_out is None and references.enabled:
-        gradient_out = gradient.new_place(request, logits)
-    request.targets.CopyFrom(to_targets(targets, references))
-    for name, array in parsed.operands.items():
-        getattr(request, name).CopyFrom(to_tensor(name, array, references))
-    if gradient_out is not None:
-        gradient.ask_for(request, gradient_out, references)
-    return Call(request, gradient_out, references)
-
-
-def to_request(
-    logits: ArrayLike, targets: Targets, **options: Any
-) -> loss_service_pb2.ComputeLossRequest:
-    """Returns the request of to_call(), without its references."""
-    return to_call(logits, targets, **options).request
-
-
-def _gradient_of(reply: loss_service_pb2.ComputeLossResponse, out: Any) -> Any:
-    if out is None:
-        return wire.to_array(reply.gradient) if reply.HasField("gradient") else None
-    if reply.HasField("gradient"):  # otherwise the server has written it to `out`
-        return gradient.put(reply.gradient.data, out)
-    return out
-
-
-def to_result(reply: loss_service_pb2.ComputeLossResponse, gradient_out: Any = None) -> LossResult:
-    """Returns the result of a reply, with its gradient in `gradient_out` if that is not None."""
-    execution = reply.execution
-    return LossResult(
-        loss=reply.loss,
-        losses=wire.to_array(reply.losses) if reply.HasField("losses") else None,
-        gradient=_gradient_of(reply, gradient_out),
-        normalizer=reply.normalizer,
-        valid_count=reply.valid_count,
-        nan_count=reply.nan_count,
-        execution=Execution(
-            backend=execution.backend,
-            batch_requests=execution.batch_requests,
-            batch_elements=execution.batch_elements,
-            queue_time=execution.queue_time.ToTimedelta(),
-            compute_time=execution.compute_time.ToTimedelta(),
-        ),
-        request_id=reply.request_id,
-    )

@@ -45,8 +45,8 @@ ARRAY_TYPES = (BFLOAT16, FLOAT32, FLOAT64, FLOAT16, UINT8, BOOL, INT8, INT16, IN
 GRADIENT_TYPES = (FLOAT32, FLOAT64, BFLOAT16, FLOAT16)
 
 _BY_NAME = {known.name: known for known in ARRAY_TYPES}
-_BY_DATA_TYPE = {known.data_type: known for known in (*ARRAY_TYPES, BIT)}
-_BY_DTYPE = {known.storage: known for known in ARRAY_TYPES if known is not BFLOAT16}
+_BY_DATA_TYPE: dict[int, ElementType] = {known.data_type: known for known in (*ARRAY_TYPES, BIT)}
+_BY_STORAGE = {known.storage: known for known in ARRAY_TYPES if known is not BFLOAT16}
 
 
 def by_name(name: str) -> ElementType | None:
@@ -54,14 +54,19 @@ def by_name(name: str) -> ElementType | None:
     return _BY_NAME.get(name)
 
 
-def by_data_type(data_type: tensor_pb2.DataType) -> ElementType:
+def by_data_type(data_type: int) -> ElementType:
     """Returns the type from its number in a message; KeyError for DATA_TYPE_UNSPECIFIED."""
     return _BY_DATA_TYPE[data_type]
 
 
+def by_storage(dtype: np.dtype[Any]) -> ElementType | None:
+    """Returns the type whose bytes on the wire are those of such an array, or None."""
+    return _BY_STORAGE.get(dtype)
+
+
 def by_dtype(dtype: np.dtype[Any]) -> ElementType | None:
     """Returns the type of a NumPy array of either byte order, or None if lossd has no such type."""
-    known = _BY_DTYPE.get(dtype.newbyteorder("<"))
+    known = _BY_STORAGE.get(dtype.newbyteorder("<"))
     if known is None and dtype.name == BFLOAT16.name:  # the extension type of ml_dtypes
         return BFLOAT16
     return known

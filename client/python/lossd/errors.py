@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-
 import grpc
+
+from lossd.address import Proxy
 
 
 class LossdError(Exception):
@@ -14,6 +13,8 @@ class LossdError(Exception):
     `code` is the gRPC status code; proto/lossd/v1/loss_service.proto says how a caller should
     react to each. `message` is the server's text. `retry_after` is the delay in seconds after
     which the server asks for another attempt, or None if it named no delay.
+
+    The error survives pickle, so it passes from worker processes to the process that waits.
     """
 
     def __init__(self, code: grpc.StatusCode, message: str, retry_after: float | None) -> None:
@@ -22,21 +23,33 @@ class LossdError(Exception):
         self.message = message
         self.retry_after = retry_after
 
-
-def from_rpc_error(error: grpc.RpcError) -> LossdError:
-    """Returns the LossdError for an error of gRPC's blocking or asyncio API."""
-    retry_after = None
-    for key, value in error.trailing_metadata() or ():
-        # gRPC reads a negative or malformed delay as "do not retry".
-        if key == "grpc-retry-pushback-ms" and value.isdecimal():
-            retry_after = int(value) / 1000
-    return LossdError(error.code(), error.details() or "", retry_after)
+    def __reduce__(self) -> tuple[type[LossdError], tuple[object, ...], dict[str, object]]:
+        # Exception would call the type with the arguments of super().__init__().
+        return type(self), (self.code, self.message, self.retry_after), self.__dict__
 
 
-@contextlib.contextmanager
-def rpc_errors_translated() -> Iterator[None]:
-    """Raises LossdError in place of an error of gRPC."""
-    try:
-        yield
-    except grpc.RpcError as error:
-        raise from_rpc_error(error) from error
+class Route:
+    """The way from a client to its server, for the text of an error."""
+
+    def __init__(self, target: str, proxy: Proxy | None) -> None:
+        self._target = target
+        self._proxy = proxy
+
+    def error(self, error: grpc.RpcError) -> LossdError:
+        """Returns the LossdError for an error of gRPC's blocking or asyncio API.
+
+        If a call did not reach the server and a proxy was to be asked, the text names the proxy
+        and the target.
+        """
+        retry_after = None
+        for key, value in error.trailing_metadata() or ():
+            # gRPC reads a negative or malformed delay as "do not retry".
+            if key == "grpc-retry-pushback-ms" and value.isdecimal():
+                retry_after = int(value) / 1000
+        message = error.details() or ""
+        if error.code() is grpc.StatusCode.UNAVAILABLE and self._proxy is not None:
+            message += (
+                f" (for {self._target} the HTTP proxy {self._proxy.address} of the variable "
+                f"{self._proxy.variable} was asked)"
+            )
+        return LossdError(error.code(), message, retry_after)

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from lossd import cuda_driver
 from lossd.device_array import DeviceArray, not_lent
+from lossd.encoding import Reference
 from lossd.errors import LossdError
 from lossd.shared_memory import SharedMemory
-from lossd.v1 import tensor_pb2
 
 # After these codes the server may still be computing.
 _UNANSWERED = (
@@ -24,7 +24,7 @@ _UNANSWERED = (
 
 
 class MemoryReferences:
-    """Makes the SharedMemoryRefs of one call, and waits for the GPU work that their tensors need.
+    """Makes the references of one call, and waits for the GPU work that their tensors need.
 
     Not thread-safe: one thread prepares a call. synchronize() may run on another thread
     afterwards.
@@ -48,11 +48,11 @@ class MemoryReferences:
         """Whether tensors can be passed by reference at all."""
         return self._memory is not None
 
-    def reference(self, array: NDArray[Any]) -> tensor_pb2.SharedMemoryRef | None:
+    def reference(self, array: NDArray[Any]) -> Reference | None:
         """Returns the place of a host array in shared memory, or None if it lies elsewhere."""
         return None if self._memory is None else self._memory.reference(array)
 
-    def device_reference(self, name: str, array: DeviceArray) -> tensor_pb2.SharedMemoryRef:
+    def device_reference(self, name: str, array: DeviceArray) -> Reference:
         """Returns the place of a tensor on a GPU.
 
         Raises TypeError, ValueError or LossdError, which name `name`, if the server cannot use
@@ -73,9 +73,7 @@ class MemoryReferences:
             )
         self._device = (first, device)
         self._add_wait(array)
-        return tensor_pb2.SharedMemoryRef(
-            region=lent.region, offset=array.address - lent.base, byte_size=array.byte_size
-        )
+        return Reference(lent.region, array.address - lent.base, array.byte_size)
 
     def synchronize(self) -> None:
         """Waits until the GPU has finished the work that the caller queued before the call.

@@ -21,8 +21,9 @@ from numpy.typing import DTypeLike, NDArray
 from lossd import arguments
 from lossd.device_array import DeviceArray
 from lossd.device_memory import DeviceRegions, LentAllocation
+from lossd.encoding import Reference
 from lossd.errors import LossdError
-from lossd.v1 import shared_memory_pb2, tensor_pb2
+from lossd.v1 import shared_memory_pb2
 
 _PACKET_BYTES = 8192  # larger than any reply
 _TIMEOUT_SECONDS = 60.0  # longer than any reply takes
@@ -61,12 +62,14 @@ class SharedMemory:
 
     The memory of an array lives until the array and all its views are gone, or until the
     process ends. close() ends the connection once the last array is gone. A forked process may
-    use the arrays but not release them.
+    use the arrays but not release them. Pickle keeps the path alone: the copy is a connection of
+    its own, and arrays that are pickled become ordinary ones.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         """Connects to the socket at `path`; OSError if no server listens there."""
         where = arguments.text("path", os.fspath(path) if isinstance(path, os.PathLike) else path)
+        self._path = where
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._lock = threading.Lock()  # held from a request until its reply
         # The names of regions to release. An array can be finalized anywhere, even while this
@@ -115,20 +118,18 @@ class SharedMemory:
         self._release_ended()
         return np.frombuffer(memory, kind, count).reshape(dimensions)
 
-    def reference(self, array: NDArray[Any]) -> tensor_pb2.SharedMemoryRef | None:
+    def reference(self, array: NDArray[Any]) -> Reference | None:
         """Returns the place of an array in shared memory.
 
         Returns None if the array lies elsewhere or is not C-contiguous.
         """
-        if not array.flags.c_contiguous:
+        if not self._regions or not array.flags.c_contiguous:
             return None
-        address = array.__array_interface__["data"][0]
-        for region in list(self._regions.values()):
-            offset = address - region.address
-            if offset >= 0 and offset + array.nbytes <= region.byte_size:
-                return tensor_pb2.SharedMemoryRef(
-                    region=region.name, offset=offset, byte_size=array.nbytes
-                )
+        address, byte_size = array.__array_interface__["data"][0], array.nbytes
+        for name, start, size in list(self._regions.values()):
+            offset = address - start
+            if offset >= 0 and offset + byte_size <= size:
+                return Reference(name, offset, byte_size)
         return None
 
     def lend(self, name: str, array: DeviceArray) -> LentAllocation:
@@ -166,6 +167,9 @@ class SharedMemory:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def __reduce__(self) -> tuple[type[SharedMemory], tuple[str]]:
+        return type(self), (self._path,)
 
     def _check_open(self) -> None:
         if self._closed or os.getpid() != self._process:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Literal, NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from lossd import arguments, element_type
-from lossd.element_type import GRADIENT_TYPES
-from lossd.v1 import loss_spec_pb2, tensor_pb2
+from lossd.element_type import GRADIENT_TYPES, ElementType
+from lossd.v1 import loss_spec_pb2
 
 Kind = Literal["sigmoid_cross_entropy", "sigmoid_focal", "asymmetric"]
 Reduction = Literal["mean", "sum", "none"]
@@ -20,145 +21,220 @@ TargetShapeRule = Literal["same", "same_count"]
 GradientType = Literal["float32", "float64", "bfloat16", "float16"]
 
 
-class LossOptions(TypedDict, total=False):
-    """The options of compute_loss(); lossd/v1/loss_spec.proto defines the meaning of each."""
+class PlainOptions(TypedDict, total=False):
+    """The options that do not change what the gradient is returned as."""
 
     weights: ArrayLike | None
     pos_weight: ArrayLike | None
     upstream_gradient: ArrayLike | None
     kind: Kind
     reduction: Reduction
-    normalizer: Normalizer | None  # only with reduction="mean"; None: "elements"
-    normalizer_value: float | None  # only with normalizer="caller"
+    normalizer: Normalizer | None
+    normalizer_value: float | None
     loss_weight: float | None
-    ignore_target: float | None  # a value of the targets' type, or NaN
+    ignore_target: float | None
     label_smoothing: float
-    focal_gamma: float  # only with kind="sigmoid_focal"
-    focal_alpha: float | None  # only with kind="sigmoid_focal"
-    asymmetric_gamma_positive: float  # only with kind="asymmetric"
-    asymmetric_gamma_negative: float  # only with kind="asymmetric"
-    asymmetric_margin: float  # only with kind="asymmetric"
-    gradient: bool
-    gradient_dtype: GradientType | np.dtype[Any] | type | None  # None: the logits' type
-    gradient_out: Any  # an array or tensor of the logits' shape; its dtype is the gradient's
-    nan_policy: NanPolicy  # of NaN logits, and of weights and the like that are not finite
+    focal_gamma: float
+    focal_alpha: float | None
+    asymmetric_gamma_positive: float
+    asymmetric_gamma_negative: float
+    asymmetric_margin: float
+    gradient_dtype: Any  # a name, or a dtype of NumPy, ml_dtypes or PyTorch
+    nan_policy: NanPolicy
     target_range: TargetRange
-    target_shape_rule: TargetShapeRule  # "same": the logits' shape, dimensions of 1 apart
+    target_shape_rule: TargetShapeRule
     request_id: str
+
+
+class LossOptions(PlainOptions, total=False):
+    """The options of compute_loss(), whose documentation has the meaning of each."""
+
+    gradient: bool
+    gradient_out: Any
 
 
 # The options that are tensors.
 OPERANDS = ("weights", "pos_weight", "upstream_gradient")
 
+# The parameters of each kind of loss with the values of its paper.
+_PAPERS = {
+    "sigmoid_focal": {"focal_gamma": 2, "focal_alpha": 0.25},
+    "asymmetric": {
+        "asymmetric_gamma_positive": 1,
+        "asymmetric_gamma_negative": 4,
+        "asymmetric_margin": 0.05,
+    },
+}
+# One of these must be given with the kind: without them the loss is a plain cross-entropy, which
+# nobody means who asks for the kind.
+_REQUIRED = {"sigmoid_focal": ("focal_gamma",), "asymmetric": tuple(_PAPERS["asymmetric"])}
+
+_ENUMS: dict[str, Any] = {
+    "kind": loss_spec_pb2.LossKind,
+    "reduction": loss_spec_pb2.Reduction,
+    "normalizer": loss_spec_pb2.Normalizer,
+    "nan_policy": loss_spec_pb2.NanPolicy,
+    "target_range": loss_spec_pb2.TargetRange,
+    "target_shape_rule": loss_spec_pb2.TargetShapeRule,
+}
+_PREFIXES = {name: f"{'loss_' * (name == 'kind')}{name}_".upper() for name in _ENUMS}
+# For these, None is the same as leaving them out.
+_OPTIONAL = ("normalizer", "normalizer_value", "loss_weight", "ignore_target", "focal_alpha")
+
+# Values of these types never change, so equal ones make equal specs.
+_CONSTANTS = (str, int, float, bool, type(None))
+
+
+class Spec(NamedTuple):
+    """The LossSpec of a call, and what the client itself has to know of it."""
+
+    encoded: bytes
+    has_gradient: bool
+    gradient_type: ElementType | None  # None: the logits' type
+    has_losses: bool
+
 
 class ParsedOptions(NamedTuple):
     """The options of one call, in the parts that a message has."""
 
-    spec: loss_spec_pb2.LossSpec
+    plain: dict[str, Any]  # what of() takes
     operands: dict[str, ArrayLike]  # those of OPERANDS that were given
     gradient_out: Any
     request_id: str
 
 
-def check_names(options: dict[str, Any]) -> None:
-    """Raises TypeError if a name is not one of LossOptions, for example a misspelt one."""
-    arguments.known(LossOptions.__annotations__, options)
+def parse(options: dict[str, Any]) -> ParsedOptions:
+    """Returns the options of compute_loss() in parts; their values are not checked.
 
-
-def parse(*, gradient_out: Any = None, request_id: str = "", **options: Any) -> ParsedOptions:
-    """Returns the options of compute_loss() in parts.
-
-    Raises ValueError or TypeError, which name a bad option. The tensors are not checked.
+    Raises TypeError if a name is not one of LossOptions, for example a misspelt one, and if
+    `request_id` is no text.
     """
-    given = {name: options.pop(name, None) for name in OPERANDS}
-    operands = {name: array for name, array in given.items() if array is not None}
-    return ParsedOptions(
-        to_spec(**options), operands, gradient_out, arguments.text("request_id", request_id)
+    if not options:
+        return _NO_OPTIONS
+    arguments.known(NAMES, options)
+    plain = {}
+    operands = {}
+    gradient_out = None
+    request_id = ""
+    for name, value in options.items():
+        if name == "gradient_out":
+            gradient_out = value
+        elif name == "request_id":
+            request_id = arguments.text(name, value)
+        elif name not in OPERANDS:
+            plain[name] = value
+        elif value is not None:
+            operands[name] = value
+    return ParsedOptions(plain, operands, gradient_out, request_id)
+
+
+def of(options: dict[str, Any]) -> Spec:
+    """Returns the Spec of options that are no tensors; ValueError and TypeError name a bad one."""
+    if not options:
+        return _DEFAULT
+    if all(type(value) in _CONSTANTS for value in options.values()):
+        return _remembered(**options)
+    return _make(options)
+
+
+@functools.lru_cache(maxsize=256, typed=True)
+def _remembered(**options: Any) -> Spec:
+    return _make(options)
+
+
+def _make(options: dict[str, Any]) -> Spec:
+    spec = loss_spec_pb2.LossSpec()
+    gradient_type = None
+    for name, value in options.items():
+        if value is None and name in _OPTIONAL:
+            continue
+        if name in _ENUMS:
+            setattr(spec, name, _enum(name, value))
+        elif name == "gradient":
+            if not arguments.truth(name, value):
+                spec.gradient = loss_spec_pb2.GRADIENT_MODE_OMIT
+        elif name == "gradient_dtype":
+            gradient_type = _gradient_type(value)
+            if gradient_type is not None:
+                spec.gradient_dtype = gradient_type.data_type
+        else:
+            setattr(spec, name, arguments.number(name, value))
+    _check_parameters(spec, options)
+    _check_normalizer(spec, options)
+    return Spec(
+        spec.SerializeToString(deterministic=True),
+        spec.gradient != loss_spec_pb2.GRADIENT_MODE_OMIT,
+        gradient_type,
+        spec.reduction == loss_spec_pb2.REDUCTION_NONE,
     )
 
 
-def _gradient_type(
-    dtype: GradientType | np.dtype[Any] | type | None,
-) -> tensor_pb2.DataType:
+def _enum(argument: str, value: Any) -> Any:
+    enum, prefix = _ENUMS[argument], _PREFIXES[argument]
+    # None would be "NONE" otherwise.
+    name = f"{prefix}{value.upper()}" if isinstance(value, str) else ""
+    if name not in enum.keys() or name.endswith("_UNSPECIFIED"):  # noqa: SIM118
+        known = [key.removeprefix(prefix).lower() for key in enum.keys()[1:]]  # noqa: SIM118
+        raise ValueError(f"{argument}: {value!r} is none of {', '.join(known)}")
+    return enum.Value(name)
+
+
+def _gradient_type(dtype: Any) -> ElementType | None:
     if dtype is None:
-        return tensor_pb2.DATA_TYPE_UNSPECIFIED
-    with arguments.naming("gradient_dtype"):
-        is_torch = str(dtype).startswith("torch.")  # NumPy does not know these dtypes
-        name = str(dtype) if is_torch or isinstance(dtype, str) else np.dtype(dtype).name
-    name = name.removeprefix("torch.")
+        return None
+    if isinstance(dtype, str) and element_type.by_name(dtype) is not None:
+        name = dtype
+    elif str(dtype).startswith("torch."):  # NumPy does not know these dtypes
+        name = str(dtype).removeprefix("torch.")
+    else:
+        with arguments.naming("gradient_dtype"):
+            name = np.dtype(dtype).name
     known = element_type.by_name(name)
     if known not in GRADIENT_TYPES:
         raise ValueError(
             f"gradient_dtype: {name!r} is none of {element_type.names(GRADIENT_TYPES)}"
         )
-    return known.data_type
+    return known
 
 
-def _enum(enum: Any, prefix: str, argument: str, value: str) -> Any:
-    name = (
-        f"{prefix}_{value.upper()}" if isinstance(value, str) else ""
-    )  # else None would be "NONE"
-    if name not in enum.keys() or name.endswith("_UNSPECIFIED"):  # noqa: SIM118
-        known = [key.removeprefix(f"{prefix}_").lower() for key in enum.keys()[1:]]  # noqa: SIM118
-        raise ValueError(f"{argument}: {value!r} is none of {', '.join(known)}")
-    return enum.Value(name)
+def _check_parameters(spec: loss_spec_pb2.LossSpec, options: dict[str, Any]) -> None:
+    """Raises ValueError if a parameter of the kind is missing, or one of another kind is set."""
+    name = loss_spec_pb2.LossKind.Name(spec.kind or loss_spec_pb2.LOSS_KIND_SIGMOID_CROSS_ENTROPY)
+    kind = name.removeprefix("LOSS_KIND_").lower()
+    for owner, parameters in _PAPERS.items():
+        for parameter in parameters:
+            given = options.get(parameter)
+            # The default of focal_alpha is not 0 but no alpha.
+            if owner != kind and given is not None and (given != 0 or parameter == "focal_alpha"):
+                raise _unread(parameter, "kind", owner, kind)
+    required = _REQUIRED.get(kind, ())
+    if required and all(options.get(parameter) is None for parameter in required):
+        papers = ", ".join(f"{parameter}={value}" for parameter, value in _PAPERS[kind].items())
+        raise ValueError(
+            f"{required[0]}: kind {kind} needs it; its paper's parameters are {papers}"
+        )
 
 
-def to_spec(
-    *,
-    kind: Kind = "sigmoid_cross_entropy",
-    reduction: Reduction = "mean",
-    normalizer: Normalizer | None = None,
-    normalizer_value: float | None = None,
-    loss_weight: float | None = None,
-    ignore_target: float | None = None,
-    label_smoothing: float = 0.0,
-    focal_gamma: float = 0.0,
-    focal_alpha: float | None = None,
-    asymmetric_gamma_positive: float = 0.0,
-    asymmetric_gamma_negative: float = 0.0,
-    asymmetric_margin: float = 0.0,
-    gradient: bool = True,
-    gradient_dtype: GradientType | np.dtype[Any] | type | None = None,
-    nan_policy: NanPolicy = "reject",
-    target_range: TargetRange = "unit_interval",
-    target_shape_rule: TargetShapeRule = "same",
-) -> loss_spec_pb2.LossSpec:
-    """Returns the options as a LossSpec; ValueError and TypeError name a bad argument."""
-    spec = loss_spec_pb2.LossSpec(
-        kind=_enum(loss_spec_pb2.LossKind, "LOSS_KIND", "kind", kind),
-        reduction=_enum(loss_spec_pb2.Reduction, "REDUCTION", "reduction", reduction),
-        label_smoothing=arguments.number("label_smoothing", label_smoothing),
-        focal_gamma=arguments.number("focal_gamma", focal_gamma),
-        asymmetric_gamma_positive=arguments.number(
-            "asymmetric_gamma_positive", asymmetric_gamma_positive
-        ),
-        asymmetric_gamma_negative=arguments.number(
-            "asymmetric_gamma_negative", asymmetric_gamma_negative
-        ),
-        asymmetric_margin=arguments.number("asymmetric_margin", asymmetric_margin),
-        gradient_dtype=_gradient_type(gradient_dtype),
-        gradient=loss_spec_pb2.GRADIENT_MODE_RETURN
-        if arguments.truth("gradient", gradient)
-        else loss_spec_pb2.GRADIENT_MODE_OMIT,
-        nan_policy=_enum(loss_spec_pb2.NanPolicy, "NAN_POLICY", "nan_policy", nan_policy),
-        target_range=_enum(loss_spec_pb2.TargetRange, "TARGET_RANGE", "target_range", target_range),
-        target_shape_rule=_enum(
-            loss_spec_pb2.TargetShapeRule,
-            "TARGET_SHAPE_RULE",
-            "target_shape_rule",
-            target_shape_rule,
-        ),
+def _check_normalizer(spec: loss_spec_pb2.LossSpec, options: dict[str, Any]) -> None:
+    """Raises ValueError if an option about the divisor is missing or has no effect."""
+    mean = (loss_spec_pb2.REDUCTION_UNSPECIFIED, loss_spec_pb2.REDUCTION_MEAN)
+    if spec.normalizer and spec.reduction not in mean:
+        raise _unread("normalizer", "reduction", "mean", options["reduction"].lower())
+    has_value = options.get("normalizer_value") is not None
+    by_caller = spec.normalizer == loss_spec_pb2.NORMALIZER_CALLER
+    if has_value and not by_caller:
+        chosen = options.get("normalizer") or "elements"
+        raise _unread("normalizer_value", "normalizer", "caller", chosen.lower())
+    if by_caller and not has_value:
+        raise ValueError("normalizer_value: normalizer='caller' needs it")
+
+
+def _unread(name: str, option: str, reader: str, chosen: str) -> ValueError:
+    return ValueError(
+        f"{name}: is for {option} {reader}, and the {option} is {chosen}, which would ignore it"
     )
-    if normalizer is not None:
-        spec.normalizer = _enum(loss_spec_pb2.Normalizer, "NORMALIZER", "normalizer", normalizer)
-    if normalizer_value is not None:
-        spec.normalizer_value = arguments.number("normalizer_value", normalizer_value)
-    if loss_weight is not None:
-        spec.loss_weight = arguments.number("loss_weight", loss_weight)
-    if focal_alpha is not None:
-        spec.focal_alpha = arguments.number("focal_alpha", focal_alpha)
-    if ignore_target is not None:
-        spec.ignore_target = arguments.number("ignore_target", ignore_target)
-    arguments.check_parameters(spec)
-    return spec
+
+
+NAMES = frozenset(LossOptions.__annotations__)
+_NO_OPTIONS = ParsedOptions({}, {}, None, "")
+_DEFAULT = _make({})

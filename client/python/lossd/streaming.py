@@ -3,33 +3,46 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lossd import conversion, device_array, element_type, gradient, spec, wire
-from lossd.conversion import Execution, LossResult, Targets
+from lossd import conversion, device_array, encoding, gradient, pytorch, reply, spec, wire
+from lossd.conversion import NOTHING_SHARED, Logits, Targets
 from lossd.element_type import ElementType
+from lossd.encoding import Buffer
+from lossd.reply import STREAM_GRADIENT, STREAM_LOSSES, STREAM_SUMMARY
+from lossd.result import Execution, LossResult
 from lossd.shared_memory import SharedMemory
-from lossd.targets import Bits, Identity, Ones, SparseMatrix
-from lossd.v1 import loss_service_pb2, loss_spec_pb2
+from lossd.targets import Bits, Identity, Ones, from_sparse
+from lossd.v1 import loss_service_pb2
 from lossd.wire import WireTensor
 
 # If the tensors of a call have more bytes together, the call uses StreamLoss by default.
 STREAM_ABOVE_BYTES = 64 << 20
+# protobuf's messages end at 2 GiB, whatever the caller wants; the rest is for the other fields.
+_LARGEST_MESSAGE = (1 << 31) - (1 << 20)
 # A chunk has as many elements as a window of the server.
 _CHUNK_ELEMENTS = 1 << 17
 # A gradient is scaled in parts of so many elements, which bounds the float64 copies.
 _SCALE_ELEMENTS = 1 << 20
 
+# The numbers of the fields of StreamLossRequest, StreamLossHeader and StreamLossChunk.
+_HEADER, _CHUNK = 1, 2
+_SPEC, _SHAPE, _LOGITS_DTYPE, _TARGETS_DTYPE, _REQUEST_ID = 1, 2, 3, 4, 6
+_TARGETS, _TARGETS_SHAPE = 10, 14
+_DTYPES = {"weights": 5, "pos_weight": 8, "upstream_gradient": 9}
+_WHOLE = {"weights": 11, "pos_weight": 12, "upstream_gradient": 13}
+_IN_CHUNK = {"logits": 1, "targets": 2, "weights": 3, "pos_weight": 4, "upstream_gradient": 5}
+
 
 def sends_more_than(
     limit: int,
-    logits: ArrayLike,
+    logits: Logits,
     targets: Targets,
-    options: dict[str, Any],
+    options: Mapping[str, Any],
     memory: SharedMemory | None,
 ) -> bool:
     """Returns whether a call sends more than about `limit` bytes of tensors.
@@ -38,14 +51,17 @@ def sends_more_than(
     answer is False for a call with a tensor on a GPU that `memory` can lend: such a call is
     always one message.
     """
-    arrays: dict[str, Any] = {
-        "logits": logits,
-        "targets": targets.packed if isinstance(targets, Bits) else targets,
-        **{name: options.get(name) for name in spec.OPERANDS},
-    }
-    sizes = {name: _bytes_of(array) for name, array in arrays.items()}
-    if sum(sizes.values()) <= limit:
+    packed = targets.packed if isinstance(targets, Bits) else targets
+    if not options and _bytes_of(logits) + _bytes_of(packed) <= min(limit, _LARGEST_MESSAGE):
         return False  # the fast way: most calls are small wherever their tensors lie
+    arrays: dict[str, Any] = {"logits": logits, "targets": packed}
+    for name in spec.OPERANDS:
+        if name in options:
+            arrays[name] = options[name]
+    sizes = {name: _bytes_of(array) for name, array in arrays.items()}
+    limit = min(limit, _LARGEST_MESSAGE)
+    if sum(sizes.values()) <= limit:
+        return False
     if memory is None:
         return True
     places = {**arrays, "gradient_out": options.get("gradient_out")}
@@ -60,10 +76,12 @@ def sends_more_than(
 
 
 def _bytes_of(array: Any) -> int:
-    if isinstance(array, bytes):
-        return len(array)
+    if type(array) is np.ndarray:
+        return array.nbytes
     if hasattr(array, "element_size"):  # old versions of PyTorch have no nbytes
-        return int(array.element_size() * array.nelement())
+        # A sparse tensor counts as nothing, because its zeros are not sent.
+        dense = str(getattr(array, "layout", "torch.strided")) == "torch.strided"
+        return int(array.element_size() * array.nelement()) * dense
     return int(getattr(array, "nbytes", 0))
 
 
@@ -74,86 +92,94 @@ class LossStream:
     Tensors that are broadcast, and sparse targets, are sent whole in the header.
     """
 
-    def __init__(self, logits: ArrayLike, targets: Targets, **options: Any) -> None:
+    def __init__(self, logits: Logits, targets: Targets, **options: Any) -> None:
         """Takes the arguments of compute_loss(); `options` are LossOptions.
 
         Raises ValueError or TypeError, which name a bad argument.
         """
+        parsed = spec.parse(options)
+        asked = spec.of(parsed.plain)
         sent = wire.to_wire("logits", logits)
-        parsed = spec.parse(**options)
         self._shape = sent.shape
         self._elements = math.prod(sent.shape)
         self._in_chunks: dict[str, WireTensor] = {"logits": sent}
-        self._header = loss_service_pb2.StreamLossHeader(
-            spec=parsed.spec,
-            shape=sent.shape,
-            logits_dtype=sent.element_type.data_type,
-            request_id=parsed.request_id,
-        )
+        self._fields: dict[int, list[Buffer]] = {}
         self._add_targets(targets)
         for name, array in parsed.operands.items():
             self._add_operand(name, array)
         self._gradient_out = parsed.gradient_out
         if self._gradient_out is not None:
-            gradient.place(self._header.spec, sent.shape, self._gradient_out)
+            place = gradient.place(asked, sent.shape, self._gradient_out, NOTHING_SHARED)
+            asked = spec.of({**parsed.plain, "gradient_dtype": place.element_type.name})
+        self._fields[_SPEC] = [encoding.block(_SPEC, asked.encoded)]
+        self._fields[_SHAPE] = [encoding.integers(_SHAPE, sent.shape)]
+        self._fields[_LOGITS_DTYPE] = [encoding.number(_LOGITS_DTYPE, sent.element_type.data_type)]
+        self._fields[_REQUEST_ID] = [encoding.text(_REQUEST_ID, parsed.request_id)]
         self._summary: loss_service_pb2.StreamLossSummary | None = None
-        self._gradient = self._arriving(
-            self._header.spec.gradient != loss_spec_pb2.GRADIENT_MODE_OMIT,
-            element_type.by_data_type(
-                self._header.spec.gradient_dtype or self._header.logits_dtype
-            ),
+        kind = asked.gradient_type or sent.element_type
+        self._gradient = (
+            _ArrivingTensor(kind, self._shape, logits, self._gradient_out)
+            if asked.has_gradient
+            else None
         )
-        self._losses = self._arriving(
-            self._header.spec.reduction == loss_spec_pb2.REDUCTION_NONE, sent.element_type
+        self._losses = (
+            _ArrivingTensor(sent.element_type, self._shape, logits) if asked.has_losses else None
         )
 
     def _add_targets(self, targets: Targets) -> None:
-        if isinstance(targets, Identity | Ones | SparseMatrix):
-            self._header.targets.CopyFrom(conversion.to_targets(targets))
+        sparse = targets if isinstance(targets, Identity | Ones) else None
+        if sparse is None and not isinstance(targets, Bits):
+            sparse = from_sparse(targets)
+        if sparse is not None:
+            self._fields[_TARGETS] = conversion.targets_field(_TARGETS, sparse)
             return
         if isinstance(targets, Bits):
             sent = conversion.bits_to_wire(targets)
         else:
             sent = wire.to_wire("targets", targets)
-        self._header.targets_dtype = sent.element_type.data_type
-        self._header.targets_shape.extend(sent.shape)
+        self._fields[_TARGETS_DTYPE] = [
+            encoding.number(_TARGETS_DTYPE, sent.element_type.data_type)
+        ]
+        self._fields[_TARGETS_SHAPE] = [encoding.integers(_TARGETS_SHAPE, sent.shape)]
         self._in_chunks["targets"] = sent
 
     def _add_operand(self, name: str, array: ArrayLike) -> None:
         sent = wire.to_wire(name, array)
         if sent.shape == self._shape and self._elements > 1:
-            setattr(self._header, f"{name}_dtype", sent.element_type.data_type)
+            number = _DTYPES[name]
+            self._fields[number] = [encoding.number(number, sent.element_type.data_type)]
             self._in_chunks[name] = sent
         else:
-            getattr(self._header, name).CopyFrom(conversion.to_tensor(name, array))
+            self._fields[_WHOLE[name]] = conversion.tensor_field(_WHOLE[name], name, array)
 
-    def _arriving(self, wanted: bool, kind: ElementType) -> _ArrivingArray | None:
-        return _ArrivingArray(kind, self._shape) if wanted else None
-
-    def messages(self) -> Iterator[loss_service_pb2.StreamLossRequest]:
+    def messages(self) -> Iterator[bytes]:
         """Yields the header and then the chunks."""
-        yield loss_service_pb2.StreamLossRequest(header=self._header)
+        header = [piece for number in sorted(self._fields) for piece in self._fields[number]]
+        yield encoding.block(_HEADER, b"".join(header))
+        tensors = [
+            (_IN_CHUNK[name], sent.element_type, sent.values.reshape(-1).view(np.uint8).data)
+            for name, sent in self._in_chunks.items()
+        ]
+        tensors.sort(key=lambda tensor: tensor[0])
         for first in range(0, self._elements, _CHUNK_ELEMENTS):
-            end = first + _CHUNK_ELEMENTS
-            last = end >= self._elements
-            chunk = loss_service_pb2.StreamLossChunk()
-            for name, sent in self._in_chunks.items():
-                begin = sent.element_type.byte_size(first)
-                stop = len(sent.data) if last else sent.element_type.byte_size(end)
-                setattr(chunk, name, sent.data[begin:stop].tobytes())
-            yield loss_service_pb2.StreamLossRequest(chunk=chunk)
+            end = min(first + _CHUNK_ELEMENTS, self._elements)
+            parts = [
+                (number, data[kind.byte_size(first) : kind.byte_size(end)])
+                for number, kind, data in tensors
+            ]
+            yield encoding.chunk(_CHUNK, parts)
 
-    def add(self, response: loss_service_pb2.StreamLossResponse) -> None:
-        """Takes the next message of the server."""
-        part = response.WhichOneof("part")
-        if part == "gradient" and self._gradient is not None:
-            self._gradient.add(response.gradient)
-        elif part == "losses" and self._losses is not None:
-            self._losses.add(response.losses)
-        elif part == "summary":
-            self._summary = response.summary
+    def add(self, message: bytes) -> None:
+        """Takes the next message of the server; LossdError if it is none."""
+        key, first, end = reply.part(message)
+        if key == STREAM_GRADIENT and self._gradient is not None:
+            self._gradient.add(message, first, end)
+        elif key == STREAM_LOSSES and self._losses is not None:
+            self._losses.add(message, first, end)
+        elif key == STREAM_SUMMARY:
+            self._summary = loss_service_pb2.StreamLossSummary.FromString(message[first:end])
 
-    def result(self) -> LossResult:
+    def result(self) -> LossResult[Any, Any]:
         """Returns the result; call it once the stream has ended without an error.
 
         Raises RuntimeError if messages are missing.
@@ -161,15 +187,12 @@ class LossStream:
         summary = self._summary
         if summary is None:
             raise RuntimeError("the stream ended without its summary")
-        values = None if self._gradient is None else self._gradient.array()
-        if values is not None and summary.HasField("gradient_scale"):
-            values = _scaled(values, summary.gradient_scale)
-        if values is not None and self._gradient_out is not None:
-            values = gradient.put(values, self._gradient_out)
+        if self._gradient is not None and summary.HasField("gradient_scale"):
+            self._gradient.scale(summary.gradient_scale)
         return LossResult(
             loss=summary.loss,
-            losses=None if self._losses is None else self._losses.array(),
-            gradient=values,
+            losses=None if self._losses is None else self._losses.result(),
+            gradient=None if self._gradient is None else self._gradient.result(),
             normalizer=summary.normalizer,
             valid_count=summary.valid_count,
             nan_count=summary.nan_count,
@@ -178,36 +201,52 @@ class LossStream:
         )
 
 
-class _ArrivingArray:
-    """An array whose bytes arrive in several messages."""
+class _ArrivingTensor:
+    """A tensor of the reply whose bytes arrive in several messages."""
 
-    def __init__(self, kind: ElementType, shape: tuple[int, ...]) -> None:
+    def __init__(
+        self, kind: ElementType, shape: tuple[int, ...], logits: Any, out: Any = None
+    ) -> None:
+        """The bytes go to `out`, or to a new tensor of the library of the logits."""
         self._element_type = kind
-        self._shape = shape
-        self._bytes = np.empty(kind.byte_size(math.prod(shape)), np.uint8)
+        self._device = None
+        torch = pytorch.torch_of(logits)
+        if out is None and torch is not None:
+            out = pytorch.new_tensor(torch, shape, kind)
+            self._device = logits.device
+        self._out = out
+        self._stored: NDArray[Any] = np.empty(shape, kind.storage)
+        if out is not None:
+            self._stored = gradient.stored(out).view(kind.storage).reshape(shape)
+        self._bytes = self._stored.reshape(-1).view(np.uint8)
         self._arrived = 0
 
-    def add(self, data: bytes) -> None:
-        end = self._arrived + len(data)
-        self._bytes[self._arrived : end] = np.frombuffer(data, np.uint8)
-        self._arrived = end
+    def add(self, message: bytes, first: int, end: int) -> None:
+        """Takes the next bytes; RuntimeError if they are more than the tensor has."""
+        stop = self._arrived + end - first
+        if stop > len(self._bytes):
+            raise RuntimeError(f"the stream has more than {len(self._bytes)} bytes of results")
+        self._bytes[self._arrived : stop] = np.frombuffer(message, np.uint8, end - first, first)
+        self._arrived = stop
 
-    def array(self) -> NDArray[Any]:
+    def scale(self, factor: float) -> None:
+        """Multiplies the elements in float64 and rounds them once."""
+        stored = self._stored.reshape(-1)
+        for first in range(0, stored.size, _SCALE_ELEMENTS):
+            part = stored[first : first + _SCALE_ELEMENTS]
+            elements = wire.as_elements(self._element_type, part)
+            wire.store(self._element_type, part, elements.astype(np.float64) * factor)
+
+    def result(self) -> Any:
+        """Returns the tensor; RuntimeError if bytes are missing."""
         if self._arrived != len(self._bytes):
             raise RuntimeError(
                 f"the stream ended after {self._arrived} of {len(self._bytes)} bytes of results"
             )
-        array = wire.from_wire(self._element_type, self._shape, self._bytes.data)
+        if self._device is not None:
+            return self._out.to(self._device)
+        if self._out is not None:
+            return self._out
+        array = wire.as_elements(self._element_type, self._stored)
         array.flags.writeable = False
         return array
-
-
-def _scaled(gradient: NDArray[Any], scale: float) -> NDArray[Any]:
-    """Returns the gradient multiplied in float64 and rounded once."""
-    scaled = np.empty_like(gradient)
-    source, target = gradient.reshape(-1), scaled.reshape(-1)
-    for first in range(0, source.size, _SCALE_ELEMENTS):
-        part = slice(first, first + _SCALE_ELEMENTS)
-        target[part] = source[part].astype(np.float64) * scale
-    scaled.flags.writeable = False
-    return scaled

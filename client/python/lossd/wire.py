@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from lossd import arguments, device_array, element_type
-from lossd.element_type import ARRAY_TYPES, BFLOAT16, ElementType
+from lossd.element_type import ARRAY_TYPES, BFLOAT16, GRADIENT_TYPES, ElementType
 from lossd.pytorch import torch_of
-from lossd.v1 import tensor_pb2
+from lossd.reply import Received
 
 try:  # NumPy has no bfloat16, the optional package ml_dtypes has
     from ml_dtypes import bfloat16 as _bfloat16
@@ -20,20 +19,25 @@ except ImportError:
     _bfloat16 = None
 
 
-@dataclass(frozen=True, eq=False)
-class WireTensor:
+class WireTensor(NamedTuple):
     """A tensor as its bytes are sent."""
 
     element_type: ElementType
     shape: tuple[int, ...]
-    data: memoryview  # over the caller's memory if that holds exactly these bytes
+    # C-contiguous and little-endian; it is the caller's own memory if that holds these bytes.
+    # bfloat16 is carried by an integer type of NumPy, of the same size.
+    values: NDArray[Any]
 
 
-def to_wire(name: str, array: ArrayLike) -> WireTensor:
+def to_wire(name: str, array: Any) -> WireTensor:
     """Returns the bytes of `array`; an array on a GPU is copied by its library.
 
-    Raises TypeError, which names `name`, for an array that cannot be sent.
+    Raises TypeError or ValueError, which name `name`, for an array that cannot be sent.
     """
+    if type(array) is np.ndarray:  # the fast way, which most calls take
+        stored = element_type.by_storage(array.dtype)
+        if stored is not None and array.flags.c_contiguous:
+            return WireTensor(stored, array.shape, array)
     arguments.refuse_mask(name, array)
     device = device_array.of(name, array)
     if device is not None and not device.copies_itself:
@@ -41,44 +45,68 @@ def to_wire(name: str, array: ArrayLike) -> WireTensor:
     with arguments.naming(name):
         values, known = values_of(array)
     if known is None:
-        raise TypeError(
-            f"{name}: dtype {values.dtype} is none of {element_type.names(ARRAY_TYPES)}"
-        )
+        raise _not_known(name, values)
     little_endian = values.dtype.newbyteorder("<")
-    data = np.ascontiguousarray(values, dtype=little_endian).reshape(-1).view(np.uint8)
-    return WireTensor(known, values.shape, data.data)
+    row_major = np.ascontiguousarray(values, dtype=little_endian)
+    return WireTensor(known, values.shape, row_major.reshape(values.shape))
 
 
 def values_of(array: Any) -> tuple[NDArray[Any], ElementType | None]:
     """Returns a NumPy array of the same bytes, and their type; None if lossd has no such type.
 
     The array is over the memory of `array`, unless that is a list or lies on a GPU. bfloat16 is
-    returned as int16, a type of the same size that NumPy has.
+    returned as int16 of the same byte order, a type that NumPy has.
     """
     torch = torch_of(array)
     if torch is not None:
+        if array.layout != torch.strided:
+            raise TypeError(f"a tensor of layout {array.layout} has no plain memory")
         tensor = array.detach().cpu()
         if tensor.dtype == torch.bfloat16:
             return tensor.view(torch.int16).numpy(), BFLOAT16
         return values_of(tensor.numpy())
     values = np.asarray(array)
     known = element_type.by_dtype(values.dtype)
-    return values.view(np.int16) if known is BFLOAT16 else values, known
+    if known is not BFLOAT16:
+        return values, known
+    return values.view(np.dtype(np.int16).newbyteorder(values.dtype.byteorder)), known
 
 
-def to_array(tensor: tensor_pb2.Tensor) -> NDArray[Any]:
-    """Returns the elements of a reply's tensor, not copied where NumPy has their type."""
-    return from_wire(element_type.by_data_type(tensor.dtype), tuple(tensor.shape), tensor.data)
+def to_array(tensor: Received) -> NDArray[Any]:
+    """Returns the elements of a reply's tensor as a read-only view of the reply.
 
-
-def from_wire(kind: ElementType, shape: tuple[int, ...], data: bytes | memoryview) -> NDArray[Any]:
-    """Returns the elements from their bytes, not copied where NumPy has their type.
-
-    Without the package ml_dtypes, bfloat16 is widened to float32.
+    Without the package ml_dtypes, bfloat16 is widened to a copy in float32.
     """
-    stored = np.frombuffer(data, dtype=kind.storage).reshape(shape)
+    kind, shape, message, first, _ = tensor
+    return as_elements(kind, np.ndarray(shape, kind.storage, message, first))
+
+
+def as_elements(kind: ElementType, stored: NDArray[Any]) -> NDArray[Any]:
+    """Returns an array of `kind.storage` as one of the elements' own type, if NumPy has it."""
     if kind is not BFLOAT16:
         return stored
     if _bfloat16 is not None and sys.byteorder == "little":
         return stored.view(_bfloat16)
     return (stored.astype("<u4") << 16).view("<f4")
+
+
+def store(kind: ElementType, stored: NDArray[Any], values: NDArray[np.float64]) -> None:
+    """Rounds values to elements of `kind` and puts them into an array of `kind.storage`."""
+    if kind is not BFLOAT16:
+        stored[...] = values
+    elif _bfloat16 is not None and sys.byteorder == "little":
+        stored.view(_bfloat16)[...] = values
+    else:
+        bits = values.astype(np.float32).view(np.uint32)
+        rounded = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16  # to the nearest, ties to even
+        stored[...] = np.where(np.isnan(values), 0x7FC0, rounded)
+
+
+def _not_known(name: str, values: NDArray[Any]) -> TypeError:
+    types = GRADIENT_TYPES if name == "logits" else ARRAY_TYPES
+    hint = ""
+    if values.dtype.kind == "V" and values.dtype.itemsize == BFLOAT16.storage.itemsize:
+        hint = "; numpy.load() reads bfloat16 so, which array.view(ml_dtypes.bfloat16) mends"
+    elif values.dtype.hasobject:
+        hint = "; lossd.ones() and lossd.ones_from_lists() take lists of labels"
+    return TypeError(f"{name}: dtype {values.dtype} is none of {element_type.names(types)}{hint}")

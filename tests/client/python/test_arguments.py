@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import lossd
+import messages
 import ml_dtypes
 import numpy as np
 import pytest
@@ -82,6 +83,9 @@ def test_an_array_that_cannot_be_sent_is_named(
     check(ValueError, ".*inhomogeneous", RAGGED)
     if name in ("logits", "targets"):  # the others are optional
         check(TypeError, "dtype object is none of", None)
+    bytes_of_two = np.zeros(2, "V2")
+    check(TypeError, r"dtype \|V2 is none of .*array.view\(ml_dtypes.bfloat16\)", bytes_of_two)
+    check(TypeError, "dtype object .*lossd.ones_from_lists", np.array([[1], [1, 2]], object))
 
 
 @pytest.mark.parametrize("name", NUMBERS)
@@ -96,7 +100,7 @@ def test_an_option_that_is_no_number_is_named(compute: Any, name: str) -> None:
 
 def test_a_number_may_be_of_numpy() -> None:
     for number in (2, np.float32(2), np.int64(2), np.array(2.0)):
-        request = lossd.conversion.to_request([1.0], [1.0], loss_weight=number)
+        request = messages.to_request([1.0], [1.0], loss_weight=number)
         assert request.spec.loss_weight == 2
 
 
@@ -120,6 +124,8 @@ def test_other_options_of_a_wrong_type_are_named(compute: Any) -> None:
     for time in ("5", [1], True):
         refused(compute, TypeError, "^timeout: .* is not a number", {"timeout": time})
     refused(compute, ValueError, "^timeout: NaN", {"timeout": float("nan")})
+    for past in (0, -1.5, -float("inf"), np.float32(0)):
+        refused(compute, ValueError, "^timeout: .* None waits for ever", {"timeout": past})
 
 
 def test_an_argument_that_there_is_not_is_named_with_the_one_it_may_be(compute: Any) -> None:
@@ -147,16 +153,77 @@ def test_a_parameter_of_another_kind_of_loss_is_refused(compute: Any) -> None:
         "asymmetric_gamma_negative": "asymmetric",
         "asymmetric_margin": "asymmetric",
     }
+    needed = {"sigmoid_focal": {"focal_gamma": 2}}
     fields = loss_spec_pb2.LossSpec.DESCRIPTOR.fields_by_name
     assert {name for name in fields if name.startswith(("focal", "asymmetric"))} == set(kinds)
     for name, owner in kinds.items():
         for kind in {"sigmoid_cross_entropy", "sigmoid_focal", "asymmetric"} - {owner}:
             text = f"^{name}: is for kind {owner}, and the kind is {kind}, which would ignore it"
             refused(compute, ValueError, text, {"kind": kind, name: 0.5})
-        lossd.conversion.to_request([1.0], [1.0], **{"kind": owner, name: 0.5})  # type: ignore[arg-type]
+        messages.to_request([1.0], [1.0], **{"kind": owner, **needed.get(owner, {}), name: 0.5})  # type: ignore[arg-type]
         if name != "focal_alpha":  # its default is not 0
-            lossd.conversion.to_request([1.0], [1.0], **{name: 0.0})  # type: ignore[arg-type]
+            messages.to_request([1.0], [1.0], **{name: 0.0})  # type: ignore[arg-type]
     refused(compute, ValueError, "^focal_alpha: is for kind sigmoid_focal", {"focal_alpha": 0.0})
+
+
+def test_a_kind_without_its_parameters_is_refused_with_those_of_its_paper(compute: Any) -> None:
+    focal = "^focal_gamma: kind sigmoid_focal needs it; .* focal_gamma=2, focal_alpha=0.25$"
+    refused(compute, ValueError, focal, {"kind": "sigmoid_focal"})
+    refused(compute, ValueError, focal, {"kind": "sigmoid_focal", "focal_alpha": 0.25})
+    asymmetric = (
+        "^asymmetric_gamma_positive: kind asymmetric needs it; .* asymmetric_gamma_positive=1, "
+        "asymmetric_gamma_negative=4, asymmetric_margin=0.05$"
+    )
+    refused(compute, ValueError, asymmetric, {"kind": "asymmetric"})
+    for name in ("gamma_positive", "gamma_negative", "margin"):
+        messages.to_request([1.0], [1.0], kind="asymmetric", **{f"asymmetric_{name}": 0})
+    messages.to_request([1.0], [1.0], kind="sigmoid_focal", focal_gamma=0)
+
+
+def test_an_option_without_effect_is_refused(compute: Any) -> None:
+    for options, text in (
+        (
+            {"normalizer_value": 8},
+            "^normalizer_value: is for normalizer caller, and the normalizer is elements",
+        ),
+        (
+            {"normalizer_value": 8, "normalizer": "batch"},
+            "^normalizer_value: is for normalizer caller, and the normalizer is batch",
+        ),
+        ({"normalizer": "caller"}, "^normalizer_value: normalizer='caller' needs it"),
+        (
+            {"normalizer": "batch", "reduction": "sum"},
+            "^normalizer: is for reduction mean, and the reduction is sum, which would ignore it",
+        ),
+        ({"normalizer": "elements", "reduction": "none"}, "^normalizer: is for reduction mean"),
+    ):
+        for stream_above_bytes in (0, 1 << 20):
+            refused(compute, ValueError, text, options, stream_above_bytes)
+    messages.to_request([1.0], [1.0], normalizer="batch", reduction="mean")
+    messages.to_request([1.0], [1.0], normalizer_value=None, normalizer=None, reduction="sum")
+
+
+@pytest.mark.parametrize("out", [[0.0], "abc", 7, memoryview(b"abcd"), object()])
+def test_a_gradient_out_that_is_no_array_is_named(compute: Any, out: Any) -> None:
+    for stream_above_bytes in (0, 1 << 20):
+        text = f"^gradient_out: {type(out).__name__} is neither an array nor a tensor"
+        refused(compute, TypeError, text, {"gradient_out": out}, stream_above_bytes)
+
+
+def test_a_gradient_out_that_does_not_fit_is_named(compute: Any) -> None:
+    read_only = np.zeros((2, 1))
+    read_only.flags.writeable = False
+    for out, text in (
+        (np.zeros((1, 2)), r"shape \(1, 2\) is not the logits', \(2, 1\)"),
+        (np.zeros((2, 2))[:, :1], "must be C-contiguous and writable"),
+        (read_only, "must be C-contiguous and writable"),
+        (np.zeros((2, 1), ">f4"), "dtype >f4 is not little-endian"),
+        (np.zeros((2, 1), np.dtype(ml_dtypes.bfloat16).newbyteorder(">")), "dtype >i2 is not"),
+        (np.zeros((2, 1), object), "dtype object is none of"),
+    ):
+        for stream_above_bytes in (0, 1 << 20):
+            arguments = {"gradient_out": out}
+            refused(compute, ValueError, f"^gradient_out: {text}", arguments, stream_above_bytes)
 
 
 @pytest.mark.parametrize("client", [lossd.Client, lossd.AsyncClient])
@@ -167,12 +234,15 @@ def test_a_client_names_its_bad_arguments(client: Any) -> None:
     for error, text, options in (
         (TypeError, "^target: None is not a string", {"target": None}),
         (ValueError, "^target: 'localhost' has no port", {"target": "localhost"}),
-        (ValueError, "^target: 'localhost:' has no port", {"target": "localhost:"}),
-        (ValueError, r"^target: '\[::1\]' has no port", {"target": "[::1]"}),
-        (ValueError, "^target: '' has no port", {"target": ""}),
-        (ValueError, "^target: '::1' has no port", {"target": "::1"}),
-        (ValueError, "^target: '::1:50051' has no port", {"target": "::1:50051"}),
-        (ValueError, "^target: 'http://a:1' is a URL", {"target": "http://a:1"}),
+        (TypeError, "^wait_for_ready: 'no' is neither True nor False", {"wait_for_ready": "no"}),
+        (TypeError, "^wait_for_ready: None is neither", {"wait_for_ready": None}),
+        (TypeError, "^use_http_proxy: 'http://p:1' is neither", {"use_http_proxy": "http://p:1"}),
+        (TypeError, "^channel_options: 7 is not a mapping", {"channel_options": 7}),
+        (TypeError, "^channel_options: .* is not a mapping", {"channel_options": [("grpc.x", 1)]}),
+        (TypeError, "^channel_options: 1 is not a string", {"channel_options": {1: 1}}),
+        (TypeError, "^channel_options: 1.5 of 'grpc.x' is", {"channel_options": {"grpc.x": 1.5}}),
+        (TypeError, "^channel_options: True of", {"channel_options": {"grpc.x": True}}),
+        (ValueError, "^channel_options: 2147483648 of", {"channel_options": {"grpc.x": 1 << 31}}),
         (TypeError, "^shared_memory: 7 is no SharedMemory$", {"shared_memory": 7}),
         (
             TypeError,
@@ -185,6 +255,7 @@ def test_a_client_names_its_bad_arguments(client: Any) -> None:
         (ValueError, "^token: character 0 is 'é'", {"token": "é"}),
         (TypeError, "^stream_above_bytes: 1.5 is not", {"stream_above_bytes": 1.5}),
         (TypeError, "^stream_above_bytes: '1' is not", {"stream_above_bytes": "1"}),
+        (ValueError, "^stream_above_bytes: -1 is below 0", {"stream_above_bytes": -1}),
     ):
         with pytest.raises(error, match=text):
             asyncio.run(make(**{"target": NOBODY, **options}))
@@ -272,4 +343,21 @@ def test_bits_name_what_is_wrong() -> None:
             lossd.bits(masked)
     with pytest.raises(ValueError, match="^bits: .*inhomogeneous"):
         lossd.bits(RAGGED)
-    assert lossd.bits(np.array([1, 0], ml_dtypes.bfloat16)).packed == b"\x01"
+    assert lossd.bits(np.array([1, 0], ml_dtypes.bfloat16)).packed == [1]
+
+
+def test_packed_bits_name_what_is_wrong() -> None:
+    big = np.packbits([1, 0, 1, 0, 1, 1])
+    with pytest.raises(ValueError, match=r"^bits: a bit behind the 5 of shape \(5,\) is set; is b"):
+        lossd.bits(big, (5,))
+    for order in (None, "Big", 1, "<"):
+        with pytest.raises(ValueError, match="^bitorder: .* is neither 'little' nor 'big'"):
+            lossd.bits(big, (6,), bitorder=order)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="^bitorder: has no effect without shape"):
+        lossd.bits([1, 0], bitorder="big")
+    for shape in (6, "6", (2.5,), (None,)):
+        with pytest.raises(TypeError, match="^shape: "):
+            lossd.bits(big, shape)  # type: ignore[arg-type]
+    for negative in (lossd.bits, lambda _, shape: lossd.ones([0], [], shape)):
+        with pytest.raises(ValueError, match="^shape: .* has a dimension below 0"):
+            negative(big, (-2, -3))

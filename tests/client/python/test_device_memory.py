@@ -11,6 +11,7 @@ from typing import Any
 
 import grpc
 import lossd
+import messages
 import numpy as np
 import pytest
 from lossd import conversion, cuda_driver
@@ -24,7 +25,7 @@ VALUES = np.linspace(-4, 4, 24, dtype=np.float32).reshape(4, 6)
 def logits_of(memory: lossd.SharedMemory, logits: Any) -> tensor_pb2.SharedMemoryRef:
     call = conversion.to_call(logits, VALUES, gradient=False, memory=memory)
     assert call.references.names_device_memory
-    return call.request.logits.shared_memory
+    return messages.read(call).logits.shared_memory
 
 
 def test_the_driver_says_which_allocation_an_address_lies_in(gpus: StubGpus) -> None:

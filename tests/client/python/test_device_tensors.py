@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import lossd
+import messages
 import ml_dtypes
 import numpy as np
 import pytest
@@ -41,11 +42,11 @@ def test_every_operand_on_a_gpu_is_named(gpus: StubGpus, memory: lossd.SharedMem
     call = conversion.to_call(**on_gpu, gradient_out=out, reduction="none", memory=memory)
     by_value = conversion.to_call(**arrays, reduction="none")
     for name, array in arrays.items():
-        named, sent = getattr(call.request, name), getattr(by_value.request, name)
+        named, sent = getattr(messages.read(call), name), getattr(messages.read(by_value), name)
         assert is_named(named), name
         assert named.shared_memory.byte_size == array.nbytes
         assert (named.dtype, named.shape) == (sent.dtype, sent.shape)
-    assert call.request.gradient_destination.byte_size == VALUES.nbytes
+    assert messages.read(call).gradient_destination.byte_size == VALUES.nbytes
     assert call.gradient_out is out
 
 
@@ -55,7 +56,7 @@ def test_pytorchs_tensors_are_named_in_their_own_types(
     for name in ("float32", "float64", "float16", "bfloat16", "uint8", "bool", "int32"):
         dtype = ml_dtypes.bfloat16 if name == "bfloat16" else name
         tensor = torch.tensor(np.ones((2, 3), dtype))
-        request = conversion.to_request(torch.tensor(VALUES), tensor, memory=memory)
+        request = messages.to_request(torch.tensor(VALUES), tensor, memory=memory)
         assert is_named(request.targets)
         assert request.targets.dtype == tensor_pb2.DataType.Value(f"DATA_TYPE_{name.upper()}")
         assert request.targets.shape == [2, 3]
@@ -72,17 +73,17 @@ def test_the_gradient_of_pytorchs_logits_is_a_new_tensor_beside_them(
     assert out.shape == (4, 6)
     assert out.dtype == torch.float32
     assert str(out.device) == "cuda:1"
-    destination = call.request.gradient_destination
+    destination = messages.read(call).gradient_destination
     assert destination.offset == out.data_ptr() - (
-        logits.data_ptr() - call.request.logits.shared_memory.offset
+        logits.data_ptr() - messages.read(call).logits.shared_memory.offset
     )
     halves = conversion.to_call(logits, targets, gradient_dtype="bfloat16", memory=memory)
     assert halves.gradient_out.dtype == torch.bfloat16
-    assert halves.request.gradient_destination.byte_size == 48
+    assert messages.read(halves).gradient_destination.byte_size == 48
     assert len(server.registered) == 1  # all were cut from one segment
     none = conversion.to_call(logits, targets, gradient=False, memory=memory)
     assert none.gradient_out is None
-    assert not none.request.HasField("gradient_destination")
+    assert not messages.read(none).HasField("gradient_destination")
     # The gradient of logits of another library comes back as a NumPy array.
     named = torch.tensor(VALUES, device=1)
     array = CudaArray(named.data_ptr(), (4, 6), np.float32)
@@ -119,8 +120,8 @@ def test_a_place_for_the_gradient_on_a_gpu_must_fit(
         )
     # The logits need not lie on the GPU of their gradient.
     call = conversion.to_call(np.zeros(40), np.zeros(40), gradient_out=place, memory=memory)
-    assert call.request.HasField("gradient_destination")
-    assert call.request.spec.gradient_dtype == tensor_pb2.DATA_TYPE_FLOAT32
+    assert messages.read(call).HasField("gradient_destination")
+    assert messages.read(call).spec.gradient_dtype == tensor_pb2.DATA_TYPE_FLOAT32
 
 
 def test_tensors_of_one_call_are_on_one_gpu(torch: StubTorch, memory: lossd.SharedMemory) -> None:
@@ -129,7 +130,7 @@ def test_tensors_of_one_call_are_on_one_gpu(torch: StubTorch, memory: lossd.Shar
         conversion.to_call(logits, other, memory=memory)
     with pytest.raises(ValueError, match="^weights: on GPU 0, and targets on GPU 1"):
         conversion.to_call(VALUES, other, weights=logits, memory=memory)
-    assert is_named(conversion.to_request(other, other, memory=memory).targets)
+    assert is_named(messages.to_request(other, other, memory=memory).targets)
 
 
 def test_what_does_not_lie_in_a_row_is_refused(
@@ -145,19 +146,19 @@ def test_what_does_not_lie_in_a_row_is_refused(
     ):
         array = CudaArray(base, (4, 6), np.float32, strides=strides)
         if contiguous:
-            assert is_named(conversion.to_request(array, VALUES, memory=memory).logits)
+            assert is_named(messages.to_request(array, VALUES, memory=memory).logits)
             continue
         with pytest.raises(ValueError, match="^logits: on a GPU, and not C-contiguous"):
-            conversion.to_request(array, VALUES, memory=memory)
+            messages.to_request(array, VALUES, memory=memory)
     one_row = CudaArray(
         base, (1, 6), np.float32, strides=(9999, 4)
     )  # the first stride is never used
-    assert is_named(conversion.to_request(one_row, VALUES[:1], memory=memory).logits)
+    assert is_named(messages.to_request(one_row, VALUES[:1], memory=memory).logits)
     swapped = CudaArray(base, (4, 6), ">f4")
     with pytest.raises(ValueError, match="^logits: .*not C-contiguous"):
-        conversion.to_request(swapped, VALUES, memory=memory)
+        messages.to_request(swapped, VALUES, memory=memory)
     with pytest.raises(ValueError, match="^targets: on cuda:0, and not C-contiguous"):
-        conversion.to_request(VALUES, torch.tensor(VALUES).not_contiguous(), memory=memory)
+        messages.to_request(VALUES, torch.tensor(VALUES).not_contiguous(), memory=memory)
 
 
 def test_what_cannot_be_read_is_refused(
@@ -165,15 +166,15 @@ def test_what_cannot_be_read_is_refused(
 ) -> None:
     array = cuda_array(gpus, VALUES.astype(np.complex64))
     with pytest.raises(TypeError, match="^weights: dtype complex64 is none of bfloat16, float32"):
-        conversion.to_request(VALUES, VALUES, weights=array, memory=memory)
+        messages.to_request(VALUES, VALUES, weights=array, memory=memory)
     masked = cuda_array(gpus, VALUES)
     masked.__cuda_array_interface__["mask"] = cuda_array(gpus, VALUES > 0)
     with pytest.raises(TypeError, match="^logits: the mask"):
-        conversion.to_request(masked, VALUES, memory=memory)
+        messages.to_request(masked, VALUES, memory=memory)
     sparse = torch.tensor(VALUES)
     sparse.layout = "torch.sparse_coo"
     with pytest.raises(TypeError, match="^logits: a tensor of layout torch.sparse_coo"):
-        conversion.to_request(sparse, VALUES, memory=memory)
+        messages.to_request(sparse, VALUES, memory=memory)
 
 
 def test_other_libraries_bfloat16_is_known_by_its_dtype(
@@ -181,7 +182,7 @@ def test_other_libraries_bfloat16_is_known_by_its_dtype(
 ) -> None:
     array = cuda_array(gpus, VALUES.astype(ml_dtypes.bfloat16))
     assert array.__cuda_array_interface__["typestr"] == "<V2"
-    request = conversion.to_request(array, VALUES, memory=memory)
+    request = messages.to_request(array, VALUES, memory=memory)
     assert request.logits.dtype == tensor_pb2.DATA_TYPE_BFLOAT16
 
 
@@ -190,33 +191,31 @@ def test_one_upstream_value_is_sent(
 ) -> None:
     logits = torch.tensor(VALUES)
     half = torch.tensor(np.float32(0.5))
-    request = conversion.to_request(logits, VALUES, upstream_gradient=half, memory=memory)
+    request = messages.to_request(logits, VALUES, upstream_gradient=half, memory=memory)
     assert request.upstream_gradient.data == np.float32(0.5).tobytes()
     array = CopiesItself(gpus.allocate(4), (), np.float32)
     array.host[...] = 0.5
-    request = conversion.to_request(logits, VALUES, upstream_gradient=array, memory=memory)
+    request = messages.to_request(logits, VALUES, upstream_gradient=array, memory=memory)
     assert request.upstream_gradient.data == np.float32(0.5).tobytes()
     with pytest.raises(TypeError, match="^upstream_gradient: one value on a GPU; give a number"):
-        conversion.to_request(
-            logits, VALUES, upstream_gradient=cuda_array(gpus, 0.5), memory=memory
-        )
+        messages.to_request(logits, VALUES, upstream_gradient=cuda_array(gpus, 0.5), memory=memory)
 
 
 def test_host_and_gpu_may_be_mixed_and_empty_tensors_lie_nowhere(
     torch: StubTorch, server: RegionServer, memory: lossd.SharedMemory
 ) -> None:
-    request = conversion.to_request(torch.tensor(VALUES), VALUES, memory=memory)
+    request = messages.to_request(torch.tensor(VALUES), VALUES, memory=memory)
     assert request.targets.data == VALUES.tobytes()
     server.registered.clear()
     empty = torch.tensor(np.zeros((0, 3), np.float32))
     for options in ({}, {"gradient_out": empty}):
         call = conversion.to_call(empty, empty, memory=memory, **options)
-        assert call.request.logits.WhichOneof("storage") == "data"
-        assert call.request.logits.shape == [0, 3]
-        assert not call.request.HasField("gradient_destination")
+        assert messages.read(call).logits.WhichOneof("storage") == "data"
+        assert messages.read(call).logits.shape == [0, 3]
+        assert not messages.read(call).HasField("gradient_destination")
         assert call.gradient_out.shape == (0, 3)
-        reply = loss_service_pb2.ComputeLossResponse(gradient=call.request.logits)
-        assert conversion.to_result(reply, call.gradient_out).gradient is call.gradient_out
+        reply = loss_service_pb2.ComputeLossResponse(gradient=messages.read(call).logits)
+        assert call.result(reply.SerializeToString()).gradient is call.gradient_out
     assert server.registered == []
     on_host = torch.tensor(VALUES).cpu()
     assert conversion.to_call(on_host, torch.tensor(VALUES), memory=memory).gradient_out is None
@@ -226,13 +225,13 @@ def test_packed_bits_on_a_gpu_are_named(torch: StubTorch, memory: lossd.SharedMe
     ones = VALUES > 0
     packed = torch.tensor(np.packbits(ones, bitorder="little"))
     bits = lossd.bits(packed, shape=(4, 6))  # type: ignore[arg-type]
-    request = conversion.to_request(torch.tensor(VALUES), bits, memory=memory)
+    request = messages.to_request(torch.tensor(VALUES), bits, memory=memory)
     assert is_named(request.targets)
     assert request.targets.dtype == tensor_pb2.DATA_TYPE_BIT
     assert request.targets.shape == [4, 6]
     assert request.targets.shared_memory.byte_size == 3
     # Without shared memory, PyTorch copies the packed bits to the host.
-    assert conversion.to_request(VALUES, bits) == conversion.to_request(VALUES, lossd.bits(ones))
+    assert messages.to_request(VALUES, bits) == messages.to_request(VALUES, lossd.bits(ones))
 
 
 class CopiesItself(CudaArray):
@@ -247,18 +246,18 @@ def test_without_shared_memory_libraries_copy_and_others_are_told_what_to_do(
 ) -> None:
     for dtype in (np.float32, ml_dtypes.bfloat16):
         tensor = torch.tensor(VALUES.astype(dtype))
-        request = conversion.to_request(tensor, tensor)
+        request = messages.to_request(tensor, tensor)
         assert request.logits.data == VALUES.astype(dtype).tobytes()
     array = CopiesItself(gpus.allocate(VALUES.nbytes), VALUES.shape, np.float32)
     array.host[...] = VALUES
-    assert conversion.to_request(array, array).logits.data == VALUES.tobytes()
+    assert messages.to_request(array, array).logits.data == VALUES.tobytes()
     array = cuda_array(gpus, VALUES)
     text = r"lies on (a GPU|cuda:0); give the client shared_memory=lossd.SharedMemory\(path\)"
     with pytest.raises(TypeError, match=f"^targets: {text}"):
-        conversion.to_request(VALUES, array)
+        messages.to_request(VALUES, array)
     for out in (array, torch.tensor(VALUES)):
         with pytest.raises(TypeError, match=f"^gradient_out: {text}"):
-            conversion.to_request(VALUES, VALUES, gradient_out=out)
+            messages.to_request(VALUES, VALUES, gradient_out=out)
 
 
 @pytest.mark.parametrize("stream_above_bytes", [0, 1 << 20])

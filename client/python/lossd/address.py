@@ -1,0 +1,93 @@
+"""The address of a server: which texts are one, and how gRPC gets there."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from typing import Any, NamedTuple
+
+from lossd import arguments
+
+# The schemes of gRPC's own resolvers; a proxy is never asked for the first two.
+_UNIX = ("unix", "unix-abstract")
+_SCHEMES = (*_UNIX, "dns", "ipv4", "ipv6", "xds", "vsock")
+
+_HOST_AND_PORT = re.compile(r"(\[[^\[\]]+\]|[^\[\]:]+):([0-9]{1,5}|https?)")
+
+# gRPC asks for these variables in this order, and only in lower case.
+_PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")
+
+
+class Proxy(NamedTuple):
+    """The HTTP proxy that the environment names."""
+
+    variable: str
+    address: str  # without the user's name and password
+
+
+def target(name: str, value: Any) -> str:
+    """Returns a server's address as gRPC takes it: HOST:PORT, unix:/path or SCHEME:ADDRESS.
+
+    Raises TypeError or ValueError, which name `name`; among others for a URL, for an IPv6
+    address without brackets, and without a port, for which gRPC would take 443.
+    """
+    where = arguments.text(name, value)
+    wanted = "give HOST:PORT or unix:/path"
+    scheme, colon, rest = where.partition(":")
+    if colon and scheme in _UNIX:
+        if rest.strip("/") == "":
+            raise ValueError(f"{name}: {where!r} has no path; {wanted}")
+        return where
+    if re.match("[A-Za-z][A-Za-z0-9+.-]*://", where) and scheme not in _SCHEMES:
+        raise ValueError(f"{name}: {where!r} is a URL; {wanted}")
+    if colon and scheme in _SCHEMES:
+        if not re.search(":[0-9]+$", rest) and scheme != "xds":
+            raise ValueError(f"{name}: {where!r} has no port; give {scheme}:HOST:PORT")
+        return where
+    if _is_ip(where) or (where.count(":") > 1 and "[" not in where):
+        raise ValueError(
+            f"{name}: {where!r} is an IPv6 address or has several colons; give [ADDRESS]:PORT"
+            if ":" in where
+            else f"{name}: {where!r} has no port; {wanted}"
+        )
+    match = _HOST_AND_PORT.fullmatch(where)
+    if match is None or any(character.isspace() for character in where):
+        what = "has no host" if where.startswith(":") else "has no port"
+        raise ValueError(f"{name}: {where!r} {what}; {wanted}")
+    if match[2].isdecimal() and not 0 < int(match[2]) < 1 << 16:
+        raise ValueError(f"{name}: port {match[2]} of {where!r} is not from 1 to 65535")
+    return where
+
+
+def is_local(where: str) -> bool:
+    """Returns whether every address of a target is a Unix socket or this host's loopback."""
+    scheme, _, rest = where.partition(":")
+    if scheme in _UNIX:
+        return True
+    addresses = rest.strip("/").split(",") if scheme in _SCHEMES else [where]
+    return all(_is_loopback(address) for address in addresses)
+
+
+def proxy() -> Proxy | None:
+    """Returns the proxy that gRPC takes from the environment, or None if that names none."""
+    for variable in _PROXIES:
+        url = os.environ.get(variable)
+        if url:
+            return Proxy(variable, re.sub("(?<=://)[^/]*@", "", url))
+    return None
+
+
+def _is_loopback(address: str) -> bool:
+    host = address.rsplit("/", 1)[-1].rpartition(":")[0].strip("[]")
+    if host.lower() in ("localhost", "localhost."):
+        return True
+    return _is_ip(host) and ipaddress.ip_address(host.partition("%")[0]).is_loopback
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,61 @@
+"""What a fork of this process leaves of gRPC in the child.
+
+gRPC makes itself ready for a fork only while no other thread is inside it. If one is, the child
+may crash or wait for ever in any use of gRPC, so the clients refuse to be used there. A thread
+is inside it during a call, and as long as a channel of asyncio is open (D67).
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from typing import Any
+
+# Sets, because adding and removing one element needs no lock.
+_calls: set[object] = set()  # one element for each call under way
+_channels: weakref.WeakSet[Any] = weakref.WeakSet()  # the open channels of asyncio
+_broken = ""  # the reason why gRPC cannot be used in this process
+
+
+def begin_call() -> object:
+    """Says that this thread enters gRPC; returns what end_call() takes."""
+    call = object()
+    _calls.add(call)
+    return call
+
+
+def end_call(call: object) -> None:
+    """Says that the thread of begin_call() has left gRPC."""
+    _calls.discard(call)
+
+
+def keep_in_mind(channel: Any) -> None:
+    """Says that a channel of asyncio is open, until forget() or its end."""
+    _channels.add(channel)
+
+
+def forget(channel: Any) -> None:
+    """Says that a channel of asyncio is closed."""
+    _channels.discard(channel)
+
+
+def check() -> None:
+    """Raises RuntimeError in a child in which gRPC cannot be used."""
+    if _broken:
+        raise RuntimeError(
+            f"lossd: this process was forked while {_broken}, and gRPC does not work in such a "
+            "process; fork before that, or start processes by 'spawn' or 'forkserver'"
+        )
+
+
+def _look_back() -> None:
+    global _broken
+    if _calls:
+        _broken = "another thread was in a call"
+    elif _channels:
+        _broken = "an AsyncClient was open"
+    _calls.clear()
+    _channels.clear()
+
+
+os.register_at_fork(after_in_child=_look_back)

@@ -1,0 +1,83 @@
+"""What compute_loss() returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple
+
+if TYPE_CHECKING:  # the standard library's TypeVar has defaults since Python 3.13
+    from typing_extensions import TypeVar
+
+    GradientT_co = TypeVar("GradientT_co", covariant=True, default=Any)
+    LossesT_co = TypeVar("LossesT_co", covariant=True, default=Any)
+else:
+    from typing import TypeVar
+
+    GradientT_co = TypeVar("GradientT_co", covariant=True)
+    LossesT_co = TypeVar("LossesT_co", covariant=True)
+
+
+class Execution(NamedTuple):
+    """The way in which the server computed a request; it has no influence on the result.
+
+    All but the backend is None for a streamed call, which is part of many batches.
+    """
+
+    backend: str
+    batch_requests: int | None
+    batch_elements: int | None
+    queue_time: timedelta | None
+    compute_time: timedelta | None
+
+
+@dataclass(frozen=True, eq=False, init=False)  # == of arrays has no truth value
+class LossResult(Generic[GradientT_co, LossesT_co]):
+    """The result of compute_loss().
+
+    `gradient` has the logits' shape, and their dtype unless `gradient_dtype` asked for another.
+    It is None with gradient=False, and the object passed as `gradient_out` if there was one.
+    PyTorch logits have a new PyTorch tensor on their device as their gradient. Otherwise it is
+    a read-only view of the reply, which need not be aligned (`gradient.flags.aligned`);
+    numpy.array(gradient) is a copy that can be changed.
+
+    `losses` has the logits' shape and dtype, and is a view or a tensor likewise. It is None
+    unless reduction="none".
+
+    `normalizer` is what the sum was divided by, `valid_count` the number of elements that took
+    part, and `nan_count` that of the NaN logits with nan_policy="propagate".
+
+    Without the package ml_dtypes, a view of bfloat16 is widened to float32, which is exact.
+    """
+
+    loss: float
+    losses: LossesT_co
+    gradient: GradientT_co
+    normalizer: float
+    valid_count: int
+    nan_count: int
+    execution: Execution
+    request_id: str
+
+    def __init__(
+        self,
+        loss: float,
+        losses: LossesT_co,
+        gradient: GradientT_co,
+        normalizer: float,
+        valid_count: int,
+        nan_count: int,
+        execution: Execution,
+        request_id: str,
+    ) -> None:
+        # The constructor of a frozen dataclass takes several times as long.
+        self.__dict__.update(
+            loss=loss,
+            losses=losses,
+            gradient=gradient,
+            normalizer=normalizer,
+            valid_count=valid_count,
+            nan_count=nan_count,
+            execution=execution,
+            request_id=request_id,
+        )

@@ -1,0 +1,100 @@
+"""Tests which texts are the address of a server, and when a proxy is asked."""
+
+from __future__ import annotations
+
+import lossd
+import pytest
+from lossd import address
+
+LOCAL = [
+    "localhost:1",
+    "LOCALHOST:1",
+    "127.0.0.1:1",
+    "127.9.9.9:1",
+    "[::1]:1",
+    "unix:/path",
+    "unix:///path",
+    "unix-abstract:name",
+    "dns:///localhost:1",
+    "ipv4:127.0.0.1:1,127.0.0.2:1",
+    "ipv6:[::1]:1",
+]
+ELSEWHERE = [
+    "host:1",
+    "host.example:65535",
+    "10.0.0.1:1",
+    "[fe80::1%eth0]:1",
+    "localhost.example:1",
+    "dns:///host:1",
+    "dns://8.8.8.8/host:1",
+    "ipv4:127.0.0.1:1,10.0.0.1:1",
+    "xds:///service",
+]
+
+
+@pytest.mark.parametrize("target", LOCAL + ELSEWHERE)
+def test_an_address_is_taken_as_it_is(target: str) -> None:
+    assert address.target("target", target) == target
+    assert address.is_local(target) == (target in LOCAL)
+
+
+@pytest.mark.parametrize(
+    ("target", "text"),
+    [
+        ("", "'' has no port"),
+        ("localhost", "'localhost' has no port; give HOST:PORT or unix:/path"),
+        ("localhost:", "has no port"),
+        ("127.0.0.1", "has no port"),
+        ("[::1]", "has no port"),
+        (":50051", "has no host"),
+        ("::1", r"is an IPv6 address or has several colons; give \[ADDRESS\]:PORT"),
+        ("::1:50051", r"is an IPv6 address or has several colons; give \[ADDRESS\]:PORT"),
+        ("a:b:1", r"several colons"),
+        ("http://localhost:50051", "is a URL; give HOST:PORT or unix:/path"),
+        ("grpc+tls://host:1", "is a URL"),
+        ("host:0", "port 0 of 'host:0' is not from 1 to 65535"),
+        ("host:65536", "port 65536 .* is not from 1 to 65535"),
+        ("host:port", "has no port"),
+        ("ho st:1", "has no port"),
+        ("host:1\n", "has no port"),
+        ("unix:", "has no path"),
+        ("unix:///", "has no path"),
+        ("dns:///host", "has no port; give dns:HOST:PORT"),
+    ],
+)
+def test_what_is_no_address_is_refused_with_what_to_give(target: str, text: str) -> None:
+    with pytest.raises(ValueError, match=f"^target: .*{text}"):
+        address.target("target", target)
+
+
+def test_the_proxy_is_the_first_that_grpc_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("grpc_proxy", "https_proxy", "http_proxy"):
+        monkeypatch.delenv(variable, raising=False)
+    assert address.proxy() is None
+    monkeypatch.setenv("http_proxy", "http://user:secret@proxy.example:3128")
+    assert address.proxy() == ("http_proxy", "http://proxy.example:3128")
+    monkeypatch.setenv("grpc_proxy", "http://other:1")
+    assert address.proxy() == ("grpc_proxy", "http://other:1")
+
+
+def test_a_proxy_is_asked_only_if_told_to_and_named_in_the_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for variable in ("grpc_proxy", "https_proxy", "no_proxy", "no_grpc_proxy"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # nobody listens there
+    outside = "server.invalid:50051"
+    for target, told, named in (
+        (outside, True, True),
+        (outside, False, False),
+        ("127.0.0.1:1", True, False),
+        ("unix:/nobody", True, False),
+    ):
+        with (
+            lossd.Client(target, use_http_proxy=told) as client,
+            pytest.raises(lossd.LossdError) as raised,
+        ):
+            client.server_info(timeout=20)
+        text = f"(for {target} the HTTP proxy http://127.0.0.1:9 of the variable http_proxy"
+        assert (text in raised.value.message) == named
+        assert ("127.0.0.1:9" in raised.value.message) == named

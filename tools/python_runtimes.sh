@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Installs the Python client beside the newest PyTorch, TensorFlow, tritonclient and Ray, and runs
+# its tests there: tools/python_runtimes.sh [PYTHON...]. It is not part of ./dev test, because each
+# environment takes about 10 GB. LOSSD_BINARY_DIR (default build/dev) has the server.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+for python in "${@:-python3}"; do
+  venv=build/venv-runtimes-$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+  "$python" -m venv "$venv"
+  "$venv/bin/pip" install --quiet torch tensorflow 'tritonclient[grpc]' ray jax scikit-learn pyarrow \
+    joblib ml_dtypes mypy pytest scipy types-protobuf
+  before=$("$venv/bin/pip" freeze)
+  "$venv/bin/pip" install --quiet --force-reinstall --no-deps ./client/python
+  "$venv/bin/pip" install --quiet ./client/python
+  "$venv/bin/pip" check
+  # The client has changed none of the versions beside it.
+  diff <(grep -v '^lossd' <<< "$before") <("$venv/bin/pip" freeze | grep -v '^lossd')
+  "$venv/bin/pip" freeze | grep -E '^(torch|tensorflow|tritonclient|ray|protobuf|grpcio|numpy)=='
+  "$venv/bin/python" -c 'import time; t = time.perf_counter(); import lossd; print(f"import lossd: {time.perf_counter() - t:.2f} s")'
+  "$venv/bin/python" -m pytest -q -rs tests/client/python/test_[a-ce-s]*.py tests/client/python/test_types.py \
+    tests/e2e/test_python_*.py tests/e2e/test_stream.py -k 'not cuda'
+done

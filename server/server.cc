@@ -10,7 +10,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "base/file.h"
 #include "base/version.h"
 #include "server/backend.h"
 #include "server/base/status_macros.h"
@@ -39,28 +38,6 @@ constexpr absl::Duration kLookForIdle = absl::Milliseconds(5);
 
 // The longest time that a client gets to receive what was sent to it.
 constexpr absl::Duration kLetClientsRead = absl::Seconds(1);
-
-absl::StatusOr<std::vector<std::string>> LoadTokens(const std::string& path) {
-  if (path.empty()) return std::vector<std::string>();
-  const absl::StatusOr<std::string> text = ReadFile(path);
-  if (!text.ok()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--token_file=", text.status().message()));
-  }
-  std::vector<std::string> tokens = door::ReadTokens(*text);
-  // An empty list would let everyone in.
-  if (tokens.empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--token_file=", path, ": must have at least one token"));
-  }
-  for (size_t i = 0; i < tokens.size(); ++i) {
-    if (door::IsSendable(tokens[i])) continue;
-    return absl::InvalidArgumentError(
-        absl::StrCat("--token_file=", path, ": token ", i + 1,
-                     " is not printable ASCII: no client can send it"));
-  }
-  return tokens;
-}
 
 // How often certificates are read again and refusals are summed up.
 constexpr absl::Duration kHousekeeping = absl::Seconds(10);
@@ -131,7 +108,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Create(
 
 absl::Status Server::BuildParts(const DeviceOpener& open_devices) {
   absl::StatusOr<std::vector<std::string>> tokens =
-      LoadTokens(config_.token_file);
+      door::LoadTokens(config_.token_file);
   if (!tokens.ok()) return tokens.status();
   authenticator_ = std::make_unique<door::Authenticator>(*std::move(tokens));
   if (!config_.tls_cert.empty()) {
@@ -364,7 +341,7 @@ void Server::Reload() {
   if (certificates_ != nullptr) certificates_->Reread(/*say_all=*/true);
   if (config_.token_file.empty()) return;
   absl::StatusOr<std::vector<std::string>> tokens =
-      LoadTokens(config_.token_file);
+      door::LoadTokens(config_.token_file);
   if (!tokens.ok()) {
     observability::LogWarning(
         "the tokens in use stay",

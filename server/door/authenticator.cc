@@ -5,7 +5,9 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "base/file.h"
 
 namespace lossd::door {
 namespace {
@@ -65,6 +67,28 @@ std::vector<std::string> ReadTokens(absl::string_view text) {
 
 bool IsSendable(absl::string_view token) {
   return std::all_of(token.begin(), token.end(), &absl::ascii_isprint);
+}
+
+absl::StatusOr<std::vector<std::string>> LoadTokens(const std::string& path) {
+  if (path.empty()) return std::vector<std::string>();
+  const absl::StatusOr<std::string> text = ReadFile(path);
+  if (!text.ok()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--token_file=", text.status().message()));
+  }
+  std::vector<std::string> tokens = ReadTokens(*text);
+  // An empty list would let everyone in.
+  if (tokens.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--token_file=", path, ": must have at least one token"));
+  }
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    if (IsSendable(tokens[i])) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("--token_file=", path, ": token ", i + 1,
+                     " is not printable ASCII: no client can send it"));
+  }
+  return tokens;
 }
 
 }  // namespace lossd::door

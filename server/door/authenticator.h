@@ -10,6 +10,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 
@@ -46,6 +47,11 @@ std::vector<std::string> ReadTokens(absl::string_view text);
 // Returns whether a client can send the token: a gRPC header holds printable
 // ASCII only.
 bool IsSendable(absl::string_view token);
+
+// Returns the tokens of the file, or none if `path` is empty. Errors:
+// INVALID_ARGUMENT that names --token_file, for a file that cannot be read,
+// that holds no token, or a token that is not sendable.
+absl::StatusOr<std::vector<std::string>> LoadTokens(const std::string& path);
 
 }  // namespace lossd::door
 

@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "server/door/tls_files.h"
 #include "server/observability/log.h"
 
 namespace lossd {
@@ -72,6 +73,9 @@ struct Config {
   std::string log_level = "info";
   observability::LogFormat log_format = observability::LogFormat::kText;
 };
+
+// Returns the paths of the files for TLS.
+door::TlsFiles TlsFilesOf(const Config& config);
 
 // Returns OK, or INVALID_ARGUMENT in one line that names the flag and its
 // value. Reads the files that flags name.

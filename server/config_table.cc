@@ -176,8 +176,8 @@ FlagGroup TransportFlags(Config& c) {
         "/metrics; port 0 takes any free port"},
        {"rpc_threads", InRange(&c.rpc_threads, 0, kMaxThreads),
         "threads that receive requests and send replies; 0 starts one for "
-         "every two processors that this process may use, at least 1 and at "
-         "most 4"},
+        "every two processors that this process may use, at least 1 and at "
+        "most 4"},
        {"max_connections", InRange(&c.max_connections, 0, kMaxConnections),
         "most connections that are open at once, of all listeners together; "
         "further ones are closed at once; 0 takes nine tenths of the file "

@@ -25,7 +25,9 @@ constexpr char kUsage[] =
     "usage: lossd [--flag=value...]     The value after = below is the default.\n"
     "\n"
     "Each flag is also read from the environment as LOSSD_<FLAG>, and from files\n"
-    "(--flagfile=PATH, one --flag=value a line).\n"
+    "(--flagfile=PATH, one --flag=value a line). The file that LOSSD_FLAGFILE\n"
+    "names comes first, then the other variables, then the arguments in their\n"
+    "order; each overrides those before it.\n"
     "\n";
 // clang-format on
 

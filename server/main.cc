@@ -1,14 +1,10 @@
 // lossd: flags, log, server, signals.
 #include <google/protobuf/stubs/logging.h>
-#include <grpc/support/log.h>
 #include <malloc.h>
-#include <pthread.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <string>
 #include <thread>
 
@@ -16,13 +12,16 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "server/door/descriptor_limit.h"
+#include "server/door/grpc_log.h"
 #include "server/door/handed_over.h"
+#include "server/environment.h"
 #include "server/execution/cuda/device.h"
 #include "server/flags.h"
 #include "server/machine/memory.h"
 #include "server/memory_plan.h"
 #include "server/observability/log.h"
 #include "server/server.h"
+#include "server/signals.h"
 
 namespace {
 
@@ -37,12 +36,7 @@ int Fail(int code, const absl::Status& status) {
 // gRPC and protobuf have logs of their own; a client could fill them with
 // garbage.
 void JoinLibraryLogs() {
-  gpr_set_log_function([](gpr_log_func_args* args) {
-    if (lossd::observability::LogsRequests()) {
-      lossd::observability::LogRequest(absl::StrCat("grpc: ", args->message),
-                                       {});
-    }
-  });
+  lossd::door::JoinGrpcLog();
   google::protobuf::SetLogHandler(nullptr);
 }
 
@@ -77,26 +71,16 @@ void SetUpStacks() {
   pthread_attr_destroy(&attributes);
 }
 
-// Every thread inherits the mask, so that the signals wait for sigwait() here.
-sigset_t BlockSignals() {
-  signal(SIGPIPE, SIG_IGN);
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGTERM);
-  sigaddset(&signals, SIGINT);
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  return signals;
-}
-
-int WaitForSignal(const sigset_t& signals) {
-  int signal_number = 0;
-  while (sigwait(&signals, &signal_number) != 0) {
+void WarnOfUnknownVariables() {
+  for (const std::string& name :
+       lossd::UnknownVariables(lossd::VariableNames())) {
+    lossd::observability::LogWarning("no flag has this variable",
+                                     {{"variable", name}});
   }
-  return signal_number;
 }
 
 int Serve(const lossd::Config& config) {
-  const sigset_t signals = BlockSignals();
+  const lossd::Signals signals;
   lossd::door::RaiseDescriptorLimit();
   auto handed_over = lossd::door::TakeHandedOverSockets();
   if (!handed_over.ok()) return Fail(kExitUsage, handed_over.status());
@@ -110,13 +94,16 @@ int Serve(const lossd::Config& config) {
               (*server)->address().c_str(),
               (*server)->metrics_address().c_str());
   std::fflush(stdout);
-  lossd::observability::LogInfo((*server)->Describe());
+  lossd::observability::LogInfo("serving", (*server)->facts());
+  WarnOfUnknownVariables();
 
-  const int first = WaitForSignal(signals);
-  lossd::observability::LogInfo(
-      absl::StrCat("draining after ", strsignal(first)));
-  // A second signal does not wait for the drain.
-  std::thread([&signals] { _exit(128 + WaitForSignal(signals)); }).detach();
+  const int first = signals.WaitForDrain([&server] { (*server)->Reload(); });
+  lossd::observability::LogInfo("draining",
+                                {{"signal", lossd::SignalName(first)}});
+  // A second one does not wait for the drain.
+  std::thread([&signals] {
+    _exit(128 + signals.WaitForDrain(nullptr));
+  }).detach();
   (*server)->AnnounceDrain();
   absl::SleepFor(config.drain_delay);
   const bool drained = (*server)->Shutdown(config.drain_timeout);

@@ -15,7 +15,9 @@
 #include "server/backend.h"
 #include "server/base/status_macros.h"
 #include "server/door/credentials.h"
+#include "server/door/grpc_log.h"
 #include "server/door/transport.h"
+#include "server/facts.h"
 #include "server/observability/log.h"
 #include "server/observability/metric_list.h"
 
@@ -59,6 +61,9 @@ absl::StatusOr<std::vector<std::string>> LoadTokens(const std::string& path) {
   }
   return tokens;
 }
+
+// How often certificates are read again and refusals are summed up.
+constexpr absl::Duration kHousekeeping = absl::Seconds(10);
 
 // Adds gRPC's plugins to every server that is built after this.
 void InstallPlugins(const Config& config) {
@@ -113,6 +118,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Create(
   RETURN_IF_ERROR(server->BuildParts(open_devices));
   RETURN_IF_ERROR(server->ServeRegions());
   RETURN_IF_ERROR(server->Listen(std::move(handed_over)));
+  RETURN_IF_ERROR(server->ServePages());
   // This is logged only now, because a server that cannot start writes one
   // line: why it cannot.
   if (!server->why_cpu_.empty()) {
@@ -128,6 +134,11 @@ absl::Status Server::BuildParts(const DeviceOpener& open_devices) {
       LoadTokens(config_.token_file);
   if (!tokens.ok()) return tokens.status();
   authenticator_ = std::make_unique<door::Authenticator>(*std::move(tokens));
+  if (!config_.tls_cert.empty()) {
+    auto certificates = door::Certificates::Load(TlsFilesOf(config_), &clock_);
+    if (!certificates.ok()) return certificates.status();
+    certificates_ = *std::move(certificates);
+  }
   absl::StatusOr<BackendChoice> choice = ChooseBackend(config_, open_devices);
   if (!choice.ok()) return choice.status();
   why_cpu_ = choice->why_cpu;
@@ -138,7 +149,10 @@ absl::Status Server::BuildParts(const DeviceOpener& open_devices) {
   auto connections = door::Connections::Create();
   if (!connections.ok()) return connections.status();
   connections_ = *std::move(connections);
-  RETURN_IF_ERROR(ServeMetrics());
+  AddGauges();
+  auto exposer = observability::Exposer::Listen(config_.metrics_listen);
+  if (!exposer.ok()) return Named("metrics_listen", exposer.status());
+  exposer_ = *std::move(exposer);
   BuildServices(info);
   return absl::OkStatus();
 }
@@ -173,13 +187,19 @@ void Server::BuildBudgets() {
       limits, executors_.lending.get());
 }
 
-absl::Status Server::ServeMetrics() {
-  AddGauges();
-  auto exposer =
-      observability::Exposer::Start(config_.metrics_listen, *metrics_);
-  if (!exposer.ok()) return Named("metrics_listen", exposer.status());
-  exposer_ = *std::move(exposer);
-  return absl::OkStatus();
+absl::Status Server::ServePages() {
+  facts_ = FactsOf(config_,
+                   {.address = address(),
+                    .metrics_address = metrics_address(),
+                    .backend = backend(),
+                    .executors = batcher_->executors(),
+                    .rpc_threads = static_cast<int64_t>(rpc_threads_.size()),
+                    .machine = &machine_});
+  const absl::Status served = exposer_->Serve(
+      {.metrics = metrics_.get(),
+       .is_serving = [this] { return health_service_.serving(); },
+       .facts = [this] { return facts_; }});
+  return served.ok() ? served : Named("metrics_listen", served);
 }
 
 void Server::BuildServices(const v1::GetServerInfoResponse& info) {
@@ -202,17 +222,6 @@ void Server::BuildServices(const v1::GetServerInfoResponse& info) {
   loss_service_ = std::make_unique<rpc::LossService>(&call_context_, info);
 }
 
-std::string Server::Describe() const {
-  return absl::StrCat(
-      "serving with ", backend(), ": ", config_.cpu_threads,
-      " computing threads, ", config_.rpc_threads, " RPC threads (",
-      machine_.cpus.count, " processors: ", machine_.cpus.reason,
-      "), max_inflight_bytes ", config_.max_inflight_bytes,
-      ", max_inflight_requests ", config_.max_inflight_requests,
-      ", max_message_bytes ", config_.max_message_bytes, " (",
-      machine_.memory.bytes, " bytes of memory: ", machine_.memory.reason, ")");
-}
-
 void Server::AddGauges() {
   namespace metric = observability::metric;
   const auto add = [this](const observability::MetricInfo& metric, auto read) {
@@ -229,7 +238,8 @@ void Server::AddGauges() {
   add(metric::kQueueDepth, [this] { return batcher_->queued_requests(); });
   add(metric::kExecutorsBusy, [this] { return batcher_->busy_executors(); });
   add(metric::kExecutors, [this] { return batcher_->executors(); });
-  add(metric::kServing, [this] { return health_service_.serving() ? 1 : 0; });
+  add(metric::kServing, [this] { return health_service_.serving(); });
+  add(metric::kFailedHandshakes, &door::FailedHandshakes);
   metrics_->AddGaugeByLabel(metric::kConnections, "listener", [this] {
     const auto count = [this](door::Transport transport) {
       return static_cast<double>(connections_->Count(transport));
@@ -238,6 +248,9 @@ void Server::AddGauges() {
         {"tcp", count(door::Transport::kTcp)},
         {"unix", count(door::Transport::kUnix)}};
   });
+  if (certificates_ == nullptr) return;
+  add(metric::kCertificateExpiry,
+      [this] { return absl::ToUnixSeconds(certificates_->end()); });
 }
 
 absl::Status Server::ServeRegions() {
@@ -259,10 +272,8 @@ absl::Status Server::Listen(std::vector<FileDescriptor> handed_over) {
   entrance_ = *std::move(entrance);
   InstallPlugins(config_);
   grpc::ServerBuilder builder;
-  entrance_->AddTo(&builder,
-                   door::MakeCredentials({config_.tls_cert, config_.tls_key,
-                                          config_.tls_client_ca}),
-                   !config_.tls_cert.empty());
+  credentials_ = door::MakeCredentials(certificates_.get());
+  entrance_->AddTo(&builder, credentials_, certificates_ != nullptr);
   const MemoryPlan plan = PlanOf(config_, machine_);
   door::SetUpTransport(
       {.max_message_bytes = config_.max_message_bytes,
@@ -283,7 +294,7 @@ void Server::AddServices(grpc::ServerBuilder* builder) {
   for (int i = 0; i < config_.rpc_threads; ++i) {
     rpc_threads_.push_back(std::make_unique<rpc::RpcThread>(
         rpc::RpcThreadOptions(), &call_context_, loss_service_.get(),
-        builder->AddCompletionQueue()));
+        &health_service_, builder->AddCompletionQueue()));
   }
 }
 
@@ -295,6 +306,10 @@ void Server::StartThreads() {
   for (auto& thread : rpc_threads_) thread->Start();
   entrance_->Start(grpc_server_.get());
   ticker_ = std::make_unique<Periodic>(&clock_, kTick, [this] { OnTick(); });
+  housekeeping_ = std::make_unique<Periodic>(&clock_, kHousekeeping, [this] {
+    refusal_log_.Report();
+    if (certificates_ != nullptr) certificates_->Reread(/*say_all=*/false);
+  });
   running_ = true;
 }
 
@@ -340,6 +355,32 @@ void Server::EndIdleConnections() {
       [this](uint64_t flow) { return admission_->held_by(flow).requests > 0; });
 }
 
+void Server::Reload() {
+  if (certificates_ == nullptr && config_.token_file.empty()) {
+    observability::LogInfo("there are no certificates or tokens to read again");
+  }
+  if (certificates_ != nullptr) certificates_->Reread(/*say_all=*/true);
+  if (config_.token_file.empty()) return;
+  absl::StatusOr<std::vector<std::string>> tokens =
+      LoadTokens(config_.token_file);
+  if (!tokens.ok()) {
+    observability::LogWarning(
+        "the tokens in use stay",
+        {{"reason", std::string(tokens.status().message())}});
+    return;
+  }
+  observability::LogInfo("the tokens of the file are in use",
+                         {{"file", config_.token_file},
+                          {"count", static_cast<int64_t>(tokens->size())}});
+  authenticator_->Replace(*std::move(tokens));
+}
+
+std::map<std::string, int64_t> Server::Refusals() const {
+  std::map<std::string, int64_t> refusals = metrics_->Refusals();
+  refusals["tls_handshake"] = door::FailedHandshakes();
+  return refusals;
+}
+
 bool Server::Shutdown(absl::Duration drain_timeout) {
   if (!std::exchange(running_, false)) return true;
   BeginDrain();
@@ -361,11 +402,14 @@ bool Server::Shutdown(absl::Duration drain_timeout) {
   executors_.first().Join();
   ticker_.reset();
   region_socket_.reset();
+  housekeeping_.reset();
+  refusal_log_.Report();  // the last seconds
   return drained;
 }
 
 Server::~Server() {
   Shutdown(absl::ZeroDuration());
+  exposer_.reset();  // its pages read the other parts
   // The threads go before gRPC's server, whose queues they own and drain.
   rpc_threads_.clear();
 }

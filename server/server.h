@@ -2,9 +2,11 @@
 #ifndef LOSSD_SERVER_SERVER_H_
 #define LOSSD_SERVER_SERVER_H_
 
+#include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -24,13 +26,16 @@
 #include "server/config.h"
 #include "server/defaults.h"
 #include "server/door/authenticator.h"
+#include "server/door/certificates.h"
 #include "server/door/connections.h"
 #include "server/door/entrance.h"
 #include "server/door/health_service.h"
 #include "server/execution/cuda/device.h"
 #include "server/execution/executor.h"
 #include "server/observability/exposer.h"
+#include "server/observability/log_line.h"
 #include "server/observability/metrics.h"
+#include "server/observability/refusal_log.h"
 #include "server/rpc/call_context.h"
 #include "server/rpc/loss_service.h"
 #include "server/rpc/rpc_threads.h"
@@ -62,10 +67,9 @@ class Server {
   // Return HOST:PORT as bound.
   const std::string& address() const { return entrance_->address(); }
   std::string metrics_address() const { return exposer_->address(); }
+  // Returns what the log says at the start.
+  const observability::LogFields& facts() const { return facts_; }
   std::string backend() const { return std::string(call_context_.backend); }
-
-  // Returns what the server runs with, in words, for the start line.
-  std::string Describe() const;
 
   // Makes health NOT_SERVING, so that balancers look elsewhere, and serves on.
   void AnnounceDrain() { health_service_.SetServing(false); }
@@ -81,6 +85,10 @@ class Server {
   // returned, health is NOT_SERVING and new requests are UNAVAILABLE. The loss
   // of the last device of --backend=cuda does this too.
   void BeginDrain();
+
+  // Reads certificates and tokens again, and says in the log what became of
+  // each. The ones in use stay where a file is not fit for use.
+  void Reload();
 
   // For tests. Return the same numbers as the gauges.
   int64_t inflight_requests() const { return admission_->inflight_requests(); }
@@ -101,11 +109,11 @@ class Server {
   // The parts by subject, in the order of construction.
   void BuildExecution(BackendChoice& choice);
   void BuildBudgets();
-  absl::Status ServeMetrics();
   void BuildServices(const v1::GetServerInfoResponse& info);
 
   absl::Status ServeRegions();
   absl::Status Listen(std::vector<FileDescriptor> handed_over);
+  absl::Status ServePages();
   void AddServices(grpc::ServerBuilder* builder);
   void StartThreads();
   void OnTick();
@@ -116,6 +124,7 @@ class Server {
   bool AnswerAccepted(absl::Time end);
   void EndIdleConnections();
   void AddGauges();
+  std::map<std::string, int64_t> Refusals() const;
 
   const Machine machine_;
   const Config config_;
@@ -133,12 +142,17 @@ class Server {
   std::unique_ptr<door::Connections> connections_;
   std::unique_ptr<observability::Exposer> exposer_;
   std::unique_ptr<door::Authenticator> authenticator_;
+  std::unique_ptr<door::Certificates> certificates_;  // null without TLS
+  std::shared_ptr<grpc::ServerCredentials> credentials_;
   rpc::CallContext call_context_{};
   door::HealthService health_service_{v1::LossService::service_full_name()};
   std::unique_ptr<rpc::LossService> loss_service_;
   std::unique_ptr<door::Entrance> entrance_;
   std::unique_ptr<grpc::Server> grpc_server_;
   std::vector<std::unique_ptr<rpc::RpcThread>> rpc_threads_;
+  observability::LogFields facts_;
+  observability::RefusalLog refusal_log_{[this] { return Refusals(); }};
+  std::unique_ptr<Periodic> housekeeping_;
   // Used by the thread of `ticker_` alone.
   IdleWatch idle_watch_{absl::Minutes(1)};
   std::unique_ptr<Periodic> ticker_;

@@ -5,11 +5,11 @@
 readonly BASE_PACKAGES=(ca-certificates git python3 python3-venv)
 readonly BUILD_PACKAGES=(
   "${BASE_PACKAGES[@]}" ccache cmake g++ lld ninja-build pkg-config
-  libabsl-dev libbenchmark-dev libfmt-dev libgrpc++-dev libhwy-dev libprotobuf-dev
-  libspdlog-dev libssl-dev nlohmann-json3-dev prometheus-cpp-dev protobuf-compiler
-  protobuf-compiler-grpc)
+  libabsl-dev libbenchmark-dev libfmt-dev libgrpc++-dev libhwy-dev libmicrohttpd-dev
+  libprotobuf-dev libspdlog-dev libssl-dev nlohmann-json3-dev prometheus-cpp-dev
+  protobuf-compiler protobuf-compiler-grpc zlib1g-dev)
 readonly TEST_PACKAGES=(
-  curl golang-go libgmock-dev libgtest-dev libmpfr-dev openssl prometheus)
+  curl golang-go libgmock-dev libgtest-dev libmpfr-dev openssl prometheus victoria-metrics)
 readonly FUZZ_PACKAGES=(clang libclang-rt-dev llvm)
 readonly LINT_PACKAGES=(clang-format clang-tidy codespell shellcheck)
 # Programs that ./dev soak runs, each with the package that has it.

@@ -1,6 +1,7 @@
 #include "server/door/authenticator.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -21,8 +22,14 @@ bool EqualInConstantTime(absl::string_view a, absl::string_view b) {
 
 }  // namespace
 
+void Authenticator::Replace(std::vector<std::string> tokens) {
+  absl::MutexLock lock(&mu_);
+  tokens_ = std::move(tokens);
+}
+
 bool Authenticator::Accepts(absl::string_view token) const {
   bool accepted = false;
+  absl::ReaderMutexLock lock(&mu_);
   for (const std::string& known : tokens_) {
     accepted |= EqualInConstantTime(token, known);
   }
@@ -30,7 +37,7 @@ bool Authenticator::Accepts(absl::string_view token) const {
 }
 
 absl::Status Authenticator::Check(const grpc::ServerContext& context) const {
-  if (tokens_.empty()) return absl::OkStatus();
+  if (is_open_) return absl::OkStatus();
   constexpr absl::string_view kBearer = "Bearer ";
   const auto& metadata = context.client_metadata();
   const auto found = metadata.find("authorization");

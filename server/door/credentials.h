@@ -5,22 +5,16 @@
 #include <grpcpp/security/server_credentials.h>
 
 #include <memory>
-#include <string>
+
+#include "server/door/certificates.h"
 
 namespace lossd::door {
 
-// Paths of PEM files. Without a certificate there is no TLS.
-struct TlsFiles {
-  std::string certificate;
-  std::string key;
-  // If this is set, clients must have a certificate of one of these
-  // authorities.
-  std::string client_authorities;
-};
-
-// Returns credentials that read the files again every 10 seconds, so that
-// certificates can be renewed while the server runs.
-std::shared_ptr<grpc::ServerCredentials> MakeCredentials(const TlsFiles& files);
+// Returns credentials that show, at each handshake, the certificate that
+// `certificates` then has. Without certificates, a null pointer, there is no
+// TLS. Borrows `certificates` for as long as the server lives.
+std::shared_ptr<grpc::ServerCredentials> MakeCredentials(
+    const Certificates* certificates);
 
 }  // namespace lossd::door
 

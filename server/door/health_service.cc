@@ -1,39 +1,55 @@
 #include "server/door/health_service.h"
 
-#include <optional>
+#include <utility>
 
-#include "absl/time/time.h"
+#include "absl/status/status.h"
 #include "server/door/status.h"
 
 namespace lossd::door {
-namespace {
-
-using Response = HealthService::Response;
-
-constexpr int kMaxWatches = 64;
-
-// How soon a watch notices that its client has gone.
-constexpr absl::Duration kLookForClient = absl::Milliseconds(200);
-
-Response::ServingStatus StatusOf(bool serving) {
-  return serving ? Response::SERVING : Response::NOT_SERVING;
-}
-
-}  // namespace
 
 void HealthService::SetServing(bool serving) {
   absl::MutexLock lock(&mu_);
-  serving_ = serving;
+  Change({.serving = serving, .ended = health_.ended});
 }
 
 bool HealthService::serving() const {
   absl::MutexLock lock(&mu_);
-  return serving_;
+  return health_.serving;
 }
 
 void HealthService::EndWatches() {
   absl::MutexLock lock(&mu_);
-  ended_ = true;
+  Change({.serving = health_.serving, .ended = true});
+}
+
+void HealthService::Change(Health health) {
+  health_ = health;
+  for (auto& [watcher, told] : told_) {
+    if (!std::exchange(told, true)) watcher->OnNews();
+  }
+}
+
+bool HealthService::Follow(Watcher* watcher) {
+  absl::MutexLock lock(&mu_);
+  if (told_.size() >= kMaxWatches) return false;
+  told_[watcher] = true;
+  watcher->OnNews();
+  return true;
+}
+
+HealthService::Health HealthService::Read(Watcher* watcher) {
+  absl::MutexLock lock(&mu_);
+  told_[watcher] = false;
+  return health_;
+}
+
+bool HealthService::Unfollow(Watcher* watcher) {
+  absl::MutexLock lock(&mu_);
+  const auto found = told_.find(watcher);
+  if (found == told_.end()) return false;
+  const bool told = found->second;
+  told_.erase(found);
+  return told;
 }
 
 grpc::Status HealthService::Check(grpc::ServerContext* /*context*/,
@@ -41,52 +57,8 @@ grpc::Status HealthService::Check(grpc::ServerContext* /*context*/,
   if (!Knows(request->service())) {
     return ToGrpcStatus(absl::NotFoundError("no service of this name"), {});
   }
-  absl::MutexLock lock(&mu_);
-  response->set_status(StatusOf(serving_));
+  response->set_status(serving() ? Response::SERVING : Response::NOT_SERVING);
   return grpc::Status::OK;
-}
-
-grpc::Status HealthService::Watch(grpc::ServerContext* context,
-                                  const Request* request,
-                                  grpc::ServerWriter<Response>* writer) {
-  {
-    absl::MutexLock lock(&mu_);
-    if (watches_ >= kMaxWatches) {
-      return ToGrpcStatus(
-          absl::ResourceExhaustedError("too many health watches"), {});
-    }
-    ++watches_;
-  }
-  Follow(context, Knows(request->service()), writer);
-  absl::MutexLock lock(&mu_);
-  --watches_;
-  return ToGrpcStatus(absl::CancelledError("the watch ended"), {});
-}
-
-void HealthService::Follow(grpc::ServerContext* context, bool known,
-                           grpc::ServerWriter<Response>* writer) {
-  std::optional<bool> told;
-  while (!context->IsCancelled()) {
-    bool serving;
-    bool ended;
-    {
-      absl::MutexLock lock(&mu_);
-      const auto has_news = [&]() ABSL_SHARED_LOCKS_REQUIRED(mu_) {
-        return ended_ || told != serving_;
-      };
-      mu_.AwaitWithTimeout(absl::Condition(&has_news), kLookForClient);
-      serving = serving_;
-      ended = ended_;
-    }
-    if (told != serving) {
-      Response response;
-      response.set_status(known ? StatusOf(serving)
-                                : Response::SERVICE_UNKNOWN);
-      if (!writer->Write(response)) return;
-      told = serving;
-    }
-    if (ended) return;
-  }
 }
 
 }  // namespace lossd::door

@@ -65,9 +65,8 @@ grpc::Status ToGrpcStatus(const absl::Status& status,
     return grpc::Status(static_cast<grpc::StatusCode>(status.code()),
                         CutMessage(status.message()));
   }
-  observability::LogError(
-      status.ToString(),
-      std::string_view(request_id.data(), request_id.size()));
+  observability::LogError(status.ToString(),
+                          {{"request_id", std::string(request_id)}});
   return grpc::Status(grpc::StatusCode::INTERNAL, CutMessage(status.message()));
 }
 

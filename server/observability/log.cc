@@ -7,7 +7,6 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "server/observability/log_line.h"
 
 namespace lossd::observability {
 namespace {
@@ -36,12 +35,12 @@ Log& TheLog() {
 }
 
 void Write(spdlog::level::level_enum level, std::string_view message,
-           std::string_view request_id) {
+           const LogFields& fields) {
   Log& log = TheLog();
   if (!log.logger.should_log(level)) return;
   log.logger.log(level, log.format == LogFormat::kJson
-                            ? JsonMembersOf(message, request_id)
-                            : TextOf(message, request_id));
+                            ? JsonMembersOf(message, fields)
+                            : TextOf(message, fields));
 }
 
 }  // namespace
@@ -61,22 +60,22 @@ absl::Status StartLog(std::string_view level, LogFormat format) {
                    "' is not one of trace, debug, info, warning, error, off"));
 }
 
-void LogInfo(std::string_view message, std::string_view request_id) {
-  Write(spdlog::level::info, message, request_id);
+void LogInfo(std::string_view message, const LogFields& fields) {
+  Write(spdlog::level::info, message, fields);
 }
 
-void LogWarning(std::string_view message, std::string_view request_id) {
-  Write(spdlog::level::warn, message, request_id);
+void LogWarning(std::string_view message, const LogFields& fields) {
+  Write(spdlog::level::warn, message, fields);
 }
 
-void LogError(std::string_view message, std::string_view request_id) {
-  Write(spdlog::level::err, message, request_id);
+void LogError(std::string_view message, const LogFields& fields) {
+  Write(spdlog::level::err, message, fields);
 }
 
 bool LogsRequests() { return TheLog().logger.should_log(spdlog::level::debug); }
 
-void LogRequest(std::string_view message, std::string_view request_id) {
-  Write(spdlog::level::debug, message, request_id);
+void LogRequest(std::string_view message, const LogFields& fields) {
+  Write(spdlog::level::debug, message, fields);
 }
 
 }  // namespace lossd::observability

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "absl/status/status.h"
+#include "server/observability/log_line.h"
 
 namespace lossd::observability {
 
@@ -16,16 +17,16 @@ enum class LogFormat { kText, kJson };
 // threads start.
 absl::Status StartLog(std::string_view level, LogFormat format);
 
-// All of the following are thread-safe. `request_id` may be empty.
-void LogInfo(std::string_view message, std::string_view request_id = {});
-void LogWarning(std::string_view message, std::string_view request_id = {});
-void LogError(std::string_view message, std::string_view request_id = {});
+// All of the following are thread-safe.
+void LogInfo(std::string_view message, const LogFields& fields = {});
+void LogWarning(std::string_view message, const LogFields& fields = {});
+void LogError(std::string_view message, const LogFields& fields = {});
 
 // Returns whether lines about single requests are logged. Check it before
 // building such a line.
 bool LogsRequests();
 // Writes a line about one request, at level debug.
-void LogRequest(std::string_view message, std::string_view request_id);
+void LogRequest(std::string_view message, const LogFields& fields);
 
 }  // namespace lossd::observability
 

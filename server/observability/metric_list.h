@@ -98,7 +98,14 @@ inline constexpr MetricInfo kConnections = {
     "Connections that are open, by listener: tcp or unix."};
 inline constexpr MetricInfo kServing = {
     "lossd_serving", MetricType::kGauge,
-    "1 while health checks are answered SERVING, else 0."};
+    "1 while health is SERVING, else 0, as during a drain."};
+inline constexpr MetricInfo kFailedHandshakes = {
+    "lossd_failed_handshakes_total", MetricType::kCounter,
+    "TLS handshakes that failed: plaintext clients, old versions of TLS, and "
+    "client certificates that are not accepted."};
+inline constexpr MetricInfo kCertificateExpiry = {
+    "lossd_certificate_expiry_timestamp_seconds", MetricType::kGauge,
+    "When the certificate in use ends, in seconds since 1970."};
 inline constexpr MetricInfo kBuildInfo = {
     "lossd_build_info", MetricType::kGauge,
     "Always 1; the labels say what is running."};

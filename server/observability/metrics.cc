@@ -50,6 +50,10 @@ class Metrics::Ledger final : public prometheus::Collectable {
     gauges_.push_back(std::move(gauge));
   }
 
+  std::map<std::string, int64_t> Refusals() const {
+    return CollectRefusals(shards_);
+  }
+
   std::vector<prometheus::MetricFamily> Collect() const override {
     ServerFamilies server = CollectServer(shards_, backend_);
     std::vector<prometheus::MetricFamily> families = std::move(server.families);
@@ -134,6 +138,10 @@ void Metrics::RecordCompute(std::string_view backend, absl::Duration spent) {
 
 void Metrics::RecordDeviceError(std::string_view device) {
   ledger_->Local().device_errors.At(device).Add(1);
+}
+
+std::map<std::string, int64_t> Metrics::Refusals() const {
+  return ledger_->Refusals();
 }
 
 void Metrics::AddGauge(const MetricInfo& metric, std::function<double()> read) {

@@ -58,6 +58,11 @@ class Metrics {
   void RecordCompute(std::string_view backend, absl::Duration spent);
   void RecordDeviceError(std::string_view device);
 
+  // Returns how many calls were refused so far, by reason: the reasons of
+  // RecordRejection(), and the codes of answers that say that the request
+  // itself, its client or the server is at fault, such as INVALID_ARGUMENT.
+  std::map<std::string, int64_t> Refusals() const;
+
   // Adds a gauge whose value is read at each scrape. `read` is called from the
   // scraping thread and must stay callable as long as this object is scraped.
   // Call before serving.

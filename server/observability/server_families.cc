@@ -178,7 +178,37 @@ void AddDeviceErrors(const ShardList& shards, const std::string& backend,
       SumByLabel(shards, &Shard::device_errors, std::move(devices))));
 }
 
+// No refusal by admission has one of these codes, so no call counts twice.
+constexpr std::array kFaults = {absl::StatusCode::kInvalidArgument,
+                                absl::StatusCode::kNotFound,
+                                absl::StatusCode::kPermissionDenied,
+                                absl::StatusCode::kUnauthenticated,
+                                absl::StatusCode::kFailedPrecondition,
+                                absl::StatusCode::kUnimplemented,
+                                absl::StatusCode::kInternal};
+
+int64_t CountOf(const ShardList& shards, absl::StatusCode code) {
+  int64_t count = 0;
+  for (const auto& shard : shards) {
+    for (const auto& ends : shard->finished) {
+      count += ends[static_cast<size_t>(code)].Read();
+    }
+  }
+  return count;
+}
+
 }  // namespace
+
+std::map<std::string, int64_t> CollectRefusals(const PerThread<Shard>& shards) {
+  std::map<std::string, int64_t> refusals;
+  shards.Read([&](const ShardList& list) {
+    refusals = SumByLabel(list, &Shard::rejected, {});
+    for (const absl::StatusCode code : kFaults) {
+      refusals[absl::StatusCodeToString(code)] = CountOf(list, code);
+    }
+  });
+  return refusals;
+}
 
 ServerFamilies CollectServer(const PerThread<Shard>& shards,
                              const std::string& backend) {

@@ -4,6 +4,7 @@
 #define LOSSD_SERVER_OBSERVABILITY_SERVER_FAMILIES_H_
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,9 @@ struct ServerFamilies {
 // `backend` is such a label: the backend that will compute.
 ServerFamilies CollectServer(const PerThread<Shard>& shards,
                              const std::string& backend);
+
+// Returns the number of refused calls by reason, as Metrics::Refusals() says.
+std::map<std::string, int64_t> CollectRefusals(const PerThread<Shard>& shards);
 
 }  // namespace lossd::observability
 

@@ -4,7 +4,9 @@
 
 #include "base/data_type.h"
 #include "server/door/status.h"
+#include "server/observability/log.h"
 #include "server/request/spec.h"
+#include "server/rpc/call_log.h"
 
 namespace lossd::rpc {
 namespace {
@@ -14,11 +16,19 @@ using observability::Method;
 // The method's place in the service's declaration.
 constexpr int kComputeLossIndex = 0;
 
-// Counts a call that ends when the handler returns.
-grpc::Status Counted(const CallContext& call_context, Method method,
+// Counts and logs a call that ends when the handler returns.
+grpc::Status Counted(const CallContext& call_context,
+                     const grpc::ServerContext& context, Method method,
                      absl::Time received, const absl::Status& status) {
-  call_context.metrics->RecordCallFinished(
-      method, status.code(), call_context.clock->Now() - received);
+  const absl::Duration latency = call_context.clock->Now() - received;
+  call_context.metrics->RecordCallFinished(method, status.code(), latency);
+  if (observability::LogsRequests()) {
+    LogCall({.method = method,
+             .code = status.code(),
+             .latency = latency,
+             .peer = context.peer(),
+             .reason = std::string(status.message())});
+  }
   return door::ToGrpcStatus(status, {});
 }
 
@@ -48,7 +58,8 @@ grpc::Status LossService::GetServerInfo(
   call_context_->metrics->RecordCallAccepted(Method::kGetServerInfo);
   const absl::Status status = call_context_->authenticator->Check(*context);
   if (status.ok()) *response = info_;
-  return Counted(*call_context_, Method::kGetServerInfo, received, status);
+  return Counted(*call_context_, *context, Method::kGetServerInfo, received,
+                 status);
 }
 
 void DescribeBuild(v1::GetServerInfoResponse* info) {

@@ -8,28 +8,14 @@
 
 #include "absl/random/random.h"
 #include "absl/status/statusor.h"
-#include "absl/strings/str_cat.h"
 #include "server/door/client_flow.h"
 #include "server/door/retry_delay.h"
 #include "server/door/status.h"
 #include "server/observability/log.h"
+#include "server/rpc/call_log.h"
 
 namespace lossd::rpc {
 namespace {
-
-using observability::Method;
-
-absl::string_view Name(Method method) {
-  switch (method) {
-    case Method::kComputeLoss:
-      return "ComputeLoss";
-    case Method::kStreamLoss:
-      return "StreamLoss";
-    case Method::kGetServerInfo:
-      return "GetServerInfo";
-  }
-  return "";
-}
 
 std::string_view Reason(admission::Refusal refusal) {
   switch (refusal) {
@@ -147,11 +133,13 @@ grpc::Status RpcCall::Refuse(const absl::Status& why,
 
 void RpcCall::NoteAnswer(const grpc::Status& answer) {
   code_ = static_cast<absl::StatusCode>(answer.error_code());
+  if (observability::LogsRequests()) reason_ = answer.error_message();
   permit_.MarkAnswered();
 }
 
 void RpcCall::Cancel(const grpc::Status& answer) {
   code_ = static_cast<absl::StatusCode>(answer.error_code());
+  if (observability::LogsRequests()) reason_ = answer.error_message();
   cancelled_ = true;
   grpc_call_cancel_with_status(
       context_->c_call(), static_cast<grpc_status_code>(answer.error_code()),
@@ -169,22 +157,27 @@ absl::StatusCode RpcCall::FinalCode() const {
   return seen ? code_ : GoneStatus().code();
 }
 
+void RpcCall::Log(absl::StatusCode code, absl::Duration latency) const {
+  LogCall({.method = method_,
+           .code = code,
+           .latency = latency,
+           .request_id = request_id(),
+           .peer = context_->peer(),
+           .reason = code == code_ ? reason_ : std::string(),
+           .detail = LogDetail()});
+}
+
 void RpcCall::Reset() {
   const absl::Duration latency = call_context_->clock->Now() - received_;
   const absl::StatusCode code = FinalCode();
   call_context_->metrics->RecordCallFinished(method_, code, latency);
-  if (observability::LogsRequests()) {
-    const absl::string_view id = request_id();
-    observability::LogRequest(
-        absl::StrCat(Name(method_), " ", absl::StatusCodeToString(code),
-                     LogDetail(), " in ", absl::FormatDuration(latency)),
-        {id.data(), id.size()});
-  }
+  if (observability::LogsRequests()) Log(code, latency);
   permit_ = admission::Permit();
   LetOthersIn();
   Release();
   context_.reset();
   code_ = absl::StatusCode::kOk;
+  reason_.clear();
   finished_ = done_ = sent_ = cancelled_ = false;
 }
 

@@ -6,7 +6,6 @@
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/status.h>
 
-#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -15,58 +14,33 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "server/admission/admission.h"
+#include "server/door/queue_call.h"
 #include "server/observability/metrics.h"
 #include "server/rpc/call_context.h"
 
 namespace lossd::rpc {
 
-// One RPC at a time, from listening for it to its end. A call is used again and
-// again, so that an RPC allocates little but what gRPC allocates. All of it
-// runs on the thread of the call's completion queue, unless a derived class
-// says otherwise.
+// Allocates little but what gRPC allocates, because it is used again and again.
 //
 // gRPC reports kFinished when the answer is out, and kDone when the RPC is over
 // for the client, cancelled or not. After both the RPC has ended. Only then is
 // it counted, and only then does the permit go back: until then gRPC has the
 // memory of the answer.
-class RpcCall {
+class RpcCall : public door::QueueCall {
  public:
-  // Comes out of the completion queue when an operation of a call has ended.
-  // Lives in the call.
-  struct Tag {
-    RpcCall* call;
-    int event;
-  };
-
-  // The events of every call; those of a method follow kFirstOwnEvent.
-  enum Event { kRequest, kFinished, kDone, kFirstOwnEvent };
+  // The events of every call for losses; those of a method follow
+  // kFirstOwnEvent.
+  enum Event { kFinished = kRequest + 1, kDone, kFirstOwnEvent };
 
   // Borrows `call_context`.
   RpcCall(observability::Method method, const CallContext* call_context)
       : call_context_(call_context), method_(method) {}
-  virtual ~RpcCall() = default;
-  RpcCall(const RpcCall&) = delete;
-  RpcCall& operator=(const RpcCall&) = delete;
 
-  // Waits for the next RPC. The call is new, or has ended and been reset.
-  void Listen();
-
-  // Handles an event of the call, but a kRequest only if it is ok. Returns true
-  // if the batcher was given something: the caller then calls
-  // Batcher::RunInline() soon.
-  bool OnEvent(int event, bool ok);
-
-  // Returns true once gRPC has no tag of the call left and nobody else has a
-  // part of it.
-  virtual bool ended() const { return finished_ && done_; }
-
-  // Counts and logs the RPC that has ended, and gives back everything that it
-  // held.
-  void Reset();
-
-  // The index of the call's method in RpcThread::methods_; set by the RPC
-  // thread.
-  size_t method_index = 0;
+  void Listen() override;
+  bool OnEvent(int event, bool ok) override;
+  bool ended() const override { return finished_ && done_; }
+  // Also counts and logs the RPC.
+  void Reset() override;
 
  protected:
   Tag* request_tag() { return &request_tag_; }
@@ -124,6 +98,7 @@ class RpcCall {
                       int64_t bytes);
   // The code that the client has seen, as far as the server can know.
   absl::StatusCode FinalCode() const;
+  void Log(absl::StatusCode code, absl::Duration latency) const;
 
   const observability::Method method_;
   Tag request_tag_{this, kRequest};
@@ -133,6 +108,7 @@ class RpcCall {
   // --- state of one RPC; Reset() resets it ---
   // The code of the answer; written before Finish, read after kFinished.
   absl::StatusCode code_ = absl::StatusCode::kOk;
+  std::string reason_;      // the answer's message, if requests are logged
   bool sent_ = false;       // the answer reached the transport
   bool cancelled_ = false;  // by Cancel()
 };

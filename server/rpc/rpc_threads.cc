@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "server/door/health_watch.h"
 #include "server/rpc/compute_loss_call.h"
 #include "server/rpc/stream_loss_call.h"
 
@@ -9,19 +10,27 @@ namespace lossd::rpc {
 
 RpcThread::RpcThread(const RpcThreadOptions& options,
                      const CallContext* call_context, LossService* service,
+                     door::HealthService* health,
                      std::unique_ptr<grpc::ServerCompletionQueue> queue)
     : options_(options),
       call_context_(call_context),
       service_(service),
+      health_(health),
       queue_(std::move(queue)),
       methods_{{{&RpcThread::Make<ComputeLossCall>, options.listening_calls,
-                 options.max_spare_calls},
+                 options.max_spare_calls, /*is_work=*/true},
                 {&RpcThread::Make<StreamLossCall>, options.listening_streams,
-                 options.max_spare_streams}}} {}
+                 options.max_spare_streams, /*is_work=*/true},
+                {&RpcThread::MakeWatch, options.listening_watches,
+                 options.max_spare_watches, /*is_work=*/false}}} {}
 
 template <typename Call>
-std::unique_ptr<RpcCall> RpcThread::Make() const {
+std::unique_ptr<door::QueueCall> RpcThread::Make() const {
   return std::make_unique<Call>(call_context_, service_, queue_.get());
+}
+
+std::unique_ptr<door::QueueCall> RpcThread::MakeWatch() const {
+  return std::make_unique<door::HealthWatch>(health_, queue_.get());
 }
 
 void RpcThread::Start() {
@@ -52,8 +61,7 @@ void RpcThread::Run() {
     // costs a system call and shifts the polling between threads, which a lone
     // small request would feel. So a thread asks only if it has other calls
     // under way (D21).
-    for (int i = 1; i < options_.max_events_at_once && calls_ - listening_ > 1;
-         ++i) {
+    for (int i = 1; i < options_.max_events_at_once && working_ > 1; ++i) {
       const auto next =
           queue_->AsyncNext(&tag, &ok, gpr_inf_past(GPR_CLOCK_MONOTONIC));
       if (next != grpc::CompletionQueue::GOT_EVENT) break;
@@ -71,26 +79,28 @@ void RpcThread::Run() {
 }
 
 void RpcThread::Handle(void* tag, bool ok) {
-  const auto [call, event] = *static_cast<RpcCall::Tag*>(tag);
-  if (event == RpcCall::kRequest) {
-    --listening_;
-    --methods_[call->method_index].listening;
+  const auto [call, event] = *static_cast<door::QueueCall::Tag*>(tag);
+  if (event == door::QueueCall::kRequest) {
+    Method& method = methods_[call->method_index];
+    --method.listening;
     if (!ok) {  // the server is shutting down
       stopping_ = true;
       --calls_;
       delete call;
       return;
     }
+    if (method.is_work) ++working_;
   }
   enqueued_ |= call->OnEvent(event, ok);
   if (call->ended()) Retire(call);
 }
 
-void RpcThread::Retire(RpcCall* call) {
-  std::unique_ptr<RpcCall> owned(call);
+void RpcThread::Retire(door::QueueCall* call) {
+  std::unique_ptr<door::QueueCall> owned(call);
   owned->Reset();
   --calls_;
   Method& method = methods_[call->method_index];
+  if (method.is_work) --working_;
   if (method.spare.size() < static_cast<size_t>(method.max_spare)) {
     method.spare.push_back(std::move(owned));
   }
@@ -99,9 +109,8 @@ void RpcThread::Retire(RpcCall* call) {
 void RpcThread::KeepListening() {
   for (size_t i = 0; i < methods_.size(); ++i) {
     Method& method = methods_[i];
-    for (; method.listening < method.wanted;
-         ++method.listening, ++listening_, ++calls_) {
-      std::unique_ptr<RpcCall> call;
+    for (; method.listening < method.wanted; ++method.listening, ++calls_) {
+      std::unique_ptr<door::QueueCall> call;
       if (method.spare.empty()) {
         call = (this->*method.make)();
         call->method_index = i;

@@ -52,6 +52,32 @@ def test_reflection_lists_the_services() -> None:
     assert "ComputeLossRequest" in method.stdout
 
 
+def test_every_listed_service_can_be_described_with_its_messages() -> None:
+    with running_server("--channelz") as server:
+        services = grpcurl("-plaintext", server.address, "list").stdout.split()
+        assert {
+            "grpc.channelz.v1.Channelz",
+            "grpc.health.v1.Health",
+            "grpc.reflection.v1alpha.ServerReflection",
+            "lossd.v1.LossService",
+        } <= set(services)
+        for service in services:
+            done = grpcurl("-plaintext", server.address, "describe", service)
+            assert done.returncode == 0, done.stderr
+            messages = re.findall(r"\( (?:stream )?\.([\w.]+) \)", done.stdout)
+            assert messages, done.stdout
+            for message in set(messages):
+                done = grpcurl("-plaintext", server.address, "describe", message)
+                assert done.returncode == 0, done.stderr
+
+
+def test_health_is_called_by_reflection_alone() -> None:
+    with running_server() as server:
+        done = grpcurl("-plaintext", server.address, "grpc.health.v1.Health/Check")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {"status": "SERVING"}
+
+
 def test_a_bad_request_names_field_and_value() -> None:
     with running_server() as server:
         request = '{"logits":{"values":[0.5]},"targets":{"values":[1.5]}}'

@@ -6,8 +6,10 @@ import re
 import signal
 import socket
 import subprocess
+import urllib.error
 import urllib.request
 
+import grpc
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -54,6 +56,33 @@ class Lossd:
             self.process.kill()
         self.process.communicate(timeout=SECONDS)
 
+    def next_line(self):
+        """Returns the next line of the log that is about tokens."""
+        while True:
+            line = self.process.stderr.readline()
+            assert line, "the log has ended"
+            if " the tokens " in line:
+                return line.rstrip("\n")
+
+    def page(self, name):
+        """Returns status and text of a page at the metrics address."""
+        url = f"http://127.0.0.1:{self.metrics_port}/{name}"
+        try:
+            with urllib.request.urlopen(url, timeout=SECONDS) as page:
+                return page.status, page.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def is_let_in(self, token):
+        with grpc.insecure_channel(f"127.0.0.1:{self.port}") as channel:
+            info = channel.unary_unary("/lossd.v1.LossService/GetServerInfo")
+            try:
+                info(b"", metadata=[("authorization", f"Bearer {token}")], timeout=SECONDS)
+            except grpc.RpcError as error:
+                assert error.code() == grpc.StatusCode.UNAUTHENTICATED
+                return False
+            return True
+
     def end(self, signal_number):
         self.process.send_signal(signal_number)
         _, log = self.process.communicate(timeout=SECONDS)
@@ -68,12 +97,65 @@ def test_the_ready_line_names_ports_that_answer():
             assert b"lossd_inflight_requests" in page.read()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
 def test_a_signal_drains_and_ends_well(number):
     with Lossd() as server:
         code, log = server.end(number)
         assert code == 0
+        assert f'draining signal="{number.name}"' in log
         assert "drained" in log
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP, signal.SIGPIPE])
+def test_a_signal_that_asks_for_nothing_does_not_end_the_server(number):
+    with Lossd() as server:
+        server.process.send_signal(number)
+        code, log = server.end(signal.SIGTERM)
+        assert code == 0
+        if number in (signal.SIGUSR1, signal.SIGUSR2):
+            assert f'a signal was ignored signal="{number.name}"' in log
+        if number == signal.SIGHUP:
+            assert "there are no certificates or tokens to read again" in log
+
+
+def test_the_pages_answer_during_the_drain_and_say_not_serving():
+    # The call waits in the queue, so that the drain does too.
+    with (
+        Lossd("--max_queue_delay=5s") as server,
+        grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel,
+    ):
+        assert server.page("healthz") == (200, "serving\n")
+        compute = channel.unary_unary("/lossd.v1.LossService/ComputeLoss")
+        values = b"\x22\x08" + bytes(8)  # field 4 of Tensor: one float64
+        call = compute.future(b"\x12\x0a" + values + b"\x1a\x0a" + values, timeout=SECONDS)
+        while "lossd_inflight_requests 1" not in server.page("metrics")[1]:
+            assert not call.done()
+        server.process.send_signal(signal.SIGTERM)
+        while server.page("healthz") != (503, "not serving\n"):
+            assert not call.done()
+        assert "\nlossd_serving 0\n" in server.page("metrics")[1]
+        assert "<p>not serving</p>" in server.page("")[1]
+        assert call.result()
+        assert server.end(signal.SIGTERM)[0] in (0, 128 + signal.SIGTERM)
+
+
+def test_hup_reads_tokens_again_and_keeps_the_old_ones_if_the_file_is_bad(tmp_path):
+    tokens = tmp_path / "tokens"
+    tokens.write_text("one\n")
+    with Lossd(f"--token_file={tokens}") as server:
+        tokens.write_text("")
+        server.process.send_signal(signal.SIGHUP)
+        assert "the tokens in use stay" in server.next_line()
+        assert server.is_let_in("one")
+        tokens.write_text("two\nthree\n")
+        server.process.send_signal(signal.SIGHUP)
+        assert re.search(r"the tokens of the file are in use .*count=2$", server.next_line())
+        assert not server.is_let_in("one")
+        assert server.is_let_in("two")
+
+
+def test_help_says_which_source_of_flags_comes_first():
+    assert "LOSSD_FLAGFILE\nnames comes first" in run("--help").stdout
 
 
 def test_the_environment_sets_flags():

@@ -100,8 +100,10 @@ FENCES: dict[str, tuple[str, ...]] = {
     "google/rpc/": ("server/door/",),
     "grpc/health/": ("server/door/",),
     "openssl/": ("base/pem",),
+    "microhttpd": ("server/observability/http_server",),
     "prometheus/": ("server/observability/",),
     "spdlog/": ("server/observability/log",),
+    "zlib": ("server/observability/gzip",),
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+(?:"([^"]+)"|<([^>]+)>)', re.MULTILINE)

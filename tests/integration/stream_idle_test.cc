@@ -6,6 +6,7 @@
 #include <string>
 #include <thread>
 
+#include "server/door/health_service.h"
 #include "server/execution/cpu_executor.h"
 #include "server/rpc/loss_service.h"
 #include "server/rpc/rpc_threads.h"
@@ -76,9 +77,10 @@ class IdleStreams : public testing::Test {
                              &port);
     builder.SetMaxReceiveMessageSize(-1);
     builder.RegisterService(&service_);
-    thread_ = std::make_unique<rpc::RpcThread>(rpc::RpcThreadOptions(),
-                                               &call_context_, &service_,
-                                               builder.AddCompletionQueue());
+    builder.RegisterService(&health_);
+    thread_ = std::make_unique<rpc::RpcThread>(
+        rpc::RpcThreadOptions(), &call_context_, &service_, &health_,
+        builder.AddCompletionQueue());
     server_ = builder.BuildAndStart();
     thread_->Start();
     stub_ = v1::LossService::NewStub(
@@ -134,6 +136,7 @@ class IdleStreams : public testing::Test {
       .buffers = std::make_shared<BufferPool>(size_t{0}),
       .stream_idle_limit = kLimit};
   rpc::LossService service_{&call_context_, {}};
+  door::HealthService health_{v1::LossService::service_full_name()};
   std::unique_ptr<rpc::RpcThread> thread_;
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<v1::LossService::Stub> stub_;

@@ -28,5 +28,13 @@ TEST(IsSendable, IsPrintableAscii) {
   }
 }
 
+TEST(Authenticator, AcceptsOnlyTheNewestTokens) {
+  Authenticator authenticator({"old", "kept"});
+  authenticator.Replace({"kept", "new"});
+  EXPECT_FALSE(authenticator.Accepts("old"));
+  EXPECT_TRUE(authenticator.Accepts("kept"));
+  EXPECT_TRUE(authenticator.Accepts("new"));
+}
+
 }  // namespace
 }  // namespace lossd::door

@@ -4,10 +4,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <netdb.h>
+#include <netinet/in.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
+#include <zlib.h>
 
+#include <atomic>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -20,6 +25,16 @@ std::string HostOf(const std::string& address) {
   std::string host = address.substr(0, address.rfind(':'));
   if (host.starts_with('[')) host = host.substr(1, host.size() - 2);
   return host;
+}
+
+// Returns what connect() does.
+int ConnectTo(int fd, const std::string& address) {
+  const sockaddr_in to = {.sin_family = AF_INET,
+                          .sin_port = htons(static_cast<uint16_t>(std::stoi(
+                              address.substr(address.rfind(':') + 1)))),
+                          .sin_addr = {htonl(INADDR_LOOPBACK)},
+                          .sin_zero = {}};
+  return connect(fd, reinterpret_cast<const sockaddr*>(&to), sizeof(to));
 }
 
 int Connect(const std::string& address) {
@@ -37,101 +52,254 @@ int Connect(const std::string& address) {
   return connected ? fd : -1;
 }
 
-// Returns the whole HTTP answer; empty if nothing listens.
-std::string Get(const std::string& address, const std::string& path) {
-  const int fd = Connect(address);
-  if (fd < 0) return "";
+// Returns the text in a body that gzip compressed.
+std::string Unzipped(const std::string& zipped) {
+  constexpr int kGzipFormat = 16;
+  z_stream stream = {};
+  inflateInit2(&stream, MAX_WBITS + kGzipFormat);
+  std::string text(1 << 20, '\0');
+  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(zipped.data()));
+  stream.avail_in = static_cast<uInt>(zipped.size());
+  stream.next_out = reinterpret_cast<Bytef*>(text.data());
+  stream.avail_out = static_cast<uInt>(text.size());
+  EXPECT_EQ(inflate(&stream, Z_FINISH), Z_STREAM_END);
+  text.resize(stream.total_out);
+  inflateEnd(&stream);
+  return text;
+}
+
+// Sends the bytes and returns the whole HTTP answer, up to the end of the
+// connection.
+std::string AnswerOn(int fd, const std::string& request) {
   // The timeout is longer than any answer takes and ends a wait for an answer
   // that never comes.
   const timeval patience = {.tv_sec = 20, .tv_usec = 0};
   setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-  const std::string request = "GET " + path + " HTTP/1.0\r\nHost: test\r\n\r\n";
   EXPECT_EQ(write(fd, request.data(), request.size()),
             static_cast<ssize_t>(request.size()));
   std::string answer;
   char buffer[4096];
-  for (ssize_t n; (n = read(fd, buffer, sizeof buffer)) > 0;) {
+  ssize_t n = 0;
+  while ((n = read(fd, buffer, sizeof buffer)) > 0) {
     answer.append(buffer, static_cast<size_t>(n));
   }
+  EXPECT_EQ(n, 0) << "the connection stays open";
   close(fd);
   return answer;
 }
 
+// Returns the answer; empty if nothing listens.
+std::string Ask(const std::string& address, const std::string& method,
+                const std::string& path, const std::string& headers = "") {
+  const int fd = Connect(address);
+  if (fd < 0) return "";
+  return AnswerOn(fd, method + " " + path + " HTTP/1.1\r\nHost: test\r\n" +
+                          headers + "\r\n");
+}
+
+std::string Get(const std::string& address, const std::string& path) {
+  return Ask(address, "GET", path);
+}
+
+std::string Body(const std::string& answer) {
+  const size_t end = answer.find("\r\n\r\n");
+  EXPECT_NE(end, std::string::npos) << answer;
+  return answer.substr(end + 4);
+}
+
+// An exposer that serves on a free port.
+class Exposed {
+ public:
+  explicit Exposed(const std::string& host = "127.0.0.1") {
+    auto listening = Exposer::Listen(host + ":0");
+    if (!listening.ok()) {
+      ADD_FAILURE() << listening.status();
+      return;
+    }
+    exposer_ = *std::move(listening);
+    EXPECT_TRUE(exposer_
+                    ->Serve({.metrics = &metrics_,
+                             .is_serving = [this] { return serving_.load(); },
+                             .facts =
+                                 [] {
+                                   return LogFields{{"backend", "<cpu>&"},
+                                                    {"rpc_threads", 3}};
+                                 }})
+                    .ok());
+  }
+
+  Metrics& metrics() { return metrics_; }
+  void SetServing(bool serving) { serving_ = serving; }
+  std::string address() const { return exposer_->address(); }
+  void Stop() { exposer_.reset(); }
+
+ private:
+  Metrics metrics_{"1.2.3", "cpu/TEST"};
+  std::atomic<bool> serving_ = true;
+  std::unique_ptr<Exposer> exposer_;
+};
+
 class ExposerForms : public testing::TestWithParam<const char*> {};
 
 TEST_P(ExposerForms, ServesMetricsOnThePortThatItNames) {
-  Metrics metrics("1.2.3", "cpu/TEST");
-  metrics.RecordBytesSent(12);
   const std::string host = GetParam();
-  const auto exposer = Exposer::Start(host + ":0", metrics);
-  ASSERT_TRUE(exposer.ok()) << exposer.status();
-  const std::string address = (*exposer)->address();
+  Exposed exposed(host);
+  exposed.metrics().RecordBytesSent(12);
+  const std::string address = exposed.address();
   EXPECT_TRUE(address.starts_with(host + ":")) << address;
   EXPECT_FALSE(address.ends_with(":0")) << address;
 
   const std::string answer = Get(address, "/metrics");
   EXPECT_THAT(answer, testing::StartsWith("HTTP/1.1 200"));
-  const size_t body = answer.find("\r\n\r\n");
-  ASSERT_NE(body, std::string::npos);
-  const Exposition seen = ParseExposition(answer.substr(body + 4));
+  const Exposition seen = ParseExposition(Body(answer));
   EXPECT_EQ(seen.at("lossd_sent_bytes_total"), 12);
 }
 
 INSTANTIATE_TEST_SUITE_P(Hosts, ExposerForms,
-                         testing::Values("127.0.0.1", "localhost", "0.0.0.0"));
+                         testing::Values("127.0.0.1", "localhost", "0.0.0.0",
+                                         "[::1]", "[::]"));
+
+// A client that does not know that the connection ends here would send its next
+// request into it.
+TEST(Exposer, SaysThatTheConnectionEnds) {
+  Exposed exposed;
+  for (const char* path : {"/metrics", "/healthz", "/", "/none"}) {
+    EXPECT_THAT(Get(exposed.address(), path),
+                testing::HasSubstr("\r\nConnection: close\r\n"));
+  }
+}
+
+TEST(Exposer, NamesTheFormatOfTheMetrics) {
+  Exposed exposed;
+  EXPECT_THAT(Get(exposed.address(), "/metrics"),
+              testing::HasSubstr("\r\nContent-Type: text/plain; version=0.0.4; "
+                                 "charset=utf-8\r\n"));
+}
+
+TEST(Exposer, CompressesForClientsThatAskForIt) {
+  Exposed exposed;
+  const std::string zipped = Ask(exposed.address(), "GET", "/metrics",
+                                 "Accept-Encoding: deflate, GZIP ;q=0.5\r\n");
+  EXPECT_THAT(zipped, testing::HasSubstr("\r\nContent-Encoding: gzip\r\n"));
+  EXPECT_TRUE(ParseExposition(Unzipped(Body(zipped)))
+                  .samples.contains("process_threads"));
+  for (const char* refusing :
+       {"identity", "gzip;q=0", "gzip; q=0.0, *", "x-gzip", ""}) {
+    EXPECT_THAT(Ask(exposed.address(), "GET", "/metrics",
+                    std::string("Accept-Encoding: ") + refusing + "\r\n"),
+                testing::Not(testing::HasSubstr("Content-Encoding")))
+        << refusing;
+  }
+}
+
+TEST(Exposer, AnswersHeadWithoutABody) {
+  Exposed exposed;
+  for (const char* path : {"/metrics", "/healthz", "/"}) {
+    const std::string answer = Ask(exposed.address(), "HEAD", path);
+    EXPECT_THAT(answer, testing::StartsWith("HTTP/1.1 200")) << path;
+    EXPECT_THAT(answer, testing::HasSubstr("\r\nContent-Length: ")) << path;
+    EXPECT_EQ(Body(answer), "") << path;
+  }
+}
+
+TEST(Exposer, TellsHealthAsHttpStatus) {
+  Exposed exposed;
+  EXPECT_THAT(Get(exposed.address(), "/healthz"),
+              testing::AllOf(testing::StartsWith("HTTP/1.1 200"),
+                             testing::EndsWith("\r\n\r\nserving\n")));
+  exposed.SetServing(false);
+  EXPECT_THAT(Get(exposed.address(), "/healthz"),
+              testing::AllOf(testing::StartsWith("HTTP/1.1 503"),
+                             testing::EndsWith("\r\n\r\nnot serving\n")));
+}
+
+TEST(Exposer, ShowsFactsAndLinksToPeople) {
+  Exposed exposed;
+  const std::string page = Get(exposed.address(), "/");
+  EXPECT_THAT(page, testing::HasSubstr("Content-Type: text/html"));
+  EXPECT_THAT(page, testing::HasSubstr("<td>backend</td><td>&lt;cpu&gt;&amp;"));
+  EXPECT_THAT(page, testing::HasSubstr("<td>rpc_threads</td><td>3</td>"));
+  EXPECT_THAT(page, testing::HasSubstr("href=\"/metrics\""));
+  EXPECT_THAT(page, testing::HasSubstr("href=\"/healthz\""));
+}
+
+TEST(Exposer, SaysWhichPagesThereAre) {
+  Exposed exposed;
+  const std::string answer = Get(exposed.address(), "/metric");
+  EXPECT_THAT(answer, testing::StartsWith("HTTP/1.1 404"));
+  EXPECT_THAT(Body(answer), testing::HasSubstr("/ /healthz /metrics"));
+}
+
+TEST(Exposer, RefusesOtherMethods) {
+  Exposed exposed;
+  for (const char* method : {"POST", "PUT", "DELETE", "OPTIONS", "NONSENSE"}) {
+    const std::string answer =
+        Ask(exposed.address(), method, "/metrics", "Content-Length: 0\r\n");
+    EXPECT_THAT(answer, testing::StartsWith("HTTP/1.1 405")) << method;
+    EXPECT_THAT(answer, testing::HasSubstr("\r\nAllow: GET, HEAD\r\n"));
+  }
+}
+
+TEST(Exposer, OutlivesRequestsThatAreNone) {
+  Exposed exposed;
+  const std::string address = exposed.address();
+  AnswerOn(Connect(address), "\x16\x03\x01 not HTTP\r\n\r\n");
+  AnswerOn(Connect(address), "GET /metrics\r\n\r\n");
+  AnswerOn(Connect(address),
+           "GET " + std::string(1 << 20, 'a') + " HTTP/1.1\r\n\r\n");
+  close(Connect(address));
+  EXPECT_THAT(Get(address, "/metrics"), testing::StartsWith("HTTP/1.1 200"));
+}
 
 TEST(Exposer, AnswersBesideConnectionsThatSendNothing) {
-  Metrics metrics("1", "cpu/TEST");
-  const auto exposer = Exposer::Start("127.0.0.1:0", metrics);
-  ASSERT_TRUE(exposer.ok()) << exposer.status();
+  Exposed exposed;
   std::vector<int> silent;
-  for (int i = 0; i < 8; ++i) silent.push_back(Connect((*exposer)->address()));
-  EXPECT_THAT(Get((*exposer)->address(), "/metrics"),
+  for (int i = 0; i < 8; ++i) silent.push_back(Connect(exposed.address()));
+  EXPECT_THAT(Get(exposed.address(), "/metrics"),
               testing::StartsWith("HTTP/1.1 200"));
   for (const int fd : silent) close(fd);
 }
 
+TEST(Exposer, AnswersWhenThereAreDescriptorsAgain) {
+  Exposed exposed;
+  const int client = socket(AF_INET, SOCK_STREAM, 0);
+  rlimit usual;
+  getrlimit(RLIMIT_NOFILE, &usual);
+  // The next descriptor would have the number `none`.
+  const int none = dup(client);
+  close(none);
+  const rlimit low = {static_cast<rlim_t>(none), usual.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &low), 0);
+  EXPECT_EQ(ConnectTo(client, exposed.address()), 0);
+  EXPECT_EQ(dup(client), -1);
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &usual), 0);
+  EXPECT_THAT(AnswerOn(client, "GET /metrics HTTP/1.1\r\nHost: t\r\n\r\n"),
+              testing::StartsWith("HTTP/1.1 200"));
+}
+
 TEST(Exposer, StopsListeningWhenDestroyed) {
-  Metrics metrics("1", "cpu/TEST");
-  auto exposer = Exposer::Start("127.0.0.1:0", metrics);
-  ASSERT_TRUE(exposer.ok());
-  const std::string address = (*exposer)->address();
+  Exposed exposed;
+  const std::string address = exposed.address();
+  const int silent = Connect(address);
   EXPECT_NE(Get(address, "/metrics"), "");
-  exposer->reset();
+  exposed.Stop();
   EXPECT_EQ(Get(address, "/metrics"), "");
+  close(silent);
 }
 
-// The HTTP library serves IPv6 only if it was built with it.
-TEST(Exposer, ServesAnIpv6HostOrNamesItInTheRefusal) {
-  Metrics metrics("1", "cpu/TEST");
-  const auto exposer = Exposer::Start("[::1]:0", metrics);
-  if (exposer.ok()) {
-    EXPECT_THAT(Get((*exposer)->address(), "/metrics"),
-                testing::StartsWith("HTTP/1.1 200"));
-  } else {
-    EXPECT_EQ(exposer.status().code(), absl::StatusCode::kUnavailable);
-    EXPECT_THAT(std::string(exposer.status().message()),
-                testing::HasSubstr("[::1]:0"));
-  }
-}
-
-TEST(Exposer, NamesAPortThatIsInUse) {
-  Metrics metrics("1", "cpu/TEST");
-  const auto first = Exposer::Start("127.0.0.1:0", metrics);
-  ASSERT_TRUE(first.ok());
-  const std::string taken = (*first)->address();
-  const auto second = Exposer::Start(taken, metrics);
+TEST(Exposer, NamesAPortThatIsInUseAndWhy) {
+  Exposed first;
+  const auto second = Exposer::Listen(first.address());
   EXPECT_EQ(second.status().code(), absl::StatusCode::kUnavailable);
-  EXPECT_THAT(std::string(second.status().message()),
-              testing::HasSubstr(taken));
-  EXPECT_NE(Get(taken, "/metrics"), "");  // the first goes on
+  EXPECT_EQ(std::string(second.status().message()),
+            "cannot listen on " + first.address() + ": Address already in use");
+  EXPECT_NE(Get(first.address(), "/metrics"), "");  // the first goes on
 }
 
 class BadAddress : public testing::TestWithParam<const char*> {};
 
 TEST_P(BadAddress, IsUnavailableAndNamed) {
-  Metrics metrics("1", "cpu/TEST");
-  const auto exposer = Exposer::Start(GetParam(), metrics);
+  const auto exposer = Exposer::Listen(GetParam());
   ASSERT_FALSE(exposer.ok());
   EXPECT_EQ(exposer.status().code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(exposer.status().message()),

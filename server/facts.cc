@@ -1,0 +1,37 @@
+#include "server/facts.h"
+
+#include "server/version.h"
+
+namespace lossd {
+namespace {
+
+std::string Tls(const Config& config) {
+  if (config.tls_cert.empty()) return "off";
+  return config.tls_client_ca.empty() ? "on" : "mutual";
+}
+
+}  // namespace
+
+observability::LogFields FactsOf(const Config& config,
+                                 const RunningParts& parts) {
+  const Machine& machine = *parts.machine;
+  return {{"version", kVersion},
+          {"backend", parts.backend},
+          {"listen", parts.address},
+          {"unix_socket", config.unix_socket},
+          {"metrics_listen", parts.metrics_address},
+          {"shared_memory_socket", config.shared_memory_socket},
+          {"executors", parts.executors},
+          {"rpc_threads", parts.rpc_threads},
+          {"processors", machine.cpus.count},
+          {"processors_by", machine.cpus.reason},
+          {"memory_bytes", machine.memory.bytes},
+          {"memory_by", machine.memory.reason},
+          {"max_inflight_bytes", config.max_inflight_bytes},
+          {"max_inflight_requests", config.max_inflight_requests},
+          {"max_message_bytes", config.max_message_bytes},
+          {"tls", Tls(config)},
+          {"tokens", config.token_file.empty() ? "off" : "on"}};
+}
+
+}  // namespace lossd

@@ -34,10 +34,11 @@ class Load:
         self._server = server
         self._request = message.large_request(ELEMENTS)
         self._ended = threading.Event()
-        self._lock = threading.Lock()  # guards the three below
+        self._lock = threading.Lock()  # guards all below
         self.answered = 0
         self.refused: Counter[str] = Counter()
         self.silent: Counter[str] = Counter()  # refusals of a budget without a pushback
+        self.text = ""  # the last one's
         self._threads = [threading.Thread(target=self._work) for _ in range(clients)]
 
     def run(self, seconds: float) -> None:
@@ -75,6 +76,7 @@ class Load:
             self.refused[code] += 1
             if pushback is None:
                 self.silent[code] += 1
+                self.text = str(error.details())
         return int(pushback) / 1000 if pushback else 0.1
 
 
@@ -99,6 +101,8 @@ def contained(setting: Setting, limits: CgroupLimits, done: str, seconds: int) -
         goodput = load.answered / seconds
         lost = load.silent.total() + limits.kills()
         faults = [] if server.alive() else ["the server has ended"]
+        if load.text:
+            faults.append(load.text)
         if goodput < GOOD * best:
             faults.append(f"fewer answers than {GOOD} of the best")
         yield judged(

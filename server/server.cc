@@ -252,7 +252,6 @@ absl::Status Server::Listen() {
   const MemoryPlan plan = PlanOf(config_, machine_);
   door::SetUpTransport({.max_message_bytes = config_.max_message_bytes,
                         .memory_bytes = TransportBytes(plan),
-                        .window_bytes = plan.window_bytes,
                         .channelz = config_.channelz},
                        &builder);
   AddServices(&builder);

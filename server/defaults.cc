@@ -27,7 +27,7 @@ MemoryPlan PlanOf(const Config& config, const Machine& machine) {
   return {.inflight_bytes = config.max_inflight_bytes,
           .inflight_requests = config.max_inflight_requests,
           .message_bytes = config.max_message_bytes,
-          .window_bytes = PlanMemory(machine.memory.bytes).window_bytes};
+          .waiting_bytes = PlanMemory(machine.memory.bytes).waiting_bytes};
 }
 
 }  // namespace lossd

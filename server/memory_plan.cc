@@ -1,7 +1,6 @@
 #include "server/memory_plan.h"
 
 #include <algorithm>
-#include <bit>
 #include <limits>
 
 namespace lossd {
@@ -19,11 +18,9 @@ constexpr int64_t kMostInflightBytes = int64_t{1} << 30;
 constexpr int64_t kMostInflightRequests = 4096;
 constexpr int64_t kMostMessageBytes = 256 * kMebi;
 
-// With a smaller window a large message waits for the server's permission once
-// in each piece of half of it; with a larger one calls that only wait fill the
-// memory.
-constexpr int64_t kLeastWindowBytes = 64 << 10;
-constexpr int64_t kMostWindowBytes = 256 << 10;
+// HTTP/2 lets a client send this much on each stream until it has heard of the
+// server's own, smaller window.
+constexpr int64_t kWaitingBytes = 65535;
 // The part of the memory that waiting calls may take.
 constexpr int64_t kWaitingPart = 16;
 
@@ -39,15 +36,12 @@ MemoryPlan PlanMemory(int64_t usable) {
   usable = std::clamp(usable, kLeastUsable, kMostUsable);
   MemoryPlan plan;
   const int64_t waiting = usable / kWaitingPart;
-  plan.window_bytes =
-      std::clamp(static_cast<int64_t>(std::bit_floor(
-                     static_cast<uint64_t>(waiting / kMostInflightRequests))),
-                 kLeastWindowBytes, kMostWindowBytes);
+  plan.waiting_bytes = kWaitingBytes;
   plan.inflight_requests =
-      std::min(kMostInflightRequests, waiting / plan.window_bytes);
+      std::min(kMostInflightRequests, waiting / plan.waiting_bytes);
   plan.inflight_bytes = std::min(
       kMostInflightBytes,
-      InflightBytesFor(usable, plan.inflight_requests * plan.window_bytes));
+      InflightBytesFor(usable, plan.inflight_requests * plan.waiting_bytes));
   plan.message_bytes = std::min(kMostMessageBytes, plan.inflight_bytes * 2 / 3);
   return plan;
 }
@@ -59,8 +53,8 @@ int64_t TransportBytes(const MemoryPlan& plan) {
   const int64_t messages =
       std::min(kMost, std::max(plan.inflight_bytes, plan.message_bytes));
   const int64_t windows =
-      std::min(kMost / plan.window_bytes, plan.inflight_requests) *
-      plan.window_bytes;
+      std::min(kMost / plan.waiting_bytes, plan.inflight_requests) *
+      plan.waiting_bytes;
   return (messages + windows) / 4 * 5;
 }
 

@@ -13,8 +13,8 @@ struct MemoryPlan {
   int64_t inflight_requests = 0;
   // The largest message.
   int64_t message_bytes = 0;
-  // The bytes that a client may send of a message before it is let in.
-  int64_t window_bytes = 0;
+  // The most that a client can send of a message before it is let in.
+  int64_t waiting_bytes = 0;
 };
 
 // Returns a plan whose TotalBytes() is at most `usable`, if `usable` is at
@@ -22,9 +22,9 @@ struct MemoryPlan {
 MemoryPlan PlanMemory(int64_t usable);
 
 // Returns what gRPC may hold: messages that are admitted or on their way, and
-// of each waiting call a window. At four fifths of this gRPC begins to take
-// smaller pieces; beyond all of it it resets calls and connections, and neither
-// happens while the intake's expectations hold.
+// of each waiting call what it can send. At four fifths of this gRPC begins to
+// take smaller pieces; beyond all of it it resets calls and connections, and
+// neither happens while the intake's expectations hold.
 int64_t TransportBytes(const MemoryPlan& plan);
 
 // Returns the most that the process takes: its own, what gRPC may hold, and

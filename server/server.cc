@@ -257,7 +257,6 @@ absl::Status Server::Listen(std::vector<FileDescriptor> handed_over) {
   door::SetUpTransport(
       {.max_message_bytes = config_.max_message_bytes,
        .memory_bytes = TransportBytes(plan),
-       .window_bytes = plan.window_bytes,
        .channelz = config_.channelz,
        .keepalive_min_interval = config_.keepalive_min_interval},
       &builder);

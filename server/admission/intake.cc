@@ -19,7 +19,9 @@ constexpr double kLeastReading = 64;
 // How often, and by which factor, late answers lower that number.
 constexpr absl::Duration kLowerEvery = absl::Milliseconds(100);
 constexpr double kLower = 0.7;
-// By how much each answer in time raises it.
+// By how much each answer in time raises it: before the first late answer, and
+// after it.
+constexpr double kRaiseAtFirst = 1;
 constexpr double kRaise = 0.1;
 
 // How long the time of the last answers is believed.
@@ -28,8 +30,7 @@ constexpr absl::Duration kBelieved = absl::Milliseconds(200);
 }  // namespace
 
 Intake::Intake(const IntakeOptions& options)
-    : options_(options),
-      most_reading_(static_cast<double>(options.max_calls)) {}
+    : options_(options), most_reading_(kLeastReading) {}
 
 Intake::Decision Intake::Enter(Arrival* arrival, int64_t inflight_bytes,
                                absl::Time now) {
@@ -123,8 +124,10 @@ void Intake::Learn(uint64_t id, int64_t bytes, absl::Duration spent,
                    : flow.spent + (spent - flow.spent) / 8;
   flow.learnt = now;
   largest_ = std::max(bytes, largest_ - largest_ / 64);
+  const double raise =
+      lowered_ == absl::InfinitePast() ? kRaiseAtFirst : kRaise;
   most_reading_ =
-      std::min(most_reading_ + kRaise, static_cast<double>(options_.max_calls));
+      std::min(most_reading_ + raise, static_cast<double>(options_.max_calls));
 }
 
 void Intake::LearnLate(uint64_t id, absl::Duration spent, absl::Time now) {

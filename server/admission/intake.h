@@ -75,9 +75,10 @@ struct IntakeOptions {
 // while those that are being received are expected to need at most
 // max_reading_bytes, and together with the requests in flight the byte budget.
 // Answers that come too late lower the number that is received at once, though
-// not below 64, and answers in time raise it again. Connections with the fewest
-// expected bytes go first, in turns. Within one the earliest deadline does, or
-// under overload the latest: the calls that can still be answered in time.
+// not below 64, where it begins; answers in time raise it. Connections with the
+// fewest expected bytes go first, in turns. Within one the earliest deadline
+// does, or under overload the latest: the calls that can still be answered in
+// time.
 //
 // Thread-safe: one mutex, under which nobody is called.
 class Intake {

@@ -19,9 +19,6 @@ struct TransportOptions {
   // it ends calls with RESOURCE_EXHAUSTED, and connections ("Buffers full",
   // which their calls see as UNAVAILABLE), both of its choice.
   int64_t memory_bytes = 0;
-  // The bytes that a client may send of a message before the server reads it.
-  // Less than 2^31.
-  int64_t window_bytes = 0;
   // Whether gRPC keeps the counts that the channelz service returns.
   bool channelz = false;
   // The least time between pings of a client that sends nothing else, with

@@ -137,9 +137,14 @@ void ComputeLossCall::OnComputed(const batching::Computed& computed) {
   }
 }
 
+// A client counts from the moment in which it made the call, the server from
+// that in which the headers came: so one that has gone shortly before its
+// deadline has met it.
 bool ComputeLossCall::IsLate() const {
-  return deadline_ != absl::InfiniteFuture() &&
-         call_context_->clock->Now() >= deadline_;
+  if (deadline_ == absl::InfiniteFuture()) return false;
+  const absl::Time now = call_context_->clock->Now();
+  if (now >= deadline_) return true;
+  return context_->IsCancelled() && deadline_ - now < now - received_;
 }
 
 void ComputeLossCall::OnDropped(const absl::Status& why) {

@@ -25,7 +25,6 @@ TEST(PlanMemory, GivesALargeMachineTheFullDefaults) {
   EXPECT_EQ(plan.inflight_bytes, 1024 * kMebi);
   EXPECT_EQ(plan.inflight_requests, 4096);
   EXPECT_EQ(plan.message_bytes, 256 * kMebi);
-  EXPECT_EQ(plan.window_bytes, 256 << 10);
 }
 
 // A request of 40 MB of float32 logits and targets is charged 60 MB.

@@ -232,7 +232,7 @@ TEST(Intake, LateAnswersLowerHowMuchIsReceivedAtOnce) {
   options.max_calls = 1000;
   options.max_inflight_bytes = 1'000'000;
   Intake intake(options);
-  Teach(intake, 1, 1);
+  for (int i = 0; i < 200; ++i) Teach(intake, 1, 1);
   std::deque<Call> calls;
   const auto let_in = [&](size_t most) {
     const size_t before = calls.size();

@@ -8,16 +8,17 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
-#include <string_view>
+
+#include "absl/strings/string_view.h"
 
 namespace lossd::machine {
 
 // Lines of /proc/self/mountinfo as Linux writes them.
-inline constexpr std::string_view kCgroup2Mount =
+inline constexpr absl::string_view kCgroup2Mount =
     "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw\n";
-inline constexpr std::string_view kMemoryMount =
+inline constexpr absl::string_view kMemoryMount =
     "35 31 0:32 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n";
-inline constexpr std::string_view kCpuMount =
+inline constexpr absl::string_view kCpuMount =
     "32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup "
     "rw,cpu,cpuacct\n";
 
@@ -30,14 +31,14 @@ class FakeRoot {
   }
   ~FakeRoot() { std::filesystem::remove_all(root_); }
 
-  void Write(const std::string& path, std::string_view text) const {
+  void Write(const std::string& path, absl::string_view text) const {
     const std::filesystem::path file = root_ + path;
     std::filesystem::create_directories(file.parent_path());
     std::ofstream(file) << text;
   }
 
   // Writes which hierarchies are mounted and in which groups the process is.
-  void SetGroups(std::string_view mounts, std::string_view groups) const {
+  void SetGroups(absl::string_view mounts, absl::string_view groups) const {
     Write("/proc/self/mountinfo", mounts);
     Write("/proc/self/cgroup", groups);
   }

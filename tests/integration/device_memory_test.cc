@@ -236,7 +236,8 @@ TEST_F(DeviceMemory, IsKeptUntilTheCallEndsAfterItsWorkerDies) {
 }
 
 TEST_F(DeviceMemory, IsRefusedOnceItsGpuIsLost) {
-  devices_[0]->FailCall(DeviceCall::kWait, 0, absl::UnavailableError("lost"));
+  devices_[0]->FailCall(DeviceCall::kHappened, 0,
+                        absl::UnavailableError("lost"));
   const v1::ComputeLossRequest request = Moved(SomeRequest(100), 3);
   v1::ComputeLossResponse response;
   for (int i = 0; i < 2; ++i) {

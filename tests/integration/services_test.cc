@@ -107,7 +107,7 @@ TEST(GetServerInfo, TellsLimitsAndSupportedLosses) {
                                    v1::LOSS_KIND_SIGMOID_FOCAL,
                                    v1::LOSS_KIND_ASYMMETRIC));
   EXPECT_EQ(info.logits_dtypes_size(), 4);
-  EXPECT_EQ(info.targets_dtypes_size(), 9);
+  EXPECT_EQ(info.targets_dtypes_size(), 11);
   EXPECT_TRUE(info.supports_streaming());
 }
 

@@ -49,6 +49,8 @@ TEST(Ones, TakeTheLogitsShapeOrTheirOwn) {
   ASSERT_TRUE(implied.status.ok()) << implied.status;
   EXPECT_THAT(implied.valid.segment().ones.indices, ElementsAre(5, 6));
   for (const int64_t dim : {2, 6}) request.mutable_targets()->add_shape(dim);
+  request.mutable_spec()->set_target_shape_rule(
+      v1::TARGET_SHAPE_RULE_SAME_COUNT);
   const Reading given(request);
   ASSERT_TRUE(given.status.ok()) << given.status;
   EXPECT_THAT(given.valid.segment().ones.indices, ElementsAre(5, 6));
@@ -231,6 +233,8 @@ TEST(Identity, IsOfTwoDimensions) {
   EXPECT_EQ(three.message(),
             "targets.identity: the shape [2, 2, 3] has 3 dimensions, not 2");
   for (const int64_t dim : {2, 6}) request.mutable_targets()->add_shape(dim);
+  request.mutable_spec()->set_target_shape_rule(
+      v1::TARGET_SHAPE_RULE_SAME_COUNT);
   const Reading two(request);
   ASSERT_TRUE(two.status.ok()) << two.status;
   EXPECT_EQ(two.valid.segment().ones.stride, 7U);

@@ -58,6 +58,7 @@ class Lossd:
 
     def next_line(self):
         """Returns the next line of the log that is about tokens."""
+        assert self.process.stderr is not None
         while True:
             line = self.process.stderr.readline()
             assert line, "the log has ended"

@@ -1,6 +1,6 @@
 #include "server/facts.h"
 
-#include "server/version.h"
+#include "base/version.h"
 
 namespace lossd {
 namespace {

@@ -106,6 +106,8 @@ grpc::ChannelArguments ArgumentsFor(const ClientOptions& options) {
   arguments.SetMaxSendMessageSize(-1);
   arguments.SetUserAgentPrefix(options.user_agent);
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
+  // gRPC would ask the proxy of http_proxy even for this host.
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   // Without this, all channels with these arguments would share a connection.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   // gRPC counts milliseconds in an int, and takes the largest as never.

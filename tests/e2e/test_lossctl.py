@@ -24,10 +24,13 @@ def target() -> Iterator[str]:
         yield server.address
 
 
-def lossctl(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+def lossctl(
+    *arguments: str, stdin: str = "", **environment: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [str(BINARY_DIR / "client" / "lossctl"), *arguments],
         input=stdin,
+        env=os.environ | environment,
         capture_output=True,
         text=True,
         timeout=60,
@@ -252,6 +255,11 @@ def test_health_is_a_probe(target: str) -> None:
     nobody = lossctl("health", "--target", NO_SERVER, "--timeout=5s")
     assert nobody.returncode == 1
     assert "UNAVAILABLE" in nobody.stderr
+
+
+def test_a_proxy_is_not_asked(target: str) -> None:
+    done = lossctl("health", "--target", target, http_proxy=f"http://{NO_SERVER}", no_proxy="")
+    assert (done.returncode, done.stdout) == (0, "serving\n"), done.stderr
 
 
 def test_three_ways_to_ask_for_help_give_one_text() -> None:

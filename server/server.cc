@@ -123,7 +123,7 @@ absl::Status Server::BuildParts(const DeviceOpener& open_devices) {
       InfoOf(config_, choice->names, choice->slots != nullptr);
   BuildExecution(*choice);
   BuildBudgets();
-  auto connections = door::Connections::Create();
+  auto connections = door::Connections::Create(certificates_ != nullptr);
   if (!connections.ok()) return connections.status();
   connections_ = *std::move(connections);
   AddGauges();

@@ -31,6 +31,16 @@ namespace {
 constexpr absl::Duration kLookAgain = absl::Milliseconds(1);
 constexpr absl::Duration kLetGrpcSee = absl::Milliseconds(100);
 
+// A GOAWAY frame of HTTP/2 (RFC 9113, sections 4.1 and 6.8).
+constexpr uint8_t kGoAway[] = {
+    0,    0,    8,           // bytes after these nine
+    7,                       // the type
+    0,                       // flags
+    0,    0,    0,    0,     // the stream: the connection
+    0x7f, 0xff, 0xff, 0xff,  // last stream: none is refused
+    0,    0,    0,    0,     // NO_ERROR
+};
+
 // Returns the process at the other end of a Unix socket, or 0 if the kernel
 // does not tell: a process of another PID namespace.
 pid_t ProcessAt(int socket) {
@@ -82,14 +92,15 @@ bool HasEnded(int socket) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Connections>> Connections::Create() {
+absl::StatusOr<std::unique_ptr<Connections>> Connections::Create(
+    bool encrypted) {
   FileDescriptor nothing(open("/dev/null", O_RDWR | O_CLOEXEC));
   FileDescriptor probe(open("/dev/null", O_RDWR | O_CLOEXEC));
   if (!nothing.open() || !probe.open()) {
     return absl::ErrnoToStatus(errno, "/dev/null");
   }
   return std::unique_ptr<Connections>(
-      new Connections(std::move(nothing), std::move(probe)));
+      new Connections(encrypted, std::move(nothing), std::move(probe)));
 }
 
 void Connections::Add(int socket, Transport transport) {
@@ -214,12 +225,33 @@ bool Connections::End(int socket, const Connection& connection, bool force) {
     if (force) {
       shutdown(probe_.number(), SHUT_RDWR);
     } else if (!HasUnreceivedOutput(probe_.number())) {
-      shutdown(probe_.number(), SHUT_RD);
+      EndGently(static_cast<size_t>(socket), connection);
     }
     ended = HasEnded(probe_.number());
   }
   dup3(nothing_.number(), probe_.number(), O_CLOEXEC);
   return ended;
+}
+
+// gRPC's threads may write at the same time. The frame is never inside the
+// answer to an accepted request: gRPC reports that as finished once the kernel
+// has its last byte, and until then its permit keeps the connection from
+// getting here. Other answers, such as refusals, could be hit only if gRPC were
+// between two sendmsg() for one write, which takes more than 1,024 slices or a
+// full buffer that has just run empty, or, over Unix, inside one of more than
+// 32 KiB, which the kernel divides. The client then sees a broken connection,
+// as it does at its end.
+void Connections::EndGently(size_t socket, const Connection& connection) {
+  if (encrypted_ || connection.told_to_go_away) {
+    shutdown(probe_.number(), SHUT_RD);
+    return;
+  }
+  // The frame fits, because the kernel holds no output. Should the kernel
+  // refuse it, the connection ends without.
+  send(probe_.number(), kGoAway, sizeof(kGoAway), MSG_DONTWAIT | MSG_NOSIGNAL);
+  absl::MutexLock lock(&mu_);
+  Connection& told = by_socket_[socket];
+  if (told.inode == connection.inode) told.told_to_go_away = true;
 }
 
 }  // namespace lossd::door

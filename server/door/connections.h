@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -28,8 +30,9 @@ enum class Transport { kTcp, kUnix };
 // EndIdle() and EndAll(), which one thread calls.
 class Connections {
  public:
-  // Errors: those of opening /dev/null.
-  static absl::StatusOr<std::unique_ptr<Connections>> Create();
+  // `encrypted` says that the connections use TLS. Errors: those of opening
+  // /dev/null.
+  static absl::StatusOr<std::unique_ptr<Connections>> Create(bool encrypted);
 
   // Notes an accepted connection. The caller then gives `socket` to gRPC.
   void Add(int socket, Transport transport);
@@ -52,14 +55,18 @@ class Connections {
   // socket, whose calls alone know its flow, this is one that no call has.
   std::vector<uint64_t> Flows() const;
 
-  // Ends the connections for whose flow `is_busy` returns false. gRPC is made
-  // to read the end of its input, upon which it writes what it has left and
-  // closes; a client sees UNAVAILABLE for the calls it has open. A connection
-  // whose client has not yet received all that was sent is left alone.
+  // Ends the connections for whose flow `is_busy` returns false: those that no
+  // accepted request needs. The first call that finds one so writes a GOAWAY
+  // frame to it, unless it is encrypted, after which a client sends no more
+  // calls there. The next makes gRPC read the end of its input, upon which it
+  // writes what it has left and closes; a client sees UNAVAILABLE for the calls
+  // it has open. A connection whose client has not yet received all that was
+  // sent is left alone.
   void EndIdle(absl::FunctionRef<bool(uint64_t flow)> is_busy);
 
   // Ends every connection in this way. Those that are left alone are ended by
-  // force after `patience`. Returns true if all have ended.
+  // force after `patience`, which must be zero if accepted requests are left.
+  // Returns true if all have ended.
   bool EndAll(absl::Duration patience);
 
  private:
@@ -68,10 +75,13 @@ class Connections {
     ino_t inode = 0;  // 0 if the descriptor is not a connection
     Transport transport = Transport::kTcp;
     uint64_t flow = 0;
+    bool told_to_go_away = false;
   };
 
-  Connections(FileDescriptor nothing, FileDescriptor probe)
-      : nothing_(std::move(nothing)), probe_(std::move(probe)) {}
+  Connections(bool encrypted, FileDescriptor nothing, FileDescriptor probe)
+      : encrypted_(encrypted),
+        nothing_(std::move(nothing)),
+        probe_(std::move(probe)) {}
 
   // Removes the connections that gRPC has closed.
   void Sweep();
@@ -81,7 +91,11 @@ class Connections {
   int64_t EndSome(absl::FunctionRef<bool(uint64_t flow)> is_busy, bool force);
   // Returns whether the connection has ended.
   bool End(int socket, const Connection& connection, bool force);
+  // Takes the next step to the end of the connection that `probe_` is.
+  void EndGently(size_t socket, const Connection& connection);
   void Remove(size_t socket) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  const bool encrypted_;
 
   mutable absl::Mutex mu_;
   std::vector<Connection> by_socket_ ABSL_GUARDED_BY(mu_);

@@ -93,7 +93,8 @@ class ClientFlowTest : public testing::Test {
   }
 
   const TemporaryPath path_{"client_flow.socket"};
-  const std::unique_ptr<Connections> connections_ = *Connections::Create();
+  const std::unique_ptr<Connections> connections_ =
+      *Connections::Create(/*encrypted=*/false);
   FlowService service_{connections_.get()};
   std::unique_ptr<Entrance> entrance_;
   std::unique_ptr<grpc::Server> server_;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -29,6 +30,20 @@ struct Pair {
 
 std::string PeerName(int socket) { return absl::StrCat("fd:", socket); }
 
+// RFC 9113, section 6.8: 8 bytes of type 7 on stream 0; no stream is refused,
+// and nothing is wrong.
+const std::string kGoAway("\0\0\x08\x07\0\0\0\0\0\x7f\xff\xff\xff\0\0\0\0", 17);
+
+// Returns what waits in the socket: nothing at its end, and nullopt if more may
+// come.
+std::optional<std::string> ReadWhatWaits(const FileDescriptor& socket) {
+  char bytes[64];
+  const ssize_t size =
+      recv(socket.number(), bytes, sizeof(bytes), MSG_DONTWAIT);
+  if (size < 0) return std::nullopt;
+  return std::string(bytes, static_cast<size_t>(size));
+}
+
 // Reads as gRPC does: all there is, and then it closes the socket.
 void ReadToTheEnd(FileDescriptor socket) {
   char byte;
@@ -38,7 +53,13 @@ void ReadToTheEnd(FileDescriptor socket) {
 
 class ConnectionsTest : public testing::Test {
  protected:
-  std::unique_ptr<Connections> connections_ = *Connections::Create();
+  // Ends every connection as a drain does, one look after the other.
+  void EndIdle() {
+    connections_->EndIdle([](uint64_t /*flow*/) { return false; });
+  }
+
+  std::unique_ptr<Connections> connections_ =
+      *Connections::Create(/*encrypted=*/false);
 };
 
 TEST_F(ConnectionsTest, CountsByTransportUntilTheDescriptorIsClosed) {
@@ -147,9 +168,55 @@ TEST_F(ConnectionsTest, EndsConnectionsWhoseClientsHaveEverything) {
   Pair pair;
   connections_->Add(pair.server.number(), Transport::kUnix);
   std::thread grpc(&ReadToTheEnd, std::move(pair.server));
+  std::thread client(&ReadToTheEnd, std::move(pair.client));
   EXPECT_TRUE(connections_->EndAll(absl::InfiniteDuration()));
   grpc.join();
+  client.join();
   EXPECT_EQ(connections_->Count(), 0);
+}
+
+TEST_F(ConnectionsTest, TellsAClientToGoAwayOneLookBeforeTheEnd) {
+  Pair pair;
+  connections_->Add(pair.server.number(), Transport::kUnix);
+  EndIdle();
+  EndIdle();  // The client has not read the frame yet.
+  EXPECT_EQ(write(pair.client.number(), "a", 1), 1);
+  EXPECT_EQ(ReadWhatWaits(pair.client), kGoAway);
+  EXPECT_EQ(ReadWhatWaits(pair.client), std::nullopt);
+  EndIdle();
+  ReadToTheEnd(std::move(pair.server));
+  EXPECT_EQ(ReadWhatWaits(pair.client), "");
+}
+
+TEST_F(ConnectionsTest, TellsNothingWhileOutputWaits) {
+  const Pair pair;
+  connections_->Add(pair.server.number(), Transport::kUnix);
+  ASSERT_EQ(write(pair.server.number(), "ab", 2), 2);
+  EndIdle();
+  EXPECT_EQ(ReadWhatWaits(pair.client), "ab");
+  EXPECT_EQ(ReadWhatWaits(pair.client), std::nullopt);
+}
+
+TEST_F(ConnectionsTest, WritesNothingIntoAnEncryptedConnection) {
+  connections_ = *Connections::Create(/*encrypted=*/true);
+  Pair pair;
+  connections_->Add(pair.server.number(), Transport::kTcp);
+  EndIdle();
+  EXPECT_EQ(send(pair.client.number(), "a", 1, MSG_NOSIGNAL), -1);
+  pair.server = FileDescriptor();
+  EXPECT_EQ(ReadWhatWaits(pair.client), "");
+}
+
+TEST_F(ConnectionsTest, ANewConnectionWithTheNumberIsTold) {
+  Pair first;
+  Pair second;
+  connections_->Add(first.server.number(), Transport::kUnix);
+  EndIdle();
+  ASSERT_EQ(dup2(second.server.number(), first.server.number()),
+            first.server.number());
+  connections_->Add(first.server.number(), Transport::kUnix);
+  EndIdle();
+  EXPECT_EQ(ReadWhatWaits(second.client), kGoAway);
 }
 
 TEST_F(ConnectionsTest, WaitsForAClientThatHasNotReadYet) {
@@ -158,8 +225,10 @@ TEST_F(ConnectionsTest, WaitsForAClientThatHasNotReadYet) {
   ASSERT_EQ(write(pair.server.number(), "ab", 2), 2);
   std::thread grpc(&ReadToTheEnd, std::move(pair.server));
   std::thread client([&pair] {
-    char bytes[3];
-    EXPECT_EQ(recv(pair.client.number(), bytes, 3, MSG_WAITALL), 2);
+    std::string bytes(64, '\0');
+    const ssize_t size =
+        recv(pair.client.number(), bytes.data(), bytes.size(), MSG_WAITALL);
+    EXPECT_EQ(bytes.substr(0, static_cast<size_t>(size)), "ab" + kGoAway);
   });
   EXPECT_TRUE(connections_->EndAll(absl::InfiniteDuration()));
   grpc.join();
@@ -180,7 +249,11 @@ TEST_F(ConnectionsTest, EndsIdleConnectionsAlone) {
   ASSERT_EQ(flows.size(), 1);
   connections_->EndIdle([&](uint64_t flow) { return flow == flows[0]; });
   EXPECT_EQ(write(pair.client.number(), "a", 1), 1);
-  connections_->EndIdle([&](uint64_t flow) { return flow != flows[0]; });
+  EXPECT_EQ(ReadWhatWaits(pair.client), std::nullopt);
+  const auto others_are_busy = [&](uint64_t flow) { return flow != flows[0]; };
+  connections_->EndIdle(others_are_busy);
+  EXPECT_EQ(ReadWhatWaits(pair.client), kGoAway);
+  connections_->EndIdle(others_are_busy);
   EXPECT_EQ(send(pair.client.number(), "a", 1, MSG_NOSIGNAL), -1);
 }
 

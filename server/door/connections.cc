@@ -72,9 +72,7 @@ std::string TcpPeer(int socket) {
   return absl::StrCat("ipv6:%5B", host, "%5D:", port);
 }
 
-uint64_t FlowAt(int socket, Transport transport, ino_t inode) {
-  if (transport == Transport::kTcp) return absl::HashOf(TcpPeer(socket));
-  const pid_t process = ProcessAt(socket);
+uint64_t FlowOfProcess(pid_t process, ino_t inode) {
   return process > 0 ? absl::HashOf("process", process)
                      : absl::HashOf("socket", inode);
 }
@@ -106,8 +104,13 @@ absl::StatusOr<std::unique_ptr<Connections>> Connections::Create(
 void Connections::Add(int socket, Transport transport) {
   struct stat file;
   if (fstat(socket, &file) != 0) return;
-  const Connection connection{file.st_dev, file.st_ino, transport,
-                              FlowAt(socket, transport, file.st_ino)};
+  Connection connection = {file.st_dev, file.st_ino, transport};
+  if (transport == Transport::kTcp) {
+    connection.flow = absl::HashOf(TcpPeer(socket));
+  } else {
+    connection.process = ProcessAt(socket);
+    connection.flow = FlowOfProcess(connection.process, file.st_ino);
+  }
   const auto index = static_cast<size_t>(socket);
   absl::MutexLock lock(&mu_);
   if (index >= by_socket_.size()) by_socket_.resize(index + 1);
@@ -161,17 +164,27 @@ int64_t Connections::CountAtMost() const {
   return std::accumulate(std::begin(open_), std::end(open_), int64_t{0});
 }
 
-std::optional<uint64_t> Connections::FlowOf(absl::string_view peer) const {
+Connections::Connection Connections::Find(absl::string_view peer) const {
   // gRPC names a connection that it was given as a descriptor fd:NUMBER.
   size_t socket = 0;
   if (!absl::ConsumePrefix(&peer, "fd:") || !absl::SimpleAtoi(peer, &socket)) {
-    return std::nullopt;
+    return {};
   }
   absl::ReaderMutexLock lock(&mu_);
-  if (socket >= by_socket_.size() || by_socket_[socket].inode == 0) {
-    return std::nullopt;
-  }
-  return by_socket_[socket].flow;
+  return socket < by_socket_.size() ? by_socket_[socket] : Connection();
+}
+
+std::optional<uint64_t> Connections::FlowOf(absl::string_view peer) const {
+  const Connection connection = Find(peer);
+  if (connection.inode == 0) return std::nullopt;
+  return connection.flow;
+}
+
+std::string Connections::NameOf(absl::string_view peer) const {
+  const Connection connection = Find(peer);
+  if (connection.inode == 0) return std::string(peer);
+  return connection.process > 0 ? absl::StrCat("unix:pid:", connection.process)
+                                : "unix:";
 }
 
 std::vector<uint64_t> Connections::Flows() const {

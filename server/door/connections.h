@@ -50,6 +50,11 @@ class Connections {
   // descriptor: one of a Unix socket without TLS.
   std::optional<uint64_t> FlowOf(absl::string_view peer) const;
 
+  // Returns a name for people: unix:pid:NUMBER of the client's process for such
+  // a connection, or unix: if the kernel does not tell the process, and else
+  // `peer`.
+  std::string NameOf(absl::string_view peer) const;
+
   // Returns the flow of each open connection, as door::FlowOf() returns it for
   // its calls; connections may share one. For a connection with TLS at a Unix
   // socket, whose calls alone know its flow, this is one that no call has.
@@ -75,6 +80,7 @@ class Connections {
     ino_t inode = 0;  // 0 if the descriptor is not a connection
     Transport transport = Transport::kTcp;
     uint64_t flow = 0;
+    pid_t process = 0;  // the client's at a Unix socket; 0 if it is not known
     bool told_to_go_away = false;
   };
 
@@ -86,6 +92,8 @@ class Connections {
   // Removes the connections that gRPC has closed.
   void Sweep();
   std::vector<Connection> Snapshot() const;
+  // Returns the connection that gRPC names `peer`, or one without an inode.
+  Connection Find(absl::string_view peer) const;
   // Ends those that `is_busy` lets go, and by force also those whose clients
   // have not received everything. Returns how many have not ended yet.
   int64_t EndSome(absl::FunctionRef<bool(uint64_t flow)> is_busy, bool force);

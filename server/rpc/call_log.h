@@ -16,7 +16,8 @@ struct EndedCall {
   absl::StatusCode code;
   absl::Duration latency;
   absl::string_view request_id;
-  std::string peer;    // as gRPC names it, such as ipv4:127.0.0.1:4711
+  // door::Connections::NameOf(), such as ipv4:127.0.0.1:4711.
+  std::string peer;
   std::string reason;  // the message of an answer that is an error
   std::string detail;  // follows the code, such as " of 5 elements"
 };

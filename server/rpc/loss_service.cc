@@ -26,7 +26,7 @@ grpc::Status Counted(const CallContext& call_context,
     LogCall({.method = method,
              .code = status.code(),
              .latency = latency,
-             .peer = context.peer(),
+             .peer = call_context.connections->NameOf(context.peer()),
              .reason = std::string(status.message())});
   }
   return door::ToGrpcStatus(status, {});

@@ -70,6 +70,10 @@ void RpcCall::Begin() {
   received_ = call_context_->clock->Now();
   deadline_ = DeadlineOf(*context_);
   flow_ = door::FlowOf(*context_, *call_context_->connections);
+  // At the end of the call its connection may have gone.
+  if (observability::LogsRequests()) {
+    peer_ = call_context_->connections->NameOf(context_->peer());
+  }
   call_context_->metrics->RecordCallAccepted(method_);
 }
 
@@ -162,7 +166,7 @@ void RpcCall::Log(absl::StatusCode code, absl::Duration latency) const {
            .code = code,
            .latency = latency,
            .request_id = request_id(),
-           .peer = context_->peer(),
+           .peer = peer_,
            .reason = code == code_ ? reason_ : std::string(),
            .detail = LogDetail()});
 }
@@ -177,6 +181,7 @@ void RpcCall::Reset() {
   Release();
   context_.reset();
   code_ = absl::StatusCode::kOk;
+  peer_.clear();
   reason_.clear();
   finished_ = done_ = sent_ = cancelled_ = false;
 }

@@ -108,6 +108,7 @@ class RpcCall : public door::QueueCall {
   // --- state of one RPC; Reset() resets it ---
   // The code of the answer; written before Finish, read after kFinished.
   absl::StatusCode code_ = absl::StatusCode::kOk;
+  std::string peer_;        // Connections::NameOf(), if requests are logged
   std::string reason_;      // the answer's message, if requests are logged
   bool sent_ = false;       // the answer reached the transport
   bool cancelled_ = false;  // by Cancel()

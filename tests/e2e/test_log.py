@@ -93,6 +93,17 @@ def test_a_line_about_a_call_has_fields(debugged: LoggingServer) -> None:
     assert any(r["method"] == "GetServerInfo" for r in records)
 
 
+def test_a_client_of_a_unix_socket_is_named_by_its_process(tmp_path: Path) -> None:
+    path = tmp_path / "lossd.socket"
+    server = LoggingServer("--log_format=json", "--log_level=debug", f"--unix_socket={path}")
+    with lossd.Client(f"unix:{path}") as client:
+        client.compute_loss(np.zeros(3), np.ones(3))
+        client.server_info()
+    calls = [record for record in server.records() if "method" in record]
+    assert {record["method"] for record in calls} == {"ComputeLoss", "GetServerInfo"}
+    assert {record["peer"] for record in calls} == {f"unix:pid:{os.getpid()}"}
+
+
 def test_a_request_id_cannot_make_a_line_and_is_cut(debugged: LoggingServer) -> None:
     with lossd.Client(debugged.address) as client:
         client.compute_loss(np.zeros(1), np.zeros(1), request_id=AWKWARD)

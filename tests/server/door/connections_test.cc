@@ -157,10 +157,18 @@ TEST_F(ConnectionsTest, ConnectionsOfOtherProcessesAreOtherFlows) {
   close(passed[1]);
 }
 
+TEST_F(ConnectionsTest, AClientOfAUnixSocketIsNamedByItsProcess) {
+  const Pair pair;
+  connections_->Add(pair.server.number(), Transport::kUnix);
+  EXPECT_EQ(connections_->NameOf(PeerName(pair.server.number())),
+            absl::StrCat("unix:pid:", getpid()));
+}
+
 TEST_F(ConnectionsTest, OtherPeersHaveNoFlowHere) {
   for (const char* peer : {"", "fd:", "fd:x", "fd:-1", "fd:999999",
                            "unix:", "ipv4:127.0.0.1:50051", "fd:1"}) {
     EXPECT_EQ(connections_->FlowOf(peer), std::nullopt) << peer;
+    EXPECT_EQ(connections_->NameOf(peer), peer);
   }
 }
 

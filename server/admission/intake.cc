@@ -42,22 +42,22 @@ Intake::Decision Intake::Enter(Arrival* arrival, int64_t inflight_bytes,
   if (!HasPlace(flow)) return Decision::kFull;
   if (IsTooLate(*arrival, flow, now)) return Decision::kTooLate;
   Discount(now);
-  arrival->since = now;
-  arrival->number = ++numbers_;
-  arrival->expected = flow.expected > 0 ? flow.expected
-                      : largest_ > 0    ? largest_
-                                        : options_.first_message_bytes;
+  arrival->since_ = now;
+  arrival->number_ = ++numbers_;
+  arrival->expected_ = flow.expected > 0 ? flow.expected
+                       : largest_ > 0    ? largest_
+                                         : options_.first_message_bytes;
   ++flow.calls;
   ++calls_;
   // Nobody overtakes those that wait, except a flow with less on its way.
   const bool first =
       turns_.empty() || flow.reading_bytes < std::get<0>(*turns_.begin());
   if (first && flow.waiting.empty() &&
-      HasRoom(arrival->expected, inflight_bytes)) {
+      HasRoom(arrival->expected_, inflight_bytes)) {
     BeginReading(arrival, flow, now);
     return Decision::kRead;
   }
-  arrival->state = Arrival::State::kWaiting;
+  arrival->state_ = Arrival::State::kWaiting;
   if (flow.waiting.empty()) {
     flow.turn = ++turn_numbers_;
     turns_.insert(TurnOf(arrival->flow, flow));
@@ -69,7 +69,7 @@ Intake::Decision Intake::Enter(Arrival* arrival, int64_t inflight_bytes,
 
 bool Intake::Remove(Arrival* arrival) {
   absl::MutexLock lock(&mu_);
-  if (arrival->state != Arrival::State::kWaiting) return false;
+  if (arrival->state_ != Arrival::State::kWaiting) return false;
   Flow& flow = FlowOf(arrival->flow);
   StopWaiting(arrival, flow);
   --flow.calls;
@@ -79,27 +79,27 @@ bool Intake::Remove(Arrival* arrival) {
 
 void Intake::Leave(Arrival* arrival) {
   absl::MutexLock lock(&mu_);
-  if (arrival->state == Arrival::State::kReading) StopCounting(arrival);
-  arrival->state = Arrival::State::kOutside;
+  if (arrival->state_ == Arrival::State::kReading) StopCounting(arrival);
+  arrival->state_ = Arrival::State::kOutside;
   --FlowOf(arrival->flow).calls;
   --calls_;
 }
 
 void Intake::Discount(absl::Time now) {
-  while (oldest_ != nullptr && now - oldest_->since >= options_.patience) {
+  while (oldest_ != nullptr && now - oldest_->since_ >= options_.patience) {
     Arrival* stale = oldest_;
     StopCounting(stale);
-    stale->state = Arrival::State::kStale;
+    stale->state_ = Arrival::State::kStale;
   }
 }
 
 void Intake::StopCounting(Arrival* arrival) {
-  (arrival->before != nullptr ? arrival->before->after : oldest_) =
-      arrival->after;
-  (arrival->after != nullptr ? arrival->after->before : newest_) =
-      arrival->before;
-  arrival->before = arrival->after = nullptr;
-  AddReading(arrival->flow, FlowOf(arrival->flow), -arrival->expected);
+  (arrival->before_ != nullptr ? arrival->before_->after_ : oldest_) =
+      arrival->after_;
+  (arrival->after_ != nullptr ? arrival->after_->before_ : newest_) =
+      arrival->before_;
+  arrival->before_ = arrival->after_ = nullptr;
+  AddReading(arrival->flow, FlowOf(arrival->flow), -arrival->expected_);
   --reading_;
 }
 
@@ -154,8 +154,8 @@ void Intake::LetIn(int64_t inflight_bytes, absl::Time now) {
       Flow& flow = FlowOf(std::get<2>(*turns_.begin()));
       Arrival* next = Next(flow, now);
       const bool too_late = IsTooLate(*next, flow, now);
-      if (!too_late && !HasRoom(next->expected, inflight_bytes)) {
-        const bool patient = now - next->since < options_.patience ||
+      if (!too_late && !HasRoom(next->expected_, inflight_bytes)) {
+        const bool patient = now - next->since_ < options_.patience ||
                              now - forced_ < options_.patience;
         if (patient) break;
         forced_ = now;
@@ -239,17 +239,17 @@ bool Intake::IsTooLate(const Arrival& arrival, const Flow& flow,
 }
 
 void Intake::BeginReading(Arrival* arrival, Flow& flow, absl::Time now) {
-  arrival->state = Arrival::State::kReading;
-  arrival->since = now;
-  arrival->before = newest_;
-  (newest_ != nullptr ? newest_->after : oldest_) = arrival;
+  arrival->state_ = Arrival::State::kReading;
+  arrival->since_ = now;
+  arrival->before_ = newest_;
+  (newest_ != nullptr ? newest_->after_ : oldest_) = arrival;
   newest_ = arrival;
-  AddReading(arrival->flow, flow, arrival->expected);
+  AddReading(arrival->flow, flow, arrival->expected_);
   ++reading_;
 }
 
 void Intake::StopWaiting(Arrival* arrival, Flow& flow) {
-  arrival->state = Arrival::State::kOutside;
+  arrival->state_ = Arrival::State::kOutside;
   flow.waiting.erase(arrival);
   if (flow.waiting.empty()) turns_.erase(TurnOf(arrival->flow, flow));
   waiting_.fetch_sub(1, std::memory_order_relaxed);
@@ -259,7 +259,7 @@ void Intake::StopWaiting(Arrival* arrival, Flow& flow) {
 // the call that is lost anyway.
 Arrival* Intake::Next(const Flow& flow, absl::Time now) const {
   Arrival* earliest = *flow.waiting.begin();
-  const bool overloaded = now - earliest->since > options_.overload_wait;
+  const bool overloaded = now - earliest->since_ > options_.overload_wait;
   return overloaded && !IsTooLate(*earliest, flow, now) ? *flow.waiting.rbegin()
                                                         : earliest;
 }

@@ -38,13 +38,13 @@ struct Arrival {
  private:
   friend class Intake;
   enum class State { kOutside, kWaiting, kReading, kStale };
-  State state = State::kOutside;
-  int64_t expected = 0;  // bytes of the budget that it is thought to need
-  uint64_t number = 0;
-  absl::Time since;  // when it entered, then when it was let in
+  State state_ = State::kOutside;
+  int64_t expected_ = 0;  // bytes of the budget that it is thought to need
+  uint64_t number_ = 0;
+  absl::Time since_;  // when it entered, then when it was let in
   // Those that are being received, in the order in which they were let in.
-  Arrival* before = nullptr;
-  Arrival* after = nullptr;
+  Arrival* before_ = nullptr;
+  Arrival* after_ = nullptr;
 };
 
 struct IntakeOptions {
@@ -132,8 +132,8 @@ class Intake {
  private:
   struct ByDeadline {
     bool operator()(const Arrival* a, const Arrival* b) const {
-      return std::tie(a->deadline, a->number) <
-             std::tie(b->deadline, b->number);
+      return std::tie(a->deadline, a->number_) <
+             std::tie(b->deadline, b->number_);
     }
   };
   // One connection.

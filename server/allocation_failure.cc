@@ -10,6 +10,8 @@
 #include <cstddef>
 #include <cstdlib>
 
+// The C library's own malloc() has a name that is reserved for it.
+// NOLINTNEXTLINE(bugprone-reserved-identifier)
 extern "C" void* __libc_malloc(size_t size) noexcept;
 
 extern "C" void* malloc(size_t size) noexcept {

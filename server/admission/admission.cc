@@ -130,7 +130,7 @@ absl::StatusOr<Permit> AdmissionController::Admit(int64_t bytes, uint64_t flow,
                                                   absl::Duration expected_wait,
                                                   Refusal* refusal) {
   assert(bytes >= 0);
-  const absl::Status possible =
+  absl::Status possible =
       CheckAlone(bytes, deadline, now, expected_wait, refusal);
   std::optional<Claim> failed;
   {
@@ -171,7 +171,7 @@ absl::Status AdmissionController::Check(int64_t bytes, uint64_t flow,
                                         absl::Time deadline, absl::Time now,
                                         absl::Duration expected_wait,
                                         Refusal* refusal) const {
-  const absl::Status possible =
+  absl::Status possible =
       CheckAlone(bytes, deadline, now, expected_wait, refusal);
   std::optional<Claim> failed;
   {

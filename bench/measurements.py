@@ -310,8 +310,10 @@ MEASUREMENTS: dict[str, Measurement] = {
     "stream_vs_unary": Measurement(0.8, stream_and_unary),
     "rss_growth_stream_1Gi": Measurement(1.0, stream_growth),
     "small_open_loop_p99_at_half_load": Measurement(None, small_open_loop),
-    "overload_3x_in_time_vs_peak": Measurement(0.9, overload(3)),
-    "overload_10x_in_time_vs_peak": Measurement(0.9, overload(10)),
+    "overload_3x_in_time_vs_peak": Measurement(0.9, overload(3, 65536)),
+    "overload_10x_in_time_vs_peak": Measurement(0.9, overload(10, 65536)),
+    "overload_3x_1Mi_in_time_vs_peak": Measurement(0.9, overload(3, MEBI)),
+    "overload_10x_1Mi_in_time_vs_peak": Measurement(0.9, overload(10, MEBI)),
     "polite_p50_beside_greedy": Measurement(None, polite_beside_greedy),
     "shm_1Mi_c1_vs_kernel": Measurement(
         0.7,

@@ -153,6 +153,8 @@ void Server::BuildBudgets() {
   admission::IntakeOptions intake;
   intake.max_inflight_bytes = config_.max_inflight_bytes;
   intake.max_calls = config_.max_inflight_requests;
+  // Batches that are held open keep the calls in them inside.
+  intake.wanted_wait += 2 * config_.max_queue_delay;
   intake.first_message_bytes =
       std::min(config_.max_message_bytes, config_.max_inflight_bytes);
   intake_ = std::make_unique<admission::Intake>(intake);

@@ -215,6 +215,7 @@ std::optional<AdmissionController::Claim> AdmissionController::Take(
   ++admitted_;
   own.bytes += bytes;
   bytes_ += bytes;
+  Publish();
   return std::nullopt;
 }
 
@@ -237,6 +238,7 @@ std::optional<AdmissionController::Claim> AdmissionController::Grow(
   if (!claim.Fits()) return claim;
   own.bytes += more;
   bytes_ += more;
+  Publish();
   return std::nullopt;
 }
 
@@ -244,6 +246,7 @@ void AdmissionController::Shrink(uint64_t flow, int64_t less) {
   absl::MutexLock lock(&mu_);
   holdings_.find(flow)->second.bytes -= less;
   bytes_ -= less;
+  Publish();
 }
 
 void AdmissionController::MarkAnswered(uint64_t flow) {
@@ -260,16 +263,20 @@ void AdmissionController::Return(const Permit& permit) {
   if (--own.requests == 0) holdings_.erase(entry);
   bytes_ -= permit.bytes_;
   --requests_;
+  Publish();
 }
 
 void AdmissionController::StopAdmitting() {
   absl::MutexLock lock(&mu_);
   stopped_ = true;
+  Publish();
 }
 
-int64_t AdmissionController::inflight_bytes() const {
-  absl::MutexLock lock(&mu_);
-  return bytes_;
+void AdmissionController::Publish() {
+  inflight_bytes_.store(bytes_, std::memory_order_relaxed);
+  tight_.store(stopped_ || 2 * requests_ > options_.max_inflight_requests ||
+                   bytes_ > options_.max_inflight_bytes / 2,
+               std::memory_order_relaxed);
 }
 
 int64_t AdmissionController::inflight_requests() const {

@@ -2,6 +2,7 @@
 #ifndef LOSSD_SERVER_ADMISSION_ADMISSION_H_
 #define LOSSD_SERVER_ADMISSION_ADMISSION_H_
 
+#include <atomic>
 #include <cstdint>
 #include <optional>
 #include <utility>
@@ -132,7 +133,14 @@ class AdmissionController {
   // inflight_requests() counts every permit that was given.
   void StopAdmitting();
 
-  int64_t inflight_bytes() const;
+  // Returns whether Check() is worth asking: the server drains, or less than
+  // half of a budget is free. With more, every flow's share is the whole of
+  // what is free. Takes no lock.
+  bool IsTight() const { return tight_.load(std::memory_order_relaxed); }
+
+  int64_t inflight_bytes() const {
+    return inflight_bytes_.load(std::memory_order_relaxed);
+  }
   int64_t inflight_requests() const;
   int64_t admitted() const;  // permits given since the start
   Holding held_by(uint64_t flow) const;
@@ -167,7 +175,12 @@ class AdmissionController {
   void MarkAnswered(uint64_t flow);
   void Return(const Permit& permit);
 
+  // Publishes what is read without the lock.
+  void Publish() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
   const AdmissionOptions options_;
+  std::atomic<bool> tight_{false};
+  std::atomic<int64_t> inflight_bytes_{0};
 
   mutable absl::Mutex mu_;
   bool stopped_ ABSL_GUARDED_BY(mu_) = false;

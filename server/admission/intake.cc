@@ -12,25 +12,32 @@ namespace {
 // here. Beyond this number all of them are forgotten.
 constexpr size_t kMaxIdleFlows = 4096;
 
-// Fewer messages are never received at once: they take too little time to be
-// the reason for late answers.
-constexpr double kLeastReading = 64;
-
-// How often, and by which factor, late answers lower that number.
-constexpr absl::Duration kLowerEvery = absl::Milliseconds(100);
-constexpr double kLower = 0.7;
-// By how much each answer in time raises it: before the first late answer, and
-// after it.
-constexpr double kRaiseAtFirst = 1;
-constexpr double kRaise = 0.1;
-
 // How long the time of the last answers is believed.
 constexpr absl::Duration kBelieved = absl::Milliseconds(200);
 
 }  // namespace
 
+void ArrivalQueue::Add(Arrival* arrival, absl::Time now) {
+  arrival->counted_ = true;
+  arrival->counted_since_ = now;
+  arrival->before_ = newest_;
+  (newest_ != nullptr ? newest_->after_ : oldest_) = arrival;
+  newest_ = arrival;
+  ++size_;
+}
+
+void ArrivalQueue::Remove(Arrival* arrival) {
+  (arrival->before_ != nullptr ? arrival->before_->after_ : oldest_) =
+      arrival->after_;
+  (arrival->after_ != nullptr ? arrival->after_->before_ : newest_) =
+      arrival->before_;
+  arrival->before_ = arrival->after_ = nullptr;
+  arrival->counted_ = false;
+  --size_;
+}
+
 Intake::Intake(const IntakeOptions& options)
-    : options_(options), most_reading_(kLeastReading) {}
+    : options_(options), limit_(options.max_calls, options.wanted_wait) {}
 
 Intake::Decision Intake::Enter(Arrival* arrival, int64_t inflight_bytes,
                                absl::Time now) {
@@ -42,7 +49,7 @@ Intake::Decision Intake::Enter(Arrival* arrival, int64_t inflight_bytes,
   if (!HasPlace(flow)) return Decision::kFull;
   if (IsTooLate(*arrival, flow, now)) return Decision::kTooLate;
   Discount(now);
-  arrival->since_ = now;
+  arrival->entered_ = now;
   arrival->number_ = ++numbers_;
   arrival->expected_ = flow.expected > 0 ? flow.expected
                        : largest_ > 0    ? largest_
@@ -67,40 +74,66 @@ Intake::Decision Intake::Enter(Arrival* arrival, int64_t inflight_bytes,
   return Decision::kWait;
 }
 
-bool Intake::Remove(Arrival* arrival) {
+bool Intake::Remove(Arrival* arrival, absl::Time now) {
   absl::MutexLock lock(&mu_);
   if (arrival->state_ != Arrival::State::kWaiting) return false;
-  Flow& flow = FlowOf(arrival->flow);
-  StopWaiting(arrival, flow);
-  --flow.calls;
-  --calls_;
+  EndWait(arrival, FlowOf(arrival->flow));
+  if (IsNearlyLate(*arrival, now)) NoteLate(now);
   return true;
 }
 
-void Intake::Leave(Arrival* arrival) {
+void Intake::EndWait(Arrival* arrival, Flow& flow) {
+  StopWaiting(arrival, flow);
+  --flow.calls;
+  --calls_;
+}
+
+// A call that took a quarter of the time it had is a warning: with a longer
+// queue the next ones are late.
+bool Intake::IsNearlyLate(const Arrival& arrival, absl::Time now) {
+  return 3 * (now - arrival.entered_) > arrival.deadline - now;
+}
+
+void Intake::NoteLate(absl::Time now) {
+  limit_.OnLate(reading_.size(), calls_ + received_.size(), now);
+}
+
+void Intake::Received(Arrival* arrival, absl::Time now) {
   absl::MutexLock lock(&mu_);
-  if (arrival->state_ == Arrival::State::kReading) StopCounting(arrival);
-  arrival->state_ = Arrival::State::kOutside;
+  EndReading(arrival);
+  arrival->state_ = Arrival::State::kReceived;
+  received_.Add(arrival, now);
+}
+
+void Intake::EndReading(Arrival* arrival) {
+  if (arrival->counted_) StopReading(arrival);
   --FlowOf(arrival->flow).calls;
   --calls_;
 }
 
-void Intake::Discount(absl::Time now) {
-  while (oldest_ != nullptr && now - oldest_->since_ >= options_.patience) {
-    Arrival* stale = oldest_;
-    StopCounting(stale);
-    stale->state_ = Arrival::State::kStale;
+void Intake::EndStay(Arrival* arrival) {
+  if (arrival->state_ == Arrival::State::kReading) {
+    EndReading(arrival);
+  } else if (arrival->counted_) {
+    received_.Remove(arrival);
   }
+  arrival->state_ = Arrival::State::kOutside;
 }
 
-void Intake::StopCounting(Arrival* arrival) {
-  (arrival->before_ != nullptr ? arrival->before_->after_ : oldest_) =
-      arrival->after_;
-  (arrival->after_ != nullptr ? arrival->after_->before_ : newest_) =
-      arrival->before_;
-  arrival->before_ = arrival->after_ = nullptr;
+void Intake::Leave(Arrival* arrival) {
+  absl::MutexLock lock(&mu_);
+  EndStay(arrival);
+}
+
+void Intake::Discount(absl::Time now) {
+  const absl::Time then = now - options_.patience;
+  while (Arrival* stale = reading_.OldestSince(then)) StopReading(stale);
+  while (Arrival* stale = received_.OldestSince(then)) received_.Remove(stale);
+}
+
+void Intake::StopReading(Arrival* arrival) {
+  reading_.Remove(arrival);
   AddReading(arrival->flow, FlowOf(arrival->flow), -arrival->expected_);
-  --reading_;
 }
 
 void Intake::AddReading(uint64_t id, Flow& flow, int64_t bytes) {
@@ -111,10 +144,17 @@ void Intake::AddReading(uint64_t id, Flow& flow, int64_t bytes) {
   if (!flow.waiting.empty()) turns_.insert(TurnOf(id, flow));
 }
 
-void Intake::Learn(uint64_t id, int64_t bytes, absl::Duration spent,
-                   absl::Time now) {
+void Intake::LeaveAnswered(Arrival* arrival, int64_t bytes, absl::Time now) {
+  const int64_t spent = absl::ToInt64Nanoseconds(now - arrival->let_in_);
   absl::MutexLock lock(&mu_);
-  const auto entry = flows_.find(id);
+  EndStay(arrival);
+  if (IsNearlyLate(*arrival, now)) {
+    NoteLate(now);
+  } else {
+    limit_.OnAnswered(now);
+  }
+  largest_ = std::max(bytes, largest_ - largest_ / 64);
+  const auto entry = flows_.find(arrival->flow);
   if (entry == flows_.end()) return;  // it was forgotten meanwhile
   Flow& flow = entry->second;
   flow.expected =
@@ -123,25 +163,18 @@ void Intake::Learn(uint64_t id, int64_t bytes, absl::Duration spent,
                    ? spent
                    : flow.spent + (spent - flow.spent) / 8;
   flow.learnt = now;
-  largest_ = std::max(bytes, largest_ - largest_ / 64);
-  const double raise =
-      lowered_ == absl::InfinitePast() ? kRaiseAtFirst : kRaise;
-  most_reading_ =
-      std::min(most_reading_ + raise, static_cast<double>(options_.max_calls));
 }
 
-void Intake::LearnLate(uint64_t id, absl::Duration spent, absl::Time now) {
+void Intake::LeaveLate(Arrival* arrival, absl::Time now) {
+  const int64_t spent = absl::ToInt64Nanoseconds(now - arrival->let_in_);
   absl::MutexLock lock(&mu_);
-  const auto entry = flows_.find(id);
+  EndStay(arrival);
+  NoteLate(now);
+  const auto entry = flows_.find(arrival->flow);
   if (entry == flows_.end()) return;
   Flow& flow = entry->second;
   flow.spent = std::max(flow.spent, (flow.spent + spent) / 2);
   flow.learnt = now;
-  const auto reading = static_cast<double>(reading_);
-  if (reading < kLeastReading || now - lowered_ < kLowerEvery) return;
-  lowered_ = now;
-  most_reading_ =
-      std::max(kLeastReading, std::min(most_reading_, reading) * kLower);
 }
 
 void Intake::LetIn(int64_t inflight_bytes, absl::Time now) {
@@ -155,17 +188,17 @@ void Intake::LetIn(int64_t inflight_bytes, absl::Time now) {
       Arrival* next = Next(flow, now);
       const bool too_late = IsTooLate(*next, flow, now);
       if (!too_late && !HasRoom(next->expected_, inflight_bytes)) {
-        const bool patient = now - next->since_ < options_.patience ||
+        const bool patient = now - next->entered_ < options_.patience ||
                              now - forced_ < options_.patience;
         if (patient) break;
         forced_ = now;
       }
-      StopWaiting(next, flow);
       if (too_late) {
-        --flow.calls;
-        --calls_;
+        EndWait(next, flow);
+        NoteLate(now);
         late.push_back(next);
       } else {
+        StopWaiting(next, flow);
         BeginReading(next, flow, now);
         in.push_back(next);
       }
@@ -184,9 +217,7 @@ void Intake::TurnAllAway(const absl::Status& why) {
     while (!turns_.empty()) {
       Flow& flow = flows_.find(std::get<2>(*turns_.begin()))->second;
       away.push_back(*flow.waiting.begin());
-      StopWaiting(away.back(), flow);
-      --flow.calls;
-      --calls_;
+      EndWait(away.back(), flow);
     }
   }
   for (Arrival* arrival : away) arrival->reader->OnTurnedAway(why);
@@ -214,18 +245,22 @@ Intake::Flow& Intake::FlowOf(uint64_t id) { return flows_.find(id)->second; }
 // The places are shared as admission shares its budgets; a flow's only call
 // needs a free place alone.
 bool Intake::HasPlace(const Flow& flow) const {
-  const int64_t left = options_.max_calls - calls_ - 1;
-  if (left < 0) return false;
-  return flow.calls == 0 || static_cast<double>(flow.calls + 1) <=
-                                ShareOf(options_.max_calls, left);
+  const auto fits = [&flow](int64_t most, int64_t calls) {
+    const int64_t left = most - calls - 1;
+    if (left < 0) return false;
+    return flow.calls == 0 ||
+           static_cast<double>(flow.calls + 1) <= ShareOf(most, left);
+  };
+  return fits(options_.max_calls, calls_) &&
+         fits(limit_.most_calls(), calls_ + received_.size());
 }
 
 bool Intake::HasRoom(int64_t expected, int64_t inflight_bytes) const {
-  if (reading_ == 0 && inflight_bytes == 0) return true;
-  if (static_cast<double>(reading_ + 1) > most_reading_) return false;
+  const bool reads = reading_.size() > 0;
+  if (!reads && received_.size() == 0 && inflight_bytes == 0) return true;
+  if (!limit_.Allows(reading_.size(), received_.size())) return false;
   const int64_t most = options_.max_inflight_bytes;
-  return (reading_ == 0 ||
-          expected + reading_bytes_ <= options_.max_reading_bytes) &&
+  return (!reads || expected + reading_bytes_ <= options_.max_reading_bytes) &&
          expected + reading_bytes_ <= most - inflight_bytes;
 }
 
@@ -235,17 +270,14 @@ bool Intake::IsTooLate(const Arrival& arrival, const Flow& flow,
   if (now >= arrival.deadline) return true;
   // An answer that is a while ago says nothing about one that begins now.
   if (now - flow.learnt > kBelieved) return false;
-  return now + flow.spent >= arrival.deadline;
+  return now + absl::Nanoseconds(flow.spent) >= arrival.deadline;
 }
 
 void Intake::BeginReading(Arrival* arrival, Flow& flow, absl::Time now) {
   arrival->state_ = Arrival::State::kReading;
-  arrival->since_ = now;
-  arrival->before_ = newest_;
-  (newest_ != nullptr ? newest_->after_ : oldest_) = arrival;
-  newest_ = arrival;
+  arrival->let_in_ = now;
+  reading_.Add(arrival, now);
   AddReading(arrival->flow, flow, arrival->expected_);
-  ++reading_;
 }
 
 void Intake::StopWaiting(Arrival* arrival, Flow& flow) {
@@ -259,7 +291,7 @@ void Intake::StopWaiting(Arrival* arrival, Flow& flow) {
 // the call that is lost anyway.
 Arrival* Intake::Next(const Flow& flow, absl::Time now) const {
   Arrival* earliest = *flow.waiting.begin();
-  const bool overloaded = now - earliest->since_ > options_.overload_wait;
+  const bool overloaded = now - earliest->entered_ > options_.overload_wait;
   return overloaded && !IsTooLate(*earliest, flow, now) ? *flow.waiting.rbegin()
                                                         : earliest;
 }

@@ -14,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "server/admission/call_limit.h"
 
 namespace lossd::admission {
 
@@ -28,8 +29,8 @@ class MessageReader {
   virtual void OnTurnedAway(const absl::Status& why) = 0;
 };
 
-// A call whose headers have arrived, and whose message has not been received.
-// It lives in the call, which sets the first three members before Enter().
+// A call from its headers until its answer is out. It lives in the call, which
+// sets the first three members before Enter().
 struct Arrival {
   MessageReader* reader = nullptr;
   uint64_t flow = 0;  // the connection's number
@@ -37,14 +38,35 @@ struct Arrival {
 
  private:
   friend class Intake;
-  enum class State { kOutside, kWaiting, kReading, kStale };
+  friend class ArrivalQueue;
+  enum class State { kOutside, kWaiting, kReading, kReceived };
   State state_ = State::kOutside;
+  bool counted_ = false;  // among those that are read, or that are received
   int64_t expected_ = 0;  // bytes of the budget that it is thought to need
   uint64_t number_ = 0;
-  absl::Time since_;  // when it entered, then when it was let in
-  // Those that are being received, in the order in which they were let in.
+  absl::Time entered_;
+  absl::Time let_in_;
+  absl::Time counted_since_;
   Arrival* before_ = nullptr;
   Arrival* after_ = nullptr;
+};
+
+// Arrivals in the order in which they were added; a list through them.
+class ArrivalQueue {
+ public:
+  void Add(Arrival* arrival, absl::Time now);
+  void Remove(Arrival* arrival);
+  // Returns the oldest if it was added at `then` or before, else null.
+  Arrival* OldestSince(absl::Time then) const {
+    return oldest_ != nullptr && oldest_->counted_since_ <= then ? oldest_
+                                                                 : nullptr;
+  }
+  int64_t size() const { return size_; }
+
+ private:
+  Arrival* oldest_ = nullptr;
+  Arrival* newest_ = nullptr;
+  int64_t size_ = 0;
 };
 
 struct IntakeOptions {
@@ -55,11 +77,14 @@ struct IntakeOptions {
   int64_t max_reading_bytes = int64_t{256} << 20;
   // Calls that wait or are read, at most.
   int64_t max_calls = 4096;
+  // How long an answer should take from the received message on, at most.
+  absl::Duration wanted_wait = absl::Milliseconds(50);
   // The first messages are thought to need this much.
   int64_t first_message_bytes = int64_t{256} << 20;
-  // A message that takes longer to arrive counts no more, and a call that waits
-  // longer is let in beyond the limits, one in each such time. So clients that
-  // send nothing hold nobody up.
+  // A message that takes longer to arrive counts no more, nor does an answer
+  // that takes longer to get out, and a call that waits longer is let in beyond
+  // the limits, one in each such time. So clients that send nothing, or take
+  // nothing, hold nobody up.
   absl::Duration patience = absl::Seconds(1);
   // Once a call has waited this long, later deadlines go first.
   absl::Duration overload_wait = absl::Milliseconds(50);
@@ -94,21 +119,18 @@ class Intake {
   // given out.
   Decision Enter(Arrival* arrival, int64_t inflight_bytes, absl::Time now);
 
-  // Takes a call out that waits, and returns true: its reader is not told.
-  // Returns false if it has been told.
-  bool Remove(Arrival* arrival);
+  // Takes a call out that waits, because its client has gone, and returns true:
+  // its reader is not told. Returns false if it has been told.
+  bool Remove(Arrival* arrival, absl::Time now);
 
-  // Ends the reception of a call's message, which has arrived or never will.
+  // Notes that the message of a call is here.
+  void Received(Arrival* arrival, absl::Time now);
+
+  // Ends the stay of a call that was let in: its answer is out. The second and
+  // the third learn from it, the second that it needed `bytes` of the budget.
   void Leave(Arrival* arrival);
-
-  // Learns from a call that was let in and answered in time: it needed `bytes`
-  // of the budget, and `spent` from the permission to the answer.
-  void Learn(uint64_t flow, int64_t bytes, absl::Duration spent,
-             absl::Time now);
-
-  // Learns from a call that was let in and not answered in time: after `spent`
-  // it had no answer.
-  void LearnLate(uint64_t flow, absl::Duration spent, absl::Time now);
+  void LeaveAnswered(Arrival* arrival, int64_t bytes, absl::Time now);
+  void LeaveLate(Arrival* arrival, absl::Time now);
 
   // Lets calls in that wait, as far as there is room, and turns those away that
   // are too late (DEADLINE_EXCEEDED). Call it when room has been made, and from
@@ -127,7 +149,7 @@ class Intake {
 
   // For tests.
   int64_t reading_bytes() const;
-  int64_t calls() const;
+  int64_t calls() const;  // that wait or are being received
 
  private:
   struct ByDeadline {
@@ -139,7 +161,7 @@ class Intake {
   // One connection.
   struct Flow {
     int64_t expected = 0;  // 0 until it has been learnt
-    absl::Duration spent;  // from the permission to the answer, on average
+    int64_t spent = 0;     // ns from the permission to the answer, on average
     absl::Time learnt;
     int64_t reading_bytes = 0;
     int64_t calls = 0;
@@ -155,7 +177,12 @@ class Intake {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Stops to count what has been on its way for too long.
   void Discount(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void StopCounting(Arrival* arrival) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void EndWait(Arrival* arrival, Flow& flow) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  static bool IsNearlyLate(const Arrival& arrival, absl::Time now);
+  void NoteLate(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void EndReading(Arrival* arrival) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void EndStay(Arrival* arrival) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void StopReading(Arrival* arrival) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool IsTooLate(const Arrival& arrival, const Flow& flow, absl::Time now) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   static Turn TurnOf(uint64_t id, const Flow& flow) {
@@ -179,18 +206,15 @@ class Intake {
   absl::flat_hash_map<uint64_t, Flow> flows_ ABSL_GUARDED_BY(mu_);
   std::set<Turn> turns_ ABSL_GUARDED_BY(mu_);  // of flows that wait
   int64_t reading_bytes_ ABSL_GUARDED_BY(mu_) = 0;
-  int64_t reading_ ABSL_GUARDED_BY(mu_) = 0;
+  // The calls that are being received, and those whose answer is not out yet.
+  ArrivalQueue reading_ ABSL_GUARDED_BY(mu_);
+  ArrivalQueue received_ ABSL_GUARDED_BY(mu_);
   int64_t calls_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t numbers_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t turn_numbers_ ABSL_GUARDED_BY(mu_) = 0;
-  // The messages that are being received and are counted.
-  Arrival* oldest_ ABSL_GUARDED_BY(mu_) = nullptr;
-  Arrival* newest_ ABSL_GUARDED_BY(mu_) = nullptr;
   // The largest recent need, of all flows; 0 until one is known.
   int64_t largest_ ABSL_GUARDED_BY(mu_) = 0;
-  // How many messages may be received at once, and when that was lowered last.
-  double most_reading_ ABSL_GUARDED_BY(mu_);
-  absl::Time lowered_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();
+  CallLimit limit_ ABSL_GUARDED_BY(mu_);
   // When a call was let in beyond the limits.
   absl::Time forced_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();
 };

@@ -4,6 +4,7 @@
 #include <span>
 #include <string>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "server/base/status_macros.h"
@@ -26,17 +27,18 @@ absl::Status BadValue(absl::string_view path, double value,
 // An option that only one value of another option reads.
 struct Dependent {
   absl::string_view path;
-  bool set;            // it has another value than its default
-  std::string reader;  // what reads it
+  bool set;                  // it has another value than its default
+  absl::string_view reader;  // what reads it
 };
 
-// Refuses the options that are set, because `chosen` does not read them.
+// Refuses the options that are set, because what `chosen` names does not read
+// them. The name is asked for only then, because enums are slow to name.
 absl::Status RefuseUnread(std::span<const Dependent> options,
-                          absl::string_view chosen) {
+                          absl::FunctionRef<std::string()> chosen) {
   for (const Dependent& option : options) {
     if (!option.set) continue;
     return absl::InvalidArgumentError(
-        absl::StrCat(option.path, ": has no effect with ", chosen,
+        absl::StrCat(option.path, ": has no effect with ", chosen(),
                      "; it is for ", option.reader));
   }
   return absl::OkStatus();
@@ -52,8 +54,8 @@ absl::Status ReadGamma(absl::string_view path, double value, double* gamma) {
 
 // Refuses the parameters of other kinds. `kind` is known.
 absl::Status CheckKindsParameters(const v1::LossSpec& spec, v1::LossKind kind) {
-  const std::string focal = v1::LossKind_Name(v1::LOSS_KIND_SIGMOID_FOCAL);
-  const std::string asymmetric = v1::LossKind_Name(v1::LOSS_KIND_ASYMMETRIC);
+  constexpr absl::string_view focal = "LOSS_KIND_SIGMOID_FOCAL";
+  constexpr absl::string_view asymmetric = "LOSS_KIND_ASYMMETRIC";
   const bool is_focal = kind == v1::LOSS_KIND_SIGMOID_FOCAL;
   const bool is_asymmetric = kind == v1::LOSS_KIND_ASYMMETRIC;
   const Dependent parameters[] = {
@@ -66,7 +68,7 @@ absl::Status CheckKindsParameters(const v1::LossSpec& spec, v1::LossKind kind) {
       {"spec.asymmetric_margin",
        !is_asymmetric && spec.asymmetric_margin() != 0, asymmetric},
   };
-  return RefuseUnread(parameters, v1::LossKind_Name(kind));
+  return RefuseUnread(parameters, [kind] { return v1::LossKind_Name(kind); });
 }
 
 absl::Status ReadFocal(const v1::LossSpec& spec,
@@ -175,11 +177,13 @@ absl::Status ReadNormalizerValue(const v1::LossSpec& spec,
       {"spec.normalizer",
        !is_mean && spec.normalizer() != v1::NORMALIZER_UNSPECIFIED,
        "REDUCTION_MEAN"}};
-  RETURN_IF_ERROR(RefuseUnread(of_mean, v1::Reduction_Name(spec.reduction())));
+  RETURN_IF_ERROR(RefuseUnread(
+      of_mean, [&spec] { return v1::Reduction_Name(spec.reduction()); }));
   const Dependent of_caller[] = {{"spec.normalizer_value",
                                   !is_caller && spec.normalizer_value() != 0,
                                   "NORMALIZER_CALLER"}};
-  RETURN_IF_ERROR(RefuseUnread(of_caller, v1::Normalizer_Name(normalizer)));
+  RETURN_IF_ERROR(RefuseUnread(
+      of_caller, [normalizer] { return v1::Normalizer_Name(normalizer); }));
   options->reject_negative_weights = normalizer == v1::NORMALIZER_WEIGHT_SUM;
   if (!is_caller) return absl::OkStatus();
   options->normalizer_value = spec.normalizer_value();

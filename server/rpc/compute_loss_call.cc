@@ -35,9 +35,9 @@ void ComputeLossCall::OnRequest() {
       !status.ok()) {
     return FinishWithError(status);
   }
-  if (grpc::Status refusal = Foresee(intake.LeastExpected(flow_));
-      !refusal.ok()) {
-    return Finish(refusal);
+  if (call_context_->admission->IsTight()) {
+    const grpc::Status refusal = Foresee(intake.LeastExpected(flow_));
+    if (!refusal.ok()) return Finish(refusal);
   }
   arrival_.reader = this;
   arrival_.flow = flow_;
@@ -57,10 +57,7 @@ void ComputeLossCall::OnRequest() {
   }
 }
 
-void ComputeLossCall::OnMayRead() {
-  read_began_ = call_context_->clock->Now();
-  stream_->Read(&message_, &read_tag_);
-}
+void ComputeLossCall::OnMayRead() { stream_->Read(&message_, &read_tag_); }
 
 void ComputeLossCall::OnTurnedAway(const absl::Status& why) {
   FinishWithError(why);
@@ -68,10 +65,13 @@ void ComputeLossCall::OnTurnedAway(const absl::Status& why) {
 
 bool ComputeLossCall::OnRead(bool ok) {
   waiting_ = false;
-  call_context_->intake->Leave(&arrival_);
-  const bool in_queue = ok && Start();
-  LetOthersIn();
-  if (ok) return in_queue;
+  inside_ = true;
+  if (ok) {
+    call_context_->intake->Received(&arrival_, call_context_->clock->Now());
+    const bool in_queue = Start();
+    LetOthersIn();
+    return in_queue;
+  }
   if (IsLate()) {
     FinishLate();
   } else if (context_->IsCancelled()) {
@@ -152,8 +152,6 @@ void ComputeLossCall::OnDropped(const absl::Status& why) {
 }
 
 void ComputeLossCall::FinishLate() {
-  const absl::Time now = call_context_->clock->Now();
-  call_context_->intake->LearnLate(flow_, now - read_began_, now);
   FinishWithError(absl::DeadlineExceededError(
       "the deadline passed before the answer was there"));
 }
@@ -172,8 +170,6 @@ void ComputeLossCall::FinishWithReply(batching::Computed computed) {
   const grpc::ByteBuffer bytes =
       WriteReply(std::move(reply), call_context_->buffers);
   call_context_->metrics->RecordBytesSent(static_cast<int64_t>(bytes.Length()));
-  const absl::Time now = call_context_->clock->Now();
-  call_context_->intake->Learn(flow_, permit_.bytes(), now - read_began_, now);
   NoteAnswer(grpc::Status::OK);
   stream_->WriteAndFinish(bytes, grpc::WriteOptions(), grpc::Status::OK,
                           finished_tag());
@@ -191,14 +187,30 @@ void ComputeLossCall::Finish(const grpc::Status& answer) {
 // Nobody waits for the answer any more. A task that is being computed is still
 // finished by its executor.
 void ComputeLossCall::OnDone() {
-  if (waiting_ && !finished_ && call_context_->intake->Remove(&arrival_)) {
+  if (waiting_ && !finished_ &&
+      call_context_->intake->Remove(&arrival_, call_context_->clock->Now())) {
     return FinishWithError(GoneStatus());
   }
   if (!enqueued_ || finished_ || !context_->IsCancelled()) return;
   if (call_context_->batcher->Remove(this)) FinishWithError(GoneStatus());
 }
 
-void ComputeLossCall::Release() {
+// An answer counts until it is out, because a client that is slow to take its
+// answers is one more reason to receive less.
+void ComputeLossCall::LeaveIntake(absl::StatusCode code) {
+  admission::Intake& intake = *call_context_->intake;
+  const absl::Time now = call_context_->clock->Now();
+  if (code == absl::StatusCode::kOk) {
+    intake.LeaveAnswered(&arrival_, permit_.bytes(), now);
+  } else if (code == absl::StatusCode::kDeadlineExceeded) {
+    intake.LeaveLate(&arrival_, now);
+  } else {
+    intake.Leave(&arrival_);
+  }
+}
+
+void ComputeLossCall::Release(absl::StatusCode code) {
+  if (std::exchange(inside_, false)) LeaveIntake(code);
   results_ = ResultBuffers();
   segment = kernels::Segment();
   ClearForReuse(partials);

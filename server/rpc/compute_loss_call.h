@@ -46,7 +46,7 @@ class ComputeLossCall final : public RpcCall,
  private:
   void RequestRpc() override;
   bool Handle(int event, bool ok) override;
-  void Release() override;
+  void Release(absl::StatusCode code) override;
   absl::string_view request_id() const override {
     return parser_.request().request_id();
   }
@@ -68,6 +68,7 @@ class ComputeLossCall final : public RpcCall,
   void FinishWithReply(batching::Computed computed);
   void FinishWithError(const absl::Status& status);
   void Finish(const grpc::Status& answer);
+  void LeaveIntake(absl::StatusCode code);
 
   Tag read_tag_{this, kRead};
   LossService* const service_;
@@ -81,7 +82,7 @@ class ComputeLossCall final : public RpcCall,
   ResultBuffers results_;
   admission::Arrival arrival_;
   bool waiting_ = false;   // the intake may have this call
-  absl::Time read_began_;  // when it was let in
+  bool inside_ = false;    // the intake let it in, and counts it
   bool enqueued_ = false;  // the batcher was given this task
 };
 

@@ -176,9 +176,9 @@ void RpcCall::Reset() {
   const absl::StatusCode code = FinalCode();
   call_context_->metrics->RecordCallFinished(method_, code, latency);
   if (observability::LogsRequests()) Log(code, latency);
+  Release(code);
   permit_ = admission::Permit();
   LetOthersIn();
-  Release();
   context_.reset();
   code_ = absl::StatusCode::kOk;
   peer_.clear();

@@ -85,8 +85,9 @@ class RpcCall : public door::QueueCall {
   virtual void RequestRpc() = 0;
   // Handles an event after this class has. Returns what OnEvent() returns.
   virtual bool Handle(int event, bool ok) = 0;
-  // Gives back what the derived class holds of the RPC.
-  virtual void Release() = 0;
+  // Gives back what the derived class holds of the RPC, which ended with `code`
+  // for its client.
+  virtual void Release(absl::StatusCode code) = 0;
   virtual absl::string_view request_id() const = 0;
   // Returns text for the log line, such as " of 5 elements".
   virtual std::string LogDetail() const { return {}; }

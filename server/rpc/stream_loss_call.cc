@@ -211,7 +211,7 @@ bool StreamLossCall::ended() const {
          !output_.InFlight() && !idle_alarm_.pending();
 }
 
-void StreamLossCall::Release() {
+void StreamLossCall::Release(absl::StatusCode /*code*/) {
   output_.Clear();
   input_.Clear();
   message_.Clear();

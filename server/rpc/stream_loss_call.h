@@ -71,7 +71,7 @@ class StreamLossCall final : public RpcCall {
 
   void RequestRpc() override;
   bool Handle(int event, bool ok) override;
-  void Release() override;
+  void Release(absl::StatusCode code) override;
   absl::string_view request_id() const override;
   std::string LogDetail() const override;
 

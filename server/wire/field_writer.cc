@@ -44,7 +44,8 @@ void FieldWriter::Duration(uint32_t number, absl::Duration value) {
   using google::protobuf::Duration;
   value = std::max(value, absl::ZeroDuration());
   Message(number, 0, [&] {
-    const int64_t seconds = absl::IDivDuration(value, absl::Seconds(1), &value);
+    const int64_t seconds = absl::ToInt64Seconds(value);
+    value -= absl::Seconds(seconds);
     Varint(Duration::kSecondsFieldNumber, static_cast<uint64_t>(seconds));
     Varint(Duration::kNanosFieldNumber,
            static_cast<uint64_t>(absl::ToInt64Nanoseconds(value)));

@@ -40,13 +40,13 @@ IntakeOptions Options() {
           .first_message_bytes = 2000};
 }
 
-// Lets a call of the flow in and learns from it.
+// Lets a call of the flow in, which is answered at `now`, and learns from it.
 void Teach(Intake& intake, uint64_t flow, int64_t bytes, absl::Time now = kNow,
            absl::Duration spent = absl::ZeroDuration()) {
   Call call(flow);
-  ASSERT_EQ(intake.Enter(&call.arrival, 0, now), Decision::kRead);
-  intake.Leave(&call.arrival);
-  intake.Learn(flow, bytes, spent, now);
+  ASSERT_EQ(intake.Enter(&call.arrival, 0, now - spent), Decision::kRead);
+  intake.Received(&call.arrival, now);
+  intake.LeaveAnswered(&call.arrival, bytes, now);
 }
 
 TEST(Intake, ReceivesOneFirstMessageAtATime) {
@@ -208,6 +208,25 @@ TEST(Intake, MessagesThatNeverArriveHoldNobodyUp) {
   EXPECT_EQ(intake.reading_bytes(), 2000);
 }
 
+TEST(Intake, AnswersThatNobodyTakesHoldNobodyUp) {
+  IntakeOptions options = Options();
+  options.max_calls = 1000;
+  options.max_inflight_bytes = 1'000'000;
+  Intake intake(options);
+  Teach(intake, 1, 1);
+  std::deque<Call> calls;
+  while (intake.Enter(&calls.emplace_back(1).arrival, 64, kNow) ==
+         Decision::kRead) {
+    intake.Received(&calls.back().arrival, kNow);
+  }
+  intake.LetIn(64, kNow + absl::Milliseconds(999));
+  EXPECT_TRUE(intake.waiting());
+  intake.LetIn(64, kNow + absl::Seconds(1));
+  EXPECT_FALSE(intake.waiting());
+  for (Call& call : calls) intake.Leave(&call.arrival);
+  EXPECT_EQ(intake.calls(), 0);
+}
+
 TEST(Intake, LetsOneCallInEachSecondThoughTheBudgetIsFull) {
   Intake intake(Options());
   Call first(1), second(2), third(3);
@@ -234,25 +253,39 @@ TEST(Intake, LateAnswersLowerHowMuchIsReceivedAtOnce) {
   Intake intake(options);
   for (int i = 0; i < 200; ++i) Teach(intake, 1, 1);
   std::deque<Call> calls;
-  const auto let_in = [&](size_t most) {
-    const size_t before = calls.size();
-    while (calls.size() - before < most &&
-           intake.Enter(&calls.emplace_back(1).arrival, 0, kNow) ==
-               Decision::kRead) {
-    }
-    return calls.size() - before;
-  };
-  ASSERT_EQ(let_in(200), 200);
-  intake.LearnLate(1, absl::Milliseconds(1), kNow);
-  EXPECT_EQ(let_in(1), 1);
-  EXPECT_TRUE(intake.waiting());  // 140 may be received, and 200 are
-  for (int i = 0; i < 60; ++i)
-    intake.Leave(&calls[static_cast<size_t>(i)].arrival);
+  while (intake.Enter(&calls.emplace_back(1).arrival, 0, kNow) ==
+         Decision::kRead) {
+  }
+  ASSERT_EQ(calls.size(), 265);  // the last one waits
+  intake.LeaveLate(&calls[0].arrival, kNow);
+  Call refused(1);  // 185 calls may be here
+  EXPECT_EQ(intake.Enter(&refused.arrival, 0, kNow), Decision::kFull);
+  for (size_t i = 1; i <= 79; ++i) intake.Leave(&calls[i].arrival);
+  intake.LetIn(0, kNow);
+  EXPECT_THAT(calls.back().told, IsEmpty());  // 184 are being received
+  intake.Leave(&calls[80].arrival);
+  intake.LetIn(0, kNow);
+  EXPECT_THAT(calls.back().told, ElementsAre("read"));
+}
+
+TEST(Intake, ReceivedCallsLeaveRoomWhenTheyAreAnswered) {
+  IntakeOptions options = Options();
+  options.max_calls = 1000;
+  options.max_inflight_bytes = 1'000'000;
+  Intake intake(options);
+  Teach(intake, 1, 1);
+  std::deque<Call> calls;
+  while (intake.Enter(&calls.emplace_back(1).arrival, 0, kNow) ==
+         Decision::kRead) {
+    intake.Received(&calls.back().arrival, kNow);
+    ASSERT_LE(calls.size(), 64);
+  }
+  EXPECT_EQ(calls.size(), 65);
   intake.LetIn(0, kNow);
   EXPECT_TRUE(intake.waiting());
-  intake.Leave(&calls[60].arrival);
+  intake.LeaveAnswered(&calls[0].arrival, 1, kNow);
   intake.LetIn(0, kNow);
-  EXPECT_FALSE(intake.waiting());
+  EXPECT_THAT(calls.back().told, ElementsAre("read"));
 }
 
 TEST(Intake, ACallThatLeavesIsNotTold) {
@@ -260,9 +293,9 @@ TEST(Intake, ACallThatLeavesIsNotTold) {
   Call first(1), second(2);
   intake.Enter(&first.arrival, 0, kNow);
   intake.Enter(&second.arrival, 0, kNow);
-  EXPECT_FALSE(intake.Remove(&first.arrival));  // it is being received
-  EXPECT_TRUE(intake.Remove(&second.arrival));
-  EXPECT_FALSE(intake.Remove(&second.arrival));
+  EXPECT_FALSE(intake.Remove(&first.arrival, kNow));  // it is being received
+  EXPECT_TRUE(intake.Remove(&second.arrival, kNow));
+  EXPECT_FALSE(intake.Remove(&second.arrival, kNow));
   intake.Leave(&first.arrival);
   intake.LetIn(0, kNow);
   EXPECT_THAT(second.told, IsEmpty());

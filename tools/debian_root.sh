@@ -60,14 +60,17 @@ copy_settings() {
 }
 
 # Copies the files that git would, with their times, so that ninja builds what has changed.
+# The last copy goes first, apart from what was built, because files may have been deleted since.
 copy_tree() {
   mkdir -p "$root/root/lossd"
+  find "$root/root/lossd" -mindepth 1 -maxdepth 1 -not -name build -exec rm -rf {} +
   git ls-files --cached --others --exclude-standard -z |
     tar --create --null --files-from=- --ignore-failed-read --warning=no-failed-read |
     tar --extract --directory="$root/root/lossd"
 }
 
 [[ $EUID -eq 0 ]] || cannot "chroot needs root"
+git rev-parse --git-dir > /dev/null 2>&1 || cannot "git has no repository here whose files it could list"
 mkdir -p build/debian
 need_packages debootstrap
 [[ -e $root/made ]] || make_root

@@ -35,7 +35,8 @@ def train(digits: Digits, workers: Workers, steps: int) -> tuple[Network, Networ
     remote, local = Network(seed=7), Network(seed=7)
     remote_optimizer, local_optimizer = Optimizer(), Optimizer()
     losses = np.empty((steps, 2))
-    progress = tqdm(range(steps), desc="training", unit="step")
+    # With disable=None a log file gets no progress bar.
+    progress = tqdm(range(steps), desc="training", unit="step", disable=None)
     for step in progress:
         losses[step, 0], gradients = workers.step(remote.parameters)
         remote_optimizer.apply(remote.parameters, gradients)

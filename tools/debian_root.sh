@@ -25,15 +25,17 @@ cannot() {
 }
 
 # in_root COMMAND...: runs a command there, with the settings of registries that this machine
-# has in its environment.
+# has in its environment. Its /proc is in a mount namespace of its own, which ends with it.
 in_root() {
   local name settings=()
   for name in $(compgen -e); do
     [[ $name =~ ^(PIP_|GOPROXY|GONOSUMDB|SSL_CERT_FILE|http_proxy|https_proxy|no_proxy) ]] &&
       settings+=("$name=${!name}")
   done
+  # shellcheck disable=SC2016
   env -i HOME=/root USER=root TERM=xterm "${settings[@]}" \
-    PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin chroot "$root" "$@"
+    PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+    unshare --mount bash -c 'mount -t proc proc "$0/proc" && exec chroot "$0" "$@"' "$root" "$@"
 }
 
 make_root() {
@@ -74,9 +76,7 @@ git rev-parse --git-dir > /dev/null 2>&1 || cannot "git has no repository here w
 mkdir -p build/debian
 need_packages debootstrap
 [[ -e $root/made ]] || make_root
-mountpoint -q "$root/proc" || mount -t proc proc "$root/proc" 2> /dev/null ||
-  cannot "/proc cannot be mounted"
-trap 'umount "$root/proc"' EXIT
+unshare --mount mount -t proc proc "$root/proc" 2> /dev/null || cannot "/proc cannot be mounted"
 copy_settings
 copy_tree
 say "in a root of Debian $(cat "$root/etc/debian_version"): $*"

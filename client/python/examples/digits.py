@@ -8,26 +8,16 @@ locally in float64; both must end with the same loss.
 
 from __future__ import annotations
 
-import argparse
 import sys
-from pathlib import Path
 
 import numpy as np
+from digits_arguments import parse_arguments
 from digits_data import Digits, load_digits_split
 from digits_model import Network, Optimizer, local_loss
 from digits_report import print_metrics, save_curves
 from digits_server import lossd_server
 from digits_workers import Workers
 from tqdm import tqdm
-
-
-def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--server", type=Path, required=True, help="the lossd program")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the picture")
-    parser.add_argument("--workers", type=int, default=4)
-    parser.add_argument("--steps", type=int, default=400)
-    return parser.parse_args()
 
 
 def train(digits: Digits, workers: Workers, steps: int) -> tuple[Network, Network, np.ndarray]:
@@ -52,7 +42,7 @@ def train(digits: Digits, workers: Workers, steps: int) -> tuple[Network, Networ
 
 
 def main() -> int:
-    arguments = parse_arguments()
+    arguments = parse_arguments(__doc__, sys.argv[1:])
     try:
         arguments.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:  # found out before the training, which takes minutes

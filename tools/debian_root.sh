@@ -74,7 +74,7 @@ copy_tree() {
 [[ $EUID -eq 0 ]] || cannot "chroot needs root"
 git rev-parse --git-dir > /dev/null 2>&1 || cannot "git has no repository here whose files it could list"
 mkdir -p build/debian
-need_packages debootstrap
+need_packages debootstrap || cannot "debootstrap cannot be installed"
 [[ -e $root/made ]] || make_root
 unshare --mount mount -t proc proc "$root/proc" 2> /dev/null || cannot "/proc cannot be mounted"
 copy_settings

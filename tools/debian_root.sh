@@ -25,15 +25,17 @@ cannot() {
 }
 
 # in_root COMMAND...: runs a command there, with the settings of registries that this machine
-# has in its environment.
+# has in its environment. Its /proc is in a mount namespace of its own, which ends with it.
 in_root() {
   local name settings=()
   for name in $(compgen -e); do
     [[ $name =~ ^(PIP_|GOPROXY|GONOSUMDB|SSL_CERT_FILE|http_proxy|https_proxy|no_proxy) ]] &&
       settings+=("$name=${!name}")
   done
+  # shellcheck disable=SC2016
   env -i HOME=/root USER=root TERM=xterm "${settings[@]}" \
-    PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin chroot "$root" "$@"
+    PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+    unshare --mount bash -c 'mount -t proc proc "$0/proc" && exec chroot "$0" "$@"' "$root" "$@"
 }
 
 make_root() {
@@ -60,20 +62,21 @@ copy_settings() {
 }
 
 # Copies the files that git would, with their times, so that ninja builds what has changed.
+# The last copy goes first, apart from what was built, because files may have been deleted since.
 copy_tree() {
   mkdir -p "$root/root/lossd"
+  find "$root/root/lossd" -mindepth 1 -maxdepth 1 -not -name build -exec rm -rf {} +
   git ls-files --cached --others --exclude-standard -z |
     tar --create --null --files-from=- --ignore-failed-read --warning=no-failed-read |
     tar --extract --directory="$root/root/lossd"
 }
 
 [[ $EUID -eq 0 ]] || cannot "chroot needs root"
+git rev-parse --git-dir > /dev/null 2>&1 || cannot "git has no repository here whose files it could list"
 mkdir -p build/debian
-need_packages debootstrap
+need_packages debootstrap || cannot "debootstrap cannot be installed"
 [[ -e $root/made ]] || make_root
-mountpoint -q "$root/proc" || mount -t proc proc "$root/proc" 2> /dev/null ||
-  cannot "/proc cannot be mounted"
-trap 'umount "$root/proc"' EXIT
+unshare --mount mount -t proc proc "$root/proc" 2> /dev/null || cannot "/proc cannot be mounted"
 copy_settings
 copy_tree
 say "in a root of Debian $(cat "$root/etc/debian_version"): $*"

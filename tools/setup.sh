@@ -22,8 +22,16 @@ readonly GRPCURL=github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.8.7
 
 say() { printf '\033[1m== %s\033[0m\n' "$*"; }
 
+# as_root COMMAND...: runs it with sudo where this is not root. Exits with 1 where it cannot.
 as_root() {
-  if [[ $EUID -eq 0 ]]; then "$@"; else sudo "$@"; fi
+  if [[ $EUID -eq 0 ]]; then
+    "$@"
+  elif command -v sudo > /dev/null; then
+    sudo "$@"
+  else
+    say "that takes root, and there is no sudo" >&2
+    exit 1
+  fi
 }
 
 # need_packages NAME...: installs the distribution's packages that are missing.

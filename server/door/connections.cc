@@ -20,6 +20,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 
@@ -73,8 +74,8 @@ std::string TcpPeer(int socket) {
 }
 
 uint64_t FlowOfProcess(pid_t process, ino_t inode) {
-  return process > 0 ? absl::HashOf("process", process)
-                     : absl::HashOf("socket", inode);
+  return process > 0 ? absl::HashOf(absl::string_view("process"), process)
+                     : absl::HashOf(absl::string_view("socket"), inode);
 }
 
 bool HasUnreceivedOutput(int socket) {

@@ -46,6 +46,9 @@ def test_help_lists_every_command_and_nothing_else() -> None:
         ([], "no command"),
         (["tset"], "tset: no such command"),
         (["gpu", "--dryrun"], "gpu --dryrun: the only argument is --dry-run"),
+        (["fuzz", "1m"], "fuzz 1m: the only argument is a number of seconds"),
+        (["fuzz", "0"], "fuzz 0: the only argument is a number of seconds"),
+        (["sanitize", "asan", "usan"], "sanitize usan: the sanitizers are asan and tsan"),
     ],
 )
 def test_an_invalid_command_line_is_refused(arguments: list[str], complaint: str) -> None:

@@ -25,6 +25,7 @@ COVERED_BY: dict[str, str] = {
     "client/cpp/tensor/region_socket.cc": "tests/client/cpp/tensor/lent_memory_test.cc",
     "client/cpp/tensor/shared_memory.cc": "tests/integration/shared_memory_client_test.cc",
     "client/python/examples/digits.py": "tests/client/python/test_digits_processes.py",
+    "client/python/examples/digits_arguments.py": "tests/client/python/test_digits_arguments.py",
     "client/python/examples/digits_data.py": "tests/client/python/test_digits_model.py",
     "client/python/examples/digits_model.py": "tests/client/python/test_digits_model.py",
     "client/python/examples/digits_report.py": "tests/client/python/test_digits_processes.py",

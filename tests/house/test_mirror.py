@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-from pathlib import Path
-
 import mirror
 import pytest
+from tree import FILES, needs_git
 
-ROOT = Path(__file__).resolve().parents[2]
-FILES = subprocess.run(
-    ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
-).stdout.split("\n")
+pytestmark = needs_git
 
 
 def test_every_source_has_a_test() -> None:

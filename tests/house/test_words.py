@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import subprocess
 from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+from tree import FILES, ROOT, needs_git
 from words import complaints
 
-ROOT = Path(__file__).resolve().parents[2]
 ENDINGS = (".h", ".cc", ".cu", ".cuh", ".proto", ".py", ".sh", ".cmake", ".yml", ".yaml")
 NAMES = ("CMakeLists.txt", "requirements*.txt", "Dockerfile", "dev")
 
 
 def sources() -> list[str]:
-    listed = subprocess.run(
-        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
     return [
         name
-        for name in listed.stdout.split("\n")
+        for name in FILES
         if name.endswith(ENDINGS) or any(fnmatch(Path(name).name, known) for known in NAMES)
     ]
 
 
+@needs_git
 @pytest.mark.parametrize("name", sources())
 def test_comments_stand_on_their_own(name: str) -> None:
     assert complaints(name, (ROOT / name).read_text(encoding="utf-8")) == []

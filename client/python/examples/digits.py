@@ -8,11 +8,10 @@ locally in float64; both must end with the same loss.
 
 from __future__ import annotations
 
-import argparse
 import sys
-from pathlib import Path
 
 import numpy as np
+from digits_arguments import parse_arguments
 from digits_data import Digits, load_digits_split
 from digits_model import Network, Optimizer, local_loss
 from digits_report import print_metrics, save_curves
@@ -21,21 +20,13 @@ from digits_workers import Workers
 from tqdm import tqdm
 
 
-def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--server", type=Path, required=True, help="the lossd program")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the picture")
-    parser.add_argument("--workers", type=int, default=4)
-    parser.add_argument("--steps", type=int, default=400)
-    return parser.parse_args()
-
-
 def train(digits: Digits, workers: Workers, steps: int) -> tuple[Network, Network, np.ndarray]:
     """Trains both networks; returns them and one row of losses (lossd, local) for each step."""
     remote, local = Network(seed=7), Network(seed=7)
     remote_optimizer, local_optimizer = Optimizer(), Optimizer()
     losses = np.empty((steps, 2))
-    progress = tqdm(range(steps), desc="training", unit="step")
+    # With disable=None a log file gets no progress bar.
+    progress = tqdm(range(steps), desc="training", unit="step", disable=None)
     for step in progress:
         losses[step, 0], gradients = workers.step(remote.parameters)
         remote_optimizer.apply(remote.parameters, gradients)
@@ -51,7 +42,7 @@ def train(digits: Digits, workers: Workers, steps: int) -> tuple[Network, Networ
 
 
 def main() -> int:
-    arguments = parse_arguments()
+    arguments = parse_arguments(__doc__, sys.argv[1:])
     try:
         arguments.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:  # found out before the training, which takes minutes

@@ -12,10 +12,12 @@ readonly TEST_PACKAGES=(
   curl golang-go libgmock-dev libgtest-dev libmpfr-dev openssl prometheus victoria-metrics)
 readonly FUZZ_PACKAGES=(clang libclang-rt-dev llvm)
 readonly LINT_PACKAGES=(clang-format clang-tidy codespell shellcheck)
-# Programs that ./dev soak runs, each with the package that has it.
+# Programs that build and run the clients of other languages, each with the package that has it,
+# and those that ./dev soak runs.
+readonly LANGUAGE_PROGRAMS=(
+  go:golang-go javac:default-jdk-headless mvn:maven node:nodejs npm:npm)
 readonly SOAK_PROGRAMS=(
-  go:golang-go javac:default-jdk-headless mvn:maven node:nodejs npm:npm
-  prometheus:prometheus victoria-metrics:victoria-metrics)
+  "${LANGUAGE_PROGRAMS[@]}" prometheus:prometheus victoria-metrics:victoria-metrics)
 
 # This is the last grpcurl that Debian 12's Go (1.19) can build.
 readonly GRPCURL=github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.8.7

@@ -11,28 +11,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
+import languages
 import pytest
 from lossd.v1 import loss_service_pb2
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "client" / "service_config"
 CONFIG = SAMPLES / "service_config.json"
-BUILT = ROOT / "build" / "service_config"
 BINARIES = Path(os.environ.get("LOSSD_BINARY_DIR", "build/dev")).absolute()
 
-# Maps a language to a file that its sample needs and to the command without the address.
-COMMANDS: dict[str, tuple[Path, list[str]]] = {
-    "python": (SAMPLES, [sys.executable, str(SAMPLES / "python" / "retry.py")]),
-    "cpp": (BINARIES, [str(BINARIES / "client" / "retry_sample")]),
-    "go": (BUILT / "go" / "retry", [str(BUILT / "go" / "retry")]),
-    "node": (
-        BUILT / "node" / "node_modules" / "@grpc" / "grpc-js",
-        ["node", str(BUILT / "node" / "retry.js")],
-    ),
-    "java": (
-        BUILT / "java" / "target" / "lib",
-        ["java", "-cp", f"{BUILT}/java/target/*:{BUILT}/java/target/lib/*", "lossd.sample.Retry"],
-    ),
+# Maps a language to the command without the address.
+COMMANDS: dict[str, list[str]] = {
+    "python": [sys.executable, str(SAMPLES / "python" / "retry.py")],
+    "cpp": [str(BINARIES / "client" / "retry_sample")],
 }
 ARGUMENTS = {"python": [], "node": [str(ROOT / "proto")]}
 
@@ -65,11 +56,9 @@ def refusing(times: int) -> Iterator[tuple[str, list[int]]]:
     server.stop(None)
 
 
-@pytest.mark.parametrize("language", COMMANDS)
+@pytest.mark.parametrize("language", [*COMMANDS, *languages.ALL])
 def test_a_refused_request_of_2_mb_is_sent_again_and_answered(language: str) -> None:
-    needed, command = COMMANDS[language]
-    if not needed.exists():
-        pytest.skip("client/service_config/build.sh has not built it")
+    command = COMMANDS.get(language) or languages.command(language, "retry")
     environment = {**os.environ, "SERVICE_CONFIG": str(CONFIG)}
     with refusing(3) as (address, sizes):
         done = subprocess.run(

@@ -15,6 +15,7 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import lossd
@@ -91,6 +92,37 @@ def test_the_answer_has_the_bytes_of_the_same_request_by_value(
     assert result.gradient is gradient
     assert gradient.tobytes() == again.gradient.tobytes() == expected.gradient.tobytes()
     assert gradient.any()
+
+
+def test_repeated_calls_see_what_the_arrays_hold_now(server: RunningServer, socket: str) -> None:
+    with (
+        lossd.SharedMemory(socket) as memory,
+        lossd.Client(server.address, shared_memory=memory) as client,
+        lossd.Client(server.address) as other,
+    ):
+        logits, targets, gradient = batch(memory)
+        for step, normalizer in enumerate(["batch", "batch", "valid", "batch", "valid"]):
+            logits *= 1 + step
+            if step == 3:
+                for array in (logits, targets, gradient):
+                    array.shape = (25, 40)
+            gradient[:] = 0
+            options: dict[str, Any] = {"normalizer": normalizer}
+            result = client.compute_loss(logits, targets, gradient_out=gradient, **options)
+            expected = other.compute_loss(logits, targets, **options)
+            assert result.gradient is gradient
+            assert (result.loss, result.normalizer) == (expected.loss, expected.normalizer)
+            assert expected.gradient is not None
+            assert gradient.tobytes() == expected.gradient.tobytes()
+        targets[0, 0] = 7
+        with pytest.raises(lossd.LossdError, match="targets"):
+            client.compute_loss(logits, targets, gradient_out=gradient)
+        targets[0, 0] = 1
+        del logits, targets
+        gc.collect()
+        logits, targets, _ = batch(memory)
+        result = client.compute_loss(logits, targets, gradient_out=memory.allocate((40, 25), "f4"))
+        assert result.loss == other.compute_loss(logits, targets).loss
 
 
 def test_views_and_every_operand_are_named(server: RunningServer, socket: str) -> None:

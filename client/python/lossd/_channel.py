@@ -13,10 +13,14 @@ from lossd import address, arguments, conversion, forks, streaming
 from lossd import shared_memory as shared
 from lossd.conversion import Logits, Targets
 from lossd.errors import Route
+from lossd.named_calls import NamedCalls
 from lossd.result import LossResult
 from lossd.shared_memory import SharedMemory
 from lossd.spec import NAMES, LossOptions
 from lossd.v1 import loss_service_pb2
+
+# These options of compute_loss() have a fast way.
+_OUT_ALONE = {"gradient_out"}
 
 # The options of every channel, which the caller's own may replace.
 _OPTIONS: dict[str, int | str | bytes] = {
@@ -122,6 +126,9 @@ class BaseClient(abc.ABC):
         self._wait_for_ready = arguments.truth("wait_for_ready", wait_for_ready)
         self._use_http_proxy = arguments.truth("use_http_proxy", use_http_proxy)
         self._channel_options = arguments.channel_options("channel_options", channel_options or {})
+        # A call with fewer bytes of tensors, and without options, is one message.
+        self._plain_bytes = min(self._stream_above_bytes, streaming.LARGEST_MESSAGE)
+        self._named_calls = NamedCalls()
         self._closed = False
         _keep_freed_memory()
         # One for each process, or for each event loop.
@@ -262,13 +269,23 @@ class BaseClient(abc.ABC):
         self, logits: Logits, targets: Targets, options: LossOptions
     ) -> streaming.LossStream | conversion.Call:
         """Returns one loss as a stream or as one message, whichever its size asks for."""
+        memory = self._shared_memory
+        call = None
+        if memory is not None:
+            call = self._named_calls.find(logits, targets, options)
+        elif not options or options.keys() == _OUT_ALONE:
+            out = options.get("gradient_out")
+            call = conversion.plain_call(logits, targets, out, self._plain_bytes)
+        if call is not None:
+            return call
         if options:
             arguments.known(NAMES, options)
-        if streaming.sends_more_than(
-            self._stream_above_bytes, logits, targets, options, self._shared_memory
-        ):
+        if streaming.sends_more_than(self._stream_above_bytes, logits, targets, options, memory):
             return streaming.LossStream(logits, targets, **options)
-        return conversion.to_call(logits, targets, memory=self._shared_memory, **options)
+        call = conversion.to_call(logits, targets, memory=memory, **options)
+        if memory is not None:
+            self._named_calls.keep(call, targets, options)
+        return call
 
     def _call_options(self, timeout: float | None) -> dict[str, Any]:
         """Returns the keyword arguments with which gRPC starts any of the calls."""

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from lossd import device_array, element_type, encoding, gradient, pytorch, reply, spec, wire
 from lossd.device_array import DeviceArray
-from lossd.element_type import ARRAY_TYPES, BIT, ElementType
+from lossd.element_type import ARRAY_TYPES, BIT, GRADIENT_TYPES, ElementType
 from lossd.encoding import Buffer
 from lossd.memory_references import MemoryReferences
 from lossd.reply import Expected, Received
@@ -45,27 +45,40 @@ class Call(NamedTuple):
     gradient_out: Any
     references: MemoryReferences
     usual: Expected | None  # the gradient of the reply
+    holds_tensors: bool = True  # False if `request` has the places of all, and none of their bytes
 
     def result(self, message: bytes) -> LossResult[Any, Any]:
         """Returns the result of the server's reply; LossdError if it is no reply."""
-        others, losses, gradient = reply.parse(message, self.usual)
-        return LossResult(
-            others.loss,
-            _returned(losses, self.logits),
-            self._gradient(gradient),
-            others.normalizer,
-            others.valid_count,
-            others.nan_count,
-            reply.execution(others.execution),
-            others.request_id,
-        )
+        usual = self.usual
+        losses: Any = None
+        gradient = self.gradient_out
+        if usual is None:
+            others = reply.without_tensors(message)
+        else:
+            others = reply.without_usual(message, usual)
+            if others is not None:
+                kind, shape, byte_size = usual.element_type, usual.shape, usual.byte_size
+                first = len(message) - byte_size
+                if gradient is None and type(self.logits) is np.ndarray:
+                    gradient = wire.view(kind, shape, message, first)
+                else:
+                    gradient = self._gradient(Received(kind, shape, message, first, byte_size))
+        if others is None:
+            others, received_losses, received = reply.parse(message)
+            losses = _returned(received_losses, self.logits)
+            gradient = self._gradient(received)
+        return LossResult.read_later(losses, gradient, functools.partial(reply.fields, others))
 
     def _gradient(self, received: Received | None) -> Any:
-        if self.gradient_out is None:
+        out = self.gradient_out
+        if out is None:
             return _returned(received, self.logits)
         if received is not None:  # otherwise the server has written it there
-            _copy(received, self.gradient_out)
-        return self.gradient_out
+            if type(out) is np.ndarray and out.dtype == received.element_type.storage:
+                out[...] = wire.to_array(received)
+            else:
+                _copy(received, out)
+        return out
 
 
 def to_call(
@@ -76,10 +89,6 @@ def to_call(
     Raises ValueError or TypeError, which name a bad argument, and LossdError, which names a
     tensor on a GPU that the server cannot use.
     """
-    if not options and memory is None:
-        call = _plain_call(logits, targets)
-        if call is not None:
-            return call
     parsed = spec.parse(options)
     asked = spec.of(parsed.plain)
     references = NOTHING_SHARED if memory is None else MemoryReferences(memory)
@@ -92,6 +101,7 @@ def to_call(
         for name, number in _OPERANDS.items():
             if name in parsed.operands:
                 parts += tensor_field(number, name, parsed.operands[name], references)
+    destination = b""
     if gradient_out is not None:
         asked, destination = _with_place(parsed.plain, asked, shape, gradient_out, references)
         parts.append(destination)
@@ -100,28 +110,45 @@ def to_call(
     if asked.encoded:
         parts.insert(0, encoding.block(_SPEC, asked.encoded))
     usual = None
-    if asked.has_gradient and not asked.has_losses:
+    if asked.has_gradient and not asked.has_losses and not destination:
         kind = asked.gradient_type or logits_type
         usual = reply.expected(kind.data_type, shape)
-    return Call(b"".join(parts), logits, gradient_out, references, usual)
+    holds_tensors = any(type(part) is not bytes for part in parts)
+    return Call(b"".join(parts), logits, gradient_out, references, usual, holds_tensors)
 
 
-def _plain_call(logits: Any, targets: Any) -> Call | None:
-    """Returns a call without options, of arrays that are sent as they lie; None for others.
+def plain_call(logits: Any, targets: Any, gradient_out: Any, most_bytes: int) -> Call | None:
+    """Returns a call without options but `gradient_out`, of arrays that are sent as they lie.
 
-    Most calls are such, and this takes a third of the time that to_call() takes.
+    Returns None for others, and if the tensors have more than `most_bytes` bytes together. Most
+    calls are such, and this takes a third of the time that to_call() takes.
     """
     if type(logits) is not np.ndarray or type(targets) is not np.ndarray:
         return None
     if not (logits.flags.c_contiguous and targets.flags.c_contiguous):
         return None
     known = _plain_headers(logits.dtype, logits.shape, targets.dtype, targets.shape)
-    if known is None:
+    if known is None or known.byte_size > most_bytes:
         return None
-    before_logits, before_targets, usual = known
-    parts: list[Buffer] = [before_logits, logits, before_targets, targets]
-    request = b"".join(parts)
-    return Call(request, logits, None, NOTHING_SHARED, usual)
+    if gradient_out is not None and not (
+        type(gradient_out) is np.ndarray
+        and gradient_out.flags.carray
+        and gradient_out.dtype == known.gradient_dtype
+        and gradient_out.shape == logits.shape
+    ):
+        return None
+    parts: list[Buffer] = [known.before_logits, logits, known.before_targets, targets]
+    return Call(b"".join(parts), logits, gradient_out, NOTHING_SHARED, known.usual)
+
+
+class _PlainHeaders(NamedTuple):
+    """The bytes around the tensors of a call without options."""
+
+    before_logits: bytes
+    before_targets: bytes
+    byte_size: int  # of the tensors
+    usual: Expected  # the gradient of the reply
+    gradient_dtype: np.dtype[Any] | None  # None: logits of this type have no gradient
 
 
 @functools.lru_cache(maxsize=1024)
@@ -130,16 +157,18 @@ def _plain_headers(
     logits_shape: tuple[int, ...],
     targets_dtype: np.dtype[Any],
     targets_shape: tuple[int, ...],
-) -> tuple[bytes, bytes, Expected] | None:
-    """Returns what stands before the tensors of such a call, and the gradient of its reply."""
+) -> _PlainHeaders | None:
+    """Returns what such a call has beside its tensors; None if a dtype is not sent as it lies."""
     logits, targets = element_type.by_storage(logits_dtype), element_type.by_storage(targets_dtype)
     if logits is None or targets is None:
         return None
     sizes = (logits.byte_size(math.prod(logits_shape)), targets.byte_size(math.prod(targets_shape)))
-    return (
+    return _PlainHeaders(
         encoding.tensor_header(_LOGITS, logits.data_type, logits_shape, sizes[0]),
         encoding.tensor_header(_TARGETS, targets.data_type, targets_shape, sizes[1]),
+        sum(sizes),
         reply.expected(logits.data_type, logits_shape),
+        logits.storage if logits in GRADIENT_TYPES else None,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import math
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -18,6 +18,9 @@ from lossd.element_type import ElementType
 from lossd.errors import LossdError
 from lossd.result import Execution
 from lossd.v1 import loss_service_pb2
+
+# A reply without a tensor is not longer, unless its texts are.
+_SHORT = 1024
 
 _VARINT, _FIXED64, _BLOCK, _FIXED32 = 0, 1, 2, 5  # the wire types
 _TOO_LONG = "a field ends after its message"
@@ -77,27 +80,37 @@ def expected(data_type: int, shape: tuple[int, ...]) -> Expected:
     return Expected(header, kind, shape, byte_size)
 
 
-def parse(message: bytes, usual: Expected | None = None) -> Reply:
-    """Returns the parts of a ComputeLossResponse; LossdError if the bytes are none.
+def without_usual(message: bytes, usual: Expected) -> loss_service_pb2.ComputeLossResponse | None:
+    """Returns what a reply has before the gradient `usual`, if it ends with that and has no losses.
 
-    A reply without losses that ends with the gradient `usual` is read faster.
+    Otherwise returns None, and parse() reads it. This is faster.
     """
-    if usual is not None:
-        header, kind, shape, byte_size = usual
-        first = len(message) - byte_size
-        end = first - len(header)
-        if end >= 0 and message.startswith(header, end):
-            try:
-                others = loss_service_pb2.ComputeLossResponse.FromString(message[:end])
-            except DecodeError:
-                return _parse(message)
-            # The bytes before are a message, so the next field does begin there.
-            if not others.HasField("losses"):
-                return Reply(others, None, Received(kind, shape, message, first, byte_size))
-    return _parse(message)
+    end = len(message) - usual.byte_size - len(usual.header)
+    if end < 0 or not message.startswith(usual.header, end):
+        return None
+    others = loss_service_pb2.ComputeLossResponse()
+    try:
+        others.ParseFromString(message[:end])
+    except DecodeError:
+        return None
+    # The bytes before are a message, so the next field does begin there.
+    return None if others.HasField("losses") else others
 
 
-def _parse(message: bytes) -> Reply:
+def without_tensors(message: bytes) -> loss_service_pb2.ComputeLossResponse | None:
+    """Returns a reply that has no tensor and is short; otherwise None, and parse() reads it."""
+    if len(message) > _SHORT:
+        return None
+    others = loss_service_pb2.ComputeLossResponse()
+    try:
+        others.ParseFromString(message)
+    except DecodeError:
+        return None
+    return None if others.HasField("losses") or others.HasField("gradient") else others
+
+
+def parse(message: bytes) -> Reply:
+    """Returns the parts of a ComputeLossResponse; LossdError if the bytes are none."""
     losses = gradient = None
     others = []  # what lies between the tensors
     begin = first = 0
@@ -125,8 +138,19 @@ def _parse(message: bytes) -> Reply:
         raise _garbage("ComputeLossResponse", error) from error
 
 
-def execution(message: loss_service_pb2.Execution) -> Execution:
-    """Returns how the server computed a request."""
+def fields(others: loss_service_pb2.ComputeLossResponse) -> dict[str, Any]:
+    """Returns the fields of a LossResult that are no tensors."""
+    return {
+        "loss": others.loss,
+        "normalizer": others.normalizer,
+        "valid_count": others.valid_count,
+        "nan_count": others.nan_count,
+        "execution": _execution(others.execution),
+        "request_id": others.request_id,
+    }
+
+
+def _execution(message: loss_service_pb2.Execution) -> Execution:
     queue_time, compute_time = message.queue_time, message.compute_time
     return Execution(
         message.backend,

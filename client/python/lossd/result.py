@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple
 
@@ -81,3 +82,30 @@ class LossResult(Generic[GradientT_co, LossesT_co]):
             execution=execution,
             request_id=request_id,
         )
+
+    @classmethod
+    def read_later(
+        cls, losses: Any, gradient: Any, read: Callable[[], dict[str, Any]]
+    ) -> LossResult[Any, Any]:
+        """Returns a result whose other fields are those of `read`, which the first use calls.
+
+        Right after a call of gRPC everything is slow, and most callers use few of the fields.
+        """
+        result = cls.__new__(cls)
+        result.__dict__.update(losses=losses, gradient=gradient, _read=read)
+        return result
+
+    if not TYPE_CHECKING:  # a type checker would take any name for an attribute
+
+        def __getattr__(self, name: str) -> Any:
+            values = self.__dict__
+            if "_read" in values and name in _FIELDS:
+                values.update(values["_read"]())
+                return values[name]
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in _FIELDS}
+
+
+_FIELDS = frozenset(field.name for field in fields(LossResult))

@@ -82,7 +82,7 @@ _PREFIXES = {name: f"{'loss_' * (name == 'kind')}{name}_".upper() for name in _E
 _OPTIONAL = ("normalizer", "normalizer_value", "loss_weight", "ignore_target", "focal_alpha")
 
 # Values of these types never change, so equal ones make equal specs.
-_CONSTANTS = (str, int, float, bool, type(None))
+CONSTANTS = (str, int, float, bool, type(None))
 
 
 class Spec(NamedTuple):
@@ -132,7 +132,7 @@ def of(options: dict[str, Any]) -> Spec:
     """Returns the Spec of options that are no tensors; ValueError and TypeError name a bad one."""
     if not options:
         return _DEFAULT
-    if all(type(value) in _CONSTANTS for value in options.values()):
+    if all(type(value) in CONSTANTS for value in options.values()):
         return _remembered(**options)
     return _make(options)
 

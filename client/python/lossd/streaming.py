@@ -23,7 +23,7 @@ from lossd.wire import WireTensor
 # If the tensors of a call have more bytes together, the call uses StreamLoss by default.
 STREAM_ABOVE_BYTES = 64 << 20
 # protobuf's messages end at 2 GiB, whatever the caller wants; the rest is for the other fields.
-_LARGEST_MESSAGE = (1 << 31) - (1 << 20)
+LARGEST_MESSAGE = (1 << 31) - (1 << 20)
 # A chunk has as many elements as a window of the server.
 _CHUNK_ELEMENTS = 1 << 17
 # A gradient is scaled in parts of so many elements, which bounds the float64 copies.
@@ -52,14 +52,12 @@ def sends_more_than(
     always one message.
     """
     packed = targets.packed if isinstance(targets, Bits) else targets
-    if not options and _bytes_of(logits) + _bytes_of(packed) <= min(limit, _LARGEST_MESSAGE):
-        return False  # the fast way: most calls are small wherever their tensors lie
     arrays: dict[str, Any] = {"logits": logits, "targets": packed}
     for name in spec.OPERANDS:
         if name in options:
             arrays[name] = options[name]
     sizes = {name: _bytes_of(array) for name, array in arrays.items()}
-    limit = min(limit, _LARGEST_MESSAGE)
+    limit = min(limit, LARGEST_MESSAGE)
     if sum(sizes.values()) <= limit:
         return False
     if memory is None:

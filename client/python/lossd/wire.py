@@ -78,7 +78,13 @@ def to_array(tensor: Received) -> NDArray[Any]:
     Without the package ml_dtypes, bfloat16 is widened to a copy in float32.
     """
     kind, shape, message, first, _ = tensor
-    return as_elements(kind, np.ndarray(shape, kind.storage, message, first))
+    return view(kind, shape, message, first)
+
+
+def view(kind: ElementType, shape: tuple[int, ...], message: bytes, first: int) -> NDArray[Any]:
+    """Returns what to_array() does for elements that begin at the byte `first`."""
+    stored: NDArray[Any] = np.ndarray(shape, kind.storage, message, first)
+    return stored if kind is not BFLOAT16 else as_elements(kind, stored)
 
 
 def as_elements(kind: ElementType, stored: NDArray[Any]) -> NDArray[Any]:

@@ -40,6 +40,45 @@ def test_arrays_are_sent_little_endian_and_come_back(dtype: str, expected: int) 
     assert np.array_equal(wire.to_array(messages.received(tensor)), array)
 
 
+@pytest.mark.parametrize("kind", ["<f4", ">f4", "<f8", "<f2", "u1", "?", "<i8", "O", "<c8"])
+@pytest.mark.parametrize("shape", [(), (0, 3), (7,), (2, 5)])
+def test_a_plain_call_has_the_same_bytes(kind: str, shape: tuple[int, ...]) -> None:
+    array = np.ones(shape, dtype=kind)
+    plain = conversion.plain_call(array, array, None, 2 * array.nbytes)
+    assert (plain is not None) == (kind not in (">f4", "O", "<c8"))
+    if plain is not None:
+        whole = conversion.to_call(array, array)
+        assert plain.request == whole.request
+        assert plain.usual == whole.usual
+        assert plain.holds_tensors
+        if array.size > 0:
+            assert conversion.plain_call(array, array, None, 2 * array.nbytes - 1) is None
+
+
+def test_a_plain_call_takes_a_place_for_the_gradient_that_fits() -> None:
+    array = np.ones((2, 5), np.float32)
+    out = np.zeros((2, 5), np.float32)
+    call = conversion.plain_call(array, array, out, 1000)
+    assert call is not None
+    assert call.gradient_out is out
+    read_only = out.copy()
+    read_only.flags.writeable = False
+    for other in (
+        out.astype(np.float64),
+        out.astype(">f4"),
+        out[:1],
+        out.T,
+        read_only,
+        out.tolist(),
+        np.ma.masked_array(out),
+    ):
+        assert conversion.plain_call(array, array, other, 1000) is None
+    labels = np.ones((2, 5), np.uint8)
+    assert conversion.plain_call(labels, labels, labels, 1000) is None
+    assert conversion.plain_call(np.ma.masked_array(array), array, None, 1000) is None
+    assert conversion.plain_call(array, array.tolist(), None, 1000) is None
+
+
 def test_arrays_that_are_not_contiguous_are_sent_in_row_major_order() -> None:
     array = np.arange(12, dtype=np.float32).reshape(3, 4).T[::2]
     tensor = messages.to_tensor("logits", array)

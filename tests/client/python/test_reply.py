@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import pickle
 from datetime import timedelta
 from typing import Any
 
@@ -10,6 +12,7 @@ import lossd
 import numpy as np
 import pytest
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError
 from lossd import conversion, reply, wire
 from lossd.v1 import loss_service_pb2, tensor_pb2
 
@@ -105,27 +108,75 @@ def test_a_gradient_is_a_read_only_view_of_the_reply() -> None:
     assert np.shares_memory(result.losses, base)
 
 
-def test_a_reply_that_ends_with_its_gradient_is_read_the_same() -> None:
-    others = loss_service_pb2.ComputeLossResponse(loss=2.5, request_id="r")
+def outcome(call: conversion.Call, message: bytes) -> tuple[object, ...]:
+    try:
+        result = call.result(message)
+    except lossd.LossdError as error:
+        return (str(error),)
+    arrays = (result.losses, result.gradient)
+    return (
+        *(array if array is None else (array.dtype, array.tolist()) for array in arrays),
+        result.loss,
+        result.normalizer,
+        result.valid_count,
+        result.nan_count,
+        result.execution,
+        result.request_id,
+    )
+
+
+def test_a_usual_reply_is_read_the_same() -> None:
+    others = loss_service_pb2.ComputeLossResponse(loss=2.5, request_id="r", valid_count=3)
+    others.execution.backend = "b"
+    before = others.SerializeToString()
     gradient = loss_service_pb2.ComputeLossResponse(gradient=tensor(GRADIENT))
-    usual = reply.expected(tensor_pb2.DATA_TYPE_FLOAT32, GRADIENT.shape)
     tail = gradient.SerializeToString()
+    usual = reply.expected(tensor_pb2.DATA_TYPE_FLOAT32, GRADIENT.shape)
     assert tail.startswith(usual.header)
+    assert reply.without_usual(before + tail, usual) == others
+    assert reply.without_tensors(before) == others
+    call = conversion.to_call(GRADIENT, GRADIENT)
+    assert call.usual == usual
     for message in (
-        others.SerializeToString() + tail,
-        tail + others.SerializeToString(),
+        before + tail,
+        tail + before,
         tail,
         FULL.SerializeToString() + tail,
-        others.SerializeToString(),
+        before,
+        loss_service_pb2.ComputeLossResponse(request_id="r" * 2000).SerializeToString(),
         b"\x3a" + bytes([len(tail)]) + tail,  # a request_id of the same bytes
     ):
-        outcomes: list[reply.Reply | str] = []
-        for expected in (usual, None):
-            try:
-                outcomes.append(reply.parse(message, expected))
-            except lossd.LossdError as error:
-                outcomes.append(str(error))
-        assert outcomes[0] == outcomes[1]
+        seen = outcome(call, message)
+        assert seen == outcome(call._replace(usual=None), message)
+        try:
+            whole = loss_service_pb2.ComputeLossResponse.FromString(message)
+        except DecodeError:
+            assert len(seen) == 1
+        else:
+            assert [part is not None for part in seen[:2]] == [
+                whole.HasField("losses"),
+                whole.HasField("gradient"),
+            ]
+            assert seen[2:5] == (whole.loss, whole.normalizer, whole.valid_count)
+
+
+def test_a_result_that_is_read_later_is_like_any_other() -> None:
+    whole = conversion.to_call([0.5], [1.0]).result(FULL.SerializeToString())
+    names = {field.name for field in dataclasses.fields(lossd.LossResult)}
+    copy = pickle.loads(pickle.dumps(whole))
+    assert vars(copy).keys() == names
+    for name in names - {"losses", "gradient"}:
+        fresh = conversion.to_call([0.5], [1.0]).result(FULL.SerializeToString())
+        assert getattr(fresh, name) == getattr(whole, name) == getattr(copy, name)
+        assert getattr(fresh, name) is getattr(fresh, name)
+    np.testing.assert_array_equal(copy.gradient, whole.gradient)
+    fresh = conversion.to_call([0.5], [1.0]).result(FULL.SerializeToString())
+    assert f"request_id={FULL.request_id!r}" in repr(fresh)
+    with pytest.raises(AttributeError, match="'LossResult' object has no attribute 'lose'"):
+        _ = fresh.lose  # type: ignore[attr-defined]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        fresh.loss = 1.0  # type: ignore[misc]
+    assert pickle.loads(pickle.dumps(copy)).execution == whole.execution
 
 
 def test_bytes_that_are_no_reply_are_an_error_of_the_server() -> None:

@@ -16,7 +16,7 @@ const definition = loader.loadSync('lossd/v1/loss_service.proto', {
 });
 const { LossService } = grpc.loadPackageDefinition(definition).lossd.v1;
 
-const file = process.env.SERVICE_CONFIG || path.join(__dirname, '..', 'service_config.json');
+const file = process.env.SERVICE_CONFIG || path.join(__dirname, '../../service_config/service_config.json');
 const client = new LossService(target, grpc.credentials.createInsecure(), {
   'grpc.service_config': fs.readFileSync(file, 'utf8'),
   // gRPC keeps a request of at most 1 MiB for another attempt, and 16 MiB of all requests of

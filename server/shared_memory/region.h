@@ -11,7 +11,7 @@
 #include "absl/status/statusor.h"
 #include "base/file_descriptor.h"
 #include "server/base/host_pinning.h"
-#include "server/shared_memory/available_memory.h"
+#include "server/machine/available_memory.h"
 
 namespace lossd::shared_memory {
 
@@ -46,9 +46,9 @@ class Region {
   // 128 MiB beside it for others, or if it has no descriptor left. Tests pass
   // their own `available`. `pinning`, unless null, is borrowed and asked to pin
   // the pages; if it does not, the region works all the same.
-  static absl::StatusOr<Created> Create(uint64_t byte_size,
-                                        Available available = &AvailableMemory,
-                                        HostPinning* pinning = nullptr);
+  static absl::StatusOr<Created> Create(
+      uint64_t byte_size, Available available = &machine::AvailableMemory,
+      HostPinning* pinning = nullptr);
   virtual ~Region() = default;
   Region(const Region&) = delete;
   Region& operator=(const Region&) = delete;

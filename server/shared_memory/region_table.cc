@@ -128,7 +128,7 @@ absl::StatusOr<RegionTable::Registered> RegionTable::Add(
 absl::StatusOr<RegionTable::Registered> RegionTable::AddShared(
     Connection owner, uint64_t byte_size) {
   absl::StatusOr<Region::Created> created =
-      Region::Create(byte_size, &AvailableMemory, pinning_);
+      Region::Create(byte_size, &machine::AvailableMemory, pinning_);
   if (!created.ok()) return created.status();
   return Add(owner, std::move(created->region), std::move(created->file));
 }

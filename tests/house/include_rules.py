@@ -32,7 +32,7 @@ ALLOWED: dict[str, set[str]] = {  # D1
         "kernels/cpu",
         "kernels/cuda",
     },
-    "server/shared_memory": {"lossd/v1", "base", "server/base"},
+    "server/shared_memory": {"lossd/v1", "base", "server/base", "server/machine"},
     # The parser sees no queue, no budget and no region.
     "server/wire": {"lossd/v1", "server/base", FACE},
     # This folder finds every mistake in a request, before admission.

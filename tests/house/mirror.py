@@ -96,7 +96,6 @@ COVERED_BY: dict[str, str] = {
     "server/rpc/stream_loss_call.cc": "tests/integration/stream_flow_test.cc",
     "server/rpc/stream_window.cc": "tests/server/rpc/stream_output_test.cc",
     "server/server.cc": "tests/integration/services_test.cc",
-    "server/shared_memory/available_memory.cc": "tests/integration/shared_memory_test.cc",
     "server/shared_memory/region_protocol.cc": "tests/server/shared_memory/region_socket_test.cc",
     "server/signals.cc": "tests/e2e/test_server_process.py",
     "server/wire/field.cc": "tests/server/wire/request_parser_test.cc",

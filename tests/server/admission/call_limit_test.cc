@@ -73,7 +73,7 @@ TEST(CallLimit, LateAnswersLowerWhatIsBeingReceived) {
   limit.OnLate(63, 63,
                kNow + absl::Milliseconds(100));  // too few to be the reason
   EXPECT_TRUE(limit.Allows(139, 0));
-  Answer(limit, 11, 1, kNow);
+  Answer(limit, 51, 1, kNow);
   EXPECT_TRUE(limit.Allows(140, 0));
 }
 
@@ -82,7 +82,7 @@ TEST(CallLimit, LateAnswersLowerHowManyCallsAreHere) {
   EXPECT_EQ(limit.most_calls(), 2 * kMaxCalls);
   limit.OnLate(0, 1000, kNow);
   EXPECT_EQ(limit.most_calls(), 700);
-  Answer(limit, 100, 1000, kNow);
+  Answer(limit, 501, 1000, kNow);
   EXPECT_EQ(limit.most_calls(), 710);
   for (int i = 1; i <= 20; ++i) {
     limit.OnLate(0, limit.most_calls(), kNow + i * absl::Seconds(1));

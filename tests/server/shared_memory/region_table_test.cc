@@ -92,7 +92,7 @@ TEST_F(Table, WhatIsRefusedTakesNothing) {
 
 // The region is within the limit, but the machine has not got the memory.
 TEST(UnlimitedTable, WhatTheMachineRefusesTakesNothing) {
-  ASSERT_LT(AvailableMemory(), uint64_t{1} << 50);
+  ASSERT_LT(machine::AvailableMemory(), uint64_t{1} << 50);
   RegionTable table({.max_bytes = int64_t{1} << 62,
                      .max_bytes_per_connection = int64_t{1} << 62});
   for (int i = 0; i < 3; ++i) {

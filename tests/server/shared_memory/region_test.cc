@@ -88,7 +88,7 @@ class Pinning final : public HostPinning {
 
 TEST(Region, IsUnpinnedBeforeItsPagesAreGivenBack) {
   Pinning pinning;
-  auto made = Region::Create(2 * kPage, &AvailableMemory, &pinning);
+  auto made = Region::Create(2 * kPage, &machine::AvailableMemory, &pinning);
   ASSERT_TRUE(made.ok());
   EXPECT_TRUE(made->region->pinned());
   EXPECT_EQ(pinning.pinned.data(), made->region->bytes().data());
@@ -103,7 +103,7 @@ TEST(Region, IsUnpinnedBeforeItsPagesAreGivenBack) {
 TEST(Region, WorksUnpinnedToo) {
   Pinning pinning;
   pinning.pins = false;
-  auto made = Region::Create(kPage, &AvailableMemory, &pinning);
+  auto made = Region::Create(kPage, &machine::AvailableMemory, &pinning);
   ASSERT_TRUE(made.ok());
   EXPECT_FALSE(made->region->pinned());
   made->region.reset();
@@ -114,7 +114,7 @@ TEST(Region, WorksUnpinnedToo) {
 TEST(Region, PagesThatCannotBeUnpinnedStay) {
   Pinning pinning;
   pinning.unpins = false;
-  auto made = Region::Create(kPage, &AvailableMemory, &pinning);
+  auto made = Region::Create(kPage, &machine::AvailableMemory, &pinning);
   ASSERT_TRUE(made.ok());
   const Mapping mapping(made->file, kPage);
   made->region.reset();
@@ -132,12 +132,6 @@ TEST(Region, KeepsNoDescriptor) {
 
 // No test asks Linux for memory that the machine has not got: Linux would not
 // refuse, but kill processes.
-TEST(AvailableMemory, IsSomeOfTheMachines) {
-  const auto pages = static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES));
-  EXPECT_GT(AvailableMemory(), 0U);
-  EXPECT_LE(AvailableMemory(), pages * kPage);
-}
-
 TEST(Region, MoreThanIsAvailableIsResourceExhausted) {
   const int before = OpenDescriptors();
   const Region::Available two_pages = [] {

@@ -78,6 +78,7 @@ need_packages debootstrap || cannot "debootstrap cannot be installed"
 [[ -e $root/made ]] || make_root
 unshare --mount mount -t proc proc "$root/proc" 2> /dev/null || cannot "/proc cannot be mounted"
 copy_settings
+in_root apt-get -qq update || cannot "apt cannot reach its mirror from there"
 copy_tree
 say "in a root of Debian $(cat "$root/etc/debian_version"): $*"
 in_root bash -c 'cd /root/lossd && exec "$@"' lossd "$@"

@@ -8,13 +8,12 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "base/data_type.h"
 #include "base/number.h"
-#include "client/cli/npy.h"
+#include "client/cli/array_file.h"
 #include "client/cpp/tensor/half.h"
 
 namespace lossd::cli {
@@ -50,6 +49,22 @@ bool AppendAs(v1::DataType dtype, double value, std::vector<std::byte>& bytes) {
 
 }  // namespace
 
+absl::StatusOr<size_t> BytesOf(const client::Shape& shape, size_t width) {
+  size_t size = width;
+  bool empty = false;
+  for (const int64_t dimension : shape) {
+    if (dimension == 0) {
+      empty = true;
+    } else if (static_cast<size_t>(dimension) >
+               std::numeric_limits<size_t>::max() / size) {
+      return absl::InvalidArgumentError("the shape is too large");
+    } else {
+      size *= static_cast<size_t>(dimension);
+    }
+  }
+  return empty ? 0 : size;
+}
+
 absl::StatusOr<Array> ParseNumbers(absl::string_view text, v1::DataType dtype) {
   Array array{.dtype = dtype};
   if (text.empty()) {
@@ -61,8 +76,9 @@ absl::StatusOr<Array> ParseNumbers(absl::string_view text, v1::DataType dtype) {
     item = absl::StripAsciiWhitespace(item);
     double value = 0;
     if (!absl::SimpleAtod(item, &value)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("\"", item, "\" is neither a number nor a .npy file"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "\"", item,
+          "\" is neither a number nor a .npy, .npz or .safetensors file"));
     }
     if (IsBeyondFloat64(item, value) || !AppendAs(dtype, value, array.bytes)) {
       return absl::InvalidArgumentError(absl::StrCat(
@@ -75,7 +91,8 @@ absl::StatusOr<Array> ParseNumbers(absl::string_view text, v1::DataType dtype) {
 }
 
 absl::StatusOr<Array> ReadArgument(absl::string_view text, v1::DataType dtype) {
-  if (absl::EndsWith(text, ".npy")) return ReadNpy(std::string(text));
+  const std::optional<ArrayFileName> file = ParseArrayFileName(text);
+  if (file.has_value()) return ReadArrayFile(*file);
   return ParseNumbers(text, dtype);
 }
 

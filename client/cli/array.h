@@ -21,12 +21,17 @@ struct Array {
   client::TensorView view() const { return {dtype, shape, bytes}; }
 };
 
+// Returns the bytes of an array with elements of `width` bytes. A dimension of
+// 0 makes it empty, however large the others are. INVALID_ARGUMENT if 64 bits
+// cannot hold the number.
+absl::StatusOr<size_t> BytesOf(const client::Shape& shape, size_t width);
+
 // Reads numbers as a person types them, "0.5,-1,inf", as one dimension of a
 // floating-point type. INVALID_ARGUMENT, which names it, for the first that is
 // no number or that the type cannot hold.
 absl::StatusOr<Array> ParseNumbers(absl::string_view text, v1::DataType dtype);
 
-// Reads the .npy file that `text` names, if it ends in ".npy", or else numbers.
+// Reads the array of a file that `text` names (array_file.h), or else numbers.
 absl::StatusOr<Array> ReadArgument(absl::string_view text, v1::DataType dtype);
 
 }  // namespace lossd::cli

@@ -9,8 +9,8 @@
 #include "absl/time/clock.h"
 #include "base/file.h"
 #include "client/cli/array.h"
+#include "client/cli/array_file.h"
 #include "client/cli/json_request.h"
-#include "client/cli/npy.h"
 #include "client/cli/result_text.h"
 #include "client/cpp/client.h"
 
@@ -99,8 +99,9 @@ absl::Status WriteGradient(const OutputFlags& flags,
         ": the request asks for no gradient"));
   }
   if (flags.gradient_out.empty()) return absl::OkStatus();
-  return WriteNpy(flags.gradient_out, {gradient->dtype(), gradient->shape(),
-                                       gradient->Contiguous()});
+  return WriteArrayFile(
+      flags.gradient_out,
+      {gradient->dtype(), gradient->shape(), gradient->Contiguous()});
 }
 
 // Writes the gradient where it is wanted, and the rest to standard output.
@@ -172,23 +173,23 @@ FlagGroup TensorRows(TensorFlags& flags) {
   return {
       "Logits, targets and other tensors",
       {{"logits", AnyValue(&flags.logits),
-        "logits: numbers (0.5,-1), which make one dimension, or the name of a "
-        ".npy file, which may have more"},
+        "logits: numbers (0.5,-1), which make one dimension, or an array of a "
+        "file, which may have more: x.npy, x.npz:NAME or x.safetensors:NAME"},
        {"targets", AnyValue(&flags.targets),
-        "targets: numbers (1,0) or the name of a .npy file; of the shape of "
+        "targets: numbers (1,0) or an array of a file; of the shape of "
         "--logits (--target_shape_rule)"},
        {"identity_targets", AnyValue(&flags.identity_targets),
         "replaces --targets: 1 on this diagonal of the logits' matrix and 0 "
         "elsewhere; 0 is the main diagonal, and 1 the one above it"},
        {"weights", AnyValue(&flags.weights),
-        "weights of the elements: numbers (1,0.5) or the name of a .npy file; "
-        "empty weighs all alike"},
+        "weights of the elements: numbers (1,0.5) or an array of a file; empty "
+        "weighs all alike"},
        {"pos_weight", AnyValue(&flags.pos_weight),
-        "weights of the positive term: numbers (2,3) or the name of a .npy "
-        "file; empty is 1"},
-       {"upstream_gradient", AnyValue(&flags.upstream_gradient),
-        "factors of the gradient: numbers (1,2) or the name of a .npy file; "
+        "weights of the positive term: numbers (2,3) or an array of a file; "
         "empty is 1"},
+       {"upstream_gradient", AnyValue(&flags.upstream_gradient),
+        "factors of the gradient: numbers (1,2) or an array of a file; empty "
+        "is 1"},
        {"dtype", AnyValue(&flags.dtype),
         "dtype of tensors given as numbers on the command line: float32, "
         "float64, bfloat16 or float16"},
@@ -206,7 +207,8 @@ FlagGroup OutputRows(OutputFlags& flags) {
             "print the gradient's elements too, in row-major order: all of "
             "them with --json, else the first and the last"},
            {"gradient_out", AnyValue(&flags.gradient_out),
-            "name of a .npy file to which the gradient is written; empty for "
+            "name of a file to which the gradient is written: .npy, or .npz or "
+            ".safetensors with :NAME (:gradient if left out); empty for "
             "none"}}};
 }
 

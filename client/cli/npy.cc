@@ -204,24 +204,6 @@ absl::StatusOr<absl::string_view> TakeHeader(absl::string_view& content) {
   return header;
 }
 
-// Returns the bytes of an array with elements of `width` bytes. A dimension of
-// 0 makes it empty, however large the others are.
-absl::StatusOr<size_t> BytesOf(const client::Shape& shape, size_t width) {
-  size_t size = width;
-  bool empty = false;
-  for (const int64_t dimension : shape) {
-    if (dimension == 0) {
-      empty = true;
-    } else if (static_cast<size_t>(dimension) >
-               std::numeric_limits<size_t>::max() / size) {
-      return absl::InvalidArgumentError("the shape is too large");
-    } else {
-      size *= static_cast<size_t>(dimension);
-    }
-  }
-  return empty ? 0 : size;
-}
-
 absl::Status InFile(const std::string& path, const absl::Status& status) {
   return absl::Status(status.code(),
                       absl::StrCat(path, ": ", status.message()));
@@ -260,14 +242,13 @@ absl::StatusOr<Array> ReadNpy(const std::string& path) {
   return array;
 }
 
-absl::Status WriteNpy(const std::string& path,
-                      const client::TensorView& array) {
+absl::StatusOr<std::string> NpyHeader(const client::TensorView& array) {
   const auto* type = std::find_if(
       std::begin(kNpyTypes), std::end(kNpyTypes),
       [&](const NpyType& known) { return ToProto(known.type) == array.dtype; });
   if (type == std::end(kNpyTypes)) {
-    return absl::UnimplementedError(absl::StrCat(
-        path, ": no .npy type for ", v1::DataType_Name(array.dtype)));
+    return absl::UnimplementedError(
+        absl::StrCat("no .npy type for ", v1::DataType_Name(array.dtype)));
   }
   std::string header =
       absl::StrCat("{'descr': '", type->descr, "', 'fortran_order': False, ",
@@ -281,8 +262,15 @@ absl::Status WriteNpy(const std::string& path,
   std::string prefix(kMagic);
   prefix += std::string("\x01\x00", 2);
   prefix.append(reinterpret_cast<const char*>(&length), sizeof(length));
+  return prefix + header;
+}
+
+absl::Status WriteNpy(const std::string& path,
+                      const client::TensorView& array) {
+  const absl::StatusOr<std::string> header = NpyHeader(array);
+  if (!header.ok()) return InFile(path, header.status());
   std::ofstream file(path, std::ios::binary);
-  file << prefix << header;
+  file << *header;
   file.write(reinterpret_cast<const char*>(array.bytes.data()),
              static_cast<std::streamsize>(array.bytes.size()));
   file.close();

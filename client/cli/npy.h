@@ -22,6 +22,10 @@ absl::StatusOr<Array> ReadNpy(const std::string& path);
 // Reads an array from the content of such a file.
 absl::StatusOr<Array> ParseNpy(absl::string_view content);
 
+// Returns what such a file, in version 1, has before the array's bytes.
+// UNIMPLEMENTED for a type that NumPy has not.
+absl::StatusOr<std::string> NpyHeader(const client::TensorView& array);
+
 // Writes an array of a floating-point type, in version 1. INVALID_ARGUMENT if
 // the file cannot be written.
 absl::Status WriteNpy(const std::string& path, const client::TensorView& array);

@@ -295,7 +295,11 @@ BAD_USAGE = [
      "which would ignore it"),
     (["--logits=1", "--targets=1", "--target_shape_rule=any"],
      '--target_shape_rule: "any" is none of same, same_count'),
-    (["--logits=1,x", "--targets=1"], '--logits: "x" is neither a number nor a .npy file'),
+    (
+        ["--logits=1,x", "--targets=1"],
+        '--logits: "x" is neither a number nor a .npy, .npz or .safetensors file',
+    ),
+    (["--logits=/no/x.npz:a", "--targets=1"], "--logits: /no/x.npz: No such file or directory"),
     (["--logits=/no/x.npy", "--targets=1"], "--logits: /no/x.npy: No such file or directory"),
     (["--logits=1e400", "--targets=1"], "--logits: 1e400 is too large for float32"),
     (["--logits=1e400", "--targets=1", "--dtype=float64"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -70,3 +71,36 @@ def test_a_wheel_is_imported_without_anything_else_of_the_tree(wheel: Path, tmp_
         [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert done.stdout.startswith(str(wheel))
+
+
+def test_an_import_brings_nothing_that_is_slow(tmp_path: Path) -> None:
+    """An import takes as long as those of NumPy, gRPC and protobuf."""
+    for slow in (
+        "torch",
+        "tensorflow",
+        "jax",
+        "scipy",
+        "pyarrow",
+        "ray",
+        "cupy",
+        "numba",
+        "pandas",
+    ):
+        (tmp_path / f"{slow}.py").write_text(f"raise SystemExit('lossd has imported {slow}')")
+    program = (
+        "import sys, grpc, numpy.typing, google.protobuf.duration_pb2; before = set(sys.modules);"
+        "import lossd; print(*(set(sys.modules) - before))"
+    )
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    packages = {name.partition(".")[0] for name in done.stdout.split()}
+    light = {"calendar", "copy", "dataclasses", "difflib", "encodings", "ipaddress", "mmap"}
+    assert packages - light <= {"lossd", "google", "ml_dtypes"}

@@ -52,8 +52,11 @@ TEST(ArrayTest, NamesWhatIsNoNumberOrDoesNotFit) {
     return std::string(
         ParseNumbers(text, v1::DATA_TYPE_FLOAT32).status().message());
   };
-  EXPECT_EQ(message("1,two"), "\"two\" is neither a number nor a .npy file");
-  EXPECT_EQ(message("1,"), "\"\" is neither a number nor a .npy file");
+  EXPECT_EQ(
+      message("1,two"),
+      "\"two\" is neither a number nor a .npy, .npz or .safetensors file");
+  EXPECT_EQ(message("1,"),
+            "\"\" is neither a number nor a .npy, .npz or .safetensors file");
   EXPECT_EQ(message("1e39"), "1e39 is too large for float32");
 }
 

@@ -103,10 +103,26 @@ absl::Status WriteGradient(const OutputFlags& flags,
                                        gradient->Contiguous()});
 }
 
-// Writes the gradient where it is wanted, and the rest to standard output.
+// Does this for --second_derivative_out.
+absl::Status WriteSecondDerivative(
+    const OutputFlags& flags, std::optional<client::ReceivedTensor>& second) {
+  if (flags.second_derivative_out.empty()) return absl::OkStatus();
+  if (!second.has_value()) {
+    return absl::InvalidArgumentError(
+        "--second_derivative_out: the request asks for no second derivative");
+  }
+  return WriteNpy(flags.second_derivative_out,
+                  {second->dtype(), second->shape(), second->Contiguous()});
+}
+
+// Writes the derivatives where they are wanted, and the rest to standard
+// output.
 ExitCode Print(const OutputFlags& flags, client::LossResult& result,
                absl::Duration round_trip) {
-  const absl::Status written = WriteGradient(flags, result.gradient);
+  absl::Status written = WriteGradient(flags, result.gradient);
+  if (written.ok()) {
+    written = WriteSecondDerivative(flags, result.second_derivative);
+  }
   if (!written.ok()) return ReportUsage(written);
   auto json = ResultJson(result, round_trip);
   if (!json.ok()) return ReportCallFailure(json.status());
@@ -207,7 +223,10 @@ FlagGroup OutputRows(OutputFlags& flags) {
             "them with --json, else the first and the last"},
            {"gradient_out", AnyValue(&flags.gradient_out),
             "name of a .npy file to which the gradient is written; empty for "
-            "none"}}};
+            "none"},
+           {"second_derivative_out", AnyValue(&flags.second_derivative_out),
+            "name of a .npy file to which the second derivative is written; "
+            "empty for none"}}};
 }
 
 ExitCode RunCompute(const ComputeFlags& flags) {

@@ -48,7 +48,7 @@ class Call(NamedTuple):
 
     def result(self, message: bytes) -> LossResult[Any, Any]:
         """Returns the result of the server's reply; LossdError if it is no reply."""
-        others, losses, gradient = reply.parse(message, self.usual)
+        others, losses, gradient, second_derivative = reply.parse(message, self.usual)
         return LossResult(
             others.loss,
             _returned(losses, self.logits),
@@ -58,6 +58,7 @@ class Call(NamedTuple):
             others.nan_count,
             reply.execution(others.execution),
             others.request_id,
+            _returned(second_derivative, self.logits),
         )
 
     def _gradient(self, received: Received | None) -> Any:
@@ -100,7 +101,7 @@ def to_call(
     if asked.encoded:
         parts.insert(0, encoding.block(_SPEC, asked.encoded))
     usual = None
-    if asked.has_gradient and not asked.has_losses:
+    if asked.has_gradient and not asked.has_losses and not asked.has_second_derivative:
         kind = asked.gradient_type or logits_type
         usual = reply.expected(kind.data_type, shape)
     return Call(b"".join(parts), logits, gradient_out, references, usual)

@@ -28,7 +28,8 @@ def _key(number: int, kind: int) -> int:
 
 
 # The keys of the tensors of a ComputeLossResponse, and of the fields of a Tensor.
-_LOSSES, _GRADIENT = _key(2, _BLOCK), _key(3, _BLOCK)
+_LOSSES, _GRADIENT, _SECOND_DERIVATIVE = _key(2, _BLOCK), _key(3, _BLOCK), _key(9, _BLOCK)
+_TENSORS = (_LOSSES, _GRADIENT, _SECOND_DERIVATIVE)
 _DTYPE, _SHAPE, _DIMENSION, _DATA = (
     _key(1, _VARINT),
     _key(2, _BLOCK),
@@ -39,6 +40,8 @@ _OF_TENSOR = frozenset((_DTYPE, _SHAPE, _DIMENSION, _DATA))
 
 # The parts of a StreamLossResponse.
 STREAM_GRADIENT, STREAM_SUMMARY, STREAM_LOSSES = _key(1, _BLOCK), _key(2, _BLOCK), _key(3, _BLOCK)
+STREAM_SECOND_DERIVATIVE = _key(4, _BLOCK)
+_STREAM_PARTS = (STREAM_GRADIENT, STREAM_SUMMARY, STREAM_LOSSES, STREAM_SECOND_DERIVATIVE)
 
 
 class Received(NamedTuple):
@@ -57,6 +60,7 @@ class Reply(NamedTuple):
     others: loss_service_pb2.ComputeLossResponse
     losses: Received | None
     gradient: Received | None
+    second_derivative: Received | None = None
 
 
 class Expected(NamedTuple):
@@ -80,7 +84,7 @@ def expected(data_type: int, shape: tuple[int, ...]) -> Expected:
 def parse(message: bytes, usual: Expected | None = None) -> Reply:
     """Returns the parts of a ComputeLossResponse; LossdError if the bytes are none.
 
-    A reply without losses that ends with the gradient `usual` is read faster.
+    A reply that ends with the gradient `usual`, and has no other tensor, is read faster.
     """
     if usual is not None:
         header, kind, shape, byte_size = usual
@@ -92,35 +96,35 @@ def parse(message: bytes, usual: Expected | None = None) -> Reply:
             except DecodeError:
                 return _parse(message)
             # The bytes before are a message, so the next field does begin there.
-            if not others.HasField("losses"):
+            if not others.HasField("losses") and not others.HasField("second_derivative"):
                 return Reply(others, None, Received(kind, shape, message, first, byte_size))
     return _parse(message)
 
 
 def _parse(message: bytes) -> Reply:
-    losses = gradient = None
+    tensors: dict[int, Received] = {}
     others = []  # what lies between the tensors
     begin = first = 0
     end = len(message)
     try:
         while first < end:
             key = message[first]
-            if key not in (_GRADIENT, _LOSSES):
+            if key not in _TENSORS:
                 first = _skip(message, first)
                 continue
             others.append(message[begin:first])
             size, first = _number(message, first + 1)
             begin = first + size
-            if key == _GRADIENT:
-                gradient = _tensor(message, first, begin)
-            else:
-                losses = _tensor(message, first, begin)
+            tensors[key] = _tensor(message, first, begin)
             first = begin
         if first > end:
             raise ValueError(_TOO_LONG)
         others.append(message[begin:])
         rest = b"".join(others)
-        return Reply(loss_service_pb2.ComputeLossResponse.FromString(rest), losses, gradient)
+        return Reply(
+            loss_service_pb2.ComputeLossResponse.FromString(rest),
+            *(tensors.get(key) for key in _TENSORS),
+        )
     except (IndexError, ValueError, KeyError, OverflowError, DecodeError) as error:
         raise _garbage("ComputeLossResponse", error) from error
 
@@ -148,7 +152,7 @@ def part(message: bytes) -> tuple[int, int, int]:
     try:
         while first < end:
             key = message[first]
-            if key in (STREAM_GRADIENT, STREAM_SUMMARY, STREAM_LOSSES):
+            if key in _STREAM_PARTS:
                 size, first = _number(message, first + 1)
                 found = (key, first, first + size)
                 first += size

@@ -41,8 +41,11 @@ class LossResult(Generic[GradientT_co, LossesT_co]):
     a read-only view of the reply, which need not be aligned (`gradient.flags.aligned`);
     numpy.array(gradient) is a copy that can be changed.
 
-    `losses` has the logits' shape and dtype, and is a view or a tensor likewise. It is None
-    unless reduction="none".
+    `losses` has the logits' shape, and their dtype unless `losses_dtype` asked for another; it is
+    a view or a tensor likewise. It is None unless reduction="none".
+
+    `second_derivative` has the gradient's shape and dtype, and is a view or a tensor likewise. It
+    is None unless second_derivative=True.
 
     `normalizer` is what the sum was divided by, `valid_count` the number of elements that took
     part, and `nan_count` that of the NaN logits with nan_policy="propagate".
@@ -58,6 +61,7 @@ class LossResult(Generic[GradientT_co, LossesT_co]):
     nan_count: int
     execution: Execution
     request_id: str
+    second_derivative: Any
 
     def __init__(
         self,
@@ -69,6 +73,7 @@ class LossResult(Generic[GradientT_co, LossesT_co]):
         nan_count: int,
         execution: Execution,
         request_id: str,
+        second_derivative: Any = None,
     ) -> None:
         # The constructor of a frozen dataclass takes several times as long.
         self.__dict__.update(
@@ -80,4 +85,5 @@ class LossResult(Generic[GradientT_co, LossesT_co]):
             nan_count=nan_count,
             execution=execution,
             request_id=request_id,
+            second_derivative=second_derivative,
         )

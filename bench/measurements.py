@@ -298,6 +298,15 @@ MEASUREMENTS: dict[str, Measurement] = {
             "cache; peer: the same in float32 throughout, which needs no conversions",
         ),
     ),
+    "second_derivative_vs_gradient_only": Measurement(
+        0.8,
+        kernel_and_case(
+            "f32_second_derivative/65536",
+            "f32_gradient/65536",
+            "65536 float32 elements to a gradient and a second derivative, one thread, all in "
+            "cache; peer: the same to a gradient alone",
+        ),
+    ),
     "unary_64_c1_vs_echo": Measurement(0.9, unary(64, 1)),
     "unary_64_c64_vs_echo": Measurement(0.9, unary(64, 64)),
     "unary_1Mi_c1_vs_echo": Measurement(0.9, unary(1 << 20, 1)),

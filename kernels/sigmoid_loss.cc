@@ -10,6 +10,9 @@
 namespace lossd::kernels {
 namespace {
 
+// The weight of negatives in the varifocal loss's paper.
+constexpr double kVarifocalAlpha = 0.75;
+
 // Copies `size` bytes at `offset` of the pieces to `to`.
 void CopyOut(std::span<const Piece> pieces, uint64_t offset, size_t size,
              std::byte* to) {
@@ -55,6 +58,12 @@ std::string_view Name(LossKind kind) {
       return "sigmoid_focal";
     case LossKind::kAsymmetric:
       return "asymmetric";
+    case LossKind::kPoly:
+      return "poly";
+    case LossKind::kQualityFocal:
+      return "quality_focal";
+    case LossKind::kVarifocal:
+      return "varifocal";
   }
   return "unknown";
 }
@@ -63,14 +72,24 @@ LossParameters ParametersOf(const LossOptions& options) {
   LossParameters parameters;
   switch (options.kind) {
     case LossKind::kSigmoidCrossEntropy:
-      break;
+      return parameters;
+    case LossKind::kPoly:
+      parameters.epsilon = options.poly_epsilon;
+      [[fallthrough]];
     case LossKind::kSigmoidFocal:
-      parameters.gamma_positive = options.focal_gamma;
-      parameters.gamma_negative = options.focal_gamma;
+      parameters.mixes_soft_targets = options.mixes_soft_targets;
       if (options.focal_alpha) {
         parameters.alpha_positive = *options.focal_alpha;
         parameters.alpha_negative = 1 - *options.focal_alpha;
       }
+      [[fallthrough]];
+    case LossKind::kQualityFocal:
+      parameters.gamma_positive = options.focal_gamma;
+      parameters.gamma_negative = options.focal_gamma;
+      break;
+    case LossKind::kVarifocal:
+      parameters.gamma_negative = options.focal_gamma;
+      parameters.alpha_negative = options.focal_alpha.value_or(kVarifocalAlpha);
       break;
     case LossKind::kAsymmetric:
       parameters.gamma_positive = options.asymmetric_gamma_positive;
@@ -78,6 +97,9 @@ LossParameters ParametersOf(const LossOptions& options) {
       parameters.margin = options.asymmetric_margin;
       break;
   }
+  if (options.detaches_focus) return parameters;
+  parameters.slope_positive = parameters.gamma_positive;
+  parameters.slope_negative = parameters.gamma_negative;
   return parameters;
 }
 

@@ -33,8 +33,12 @@ using lossd::Name;
 enum class LossKind : uint8_t {
   kSigmoidCrossEntropy,
   kSigmoidFocal,
-  kAsymmetric
+  kAsymmetric,
+  kPoly,
+  kQualityFocal,
+  kVarifocal,
 };
+inline constexpr int kLossKindCount = 6;
 std::string_view Name(LossKind kind);  // "sigmoid_cross_entropy", ...
 
 enum class Reduction : uint8_t { kMean, kSum, kNone };
@@ -60,8 +64,15 @@ struct LossOptions {
   // Elements with this target take no part; NaN stands for every NaN.
   std::optional<double> ignore_target;
   double label_smoothing = 0;
+  double label_smoothing_prior = 0.5;
   double focal_gamma = 0;
   std::optional<double> focal_alpha;
+  double poly_epsilon = 0;
+  // With kSigmoidFocal and kPoly: t times the loss of a positive plus 1 - t
+  // times that of a negative, instead of a power of t p + (1 - t) (1 - p).
+  bool mixes_soft_targets = false;
+  // With kSigmoidFocal and kAsymmetric: derivatives take powers as constants.
+  bool detaches_focus = false;
   double asymmetric_gamma_positive = 0;
   double asymmetric_gamma_negative = 0;
   double asymmetric_margin = 0;
@@ -75,11 +86,16 @@ struct LossOptions {
 // The parameters of the element functions. A plain struct, because it is also
 // copied to a GPU.
 struct LossParameters {
-  double gamma_positive = 0;  // in the focal loss both are gamma
+  double gamma_positive = 0;  // in losses with one gamma both are gamma
   double gamma_negative = 0;
+  // The gammas as factors of derivatives: 0 where powers are constants.
+  double slope_positive = 0;
+  double slope_negative = 0;
   double alpha_positive = 1;  // alpha and 1 - alpha; 1 and 1 if alpha is absent
   double alpha_negative = 1;
   double margin = 0;
+  double epsilon = 0;
+  bool mixes_soft_targets = false;
 };
 LossParameters ParametersOf(const LossOptions& options);
 
@@ -153,17 +169,29 @@ struct Segment {
   // Any floating-point type. The gradient is computed in the type of the
   // arithmetic (float64 for float64 logits, else float32) and rounded once.
   ElementType gradient_type = ElementType::kFloat32;
-  // The destination of element_count losses of the logits' type, for
-  // Reduction::kNone; else null.
+  // The destination of element_count second derivatives by the logits, of
+  // gradient_type and with the gradient's scale, aligned to 64 bytes. If null,
+  // none is computed. It may be asked for without a gradient.
+  std::byte* second_derivative = nullptr;
+  // The destination of element_count losses, for Reduction::kNone; else null.
+  // Any floating-point type; losses are rounded as gradients are.
   std::byte* losses = nullptr;
+  ElementType losses_type = ElementType::kFloat32;
   // The number, in this server, of the GPU whose memory holds the tensors that
-  // are on_device and, if gradient_on_device, the gradient. No other device can
-  // compute the segment. kHost: all memory is the host's. `losses` is always
-  // host memory.
+  // are on_device and, if so marked, the gradient and the second derivative. No
+  // other device can compute the segment. kHost: all memory is the host's.
+  // `losses` is always host memory.
   int device = kHost;
   bool gradient_on_device = false;
-  // If true, every GPU can copy to the gradient, in host memory, by itself.
+  bool second_derivative_on_device = false;
+  // If true, every GPU can copy to this result, in host memory, by itself.
   bool gradient_pinned = false;
+  bool second_derivative_pinned = false;
+
+  // Returns true if a result is asked for that has the gradient's scale.
+  bool has_derivatives() const {
+    return gradient != nullptr || second_derivative != nullptr;
+  }
 };
 
 // The elements of a block. The last block of a segment may be shorter.
@@ -275,8 +303,7 @@ double NormalizerOf(const Segment& segment, const Totals& totals);
 // Returns loss_weight / normalizer, or 0 where the normalizer is 0.
 double LossScale(const LossOptions& options, double normalizer);
 
-// Returns the factor of every gradient element: LossScale() times
-// upstream_scalar.
+// Returns the factor of every derivative: LossScale() times upstream_scalar.
 double GradientScale(const Segment& segment, double normalizer);
 
 // Returns the reduced loss: loss_sum times LossScale(). It is 0 with

@@ -55,6 +55,18 @@ BENCHMARK(Gradient<ElementType::kFloat64, ElementType::kFloat64>)
     ->Arg(65536)
     ->UseRealTime();
 
+// Both derivatives in one pass, as boosting and Newton steps ask for them.
+void SecondDerivative(benchmark::State& state) {
+  Float32Sample sample(static_cast<uint64_t>(state.range(0)));
+  sample.WantSecondDerivative();
+  Time(state, sample, BestInstructionSet());
+}
+BENCHMARK(SecondDerivative)
+    ->Name("f32_second_derivative")
+    ->Arg(65536)
+    ->Arg(1048576)
+    ->UseRealTime();
+
 // The focal loss with torchvision's defaults: gamma 2, alpha 1/4.
 void Focal(benchmark::State& state) {
   Float32Sample sample(static_cast<uint64_t>(state.range(0)));

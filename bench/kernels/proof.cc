@@ -14,6 +14,8 @@ template <class S>
 std::string BytesOf(const S& sample) {
   std::string bytes(reinterpret_cast<const char*>(sample.gradient.data()),
                     sample.gradient.size_bytes());
+  bytes.append(reinterpret_cast<const char*>(sample.second.data()),
+               sample.second.size_bytes());
   for (const BlockPartial& partial : sample.partials) {
     bytes.append(reinterpret_cast<const char*>(&partial.loss_sum),
                  sizeof(double));
@@ -44,11 +46,17 @@ std::string Wrong(const S& sample, const reference::Answer& exact,
                   const std::string& bytes_of_best) {
   if (BytesOf(sample) != bytes_of_best) return "differs from the best set";
   const ElementType type = sample.segment.gradient_type;
-  const Piece bytes = std::as_bytes(sample.gradient);
-  const Tensor gradient = {type, std::span(&bytes, 1)};
+  const Piece bytes[] = {std::as_bytes(sample.gradient),
+                         std::as_bytes(sample.second)};
+  const Tensor gradient = {type, std::span(&bytes[0], 1)};
+  const Tensor second = {type, std::span(&bytes[1], 1)};
   for (size_t i = 0; i < sample.gradient.size(); ++i) {
     if (!IsClose(ElementAt(gradient, i), exact.gradient[i], Tolerance(type))) {
       return "has a wrong gradient at " + std::to_string(i);
+    }
+    if (!IsClose(ElementAt(second, i), exact.second_derivative[i],
+                 Tolerance(type))) {
+      return "has a wrong second derivative at " + std::to_string(i);
     }
   }
   const Totals totals = Combine(sample.partials);
@@ -65,6 +73,7 @@ std::string WrongIn() {
   Sample<kLogits, kTargets> sample(2 * kBlockElements + 903);
   // The reduction is a sum: a mean would round every gradient element twice.
   sample.segment.options.reduction = Reduction::kSum;
+  sample.WantSecondDerivative();
   const reference::Answer exact = reference::Compute(sample.segment);
   sample.Compute(BestInstructionSet());
   const std::string best = BytesOf(sample);

@@ -83,6 +83,12 @@ struct Sample {
     }
   }
 
+  void WantSecondDerivative() {
+    second_storage.resize(gradient_storage.size());
+    second = AlignedPart(second_storage, gradient.size());
+    segment.second_derivative = std::as_writable_bytes(second).data();
+  }
+
   void Compute(const InstructionSet& set) {
     set.compute_blocks(segment,
                        GradientScale(segment, NormalizerOf(segment, Totals())),
@@ -93,6 +99,8 @@ struct Sample {
   std::vector<std::byte> targets;
   std::vector<T> gradient_storage;
   std::span<T> gradient;
+  std::vector<T> second_storage;
+  std::span<T> second;  // empty unless it is wanted
   std::vector<BlockPartial> partials;
   Piece pieces[2];
   Segment segment;

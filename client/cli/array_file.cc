@@ -17,7 +17,6 @@ namespace {
 // A message lists so many names of a file that may have thousands.
 constexpr size_t kMostListed = 20;
 
-constexpr absl::string_view kDefaultName = "gradient";
 
 struct Ending {
   absl::string_view text;
@@ -85,13 +84,14 @@ absl::StatusOr<Array> ReadArrayFile(const ArrayFileName& name) {
 }
 
 absl::Status WriteArrayFile(const std::string& text,
+                            const std::string& default_name,
                             const client::TensorView& array) {
   const std::optional<ArrayFileName> name = ParseArrayFileName(text);
   if (!name.has_value() || name->format == FileFormat::kNpy) {
     return WriteNpy(text, array);
   }
   const std::string array_name =
-      name->array.empty() ? std::string(kDefaultName) : name->array;
+      name->array.empty() ? default_name : name->array;
   return InFile(name->path,
                 name->format == FileFormat::kNpz
                     ? WriteNpz(name->path, array_name, array)

@@ -34,9 +34,10 @@ absl::StatusOr<Array> ReadArrayFile(const ArrayFileName& name);
 
 // Writes one array of a floating-point type to the file that `text` names, as
 // .npy unless it names one of the other formats. There the array is the file's
-// only one, and its name is "gradient" unless `text` has another.
+// only one, and its name is `default_name` unless `text` has another.
 // INVALID_ARGUMENT, which begins with the path, if the file cannot be written.
 absl::Status WriteArrayFile(const std::string& text,
+                            const std::string& default_name,
                             const client::TensorView& array);
 
 // Returns which of a file's arrays `asked` means. INVALID_ARGUMENT, which lists

@@ -100,14 +100,31 @@ absl::Status WriteGradient(const OutputFlags& flags,
   }
   if (flags.gradient_out.empty()) return absl::OkStatus();
   return WriteArrayFile(
-      flags.gradient_out,
+      flags.gradient_out, "gradient",
       {gradient->dtype(), gradient->shape(), gradient->Contiguous()});
 }
 
-// Writes the gradient where it is wanted, and the rest to standard output.
+// Does this for --second_derivative_out.
+absl::Status WriteSecondDerivative(
+    const OutputFlags& flags, std::optional<client::ReceivedTensor>& second) {
+  if (flags.second_derivative_out.empty()) return absl::OkStatus();
+  if (!second.has_value()) {
+    return absl::InvalidArgumentError(
+        "--second_derivative_out: the request asks for no second derivative");
+  }
+  return WriteArrayFile(
+      flags.second_derivative_out, "second_derivative",
+      {second->dtype(), second->shape(), second->Contiguous()});
+}
+
+// Writes the derivatives where they are wanted, and the rest to standard
+// output.
 ExitCode Print(const OutputFlags& flags, client::LossResult& result,
                absl::Duration round_trip) {
-  const absl::Status written = WriteGradient(flags, result.gradient);
+  absl::Status written = WriteGradient(flags, result.gradient);
+  if (written.ok()) {
+    written = WriteSecondDerivative(flags, result.second_derivative);
+  }
   if (!written.ok()) return ReportUsage(written);
   auto json = ResultJson(result, round_trip);
   if (!json.ok()) return ReportCallFailure(json.status());
@@ -209,6 +226,10 @@ FlagGroup OutputRows(OutputFlags& flags) {
            {"gradient_out", AnyValue(&flags.gradient_out),
             "name of a file to which the gradient is written: .npy, or .npz or "
             ".safetensors with :NAME (:gradient if left out); empty for "
+            "none"},
+           {"second_derivative_out", AnyValue(&flags.second_derivative_out),
+            "name of a file to which the second derivative is written, as for "
+            "--gradient_out (:second_derivative if left out); empty for "
             "none"}}};
 }
 

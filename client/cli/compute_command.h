@@ -29,6 +29,7 @@ struct TensorFlags {
 // The flags that say what is printed and written.
 struct OutputFlags {
   std::string gradient_out;
+  std::string second_derivative_out;
   bool print_gradient = false;
   bool json = false;
 };

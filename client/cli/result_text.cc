@@ -183,6 +183,11 @@ absl::StatusOr<Json> ResultJson(client::LossResult& result,
     if (!gradient.ok()) return gradient.status();
     json["gradient"] = *std::move(gradient);
   }
+  if (result.second_derivative.has_value()) {
+    absl::StatusOr<Json> second = TensorJson(*result.second_derivative);
+    if (!second.ok()) return second.status();
+    json["second_derivative"] = *std::move(second);
+  }
   const v1::Execution& execution = result.execution;
   json["backend"] = execution.backend();
   // A stream is part of many batches, and the server measures none of them.

@@ -45,6 +45,7 @@ absl::Status ReadEnums(const SpecFlags& flags, v1::LossSpec& spec) {
   v1::NanPolicy nan_policy{};
   v1::TargetRange range{};
   v1::TargetShapeRule shape_rule{};
+  v1::SoftTargetRule soft_targets{};
   for (const absl::Status& status :
        {ReadEnum("kind", flags.kind, *v1::LossKind_descriptor(), "LOSS_KIND_",
                  &kind),
@@ -58,15 +59,13 @@ absl::Status ReadEnums(const SpecFlags& flags, v1::LossSpec& spec) {
                  *v1::TargetRange_descriptor(), "TARGET_RANGE_", &range),
         ReadEnum("target_shape_rule", flags.target_shape_rule,
                  *v1::TargetShapeRule_descriptor(), "TARGET_SHAPE_RULE_",
-                 &shape_rule)}) {
+                 &shape_rule),
+        ReadEnum("soft_targets", flags.soft_targets,
+                 *v1::SoftTargetRule_descriptor(), "SOFT_TARGET_RULE_",
+                 &soft_targets)}) {
     if (!status.ok()) return status;
   }
-  if (!flags.gradient_dtype.empty()) {
-    const auto gradient =
-        FloatTypeNamed("gradient_dtype", flags.gradient_dtype);
-    if (!gradient.ok()) return gradient.status();
-    spec.set_gradient_dtype(*gradient);
-  }
+  spec.set_soft_targets(soft_targets);
   spec.set_kind(kind);
   spec.set_reduction(reduction);
   spec.set_normalizer(normalizer);
@@ -76,14 +75,46 @@ absl::Status ReadEnums(const SpecFlags& flags, v1::LossSpec& spec) {
   return absl::OkStatus();
 }
 
+absl::Status ReadTypes(const SpecFlags& flags, v1::LossSpec& spec) {
+  if (!flags.gradient_dtype.empty()) {
+    const auto gradient =
+        FloatTypeNamed("gradient_dtype", flags.gradient_dtype);
+    if (!gradient.ok()) return gradient.status();
+    spec.set_gradient_dtype(*gradient);
+  }
+  if (!flags.losses_dtype.empty()) {
+    const auto losses = FloatTypeNamed("losses_dtype", flags.losses_dtype);
+    if (!losses.ok()) return losses.status();
+    spec.set_losses_dtype(*losses);
+  }
+  return absl::OkStatus();
+}
+
+void ReadNumbers(const SpecFlags& flags, v1::LossSpec& spec) {
+  spec.set_normalizer_value(flags.normalizer_value);
+  if (flags.loss_weight) spec.set_loss_weight(*flags.loss_weight);
+  if (flags.ignore_target) spec.set_ignore_target(*flags.ignore_target);
+  spec.set_label_smoothing(flags.label_smoothing);
+  if (flags.label_smoothing_prior) {
+    spec.set_label_smoothing_prior(*flags.label_smoothing_prior);
+  }
+  spec.set_focal_gamma(flags.focal_gamma);
+  if (flags.focal_alpha) spec.set_focal_alpha(*flags.focal_alpha);
+  spec.set_asymmetric_gamma_positive(flags.asymmetric_gamma_positive);
+  spec.set_asymmetric_gamma_negative(flags.asymmetric_gamma_negative);
+  spec.set_asymmetric_margin(flags.asymmetric_margin);
+  spec.set_poly_epsilon(flags.poly_epsilon);
+  spec.set_detach_focus(flags.detach_focus);
+}
+
 }  // namespace
 
 FlagGroup SpecRows(SpecFlags& flags) {
   return {
       "Compute",
       {{"kind", AnyValue(&flags.kind),
-        "the loss: sigmoid_cross_entropy, sigmoid_focal or asymmetric; empty "
-        "is sigmoid_cross_entropy"},
+        "the loss: sigmoid_cross_entropy, sigmoid_focal, asymmetric, poly, "
+        "quality_focal or varifocal; empty is sigmoid_cross_entropy"},
        {"reduction", AnyValue(&flags.reduction),
         "how the elements' losses become one: mean, sum or none (each is "
         "returned); empty is mean"},
@@ -100,12 +131,17 @@ FlagGroup SpecRows(SpecFlags& flags) {
         "elements with this target, which may be nan, have no loss and no "
         "gradient; empty ignores none"},
        {"label_smoothing", AnyValue(&flags.label_smoothing),
-        "how far targets are moved towards 1/2, in [0, 1)"},
+        "how far targets are moved towards --label_smoothing_prior, in [0, 1)"},
+       {"label_smoothing_prior", AnyValue(&flags.label_smoothing_prior),
+        "what --label_smoothing moves targets towards, in [0, 1]; empty is "
+        "1/2"},
        {"focal_gamma", AnyValue(&flags.focal_gamma),
-        "focusing exponent for --kind=sigmoid_focal, at least 0"},
+        "focusing exponent for --kind=sigmoid_focal, poly, quality_focal and "
+        "varifocal, at least 0"},
        {"focal_alpha", AnyValue(&flags.focal_alpha),
-        "weight of positive targets for --kind=sigmoid_focal, in [0, 1]; empty "
-        "weighs positives and negatives alike"},
+        "weight of positive targets for --kind=sigmoid_focal and poly, in [0, "
+        "1], where empty weighs positives and negatives alike; for varifocal "
+        "that of negative ones, where empty is 0.75"},
        {"asymmetric_gamma_positive", AnyValue(&flags.asymmetric_gamma_positive),
         "focusing exponent of positive targets for --kind=asymmetric, at least "
         "0"},
@@ -115,11 +151,24 @@ FlagGroup SpecRows(SpecFlags& flags) {
        {"asymmetric_margin", AnyValue(&flags.asymmetric_margin),
         "probability margin of negative targets for --kind=asymmetric, in [0, "
         "1)"},
+       {"poly_epsilon", AnyValue(&flags.poly_epsilon),
+        "factor of the polynomial term of --kind=poly"},
+       {"soft_targets", AnyValue(&flags.soft_targets),
+        "what a target between 0 and 1 means to --kind=sigmoid_focal and poly: "
+        "linear (in the probability) or mixture (of the two losses); empty is "
+        "linear"},
+       {"detach_focus", AnyValue(&flags.detach_focus),
+        "take the powers of --kind=sigmoid_focal and asymmetric as constants "
+        "in the derivatives"},
        {"gradient", AnyValue(&flags.gradient),
         "compute the gradient with respect to the logits"},
+       {"second_derivative", AnyValue(&flags.second_derivative),
+        "compute the second derivative with respect to each logit"},
        {"gradient_dtype", AnyValue(&flags.gradient_dtype),
-        "dtype of the gradient: float32, float64, bfloat16 or float16; empty "
-        "is the logits'"},
+        "dtype of the gradient and the second derivative: float32, float64, "
+        "bfloat16 or float16; empty is the logits'"},
+       {"losses_dtype", AnyValue(&flags.losses_dtype),
+        "dtype of the losses of --reduction=none, likewise"},
        {"nan_policy", AnyValue(&flags.nan_policy),
         "NaN logits, and weights, positive weights and upstream gradients that "
         "are not finite: reject (the call fails) or propagate (to the "
@@ -136,16 +185,12 @@ FlagGroup SpecRows(SpecFlags& flags) {
 absl::StatusOr<v1::LossSpec> MakeSpec(const SpecFlags& flags) {
   v1::LossSpec spec;
   if (absl::Status s = ReadEnums(flags, spec); !s.ok()) return s;
-  spec.set_normalizer_value(flags.normalizer_value);
-  if (flags.loss_weight) spec.set_loss_weight(*flags.loss_weight);
-  if (flags.ignore_target) spec.set_ignore_target(*flags.ignore_target);
-  spec.set_label_smoothing(flags.label_smoothing);
-  spec.set_focal_gamma(flags.focal_gamma);
-  if (flags.focal_alpha) spec.set_focal_alpha(*flags.focal_alpha);
-  spec.set_asymmetric_gamma_positive(flags.asymmetric_gamma_positive);
-  spec.set_asymmetric_gamma_negative(flags.asymmetric_gamma_negative);
-  spec.set_asymmetric_margin(flags.asymmetric_margin);
+  if (absl::Status s = ReadTypes(flags, spec); !s.ok()) return s;
+  ReadNumbers(flags, spec);
   if (!flags.gradient) spec.set_gradient(v1::GRADIENT_MODE_OMIT);
+  if (flags.second_derivative) {
+    spec.set_second_derivative(v1::SECOND_DERIVATIVE_MODE_RETURN);
+  }
   // The message begins with the field, which is also the flag.
   if (absl::Status s = client::CheckParameters(spec); !s.ok()) {
     return absl::InvalidArgumentError(absl::StrCat("--", s.message()));

@@ -86,6 +86,7 @@ absl::StatusOr<LossResult> Client::ComputeLoss(const LossRequest& request,
                                                const CallOptions& options) {
   if (absl::Status s = CheckParameters(request.spec); !s.ok()) return s;
   if (!request.shared_gradient.has_value() &&
+      !request.shared_second_derivative.has_value() &&
       SentBytes(request) > stream_above_bytes_) {
     return ComputeByStream(connections_.Take(), token_, request, options);
   }

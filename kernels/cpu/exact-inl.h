@@ -37,35 +37,48 @@ template <class Ops>
 struct ExactScales {
   typename Ops::T gradient;
   typename Ops::T loss_weight;
-  typename Ops::T smoothing_factor;  // 1 - e
-  typename Ops::T smoothing_offset;  // e / 2
+  bool smooth;
+  Smoothing<typename Ops::T> smoothing;
 };
 
+template <class Ops>
+ExactScales<Ops> ExactScalesOf(const LossOptions& options,
+                               typename Ops::T gradient) {
+  using T = typename Ops::T;
+  const double smoothing = options.label_smoothing;
+  const double prior = options.label_smoothing_prior;
+  return {gradient,
+          static_cast<T>(options.loss_weight),
+          smoothing != 0,
+          {static_cast<T>(1 - smoothing), static_cast<T>(smoothing * prior),
+           static_cast<T>(smoothing * (1 - prior))}};
+}
+
 // Computes the vector at element `i` of a staged block. Elements of weight 0,
-// which include the ignored ones, have loss 0 and gradient 0 whatever their
+// which include the ignored ones, have loss 0 and derivatives 0 whatever their
 // other inputs are.
-template <class Ops, class Loss>
+template <class Ops, bool kSecond, class Loss>
 LOSSD_ELEMENT_FN ElementResult<Ops> ExactStep(
     const Loss& loss, const StagedBlock<typename Ops::T>& staged, uint64_t i,
-    bool smooth, const ExactScales<Ops>& scales, typename Ops::M& nan) {
+    const ExactScales<Ops>& scales, typename Ops::M& nan) {
   using V = typename Ops::V;
   const V x = Ops::Load(staged.logits + i);
   const V w = Ops::Load(staged.weights + i);
   TargetPair<Ops> target = TargetPairOf<Ops>(Ops::Load(staged.targets + i));
-  if (smooth) {
-    target =
-        Smoothed<Ops>(target, scales.smoothing_factor, scales.smoothing_offset);
-  }
+  if (scales.smooth) target = Smoothed<Ops>(target, scales.smoothing);
   const ElementResult<Ops> result =
-      loss(x, target, Ops::Load(staged.pos_weights + i));
+      loss.template At<kSecond>(x, target, Ops::Load(staged.pos_weights + i));
   nan = Ops::Or(nan, Ops::IsNan(x));
   const V factor = Ops::Mul(Ops::Mul(w, Ops::Set(scales.gradient)),
                             Ops::Load(staged.upstream + i));
   const V zero = Ops::Set(0);
   const typename Ops::M off = Ops::IsZero(w);
+  const auto scaled = [&](V derivative) {
+    return Ops::Select(off, zero,
+                       CanonicalNan<Ops>(Ops::Mul(derivative, factor)));
+  };
   return {Ops::Select(off, zero, Ops::Mul(result.loss, w)),
-          Ops::Select(off, zero,
-                      CanonicalNan<Ops>(Ops::Mul(result.derivative, factor)))};
+          scaled(result.derivative), kSecond ? scaled(result.second) : zero};
 }
 
 // Stores the first `count` elements of a vector.
@@ -78,27 +91,34 @@ LOSSD_ELEMENT_FN void StoreFirst(typename Ops::V values, uint64_t count,
   std::memcpy(to, padded, count * sizeof(typename Ops::T));
 }
 
+// Where the results of a block are written; null where they are not wanted.
+template <class T>
+struct ExactOutput {
+  T* gradient;
+  T* second;  // not null with kSecond
+  T* losses;
+};
+
 // Computes one staged block of `n` elements; element 0 of the block is element
-// `first` of the segment. `gradient` and `losses` are null where they are not
-// wanted.
-template <class Ops, class Loss>
+// `first` of the segment.
+template <class Ops, bool kSecond, class Loss>
 void ExactBlock(const Loss& loss, const StagedBlock<typename Ops::T>& staged,
-                uint64_t n, uint64_t first, bool smooth,
-                const ExactScales<Ops>& scales, typename Ops::T* gradient,
-                typename Ops::T* losses, BlockPartial& partial) {
+                uint64_t n, uint64_t first, const ExactScales<Ops>& scales,
+                const ExactOutput<typename Ops::T>& to, BlockPartial& partial) {
   using T = typename Ops::T;
   using V = typename Ops::V;
   alignas(64) double lanes[kBlockLanes] = {};
   typename Ops::M nan = Ops::Never();
   for (uint64_t i = 0; i < n; i += Ops::kWidth) {
     ElementResult<Ops> result =
-        ExactStep<Ops>(loss, staged, i, smooth, scales, nan);
+        ExactStep<Ops, kSecond>(loss, staged, i, scales, nan);
     const uint64_t left = n - i;
-    if (gradient != nullptr)
-      StoreFirst<Ops>(result.derivative, left, gradient + i);
-    if (losses != nullptr) {
+    if (to.gradient != nullptr)
+      StoreFirst<Ops>(result.derivative, left, to.gradient + i);
+    if constexpr (kSecond) StoreFirst<Ops>(result.second, left, to.second + i);
+    if (to.losses != nullptr) {
       const V scaled = Ops::Mul(result.loss, Ops::Set(scales.loss_weight));
-      StoreFirst<Ops>(CanonicalNan<Ops>(scaled), left, losses + i);
+      StoreFirst<Ops>(CanonicalNan<Ops>(scaled), left, to.losses + i);
     }
     if (left < Ops::kWidth) {
       result.loss = Ops::Select(Ops::FirstN(static_cast<int>(left)),
@@ -131,9 +151,9 @@ void CopyLogits(PieceCursor& logits, ElementType type, uint64_t first,
   });
 }
 
-// The destination of a block's gradient or losses. Results of the arithmetic's
-// type are written straight to the segment's memory; those of another type go
-// to a buffer first and are rounded once.
+// The destination of a block's derivatives or losses. Results of the
+// arithmetic's type are written straight to the segment's memory; those of
+// another type go to a buffer first and are rounded once.
 template <class T>
 class Results {
  public:
@@ -169,7 +189,7 @@ class Results {
 };
 
 // Computes the blocks with a given loss.
-template <class Ops, class Loss>
+template <class Ops, bool kSecond, class Loss>
 void ExactBlocks(const Loss& loss, const Segment& segment,
                  typename Ops::T scale, uint64_t first_block,
                  std::span<BlockPartial> partials) {
@@ -177,12 +197,10 @@ void ExactBlocks(const Loss& loss, const Segment& segment,
   StagedBlock<T> staged;
   PieceCursor logits(segment.logits);
   Stager<T> stager(segment);
-  const double smoothing = segment.options.label_smoothing;
-  const ExactScales<Ops> scales = {
-      scale, static_cast<T>(segment.options.loss_weight),
-      static_cast<T>(1 - smoothing), static_cast<T>(smoothing / 2)};
+  const ExactScales<Ops> scales = ExactScalesOf<Ops>(segment.options, scale);
   Results<T> gradient(segment.gradient_type, segment.gradient);
-  Results<T> losses(segment.logits.type, segment.losses);
+  Results<T> second(segment.gradient_type, segment.second_derivative);
+  Results<T> losses(segment.losses_type, segment.losses);
   uint64_t block = first_block;
   for (BlockPartial& partial : partials) {
     partial = BlockPartial();
@@ -195,9 +213,12 @@ void ExactBlocks(const Loss& loss, const Segment& segment,
       staged.logits[i] = staged.targets[i] = staged.weights[i] =
           staged.pos_weights[i] = staged.upstream[i] = 0;
     }
-    ExactBlock<Ops>(loss, staged, n, first, smoothing != 0, scales,
-                    gradient.Begin(first), losses.Begin(first), partial);
+    ExactBlock<Ops, kSecond>(
+        loss, staged, n, first, scales,
+        {gradient.Begin(first), second.Begin(first), losses.Begin(first)},
+        partial);
     gradient.End(first, n);
+    second.End(first, n);
     losses.End(first, n);
     ++block;
   }
@@ -208,8 +229,13 @@ void ExactBlocks(const Loss& loss, const Segment& segment,
 template <class Ops>
 void ComputeExact(const Segment& segment, typename Ops::T scale,
                   uint64_t first_block, std::span<BlockPartial> partials) {
-  WithLoss<Ops>(segment.options.kind, ParametersOf(segment.options),
-                [&](const auto& loss) {
-                  ExactBlocks<Ops>(loss, segment, scale, first_block, partials);
-                });
+  WithLoss<Ops>(
+      segment.options.kind, ParametersOf(segment.options),
+      [&](const auto& loss) {
+        if (segment.second_derivative != nullptr) {
+          ExactBlocks<Ops, true>(loss, segment, scale, first_block, partials);
+        } else {
+          ExactBlocks<Ops, false>(loss, segment, scale, first_block, partials);
+        }
+      });
 }

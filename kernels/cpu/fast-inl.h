@@ -54,11 +54,19 @@ struct StoredAsBits {
   }
 };
 
-// The memory of one block. `gradient` is null where no gradient is wanted.
+// The memory of one block.
 struct FastBlock {
   const std::byte* logits;
   const std::byte* targets;
-  std::byte* gradient;
+  std::byte* gradient;  // not null with FastOutput::kGradient
+  std::byte* second;    // not null with FastOutput::kSecondDerivative
+};
+
+// The results that a loop writes beside the sum of the losses.
+enum class FastOutput {
+  kNothing,
+  kGradient,
+  kSecondDerivative,  // and the gradient
 };
 
 // The distance of prefetching. It makes the loop a fifth faster from main
@@ -78,37 +86,42 @@ LOSSD_ELEMENT_FN void PrefetchAhead(const std::byte* from, uint64_t bytes) {
 // Returns the loss of an element whose logit is finite, or whose block is
 // computed again. The cross-entropy omits the steps that only infinite logits
 // need.
-template <class Ops, class Loss>
+template <class Ops, bool kSecond, class Loss>
 LOSSD_ELEMENT_FN ElementResult<Ops> FastElement(const Loss& loss,
                                                 typename Ops::V x,
                                                 typename Ops::V t) {
   if constexpr (std::is_same_v<Loss, CrossEntropyLoss<Ops>>) {
-    return SigmoidCrossEntropy<Ops>(x, t);
+    return SigmoidCrossEntropy<Ops, kSecond>(x, t);
   } else {
-    return loss(x, TargetPairOf<Ops>(t), Ops::Set(1));
+    return loss.template At<kSecond>(x, TargetPairOf<Ops>(t), Ops::Set(1));
   }
 }
 
 // Returns the cross-entropy for packed targets, which can only be 0 or 1.
-template <class Ops>
+template <class Ops, bool kSecond>
 LOSSD_ELEMENT_FN ElementResult<Ops> FastElement(const CrossEntropyLoss<Ops>&,
                                                 typename Ops::V x,
                                                 typename Ops::M positive) {
-  return HardSigmoidCrossEntropy<Ops>(x, positive);
+  return HardSigmoidCrossEntropy<Ops, kSecond>(x, positive);
 }
 
-// Computes the vector at element `i` of a block: stores its gradient, returns
-// its losses and collects the targets' bits in `seen`.
-template <class Ops, class Logits, class Targets, bool kGradient, class Loss>
+// Computes the vector at element `i` of a block: stores its derivatives,
+// returns its losses and collects the targets' bits in `seen`.
+template <class Ops, class Logits, class Targets, FastOutput kOutput,
+          class Loss>
 LOSSD_ELEMENT_FN typename Ops::V FastStep(const Loss& loss,
                                           const FastBlock& block, uint64_t i,
                                           typename Ops::V scale,
                                           typename Ops::V& seen) {
+  constexpr bool kSecond = kOutput == FastOutput::kSecondDerivative;
   const auto t = Targets::Load(block.targets, i);
   const ElementResult<Ops> result =
-      FastElement<Ops>(loss, Logits::Load(block.logits, i), t);
-  if constexpr (kGradient) {
+      FastElement<Ops, kSecond>(loss, Logits::Load(block.logits, i), t);
+  if constexpr (kOutput != FastOutput::kNothing) {
     Logits::Store(Ops::Mul(result.derivative, scale), block.gradient, i);
+  }
+  if constexpr (kSecond) {
+    Logits::Store(Ops::Mul(result.second, scale), block.second, i);
   }
   if constexpr (std::is_same_v<decltype(t), const typename Ops::V>) {
     seen = Ops::MaxOfBits(seen, t);
@@ -118,7 +131,8 @@ LOSSD_ELEMENT_FN typename Ops::V FastStep(const Loss& loss,
 
 // Computes the last `count` elements of a block, fewer than a vector, through
 // padded copies.
-template <class Ops, class Logits, class Targets, bool kGradient, class Loss>
+template <class Ops, class Logits, class Targets, FastOutput kOutput,
+          class Loss>
 LOSSD_ELEMENT_FN void FastTail(const Loss& loss, const FastBlock& block,
                                uint64_t first, uint64_t count,
                                typename Ops::V scale, typename Ops::V& seen,
@@ -126,25 +140,31 @@ LOSSD_ELEMENT_FN void FastTail(const Loss& loss, const FastBlock& block,
   alignas(64) std::byte logits[Logits::Bytes(Ops::kWidth)] = {};
   alignas(64) std::byte targets[Targets::Bytes(Ops::kWidth)] = {};
   alignas(64) std::byte gradient[Logits::Bytes(Ops::kWidth)];
+  alignas(64) std::byte second[Logits::Bytes(Ops::kWidth)];
   std::memcpy(logits, block.logits + Logits::Bytes(first),
               Logits::Bytes(count));
   std::memcpy(targets, block.targets + Targets::Bytes(first),
               Targets::Bytes(count));
-  const typename Ops::V losses = FastStep<Ops, Logits, Targets, kGradient>(
-      loss, {logits, targets, gradient}, 0, scale, seen);
+  const typename Ops::V losses = FastStep<Ops, Logits, Targets, kOutput>(
+      loss, {logits, targets, gradient, second}, 0, scale, seen);
   Ops::AddToLanes(
       Ops::Select(Ops::FirstN(static_cast<int>(count)), losses, Ops::Set(0)),
       lanes);
-  if constexpr (kGradient) {
+  if constexpr (kOutput != FastOutput::kNothing) {
     std::memcpy(block.gradient + Logits::Bytes(first), gradient,
+                Logits::Bytes(count));
+  }
+  if constexpr (kOutput == FastOutput::kSecondDerivative) {
+    std::memcpy(block.second + Logits::Bytes(first), second,
                 Logits::Bytes(count));
   }
 }
 
 // Computes a block of `n` elements and fills in its partial. Returns false if
-// the fast loop has no answer for the block: partial and gradient are then to
-// be computed again.
-template <class Ops, class Logits, class Targets, bool kGradient, class Loss>
+// the fast loop has no answer for the block: partial and derivatives are then
+// to be computed again.
+template <class Ops, class Logits, class Targets, FastOutput kOutput,
+          class Loss>
 bool ComputeFastBlock(const Loss& loss, const FastBlock& block, uint64_t n,
                       typename Ops::T scale, BlockPartial& partial) {
   alignas(64) double lanes[kBlockLanes] = {};
@@ -156,17 +176,21 @@ bool ComputeFastBlock(const Loss& loss, const FastBlock& block, uint64_t n,
                          Logits::Bytes(Ops::kWidth));
     PrefetchAhead<false>(block.targets + Targets::Bytes(i),
                          Targets::Bytes(Ops::kWidth));
-    if constexpr (kGradient) {
+    if constexpr (kOutput != FastOutput::kNothing) {
       PrefetchAhead<true>(block.gradient + Logits::Bytes(i),
                           Logits::Bytes(Ops::kWidth));
     }
-    Ops::AddToLanes(FastStep<Ops, Logits, Targets, kGradient>(loss, block, i,
-                                                              scale_v, seen),
-                    lanes + i % kBlockLanes);
+    if constexpr (kOutput == FastOutput::kSecondDerivative) {
+      PrefetchAhead<true>(block.second + Logits::Bytes(i),
+                          Logits::Bytes(Ops::kWidth));
+    }
+    Ops::AddToLanes(
+        FastStep<Ops, Logits, Targets, kOutput>(loss, block, i, scale_v, seen),
+        lanes + i % kBlockLanes);
   }
   if (i < n) {
-    FastTail<Ops, Logits, Targets, kGradient>(loss, block, i, n - i, scale_v,
-                                              seen, lanes + i % kBlockLanes);
+    FastTail<Ops, Logits, Targets, kOutput>(loss, block, i, n - i, scale_v,
+                                            seen, lanes + i % kBlockLanes);
   }
   partial.loss_sum = SumLanes(lanes);
   partial.valid_count = static_cast<uint32_t>(n);
@@ -178,7 +202,8 @@ bool ComputeFastBlock(const Loss& loss, const FastBlock& block, uint64_t n,
 }
 
 // Computes the blocks, each by the exact loop where the fast one gives up.
-template <class Ops, class Logits, class Targets, class Loss>
+template <class Ops, class Logits, class Targets, FastOutput kOutput,
+          class Loss>
 void FastBlocks(const Loss& loss, const Segment& segment, typename Ops::T scale,
                 uint64_t first_block, std::span<BlockPartial> partials) {
   alignas(64) std::byte logits_scratch[Logits::Bytes(kBlockElements)];
@@ -192,18 +217,16 @@ void FastBlocks(const Loss& loss, const Segment& segment, typename Ops::T scale,
         logits.Fetch(Logits::Bytes(first), Logits::Bytes(n), logits_scratch),
         targets.Fetch(Targets::Bytes(first), Targets::Bytes(n),
                       targets_scratch),
-        nullptr};
+        nullptr, nullptr};
     partials[k] = BlockPartial();
-    bool complete;
-    if (segment.gradient != nullptr) {
+    if constexpr (kOutput != FastOutput::kNothing) {
       block.gradient = segment.gradient + Logits::Bytes(first);
-      complete = ComputeFastBlock<Ops, Logits, Targets, true>(
-          loss, block, n, scale, partials[k]);
-    } else {
-      complete = ComputeFastBlock<Ops, Logits, Targets, false>(
-          loss, block, n, scale, partials[k]);
     }
-    if (!complete) {
+    if constexpr (kOutput == FastOutput::kSecondDerivative) {
+      block.second = segment.second_derivative + Logits::Bytes(first);
+    }
+    if (!ComputeFastBlock<Ops, Logits, Targets, kOutput>(loss, block, n, scale,
+                                                         partials[k])) {
       ComputeExact<typename Ops::Single>(segment, scale, first_block + k,
                                          partials.subspan(k, 1));
     }
@@ -241,30 +264,66 @@ bool WithFastTypes(const Segment& segment, Use use) {
 }
 
 // Returns true if the segment asks for nothing but the loss and, in the logits'
-// type, its gradient.
+// type, its gradient and perhaps its second derivative.
 inline bool IsFast(const Segment& segment) {
   const LossOptions& options = segment.options;
   return segment.targets.present() && !segment.weights.present() &&
          !segment.pos_weight.present() && !segment.upstream.present() &&
          !options.ignore_target && options.label_smoothing == 0 &&
          options.targets_in_unit_interval && segment.losses == nullptr &&
+         (segment.gradient != nullptr ||
+          segment.second_derivative == nullptr) &&
          (segment.gradient == nullptr ||
           segment.gradient_type == segment.logits.type);
 }
 
-// True if every loss has a fast loop for these types. Each combination of loss
-// and types is compiled by itself, and losses with powers are long: they have a
-// fast loop only for the types that are sent most. The cross-entropy has one
-// for all types.
+// True if the losses with powers have a fast loop for these types. Each
+// combination of loss and types is compiled by itself, and losses with powers
+// are long: they have a fast loop only for the types that are sent most. The
+// cross-entropy has one for all types.
 template <class Logits, class Targets>
-inline constexpr bool kHasEveryLoss = false;
+inline constexpr bool kHasPowers = false;
 template <class Ops>
-inline constexpr bool
-    kHasEveryLoss<StoredAsComputed<Ops>, StoredAsComputed<Ops>> =
-        sizeof(typename Ops::T) == 4;
-template <class Ops>
-inline constexpr bool kHasEveryLoss<StoredAsComputed<Ops>, StoredAsBytes<Ops>> =
+inline constexpr bool kHasPowers<StoredAsComputed<Ops>, StoredAsComputed<Ops>> =
     sizeof(typename Ops::T) == 4;
+template <class Ops>
+inline constexpr bool kHasPowers<StoredAsComputed<Ops>, StoredAsBytes<Ops>> =
+    sizeof(typename Ops::T) == 4;
+
+// True for the losses with powers that are sent most.
+template <class Ops, class Loss>
+inline constexpr bool kIsUsualPower =
+    std::is_same_v<Loss, FocalLoss<Ops, false>> ||
+    std::is_same_v<Loss, AsymmetricLoss<Ops, false>> ||
+    std::is_same_v<Loss, AsymmetricMarginLoss<Ops>>;
+
+// Computes the blocks if there is a fast loop for the loss, the types and the
+// results that are wanted; else returns false.
+template <class Ops, class Logits, class Targets, class Loss>
+bool ComputeByFastLoop(const Loss& loss, const Segment& segment,
+                       typename Ops::T scale, uint64_t first_block,
+                       std::span<BlockPartial> partials) {
+  constexpr bool is_entropy = std::is_same_v<Loss, CrossEntropyLoss<Ops>>;
+  constexpr bool has_loop =
+      is_entropy || (kHasPowers<Logits, Targets> && kIsUsualPower<Ops, Loss>);
+  if (segment.second_derivative != nullptr) {
+    if constexpr (is_entropy) {
+      FastBlocks<Ops, Logits, Targets, FastOutput::kSecondDerivative>(
+          loss, segment, scale, first_block, partials);
+    }
+    return is_entropy;
+  }
+  if constexpr (has_loop) {
+    if (segment.gradient != nullptr) {
+      FastBlocks<Ops, Logits, Targets, FastOutput::kGradient>(
+          loss, segment, scale, first_block, partials);
+    } else {
+      FastBlocks<Ops, Logits, Targets, FastOutput::kNothing>(
+          loss, segment, scale, first_block, partials);
+    }
+  }
+  return has_loop;
+}
 
 // Computes the blocks if the fast loop applies to the segment; else returns
 // false.
@@ -276,15 +335,9 @@ bool ComputeIfFast(const Segment& segment, typename Ops::T scale,
   if (!IsFast(segment) || !std::isfinite(scale)) return false;
   return WithFastTypes<Ops>(segment, [&]<class Logits, class Targets>() {
     return WithLoss<Ops>(segment.options.kind, ParametersOf(segment.options),
-                         [&]<class Loss>(const Loss& loss) {
-                           constexpr bool has_loop =
-                               kHasEveryLoss<Logits, Targets> ||
-                               std::is_same_v<Loss, CrossEntropyLoss<Ops>>;
-                           if constexpr (has_loop) {
-                             FastBlocks<Ops, Logits, Targets>(
-                                 loss, segment, scale, first_block, partials);
-                           }
-                           return has_loop;
+                         [&](const auto& loss) {
+                           return ComputeByFastLoop<Ops, Logits, Targets>(
+                               loss, segment, scale, first_block, partials);
                          });
   });
 }

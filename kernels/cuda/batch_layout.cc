@@ -1,6 +1,7 @@
 #include "kernels/cuda/batch_layout.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <numeric>
 #include <optional>
@@ -80,9 +81,23 @@ class Places {
 bool IsDirect(const Tensor& tensor, ByteRange range) {
   return tensor.pinned && range.count >= kLeastDirectBytes;
 }
-bool HasDirectGradient(const Segment& segment, ByteRange range) {
-  return segment.gradient != nullptr && segment.gradient_pinned &&
-         range.count >= kLeastDirectBytes;
+
+// A derivative: where the segment has it, and its offset in the packed segment.
+struct Derivative {
+  std::byte* to;
+  bool on_device;
+  bool pinned;
+  uint64_t PackedSegment::*offset;
+
+  bool IsDirect(ByteRange range) const {
+    return to != nullptr && pinned && range.count >= kLeastDirectBytes;
+  }
+};
+std::array<Derivative, 2> DerivativesOf(const Segment& segment) {
+  return {{{segment.gradient, segment.gradient_on_device,
+            segment.gradient_pinned, &PackedSegment::gradient},
+           {segment.second_derivative, segment.second_derivative_on_device,
+            segment.second_derivative_pinned, &PackedSegment::second}}};
 }
 
 // Returns the place in the input of a tensor, of which the batch holds `range`,
@@ -110,8 +125,12 @@ PackedSegment Relative(const PackedSegment& at_addresses,
   MakeRelative(segment.pos_weight.tensor, batch.input,
                packed.pos_weight.offset);
   MakeRelative(segment.upstream.tensor, batch.input, packed.upstream.offset);
-  // Both addresses are even, so the distance is never kNoIndex.
-  if (segment.gradient_on_device) packed.gradient -= AddressOf(batch.output);
+  // All addresses are even, so the distance is never kNoIndex.
+  for (const Derivative& derivative : DerivativesOf(segment)) {
+    if (derivative.on_device) {
+      packed.*derivative.offset -= AddressOf(batch.output);
+    }
+  }
   return packed;
 }
 
@@ -182,6 +201,25 @@ void PackTargets(const BatchItem& item, Places& input, PackedSegment& packed) {
   packed.targets = input.Take(listed.size_bytes());
 }
 
+// Places the results. PlaceDirectResults() places those that the device copies.
+void PackResults(const BatchItem& item, Places& output, PackedSegment& packed) {
+  const Segment& segment = *item.segment;
+  packed.gradient_type = segment.gradient_type;
+  const ByteRange range = BytesOf(item, packed.gradient_type);
+  for (const Derivative& derivative : DerivativesOf(segment)) {
+    uint64_t& offset = packed.*derivative.offset;
+    if (derivative.on_device) {
+      offset = AddressOf(derivative.to);
+    } else if (derivative.to != nullptr) {
+      offset = derivative.IsDirect(range) ? 0 : output.TakeFor(range);
+    }
+  }
+  packed.losses_type = segment.losses_type;
+  if (segment.losses != nullptr) {
+    packed.losses = output.TakeFor(BytesOf(item, packed.losses_type));
+  }
+}
+
 PackedSegment PackSegment(const BatchItem& item, Places& input,
                           Places& output) {
   const Segment& segment = *item.segment;
@@ -192,26 +230,17 @@ PackedSegment PackSegment(const BatchItem& item, Places& input,
   packed.kind = options.kind;
   packed.parameters = ParametersOf(options);
   packed.logits_type = segment.logits.type;
-  packed.gradient_type = segment.gradient_type;
   packed.logits =
       PlaceOf(segment.logits, BytesOf(item, packed.logits_type), input);
   PackTargets(item, input, packed);
   packed.weights = PackOperand(item, segment.weights, input);
   packed.pos_weight = PackOperand(item, segment.pos_weight, input);
   packed.upstream = PackOperand(item, segment.upstream, input);
-  if (segment.gradient_on_device) {
-    packed.gradient = AddressOf(segment.gradient);
-  } else if (segment.gradient != nullptr) {
-    const ByteRange range = BytesOf(item, packed.gradient_type);
-    packed.gradient =
-        HasDirectGradient(segment, range) ? 0 : output.TakeFor(range);
-  }
-  if (segment.losses != nullptr) {
-    packed.losses = output.TakeFor(BytesOf(item, packed.logits_type));
-  }
+  PackResults(item, output, packed);
   packed.rank = segment.shape.rank;
   std::copy_n(segment.shape.dims.begin(), kMaxRank, packed.dims);
   packed.label_smoothing = options.label_smoothing;
+  packed.label_smoothing_prior = options.label_smoothing_prior;
   packed.loss_weight = options.loss_weight;
   packed.gradient_scale = item.gradient_scale;
   packed.rejects_not_finite = options.reject_nan_logits;
@@ -247,16 +276,18 @@ void PlaceDirect(const BatchItem& item, Places& input, PackedSegment& packed,
                 });
 }
 
-// Does this for the gradient.
-void PlaceDirectGradient(const BatchItem& item, Places& output,
-                         PackedSegment& packed,
-                         std::vector<DirectCopy>& copies) {
-  const Segment& segment = *item.segment;
+// Does this for the derivatives.
+void PlaceDirectResults(const BatchItem& item, Places& output,
+                        PackedSegment& packed,
+                        std::vector<DirectCopy>& copies) {
   const ByteRange range = BytesOf(item, packed.gradient_type);
-  if (!HasDirectGradient(segment, range)) return;
-  packed.gradient = output.TakeFor(range);
-  copies.push_back({segment.gradient + range.first,
-                    packed.gradient + range.first, range.count});
+  for (const Derivative& derivative : DerivativesOf(*item.segment)) {
+    if (!derivative.IsDirect(range)) continue;
+    uint64_t& offset = packed.*derivative.offset;
+    offset = output.TakeFor(range);
+    copies.push_back(
+        {derivative.to + range.first, offset + range.first, range.count});
+  }
 }
 
 // Copies an item's results from `output` to the segment's at `results`.
@@ -282,7 +313,7 @@ BatchLayout::BatchLayout(std::span<const BatchItem> items)
   staged_output_bytes_ = output.end();
   for (size_t k = 0; k < items_.size(); ++k) {
     PlaceDirect(items_[k], input, packed_[k], copies_in_);
-    PlaceDirectGradient(items_[k], output, packed_[k], copies_out_);
+    PlaceDirectResults(items_[k], output, packed_[k], copies_out_);
   }
   PlaceBlocks();
   input_bytes_ = input.end();
@@ -373,12 +404,15 @@ void BatchLayout::CopyResults(size_t index, const std::byte* output) const {
   const PackedSegment& packed = packed_[index];
   if (item.blocks.count == 0) return;
   const ByteRange range = BytesOf(item, packed.gradient_type);
-  if (segment.gradient != nullptr && !segment.gradient_on_device &&
-      !HasDirectGradient(segment, range)) {
-    CopyOut(range, output, packed.gradient, segment.gradient);
+  for (const Derivative& derivative : DerivativesOf(segment)) {
+    if (derivative.to == nullptr || derivative.on_device ||
+        derivative.IsDirect(range)) {
+      continue;
+    }
+    CopyOut(range, output, packed.*derivative.offset, derivative.to);
   }
   if (segment.losses != nullptr) {
-    CopyOut(BytesOf(item, packed.logits_type), output, packed.losses,
+    CopyOut(BytesOf(item, packed.losses_type), output, packed.losses,
             segment.losses);
   }
 }

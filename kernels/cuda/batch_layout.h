@@ -1,17 +1,17 @@
 // The layout of a batch in device memory: one input and one output buffer.
 //
 //   input   [PackedSegment ...] [segment of each block ...] [tensors ...]
-//   output  [BlockPartial of each block ...] [gradients and losses ...]
+//   output  [BlockPartial of each block ...] [derivatives and losses ...]
 //
-// The input ends with the tensors, and the output with the gradients, that the
-// device copies from and to pinned memory of their owners by itself. The parts
-// before them are staged: the host has them in buffers of its own.
+// The input ends with the tensors, and the output with the derivatives, that
+// the device copies from and to pinned memory of their owners by itself. The
+// parts before them are staged: the host has them in buffers of its own.
 //
 // Places are offsets, not addresses, so that the host can compute a batch in
 // place of a device. Every tensor starts at a multiple of kTensorAlignment, so
 // the device reads it in whole vectors whatever the alignment of its pieces.
 //
-// Tensors and gradients that are already on the device (Segment::device) stay
+// Tensors and derivatives that are already on the device (Segment::device) stay
 // at their address and take no room in either buffer. Their offset is the
 // distance from the buffer, modulo 2^64, and the address need only be aligned
 // for an element.
@@ -74,10 +74,10 @@ struct alignas(64) PackedSegment {
   uint64_t targets = 0;          // unused for kSteppedOnes
   uint64_t gradient = kNoIndex;  // offsets in the output; kNoIndex if not asked
   double gradient_scale = 0;
-  uint64_t losses = kNoIndex;
+  uint64_t second = kNoIndex;
   KernelVariant variant = KernelVariant::kExact;
   ElementType logits_type = ElementType::kFloat32;
-  ElementType gradient_type = ElementType::kFloat32;
+  ElementType gradient_type = ElementType::kFloat32;  // of both derivatives
   ElementType targets_type = ElementType::kFloat32;
   TargetForm target_form = TargetForm::kTensor;
   bool ignores = false;
@@ -85,6 +85,8 @@ struct alignas(64) PackedSegment {
   LossKind kind = LossKind::kSigmoidCrossEntropy;
 
   LossParameters parameters;
+  uint64_t losses = kNoIndex;  // offset in the output
+  ElementType losses_type = ElementType::kFloat32;
   int32_t rank = 0;
   bool rejects_not_finite = true;  // operands; see LossOptions
   bool rejects_negative_weights = false;
@@ -98,6 +100,7 @@ struct alignas(64) PackedSegment {
   double ignore_target = 0;
   int64_t ignore_integer = 0;  // ignore_target for int64 targets
   double label_smoothing = 0;
+  double label_smoothing_prior = 0;
   double loss_weight = 1;  // multiplies the losses of Reduction::kNone
 };
 
@@ -178,9 +181,9 @@ class BatchLayout {
   // output on the host.
   std::span<const BlockPartial> Partials(size_t index,
                                          const std::byte* output) const;
-  // Copies the gradient and losses of item `index` from such an output to the
-  // segment's buffers. A gradient on the device, or one that the device copies
-  // by itself, is already in its place.
+  // Copies the derivatives and losses of item `index` from such an output to
+  // the segment's buffers. A derivative on the device, or one that the device
+  // copies by itself, is already in its place.
   void CopyResults(size_t index, const std::byte* output) const;
 
  private:

@@ -173,6 +173,7 @@ template <class T>
 struct ElementOutput {
   T loss;
   T gradient;
+  T second;  // with kSecond, else 0
 };
 
 // The losses that a loop is compiled for. Fewer losses take fewer registers.
@@ -208,13 +209,13 @@ LOSSD_ELEMENT_FN bool Refuses(const PackedSegment& segment, T value) {
 
 // Computes element `index` of a segment. Adds everything but the loss to
 // `sums`.
-template <class Ops, LossKinds kLossKinds>
+template <class Ops, LossKinds kLossKinds, bool kSecond>
 LOSSD_ELEMENT_FN ElementOutput<typename Ops::T> ComputeElement(
     const PackedSegment& segment, const std::byte* input, uint64_t index,
     const Target<typename Ops::T>& target, typename Ops::T x, int lane,
     ThreadSums& sums) {
   using T = typename Ops::T;
-  if (target.ignored) return {0, 0};
+  if (target.ignored) return {0, 0, 0};
   if (!target.good && sums.first_bad_target == kNoIndex) {
     sums.first_bad_target = index;
   }
@@ -223,32 +224,37 @@ LOSSD_ELEMENT_FN ElementOutput<typename Ops::T> ComputeElement(
   sums.nonzero_weight_count += w != 0 ? 1 : 0;
   sums.weight[lane] += static_cast<double>(w);
   if (x != x && sums.nan_count++ == 0) sums.first_nan = index;
-  if (w == 0) return {0, 0};
+  if (w == 0) return {0, 0, 0};
   NoteFault(Refuses(segment, w), index, OperandFault::kWeightNotFinite, sums);
   NoteFault(segment.rejects_negative_weights && w < 0, index,
             OperandFault::kWeightNegative, sums);
 
   TargetPair<Ops> pair = TargetPairOf<Ops>(target.value);
   if (segment.label_smoothing != 0) {
-    pair = Smoothed<Ops>(pair, static_cast<T>(1 - segment.label_smoothing),
-                         static_cast<T>(segment.label_smoothing / 2));
+    const double e = segment.label_smoothing;
+    const double prior = segment.label_smoothing_prior;
+    pair =
+        Smoothed<Ops>(pair, {static_cast<T>(1 - e), static_cast<T>(e * prior),
+                             static_cast<T>(e * (1 - prior))});
   }
   const T q = OperandAt<T>(segment, segment.pos_weight, input, index);
   NoteFault(Refuses(segment, q), index, OperandFault::kPosWeightNotFinite,
             sums);
   const ElementResult<Ops> result = WithLossOf<Ops, kLossKinds>(
-      segment, [&](const auto& loss) { return loss(x, pair, q); });
+      segment,
+      [&](const auto& loss) { return loss.template At<kSecond>(x, pair, q); });
   const T scale = static_cast<T>(segment.gradient_scale);
   const T upstream = OperandAt<T>(segment, segment.upstream, input, index);
   NoteFault(Refuses(segment, upstream), index, OperandFault::kUpstreamNotFinite,
             sums);
   const T factor = Ops::Mul(Ops::Mul(w, scale), upstream);
   return {Ops::Mul(result.loss, w),
-          CanonicalNan<Ops>(Ops::Mul(result.derivative, factor))};
+          CanonicalNan<Ops>(Ops::Mul(result.derivative, factor)),
+          CanonicalNan<Ops>(Ops::Mul(result.second, factor))};
 }
 
 // Computes a thread's elements of one row. `first` is the index of the first.
-template <class Ops, LossKinds kLossKinds>
+template <class Ops, LossKinds kLossKinds, bool kSecond>
 LOSSD_ELEMENT_FN void ComputeQuad(const PackedSegment& segment,
                                   const std::byte* input, std::byte* output,
                                   uint64_t first, OnesWalk& walk,
@@ -260,14 +266,16 @@ LOSSD_ELEMENT_FN void ComputeQuad(const PackedSegment& segment,
                                   PlaceIn(input, segment.logits), first, left);
   WalkTo(segment, input, first, walk);
   Quad<T> gradient = {};
+  Quad<T> second = {};
   Quad<T> losses = {};
   LOSSD_UNROLL for (int k = 0; k < kThreadLanes; ++k) {
     if (static_cast<uint64_t>(k) >= left) continue;
     const Target<T> target = TargetAt<T>(segment, input, first + k, walk);
-    const ElementOutput<T> element = ComputeElement<Ops, kLossKinds>(
+    const ElementOutput<T> element = ComputeElement<Ops, kLossKinds, kSecond>(
         segment, input, first + k, target, x.values[k], k, sums);
     sums.loss[k] += static_cast<double>(element.loss);
     gradient.values[k] = element.gradient;
+    second.values[k] = element.second;
     losses.values[k] = CanonicalNan<Ops>(
         Ops::Mul(element.loss, static_cast<T>(segment.loss_weight)));
   }
@@ -275,14 +283,18 @@ LOSSD_ELEMENT_FN void ComputeQuad(const PackedSegment& segment,
     StoreResults(segment.gradient_type, gradient,
                  PlaceIn(output, segment.gradient), first, left);
   }
+  if (kSecond) {
+    StoreResults(segment.gradient_type, second, PlaceIn(output, segment.second),
+                 first, left);
+  }
   if (segment.losses != kNoIndex) {
-    StoreResults(segment.logits_type, losses, PlaceIn(output, segment.losses),
+    StoreResults(segment.losses_type, losses, PlaceIn(output, segment.losses),
                  first, left);
   }
 }
 
 // Computes all rows of thread `thread` of the block that starts at `first`.
-template <class Ops, LossKinds kLossKinds>
+template <class Ops, LossKinds kLossKinds, bool kSecond>
 LOSSD_ELEMENT_FN ThreadSums ComputeThread(const PackedSegment& segment,
                                           const std::byte* input,
                                           std::byte* output, uint64_t first,
@@ -290,7 +302,7 @@ LOSSD_ELEMENT_FN ThreadSums ComputeThread(const PackedSegment& segment,
   ThreadSums sums;
   OnesWalk walk;
   LOSSD_ROLL for (uint64_t row = 0; row < kBlockElements / kBlockLanes; ++row) {
-    ComputeQuad<Ops, kLossKinds>(
+    ComputeQuad<Ops, kLossKinds, kSecond>(
         segment, input, output,
         first + row * kBlockLanes + kThreadLanes * thread, walk, sums);
   }

@@ -4,7 +4,7 @@
 namespace lossd::kernels::cuda {
 namespace {
 
-template <class T, LossKinds kLossKinds>
+template <class T, LossKinds kLossKinds, bool kSecond>
 __global__ void __launch_bounds__(kWarpsPerThreadBlock* kWarpSize,
                                   kExactThreadBlocks)
     ComputeExact(const BatchBlocks batch) {
@@ -16,7 +16,7 @@ __global__ void __launch_bounds__(kWarpsPerThreadBlock* kWarpSize,
   const uint64_t block = batch.range.first + number;
   const PackedSegment& segment = SegmentOfBlock(batch, block);
   const uint64_t first = (block - segment.first_block) * kBlockElements;
-  ThreadSums sums = ComputeThread<CudaOps<T>, kLossKinds>(
+  ThreadSums sums = ComputeThread<CudaOps<T>, kLossKinds, kSecond>(
       segment, batch.input, batch.output, first, rank);
   BlockPartial partial;
   partial.loss_sum = Warp::Sum(rank, sums.loss);
@@ -30,10 +30,10 @@ __global__ void __launch_bounds__(kWarpsPerThreadBlock* kWarpSize,
   if (rank == 0) reinterpret_cast<BlockPartial*>(batch.output)[block] = partial;
 }
 
-template <class T, LossKinds kLossKinds>
+template <class T, LossKinds kLossKinds, bool kSecond = false>
 cudaError_t Launch(const PackedBatch& batch, BlockRange range,
                    cudaStream_t stream) {
-  ComputeExact<T, kLossKinds>
+  ComputeExact<T, kLossKinds, kSecond>
       <<<GridOf(range, kWarpsPerThreadBlock), kWarpsPerThreadBlock * kWarpSize,
          0, stream>>>(BlocksOf(batch, range));
   return cudaGetLastError();
@@ -50,15 +50,25 @@ cudaError_t LaunchExact(KernelVariant variant, const PackedBatch& batch,
       return Launch<float, LossKinds::kAll>(batch, range, stream);
     case KernelVariant::kExactFloat64:
       return Launch<double, LossKinds::kAll>(batch, range, stream);
+    case KernelVariant::kSecond:
+      return Launch<float, LossKinds::kCrossEntropy, true>(batch, range,
+                                                           stream);
+    case KernelVariant::kSecondPowers:
+      return Launch<float, LossKinds::kAll, true>(batch, range, stream);
+    case KernelVariant::kSecondFloat64:
+      return Launch<double, LossKinds::kAll, true>(batch, range, stream);
     default:
       return cudaErrorInvalidValue;
   }
 }
 
 cudaError_t LoadExact() {
-  return LoadCode(ComputeExact<float, LossKinds::kCrossEntropy>,
-                  ComputeExact<float, LossKinds::kAll>,
-                  ComputeExact<double, LossKinds::kAll>);
+  return LoadCode(ComputeExact<float, LossKinds::kCrossEntropy, false>,
+                  ComputeExact<float, LossKinds::kAll, false>,
+                  ComputeExact<double, LossKinds::kAll, false>,
+                  ComputeExact<float, LossKinds::kCrossEntropy, true>,
+                  ComputeExact<float, LossKinds::kAll, true>,
+                  ComputeExact<double, LossKinds::kAll, true>);
 }
 
 }  // namespace lossd::kernels::cuda

@@ -7,7 +7,7 @@ namespace lossd::kernels::cuda {
 namespace {
 
 static_assert(kVariantCount ==
-              static_cast<int>(KernelVariant::kExactFloat64) + 1);
+              static_cast<int>(KernelVariant::kSecondFloat64) + 1);
 
 bool IsByte(ElementType type) {
   return type == ElementType::kUint8 || type == ElementType::kBool;
@@ -23,6 +23,7 @@ bool HasNoOptions(const Segment& segment, double gradient_scale) {
          !segment.pos_weight.present() && !segment.upstream.present() &&
          !options.ignore_target && options.label_smoothing == 0 &&
          options.targets_in_unit_interval && segment.losses == nullptr &&
+         segment.second_derivative == nullptr &&
          segment.gradient_type == segment.logits.type &&
          std::isfinite(static_cast<float>(gradient_scale));
 }
@@ -75,12 +76,15 @@ KernelVariant VariantOf(const Segment& segment, double gradient_scale) {
         FastVariant(segment.logits.type, segment.targets.type);
     if (fast) return *fast;
   }
+  const bool second = segment.second_derivative != nullptr;
   if (segment.logits.type == ElementType::kFloat64) {
-    return KernelVariant::kExactFloat64;
+    return second ? KernelVariant::kSecondFloat64
+                  : KernelVariant::kExactFloat64;
   }
-  return segment.options.kind == LossKind::kSigmoidCrossEntropy
-             ? KernelVariant::kExact
-             : KernelVariant::kExactPowers;
+  if (segment.options.kind == LossKind::kSigmoidCrossEntropy) {
+    return second ? KernelVariant::kSecond : KernelVariant::kExact;
+  }
+  return second ? KernelVariant::kSecondPowers : KernelVariant::kExactPowers;
 }
 
 }  // namespace lossd::kernels::cuda

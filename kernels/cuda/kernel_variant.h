@@ -16,7 +16,8 @@ namespace lossd::kernels::cuda {
 
 enum class KernelVariant : uint8_t {
   // The fast variants compute a cross-entropy and its gradient: no weights, no
-  // ignored targets, no smoothing, no losses. The name gives the type of the
+  // ignored targets, no smoothing, no other results. The name gives the type of
+  // the
   // logits and the gradient, then that of the targets if it is another one.
   kFloat32,
   kFloat32Bytes,
@@ -34,8 +35,12 @@ enum class KernelVariant : uint8_t {
   kExact,         // cross-entropy in float32
   kExactPowers,   // the losses with powers, in float32
   kExactFloat64,  // every loss, in float64
+  // The exact variants with the second derivative.
+  kSecond,
+  kSecondPowers,
+  kSecondFloat64,
 };
-inline constexpr int kVariantCount = 15;
+inline constexpr int kVariantCount = 18;
 
 // Returns the variant of a segment whose gradient is multiplied by
 // `gradient_scale`.

@@ -81,6 +81,9 @@ cudaError_t LaunchVariant(KernelVariant variant, const PackedBatch& batch,
     case KernelVariant::kExact:
     case KernelVariant::kExactPowers:
     case KernelVariant::kExactFloat64:
+    case KernelVariant::kSecond:
+    case KernelVariant::kSecondPowers:
+    case KernelVariant::kSecondFloat64:
       return LaunchExact(variant, batch, range, stream);
   }
   return cudaErrorInvalidValue;

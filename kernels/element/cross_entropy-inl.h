@@ -5,6 +5,7 @@
 // the target's weight on the class against which the logit's sign speaks
 // (x < 0 ? t : 1 - t),
 //   loss = a y + log1p(z)           derivative = x < 0 ? u - a : a - u
+//   second derivative = u (1 - u), whatever the target is
 // These equal t sp(-x) + (1 - t) sp(x) and its derivative, but nothing cancels
 // in the tails. Exchanging (x, t) for (-x, 1 - t) leaves `a` as it is, so
 // loss(x, 1) == loss(-x, 0) and derivative(x, 1) == -derivative(-x, 0) bit for
@@ -14,12 +15,13 @@
 // There both results come from their expansion around 0 (D8):
 //   loss  = ln(2) + [(a - 1/2) y + y^2 C(y^2)]
 //   u - a = [-y/4 + y^3 S(y^2)] - (a - 1/2)
+//   u (1 - u) = 1/4 - [-y/4 + y^3 S(y^2)]^2
 // Each bracket is rounded once, and from one y to the next it changes by more
 // than its rounding error. Hence both results are monotone.
 //
 // With positive weight q, the factor t q + (1 - t) is taken out of both:
 //   b = t q + (1 - t)               a = (x < 0 ? t q : 1 - t) / b
-// and both results are multiplied by b. For a hard target `a` is then 0 or 1
+// and all results are multiplied by b. For a hard target `a` is then 0 or 1
 // again, and the weight adds only one rounding.
 
 // The wrong weight of any target: `a` of the formulas.
@@ -56,8 +58,8 @@ struct HardWrongWeight {
   }
 };
 
-// Returns the loss and u - a for y < 1.
-template <class Ops, class Weight>
+// Returns the loss, u - a and u (1 - u) for y < 1.
+template <class Ops, bool kSecond, class Weight>
 LOSSD_ELEMENT_FN LossAndSlope<Ops> NearZero(typename Ops::V y,
                                             const Weight& weight) {
   using T = typename Ops::T;
@@ -70,46 +72,51 @@ LOSSD_ELEMENT_FN LossAndSlope<Ops> NearZero(typename Ops::V y,
       Horner<Ops, typename Polynomials<T>::CenterSlope>(square);
   const V slope_bracket = Ops::Fma(Ops::Mul(y, square), slope_curve,
                                    Ops::Mul(y, Ops::Set(T{-0.25})));
+  V second = Ops::Set(0);
+  if constexpr (kSecond) {
+    second = Ops::NegFma(slope_bracket, slope_bracket, Ops::Set(T{0.25}));
+  }
   return {Ops::Add(Ops::Set(ExponentLayout<T>::kLn2), loss_bracket),
-          Ops::Sub(slope_bracket, half)};
+          Ops::Sub(slope_bracket, half), second};
 }
 
 // Returns the cross-entropy of a logit and its wrong weight. With kFinite the
 // logit must be finite: where `a` is 0 and x infinite, the loss would be a NaN
-// instead of 0. The derivative is right for every x.
-template <class Ops, bool kFinite, class Weight>
+// instead of 0. The derivatives are right for every x.
+template <class Ops, bool kFinite, bool kSecond = false, class Weight>
 LOSSD_ELEMENT_FN ElementResult<Ops> CrossEntropyOf(typename Ops::V x,
                                                    const Weight& weight) {
   using V = typename Ops::V;
   const V y = Ops::Abs(x);
-  const TailResult<Ops> tail = Tail<Ops>(y);
+  const TailResult<Ops> tail = Tail<Ops, kSecond>(y);
   V tail_loss = weight.TimesPlus(y, tail.log1p);
   if constexpr (!kFinite) {
     tail_loss = Ops::Select(weight.IsZero(), tail.log1p, tail_loss);
   }
-  const LossAndSlope<Ops> near = NearZero<Ops>(y, weight);
+  const LossAndSlope<Ops> near = NearZero<Ops, kSecond>(y, weight);
   const auto is_near = Ops::IsBelow(y, typename Ops::T{1});
   return {Ops::Select(is_near, near.loss, tail_loss),
           Ops::FlipUnlessNegative(
               x, Ops::Select(is_near, near.slope,
-                             weight.SubtractedFrom(tail.sigmoid)))};
+                             weight.SubtractedFrom(tail.sigmoid))),
+          Ops::Select(is_near, near.second, tail.curve)};
 }
 
 // Returns the cross-entropy of a finite logit, without options.
-template <class Ops>
+template <class Ops, bool kSecond = false>
 LOSSD_ELEMENT_FN ElementResult<Ops> SigmoidCrossEntropy(typename Ops::V x,
                                                         typename Ops::V t) {
   const typename Ops::V one = Ops::Set(typename Ops::T{1});
-  return CrossEntropyOf<Ops, true>(
+  return CrossEntropyOf<Ops, true, kSecond>(
       x, WrongWeight<Ops>{Ops::SelectNegative(x, t, Ops::Sub(one, t))});
 }
 
 // Returns the cross-entropy of a finite logit whose target is 1 where
 // `positive` is true, else 0.
-template <class Ops>
+template <class Ops, bool kSecond = false>
 LOSSD_ELEMENT_FN ElementResult<Ops> HardSigmoidCrossEntropy(
     typename Ops::V x, typename Ops::M positive) {
-  return CrossEntropyOf<Ops, true>(
+  return CrossEntropyOf<Ops, true, kSecond>(
       x, HardWrongWeight<Ops>{Ops::Differ(Ops::HasNoSign(x), positive)});
 }
 
@@ -126,12 +133,12 @@ LOSSD_ELEMENT_FN ElementResult<Ops> LinearLoss(typename Ops::V x,
   // The product is 0, or a NaN for a NaN logit, whose derivative is then a NaN.
   const V slope = Ops::Sub(Ops::Mul(finite, Ops::Set(0)), a);
   return {Ops::Mul(a, Ops::Select(Ops::IsZero(a), finite, y)),
-          Ops::FlipUnlessNegative(x, slope)};
+          Ops::FlipUnlessNegative(x, slope), Ops::Set(0)};
 }
 
 // Returns the cross-entropy of any logit with positive weight q. A weight of 1
 // gives the bits of SigmoidCrossEntropy().
-template <class Ops>
+template <class Ops, bool kSecond = false>
 LOSSD_ELEMENT_FN ElementResult<Ops> WeightedSigmoidCrossEntropy(
     typename Ops::V x, const TargetPair<Ops>& target, typename Ops::V q) {
   using T = typename Ops::T;
@@ -140,8 +147,9 @@ LOSSD_ELEMENT_FN ElementResult<Ops> WeightedSigmoidCrossEntropy(
   q = Ops::Select(Ops::IsZero(target.t), Ops::Set(T{1}), q);
   const typename Ops::M unweighted = Ops::IsOne(q);
   if (Ops::All(unweighted)) {
-    return CrossEntropyOf<Ops, false>(x, WrongWeight<Ops>{Ops::SelectNegative(
-                                             x, target.t, target.complement)});
+    return CrossEntropyOf<Ops, false, kSecond>(
+        x,
+        WrongWeight<Ops>{Ops::SelectNegative(x, target.t, target.complement)});
   }
   const V both = Ops::Select(unweighted, Ops::Set(T{1}),
                              Ops::Fma(target.t, q, target.complement));
@@ -152,21 +160,23 @@ LOSSD_ELEMENT_FN ElementResult<Ops> WeightedSigmoidCrossEntropy(
   const V a =
       Ops::Div(Ops::ClampAbove(wrong, largest), Ops::ClampAbove(both, largest));
   const ElementResult<Ops> result =
-      CrossEntropyOf<Ops, false>(x, WrongWeight<Ops>{a});
+      CrossEntropyOf<Ops, false, kSecond>(x, WrongWeight<Ops>{a});
   const ElementResult<Ops> linear = LinearLoss<Ops>(x, wrong);
   const typename Ops::M is_linear = Ops::IsZero(both);
   return {Ops::Select(is_linear, linear.loss, Ops::Mul(both, result.loss)),
           Ops::Select(is_linear, linear.derivative,
-                      Ops::Mul(both, result.derivative))};
+                      Ops::Mul(both, result.derivative)),
+          Ops::Mul(both, result.second)};
 }
 
 // LOSS_KIND_SIGMOID_CROSS_ENTROPY.
 template <class Ops>
 struct CrossEntropyLoss {
   LOSSD_ELEMENT_FN explicit CrossEntropyLoss(const LossParameters&) {}
-  LOSSD_ELEMENT_FN ElementResult<Ops> operator()(typename Ops::V x,
-                                                 const TargetPair<Ops>& target,
-                                                 typename Ops::V q) const {
-    return WeightedSigmoidCrossEntropy<Ops>(x, target, q);
+  template <bool kSecond>
+  LOSSD_ELEMENT_FN ElementResult<Ops> At(typename Ops::V x,
+                                         const TargetPair<Ops>& target,
+                                         typename Ops::V q) const {
+    return WeightedSigmoidCrossEntropy<Ops, kSecond>(x, target, q);
   }
 };

@@ -32,24 +32,30 @@
 //   SelectNegative(x, a, b): a where x has its sign bit set, else b
 //   FlipUnlessNegative(x, a): -a where x has no sign bit, else a
 //
-// A loss is a class over Ops that is constructed from LossParameters. Its call
-// operator takes a logit, the target pair and the positive weight. It has a
-// file of its own in kernels/element/ and a case in WithLoss().
+// A loss is a class over Ops that is constructed from LossParameters. Its
+// function At<kSecond>() takes a logit, the target pair and the positive
+// weight. It has a file of its own in kernels/element/ and a case in
+// WithLoss().
+//
+// kSecond says whether the second derivative is computed. It adds operations
+// and changes none, so loss and derivative have the same bits either way.
 
-// The loss and the derivative of one element, before element weight and
+// The loss of one element and its derivatives, before element weight and
 // gradient scale.
 template <class Ops>
 struct ElementResult {
   typename Ops::V loss;
   typename Ops::V derivative;
+  typename Ops::V second;  // with kSecond, else 0
 };
 
-// A loss, or one term of a loss, and its slope: the derivative by y = |x|
-// unless a function says otherwise.
+// A loss, or one term of a loss, and its derivatives by y = |x| unless a
+// function says otherwise. The second derivative by y is that by x.
 template <class Ops>
 struct LossAndSlope {
   typename Ops::V loss;
   typename Ops::V slope;
+  typename Ops::V second;  // with kSecond, else 0
 };
 
 // A target and its complement 1 - t. Label smoothing changes each by itself: 1
@@ -66,23 +72,31 @@ LOSSD_ELEMENT_FN TargetPair<Ops> TargetPairOf(typename Ops::V t) {
   return {t, Ops::Sub(Ops::Set(typename Ops::T{1}), t)};
 }
 
-// Returns the pair under label smoothing e: `factor` is 1 - e, `offset` is e
-// / 2.
+// Label smoothing e towards the prior p: t becomes t (1 - e) + e p.
+template <class T>
+struct Smoothing {
+  T factor;      // 1 - e
+  T positive;    // e p
+  T complement;  // e (1 - p)
+};
+
 template <class Ops>
-LOSSD_ELEMENT_FN TargetPair<Ops> Smoothed(const TargetPair<Ops>& target,
-                                          typename Ops::T factor,
-                                          typename Ops::T offset) {
-  const typename Ops::V f = Ops::Set(factor);
-  const typename Ops::V o = Ops::Set(offset);
-  return {Ops::Fma(target.t, f, o), Ops::Fma(target.complement, f, o)};
+LOSSD_ELEMENT_FN TargetPair<Ops> Smoothed(
+    const TargetPair<Ops>& target, const Smoothing<typename Ops::T>& by) {
+  const typename Ops::V factor = Ops::Set(by.factor);
+  return {Ops::Fma(target.t, factor, Ops::Set(by.positive)),
+          Ops::Fma(target.complement, factor, Ops::Set(by.complement))};
 }
 
 // clang-format off
 #include "kernels/element/exponential-inl.h"
 #include "kernels/element/cross_entropy-inl.h"
 #include "kernels/element/logarithm-inl.h"
+#include "kernels/element/curvature-inl.h"
 #include "kernels/element/focal-inl.h"
 #include "kernels/element/asymmetric-inl.h"
+#include "kernels/element/quality_focal-inl.h"
+#include "kernels/element/varifocal-inl.h"
 // clang-format on
 
 // Returns true if the parameters turn a loss with powers into the
@@ -90,25 +104,37 @@ LOSSD_ELEMENT_FN TargetPair<Ops> Smoothed(const TargetPair<Ops>& target,
 LOSSD_ELEMENT_FN bool HasNoPowers(const LossParameters& parameters) {
   return parameters.gamma_positive == 0 && parameters.gamma_negative == 0 &&
          parameters.alpha_positive == 1 && parameters.alpha_negative == 1 &&
-         parameters.margin == 0;
+         parameters.margin == 0 && parameters.epsilon == 0;
 }
 
-// Calls `use` with the loss of a kind. A loss whose parameters make it the
-// cross-entropy is computed by CrossEntropyLoss and therefore has its bits.
+// Calls `use` with the loss of a kind. A loss whose parameters make it a
+// simpler one is computed by that one's class and therefore has its bits.
 template <class Ops, class Use>
 LOSSD_ELEMENT_FN auto WithLoss(LossKind kind, const LossParameters& parameters,
                                Use use) {
+  if (kind != LossKind::kVarifocal && HasNoPowers(parameters)) {
+    kind = LossKind::kSigmoidCrossEntropy;
+  }
   switch (kind) {  // no default: the compiler reports a kind that is left out
     case LossKind::kSigmoidCrossEntropy:
       break;
     case LossKind::kSigmoidFocal:
-      if (HasNoPowers(parameters)) break;
-      return use(FocalLoss<Ops>(parameters));
+    case LossKind::kPoly:
+      if (parameters.mixes_soft_targets) {
+        return parameters.epsilon == 0
+                   ? use(AsymmetricLoss<Ops, false>(parameters))
+                   : use(AsymmetricLoss<Ops, true>(parameters));
+      }
+      return parameters.epsilon == 0 ? use(FocalLoss<Ops, false>(parameters))
+                                     : use(FocalLoss<Ops, true>(parameters));
     case LossKind::kAsymmetric:
-      if (HasNoPowers(parameters)) break;
       return parameters.margin == 0
-                 ? use(AsymmetricLoss<Ops>(parameters))
+                 ? use(AsymmetricLoss<Ops, false>(parameters))
                  : use(AsymmetricMarginLoss<Ops>(parameters));
+    case LossKind::kQualityFocal:
+      return use(QualityFocalLoss<Ops>(parameters));
+    case LossKind::kVarifocal:
+      return use(VarifocalLoss<Ops>(parameters));
   }
   return use(CrossEntropyLoss<Ops>(parameters));
 }

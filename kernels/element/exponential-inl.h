@@ -104,15 +104,30 @@ LOSSD_ELEMENT_FN typename Ops::V ReciprocalOfOnePlus(typename Ops::V z) {  // D7
   return r;
 }
 
-// log1p(z) and z / (1 + z) for z = e^-y: the softplus and the sigmoid of -y.
+// log1p(z) and u = z / (1 + z) for z = e^-y: the softplus and the sigmoid of
+// -y; and u (1 - u), the derivative of the sigmoid.
 template <class Ops>
 struct TailResult {
   typename Ops::V log1p;
   typename Ops::V sigmoid;
+  typename Ops::V curve;  // with kSecond, else 0
 };
 
-// Returns both for y >= 1.
+// Returns u (1 - u) for u = sigmoid + lost <= 0.27, as u + (lost (1 - 2 u) -
+// u^2). Only the last sum rounds by half an ulp, because u^2 is the smaller
+// term; without `lost` the error of u could show twice.
 template <class Ops>
+LOSSD_ELEMENT_FN typename Ops::V TailCurve(typename Ops::V sigmoid,
+                                           typename Ops::V lost) {
+  using V = typename Ops::V;
+  const V slope = Ops::NegFma(sigmoid, Ops::Set(typename Ops::T{2}),
+                              Ops::Set(typename Ops::T{1}));
+  return Ops::Add(sigmoid,
+                  Ops::NegFma(sigmoid, sigmoid, Ops::Mul(lost, slope)));
+}
+
+// Returns them for y >= 1.
+template <class Ops, bool kSecond>
 LOSSD_ELEMENT_FN TailResult<Ops> Tail(typename Ops::V y) {
   using T = typename Ops::T;
   using V = typename Ops::V;
@@ -128,5 +143,11 @@ LOSSD_ELEMENT_FN TailResult<Ops> Tail(typename Ops::V y) {
   const V q = Ops::Mul(z.high, r);
   const V residual =
       Ops::Add(Ops::NegFma(q, z.high, Ops::Sub(z.high, q)), z.low);
-  return {Ops::Add(z.high, correction), Ops::Fma(residual, r, q)};
+  const V sigmoid = Ops::Fma(residual, r, q);
+  V curve = Ops::Set(0);
+  if constexpr (kSecond) {
+    curve =
+        TailCurve<Ops>(sigmoid, Ops::Fma(residual, r, Ops::Sub(q, sigmoid)));
+  }
+  return {Ops::Add(z.high, correction), sigmoid, curve};
 }

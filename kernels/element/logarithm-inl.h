@@ -155,12 +155,13 @@ LOSSD_ELEMENT_FN Exponential<Ops> ExponentialOfMinus(const Parts<Ops>& w) {
 }
 
 // For y = |x| and z = e^-y: the softplus of y, log1p(z) + y; the softplus of
-// -y, log1p(z); and z itself.
+// -y, log1p(z); z itself; and z before its power of two was multiplied in.
 template <class Ops>
 struct SoftplusResult {
   Parts<Ops> plus;
   Parts<Ops> minus;
   Parts<Ops> z;
+  Exponential<Ops> unscaled_z;
 };
 
 // Returns log1p(e^-y) for y < 1: ln(2) - y/2 + y^2 C(y^2).
@@ -206,7 +207,7 @@ LOSSD_ELEMENT_FN SoftplusResult<Ops> SoftplusOf(typename Ops::V y) {
   // For an infinite y the sum would be a NaN.
   plus.low = Ops::Select(Ops::IsBelow(y, ExponentLayout<T>::kClamp),
                          Ops::Add(plus.low, minus.low), zero);
-  return {plus, minus, z};
+  return {plus, minus, z, e};
 }
 
 // Returns 1 / (1 + z): the sigmoid of y for z = e^-y.

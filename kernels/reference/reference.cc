@@ -3,19 +3,13 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/reference/jet.h"
+
 namespace lossd::kernels::reference {
 namespace {
 
-// Returns log(1 + e^x) without overflow.
-long double Softplus(long double x) {
-  return (x > 0 ? x : 0) + std::log1p(std::exp(-std::fabs(x)));
-}
-
-// Returns 1 / (1 + e^-x) without overflow.
-long double Sigmoid(long double x) {
-  const long double z = std::exp(-std::fabs(x));
-  return x >= 0 ? 1 / (1 + z) : z / (1 + z);
-}
+// Beyond this logit every loss is a straight line to all digits.
+constexpr long double kFar = 11000;
 
 // Returns the product, which is 0 if the factor is 0, even for an infinite
 // value.
@@ -23,22 +17,100 @@ long double Times(long double factor, long double value) {
   return factor == 0 ? 0 : factor * value;
 }
 
-// Returns the asymmetric loss's term of 1 - t, for a weight of 1.
-Element NegativeOfAsymmetric(long double x, long double gamma,
-                             long double margin) {
-  const long double p = Sigmoid(x), rest = Sigmoid(-x);
-  if (margin == 0) {
-    const long double power = std::pow(p, gamma);
-    return {Times(power, Softplus(x)),
-            power * (p + gamma * Times(rest, Softplus(x)))};
+// Returns t q sp(-x) + (1 - t) sp(x).
+Jet CrossEntropy(const ElementInputs& in) {
+  return in.t * in.q * SoftplusOfMinus(in.x) + in.complement * SoftplusOf(in.x);
+}
+
+// Returns the power of a focusing factor, whose derivatives may be left out.
+Jet Focus(const Jet& base, long double gamma, long double slope_gamma) {
+  const Jet power = Pow(base, gamma);
+  return slope_gamma == gamma ? power : Jet{power.value, 0, 0};
+}
+
+// Returns alpha_t (1 - p_t)^gamma CE + epsilon (1 - p_t)^(gamma + 1), with
+// 1 - p_t = t s(-x) + (1 - t) s(x).
+Jet LinearFocal(const ElementInputs& in, const LossParameters& loss) {
+  const Jet base =
+      in.t * SigmoidOfMinus(in.x) + in.complement * SigmoidOf(in.x);
+  const long double alpha =
+      loss.alpha_positive * in.t + loss.alpha_negative * in.complement;
+  return alpha * (Focus(base, loss.gamma_positive, loss.slope_positive) *
+                  CrossEntropy(in)) +
+         loss.epsilon * Pow(base, loss.gamma_positive + 1);
+}
+
+// Returns t times that loss of a positive and 1 - t times that of a negative.
+Jet MixedFocal(const ElementInputs& in, const LossParameters& loss) {
+  ElementInputs positive = in, negative = in;
+  positive.t = 1;
+  positive.complement = 0;
+  negative.t = 0;
+  negative.complement = 1;
+  return in.t * LinearFocal(positive, loss) +
+         in.complement * LinearFocal(negative, loss);
+}
+
+// Returns p_m^gamma (-log(1 - p_m)), p_m = max(s(x) - margin, 0).
+Jet NegativeOfAsymmetric(long double x, const LossParameters& loss) {
+  const Jet p = SigmoidOf(x), rest = SigmoidOfMinus(x);
+  const long double gamma = loss.gamma_negative;
+  if (loss.margin == 0) {
+    return Focus(p, gamma, loss.slope_negative) * SoftplusOf(x);
   }
-  const long double d = p - margin;
-  if (d <= 0) return {0, 0};
-  const long double loss =
-      d < 0.5L ? -std::log1p(-d) : -std::log(rest + margin);
-  const long double power = std::pow(d, gamma);
-  return {power * loss,
-          power * p * rest * (gamma * loss / d + 1 / (rest + margin))};
+  const Jet d = {p.value - loss.margin, p.first, p.second};
+  if (d.value <= 0) return {};
+  const Jet v = {rest.value + loss.margin, rest.first, rest.second};
+  const long double log =
+      d.value < 0.5L ? std::log1p(-d.value) : std::log(v.value);
+  return Focus(d, gamma, loss.slope_negative) * -Log(v, log);
+}
+
+Jet Asymmetric(const ElementInputs& in, const LossParameters& loss) {
+  return in.t * in.q *
+             (Focus(SigmoidOfMinus(in.x), loss.gamma_positive,
+                    loss.slope_positive) *
+              SoftplusOfMinus(in.x)) +
+         in.complement * NegativeOfAsymmetric(in.x, loss);
+}
+
+// Returns |t - p|^gamma CE.
+Jet QualityFocal(const ElementInputs& in, const LossParameters& loss) {
+  const Jet miss =
+      in.t * SigmoidOfMinus(in.x) + -in.complement * SigmoidOf(in.x);
+  return Pow(miss.value < 0 ? -miss : miss, loss.gamma_positive) *
+         CrossEntropy(in);
+}
+
+Jet Varifocal(const ElementInputs& in, const LossParameters& loss) {
+  if (in.t != 0) return in.t * CrossEntropy(in);
+  return loss.alpha_negative *
+         (Pow(SigmoidOf(in.x), loss.gamma_negative) * SoftplusOf(in.x));
+}
+
+// Returns the loss at a logit of at most kFar.
+Jet LossOf(LossKind kind, const ElementInputs& in, const LossParameters& loss) {
+  switch (kind) {
+    case LossKind::kSigmoidCrossEntropy:
+      return CrossEntropy(in);
+    case LossKind::kSigmoidFocal:
+    case LossKind::kPoly:
+      return loss.mixes_soft_targets ? MixedFocal(in, loss)
+                                     : LinearFocal(in, loss);
+    case LossKind::kAsymmetric:
+      return Asymmetric(in, loss);
+    case LossKind::kQualityFocal:
+      return QualityFocal(in, loss);
+    case LossKind::kVarifocal:
+      return Varifocal(in, loss);
+  }
+  return {};
+}
+
+// Continues a loss from `at` to `x` as a straight line.
+Jet Continued(const Jet& loss, long double at, long double x) {
+  const long double slope = std::fabs(loss.first) < 1e-1000L ? 0 : loss.first;
+  return {loss.value + Times(slope, x - at), slope, 0};
 }
 
 // Returns the element of `operand` that broadcasting gives to `index`, or
@@ -67,9 +139,10 @@ Inputs InputsOf(const Segment& segment, uint64_t i) {
   in.valid = !IsIgnored(segment, i);
   in.element.x = ElementAt(segment.logits, i);
   const long double smoothing = segment.options.label_smoothing;
-  in.element.t = t * (1 - smoothing) + smoothing / 2;
-  in.element.complement =
-      (1 - static_cast<long double>(t)) * (1 - smoothing) + smoothing / 2;
+  const long double prior = segment.options.label_smoothing_prior;
+  in.element.t = t * (1 - smoothing) + smoothing * prior;
+  in.element.complement = (1 - static_cast<long double>(t)) * (1 - smoothing) +
+                          smoothing * (1 - prior);
   in.w = Broadcast(segment, segment.weights, i, 1);
   in.element.q = Broadcast(segment, segment.pos_weight, i, 1);
   in.upstream = Broadcast(segment, segment.upstream, i, 1) *
@@ -125,65 +198,19 @@ long double Normalize(const Segment& segment, const Answer& answer,
 
 }  // namespace
 
-Element SigmoidCrossEntropy(const ElementInputs& in) {
-  const long double positive = in.t * in.q;
-  return {
-      Times(positive, Softplus(-in.x)) + Times(in.complement, Softplus(in.x)),
-      in.complement * Sigmoid(in.x) - positive * Sigmoid(-in.x)};
-}
-
-// The base of the power is 1 - p_t = t s(-x) + (1 - t) s(x). long double holds
-// it for |x| up to 11355. Beyond that the loss is 0, too.
-Element SigmoidFocal(const ElementInputs& in, const LossParameters& loss) {
-  const Element entropy = SigmoidCrossEntropy(in);
-  const long double p = Sigmoid(in.x), rest = Sigmoid(-in.x);
-  const long double base = in.t * rest + in.complement * p;
-  const long double alpha =
-      loss.alpha_positive * in.t + loss.alpha_negative * in.complement;
-  const long double factor = alpha * std::pow(base, loss.gamma_positive);
-  // The derivative of log(1 - p_t) is (1 - 2 t) s(x) s(-x) / (1 - p_t), where a
-  // hard target's base is one of the two.
-  const long double share = in.t == 0            ? rest
-                            : in.complement == 0 ? p
-                                                 : p * rest / base;
-  const long double of_power =
-      Times(share, loss.gamma_positive * entropy.loss * (in.complement - in.t));
-  return {Times(factor, entropy.loss),
-          Times(factor, entropy.derivative + of_power)};
-}
-
-Element Asymmetric(const ElementInputs& in, const LossParameters& loss) {
-  const long double gamma = loss.gamma_positive;
-  // (1 - p)^gamma (-log p)
-  const long double power = std::pow(Sigmoid(-in.x), gamma);
-  const long double positive = in.t * in.q;
-  const long double of_power = gamma * Times(Sigmoid(in.x), Softplus(-in.x));
-  const Element negative =
-      NegativeOfAsymmetric(in.x, loss.gamma_negative, loss.margin);
-  return {Times(positive * power, Softplus(-in.x)) +
-              Times(in.complement, negative.loss),
-          Times(in.complement, negative.derivative) -
-              positive * power * (Sigmoid(-in.x) + of_power)};
-}
-
 Element ElementOf(const LossOptions& options, const ElementInputs& in,
                   long double w) {
   // A NaN logit has a NaN loss even where both targets' factors are 0.
-  if (std::isnan(in.x)) return {Times(w, in.x), Times(w, in.x)};
-  const LossParameters parameters = ParametersOf(options);
-  Element element;
-  switch (options.kind) {
-    case LossKind::kSigmoidCrossEntropy:
-      element = SigmoidCrossEntropy(in);
-      break;
-    case LossKind::kSigmoidFocal:
-      element = SigmoidFocal(in, parameters);
-      break;
-    case LossKind::kAsymmetric:
-      element = Asymmetric(in, parameters);
-      break;
+  if (std::isnan(in.x)) {
+    const long double nan = Times(w, in.x);
+    return {nan, nan, nan};
   }
-  return {Times(w, element.loss), Times(w, element.derivative)};
+  const LossParameters parameters = ParametersOf(options);
+  ElementInputs near = in;
+  near.x = std::clamp(in.x, -kFar, kFar);
+  Jet loss = LossOf(options.kind, near, parameters);
+  if (near.x != in.x) loss = Continued(loss, near.x, in.x);
+  return {Times(w, loss.value), Times(w, loss.first), Times(w, loss.second)};
 }
 
 Element SigmoidCrossEntropy(long double x, long double t, long double q,
@@ -195,11 +222,11 @@ Answer Compute(const Segment& segment) {
   Answer answer;
   long double sum = 0, weight_sum = 0;
   uint64_t nonzero_weights = 0;
-  std::vector<long double> derivatives;
+  std::vector<long double> derivatives, second_derivatives;
   for (uint64_t i = 0; i < segment.element_count; ++i) {
     const Inputs in = InputsOf(segment, i);
     const Element element =
-        in.valid ? ElementOf(segment.options, in.element, in.w) : Element{0, 0};
+        in.valid ? ElementOf(segment.options, in.element, in.w) : Element{};
     sum += element.loss;
     if (in.valid) {
       ++answer.valid_count;
@@ -211,6 +238,7 @@ Answer Compute(const Segment& segment) {
     }
     answer.losses.push_back(element.loss * segment.options.loss_weight);
     derivatives.push_back(in.upstream * element.derivative);
+    second_derivatives.push_back(in.upstream * element.second);
   }
   answer.normalizer = Normalize(segment, answer, weight_sum, nonzero_weights);
   const long double scale =
@@ -220,6 +248,9 @@ Answer Compute(const Segment& segment) {
     answer.loss = Times(scale, sum);
   }
   for (const long double d : derivatives) answer.gradient.push_back(scale * d);
+  for (const long double d : second_derivatives) {
+    answer.second_derivative.push_back(scale * d);
+  }
   return answer;
 }
 

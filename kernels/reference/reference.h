@@ -21,17 +21,15 @@ struct ElementInputs {
   long double q = 1;  // the positive weight
 };
 
-// Loss and derivative of one element.
+// Loss and derivatives of one element.
 struct Element {
-  long double loss;
-  long double derivative;
+  long double loss = 0;
+  long double derivative = 0;
+  long double second = 0;
 };
-Element SigmoidCrossEntropy(const ElementInputs& in);
-Element SigmoidFocal(const ElementInputs& in, const LossParameters& loss);
-Element Asymmetric(const ElementInputs& in, const LossParameters& loss);
 
-// Returns loss and derivative of the chosen loss times element weight w. For a
-// NaN logit both are NaN.
+// Returns loss and derivatives of the chosen loss times element weight w. For a
+// NaN logit all are NaN.
 Element ElementOf(const LossOptions& options, const ElementInputs& in,
                   long double w = 1);
 
@@ -46,9 +44,10 @@ struct Answer {
   long double normalizer = 1;
   uint64_t valid_count = 0;
   uint64_t nan_count = 0;
-  uint64_t first_operand_fault = kNoIndex;  // as in Totals
-  std::vector<long double> losses;          // per element, times loss_weight
-  std::vector<long double> gradient;        // per element
+  uint64_t first_operand_fault = kNoIndex;     // as in Totals
+  std::vector<long double> losses;             // per element, times loss_weight
+  std::vector<long double> gradient;           // per element
+  std::vector<long double> second_derivative;  // per element
 };
 
 // Returns the answer to `segment`; writes nothing to its gradient or losses.

@@ -11,17 +11,17 @@ void Prepare(Task& task) {
   task.batch_requests = 0;
   task.batch_elements = 0;
   task.blocks_left.store(blocks, std::memory_order_relaxed);
-  const bool has_gradient = segment.gradient != nullptr;
-  if (has_gradient && kernels::NeedsCounts(segment.options)) {
+  const bool has_derivatives = segment.has_derivatives();
+  if (has_derivatives && kernels::NeedsCounts(segment.options)) {
     task.phase = Task::Phase::kCounting;
     task.gradient_scale = 0;
     return;
   }
-  // Without a gradient nothing is scaled before the end, and the end knows all
+  // Without derivatives nothing is scaled before the end, and the end knows all
   // counts.
   task.phase = Task::Phase::kComputing;
   task.gradient_scale =
-      has_gradient
+      has_derivatives
           ? kernels::GradientScale(segment, kernels::NormalizerOf(segment, {}))
           : 0;
 }

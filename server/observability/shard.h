@@ -6,13 +6,14 @@
 #include <cstddef>
 
 #include "element_type/element_type.h"
+#include "kernels/sigmoid_loss.h"
 #include "server/observability/cells.h"
 
 namespace lossd::observability {
 
-inline constexpr size_t kMethods = 3;        // of enum Method
-inline constexpr size_t kStatusCodes = 17;   // OK to UNAUTHENTICATED
-inline constexpr size_t kLossKindCount = 3;  // of kernels::LossKind
+inline constexpr size_t kMethods = 3;       // of enum Method
+inline constexpr size_t kStatusCodes = 17;  // OK to UNAUTHENTICATED
+inline constexpr size_t kLossKindCount = kernels::kLossKindCount;
 
 // One thread's counts. A shard is allocated by itself and aligned, so that no
 // two threads write to one cache line.

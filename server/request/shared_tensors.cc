@@ -45,7 +45,7 @@ absl::Status CheckAlignment(absl::string_view path,
 void SharedTensors::Start(const shared_memory::RegionTable* table) {
   table_ = table;
   used_.clear();
-  read_.clear();
+  taken_.clear();
   device_ = kernels::kHost;
 }
 
@@ -56,36 +56,36 @@ absl::StatusOr<SharedBytes> SharedTensors::Source(
   if (!found.ok()) return found;
   if (found->on_device()) {
     RETURN_IF_ERROR(CheckAlignment(PathOf(path), ref, found->bytes, type));
-    if (device_ == kernels::kHost) device_path_ = path;
-    device_ = found->device;
+    NoteDevice(*found);
   }
-  read_.push_back({path, found->bytes, ref.offset()});
+  taken_.push_back({path, /*is_source=*/true, found->bytes, ref.offset()});
   return found;
 }
 
 absl::StatusOr<SharedBytes> SharedTensors::Destination(
-    const v1::SharedMemoryRef& ref) {
-  constexpr absl::string_view kPath = "gradient_destination";
-  absl::StatusOr<SharedBytes> found = Locate(kPath, ref);
+    absl::string_view path, const v1::SharedMemoryRef& ref) {
+  absl::StatusOr<SharedBytes> found = Locate(path, ref);
   if (!found.ok()) return found;
   if (ref.offset() % kRegionAlignment != 0) {
     return absl::InvalidArgumentError(
-        absl::StrCat(kPath, ".offset: ", ref.offset(), " is not a multiple of ",
+        absl::StrCat(path, ".offset: ", ref.offset(), " is not a multiple of ",
                      kRegionAlignment));
   }
-  RETURN_IF_ERROR(CheckOverlap(ref, found->bytes));
-  if (found->on_device()) device_ = found->device;
+  RETURN_IF_ERROR(CheckOverlap(path, ref, found->bytes));
+  NoteDevice(*found);
+  taken_.push_back({path, /*is_source=*/false, found->bytes, ref.offset()});
   return found;
 }
 
 absl::Status SharedTensors::CheckOverlap(
-    const v1::SharedMemoryRef& ref, std::span<std::byte> destination) const {
-  for (const Read& read : read_) {
-    if (!Overlap(read.bytes, destination)) continue;
-    return absl::InvalidArgumentError(absl::StrCat(
-        "gradient_destination: ", destination.size(), " bytes from ",
-        ref.offset(), " of the region overlap with ", PathOf(read.path), ", ",
-        read.bytes.size(), " bytes from ", read.offset));
+    absl::string_view path, const v1::SharedMemoryRef& ref,
+    std::span<std::byte> destination) const {
+  for (const Taken& taken : taken_) {
+    if (!Overlap(taken.bytes, destination)) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": ", destination.size(), " bytes from ",
+                     ref.offset(), " of the region overlap with ", taken.name(),
+                     ", ", taken.bytes.size(), " bytes from ", taken.offset));
   }
   return absl::OkStatus();
 }
@@ -96,9 +96,20 @@ absl::Status SharedTensors::CheckDevice(absl::string_view path,
   if (device == kHost || device_ == kHost || device == device_) {
     return absl::OkStatus();
   }
-  return absl::InvalidArgumentError(
-      absl::StrCat(path, ": memory of another GPU than ", PathOf(device_path_),
-                   " is; one GPU computes a request"));
+  return absl::InvalidArgumentError(absl::StrCat(
+      path, ": memory of another GPU than ", taken_[device_at_].name(),
+      " is; one GPU computes a request"));
+}
+
+// Call it before the bytes are appended to taken_.
+void SharedTensors::NoteDevice(const SharedBytes& bytes) {
+  if (!bytes.on_device()) return;
+  if (device_ == kernels::kHost) device_at_ = taken_.size();
+  device_ = bytes.device;
+}
+
+std::string SharedTensors::Taken::name() const {
+  return is_source ? PathOf(path) : std::string(path);
 }
 
 absl::StatusOr<SharedBytes> SharedTensors::Locate(

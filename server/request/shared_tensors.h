@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <memory>
 #include <span>
+#include <string>
 
 #include "absl/container/inlined_vector.h"
 #include "absl/status/statusor.h"
@@ -45,10 +46,11 @@ class SharedTensors {  // D39
                                      const v1::SharedMemoryRef& ref,
                                      kernels::ElementType type);
 
-  // Returns the bytes that the gradient is written to. Call it after every
-  // Source(). INVALID_ARGUMENT if they do not begin where a kernel may write,
-  // or overlap with a source.
-  absl::StatusOr<SharedBytes> Destination(const v1::SharedMemoryRef& ref);
+  // Returns the bytes that the result at `path`, a literal, is written to. Call
+  // it after every Source(). INVALID_ARGUMENT if they do not begin where a
+  // kernel may write, or overlap with a source or another destination.
+  absl::StatusOr<SharedBytes> Destination(absl::string_view path,
+                                          const v1::SharedMemoryRef& ref);
 
   // Returns the GPU on which any of these bytes lie, or kernels::kHost.
   int device() const { return device_; }
@@ -58,25 +60,30 @@ class SharedTensors {  // D39
     std::shared_ptr<const shared_memory::Region> region;
     absl::string_view name;  // as the request has it
   };
-  struct Read {
+  // Bytes that no result may be written to.
+  struct Taken {
     absl::string_view path;
+    bool is_source;
     kernels::Piece bytes;
     uint64_t offset = 0;  // in its region
+    std::string name() const;
   };
 
   absl::StatusOr<SharedBytes> Locate(absl::string_view path,
                                      const v1::SharedMemoryRef& ref);
   absl::StatusOr<const shared_memory::Region*> RegionOf(absl::string_view path,
                                                         absl::string_view name);
+  void NoteDevice(const SharedBytes& bytes);
   absl::Status CheckDevice(absl::string_view path, int device) const;
-  absl::Status CheckOverlap(const v1::SharedMemoryRef& ref,
+  absl::Status CheckOverlap(absl::string_view path,
+                            const v1::SharedMemoryRef& ref,
                             std::span<std::byte> destination) const;
 
   const shared_memory::RegionTable* table_ = nullptr;
   absl::InlinedVector<Used, 2> used_;
-  absl::InlinedVector<Read, 5> read_;
+  absl::InlinedVector<Taken, 7> taken_;
   int device_ = kernels::kHost;
-  absl::string_view device_path_;  // the first tensor on that GPU
+  size_t device_at_ = 0;  // in taken_: the first on that GPU
 };
 
 }  // namespace lossd::request

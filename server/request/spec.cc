@@ -3,10 +3,12 @@
 #include <cmath>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "server/base/status_macros.h"
 #include "server/request/format.h"
 
@@ -52,23 +54,67 @@ absl::Status ReadGamma(absl::string_view path, double value, double* gamma) {
   return absl::OkStatus();
 }
 
+// Kinds as bits of a set.
+constexpr unsigned Bit(v1::LossKind kind) { return 1u << kind; }
+constexpr unsigned kFocal = Bit(v1::LOSS_KIND_SIGMOID_FOCAL);
+constexpr unsigned kAsymmetric = Bit(v1::LOSS_KIND_ASYMMETRIC);
+constexpr unsigned kPoly = Bit(v1::LOSS_KIND_POLY);
+constexpr unsigned kQualityFocal = Bit(v1::LOSS_KIND_QUALITY_FOCAL);
+constexpr unsigned kVarifocal = Bit(v1::LOSS_KIND_VARIFOCAL);
+
+// Returns the names of the kinds, for a message.
+std::string KindNames(unsigned kinds) {
+  std::vector<std::string> names;
+  for (const v1::LossKind kind : kLossKinds) {
+    if ((kinds & Bit(kind)) != 0) names.push_back(v1::LossKind_Name(kind));
+  }
+  return absl::StrJoin(names, ", ");
+}
+
 // Refuses the parameters of other kinds. `kind` is known.
 absl::Status CheckKindsParameters(const v1::LossSpec& spec, v1::LossKind kind) {
-  constexpr absl::string_view focal = "LOSS_KIND_SIGMOID_FOCAL";
-  constexpr absl::string_view asymmetric = "LOSS_KIND_ASYMMETRIC";
-  const bool is_focal = kind == v1::LOSS_KIND_SIGMOID_FOCAL;
-  const bool is_asymmetric = kind == v1::LOSS_KIND_ASYMMETRIC;
-  const Dependent parameters[] = {
-      {"spec.focal_gamma", !is_focal && spec.focal_gamma() != 0, focal},
-      {"spec.focal_alpha", !is_focal && spec.has_focal_alpha(), focal},
-      {"spec.asymmetric_gamma_positive",
-       !is_asymmetric && spec.asymmetric_gamma_positive() != 0, asymmetric},
-      {"spec.asymmetric_gamma_negative",
-       !is_asymmetric && spec.asymmetric_gamma_negative() != 0, asymmetric},
-      {"spec.asymmetric_margin",
-       !is_asymmetric && spec.asymmetric_margin() != 0, asymmetric},
+  const struct {
+    absl::string_view path;
+    bool set;
+    unsigned readers;  // the kinds that read it
+  } parameters[] = {
+      {"spec.focal_gamma", spec.focal_gamma() != 0,
+       kFocal | kPoly | kQualityFocal | kVarifocal},
+      {"spec.focal_alpha", spec.has_focal_alpha(), kFocal | kPoly | kVarifocal},
+      {"spec.asymmetric_gamma_positive", spec.asymmetric_gamma_positive() != 0,
+       kAsymmetric},
+      {"spec.asymmetric_gamma_negative", spec.asymmetric_gamma_negative() != 0,
+       kAsymmetric},
+      {"spec.asymmetric_margin", spec.asymmetric_margin() != 0, kAsymmetric},
+      {"spec.soft_targets",
+       spec.soft_targets() != v1::SOFT_TARGET_RULE_UNSPECIFIED, kFocal | kPoly},
+      {"spec.poly_epsilon", spec.poly_epsilon() != 0, kPoly},
+      {"spec.detach_focus", spec.detach_focus(), kFocal | kAsymmetric},
   };
-  return RefuseUnread(parameters, [kind] { return v1::LossKind_Name(kind); });
+  for (const auto& [path, set, readers] : parameters) {
+    if (!set || (readers & Bit(kind)) != 0) continue;
+    return RefuseUnread({{{path, true, KindNames(readers)}}},
+                        [kind] { return v1::LossKind_Name(kind); });
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadSoftTargets(const v1::LossSpec& spec,
+                             kernels::LossOptions* options) {
+  if (!v1::SoftTargetRule_IsValid(spec.soft_targets())) {
+    return UnknownNumber("spec.soft_targets", spec.soft_targets());
+  }
+  options->mixes_soft_targets =
+      spec.soft_targets() == v1::SOFT_TARGET_RULE_MIXTURE;
+  return absl::OkStatus();
+}
+
+absl::Status ReadPoly(const v1::LossSpec& spec, kernels::LossOptions* options) {
+  options->poly_epsilon = spec.poly_epsilon();
+  if (!std::isfinite(options->poly_epsilon)) {
+    return BadValue("spec.poly_epsilon", options->poly_epsilon, "finite");
+  }
+  return absl::OkStatus();
 }
 
 absl::Status ReadFocal(const v1::LossSpec& spec,
@@ -104,9 +150,21 @@ absl::Status ReadKind(const v1::LossSpec& spec, kernels::LossOptions* options) {
                                 : spec.kind();
   if (!v1::LossKind_IsValid(kind)) return UnknownNumber("spec.kind", kind);
   RETURN_IF_ERROR(CheckKindsParameters(spec, kind));
+  RETURN_IF_ERROR(ReadSoftTargets(spec, options));
+  options->detaches_focus = spec.detach_focus();
   switch (kind) {
     case v1::LOSS_KIND_SIGMOID_FOCAL:
       options->kind = kernels::LossKind::kSigmoidFocal;
+      return ReadFocal(spec, options);
+    case v1::LOSS_KIND_POLY:
+      options->kind = kernels::LossKind::kPoly;
+      RETURN_IF_ERROR(ReadPoly(spec, options));
+      return ReadFocal(spec, options);
+    case v1::LOSS_KIND_QUALITY_FOCAL:
+      options->kind = kernels::LossKind::kQualityFocal;
+      return ReadFocal(spec, options);
+    case v1::LOSS_KIND_VARIFOCAL:
+      options->kind = kernels::LossKind::kVarifocal;
       return ReadFocal(spec, options);
     case v1::LOSS_KIND_ASYMMETRIC:
       options->kind = kernels::LossKind::kAsymmetric;
@@ -195,6 +253,22 @@ absl::Status ReadNormalizerValue(const v1::LossSpec& spec,
   return absl::OkStatus();
 }
 
+// Returns true if the loss has no meaning for targets outside [0, 1].
+bool NeedsUnitInterval(const kernels::LossOptions& options) {
+  switch (options.kind) {
+    case kernels::LossKind::kSigmoidFocal:
+    case kernels::LossKind::kPoly:
+      return !options.mixes_soft_targets;
+    case kernels::LossKind::kQualityFocal:
+    case kernels::LossKind::kVarifocal:
+      return true;
+    case kernels::LossKind::kSigmoidCrossEntropy:
+    case kernels::LossKind::kAsymmetric:
+      return false;
+  }
+  return false;
+}
+
 absl::Status ReadPolicies(const v1::LossSpec& spec,
                           kernels::LossOptions* options) {
   switch (spec.nan_policy()) {
@@ -214,10 +288,11 @@ absl::Status ReadPolicies(const v1::LossSpec& spec,
       options->targets_in_unit_interval = true;
       return absl::OkStatus();
     case v1::TARGET_RANGE_ANY:
-      if (options->kind == kernels::LossKind::kSigmoidFocal) {
+      if (NeedsUnitInterval(*options)) {
         return absl::InvalidArgumentError(
-            "spec.target_range: TARGET_RANGE_ANY with LOSS_KIND_SIGMOID_FOCAL "
-            "would take a power of a negative number");
+            absl::StrCat("spec.target_range: TARGET_RANGE_ANY with ",
+                         v1::LossKind_Name(spec.kind()),
+                         " would take a power of a negative number"));
       }
       options->targets_in_unit_interval = false;
       return absl::OkStatus();
@@ -233,10 +308,62 @@ absl::Status ReadNumbers(const v1::LossSpec& spec,
     return BadValue("spec.loss_weight", options->loss_weight, "finite");
   }
   if (spec.has_ignore_target()) options->ignore_target = spec.ignore_target();
+  return absl::OkStatus();
+}
+
+// Reads the smoothing; the kind has been read.
+absl::Status ReadSmoothing(const v1::LossSpec& spec,
+                           kernels::LossOptions* options) {
   options->label_smoothing = spec.label_smoothing();
   if (!(options->label_smoothing >= 0 && options->label_smoothing < 1)) {
     return BadValue("spec.label_smoothing", options->label_smoothing,
                     "in [0, 1)");
+  }
+  const bool smooths = options->label_smoothing != 0;
+  if (smooths && options->kind == kernels::LossKind::kVarifocal) {
+    return absl::InvalidArgumentError(
+        "spec.label_smoothing: leaves no target at 0, which "
+        "LOSS_KIND_VARIFOCAL has another loss for");
+  }
+  if (!spec.has_label_smoothing_prior()) return absl::OkStatus();
+  if (!smooths) {
+    return absl::InvalidArgumentError(
+        "spec.label_smoothing_prior: has no effect without "
+        "spec.label_smoothing");
+  }
+  options->label_smoothing_prior = spec.label_smoothing_prior();
+  if (!(options->label_smoothing_prior >= 0 &&
+        options->label_smoothing_prior <= 1)) {
+    return BadValue("spec.label_smoothing_prior",
+                    options->label_smoothing_prior, "in [0, 1]");
+  }
+  return absl::OkStatus();
+}
+
+// Checks what the segment is made of: the results and the targets' shape.
+absl::Status CheckResults(const v1::LossSpec& spec,
+                          const kernels::LossOptions& options) {
+  if (!v1::GradientMode_IsValid(spec.gradient())) {
+    return UnknownNumber("spec.gradient", spec.gradient());
+  }
+  if (!v1::DataType_IsValid(spec.gradient_dtype())) {
+    return UnknownNumber("spec.gradient_dtype", spec.gradient_dtype());
+  }
+  if (!v1::SecondDerivativeMode_IsValid(spec.second_derivative())) {
+    return UnknownNumber("spec.second_derivative", spec.second_derivative());
+  }
+  if (!v1::DataType_IsValid(spec.losses_dtype())) {
+    return UnknownNumber("spec.losses_dtype", spec.losses_dtype());
+  }
+  const Dependent of_losses[] = {
+      {"spec.losses_dtype",
+       spec.losses_dtype() != v1::DATA_TYPE_UNSPECIFIED &&
+           options.reduction != kernels::Reduction::kNone,
+       "REDUCTION_NONE"}};
+  RETURN_IF_ERROR(RefuseUnread(
+      of_losses, [&spec] { return v1::Reduction_Name(spec.reduction()); }));
+  if (!v1::TargetShapeRule_IsValid(spec.target_shape_rule())) {
+    return UnknownNumber("spec.target_shape_rule", spec.target_shape_rule());
   }
   return absl::OkStatus();
 }
@@ -251,16 +378,9 @@ absl::StatusOr<kernels::LossOptions> ReadSpec(const v1::LossSpec& spec) {
   RETURN_IF_ERROR(ReadNormalizer(spec, &options));
   RETURN_IF_ERROR(ReadNormalizerValue(spec, &options));
   RETURN_IF_ERROR(ReadNumbers(spec, &options));
+  RETURN_IF_ERROR(ReadSmoothing(spec, &options));
   RETURN_IF_ERROR(ReadPolicies(spec, &options));
-  if (!v1::GradientMode_IsValid(spec.gradient())) {
-    return UnknownNumber("spec.gradient", spec.gradient());
-  }
-  if (!v1::DataType_IsValid(spec.gradient_dtype())) {
-    return UnknownNumber("spec.gradient_dtype", spec.gradient_dtype());
-  }
-  if (!v1::TargetShapeRule_IsValid(spec.target_shape_rule())) {
-    return UnknownNumber("spec.target_shape_rule", spec.target_shape_rule());
-  }
+  RETURN_IF_ERROR(CheckResults(spec, options));
   return options;
 }
 

@@ -15,8 +15,12 @@ absl::StatusOr<kernels::LossOptions> ReadSpec(const v1::LossSpec& spec);
 
 // The kinds that GetServerInfo lists.
 inline constexpr v1::LossKind kLossKinds[] = {
-    v1::LOSS_KIND_SIGMOID_CROSS_ENTROPY, v1::LOSS_KIND_SIGMOID_FOCAL,
-    v1::LOSS_KIND_ASYMMETRIC};
+    v1::LOSS_KIND_SIGMOID_CROSS_ENTROPY,
+    v1::LOSS_KIND_SIGMOID_FOCAL,
+    v1::LOSS_KIND_ASYMMETRIC,
+    v1::LOSS_KIND_POLY,
+    v1::LOSS_KIND_QUALITY_FOCAL,
+    v1::LOSS_KIND_VARIFOCAL};
 
 }  // namespace lossd::request
 

@@ -35,14 +35,25 @@ absl::Status StreamPlan::Read(v1::StreamLossHeader header) {
     whole_.shape.dims[0] = dims()[0];
   }
   RETURN_IF_ERROR(ReadTensors());
-  wants_gradient_ = header_.spec().gradient() != v1::GRADIENT_MODE_OMIT;
-  absl::StatusOr<kernels::ElementType> gradient =
-      ReadGradientType(header_.spec(), sources_[Field::kLogits].type);
-  if (!gradient.ok()) return gradient.status();
-  whole_.gradient_type = *gradient;
+  RETURN_IF_ERROR(ReadResults());
   absl::StatusOr<Scaling> scaling = ReadScaling();
   if (!scaling.ok()) return scaling.status();
   scaling_ = *scaling;
+  return absl::OkStatus();
+}
+
+absl::Status StreamPlan::ReadResults() {
+  const v1::LossSpec& spec = header_.spec();
+  const kernels::ElementType logits = sources_[Field::kLogits].type;
+  wants_gradient_ = spec.gradient() != v1::GRADIENT_MODE_OMIT;
+  wants_second_derivative_ =
+      spec.second_derivative() == v1::SECOND_DERIVATIVE_MODE_RETURN;
+  absl::StatusOr<kernels::ElementType> type = ReadGradientType(spec, logits);
+  if (!type.ok()) return type.status();
+  whole_.gradient_type = *type;
+  type = ReadLossesType(spec, logits);
+  if (!type.ok()) return type.status();
+  whole_.losses_type = *type;
   return absl::OkStatus();
 }
 
@@ -254,8 +265,10 @@ uint64_t StreamPlan::MadeBytes(uint64_t count) const {
   for (const Source& source : sources_) {
     if (source.expands()) bytes += kernels::ByteSize(source.type, count);
   }
-  if (wants_gradient_) bytes += kernels::ByteSize(whole_.gradient_type, count);
-  if (wants_losses()) bytes += ByteSize(Field::kLogits, count);
+  const uint64_t derivatives =
+      uint64_t{wants_gradient_} + wants_second_derivative_;
+  bytes += derivatives * kernels::ByteSize(whole_.gradient_type, count);
+  if (wants_losses()) bytes += kernels::ByteSize(whole_.losses_type, count);
   return bytes;
 }
 

@@ -54,6 +54,7 @@ class StreamPlan {
   FieldShapes shapes() const;
   absl::string_view request_id() const { return header_.request_id(); }
   bool wants_gradient() const { return wants_gradient_; }
+  bool wants_second_derivative() const { return wants_second_derivative_; }
   bool wants_losses() const {
     return whole_.options.reduction == kernels::Reduction::kNone;
   }
@@ -86,6 +87,7 @@ class StreamPlan {
 
  private:
   absl::Status ReadTensors();
+  absl::Status ReadResults();
   absl::Status ReadOnesTargets();
   absl::Status ReadTargetsInChunks();
   absl::Status ReadOperand(wire::Field field, v1::DataType dtype,
@@ -104,6 +106,7 @@ class StreamPlan {
   wire::PerField<Source> sources_;
   std::vector<uint64_t> one_indices_;
   bool wants_gradient_ = true;
+  bool wants_second_derivative_ = false;
   Scaling scaling_;
   kernels::Segment whole_;
 };

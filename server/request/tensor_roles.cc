@@ -21,6 +21,16 @@ Dims WithoutOnes(const Dims& dims) {
   return kept;
 }
 
+absl::StatusOr<ElementType> ReadResultType(absl::string_view path,
+                                           v1::DataType dtype,
+                                           ElementType logits) {
+  if (dtype == v1::DATA_TYPE_UNSPECIFIED) return logits;
+  const std::optional<ElementType> type = FromProto(dtype);
+  if (type.has_value() && IsFloat(*type)) return *type;
+  return absl::InvalidArgumentError(absl::StrCat(
+      path, ": ", v1::DataType_Name(dtype), " is not a floating-point type"));
+}
+
 }  // namespace
 
 absl::Status CheckLogitsType(ElementType type) {
@@ -40,13 +50,12 @@ absl::Status CheckOperandType(wire::Field field, ElementType type) {
 
 absl::StatusOr<ElementType> ReadGradientType(const v1::LossSpec& spec,
                                              ElementType logits) {
-  const v1::DataType dtype = spec.gradient_dtype();
-  if (dtype == v1::DATA_TYPE_UNSPECIFIED) return logits;
-  const std::optional<ElementType> type = FromProto(dtype);
-  if (type.has_value() && IsFloat(*type)) return *type;
-  return absl::InvalidArgumentError(
-      absl::StrCat("spec.gradient_dtype: ", v1::DataType_Name(dtype),
-                   " is not a floating-point type"));
+  return ReadResultType("spec.gradient_dtype", spec.gradient_dtype(), logits);
+}
+
+absl::StatusOr<ElementType> ReadLossesType(const v1::LossSpec& spec,
+                                           ElementType logits) {
+  return ReadResultType("spec.losses_dtype", spec.losses_dtype(), logits);
 }
 
 absl::Status CheckTargetsShape(absl::string_view path,

@@ -23,10 +23,12 @@ absl::Status CheckLogitsType(ElementType type);
 // Weights, pos_weight and upstream_gradient take every type but bit.
 absl::Status CheckOperandType(wire::Field field, ElementType type);
 
-// Returns the gradient's type: the floating-point type that the spec names, or
-// the type of the logits if it names none.
+// Return the type of the derivatives, and that of losses: the floating-point
+// type that the spec names, or the type of the logits if it names none.
 absl::StatusOr<ElementType> ReadGradientType(const v1::LossSpec& spec,
                                              ElementType logits);
+absl::StatusOr<ElementType> ReadLossesType(const v1::LossSpec& spec,
+                                           ElementType logits);
 
 // Targets have the shape that `rule` asks for. `path` names their shape.
 absl::Status CheckTargetsShape(absl::string_view path,

@@ -19,8 +19,8 @@ namespace lossd::request {
 using wire::Field;
 
 // Each step relies on those before it: the shapes of targets and operands are
-// held against the logits', and the gradient's destination against every
-// tensor that is read from shared memory.
+// held against the logits', and the results' destinations against every tensor
+// that is read from shared memory.
 absl::Status ValidRequest::Read(const wire::RequestParser& parser,
                                 const shared_memory::RegionTable* regions) {
   const v1::ComputeLossRequest& request = parser.request();
@@ -31,7 +31,7 @@ absl::Status ValidRequest::Read(const wire::RequestParser& parser,
   segment_.options = *options;
   RETURN_IF_ERROR(ReadTensors(parser));
   RETURN_IF_ERROR(ReadLogitsAndTargets(request));
-  RETURN_IF_ERROR(ReadGradient(request));
+  RETURN_IF_ERROR(ReadResults(request));
   RETURN_IF_ERROR(ReadOperands());
   segment_.device = shared_.device();
   return CheckReply();
@@ -74,10 +74,11 @@ FieldShapes ValidRequest::shapes() const {
 }
 
 uint64_t ValidRequest::reply_bytes() const {
-  const uint64_t results = uint64_t{gradient_in_reply_} + wants_losses();
+  const uint64_t results = uint64_t{gradient_in_reply_} +
+                           second_derivative_in_reply_ + wants_losses();
   const uint64_t values =
       as_values() ? results * segment_.element_count * sizeof(double) : 0;
-  return gradient_bytes() + losses_bytes() + values;
+  return gradient_bytes() + second_derivative_bytes() + losses_bytes() + values;
 }
 
 absl::Status ValidRequest::ReadTensors(const wire::RequestParser& parser) {
@@ -114,36 +115,62 @@ absl::Status ValidRequest::ReadLogitsAndTargets(
   return absl::OkStatus();
 }
 
-absl::Status ValidRequest::ReadGradient(const v1::ComputeLossRequest& request) {
-  gradient_in_reply_ = request.spec().gradient() != v1::GRADIENT_MODE_OMIT;
+absl::Status ValidRequest::ReadResults(const v1::ComputeLossRequest& request) {
+  const v1::LossSpec& spec = request.spec();
+  gradient_in_reply_ = spec.gradient() != v1::GRADIENT_MODE_OMIT;
+  second_derivative_in_reply_ =
+      spec.second_derivative() == v1::SECOND_DERIVATIVE_MODE_RETURN;
   absl::StatusOr<kernels::ElementType> type =
-      ReadGradientType(request.spec(), segment_.logits.type);
+      ReadGradientType(spec, segment_.logits.type);
   if (!type.ok()) return type.status();
   segment_.gradient_type = *type;
-  return request.has_gradient_destination()
-             ? ReadDestination(request.gradient_destination())
-             : absl::OkStatus();
+  type = ReadLossesType(spec, segment_.logits.type);
+  if (!type.ok()) return type.status();
+  segment_.losses_type = *type;
+  return ReadDestinations(request);
 }
 
-absl::Status ValidRequest::ReadDestination(
-    const v1::SharedMemoryRef& destination) {
-  if (!gradient_in_reply_) {
+absl::Status ValidRequest::ReadDestinations(
+    const v1::ComputeLossRequest& request) {
+  if (request.has_gradient_destination()) {
+    if (!gradient_in_reply_) {
+      return absl::InvalidArgumentError(
+          "gradient_destination: spec.gradient is GRADIENT_MODE_OMIT");
+    }
+    absl::StatusOr<SharedBytes> found = ReadDestination(
+        "gradient_destination", "gradient", request.gradient_destination());
+    if (!found.ok()) return found.status();
+    segment_.gradient = found->bytes.data();
+    segment_.gradient_on_device = found->on_device();
+    segment_.gradient_pinned = found->pinned;
+    gradient_in_reply_ = false;
+  }
+  if (!request.has_second_derivative_destination()) return absl::OkStatus();
+  if (!second_derivative_in_reply_) {
     return absl::InvalidArgumentError(
-        "gradient_destination: spec.gradient is GRADIENT_MODE_OMIT");
+        "second_derivative_destination: spec.second_derivative is not "
+        "SECOND_DERIVATIVE_MODE_RETURN");
   }
-  if (destination.byte_size() != gradient_bytes()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "gradient_destination.byte_size: ", destination.byte_size(),
-        ", but the gradient of shape ", ShapeText(dims()), " takes ",
-        gradient_bytes()));
-  }
-  absl::StatusOr<SharedBytes> found = shared_.Destination(destination);
+  absl::StatusOr<SharedBytes> found =
+      ReadDestination("second_derivative_destination", "second derivative",
+                      request.second_derivative_destination());
   if (!found.ok()) return found.status();
-  segment_.gradient = found->bytes.data();
-  segment_.gradient_on_device = found->on_device();
-  segment_.gradient_pinned = found->pinned;
-  gradient_in_reply_ = false;
+  segment_.second_derivative = found->bytes.data();
+  segment_.second_derivative_on_device = found->on_device();
+  segment_.second_derivative_pinned = found->pinned;
+  second_derivative_in_reply_ = false;
   return absl::OkStatus();
+}
+
+absl::StatusOr<SharedBytes> ValidRequest::ReadDestination(
+    absl::string_view path, absl::string_view result,
+    const v1::SharedMemoryRef& destination) {
+  if (destination.byte_size() != derivative_bytes()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        path, ".byte_size: ", destination.byte_size(), ", but the ", result,
+        " of shape ", ShapeText(dims()), " takes ", derivative_bytes()));
+  }
+  return shared_.Destination(path, destination);
 }
 
 absl::Status ValidRequest::ReadOperands() {

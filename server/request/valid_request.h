@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "kernels/sigmoid_loss.h"
 #include "server/request/bad_elements.h"
 #include "server/request/shared_tensors.h"
@@ -22,7 +24,7 @@ namespace lossd::request {
 class ValidRequest {
  public:
   // Reads a request. On OK, segment() is complete but for `losses`, and for
-  // `gradient` where it goes into the reply. `regions` is borrowed until
+  // derivatives that go into the reply. `regions` is borrowed until
   // Clear(); null means that the server has no shared memory. Errors:
   // INVALID_ARGUMENT, UNIMPLEMENTED, and for shared memory NOT_FOUND and
   // FAILED_PRECONDITION; the message begins with the field's path and names
@@ -43,29 +45,33 @@ class ValidRequest {
 
   const kernels::Segment& segment() const { return segment_; }
 
-  // The shape of gradient and losses, as the client knows it.
+  // The shape of the results, as the client knows it.
   const Dims& dims() const { return logits().shape.dims; }
   // The shapes in which messages name an element's place. Targets that were
   // given by their ones cannot be out of range, so theirs is not needed.
   FieldShapes shapes() const;
-  // False if no gradient is wanted, and if it is written to shared memory.
+  // False if the result is not wanted, and if it is written to shared memory.
   bool gradient_in_reply() const { return gradient_in_reply_; }
+  bool second_derivative_in_reply() const {
+    return second_derivative_in_reply_;
+  }
   bool wants_losses() const {
     return segment_.options.reduction == kernels::Reduction::kNone;
   }
-  // True if logits were sent as `values`: gradient and losses are then returned
-  // as `values` too.
+  // True if logits were sent as `values`: the results are then returned as
+  // `values` too.
   bool as_values() const { return logits().as_values; }
 
   // Bytes of a result in the reply; 0 for one that is not there.
   uint64_t gradient_bytes() const {
-    return gradient_in_reply_ ? kernels::ByteSize(segment_.gradient_type,
-                                                  segment_.element_count)
-                              : 0;
+    return gradient_in_reply_ ? derivative_bytes() : 0;
+  }
+  uint64_t second_derivative_bytes() const {
+    return second_derivative_in_reply_ ? derivative_bytes() : 0;
   }
   uint64_t losses_bytes() const {
     return wants_losses()
-               ? kernels::ByteSize(segment_.logits.type, segment_.element_count)
+               ? kernels::ByteSize(segment_.losses_type, segment_.element_count)
                : 0;
   }
   // Bytes of the results, with their `values` if they are returned as such.
@@ -75,12 +81,18 @@ class ValidRequest {
   // The steps of Read(), in their order.
   absl::Status ReadTensors(const wire::RequestParser& parser);
   absl::Status ReadLogitsAndTargets(const v1::ComputeLossRequest& request);
-  absl::Status ReadGradient(const v1::ComputeLossRequest& request);
+  absl::Status ReadResults(const v1::ComputeLossRequest& request);
   absl::Status ReadOperands();
   absl::Status CheckReply() const;
 
-  absl::Status ReadDestination(const v1::SharedMemoryRef& destination);
+  absl::Status ReadDestinations(const v1::ComputeLossRequest& request);
+  absl::StatusOr<SharedBytes> ReadDestination(
+      absl::string_view path, absl::string_view result,
+      const v1::SharedMemoryRef& destination);
   absl::Status ReadUpstreamScalar(const kernels::Tensor& upstream);
+  uint64_t derivative_bytes() const {
+    return kernels::ByteSize(segment_.gradient_type, segment_.element_count);
+  }
   const CheckedTensor& logits() const { return tensors_[wire::Field::kLogits]; }
   const CheckedTensor& targets() const {
     return tensors_[wire::Field::kTargets];
@@ -91,6 +103,7 @@ class ValidRequest {
   std::vector<uint64_t> ones_;  // the memory of segment_.ones.indices
   kernels::Segment segment_;
   bool gradient_in_reply_ = true;
+  bool second_derivative_in_reply_ = false;
 };
 
 }  // namespace lossd::request

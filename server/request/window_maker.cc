@@ -90,6 +90,7 @@ kernels::Segment WindowMaker::WithoutTensors(uint64_t count) const {
     segment.upstream_scalar = whole.upstream_scalar;
   }
   segment.gradient_type = whole.gradient_type;
+  segment.losses_type = whole.losses_type;
   segment.element_count = count;
   segment.shape.rank = 1;
   segment.shape.dims[0] = count;
@@ -118,9 +119,14 @@ absl::Status WindowMaker::MakeResults(WindowMemory* memory,
                                pool_, &memory->gradient));
     segment->gradient = memory->gradient.data();
   }
+  if (plan_.wants_second_derivative()) {
+    RETURN_IF_ERROR(TakeBuffer(kernels::ByteSize(segment->gradient_type, count),
+                               pool_, &memory->second_derivative));
+    segment->second_derivative = memory->second_derivative.data();
+  }
   if (plan_.wants_losses()) {
-    RETURN_IF_ERROR(TakeBuffer(plan_.ByteSize(Field::kLogits, count), pool_,
-                               &memory->losses));
+    RETURN_IF_ERROR(TakeBuffer(kernels::ByteSize(segment->losses_type, count),
+                               pool_, &memory->losses));
     segment->losses = memory->losses.data();
   }
   return absl::OkStatus();

@@ -27,6 +27,7 @@ struct WindowMemory {
   wire::PerField<kernels::Piece> expanded_piece;
   std::vector<uint64_t> ones;
   Buffer gradient;
+  Buffer second_derivative;
   Buffer losses;
 };
 

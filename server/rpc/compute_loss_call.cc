@@ -103,8 +103,11 @@ bool ComputeLossCall::Start() {
   }
   results_ = *std::move(results);
   segment = request_.segment();
-  // Otherwise it is null, or in shared memory.
+  // Otherwise they are null, or in shared memory.
   if (request_.gradient_in_reply()) segment.gradient = results_.gradient.data();
+  if (request_.second_derivative_in_reply()) {
+    segment.second_derivative = results_.second_derivative.data();
+  }
   segment.losses = results_.losses.data();
   enqueued_ = true;
   call_context_->batcher->Enqueue(this, /*may_run_inline=*/true);

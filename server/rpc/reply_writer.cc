@@ -72,16 +72,20 @@ void SetValues(const Reply& reply, kernels::ElementType type,
 
 // Writes results as lists of numbers. They are for people, so the generated
 // code is fast enough.
-void PutValues(const Reply& reply, kernels::ElementType losses_type,
-               kernels::ElementType gradient_type, std::string* header) {
+void PutValues(const Reply& reply, std::string* header) {
   ComputeLossResponse response;
+  const kernels::Segment& segment = reply.request.segment();
   if (reply.request.wants_losses()) {
-    SetValues(reply, losses_type, reply.results.losses,
+    SetValues(reply, segment.losses_type, reply.results.losses,
               response.mutable_losses());
   }
   if (reply.request.gradient_in_reply()) {
-    SetValues(reply, gradient_type, reply.results.gradient,
+    SetValues(reply, segment.gradient_type, reply.results.gradient,
               response.mutable_gradient());
+  }
+  if (reply.request.second_derivative_in_reply()) {
+    SetValues(reply, segment.gradient_type, reply.results.second_derivative,
+              response.mutable_second_derivative());
   }
   response.AppendToString(header);
 }
@@ -147,15 +151,20 @@ grpc::Slice SliceOver(Buffer buffer, const std::shared_ptr<BufferPool>& pool) {
 
 absl::StatusOr<ResultBuffers> TakeResultBuffers(
     const request::ValidRequest& request, BufferPool& pool) {
-  ResultBuffers results{.losses = pool.Take(request.losses_bytes()),
-                        .gradient = pool.Take(request.gradient_bytes())};
+  ResultBuffers results{
+      .losses = pool.Take(request.losses_bytes()),
+      .second_derivative = pool.Take(request.second_derivative_bytes()),
+      .gradient = pool.Take(request.gradient_bytes())};
   if (results.losses.size() == request.losses_bytes() &&
+      results.second_derivative.size() == request.second_derivative_bytes() &&
       results.gradient.size() == request.gradient_bytes()) {
     return results;
   }
-  return absl::ResourceExhaustedError(absl::StrCat(
-      "the server has no memory left for results of ",
-      request.losses_bytes() + request.gradient_bytes(), " bytes"));
+  return absl::ResourceExhaustedError(
+      absl::StrCat("the server has no memory left for results of ",
+                   request.losses_bytes() + request.second_derivative_bytes() +
+                       request.gradient_bytes(),
+                   " bytes"));
 }
 
 grpc::ByteBuffer WriteReply(Reply reply,
@@ -165,16 +174,22 @@ grpc::ByteBuffer WriteReply(Reply reply,
   PutScalars(reply, fields);
   PutExecution(reply, fields);
   const request::ValidRequest& request = reply.request;
-  const kernels::ElementType losses_type = request.segment().logits.type;
+  const kernels::ElementType losses_type = request.segment().losses_type;
   const kernels::ElementType gradient_type = request.segment().gradient_type;
   if (request.as_values()) {
-    PutValues(reply, losses_type, gradient_type, &slices.header());
+    PutValues(reply, &slices.header());
     return slices.Finish();
   }
   if (request.wants_losses()) {
     slices.AddTensor(ComputeLossResponse::kLossesFieldNumber, losses_type,
                      request.dims(), std::move(reply.results.losses));
   }
+  if (request.second_derivative_in_reply()) {
+    slices.AddTensor(ComputeLossResponse::kSecondDerivativeFieldNumber,
+                     gradient_type, request.dims(),
+                     std::move(reply.results.second_derivative));
+  }
+  // The gradient is last: clients look for it at the end (D66).
   if (request.gradient_in_reply()) {
     slices.AddTensor(ComputeLossResponse::kGradientFieldNumber, gradient_type,
                      request.dims(), std::move(reply.results.gradient));

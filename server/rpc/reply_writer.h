@@ -17,8 +17,9 @@ namespace lossd::rpc {
 
 // The memory of a request's results, as far as they go into the reply.
 struct ResultBuffers {
-  Buffer losses;    // with ValidRequest::wants_losses()
-  Buffer gradient;  // with ValidRequest::gradient_in_reply()
+  Buffer losses;             // with ValidRequest::wants_losses()
+  Buffer second_derivative;  // with second_derivative_in_reply()
+  Buffer gradient;           // with gradient_in_reply()
 };
 
 // The content of a ComputeLossResponse.

@@ -63,15 +63,17 @@ absl::StatusOr<std::optional<grpc::ByteBuffer>> StreamOutput::NextMessage(
     StreamWindow& oldest = window(oldest_);
     if (oldest.state == State::kBack) RETURN_IF_ERROR(Settle(plan, oldest));
     if (oldest.state != State::kSettled) break;
-    Buffer& losses = oldest.memory.losses;
-    if (losses.size() > 0) {
-      return BytesMessage(Response::kLossesFieldNumber, std::move(losses),
-                          call_context_->buffers);
-    }
-    Buffer& gradient = oldest.memory.gradient;
-    if (gradient.size() > 0) {
-      return BytesMessage(Response::kGradientFieldNumber, std::move(gradient),
-                          call_context_->buffers);
+    request::WindowMemory& memory = oldest.memory;
+    const struct {
+      int field;
+      Buffer* buffer;
+    } results[] = {
+        {Response::kLossesFieldNumber, &memory.losses},
+        {Response::kSecondDerivativeFieldNumber, &memory.second_derivative},
+        {Response::kGradientFieldNumber, &memory.gradient}};
+    for (const auto& [field, buffer] : results) {
+      if (buffer->size() == 0) continue;
+      return BytesMessage(field, std::move(*buffer), call_context_->buffers);
     }
     oldest.Clear();
   }

@@ -34,6 +34,7 @@ void StreamWindow::Clear() {
   for (Buffer& buffer : memory.expanded) buffer = Buffer();
   ClearForReuse(memory.ones);
   memory.gradient = Buffer();
+  memory.second_derivative = Buffer();
   memory.losses = Buffer();
 }
 

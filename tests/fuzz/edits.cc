@@ -85,6 +85,8 @@ void EditSpec(v1::LossSpec* spec, Random& random) {
     reflection.SetEnumValue(spec, &field, static_cast<int>(random() % 8));
   } else if (field.cpp_type() == FieldDescriptor::CPPTYPE_DOUBLE) {
     reflection.SetDouble(spec, &field, Number(random));
+  } else if (field.cpp_type() == FieldDescriptor::CPPTYPE_BOOL) {
+    reflection.SetBool(spec, &field, random() % 2 == 0);
   }
 }
 
@@ -188,6 +190,7 @@ void Edit(Request& request, Random& random) {
     case 5:
       request.mutable_gradient_destination()->set_byte_size(random() % 256);
       if (random() % 4 != 0) request.clear_gradient_destination();
+      if (random() % 4 != 0) request.clear_second_derivative_destination();
       break;
     default:
       EditSpec(request.mutable_spec(), random);

@@ -127,13 +127,25 @@ void SetParameters(int number, v1::LossSpec* spec) {
   if (spec->kind() == v1::LOSS_KIND_ASYMMETRIC) {
     spec->set_asymmetric_gamma_negative(4);
     spec->set_asymmetric_margin(0.05);
+    spec->set_detach_focus(number > 3);
+  }
+  if (spec->kind() >= v1::LOSS_KIND_POLY) spec->set_focal_gamma(number / 2.0);
+  if (spec->kind() == v1::LOSS_KIND_POLY) {
+    spec->set_poly_epsilon(number - 2);
+    spec->set_soft_targets(v1::SOFT_TARGET_RULE_MIXTURE);
+  }
+  if (number % 2 == 0) {
+    spec->set_second_derivative(v1::SECOND_DERIVATIVE_MODE_RETURN);
+  }
+  if (spec->reduction() == v1::REDUCTION_NONE) {
+    spec->set_losses_dtype(v1::DATA_TYPE_FLOAT64);
   }
 }
 
 // Adds every kind with every normalizer and every reduction.
 void AddSpecs(std::vector<Request>* all) {
   constexpr int kSum = v1::NORMALIZER_CALLER + 1;
-  for (int kind = 1; kind <= 3; ++kind) {
+  for (int kind = v1::LossKind_MIN + 1; kind <= v1::LossKind_MAX; ++kind) {
     for (int normalizer = 1; normalizer <= kSum + 1; ++normalizer) {
       Request request = Plain();
       v1::LossSpec& spec = *request.mutable_spec();
@@ -147,12 +159,16 @@ void AddSpecs(std::vector<Request>* all) {
       if (normalizer == v1::NORMALIZER_CALLER) spec.set_normalizer_value(2.5);
       SetParameters(normalizer, &spec);
       if (normalizer % 2 == 0) spec.set_ignore_target(0.5);
-      spec.set_label_smoothing(normalizer == 1 ? 0.1 : 0);
+      if (normalizer == 1 && kind != v1::LOSS_KIND_VARIFOCAL) {
+        spec.set_label_smoothing(0.1);
+        spec.set_label_smoothing_prior(0.25);
+      }
       spec.set_loss_weight(-2);
       if (normalizer == 5) spec.set_gradient(v1::GRADIENT_MODE_OMIT);
       spec.set_nan_policy(v1::NAN_POLICY_PROPAGATE);
       spec.set_target_range(v1::TARGET_RANGE_ANY);
-      spec.set_target_shape_rule(static_cast<v1::TargetShapeRule>(kind - 1));
+      spec.set_target_shape_rule(
+          static_cast<v1::TargetShapeRule>((kind - 1) % 3));
       request.set_request_id("a request");
       all->push_back(std::move(request));
     }

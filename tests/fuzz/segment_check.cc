@@ -74,10 +74,12 @@ Memory Allocate(uint64_t size) {
 }
 
 SegmentAnswer Compute(const kernels::cpu::InstructionSet& set, Segment segment,
-                      uint64_t gradient_bytes, uint64_t losses_bytes) {
-  const Memory gradient = Allocate(gradient_bytes);
-  const Memory losses = Allocate(losses_bytes);
+                      const ResultBytes& bytes) {
+  const Memory gradient = Allocate(bytes.gradient);
+  const Memory second = Allocate(bytes.second_derivative);
+  const Memory losses = Allocate(bytes.losses);
   segment.gradient = gradient.get();
+  segment.second_derivative = second.get();
   segment.losses = losses.get();
   std::vector<kernels::BlockPartial> partials(kernels::BlockCount(segment));
   if (kernels::NeedsCounts(segment.options)) {
@@ -91,8 +93,9 @@ SegmentAnswer Compute(const kernels::cpu::InstructionSet& set, Segment segment,
   return {kernels::LossOf(segment, totals, normalizer),
           normalizer,
           totals,
-          {gradient.get(), gradient.get() + gradient_bytes},
-          {losses.get(), losses.get() + losses_bytes}};
+          {gradient.get(), gradient.get() + bytes.gradient},
+          {losses.get(), losses.get() + bytes.losses},
+          {second.get(), second.get() + bytes.second_derivative}};
 }
 
 }  // namespace
@@ -114,12 +117,11 @@ void CheckBounds(const Segment& segment) {
   CheckOperand("upstream", segment.upstream, segment.shape);
 }
 
-void CheckKernels(const Segment& segment, uint64_t gradient_bytes,
-                  uint64_t losses_bytes) {
+void CheckKernels(const Segment& segment, const ResultBytes& bytes) {
   const auto sets = kernels::cpu::InstructionSets();
-  const std::string difference = kernels::Difference(
-      Compute(sets.front(), segment, gradient_bytes, losses_bytes),
-      Compute(sets.back(), segment, gradient_bytes, losses_bytes));
+  const std::string difference =
+      kernels::Difference(Compute(sets.front(), segment, bytes),
+                          Compute(sets.back(), segment, bytes));
   if (!difference.empty()) {
     Fail(std::string(sets.front().name) + " and " +
          std::string(sets.back().name) + " differ in " + difference);

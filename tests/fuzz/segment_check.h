@@ -12,10 +12,16 @@ namespace lossd::fuzz {
 // operand or a one reaches beyond the elements.
 void CheckBounds(const kernels::Segment& segment);
 
+// The sizes of a segment's results, 0 for those that are not wanted.
+struct ResultBytes {
+  uint64_t gradient = 0;
+  uint64_t second_derivative = 0;
+  uint64_t losses = 0;
+};
+
 // Computes the segment on the best and on the plainest instruction set, with
 // results in memory of exactly their size. Fails if the bits differ.
-void CheckKernels(const kernels::Segment& segment, uint64_t gradient_bytes,
-                  uint64_t losses_bytes);
+void CheckKernels(const kernels::Segment& segment, const ResultBytes& bytes);
 
 }  // namespace lossd::fuzz
 

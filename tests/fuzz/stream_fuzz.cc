@@ -152,7 +152,10 @@ class Stream {
         request::WindowMaker(*plan_, pool_).Make(next_, count, &memory);
     if (!segment.ok()) Fail(segment.status().ToString());
     CheckBounds(*segment);
-    CheckKernels(*segment, memory.gradient.size(), memory.losses.size());
+    CheckKernels(*segment,
+                 {.gradient = memory.gradient.size(),
+                  .second_derivative = memory.second_derivative.size(),
+                  .losses = memory.losses.size()});
     next_ += count;
     return true;
   }

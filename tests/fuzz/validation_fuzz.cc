@@ -31,6 +31,7 @@ void CheckRefusal(const absl::Status& status) {
       "weights",
       "upstream_gradient",
       "gradient_destination",
+      "second_derivative_destination",
       "pos_weight",
   };
   const auto names = [&](std::string_view path) {
@@ -61,8 +62,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
   if (status.ok()) {
     lossd::fuzz::CheckBounds(valid.segment());
     if (valid.segment().element_count <= lossd::fuzz::kMaxElements) {
-      lossd::fuzz::CheckKernels(valid.segment(), valid.gradient_bytes(),
-                                valid.losses_bytes());
+      lossd::fuzz::CheckKernels(
+          valid.segment(),
+          {.gradient = valid.gradient_bytes(),
+           .second_derivative = valid.second_derivative_bytes(),
+           .losses = valid.losses_bytes()});
     }
   } else {
     lossd::fuzz::CheckRefusal(status);

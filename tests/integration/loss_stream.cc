@@ -77,6 +77,7 @@ StreamAnswer RunStream(
   while (stream->Read(&response)) {
     answer.gradient += response.gradient();
     answer.losses += response.losses();
+    answer.second_derivative += response.second_derivative();
     if (response.has_summary()) answer.summary = response.summary();
   }
   writer.join();

@@ -22,6 +22,7 @@ struct StreamAnswer {
   grpc::Status status;
   std::string gradient;
   std::string losses;
+  std::string second_derivative;
   std::optional<v1::StreamLossSummary> summary;
 };
 

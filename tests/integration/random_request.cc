@@ -86,7 +86,7 @@ v1::ComputeLossRequest RandomRequest::Make() {
 
 void RandomRequest::MakeSpec() {
   v1::LossSpec& spec = *request_.mutable_spec();
-  spec.set_kind(static_cast<v1::LossKind>(Below(4)));
+  spec.set_kind(static_cast<v1::LossKind>(Below(7)));
   spec.set_reduction(static_cast<v1::Reduction>(Below(4)));
   if (spec.reduction() <= v1::REDUCTION_MEAN) {
     spec.set_normalizer(static_cast<v1::Normalizer>(Below(7)));
@@ -96,18 +96,38 @@ void RandomRequest::MakeSpec() {
   }
   if (Below(2) == 0) spec.set_loss_weight(0.3);
   if (Below(2) == 0) spec.set_ignore_target(Below(2));
-  if (Below(3) == 0) spec.set_label_smoothing(0.1);
-  if (spec.kind() == v1::LOSS_KIND_SIGMOID_FOCAL) {
-    spec.set_focal_gamma(Below(2) == 0 ? 2 : 0.5);
+  if (Below(3) == 0 && spec.kind() != v1::LOSS_KIND_VARIFOCAL) {
+    spec.set_label_smoothing(0.1);
+    if (Below(2) == 0) spec.set_label_smoothing_prior(0.25);
   }
-  if (spec.kind() == v1::LOSS_KIND_ASYMMETRIC) {
-    spec.set_asymmetric_gamma_negative(4);
-    spec.set_asymmetric_margin(0.05);
-  }
+  MakeKind(spec);
   if (Below(4) == 0) spec.set_gradient(v1::GRADIENT_MODE_OMIT);
+  if (Below(3) == 0) {
+    spec.set_second_derivative(v1::SECOND_DERIVATIVE_MODE_RETURN);
+  }
+  if (spec.reduction() == v1::REDUCTION_NONE && Below(2) == 0) {
+    spec.set_losses_dtype(static_cast<v1::DataType>(Below(5)));
+  }
   if (Below(3) == 0) {
     spec.set_gradient_dtype(static_cast<v1::DataType>(Below(5)));
   }
+}
+
+void RandomRequest::MakeKind(v1::LossSpec& spec) {
+  if (spec.kind() == v1::LOSS_KIND_ASYMMETRIC) {
+    spec.set_asymmetric_gamma_negative(4);
+    spec.set_asymmetric_margin(0.05);
+    spec.set_detach_focus(Below(2) == 0);
+  }
+  if (spec.kind() == v1::LOSS_KIND_SIGMOID_FOCAL ||
+      spec.kind() > v1::LOSS_KIND_ASYMMETRIC) {
+    spec.set_focal_gamma(Below(2) == 0 ? 2 : 0.5);
+  }
+  if (spec.kind() == v1::LOSS_KIND_SIGMOID_FOCAL) {
+    spec.set_detach_focus(Below(2) == 0);
+    spec.set_soft_targets(static_cast<v1::SoftTargetRule>(Below(3)));
+  }
+  if (spec.kind() == v1::LOSS_KIND_POLY) spec.set_poly_epsilon(1.5);
 }
 
 std::vector<int64_t> RandomRequest::Shape() {

@@ -25,6 +25,8 @@ class RandomRequest {
   unsigned Below(unsigned n) { return static_cast<unsigned>(random_() % n); }
 
   void MakeSpec();
+  // Sets parameters of the kind.
+  void MakeKind(v1::LossSpec& spec);
   // Returns a shape near the size of a block, of several blocks or of several
   // windows, or an empty shape, or rank 0.
   std::vector<int64_t> Shape();

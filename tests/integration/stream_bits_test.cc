@@ -43,6 +43,7 @@ void ExpectTheSumsGradient(RunningServer& server,
   v1::ComputeLossResponse sum;
   ASSERT_TRUE(server.Call(request, &sum).ok());
   EXPECT_TRUE(answer.gradient == sum.gradient().data());
+  EXPECT_TRUE(answer.second_derivative == sum.second_derivative().data());
 }
 
 class StreamBits : public testing::TestWithParam<unsigned> {};
@@ -80,6 +81,8 @@ TEST_P(StreamBits, AreThoseOfTheUnaryCallWhereverChunksAreCut) {
         ExpectTheSumsGradient(server, request, unary, answer);
       } else {
         EXPECT_TRUE(answer.gradient == unary.gradient().data());
+        EXPECT_TRUE(answer.second_derivative ==
+                    unary.second_derivative().data());
       }
     }
   }

@@ -60,10 +60,12 @@ template <class Form>
 void JudgeForm(const Line& line, std::array<Results, 2>& results,
                FormTally& tally) {
   for (const int t : {0, 1}) {
+    results[t].second.resize(Form::kHasSecond ? line.size() : 0);
     for (size_t i = 0; i < line.size(); ++i) {
       const FormResult at = Form::At(line.logits()[i], static_cast<float>(t));
       results[t].losses[i] = at.loss;
       results[t].gradient[i] = at.gradient;
+      if (Form::kHasSecond) results[t].second[i] = at.second;
     }
   }
   Judge(line, results, tally);
@@ -74,7 +76,8 @@ bool SameBits(const Results& a, const Results& b) {
                        const std::vector<float>& y) {
     return std::memcmp(x.data(), y.data(), x.size() * sizeof(float)) == 0;
   };
-  return same(a.losses, b.losses) && same(a.gradient, b.gradient);
+  return same(a.losses, b.losses) && same(a.gradient, b.gradient) &&
+         same(a.second, b.second);
 }
 
 // Computes and judges one line.
@@ -154,11 +157,12 @@ void CheckInfinities(const InstructionSet& set, std::string& broken) {
     const bool agree = run.OtherPathsAgree(set, t, results);
     for (size_t i = 0; i < logits.size(); ++i) {
       if (agree && results.losses[i] == losses[t][i] &&
-          results.gradient[i] == gradients[t][i])
+          results.gradient[i] == gradients[t][i] && results.second[i] == 0)
         continue;
-      absl::StrAppendFormat(&broken, "%s: loss %g and gradient %g at %g, %d\n",
-                            set.name, results.losses[i], results.gradient[i],
-                            logits[i], t);
+      absl::StrAppendFormat(
+          &broken, "%s: loss %g, gradient %g and second %g at %g, %d\n",
+          set.name, results.losses[i], results.gradient[i], results.second[i],
+          logits[i], t);
     }
   }
 }
@@ -181,8 +185,9 @@ uint64_t CheckNans(const InstructionSet& set, uint64_t stride,
         run.Compute(set, logits, t, results);
         bool all = run.OtherPathsAgree(set, t, results);
         for (uint32_t i = 0; i < kNanLine; ++i) {
-          all &=
-              std::isnan(results.losses[i]) && std::isnan(results.gradient[i]);
+          all &= std::isnan(results.losses[i]) &&
+                 std::isnan(results.gradient[i]) &&
+                 std::isnan(results.second[i]);
         }
         if (!all || run.nan_count() != kNanLine) {
           absl::StrAppendFormat(&broken, "%s: NaNs from %#x on, t = %d\n",

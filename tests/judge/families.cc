@@ -5,6 +5,7 @@
 #include <limits>
 #include <utility>
 
+#include "kernels/reference/jet.h"
 #include "kernels/reference/reference.h"
 #include "tests/kernels/owned_segment.h"
 
@@ -14,6 +15,7 @@ namespace {
 using kernels::ElementType;
 using kernels::OwnedSegment;
 using kernels::cpu::InstructionSet;
+using kernels::reference::Jet;
 
 // --- The parts of which families are made, and the families. ---
 
@@ -69,6 +71,46 @@ long double LargerTerm(const ElementInputs& in, const Draw&) {
   return std::fabs(in.w) * std::max((1 - t) * share, t * in.q * mirrored);
 }
 
+long double SizeOfCrossEntropy(const ElementInputs& in, const Draw&) {
+  const long double t = in.t * (1 - in.smoothing) + in.smoothing / 2;
+  return std::fabs(in.w) * (t * in.q + 1 - t) *
+         kernels::reference::SoftplusOf(in.x).second;
+}
+
+// Returns the sizes of the terms of (power entropy)'', for base^exponent.
+long double SizeOfProduct(const Jet& base, long double exponent,
+                          const Jet& entropy) {
+  const long double power = std::pow(base.value, exponent);
+  const long double first = exponent * base.first / base.value;
+  const long double second = first * first +
+                             std::fabs(exponent * base.second / base.value) +
+                             std::fabs(first * base.first / base.value);
+  return power *
+         (second * std::fabs(entropy.value) +
+          2 * std::fabs(first * entropy.first) + std::fabs(entropy.second));
+}
+
+// The targets are hard.
+long double SizeOfPowers(const ElementInputs& in, const Draw& draw) {
+  using namespace kernels::reference;
+  const auto loss = kernels::ParametersOf(draw.options);
+  Jet base = in.t == 1 ? SigmoidOfMinus(in.x) : SigmoidOf(in.x);
+  Jet entropy = in.t == 1 ? SoftplusOfMinus(in.x) : SoftplusOf(in.x);
+  if (in.t == 0 && loss.margin > 0) {
+    const Jet rest = SigmoidOfMinus(in.x);
+    base.value -= loss.margin;
+    if (base.value <= 0) return 0;
+    entropy = -Log({rest.value + loss.margin, rest.first, rest.second},
+                   std::log1p(-base.value));
+  }
+  const long double alpha =
+      in.t == 1 ? loss.alpha_positive : loss.alpha_negative;
+  const long double gamma =
+      in.t == 1 ? loss.gamma_positive : loss.gamma_negative;
+  return alpha * SizeOfProduct(base, gamma, entropy) +
+         std::fabs(loss.epsilon) * SizeOfProduct(base, gamma + 1, Jet{1, 0, 0});
+}
+
 WideElement CrossEntropy(const ElementInputs& in, const Draw&) {
   return MpfrCrossEntropy(in);
 }
@@ -98,6 +140,24 @@ void Asymmetric(Random& random, Draw& draw) {
   draw.options.asymmetric_gamma_negative = OneOf(random, gammas);
 }
 
+void Poly(Random& random, Draw& draw) {
+  Focal(random, draw);
+  draw.options.kind = kernels::LossKind::kPoly;
+  draw.options.poly_epsilon = Uniform(random, 0.1, 5);
+}
+
+void QualityFocal(Random& random, Draw& draw) {
+  draw.options.kind = kernels::LossKind::kQualityFocal;
+  const double gammas[] = {0.5, 1, 2, 2.5, 5};
+  draw.options.focal_gamma = OneOf(random, gammas);
+}
+
+// A hard target of 1 has the cross-entropy, and one of 0 has a power.
+void Varifocal(Random& random, Draw& draw) {
+  Focal(random, draw);
+  draw.options.kind = kernels::LossKind::kVarifocal;
+}
+
 // Draws a margin m and moves every probability away that is within m / 2 of it:
 // there p - m cancels, and the loss has only the digits that are left. At 3 m /
 // 2 an error of p is three times as large in p - m, and the power multiplies it
@@ -113,6 +173,10 @@ void Margin(Random& random, Draw& draw) {
 
 WideElement FocalByMpfr(const ElementInputs& in, const Draw& draw) {
   return MpfrFocal(in, kernels::ParametersOf(draw.options));
+}
+
+WideElement OthersByMpfr(const ElementInputs& in, const Draw& draw) {
+  return MpfrOfKind(draw.options.kind, in, kernels::ParametersOf(draw.options));
 }
 
 WideElement AsymmetricByMpfr(const ElementInputs& in, const Draw& draw) {
@@ -132,7 +196,23 @@ Family OfCrossEntropy(const char* name, ElementType type, double largest_logit,
           largest_logit,
           std::move(parts),
           cancels ? &LargerTerm : nullptr,
+          &SizeOfCrossEntropy,
           &CrossEntropy,
+          bound};
+}
+
+// Returns a family of a loss with powers, for hard targets.
+Family OfPowers(const char* name, ElementType type, Parts parts,
+                WideElement (*mpfr)(const ElementInputs&, const Draw&),
+                double bound) {
+  parts.insert(parts.begin(), &HardTargets);
+  return {name,
+          type,
+          type == ElementType::kFloat64 ? kNormal64 : kNormal32,
+          std::move(parts),
+          nullptr,
+          &SizeOfPowers,
+          mpfr,
           bound};
 }
 
@@ -191,6 +271,7 @@ void Fill(const Draw& draw, OwnedSegment& owned) {
   if (!draw.pos_weight.empty())
     owned.SetPosWeight(draw.pos_weight, {1}, draw.type);
   owned.WantLosses();
+  owned.WantSecondDerivative();
 }
 
 void JudgeDraw(const InstructionSet& set, const Draw& draw,
@@ -201,6 +282,7 @@ void JudgeDraw(const InstructionSet& set, const Draw& draw,
   owned.Compute(set);
   const std::vector<double> losses = owned.losses();
   const std::vector<double> gradient = owned.gradient();
+  const std::vector<double> second = owned.second_derivative();
   const auto exact = kernels::reference::Compute(owned.segment);
   for (size_t i = 0; i < kDrawn; ++i) {
     const ElementInputs in = draw.At(i);
@@ -216,6 +298,10 @@ void JudgeDraw(const InstructionSet& set, const Draw& draw,
     findings.loss.Add(in, ulps(losses[i], exact.losses[i], loss_unit));
     findings.gradient.Add(in,
                           ulps(gradient[i], exact.gradient[i], gradient_unit));
+    const long double second_unit =
+        UnitOf(draw.type, family.second_size(in, draw));
+    findings.second.Add(
+        in, ulps(second[i], exact.second_derivative[i], second_unit));
     if (i % kJudgedTwice != 0) continue;
     const WideElement judged = family.mpfr(in, draw);
     findings.reference_error = std::max(
@@ -223,7 +309,10 @@ void JudgeDraw(const InstructionSet& set, const Draw& draw,
          static_cast<double>(judged.loss.DistanceOf(exact.losses[i]) /
                              loss_unit),
          static_cast<double>(judged.derivative.DistanceOf(exact.gradient[i]) /
-                             gradient_unit)});
+                             gradient_unit),
+         static_cast<double>(
+             judged.second.DistanceOf(exact.second_derivative[i]) /
+             second_unit)});
   }
   findings.samples += kDrawn;
 }
@@ -244,41 +333,16 @@ std::span<const Family> Families() {
       OfCrossEntropy("soft targets", kF64, kAll64, {&SoftTargets}, 2),
       OfCrossEntropy("all of these", kF64, kNormal64,
                      {&SoftTargets, &Weights, &PosWeight, &Smoothing}, 8),
-      {"focal",
-       kF32,
-       kNormal32,
-       {&HardTargets, &Focal},
-       nullptr,
-       &FocalByMpfr,
-       4},
-      {"focal",
-       kF64,
-       kNormal64,
-       {&HardTargets, &Focal},
-       nullptr,
-       &FocalByMpfr,
-       4},
-      {"asymmetric",
-       kF32,
-       kNormal32,
-       {&HardTargets, &Asymmetric},
-       nullptr,
-       &AsymmetricByMpfr,
-       4},
-      {"asymmetric",
-       kF64,
-       kNormal64,
-       {&HardTargets, &Asymmetric},
-       nullptr,
-       &AsymmetricByMpfr,
-       4},
-      {"asymmetric, margin",
-       kF32,
-       kNormal32,
-       {&HardTargets, &Asymmetric, &Margin},
-       nullptr,
-       &AsymmetricByMpfr,
-       12},
+      OfPowers("focal", kF32, {&Focal}, &FocalByMpfr, 4),
+      OfPowers("focal", kF64, {&Focal}, &FocalByMpfr, 4),
+      OfPowers("asymmetric", kF32, {&Asymmetric}, &AsymmetricByMpfr, 4),
+      OfPowers("asymmetric", kF64, {&Asymmetric}, &AsymmetricByMpfr, 4),
+      OfPowers("asymmetric, margin", kF32, {&Asymmetric, &Margin},
+               &AsymmetricByMpfr, 12),
+      OfPowers("poly", kF32, {&Poly}, &OthersByMpfr, 4),
+      OfPowers("poly", kF64, {&Poly}, &OthersByMpfr, 4),
+      OfPowers("quality focal", kF32, {&QualityFocal}, &OthersByMpfr, 4),
+      OfPowers("varifocal", kF32, {&Varifocal}, &OthersByMpfr, 4),
   };
   return families;
 }

@@ -41,8 +41,11 @@ struct Family {
   // its two terms, and gradient errors are in units of it. If null, they are in
   // units of the gradient itself.
   long double (*larger_term)(const ElementInputs&, const Draw&);
+  // The sum of the sizes of the second derivative's terms, which may cancel:
+  // its errors are in units of this sum.
+  long double (*second_size)(const ElementInputs&, const Draw&);
   WideElement (*mpfr)(const ElementInputs&, const Draw&);
-  double bound;  // on both maxima, in ulps
+  double bound;  // on all maxima, in ulps
 };
 std::span<const Family> Families();
 
@@ -59,6 +62,7 @@ struct FamilyFindings {
   uint64_t samples = 0;
   SampleTally loss;
   SampleTally gradient;
+  SampleTally second;
   double reference_error = 0;  // largest, in the same units
 };
 

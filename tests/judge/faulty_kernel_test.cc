@@ -48,6 +48,11 @@ void SpoilLosses(const Segment& segment) {
   if (segment.losses != nullptr) AddToFirstByte(segment.losses + 4, 5);
 }
 
+void SpoilSecondDerivative(const Segment& segment) {
+  if (segment.losses != nullptr)
+    AddToFirstByte(segment.second_derivative + 4, 5);
+}
+
 // Writes a loss of 0 instead of an infinity or a NaN.
 void SpoilLimits(const Segment& segment) {
   float first;
@@ -69,6 +74,12 @@ TEST(FaultyKernel, NothingIsWrongWithTheRealOne) {
   EXPECT_GT(found.kernel.loss[0].count, 200000u);
   EXPECT_LE(found.kernel.loss[0].max, 2);
   EXPECT_EQ(found.kernel.loss_symmetry.count, 0u);
+  for (const int t : {0, 1}) {
+    EXPECT_GT(found.kernel.second[t].count, 200000u);
+    EXPECT_LE(found.kernel.second[t].max, 2);
+    EXPECT_EQ(found.kernel.second_steps[t].count, 0u);
+  }
+  EXPECT_EQ(found.kernel.second_symmetry.count, 0u);
   EXPECT_EQ(found.paths.count, 0u);
   EXPECT_EQ(found.instruction_sets.count, 0u);
   EXPECT_EQ(CheckLimits({{BestInstructionSet()}}, 100).broken, "");
@@ -92,6 +103,19 @@ TEST(FaultyKernel, IsFoundWhereALossIsFiveUnitsOff) {
        JudgeFamilies(Faulty<&SpoilLosses>(), 10, 1)) {
     if (family.family->type != ElementType::kFloat32) continue;
     EXPECT_GT(family.loss.max, 3) << family.family->name;
+  }
+}
+
+TEST(FaultyKernel, IsFoundWhereASecondDerivativeIsFiveUnitsOff) {
+  const auto faulty = Faulty<&SpoilSecondDerivative>();
+  const Enumeration found = Enumerate(Few(faulty));
+  EXPECT_GT(found.kernel.second[0].max, 4);
+  EXPECT_GT(found.kernel.second_symmetry.count, 0u);
+  EXPECT_GT(found.paths.count, 0u);
+  EXPECT_EQ(found.kernel.loss_symmetry.count, 0u);
+  for (const FamilyFindings& family : JudgeFamilies(faulty, 10, 1)) {
+    if (family.family->type != ElementType::kFloat32) continue;
+    EXPECT_GT(family.second.max, 2) << family.family->name;
   }
 }
 

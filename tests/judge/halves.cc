@@ -45,6 +45,7 @@ class Run {
     segment_.shape.rank = 1;
     segment_.shape.dims[0] = segment_.element_count = logits.size();
     segment_.logits = {type, {&pieces_[0], 1}};
+    segment_.losses_type = type;
     segment_.targets = {ElementType::kUint8, {&pieces_[1], 1}};
   }
 

@@ -18,15 +18,18 @@ Mirrored MirroredAt(double x) {
   const double z = std::exp(-x);
   const double sum = 1 + z;
   const double log1p = std::log1p(z);
-  return {{x + log1p, 1 / sum}, {log1p, z / sum}};
+  const double second = z / (sum * sum);
+  return {{x + log1p, 1 / sum, second}, {log1p, z / sum, second}};
 }
 
-// Counts steps the wrong way. `sign` is 1 where values must not fall along the
-// line, -1 where they must not rise.
-void CountSteps(const Line& line, const std::vector<float>& values, float sign,
-                Violations& violations) {
+// Counts steps the wrong way. `sign_at(x)` is 1 where values must not fall
+// along the line from x on, -1 where they must not rise.
+template <class SignAt>
+void CountSteps(const Line& line, const std::vector<float>& values,
+                SignAt sign_at, Violations& violations) {
   const auto logits = line.logits();
   for (size_t i = 0; i + 1 < values.size(); ++i) {
+    const float sign = sign_at(logits[i]);
     const bool same = logits[i] == logits[i + 1];  // -0 and +0, or padding
     if (same && std::isinf(logits[i])) continue;
     if (!(sign * values[i] <= sign * values[i + 1]) ||
@@ -66,9 +69,20 @@ void Judge(const Line& line, const std::array<Results, 2>& results,
       const Exact exact = line.At(i, t);
       tally.loss[t].Add(logits[i], of_t.losses[i], exact.loss);
       tally.gradient[t].Add(logits[i], of_t.gradient[i], exact.gradient);
+      if (of_t.second.empty()) continue;
+      tally.second[t].Add(logits[i], of_t.second[i], exact.second);
     }
-    CountSteps(line, of_t.losses, t == 0 ? 1.0f : -1.0f, tally.loss_steps[t]);
-    CountSteps(line, of_t.gradient, 1.0f, tally.gradient_steps[t]);
+    const float loss_sign = t == 0 ? 1.0f : -1.0f;
+    CountSteps(
+        line, of_t.losses, [=](float) { return loss_sign; },
+        tally.loss_steps[t]);
+    CountSteps(
+        line, of_t.gradient, [](float) { return 1.0f; },
+        tally.gradient_steps[t]);
+    CountSteps(
+        line, of_t.second,
+        [](float x) { return std::signbit(x) ? 1.0f : -1.0f; },
+        tally.second_steps[t]);
   }
   const auto bits = [](float value) { return std::bit_cast<uint32_t>(value); };
   for (size_t i = 1; i + 1 < line.size(); ++i) {
@@ -77,6 +91,9 @@ void Judge(const Line& line, const std::array<Results, 2>& results,
       tally.loss_symmetry.Add(logits[i]);
     if (bits(results[1].gradient[i]) != bits(-results[0].gradient[mirror]))
       tally.gradient_symmetry.Add(logits[i]);
+    if (results[0].second.empty()) continue;
+    if (bits(results[1].second[i]) != bits(results[0].second[mirror]))
+      tally.second_symmetry.Add(logits[i]);
   }
 }
 
@@ -84,11 +101,14 @@ void FormTally::Merge(const FormTally& other) {
   for (const int t : {0, 1}) {
     loss[t].Merge(other.loss[t]);
     gradient[t].Merge(other.gradient[t]);
+    second[t].Merge(other.second[t]);
     loss_steps[t].Merge(other.loss_steps[t]);
     gradient_steps[t].Merge(other.gradient_steps[t]);
+    second_steps[t].Merge(other.second_steps[t]);
   }
   loss_symmetry.Merge(other.loss_symmetry);
   gradient_symmetry.Merge(other.gradient_symmetry);
+  second_symmetry.Merge(other.second_symmetry);
 }
 
 }  // namespace lossd::judge

@@ -13,16 +13,18 @@
 
 namespace lossd::judge {
 
-// Loss and gradient of a line, for one target.
+// Loss and derivatives of a line, for one target.
 struct Results {
   std::vector<float> losses;
   std::vector<float> gradient;
+  std::vector<float> second;
 };
 
 // The exact values at a logit, in float64.
 struct Exact {
   double loss;
   double gradient;
+  double second;
 };
 
 // Returns the exact values at x for target 0.
@@ -45,7 +47,7 @@ class Line {
   Exact At(size_t i, int t) const {
     if (t == 0) return exact_[i];
     const Exact& mirrored = exact_[Mirror(i)];
-    return {mirrored.loss, -mirrored.gradient};
+    return {mirrored.loss, -mirrored.gradient, mirrored.second};
   }
 
  private:
@@ -58,21 +60,26 @@ class Line {
 struct FormTally {
   std::array<UlpTally, 2> loss;
   std::array<UlpTally, 2> gradient;
+  std::array<UlpTally, 2> second;
   // Steps the wrong way between neighbours in order of value: a loss that falls
-  // (for target 1: rises), a gradient that falls, and any difference between -0
-  // and +0.
+  // (for target 1: rises), a gradient that falls, a second derivative that
+  // rises away from 0, and any difference between -0 and +0.
   std::array<Violations, 2> loss_steps;
   std::array<Violations, 2> gradient_steps;
-  // Logits for which L(x, 1) and L(-x, 0) have different bits, and those for
-  // which the two gradients differ in more than the sign.
+  std::array<Violations, 2> second_steps;
+  // Logits for which L(x, 1) and L(-x, 0) have different bits, or the second
+  // derivatives have, and those for which the two gradients differ in more than
+  // the sign.
   Violations loss_symmetry;
   Violations gradient_symmetry;
+  Violations second_symmetry;
 
   void Merge(const FormTally& other);
 };
 
-// Adds a line to `tally`. `results` has one entry for each target. Errors at
-// the outermost logits are not counted.
+// Adds a line to `tally`. `results` has one entry for each target. A form
+// without second derivatives leaves them empty. Errors at the outermost logits
+// are not counted.
 void Judge(const Line& line, const std::array<Results, 2>& results,
            FormTally& tally);
 

@@ -70,6 +70,7 @@ struct Sample {
         results[t].losses.push_back(static_cast<float>(line.At(i, t).loss));
         results[t].gradient.push_back(
             static_cast<float>(line.At(i, t).gradient));
+        results[t].second.push_back(static_cast<float>(line.At(i, t).second));
       }
     }
   }
@@ -96,9 +97,27 @@ TEST(Judge, FindsNothingWrongWithCorrectResults) {
     EXPECT_EQ(tally.gradient[t].rounded_correctly, 198u);
     EXPECT_EQ(tally.loss_steps[t].count, 0u);
     EXPECT_EQ(tally.gradient_steps[t].count, 0u);
+    EXPECT_EQ(tally.second[t].rounded_correctly, 198u);
+    EXPECT_EQ(tally.second_steps[t].count, 0u);
   }
   EXPECT_EQ(tally.loss_symmetry.count, 0u);
   EXPECT_EQ(tally.gradient_symmetry.count, 0u);
+  EXPECT_EQ(tally.second_symmetry.count, 0u);
+}
+
+// Near |x| = 1 the second derivative falls with |x|, so a larger one to the
+// left of 0 is a step back from the left, and one to the right a step up.
+TEST(Judge, FindsASecondDerivativeThatRisesAwayFromZero) {
+  for (const size_t i : {5, 150}) {
+    Sample sample;
+    sample.results[0].second[i] *= 1 + 0x1p-19f;
+    const FormTally tally = sample.Judged();
+    EXPECT_EQ(tally.second_steps[0].count, 1u) << i;
+    EXPECT_EQ(tally.second_steps[1].count, 0u) << i;
+    EXPECT_EQ(tally.second_symmetry.count, 1u) << i;
+    EXPECT_GT(tally.second[0].max, 7) << i;
+    EXPECT_EQ(tally.gradient_steps[0].count, 0u) << i;
+  }
 }
 
 TEST(Judge, FindsOneStepBackAndWhatItIsNotSymmetricTo) {
@@ -134,7 +153,7 @@ TEST(Judge, WantsTheSameAtBothZeros) {
   std::array<Results, 2> results;
   for (const int t : {0, 1}) {
     const float half = t == 0 ? 0.5f : -0.5f;
-    results[t] = {{0.7f, 0.7f, 0.7f, 0.7f}, {half, half, half, half}};
+    results[t] = {{0.7f, 0.7f, 0.7f, 0.7f}, {half, half, half, half}, {}};
   }
   FormTally tally;
   Judge(line, results, tally);
@@ -166,6 +185,45 @@ TEST(MpfrJudge, KnowsValuesThatFollowFromTheDefinition) {
   EXPECT_LT(MpfrCrossEntropy({1000, 1}).loss.DistanceOf(std::exp(-1000.0L)),
             std::exp(-1000.0L) * 1e-16L);
   EXPECT_EQ(MpfrCrossEntropy({1000, 0}).loss.high, 1000.0L);
+}
+
+TEST(MpfrJudge, KnowsSecondDerivativesThatFollowFromTheDefinition) {
+  // s(x) s(-x) is 1/4 at 0, and e^-x (1 - 2 e^-x) far from it.
+  EXPECT_EQ(MpfrCrossEntropy({0, 0.25, 3, 2}).second.DistanceOf(0.75L), 0);
+  const long double tail = std::exp(-40.0L);
+  EXPECT_LT(MpfrCrossEntropy({40, 1}).second.DistanceOf(tail - 2 * tail * tail),
+            tail * 1e-18L);
+  // The focal loss of gamma 1 for t = 1 is u log(1 + e^-x) with u = s(-x), and
+  // its second derivative comes from differences in long double.
+  kernels::LossParameters focal;
+  focal.gamma_positive = 1;
+  const auto loss = [](long double x) {
+    const long double u = 1 / (1 + std::exp(x));
+    return u * std::log1p(std::exp(-x));
+  };
+  const long double h = 1e-4L;
+  const long double bend = (loss(h) - 2 * loss(0) + loss(-h)) / (h * h);
+  EXPECT_LT(MpfrFocal({0, 1}, focal).second.DistanceOf(bend), 1e-8L);
+}
+
+TEST(MpfrJudge, KnowsTheKindsOfDetectionAtZero) {
+  const long double ln2 = 0.693147180559945309417232121458176568L;
+  kernels::LossParameters loss;
+  loss.gamma_positive = loss.gamma_negative = 1;
+  loss.epsilon = 3;
+  const auto of = [&](kernels::LossKind kind, long double t) {
+    return MpfrOfKind(kind, {0, t}, loss);
+  };
+  EXPECT_LT(of(kernels::LossKind::kPoly, 1).loss.DistanceOf(ln2 / 2 + 0.75L),
+            1e-18L);
+  EXPECT_LT(
+      of(kernels::LossKind::kQualityFocal, 0.75L).loss.DistanceOf(ln2 / 4),
+      1e-18L);
+  EXPECT_LT(of(kernels::LossKind::kVarifocal, 0.5L).loss.DistanceOf(ln2 / 2),
+            1e-18L);
+  loss.alpha_negative = 0.25;
+  EXPECT_LT(of(kernels::LossKind::kVarifocal, 0).loss.DistanceOf(ln2 / 8),
+            1e-18L);
 }
 
 TEST(MpfrJudge, KnowsTheOtherLossesAtZero) {

@@ -11,7 +11,10 @@ using kernels::Reduction;
 using kernels::cpu::InstructionSet;
 
 KernelRun::KernelRun(size_t size)
-    : size_(size), gradient_(size / 16 + 1), losses_(size / 16 + 1) {
+    : size_(size),
+      gradient_(size / 16 + 1),
+      second_(size / 16 + 1),
+      losses_(size / 16 + 1) {
   for (const int t : {0, 1}) {
     float_targets_[t].assign(size, static_cast<float>(t));
     byte_targets_[t].assign(size, static_cast<uint8_t>(t));
@@ -52,11 +55,15 @@ void KernelRun::Compute(const InstructionSet& set,
   segment_.options.reduction = Reduction::kNone;
   segment_.losses = std::as_writable_bytes(std::span(losses_)).data();
   segment_.gradient = std::as_writable_bytes(std::span(gradient_)).data();
+  segment_.second_derivative =
+      std::as_writable_bytes(std::span(second_)).data();
   sums_ = SumsOf(set);
   results.losses.resize(size_);
   results.gradient.resize(size_);
+  results.second.resize(size_);
   std::memcpy(results.losses.data(), losses_.data(), size_ * sizeof(float));
   std::memcpy(results.gradient.data(), gradient_.data(), size_ * sizeof(float));
+  std::memcpy(results.second.data(), second_.data(), size_ * sizeof(float));
 }
 
 bool KernelRun::OtherPathsAgree(const InstructionSet& set, int t,
@@ -68,11 +75,18 @@ bool KernelRun::OtherPathsAgree(const InstructionSet& set, int t,
     targets_piece_ = bytes ? std::as_bytes(std::span(byte_targets_[t]))
                            : std::as_bytes(std::span(float_targets_[t]));
     segment_.targets.type = bytes ? ElementType::kUint8 : ElementType::kFloat32;
-    segment_.gradient = std::as_writable_bytes(std::span(gradient_)).data();
-    std::memset(segment_.gradient, 0xff, size_ * sizeof(float));
-    agree &= SumsOf(set) == sums_;
-    agree &= std::memcmp(gradient_.data(), results.gradient.data(),
-                         size_ * sizeof(float)) == 0;
+    for (const bool second : {true, false}) {
+      segment_.gradient = std::as_writable_bytes(std::span(gradient_)).data();
+      segment_.second_derivative =
+          second ? std::as_writable_bytes(std::span(second_)).data() : nullptr;
+      std::memset(segment_.gradient, 0xff, size_ * sizeof(float));
+      if (second) std::memset(second_.data(), 0xff, size_ * sizeof(float));
+      agree &= SumsOf(set) == sums_;
+      agree &= std::memcmp(gradient_.data(), results.gradient.data(),
+                           size_ * sizeof(float)) == 0;
+      agree &= std::memcmp(second_.data(), results.second.data(),
+                           size_ * sizeof(float)) == 0;
+    }
   }
   segment_.gradient = nullptr;
   return agree && SumsOf(set) == sums_;

@@ -18,15 +18,15 @@ class KernelRun {
  public:
   explicit KernelRun(size_t size);
 
-  // Computes loss and gradient of each logit by the loop that writes losses,
+  // Computes loss and derivatives of each logit by the loop that writes losses,
   // and copies them into `results`. `t` is 0 or 1.
   void Compute(const kernels::cpu::InstructionSet& set,
                std::span<const float> logits, int t, Results& results);
 
   // Returns true if every other path gives the bits of `results`, which are
   // Compute()'s for the same arguments. The other paths are the loop that
-  // writes no losses, with float and with byte targets, with and without a
-  // gradient.
+  // writes no losses, with float and with byte targets, with both derivatives,
+  // the gradient alone, and none.
   bool OtherPathsAgree(const kernels::cpu::InstructionSet& set, int t,
                        const Results& results);
 
@@ -45,6 +45,7 @@ class KernelRun {
   std::vector<float> float_targets_[2];
   std::vector<uint8_t> byte_targets_[2];
   std::vector<CacheLine> gradient_;
+  std::vector<CacheLine> second_;
   std::vector<CacheLine> losses_;
   std::vector<kernels::BlockPartial> partials_;
   std::vector<uint64_t> sums_;  // from the last Compute()

@@ -23,6 +23,7 @@ struct Wide {
 struct WideElement {
   Wide loss;
   Wide derivative;
+  Wide second;
 };
 
 // One element as a request has it. The functions below smooth its target.
@@ -34,9 +35,9 @@ struct ElementInputs {
   long double smoothing = 0;
 };
 
-// Returns w [t' q sp(-x) + (1 - t') sp(x)] and w [(1 - t') s(x) - t' q s(-x)]
-// by their definitions: t' = t (1 - smoothing) + smoothing / 2, sp(x) = log(1 +
-// e^x), s(x) = 1 / (1 + e^-x).
+// Returns w [t' q sp(-x) + (1 - t') sp(x)], w [(1 - t') s(x) - t' q s(-x)] and
+// w [t' q + 1 - t'] s(x) s(-x) by their definitions: t' = t (1 - smoothing) +
+// smoothing / 2, sp(x) = log(1 + e^x), s(x) = 1 / (1 + e^-x).
 WideElement MpfrCrossEntropy(const ElementInputs& in);
 
 // The two functions below return w times the loss and w times its derivative.
@@ -44,11 +45,20 @@ WideElement MpfrCrossEntropy(const ElementInputs& in);
 //   focal        alpha_t (1 - p_t)^gamma cross-entropy
 //   asymmetric   t' q (1 - p)^g+ (-log p) + (1 - t') p_m^g- (-log(1 - p_m)),
 //                p_m = max(p - margin, 0)
-// e^-|x| must be within MPFR's range.
+// e^-|x| must be within MPFR's range. Second derivatives come from differences
+// of losses.
 WideElement MpfrFocal(const ElementInputs& in,
                       const kernels::LossParameters& loss);
 WideElement MpfrAsymmetric(const ElementInputs& in,
                            const kernels::LossParameters& loss);
+
+// Returns w times the loss of a kind and w times its derivatives, all by
+// differences of the loss, which is written as its paper defines it:
+//   poly           focal + epsilon (1 - p_t)^(gamma + 1)
+//   quality focal  |t' - p|^gamma cross-entropy
+//   varifocal      t' > 0: t' cross-entropy, else alpha p^gamma sp(x)
+WideElement MpfrOfKind(kernels::LossKind kind, const ElementInputs& in,
+                       const kernels::LossParameters& loss);
 
 // The largest distances between ExactAt() and MPFR's values, in units of the
 // last place of float32 (ulp.h).
@@ -56,6 +66,7 @@ struct ReferenceErrors {
   uint64_t logits = 0;
   double loss = 0;
   double gradient = 0;
+  double second = 0;
 };
 
 // The largest error, in those units, that the verdicts may have.

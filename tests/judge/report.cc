@@ -16,9 +16,11 @@ std::string Ulp(double ulps) {
 
 std::string ReferenceLine(const ReferenceErrors& errors) {
   return absl::StrFormat(
-      "The float64 reference is within 2^%.1f ulp (loss) and 2^%.1f ulp "
-      "(gradient) of MPFR's\nvalues at %u logits.\n",
-      std::log2(errors.loss), std::log2(errors.gradient), errors.logits);
+      "The float64 reference is within 2^%.1f ulp (loss), 2^%.1f ulp "
+      "(gradient) and 2^%.1f ulp\n(second derivative) of MPFR's values at %u "
+      "logits.\n",
+      std::log2(errors.loss), std::log2(errors.gradient),
+      std::log2(errors.second), errors.logits);
 }
 
 // --- Markdown ---
@@ -64,6 +66,11 @@ std::string Rows(const char* form, const FormTally& tally) {
                     Row(form, "gradient", t, tally.gradient[t],
                         tally.gradient_steps[t], tally.gradient_symmetry));
   }
+  if (tally.second[0].count == 0) return rows;
+  for (const int t : {0, 1}) {
+    absl::StrAppend(&rows, Row(form, "second derivative", t, tally.second[t],
+                               tally.second_steps[t], tally.second_symmetry));
+  }
   return rows;
 }
 
@@ -100,18 +107,22 @@ std::string Families(const std::vector<FamilyFindings>& families) {
       "\n%u drawn elements each; the reference is long double, and within the "
       "last column's ulps of\nMPFR's values. Errors of the gradient are in "
       "units of the larger of the terms of which it is the\ndifference where "
-      "it says *.\n\n"
+      "it says *, and\nthose of the second derivative in units of the "
+      "sum of its terms' sizes.\n\n"
       "| sampled | type | abs x to | loss, max ulp | %% 0-0.5 | -1 | -2 | >2 "
-      "| gradient, max ulp | %% 0-0.5 | -1 | -2 | >2 | bound | reference |\n"
-      "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
+      "| gradient, max ulp | %% 0-0.5 | -1 | -2 | >2 | second derivative, max "
+      "ulp | %% 0-0.5 | -1 | -2 | >2 | bound | reference |\n"
+      "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
+      "--:|--:|--:|\n",
       families.front().samples);
   for (const FamilyFindings& found : families) {
     const Family& family = *found.family;
-    absl::StrAppendFormat(&table, "| %s%s | %s | %.0g |%s%s %g | 2^%.1f |\n",
+    absl::StrAppendFormat(&table, "| %s%s | %s | %.0g |%s%s%s %g | 2^%.1f |\n",
                           family.name, family.larger_term == nullptr ? "" : "*",
                           kernels::Name(family.type), family.largest_logit,
                           FamilyCells(found.loss, found.samples),
                           FamilyCells(found.gradient, found.samples),
+                          FamilyCells(found.second, found.samples),
                           family.bound, std::log2(found.reference_error));
   }
   return table;
@@ -154,6 +165,7 @@ nlohmann::json JsonOf(const FamilyFindings& found) {
           {"bound", found.family->bound},
           {"loss", JsonOf(found.loss)},
           {"gradient", JsonOf(found.gradient)},
+          {"second_derivative", JsonOf(found.second)},
           {"reference_ulps", found.reference_error}};
 }
 
@@ -179,11 +191,14 @@ nlohmann::json JsonOf(const FormTally& tally) {
     const std::string of = absl::StrCat("_target_", t);
     json["loss" + of] = JsonOf(tally.loss[t]);
     json["gradient" + of] = JsonOf(tally.gradient[t]);
+    json["second_derivative" + of] = JsonOf(tally.second[t]);
     json["loss_steps_back" + of] = JsonOf(tally.loss_steps[t]);
     json["gradient_steps_back" + of] = JsonOf(tally.gradient_steps[t]);
+    json["second_derivative_steps_back" + of] = JsonOf(tally.second_steps[t]);
   }
   json["loss_asymmetries"] = JsonOf(tally.loss_symmetry);
   json["gradient_asymmetries"] = JsonOf(tally.gradient_symmetry);
+  json["second_derivative_asymmetries"] = JsonOf(tally.second_symmetry);
   return json;
 }
 
@@ -209,13 +224,15 @@ void AppendBroken(const std::string& what, const Violations& violations,
 void AppendBroken(const FamilyFindings& found, std::string& broken) {
   const double bound = found.family->bound;
   if (found.loss.max <= bound && found.gradient.max <= bound &&
-      found.reference_error <= bound / 100) {
+      found.second.max <= bound && found.reference_error <= bound / 100) {
     return;
   }
   absl::StrAppendFormat(
-      &broken, "%s, %s: loss %s ulp, gradient %s ulp, reference 2^%.1f ulp\n",
+      &broken,
+      "%s, %s: loss %s ulp, gradient %s ulp, second derivative %s ulp, "
+      "reference 2^%.1f ulp\n",
       found.family->name, kernels::Name(found.family->type),
-      Ulp(found.loss.max), Ulp(found.gradient.max),
+      Ulp(found.loss.max), Ulp(found.gradient.max), Ulp(found.second.max),
       std::log2(found.reference_error));
 }
 
@@ -224,12 +241,17 @@ void AppendBrokenForm(const FormTally& kernel, std::string& broken) {
     const std::string of = absl::StrCat(", t = ", t);
     AppendBroken("loss" + of, kernel.loss[t], broken);
     AppendBroken("gradient" + of, kernel.gradient[t], broken);
+    AppendBroken("second derivative" + of, kernel.second[t], broken);
+    AppendBroken("steps back of the second derivative" + of,
+                 kernel.second_steps[t], broken);
     AppendBroken("steps back of the loss" + of, kernel.loss_steps[t], broken);
     AppendBroken("steps back of the gradient" + of, kernel.gradient_steps[t],
                  broken);
   }
   AppendBroken("asymmetries of the loss", kernel.loss_symmetry, broken);
   AppendBroken("asymmetries of the gradient", kernel.gradient_symmetry, broken);
+  AppendBroken("asymmetries of the second derivative", kernel.second_symmetry,
+               broken);
 }
 
 }  // namespace
@@ -257,7 +279,8 @@ std::string Json(const Report& report) {
   json["histogram_ends"] = kBucketEnds;
   json["reference"] = {{"logits", report.reference.logits},
                        {"loss_ulps", report.reference.loss},
-                       {"gradient_ulps", report.reference.gradient}};
+                       {"gradient_ulps", report.reference.gradient},
+                       {"second_derivative_ulps", report.reference.second}};
   json["limits"] = {{"nans", report.limits.nans},
                     {"broken", report.limits.broken}};
   json["lossd"] = JsonOf(enumeration.kernel);
@@ -285,7 +308,8 @@ std::string Broken(const Report& report) {
   AppendBroken("lines on which another instruction set gives other bits",
                enumeration.instruction_sets, broken);
   if (report.reference.loss > kReferenceBound ||
-      report.reference.gradient > kReferenceBound) {
+      report.reference.gradient > kReferenceBound ||
+      report.reference.second > kReferenceBound) {
     absl::StrAppend(&broken,
                     "the reference: ", ReferenceLine(report.reference));
   }

@@ -1,5 +1,6 @@
-// Every derivative is the slope of its loss, for every loss and option: the
-// reference's derivatives in long double, and the kernel's over whole segments.
+// Every derivative is the slope of its loss, and every second derivative that
+// of the first, for every loss and option: the reference's derivatives in long
+// double, and the kernel's over whole segments.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -20,6 +21,12 @@ std::vector<LossOptions> EveryLoss() {
     losses.push_back(FocalOptions(gamma, 0.25));
     losses.push_back(AsymmetricOptions(gamma, 1 + gamma));
     losses.push_back(AsymmetricOptions(1 + gamma, gamma, 0.05));
+    losses.push_back(Mixed(FocalOptions(gamma, 0.25)));
+    losses.push_back(PolyOptions(2, gamma, 0.25));
+    losses.push_back(PolyOptions(-0.5, gamma));
+    losses.push_back(Mixed(PolyOptions(2, gamma, 0.25)));
+    losses.push_back(VarifocalOptions(gamma, 0.6));
+    losses.push_back(QualityFocalOptions(gamma + 2));
   }
   losses.push_back(AsymmetricOptions(0, 0));
   losses.push_back(AsymmetricOptions(0, 0, 0.3));
@@ -30,7 +37,9 @@ std::string Describe(const LossOptions& o) {
   return std::string(Name(o.kind)) + " gamma " + std::to_string(o.focal_gamma) +
          ", gammas " + std::to_string(o.asymmetric_gamma_positive) + " and " +
          std::to_string(o.asymmetric_gamma_negative) + ", margin " +
-         std::to_string(o.asymmetric_margin);
+         std::to_string(o.asymmetric_margin) + ", epsilon " +
+         std::to_string(o.poly_epsilon) +
+         (o.mixes_soft_targets ? ", mixed" : "");
 }
 
 // Returns true if a margin's kink lies between the two.
@@ -40,6 +49,13 @@ bool CrossesKink(const LossOptions& options, long double below,
   const long double kink = std::log(options.asymmetric_margin) -
                            std::log1p(-options.asymmetric_margin);
   return below <= kink && kink <= above;
+}
+
+// Returns true if the quality focal loss bends too much between the two for
+// differences: p is near t.
+bool IsNearTarget(const LossOptions& options, long double x, long double t) {
+  const long double p = 1 / (1 + std::exp(-x));
+  return options.kind == LossKind::kQualityFocal && std::fabs(p - t) < 0.05L;
 }
 
 TEST(Differences, TheDerivativeOfTheReferenceIsTheSlopeOfItsLoss) {
@@ -52,15 +68,26 @@ TEST(Differences, TheDerivativeOfTheReferenceIsTheSlopeOfItsLoss) {
             return reference::ElementOf(options, {logit, t, 1 - t, q}, 0.75L);
           };
           if (CrossesKink(options, x - kStep, x + kStep)) continue;
+          if (t != 0 && t != 1 && IsNearTarget(options, x, t)) continue;
           const long double slope =
               (at(x + kStep).loss - at(x - kStep).loss) / (2 * kStep);
           const auto element = at(x);
           // The third derivative is at most about the loss's own size.
+          const long double size =
+              std::fmin(1, std::fabs(element.loss)) + 1e-30L;
           EXPECT_NEAR(
               static_cast<double>(element.derivative),
               static_cast<double>(slope),
-              1e-8 * static_cast<double>(std::fabs(element.derivative) +
-                                         std::fmin(1, element.loss) + 1e-30L))
+              1e-8 * static_cast<double>(std::fabs(element.derivative) + size))
+              << Describe(options) << ", t = " << t << ", q = " << q
+              << ", x = " << x;
+          const long double bend =
+              (at(x + kStep).derivative - at(x - kStep).derivative) /
+              (2 * kStep);
+          EXPECT_NEAR(
+              static_cast<double>(element.second), static_cast<double>(bend),
+              1e-8 * static_cast<double>(std::fabs(element.second) +
+                                         std::fabs(element.derivative) + size))
               << Describe(options) << ", t = " << t << ", q = " << q
               << ", x = " << x;
         }
@@ -139,6 +166,41 @@ double Objective(OwnedSegment& owned) {
   double sum = 0;
   for (const double loss : owned.losses()) sum += loss;
   return sum * owned.segment.upstream_scalar;
+}
+
+// Returns the gradient with one logit moved by `step`.
+double GradientAt(OwnedSegment& owned, std::vector<double> logits, size_t i,
+                  double step) {
+  logits[i] += step;
+  owned.SetLogits(logits);
+  owned.Compute(cpu::BestInstructionSet());
+  return owned.gradient()[i];
+}
+
+TEST(Differences, TheSecondDerivativeOfTheKernelIsTheSlopeOfItsGradient) {
+  constexpr double kStep = 1e-4;
+  std::mt19937 random(7);
+  std::normal_distribution<double> logit(0, 3);
+  std::vector<double> logits(kElements);
+  for (double& x : logits) x = logit(random);
+  for (const LossOptions& loss : EveryLoss()) {
+    for (const Surroundings& surroundings : EverySurroundings()) {
+      OwnedSegment owned(ElementType::kFloat64, {kElements});
+      owned.segment.options = loss;
+      Fill(owned, surroundings);
+      owned.WantSecondDerivative();
+      owned.SetLogits(logits);
+      owned.Compute(cpu::BestInstructionSet());
+      const std::vector<double> second = owned.second_derivative();
+      for (size_t i = 0; i < kElements; i += 3) {
+        if (CrossesKink(loss, logits[i] - kStep, logits[i] + kStep)) continue;
+        const double slope = (GradientAt(owned, logits, i, kStep) -
+                              GradientAt(owned, logits, i, -kStep)) /
+                             (2 * kStep);
+        ASSERT_NEAR(second[i], slope, 2e-6) << Describe(loss) << " " << i;
+      }
+    }
+  }
 }
 
 TEST(Differences, TheGradientOfTheKernelIsTheSlopeOfItsLossForEveryOption) {

@@ -92,10 +92,9 @@ TEST(Invariance, CountingAloneCountsWhatComputingCounts) {
 TEST(Invariance, TheLossIsTheSumOfTheLossesInTheDocumentedOrder) {
   for (unsigned seed = 0; seed < kSegments; ++seed) {
     const auto owned = RandomSegment(seed);
-    // Losses of a half type are rounded, so they are not the summands.
-    if (ByteSize(owned->segment.logits.type, 1) < 4) continue;
+    // Losses of a half type would be rounded, so they are not the summands.
     owned->segment.options.loss_weight = 1;
-    owned->WantLosses();
+    owned->WantLosses(ElementType::kFloat64);
     const Totals totals = owned->Compute(cpu::BestInstructionSet()).totals;
     if (totals.first_bad_target != kNoIndex ||
         totals.first_operand_fault != kNoIndex) {
@@ -178,6 +177,11 @@ TEST(Invariance, TheRandomSegmentsAreOfEveryKind) {
     kinds["positive weights and upstream"] +=
         s.pos_weight.present() && s.upstream.present();
     kinds["losses"] += s.losses != nullptr;
+    kinds["losses of another type"] +=
+        s.losses != nullptr && s.losses_type != s.logits.type;
+    kinds["second derivative"] += s.second_derivative != nullptr;
+    kinds["second derivative alone"] +=
+        s.second_derivative != nullptr && s.gradient == nullptr;
     kinds["NaN logits"] += totals.nan_count > 0;
     kinds["bad targets"] += totals.first_bad_target != kNoIndex;
     kinds["operand faults"] += totals.first_operand_fault != kNoIndex;
@@ -190,8 +194,17 @@ TEST(Invariance, TheRandomSegmentsAreOfEveryKind) {
     kinds["empty"] += s.element_count == 0;
     kinds["ignored out of range"] +=
         s.options.ignore_target == 2 && totals.valid_count < s.element_count;
+    kinds[std::string(Name(s.options.kind))] += 1;
     kinds["focal"] +=
         s.options.kind == LossKind::kSigmoidFocal && s.options.focal_gamma != 0;
+    kinds["mixed focal"] += s.options.kind == LossKind::kSigmoidFocal &&
+                            s.options.mixes_soft_targets;
+    kinds["mixed poly"] += s.options.kind == LossKind::kPoly &&
+                           s.options.mixes_soft_targets &&
+                           s.options.poly_epsilon != 0;
+    kinds["detached"] += s.options.detaches_focus;
+    kinds["prior"] += s.options.label_smoothing != 0 &&
+                      s.options.label_smoothing_prior != 0.5;
     const bool asymmetric = s.options.kind == LossKind::kAsymmetric;
     kinds["asymmetric"] += asymmetric && s.options.asymmetric_margin == 0;
     kinds["margin"] += asymmetric && s.options.asymmetric_margin != 0;

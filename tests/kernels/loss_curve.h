@@ -36,10 +36,11 @@ double Ulps(T got, long double exact) {
 struct LossCurve {
   std::vector<double> losses;
   std::vector<double> gradient;
+  std::vector<double> second;
 };
 
-// Returns losses and derivatives of logits of type T for one target, unreduced
-// and unscaled. A `pos_weight` of 1 is not sent.
+// Returns losses and both derivatives of logits of type T for one target,
+// unreduced and unscaled. A `pos_weight` of 1 is not sent.
 template <class T>
 LossCurve CurveOfLoss(
     const LossOptions& options, const std::vector<double>& logits,
@@ -54,8 +55,9 @@ LossCurve CurveOfLoss(
   owned.SetTargets(type, std::vector<double>(logits.size(), target));
   if (pos_weight != 1) owned.SetPosWeight({pos_weight}, {0}, type);
   owned.WantLosses();
+  owned.WantSecondDerivative();
   owned.Compute(set);
-  return {owned.losses(), owned.gradient()};
+  return {owned.losses(), owned.gradient(), owned.second_derivative()};
 }
 
 // Returns logits of both signs: `count` bit patterns over every exponent,
@@ -107,6 +109,38 @@ inline LossOptions FocalOptions(double gamma, double alpha = -1) {
   options.kind = LossKind::kSigmoidFocal;
   options.focal_gamma = gamma;
   if (alpha >= 0) options.focal_alpha = alpha;
+  return options;
+}
+
+inline LossOptions PolyOptions(double epsilon, double gamma = 0,
+                               double alpha = -1) {
+  LossOptions options = FocalOptions(gamma, alpha);
+  options.kind = LossKind::kPoly;
+  options.poly_epsilon = epsilon;
+  return options;
+}
+
+inline LossOptions QualityFocalOptions(double gamma) {
+  LossOptions options = FocalOptions(gamma);
+  options.kind = LossKind::kQualityFocal;
+  return options;
+}
+
+inline LossOptions VarifocalOptions(double gamma, double alpha = -1) {
+  LossOptions options = FocalOptions(gamma, alpha);
+  options.kind = LossKind::kVarifocal;
+  return options;
+}
+
+// Returns the options with soft targets mixed, not in the power.
+inline LossOptions Mixed(LossOptions options) {
+  options.mixes_soft_targets = true;
+  return options;
+}
+
+// Returns the options with powers that are constants in derivatives.
+inline LossOptions Detached(LossOptions options) {
+  options.detaches_focus = true;
   return options;
 }
 

@@ -41,6 +41,7 @@ std::string Difference(const SegmentAnswer& a, const SegmentAnswer& b) {
   if (a.totals.first_nan != b.totals.first_nan) return "first_nan";
   if (a.gradient != b.gradient) return "gradient";
   if (a.losses != b.losses) return "losses";
+  if (a.second_derivative != b.second_derivative) return "second_derivative";
   return "";
 }
 
@@ -60,6 +61,7 @@ void OwnedSegment::SetGradientType(ElementType type) {
   gradient_.resize(ByteSize(type, segment.element_count));
   // A vector's memory is aligned to 16 bytes. The kernels store unaligned.
   segment.gradient = gradient_.data();
+  if (segment.second_derivative != nullptr) WantSecondDerivative();
 }
 
 void OwnedSegment::SetOnes(std::vector<uint64_t> indices) {
@@ -130,9 +132,16 @@ void OwnedSegment::SetUpstream(const std::vector<double>& values,
   SetOperand(type, values, strides, upstream_, segment.upstream);
 }
 
-void OwnedSegment::WantLosses() {
-  losses_.resize(ByteSize(segment.logits.type, segment.element_count));
+void OwnedSegment::WantLosses(ElementType type) {
+  segment.losses_type = type;
+  losses_.resize(ByteSize(type, segment.element_count));
   segment.losses = losses_.data();
+}
+
+void OwnedSegment::WantSecondDerivative() {
+  second_derivative_.resize(
+      ByteSize(segment.gradient_type, segment.element_count));
+  segment.second_derivative = second_derivative_.data();
 }
 
 void OwnedSegment::CutPieces(std::mt19937& random) {
@@ -161,6 +170,8 @@ void OwnedSegment::CutPieces(std::mt19937& random) {
 void OwnedSegment::ForgetResults() {
   std::fill(gradient_.begin(), gradient_.end(), std::byte{0xcd});
   std::fill(losses_.begin(), losses_.end(), std::byte{0xcd});
+  std::fill(second_derivative_.begin(), second_derivative_.end(),
+            std::byte{0xcd});
 }
 
 double OwnedSegment::CountedNormalizer() {
@@ -206,8 +217,12 @@ SegmentAnswer OwnedSegment::ComputeOnThreads(const cpu::InstructionSet& set,
 SegmentAnswer OwnedSegment::AnswerFrom(
     const std::vector<BlockPartial>& partials, double normalizer) const {
   const Totals totals = Combine(partials);
-  return {LossOf(segment, totals, normalizer), normalizer, totals, gradient_,
-          losses_};
+  return {LossOf(segment, totals, normalizer),
+          normalizer,
+          totals,
+          gradient_,
+          losses_,
+          second_derivative_};
 }
 
 std::vector<double> OwnedSegment::Values(

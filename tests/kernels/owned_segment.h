@@ -22,6 +22,7 @@ struct SegmentAnswer {
   Totals totals;
   std::vector<std::byte> gradient;
   std::vector<std::byte> losses;
+  std::vector<std::byte> second_derivative;
 };
 
 // Returns the name of the first difference, or "" if there is none. A request
@@ -64,7 +65,9 @@ class OwnedSegment {
   void SetUpstream(const std::vector<double>& values,
                    const std::vector<uint64_t>& strides,
                    ElementType type = ElementType::kFloat32);
-  void WantLosses();
+  void WantLosses() { WantLosses(segment.logits.type); }
+  void WantLosses(ElementType type);
+  void WantSecondDerivative();
   // Cuts every tensor's bytes into pieces at random places, empty pieces
   // included.
   void CutPieces(std::mt19937& random);
@@ -77,7 +80,7 @@ class OwnedSegment {
   SegmentAnswer ComputeOnThreads(const cpu::InstructionSet& set,
                                  uint64_t threads);
 
-  // Overwrites gradient and losses, so that old results are not taken for new
+  // Overwrites the results, so that old results are not taken for new
   // ones.
   void ForgetResults();
 
@@ -85,7 +88,10 @@ class OwnedSegment {
     return Values(segment.gradient_type, gradient_);
   }
   std::vector<double> losses() const {
-    return Values(segment.logits.type, losses_);
+    return Values(segment.losses_type, losses_);
+  }
+  std::vector<double> second_derivative() const {
+    return Values(segment.gradient_type, second_derivative_);
   }
   SegmentAnswer AnswerFrom(const std::vector<BlockPartial>& partials,
                            double normalizer) const;
@@ -109,7 +115,7 @@ class OwnedSegment {
 
   Bytes logits_, targets_, weights_, pos_weight_, upstream_;
   std::vector<uint64_t> ones_;
-  std::vector<std::byte> gradient_, losses_;
+  std::vector<std::byte> gradient_, losses_, second_derivative_;
 };
 
 }  // namespace lossd::kernels

@@ -209,6 +209,7 @@ TEST(PeerCases, TheGradientIsTheSlopeOfTheLoss) {
     Segment& s = owned->segment;
     const SegmentAnswer answer = Compute(*owned);
     if (s.gradient == nullptr || s.options.reduction == Reduction::kNone ||
+        s.options.detaches_focus ||  // then it is not the slope
         answer.totals.nan_count > 0 ||
         answer.totals.first_bad_target != kNoIndex ||
         answer.totals.first_operand_fault != kNoIndex || s.element_count > 50) {

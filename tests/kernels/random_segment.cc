@@ -104,15 +104,37 @@ double RandomLogit(std::mt19937& random) {
   }
 }
 
+bool MayDetach(LossKind kind) {
+  return kind == LossKind::kSigmoidFocal || kind == LossKind::kAsymmetric;
+}
+
+// Returns true if the loss has no meaning for targets outside [0, 1].
+bool NeedsUnitInterval(const LossOptions& options) {
+  switch (options.kind) {
+    case LossKind::kSigmoidFocal:
+    case LossKind::kPoly:
+      return !options.mixes_soft_targets;
+    case LossKind::kQualityFocal:
+    case LossKind::kVarifocal:
+      return true;
+    default:
+      return false;
+  }
+}
+
 // Parameters that the chosen kind does not read are set, too.
 void RandomLoss(LossOptions& options, std::mt19937& random) {
   constexpr double kGammas[] = {0, 0, 0.5, 1, 2, 3.7};
-  options.kind = static_cast<LossKind>(random() % 3);
+  options.kind = static_cast<LossKind>(random() % kLossKindCount);
   options.focal_gamma = kGammas[random() % 6];
   if (random() % 2 == 0) options.focal_alpha = 0.25;
   options.asymmetric_gamma_positive = kGammas[random() % 6];
   options.asymmetric_gamma_negative = kGammas[random() % 6];
   if (random() % 2 == 0) options.asymmetric_margin = 0.05;
+  constexpr double kEpsilons[] = {0, 1, -1, 3.5};
+  options.poly_epsilon = kEpsilons[random() % 4];
+  options.mixes_soft_targets = random() % 2 == 0;
+  options.detaches_focus = random() % 2 == 0 && MayDetach(options.kind);
 }
 
 void RandomOptions(OwnedSegment& owned, std::mt19937& random) {
@@ -129,6 +151,7 @@ void RandomOptions(OwnedSegment& owned, std::mt19937& random) {
     options.ignore_target = kIgnored[random() % std::size(kIgnored)];
   }
   if (random() % 3 == 0) options.label_smoothing = 0.1;
+  if (random() % 3 == 0) options.label_smoothing_prior = 0.125;
   options.targets_in_unit_interval = random() % 4 != 0;
   owned.segment.upstream_scalar = random() % 3 == 0 ? 0.3 : 1;
   if (random() % 2 == 0) {
@@ -138,7 +161,8 @@ void RandomOptions(OwnedSegment& owned, std::mt19937& random) {
     SetRandomOperand(owned, random, &OwnedSegment::SetPosWeight);
   }
   if (options.reduction == Reduction::kNone) {
-    owned.WantLosses();
+    owned.WantLosses(random() % 2 == 0 ? owned.segment.logits.type
+                                       : kFloatTypes[random() % 4]);
     if (random() % 2 == 0) {
       SetRandomOperand(owned, random, &OwnedSegment::SetUpstream);
     }
@@ -195,9 +219,9 @@ std::unique_ptr<OwnedSegment> RandomSegment(unsigned seed) {
   if (random() % 3 == 0) owned->SetGradientType(kFloatTypes[random() % 4]);
   if (random() % 3 != 0) RandomOptions(*owned, random);
   if (random() % 2 == 0) RandomLoss(owned->segment.options, random);
-  // The power of a focal loss has no meaning beyond the unit interval.
-  if (owned->segment.options.kind == LossKind::kSigmoidFocal)
+  if (NeedsUnitInterval(owned->segment.options))
     owned->segment.options.targets_in_unit_interval = true;
+  if (random() % 3 == 0) owned->WantSecondDerivative();
   if (random() % 5 == 0) owned->segment.gradient = nullptr;
   if (random() % 2 == 0) owned->CutPieces(random);
   return owned;

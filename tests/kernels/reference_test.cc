@@ -81,12 +81,24 @@ TEST(Reference, AgreesWithTheKernelForRequestsOfEveryKind) {
             << " is not " << exact.gradient[i];
       }
     }
+    if (owned->segment.second_derivative != nullptr) {
+      const auto second = owned->second_derivative();
+      // The terms of a loss with powers cancel, too.
+      const double term =
+          40 * std::fabs(GradientScale(owned->segment, answer.normalizer));
+      for (size_t i = 0; i < second.size(); ++i) {
+        ASSERT_TRUE(close(second[i], exact.second_derivative[i], term,
+                          owned->segment.gradient_type))
+            << "seed " << seed << " element " << i << ": " << second[i]
+            << " is not " << exact.second_derivative[i];
+      }
+    }
     if (owned->segment.losses != nullptr) {
       const auto losses = owned->losses();
       const double largest = Largest(exact.losses);
       for (size_t i = 0; i < losses.size(); ++i) {
         ASSERT_TRUE(close(losses[i], exact.losses[i], largest,
-                          owned->segment.logits.type))
+                          owned->segment.losses_type))
             << "seed " << seed << " element " << i << ": " << losses[i]
             << " is not " << exact.losses[i];
       }

@@ -55,10 +55,13 @@ TEST(Types, AGradientOfAnyTypeIsTheArithmeticsRoundedOnce) {
                                 : ElementType::kFloat32);
     SegmentAnswer expected = owned->Compute(cpu::BestInstructionSet());
     const std::vector<std::byte> exact = expected.gradient;
+    const std::vector<std::byte> second = expected.second_derivative;
     for (const ElementType type : kFloatTypes) {
       owned->SetGradientType(type);
       expected.gradient =
           wide ? Rounded<double>(exact, type) : Rounded<float>(exact, type);
+      expected.second_derivative =
+          wide ? Rounded<double>(second, type) : Rounded<float>(second, type);
       for (const cpu::InstructionSet& set : cpu::InstructionSets()) {
         ASSERT_EQ(Difference(owned->Compute(set), expected), "")
             << Name(type) << ", " << set.name << ", seed " << seed;
@@ -79,10 +82,32 @@ TEST(Types, HalfLogitsAreComputedAsFloat32OnesOfTheSameValues) {
     const std::vector<double> logits = LogitsOf(s);
     s.logits.type = ElementType::kFloat32;
     owned->SetLogits(logits);
-    if (s.losses != nullptr) owned->WantLosses();
-    SegmentAnswer expected = owned->Compute(cpu::BestInstructionSet());
-    expected.losses = Rounded<float>(expected.losses, half);
+    const SegmentAnswer expected = owned->Compute(cpu::BestInstructionSet());
     ASSERT_EQ(Difference(answer, expected), "") << "seed " << seed;
+  }
+  EXPECT_GT(compared, 50);
+}
+
+TEST(Types, LossesOfAnyTypeAreTheArithmeticsRoundedOnce) {
+  int compared = 0;
+  for (unsigned seed = 0; seed < kSegments; ++seed) {
+    const auto owned = RandomSegment(seed);
+    Segment& s = owned->segment;
+    if (s.losses == nullptr) continue;
+    ++compared;
+    const bool wide = s.logits.type == ElementType::kFloat64;
+    owned->WantLosses(wide ? ElementType::kFloat64 : ElementType::kFloat32);
+    SegmentAnswer expected = owned->Compute(cpu::BestInstructionSet());
+    const std::vector<std::byte> exact = expected.losses;
+    for (const ElementType type : kFloatTypes) {
+      owned->WantLosses(type);
+      expected.losses =
+          wide ? Rounded<double>(exact, type) : Rounded<float>(exact, type);
+      for (const cpu::InstructionSet& set : cpu::InstructionSets()) {
+        ASSERT_EQ(Difference(owned->Compute(set), expected), "")
+            << Name(type) << ", " << set.name << ", seed " << seed;
+      }
+    }
   }
   EXPECT_GT(compared, 50);
 }

@@ -27,6 +27,9 @@ struct LossRequest {
   // It must begin at a multiple of 64 bytes of its region and overlap no
   // tensor.
   std::optional<SharedSpan> shared_gradient = {};
+  // If present, the server writes the second derivative there. The demands on
+  // the place are those on shared_gradient.
+  std::optional<SharedSpan> shared_second_derivative = {};
 };
 
 // The answer. It owns its tensors.
@@ -43,6 +46,9 @@ struct LossResult {
   std::optional<ReceivedTensor> losses;
   // Absent with GRADIENT_MODE_OMIT, and with LossRequest::shared_gradient.
   std::optional<ReceivedTensor> gradient;
+  // Present with SECOND_DERIVATIVE_MODE_RETURN, unless
+  // LossRequest::shared_second_derivative has it.
+  std::optional<ReceivedTensor> second_derivative;
 };
 
 }  // namespace lossd::client

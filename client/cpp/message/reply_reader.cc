@@ -31,6 +31,21 @@ struct SplitReply {
   ComputeLossResponse rest;
   PayloadRange losses;
   PayloadRange gradient;
+  PayloadRange second_derivative;
+
+  // Returns the payload of the tensor field of this number, or null.
+  PayloadRange* PayloadOf(int number) {
+    switch (number) {
+      case ComputeLossResponse::kLossesFieldNumber:
+        return &losses;
+      case ComputeLossResponse::kGradientFieldNumber:
+        return &gradient;
+      case ComputeLossResponse::kSecondDerivativeFieldNumber:
+        return &second_derivative;
+      default:
+        return nullptr;
+    }
+  }
 };
 
 constexpr uint32_t LengthDelimitedTag(int number) {
@@ -80,15 +95,12 @@ bool Split(grpc::ByteBuffer reply, SplitReply& split) {
     StringOutputStream rest_stream(&rest);
     CodedOutputStream rest_out(&rest_stream);
     while (const uint32_t tag = in.ReadTag()) {
-      bool good = false;
-      if (tag == LengthDelimitedTag(ComputeLossResponse::kLossesFieldNumber)) {
-        good = SplitTensor(tag, in, rest_out, split.losses);
-      } else if (tag == LengthDelimitedTag(
-                            ComputeLossResponse::kGradientFieldNumber)) {
-        good = SplitTensor(tag, in, rest_out, split.gradient);
-      } else {
-        good = WireFormatLite::SkipField(&in, tag, &rest_out);
-      }
+      const int number = WireFormatLite::GetTagFieldNumber(tag);
+      PayloadRange* const payload =
+          tag == LengthDelimitedTag(number) ? split.PayloadOf(number) : nullptr;
+      const bool good = payload != nullptr
+                            ? SplitTensor(tag, in, rest_out, *payload)
+                            : WireFormatLite::SkipField(&in, tag, &rest_out);
       if (!good) return false;
     }
   }
@@ -160,6 +172,12 @@ absl::StatusOr<LossResult> ReadReply(const grpc::ByteBuffer& reply) {
     auto gradient = MakeTensor(rest.gradient(), split.gradient, slices);
     if (!gradient.ok()) return gradient.status();
     result.gradient = *std::move(gradient);
+  }
+  if (rest.has_second_derivative()) {
+    auto second =
+        MakeTensor(rest.second_derivative(), split.second_derivative, slices);
+    if (!second.ok()) return second.status();
+    result.second_derivative = *std::move(second);
   }
   return result;
 }

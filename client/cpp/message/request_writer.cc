@@ -109,6 +109,12 @@ grpc::ByteBuffer WriteRequest(const LossRequest& request,
                       request_id.size());
     message.small() += request_id;
   }
+  if (request.shared_second_derivative.has_value()) {
+    PutMessage(ComputeLossRequest::kSecondDerivativeDestinationFieldNumber,
+               RefOf(*request.shared_second_derivative->region,
+                     request.shared_second_derivative->bytes),
+               message);
+  }
   return message.Finish();
 }
 

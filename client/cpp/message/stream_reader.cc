@@ -84,9 +84,9 @@ absl::StatusOr<StreamReader> StreamReader::Create(
   const int64_t elements = ElementCount(request.logits.shape).value_or(0);
   if (absl::Status s = CheckSize(request.logits, elements); !s.ok()) return s;
   const v1::DataType logits = Or(request.logits.dtype, v1::DATA_TYPE_FLOAT32);
-  const bool wants_gradient = request.spec.gradient() != v1::GRADIENT_MODE_OMIT;
-  if (wants_gradient) {
-    const v1::DataType dtype = Or(request.spec.gradient_dtype(), logits);
+  const v1::LossSpec& spec = request.spec;
+  const v1::DataType dtype = Or(spec.gradient_dtype(), logits);
+  if (spec.gradient() != v1::GRADIENT_MODE_OMIT) {
     const auto size = static_cast<size_t>(BytesOf(dtype, elements));
     if (!destination.empty() && destination.size() != size) {
       return absl::InvalidArgumentError(
@@ -98,8 +98,11 @@ absl::StatusOr<StreamReader> StreamReader::Create(
     return absl::InvalidArgumentError(
         "gradient_destination: the reply has no gradient");
   }
-  if (request.spec.reduction() == v1::REDUCTION_NONE) {
-    Prepare(logits, elements, {}, reader.losses_);
+  if (spec.second_derivative() == v1::SECOND_DERIVATIVE_MODE_RETURN) {
+    Prepare(dtype, elements, {}, reader.second_derivative_);
+  }
+  if (spec.reduction() == v1::REDUCTION_NONE) {
+    Prepare(Or(spec.losses_dtype(), logits), elements, {}, reader.losses_);
   }
   return reader;
 }
@@ -115,6 +118,17 @@ void StreamReader::Prepare(v1::DataType dtype, int64_t elements,
   landing.memory = {landing.owned.get(), size};
 }
 
+StreamReader::Landing* StreamReader::LandingOf(uint32_t tag) {
+  if (tag == BytesTag(StreamLossResponse::kGradientFieldNumber)) {
+    return &gradient_;
+  }
+  if (tag == BytesTag(StreamLossResponse::kSecondDerivativeFieldNumber)) {
+    return &second_derivative_;
+  }
+  if (tag == BytesTag(StreamLossResponse::kLossesFieldNumber)) return &losses_;
+  return nullptr;
+}
+
 absl::Status StreamReader::Add(const grpc::ByteBuffer& message) {
   grpc::ByteBuffer buffer(message);  // the slices are shared
   grpc::ProtoBufferReader stream(&buffer);
@@ -127,23 +141,20 @@ absl::Status StreamReader::Add(const grpc::ByteBuffer& message) {
     google::protobuf::io::StringOutputStream rest_stream(&rest);
     google::protobuf::io::CodedOutputStream rest_out(&rest_stream);
     while (const uint32_t tag = in.ReadTag()) {
-      const bool gradient =
-          tag == BytesTag(StreamLossResponse::kGradientFieldNumber);
-      const bool losses =
-          tag == BytesTag(StreamLossResponse::kLossesFieldNumber);
-      if (!gradient && !losses) {
+      Landing* const landing = LandingOf(tag);
+      if (landing == nullptr) {
         if (!WireFormatLite::SkipField(&in, tag, &rest_out)) break;
         continue;
       }
-      Landing& landing = gradient ? gradient_ : losses_;
       int size = 0;
       if (!in.ReadVarintSizeAsInt(&size) ||
-          static_cast<size_t>(size) > landing.memory.size() - landing.arrived ||
-          !in.ReadRaw(landing.memory.data() + landing.arrived, size)) {
+          static_cast<size_t>(size) >
+              landing->memory.size() - landing->arrived ||
+          !in.ReadRaw(landing->memory.data() + landing->arrived, size)) {
         return absl::InternalError(
             "the stream's reply has more results than the logits have");
       }
-      landing.arrived += static_cast<size_t>(size);
+      landing->arrived += static_cast<size_t>(size);
     }
   }
   StreamLossResponse response;
@@ -175,7 +186,7 @@ absl::StatusOr<LossResult> StreamReader::Finish() {
   if (!summary_.has_value()) {
     return absl::InternalError("the stream ended without its summary");
   }
-  for (const Landing* landing : {&gradient_, &losses_}) {
+  for (const Landing* landing : {&gradient_, &second_derivative_, &losses_}) {
     if (landing->arrived != landing->memory.size()) {
       return absl::InternalError(
           absl::StrCat("the stream ended after ", landing->arrived,
@@ -183,7 +194,9 @@ absl::StatusOr<LossResult> StreamReader::Finish() {
     }
   }
   if (summary_->has_gradient_scale()) {
-    Scale(gradient_.dtype, summary_->gradient_scale(), gradient_.memory);
+    for (const Landing* landing : {&gradient_, &second_derivative_}) {
+      Scale(landing->dtype, summary_->gradient_scale(), landing->memory);
+    }
   }
   LossResult result;
   result.loss = summary_->loss();
@@ -193,6 +206,9 @@ absl::StatusOr<LossResult> StreamReader::Finish() {
   result.request_id = summary_->request_id();
   result.execution.set_backend(summary_->backend());
   if (gradient_.wanted) result.gradient = TensorOf(gradient_);
+  if (second_derivative_.wanted) {
+    result.second_derivative = TensorOf(second_derivative_);
+  }
   if (losses_.wanted) result.losses = TensorOf(losses_);
   return result;
 }

@@ -5,6 +5,7 @@
 #include <grpcpp/support/byte_buffer.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
@@ -20,8 +21,8 @@ namespace lossd::client {
 void Scale(v1::DataType dtype, double factor, std::span<std::byte> elements);
 
 // Puts the replies of a stream together into a result. The gradient lies in the
-// destination if there is one, else in memory of its own, where the losses lie
-// too. Not thread-safe.
+// destination if there is one, else in memory of its own, where the other
+// results lie too. Not thread-safe.
 class StreamReader {
  public:
   // Returns a reader with memory for the results. `destination` is empty or
@@ -53,7 +54,11 @@ class StreamReader {
   ReceivedTensor TensorOf(Landing& landing) const;
 
   Shape shape_;
+  // Returns where the bytes of this field of a response go, or null.
+  Landing* LandingOf(uint32_t tag);
+
   Landing gradient_;
+  Landing second_derivative_;
   Landing losses_;
   std::optional<v1::StreamLossSummary> summary_;
 };

@@ -158,21 +158,31 @@ class BaseClient(abc.ABC):
         takes.
 
         The loss:
-        - `kind`: "sigmoid_cross_entropy" (the default), "sigmoid_focal" or "asymmetric"
+        - `kind`: "sigmoid_cross_entropy" (the default), "sigmoid_focal", "asymmetric", "poly",
+          "quality_focal" or "varifocal"; loss_spec.proto has the formulas and the papers
         - `focal_gamma`, `focal_alpha`: the exponent and the class balance of "sigmoid_focal";
           the paper has 2 and 0.25. The exponent has no default; an alpha of None, the default,
-          balances nothing
+          balances nothing. "poly" takes both, "quality_focal" the exponent (its paper has 2),
+          and "varifocal" both, where an alpha of None is 0.75
+        - `poly_epsilon`: the factor of the term that "poly" adds; the paper has 1
+        - `soft_targets`: what a target between 0 and 1 means to "sigmoid_focal" and "poly":
+          "linear" (the default) in the probability, or "mixture" of the two losses
+        - `detach_focus`: True takes the powers of "sigmoid_focal" and "asymmetric" as constants
+          in the derivatives; the default is False
         - `asymmetric_gamma_positive`, `asymmetric_gamma_negative`, `asymmetric_margin`: the
           exponents and the margin of "asymmetric"; the paper has 1, 4 and 0.05. At least one has
           to be given, and the others are 0
-        - `label_smoothing`: e in [0, 1) makes a target t (1 - e) + e / 2; the default is 0
+        - `label_smoothing`: e in [0, 1) makes a target t (1 - e) + e label_smoothing_prior; the
+          default is 0
+        - `label_smoothing_prior`: in [0, 1]; None, the default, is 1/2
         - `weights`: of the elements, broadcast to the logits' shape as NumPy does; the default,
           None, is 1
         - `pos_weight`: of the positive term, broadcast likewise; the default, None, is 1
 
         Which elements take part:
-        - `ignore_target`: elements whose target equals this take no part; None, the default,
-          ignores none. normalizer="elements" still counts them; "valid" does not
+        - `ignore_target`: elements whose target equals this take no part; NaN stands for every
+          NaN, as tables have it for a missing label. None, the default, ignores none.
+          normalizer="elements" still counts them; "valid" does not
         - `target_range`: "unit_interval" (the default) refuses a target outside [0, 1], "any"
           takes any finite one
         - `target_shape_rule`: "same" (the default) takes targets of the logits' shape,
@@ -191,7 +201,9 @@ class BaseClient(abc.ABC):
         - `normalizer_value`: above 0; only with, and needed by, normalizer="caller". The ranks
           of a data-parallel job give the elements of all ranks, divided by the ranks where
           their gradients are averaged
-        - `loss_weight`: scales loss, losses and gradient; the default, None, is 1
+        - `loss_weight`: scales loss, losses and derivatives; the default, None, is 1
+        - `losses_dtype`, only with "none": the type of the losses, as `gradient_dtype` is that of
+          the gradient; None, the default, is the logits' type
 
         The gradient:
         - `gradient`: False returns the loss alone; the default is True
@@ -203,6 +215,9 @@ class BaseClient(abc.ABC):
           its contents are undefined
         - `upstream_gradient`: scales the gradient, not the loss: one number, or an array of the
           logits' shape with reduction="none"; the default, None, is 1
+        - `second_derivative`: True returns the second derivative by each logit as well, which is
+          the diagonal of the Hessian and has no other elements. It has the gradient's type and
+          scale; the default is False
 
         `request_id` is written to the server's log and returned; the default is "".
 

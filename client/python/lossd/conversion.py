@@ -50,7 +50,7 @@ class Call(NamedTuple):
     def result(self, message: bytes) -> LossResult[Any, Any]:
         """Returns the result of the server's reply; LossdError if it is no reply."""
         usual = self.usual
-        losses: Any = None
+        losses = second_derivative = None
         gradient = self.gradient_out
         if usual is None:
             others = reply.without_tensors(message)
@@ -64,10 +64,13 @@ class Call(NamedTuple):
                 else:
                     gradient = self._gradient(Received(kind, shape, message, first, byte_size))
         if others is None:
-            others, received_losses, received = reply.parse(message)
+            others, received_losses, received, second = reply.parse(message)
             losses = _returned(received_losses, self.logits)
             gradient = self._gradient(received)
-        return LossResult.read_later(losses, gradient, functools.partial(reply.fields, others))
+            second_derivative = _returned(second, self.logits)
+        return LossResult.read_later(
+            losses, gradient, second_derivative, functools.partial(reply.fields, others)
+        )
 
     def _gradient(self, received: Received | None) -> Any:
         out = self.gradient_out
@@ -110,7 +113,8 @@ def to_call(
     if asked.encoded:
         parts.insert(0, encoding.block(_SPEC, asked.encoded))
     usual = None
-    if asked.has_gradient and not asked.has_losses and not destination:
+    has_other = asked.has_losses or asked.has_second_derivative
+    if asked.has_gradient and not has_other and not destination:
         kind = asked.gradient_type or logits_type
         usual = reply.expected(kind.data_type, shape)
     holds_tensors = any(type(part) is not bytes for part in parts)

@@ -31,7 +31,8 @@ def _key(number: int, kind: int) -> int:
 
 
 # The keys of the tensors of a ComputeLossResponse, and of the fields of a Tensor.
-_LOSSES, _GRADIENT = _key(2, _BLOCK), _key(3, _BLOCK)
+_LOSSES, _GRADIENT, _SECOND_DERIVATIVE = _key(2, _BLOCK), _key(3, _BLOCK), _key(9, _BLOCK)
+_TENSORS = (_LOSSES, _GRADIENT, _SECOND_DERIVATIVE)
 _DTYPE, _SHAPE, _DIMENSION, _DATA = (
     _key(1, _VARINT),
     _key(2, _BLOCK),
@@ -42,6 +43,8 @@ _OF_TENSOR = frozenset((_DTYPE, _SHAPE, _DIMENSION, _DATA))
 
 # The parts of a StreamLossResponse.
 STREAM_GRADIENT, STREAM_SUMMARY, STREAM_LOSSES = _key(1, _BLOCK), _key(2, _BLOCK), _key(3, _BLOCK)
+STREAM_SECOND_DERIVATIVE = _key(4, _BLOCK)
+_STREAM_PARTS = (STREAM_GRADIENT, STREAM_SUMMARY, STREAM_LOSSES, STREAM_SECOND_DERIVATIVE)
 
 
 class Received(NamedTuple):
@@ -60,6 +63,7 @@ class Reply(NamedTuple):
     others: loss_service_pb2.ComputeLossResponse
     losses: Received | None
     gradient: Received | None
+    second_derivative: Received | None = None
 
 
 class Expected(NamedTuple):
@@ -81,7 +85,7 @@ def expected(data_type: int, shape: tuple[int, ...]) -> Expected:
 
 
 def without_usual(message: bytes, usual: Expected) -> loss_service_pb2.ComputeLossResponse | None:
-    """Returns what a reply has before the gradient `usual`, if it ends with that and has no losses.
+    """Returns what a reply has before `usual`, if it ends with that and has no other tensor.
 
     Otherwise returns None, and parse() reads it. This is faster.
     """
@@ -94,7 +98,7 @@ def without_usual(message: bytes, usual: Expected) -> loss_service_pb2.ComputeLo
     except DecodeError:
         return None
     # The bytes before are a message, so the next field does begin there.
-    return None if others.HasField("losses") else others
+    return None if _has_tensor(others, "losses", "second_derivative") else others
 
 
 def without_tensors(message: bytes) -> loss_service_pb2.ComputeLossResponse | None:
@@ -106,34 +110,38 @@ def without_tensors(message: bytes) -> loss_service_pb2.ComputeLossResponse | No
         others.ParseFromString(message)
     except DecodeError:
         return None
-    return None if others.HasField("losses") or others.HasField("gradient") else others
+    return None if _has_tensor(others, "losses", "gradient", "second_derivative") else others
+
+
+def _has_tensor(others: loss_service_pb2.ComputeLossResponse, *names: str) -> bool:
+    return any(map(others.HasField, names))
 
 
 def parse(message: bytes) -> Reply:
     """Returns the parts of a ComputeLossResponse; LossdError if the bytes are none."""
-    losses = gradient = None
+    tensors: dict[int, Received] = {}
     others = []  # what lies between the tensors
     begin = first = 0
     end = len(message)
     try:
         while first < end:
             key = message[first]
-            if key not in (_GRADIENT, _LOSSES):
+            if key not in _TENSORS:
                 first = _skip(message, first)
                 continue
             others.append(message[begin:first])
             size, first = _number(message, first + 1)
             begin = first + size
-            if key == _GRADIENT:
-                gradient = _tensor(message, first, begin)
-            else:
-                losses = _tensor(message, first, begin)
+            tensors[key] = _tensor(message, first, begin)
             first = begin
         if first > end:
             raise ValueError(_TOO_LONG)
         others.append(message[begin:])
         rest = b"".join(others)
-        return Reply(loss_service_pb2.ComputeLossResponse.FromString(rest), losses, gradient)
+        return Reply(
+            loss_service_pb2.ComputeLossResponse.FromString(rest),
+            *(tensors.get(key) for key in _TENSORS),
+        )
     except (IndexError, ValueError, KeyError, OverflowError, DecodeError) as error:
         raise _garbage("ComputeLossResponse", error) from error
 
@@ -172,7 +180,7 @@ def part(message: bytes) -> tuple[int, int, int]:
     try:
         while first < end:
             key = message[first]
-            if key in (STREAM_GRADIENT, STREAM_SUMMARY, STREAM_LOSSES):
+            if key in _STREAM_PARTS:
                 size, first = _number(message, first + 1)
                 found = (key, first, first + size)
                 first += size

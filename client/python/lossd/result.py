@@ -42,8 +42,11 @@ class LossResult(Generic[GradientT_co, LossesT_co]):
     a read-only view of the reply, which need not be aligned (`gradient.flags.aligned`);
     numpy.array(gradient) is a copy that can be changed.
 
-    `losses` has the logits' shape and dtype, and is a view or a tensor likewise. It is None
-    unless reduction="none".
+    `losses` has the logits' shape, and their dtype unless `losses_dtype` asked for another; it is
+    a view or a tensor likewise. It is None unless reduction="none".
+
+    `second_derivative` has the gradient's shape and dtype, and is a view or a tensor likewise. It
+    is None unless second_derivative=True.
 
     `normalizer` is what the sum was divided by, `valid_count` the number of elements that took
     part, and `nan_count` that of the NaN logits with nan_policy="propagate".
@@ -59,6 +62,7 @@ class LossResult(Generic[GradientT_co, LossesT_co]):
     nan_count: int
     execution: Execution
     request_id: str
+    second_derivative: Any
 
     def __init__(
         self,
@@ -70,6 +74,7 @@ class LossResult(Generic[GradientT_co, LossesT_co]):
         nan_count: int,
         execution: Execution,
         request_id: str,
+        second_derivative: Any = None,
     ) -> None:
         # The constructor of a frozen dataclass takes several times as long.
         self.__dict__.update(
@@ -81,18 +86,21 @@ class LossResult(Generic[GradientT_co, LossesT_co]):
             nan_count=nan_count,
             execution=execution,
             request_id=request_id,
+            second_derivative=second_derivative,
         )
 
     @classmethod
     def read_later(
-        cls, losses: Any, gradient: Any, read: Callable[[], dict[str, Any]]
+        cls, losses: Any, gradient: Any, second_derivative: Any, read: Callable[[], dict[str, Any]]
     ) -> LossResult[Any, Any]:
         """Returns a result whose other fields are those of `read`, which the first use calls.
 
         Right after a call of gRPC everything is slow, and most callers use few of the fields.
         """
         result = cls.__new__(cls)
-        result.__dict__.update(losses=losses, gradient=gradient, _read=read)
+        result.__dict__.update(
+            losses=losses, gradient=gradient, second_derivative=second_derivative, _read=read
+        )
         return result
 
     if not TYPE_CHECKING:  # a type checker would take any name for an attribute

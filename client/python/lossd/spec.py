@@ -12,12 +12,20 @@ from lossd import arguments, element_type
 from lossd.element_type import GRADIENT_TYPES, ElementType
 from lossd.v1 import loss_spec_pb2
 
-Kind = Literal["sigmoid_cross_entropy", "sigmoid_focal", "asymmetric"]
+Kind = Literal[
+    "sigmoid_cross_entropy",
+    "sigmoid_focal",
+    "asymmetric",
+    "poly",
+    "quality_focal",
+    "varifocal",
+]
 Reduction = Literal["mean", "sum", "none"]
 Normalizer = Literal["elements", "valid", "batch", "nonzero_weights", "weight_sum", "caller"]
 NanPolicy = Literal["reject", "propagate"]
 TargetRange = Literal["unit_interval", "any"]
 TargetShapeRule = Literal["same", "same_count"]
+SoftTargetRule = Literal["linear", "mixture"]
 GradientType = Literal["float32", "float64", "bfloat16", "float16"]
 
 
@@ -34,12 +42,18 @@ class PlainOptions(TypedDict, total=False):
     loss_weight: float | None
     ignore_target: float | None
     label_smoothing: float
+    label_smoothing_prior: float | None
     focal_gamma: float
     focal_alpha: float | None
     asymmetric_gamma_positive: float
     asymmetric_gamma_negative: float
     asymmetric_margin: float
+    poly_epsilon: float
+    soft_targets: SoftTargetRule
+    detach_focus: bool
+    second_derivative: bool
     gradient_dtype: Any  # a name, or a dtype of NumPy, ml_dtypes or PyTorch
+    losses_dtype: Any  # a name or a dtype
     nan_policy: NanPolicy
     target_range: TargetRange
     target_shape_rule: TargetShapeRule
@@ -64,10 +78,24 @@ _PAPERS = {
         "asymmetric_gamma_negative": 4,
         "asymmetric_margin": 0.05,
     },
+    "poly": {"poly_epsilon": 1, "focal_gamma": 0, "focal_alpha": None},
+    "quality_focal": {"focal_gamma": 2},
+    "varifocal": {"focal_gamma": 2, "focal_alpha": 0.75},
 }
 # One of these must be given with the kind: without them the loss is a plain cross-entropy, which
 # nobody means who asks for the kind.
-_REQUIRED = {"sigmoid_focal": ("focal_gamma",), "asymmetric": tuple(_PAPERS["asymmetric"])}
+_REQUIRED = {
+    "sigmoid_focal": ("focal_gamma",),
+    "asymmetric": tuple(_PAPERS["asymmetric"]),
+    "poly": ("poly_epsilon",),
+    "quality_focal": ("focal_gamma",),
+    "varifocal": ("focal_gamma",),
+}
+# Other options that some kinds alone read.
+_OF_KINDS = {
+    "soft_targets": ("sigmoid_focal", "poly"),
+    "detach_focus": ("sigmoid_focal", "asymmetric"),
+}
 
 _ENUMS: dict[str, Any] = {
     "kind": loss_spec_pb2.LossKind,
@@ -76,10 +104,21 @@ _ENUMS: dict[str, Any] = {
     "nan_policy": loss_spec_pb2.NanPolicy,
     "target_range": loss_spec_pb2.TargetRange,
     "target_shape_rule": loss_spec_pb2.TargetShapeRule,
+    "soft_targets": loss_spec_pb2.SoftTargetRule,
 }
-_PREFIXES = {name: f"{'loss_' * (name == 'kind')}{name}_".upper() for name in _ENUMS}
+_PREFIXES = {name: f"{name}_".upper() for name in _ENUMS} | {
+    "kind": "LOSS_KIND_",
+    "soft_targets": "SOFT_TARGET_RULE_",
+}
 # For these, None is the same as leaving them out.
-_OPTIONAL = ("normalizer", "normalizer_value", "loss_weight", "ignore_target", "focal_alpha")
+_OPTIONAL = (
+    "normalizer",
+    "normalizer_value",
+    "loss_weight",
+    "ignore_target",
+    "focal_alpha",
+    "label_smoothing_prior",
+)
 
 # Values of these types never change, so equal ones make equal specs.
 CONSTANTS = (str, int, float, bool, type(None))
@@ -92,6 +131,8 @@ class Spec(NamedTuple):
     has_gradient: bool
     gradient_type: ElementType | None  # None: the logits' type
     has_losses: bool
+    losses_type: ElementType | None  # None: the logits' type
+    has_second_derivative: bool
 
 
 class ParsedOptions(NamedTuple):
@@ -144,7 +185,7 @@ def _remembered(**options: Any) -> Spec:
 
 def _make(options: dict[str, Any]) -> Spec:
     spec = loss_spec_pb2.LossSpec()
-    gradient_type = None
+    gradient_type = losses_type = None
     for name, value in options.items():
         if value is None and name in _OPTIONAL:
             continue
@@ -153,19 +194,31 @@ def _make(options: dict[str, Any]) -> Spec:
         elif name == "gradient":
             if not arguments.truth(name, value):
                 spec.gradient = loss_spec_pb2.GRADIENT_MODE_OMIT
+        elif name == "second_derivative":
+            if arguments.truth(name, value):
+                spec.second_derivative = loss_spec_pb2.SECOND_DERIVATIVE_MODE_RETURN
+        elif name == "detach_focus":
+            spec.detach_focus = arguments.truth(name, value)
         elif name == "gradient_dtype":
-            gradient_type = _gradient_type(value)
+            gradient_type = _result_type(name, value)
             if gradient_type is not None:
                 spec.gradient_dtype = gradient_type.data_type
+        elif name == "losses_dtype":
+            losses_type = _result_type(name, value)
+            if losses_type is not None:
+                spec.losses_dtype = losses_type.data_type
         else:
             setattr(spec, name, arguments.number(name, value))
     _check_parameters(spec, options)
     _check_normalizer(spec, options)
+    _check_readers(spec, options)
     return Spec(
         spec.SerializeToString(deterministic=True),
         spec.gradient != loss_spec_pb2.GRADIENT_MODE_OMIT,
         gradient_type,
         spec.reduction == loss_spec_pb2.REDUCTION_NONE,
+        losses_type,
+        spec.second_derivative == loss_spec_pb2.SECOND_DERIVATIVE_MODE_RETURN,
     )
 
 
@@ -179,7 +232,7 @@ def _enum(argument: str, value: Any) -> Any:
     return enum.Value(name)
 
 
-def _gradient_type(dtype: Any) -> ElementType | None:
+def _result_type(argument: str, dtype: Any) -> ElementType | None:
     if dtype is None:
         return None
     if isinstance(dtype, str) and element_type.by_name(dtype) is not None:
@@ -187,13 +240,11 @@ def _gradient_type(dtype: Any) -> ElementType | None:
     elif str(dtype).startswith("torch."):  # NumPy does not know these dtypes
         name = str(dtype).removeprefix("torch.")
     else:
-        with arguments.naming("gradient_dtype"):
+        with arguments.naming(argument):
             name = np.dtype(dtype).name
     known = element_type.by_name(name)
     if known not in GRADIENT_TYPES:
-        raise ValueError(
-            f"gradient_dtype: {name!r} is none of {element_type.names(GRADIENT_TYPES)}"
-        )
+        raise ValueError(f"{argument}: {name!r} is none of {element_type.names(GRADIENT_TYPES)}")
     return known
 
 
@@ -201,15 +252,17 @@ def _check_parameters(spec: loss_spec_pb2.LossSpec, options: dict[str, Any]) -> 
     """Raises ValueError if a parameter of the kind is missing, or one of another kind is set."""
     name = loss_spec_pb2.LossKind.Name(spec.kind or loss_spec_pb2.LOSS_KIND_SIGMOID_CROSS_ENTROPY)
     kind = name.removeprefix("LOSS_KIND_").lower()
-    for owner, parameters in _PAPERS.items():
-        for parameter in parameters:
-            given = options.get(parameter)
-            # The default of focal_alpha is not 0 but no alpha.
-            if owner != kind and given is not None and (given != 0 or parameter == "focal_alpha"):
-                raise _unread(parameter, "kind", owner, kind)
+    for parameter, owners in _OWNERS.items():
+        given = options.get(parameter)
+        # The default of focal_alpha is not 0 but no alpha, and soft_targets has none.
+        has_default = parameter not in ("focal_alpha", "soft_targets")
+        if kind not in owners and given is not None and not (has_default and given == 0):
+            *others, last = owners
+            readers = f"{', '.join(others)} or {last}" if others else last
+            raise _unread(parameter, "kind", readers, kind)
     required = _REQUIRED.get(kind, ())
     if required and all(options.get(parameter) is None for parameter in required):
-        papers = ", ".join(f"{parameter}={value}" for parameter, value in _PAPERS[kind].items())
+        papers = ", ".join(f"{name}={value}" for name, value in _PAPERS[kind].items())
         raise ValueError(
             f"{required[0]}: kind {kind} needs it; its paper's parameters are {papers}"
         )
@@ -229,12 +282,26 @@ def _check_normalizer(spec: loss_spec_pb2.LossSpec, options: dict[str, Any]) -> 
         raise ValueError("normalizer_value: normalizer='caller' needs it")
 
 
+def _check_readers(spec: loss_spec_pb2.LossSpec, options: dict[str, Any]) -> None:
+    """Raises ValueError if an option is set that no other option reads."""
+    if spec.losses_dtype and spec.reduction != loss_spec_pb2.REDUCTION_NONE:
+        raise _unread("losses_dtype", "reduction", "none", options.get("reduction") or "mean")
+    if options.get("label_smoothing_prior") is not None and not spec.label_smoothing:
+        raise ValueError("label_smoothing_prior: has no effect without label_smoothing")
+
+
 def _unread(name: str, option: str, reader: str, chosen: str) -> ValueError:
     return ValueError(
         f"{name}: is for {option} {reader}, and the {option} is {chosen}, which would ignore it"
     )
 
 
+# The kinds that read each parameter.
+_OWNERS = {
+    parameter: tuple(kind for kind, parameters in _PAPERS.items() if parameter in parameters)
+    for parameters in _PAPERS.values()
+    for parameter in parameters
+} | _OF_KINDS
 NAMES = frozenset(LossOptions.__annotations__)
 _NO_OPTIONS = ParsedOptions({}, {}, None, "")
 _DEFAULT = _make({})

@@ -13,7 +13,12 @@ from lossd import conversion, device_array, encoding, gradient, pytorch, reply, 
 from lossd.conversion import NOTHING_SHARED, Logits, Targets
 from lossd.element_type import ElementType
 from lossd.encoding import Buffer
-from lossd.reply import STREAM_GRADIENT, STREAM_LOSSES, STREAM_SUMMARY
+from lossd.reply import (
+    STREAM_GRADIENT,
+    STREAM_LOSSES,
+    STREAM_SECOND_DERIVATIVE,
+    STREAM_SUMMARY,
+)
 from lossd.result import Execution, LossResult
 from lossd.shared_memory import SharedMemory
 from lossd.targets import Bits, Identity, Ones, from_sparse
@@ -120,9 +125,11 @@ class LossStream:
             if asked.has_gradient
             else None
         )
-        self._losses = (
-            _ArrivingTensor(sent.element_type, self._shape, logits) if asked.has_losses else None
+        self._second_derivative = (
+            _ArrivingTensor(kind, self._shape, logits) if asked.has_second_derivative else None
         )
+        losses = asked.losses_type or sent.element_type
+        self._losses = _ArrivingTensor(losses, self._shape, logits) if asked.has_losses else None
 
     def _add_targets(self, targets: Targets) -> None:
         sparse = targets if isinstance(targets, Identity | Ones) else None
@@ -170,10 +177,13 @@ class LossStream:
     def add(self, message: bytes) -> None:
         """Takes the next message of the server; LossdError if it is none."""
         key, first, end = reply.part(message)
-        if key == STREAM_GRADIENT and self._gradient is not None:
-            self._gradient.add(message, first, end)
-        elif key == STREAM_LOSSES and self._losses is not None:
-            self._losses.add(message, first, end)
+        arriving = {
+            STREAM_GRADIENT: self._gradient,
+            STREAM_LOSSES: self._losses,
+            STREAM_SECOND_DERIVATIVE: self._second_derivative,
+        }.get(key)
+        if arriving is not None:
+            arriving.add(message, first, end)
         elif key == STREAM_SUMMARY:
             self._summary = loss_service_pb2.StreamLossSummary.FromString(message[first:end])
 
@@ -185,12 +195,16 @@ class LossStream:
         summary = self._summary
         if summary is None:
             raise RuntimeError("the stream ended without its summary")
-        if self._gradient is not None and summary.HasField("gradient_scale"):
-            self._gradient.scale(summary.gradient_scale)
+        second = self._second_derivative
+        if summary.HasField("gradient_scale"):
+            for derivative in (self._gradient, second):
+                if derivative is not None:
+                    derivative.scale(summary.gradient_scale)
         return LossResult(
             loss=summary.loss,
             losses=None if self._losses is None else self._losses.result(),
             gradient=None if self._gradient is None else self._gradient.result(),
+            second_derivative=None if second is None else second.result(),
             normalizer=summary.normalizer,
             valid_count=summary.valid_count,
             nan_count=summary.nan_count,

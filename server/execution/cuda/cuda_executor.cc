@@ -277,8 +277,10 @@ absl::Status CudaExecutor::Count(const SlotLease& slot,
     if (portion.task->phase != Task::Phase::kCounting) continue;
     tasks.push_back(portion.task);
     kernels::Segment& counted = segments.emplace_back(portion.task->segment);
-    counted.gradient = counted.losses = nullptr;
+    counted.gradient = counted.second_derivative = counted.losses = nullptr;
     counted.gradient_on_device = counted.gradient_pinned = false;
+    counted.second_derivative_on_device = false;
+    counted.second_derivative_pinned = false;
   }
   if (tasks.empty()) return absl::OkStatus();
   std::vector<kernels::cuda::BatchItem> items;

@@ -65,7 +65,7 @@ TEST(ArrayFileTest, WhatIsWrittenIsReadAgain) {
   for (const auto& [file, name] : names) {
     const TemporaryPath path(file);
     const std::string text = path.string() + name;
-    ASSERT_TRUE(WriteArrayFile(text, view).ok()) << text;
+    ASSERT_TRUE(WriteArrayFile(text, "gradient", view).ok()) << text;
     const auto array = ReadArrayFile(*ParseArrayFileName(text));
     ASSERT_TRUE(array.ok()) << array.status();
     EXPECT_EQ(array->dtype, view.dtype);
@@ -82,7 +82,7 @@ TEST(ArrayFileTest, ErrorsBeginWithThePath) {
     EXPECT_EQ(ReadArrayFile(*ParseArrayFileName(name)).status().message(),
               std::string(name) + ": No such file or directory");
     EXPECT_EQ(
-        WriteArrayFile(name, view).message(),
+        WriteArrayFile(name, "gradient", view).message(),
         std::string(name) + ": cannot be written: No such file or directory");
   }
 }

@@ -146,23 +146,45 @@ def test_a_gradient_out_of_integers_is_named(compute: Any) -> None:
 
 
 def test_a_parameter_of_another_kind_of_loss_is_refused(compute: Any) -> None:
-    kinds = {
-        "focal_gamma": "sigmoid_focal",
-        "focal_alpha": "sigmoid_focal",
-        "asymmetric_gamma_positive": "asymmetric",
-        "asymmetric_gamma_negative": "asymmetric",
-        "asymmetric_margin": "asymmetric",
+    needed: dict[str, dict[str, Any]] = {
+        "sigmoid_cross_entropy": {},
+        "sigmoid_focal": {"focal_gamma": 2},
+        "asymmetric": {"asymmetric_margin": 0.05},
+        "poly": {"poly_epsilon": 1},
+        "quality_focal": {"focal_gamma": 2},
+        "varifocal": {"focal_gamma": 2},
     }
-    needed = {"sigmoid_focal": {"focal_gamma": 2}}
+    focal = ("sigmoid_focal", "poly", "quality_focal", "varifocal")
+    owners: dict[str, tuple[str, ...]] = {
+        "focal_gamma": focal,
+        "focal_alpha": ("sigmoid_focal", "poly", "varifocal"),
+        "asymmetric_gamma_positive": ("asymmetric",),
+        "asymmetric_gamma_negative": ("asymmetric",),
+        "asymmetric_margin": ("asymmetric",),
+        "poly_epsilon": ("poly",),
+    }
+    others: dict[str, tuple[tuple[str, ...], Any]] = {
+        "soft_targets": (("sigmoid_focal", "poly"), "mixture"),
+        "detach_focus": (("sigmoid_focal", "asymmetric"), True),
+    }
+    assert {kind.lower() for kind in loss_spec_pb2.LossKind.keys()[1:]} == {  # noqa: SIM118
+        f"loss_kind_{kind}" for kind in needed
+    }
     fields = loss_spec_pb2.LossSpec.DESCRIPTOR.fields_by_name
-    assert {name for name in fields if name.startswith(("focal", "asymmetric"))} == set(kinds)
-    for name, owner in kinds.items():
-        for kind in {"sigmoid_cross_entropy", "sigmoid_focal", "asymmetric"} - {owner}:
-            text = f"^{name}: is for kind {owner}, and the kind is {kind}, which would ignore it"
-            refused(compute, ValueError, text, {"kind": kind, name: 0.5})
-        messages.to_request([1.0], [1.0], **{"kind": owner, **needed.get(owner, {}), name: 0.5})  # type: ignore[arg-type]
-        if name != "focal_alpha":  # its default is not 0
-            messages.to_request([1.0], [1.0], **{name: 0.0})  # type: ignore[arg-type]
+    assert {name for name in fields if name.startswith(("focal", "asymm", "poly"))} == set(owners)
+    values = {name: (kinds, 0.5) for name, kinds in owners.items()} | others
+    for name, (kinds, value) in values.items():
+        *first, last = kinds
+        readers = f"{', '.join(first)} or {last}" if first else last
+        for kind, parameters in needed.items():
+            options = {"kind": kind, **parameters, name: value}
+            if kind in kinds:
+                messages.to_request([1.0], [1.0], **options)
+                continue
+            text = f"^{name}: is for kind {readers}, and the kind is {kind}, which would ignore it"
+            refused(compute, ValueError, text, options)
+        if name not in ("focal_alpha", "soft_targets"):  # their default is not 0
+            messages.to_request([1.0], [1.0], **{name: type(value)(0)})
     refused(compute, ValueError, "^focal_alpha: is for kind sigmoid_focal", {"focal_alpha": 0.0})
 
 
@@ -178,6 +200,12 @@ def test_a_kind_without_its_parameters_is_refused_with_those_of_its_paper(comput
     for name in ("gamma_positive", "gamma_negative", "margin"):
         messages.to_request([1.0], [1.0], kind="asymmetric", **{f"asymmetric_{name}": 0})
     messages.to_request([1.0], [1.0], kind="sigmoid_focal", focal_gamma=0)
+    poly = "^poly_epsilon: kind poly needs it; .* poly_epsilon=1, focal_gamma=0, focal_alpha=None$"
+    refused(compute, ValueError, poly, {"kind": "poly", "focal_gamma": 2})
+    quality = "^focal_gamma: kind quality_focal needs it; .* parameters are focal_gamma=2$"
+    refused(compute, ValueError, quality, {"kind": "quality_focal"})
+    varifocal = "^focal_gamma: kind varifocal needs it; .* focal_gamma=2, focal_alpha=0.75$"
+    refused(compute, ValueError, varifocal, {"kind": "varifocal"})
 
 
 def test_an_option_without_effect_is_refused(compute: Any) -> None:
@@ -196,6 +224,14 @@ def test_an_option_without_effect_is_refused(compute: Any) -> None:
             "^normalizer: is for reduction mean, and the reduction is sum, which would ignore it",
         ),
         ({"normalizer": "elements", "reduction": "none"}, "^normalizer: is for reduction mean"),
+        (
+            {"losses_dtype": "float32"},
+            "^losses_dtype: is for reduction none, and the reduction is mean",
+        ),
+        (
+            {"label_smoothing_prior": 0.25},
+            "^label_smoothing_prior: has no effect without label_smoothing",
+        ),
     ):
         for stream_above_bytes in (0, 1 << 20):
             refused(compute, ValueError, text, options, stream_above_bytes)

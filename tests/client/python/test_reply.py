@@ -29,6 +29,7 @@ FULL = loss_service_pb2.ComputeLossResponse(
     loss=1.5,
     losses=tensor(GRADIENT * 2),
     gradient=tensor(GRADIENT),
+    second_derivative=tensor(GRADIENT * 3),
     normalizer=-0.0,
     valid_count=-5,
     execution=loss_service_pb2.Execution(
@@ -49,6 +50,7 @@ def test_every_field_is_read() -> None:
     others.CopyFrom(FULL)
     others.ClearField("losses")
     others.ClearField("gradient")
+    others.ClearField("second_derivative")
     assert got.others == others
     result = conversion.to_call([0.5], [1.0]).result(FULL.SerializeToString())
     assert (result.loss, result.normalizer, result.valid_count) == (1.5, 0.0, -5)
@@ -63,6 +65,9 @@ def test_every_field_is_read() -> None:
     assert got.gradient is not None
     np.testing.assert_array_equal(wire.to_array(got.gradient), GRADIENT)
     np.testing.assert_array_equal(wire.to_array(got.losses), GRADIENT * 2)
+    assert got.second_derivative is not None
+    np.testing.assert_array_equal(wire.to_array(got.second_derivative), GRADIENT * 3)
+    np.testing.assert_array_equal(result.second_derivative, GRADIENT * 3)
 
 
 def test_an_empty_reply_has_the_defaults() -> None:
@@ -144,6 +149,8 @@ def test_a_usual_reply_is_read_the_same() -> None:
         FULL.SerializeToString() + tail,
         before,
         loss_service_pb2.ComputeLossResponse(request_id="r" * 2000).SerializeToString(),
+        loss_service_pb2.ComputeLossResponse(second_derivative=tensor(GRADIENT)).SerializeToString()
+        + tail,
         b"\x3a" + bytes([len(tail)]) + tail,  # a request_id of the same bytes
     ):
         seen = outcome(call, message)
@@ -207,6 +214,7 @@ def test_the_part_of_a_streams_message_is_found() -> None:
     for name, key, value in (
         ("gradient", reply.STREAM_GRADIENT, b"abc"),
         ("losses", reply.STREAM_LOSSES, b"x" * 300),
+        ("second_derivative", reply.STREAM_SECOND_DERIVATIVE, b"y" * 300),
     ):
         message = loss_service_pb2.StreamLossResponse(**{name: value}).SerializeToString()  # type: ignore[arg-type]
         found, first, end = reply.part(b"\x78\x05" + message)

@@ -53,7 +53,7 @@ std::string DifferencesIfOnDevice(const Segments& owned, std::mt19937& random) {
   for (size_t k = 0; k < owned.size(); ++k) {
     owned[k]->ForgetResults();
     layout.CopyResults(k, output.data());
-    on_device[k].FetchGradient();
+    on_device[k].FetchDerivatives();
     const auto partials = layout.Partials(k, output.data());
     const std::string one =
         Difference(owned[k]->AnswerFrom({partials.begin(), partials.end()},

@@ -65,7 +65,7 @@ const PackedSegment& SegmentOf(const PackedBatch& batch, uint64_t block) {
   return reinterpret_cast<const PackedSegment*>(batch.input)[table[block]];
 }
 
-template <class T, LossKinds kLossKinds>
+template <class T, LossKinds kLossKinds, bool kSecond = false>
 BlockPartial ComputeExact(const PackedBatch& batch, uint64_t block) {
   const PackedSegment& segment = SegmentOf(batch, block);
   double loss[kBlockLanes];
@@ -73,7 +73,7 @@ BlockPartial ComputeExact(const PackedBatch& batch, uint64_t block) {
   BlockPartial partial;
   for (int thread = 0; thread < kThreads; ++thread) {
     const uint64_t first = (block - segment.first_block) * kBlockElements;
-    const ThreadSums sums = ComputeThread<ScalarOps<T>, kLossKinds>(
+    const ThreadSums sums = ComputeThread<ScalarOps<T>, kLossKinds, kSecond>(
         segment, batch.input, batch.output, first, thread);
     std::copy_n(sums.loss, kThreadLanes, loss + kThreadLanes * thread);
     std::copy_n(sums.weight, kThreadLanes, weight + kThreadLanes * thread);
@@ -190,6 +190,12 @@ BlockPartial ComputeBlock(KernelVariant variant, bool look_up,
       return ComputeExact<float, LossKinds::kAll>(batch, block);
     case KernelVariant::kExactFloat64:
       return ComputeExact<double, LossKinds::kAll>(batch, block);
+    case KernelVariant::kSecond:
+      return ComputeExact<float, LossKinds::kCrossEntropy, true>(batch, block);
+    case KernelVariant::kSecondPowers:
+      return ComputeExact<float, LossKinds::kAll, true>(batch, block);
+    case KernelVariant::kSecondFloat64:
+      return ComputeExact<double, LossKinds::kAll, true>(batch, block);
   }
   return {};
 }

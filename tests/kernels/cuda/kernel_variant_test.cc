@@ -54,6 +54,20 @@ TEST(KernelVariant, IsFastForTheseTypesWithoutOptions) {
   EXPECT_EQ(variant(kFloat64, kBit), KernelVariant::kExactFloat64);
 }
 
+TEST(KernelVariant, OfASecondDerivativeIsExactAndHasIt) {
+  const auto variant = [](ElementType logits, LossKind kind) {
+    const auto owned = SegmentWithoutOptions(logits, logits);
+    owned->segment.options.kind = kind;
+    owned->WantSecondDerivative();
+    return VariantOf(owned->segment, 1);
+  };
+  const auto entropy = LossKind::kSigmoidCrossEntropy;
+  EXPECT_EQ(variant(kFloat32, entropy), KernelVariant::kSecond);
+  EXPECT_EQ(variant(kBFloat16, entropy), KernelVariant::kSecond);
+  EXPECT_EQ(variant(kFloat32, LossKind::kPoly), KernelVariant::kSecondPowers);
+  EXPECT_EQ(variant(kFloat64, entropy), KernelVariant::kSecondFloat64);
+}
+
 // Each change asks for more than a fast variant computes.
 TEST(KernelVariant, IsExactForEveryOption) {
   using Change = void (*)(OwnedSegment&);

@@ -24,21 +24,31 @@ class OnDeviceSegment {
     segment_.device = 0;
     if (which & 1) Move(segment_.logits, shift);
     if (which & 2) Move(segment_.targets, shift);
-    if (which & 4) MoveGradient(shift);
+    if (which & 4) {
+      segment_.gradient_on_device = MoveResult(segment_.gradient, shift);
+      segment_.second_derivative_on_device =
+          MoveResult(segment_.second_derivative, shift);
+    }
     if (which & 8) Move(segment_.weights.tensor, shift);
     if (which & 16) Move(segment_.pos_weight.tensor, shift);
     if (which & 32) Move(segment_.upstream.tensor, shift);
   }
   const Segment& segment() const { return segment_; }
 
-  // Copies the gradient from the device to the owned segment's buffer.
-  void FetchGradient() {
-    if (!segment_.gradient_on_device || segment_.element_count == 0) return;
-    Memory::Copy(owned_.segment.gradient, segment_.gradient, GradientBytes());
+  // Copies the derivatives from the device to the owned segment's buffers.
+  void FetchDerivatives() {
+    if (segment_.element_count == 0) return;
+    if (segment_.gradient_on_device) {
+      Memory::Copy(owned_.segment.gradient, segment_.gradient, ResultBytes());
+    }
+    if (segment_.second_derivative_on_device) {
+      Memory::Copy(owned_.segment.second_derivative, segment_.second_derivative,
+                   ResultBytes());
+    }
   }
 
  private:
-  uint64_t GradientBytes() const {
+  uint64_t ResultBytes() const {
     return ByteSize(segment_.gradient_type, segment_.element_count);
   }
   std::byte* Place(ElementType type, uint64_t bytes, uint64_t shift) {
@@ -58,10 +68,11 @@ class OnDeviceSegment {
     tensor.pieces = {&pieces_.emplace_back(to, bytes), 1};
     tensor.on_device = true;
   }
-  void MoveGradient(uint64_t shift) {
-    if (segment_.gradient == nullptr) return;
-    segment_.gradient = Place(segment_.gradient_type, GradientBytes(), shift);
-    segment_.gradient_on_device = true;
+  // Returns false if the result is not asked for.
+  bool MoveResult(std::byte*& result, uint64_t shift) {
+    if (result == nullptr) return false;
+    result = Place(segment_.gradient_type, ResultBytes(), shift);
+    return true;
   }
 
   OwnedSegment& owned_;

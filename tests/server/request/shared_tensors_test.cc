@@ -157,6 +157,37 @@ TEST_F(InSharedMemory, ADestinationOverNoSourceOfTheRequest) {
   }
 }
 
+TEST_F(InSharedMemory, TheSecondDerivativeHasADestinationOfItsOwn) {
+  Request request = TwoByThree();
+  request.mutable_spec()->set_second_derivative(
+      v1::SECOND_DERIVATIVE_MODE_RETURN);
+  Refer(request.mutable_gradient_destination(), 128, 24);
+  Refer(request.mutable_second_derivative_destination(), 192, 24);
+  const Reading reading(request, &table_);
+  ASSERT_TRUE(reading.status.ok()) << reading.status;
+  std::byte* const base = (*table_.Find(name_))->bytes().data();
+  EXPECT_EQ(reading.valid.segment().second_derivative, base + 192);
+  EXPECT_FALSE(reading.valid.second_derivative_in_reply());
+  EXPECT_EQ(reading.valid.reply_bytes(), 0U);
+
+  Refer(request.mutable_second_derivative_destination(), 128, 24);
+  ExpectRefused(request, absl::StatusCode::kInvalidArgument,
+                "second_derivative_destination: 24 bytes from 128",
+                "overlap with gradient_destination, 24 bytes from 128");
+  Refer(request.mutable_second_derivative_destination(), 192, 12);
+  ExpectRefused(request, absl::StatusCode::kInvalidArgument,
+                "second_derivative_destination.byte_size: 12",
+                "the second derivative of shape [2, 3] takes 24");
+  Refer(request.mutable_second_derivative_destination(), 200, 24);
+  ExpectRefused(request, absl::StatusCode::kInvalidArgument,
+                "second_derivative_destination.offset: 200", "64");
+  Refer(request.mutable_second_derivative_destination(), 192, 24);
+  request.mutable_spec()->clear_second_derivative();
+  ExpectRefused(
+      request, absl::StatusCode::kInvalidArgument,
+      "second_derivative_destination:", "is not SECOND_DERIVATIVE_MODE_RETURN");
+}
+
 TEST_F(InSharedMemory, AForeignNameIsNotFound) {
   Request request = Logits(0, 24);
   for (const std::string& name :

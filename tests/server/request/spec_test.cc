@@ -158,6 +158,90 @@ const BadCase kBadCases[] = {
        s.set_asymmetric_margin(kNaN);
      },
      "spec.asymmetric_margin:", "NaN"},
+    {"UnknownSecondDerivativeMode",
+     [](v1::LossSpec& s) {
+       s.set_second_derivative(static_cast<v1::SecondDerivativeMode>(3));
+     },
+     "spec.second_derivative:", "3"},
+    {"UnknownSoftTargetRule",
+     [](v1::LossSpec& s) {
+       s.set_kind(v1::LOSS_KIND_POLY);
+       s.set_soft_targets(static_cast<v1::SoftTargetRule>(3));
+     },
+     "spec.soft_targets:", "3"},
+    {"SoftTargetsOfAnotherKind",
+     [](v1::LossSpec& s) {
+       s.set_kind(v1::LOSS_KIND_QUALITY_FOCAL);
+       s.set_soft_targets(v1::SOFT_TARGET_RULE_MIXTURE);
+     },
+     "spec.soft_targets: has no effect with LOSS_KIND_QUALITY_FOCAL",
+     "it is for LOSS_KIND_SIGMOID_FOCAL, LOSS_KIND_POLY"},
+    {"EpsilonOfAnotherKind",
+     [](v1::LossSpec& s) {
+       s.set_kind(v1::LOSS_KIND_SIGMOID_FOCAL);
+       s.set_poly_epsilon(1);
+     },
+     "spec.poly_epsilon: has no effect with LOSS_KIND_SIGMOID_FOCAL",
+     "it is for LOSS_KIND_POLY"},
+    {"EpsilonInfinite",
+     [](v1::LossSpec& s) {
+       s.set_kind(v1::LOSS_KIND_POLY);
+       s.set_poly_epsilon(kInf);
+     },
+     "spec.poly_epsilon:", "inf is not finite"},
+    {"AlphaOfAQualityFocalLoss",
+     [](v1::LossSpec& s) {
+       s.set_kind(v1::LOSS_KIND_QUALITY_FOCAL);
+       s.set_focal_alpha(0.25);
+     },
+     "spec.focal_alpha: has no effect with LOSS_KIND_QUALITY_FOCAL",
+     "LOSS_KIND_VARIFOCAL"},
+    {"VarifocalGammaNegative",
+     [](v1::LossSpec& s) {
+       s.set_kind(v1::LOSS_KIND_VARIFOCAL);
+       s.set_focal_gamma(-1);
+     },
+     "spec.focal_gamma:", "-1 is not at least 0"},
+    {"DetachedCrossEntropy", [](v1::LossSpec& s) { s.set_detach_focus(true); },
+     "spec.detach_focus: has no effect with LOSS_KIND_SIGMOID_CROSS_ENTROPY",
+     "it is for LOSS_KIND_SIGMOID_FOCAL, LOSS_KIND_ASYMMETRIC"},
+    {"PriorWithoutSmoothing",
+     [](v1::LossSpec& s) { s.set_label_smoothing_prior(0.5); },
+     "spec.label_smoothing_prior: has no effect", "spec.label_smoothing"},
+    {"PriorAboveOne",
+     [](v1::LossSpec& s) {
+       s.set_label_smoothing(0.1);
+       s.set_label_smoothing_prior(1.5);
+     },
+     "spec.label_smoothing_prior:", "1.5 is not in [0, 1]"},
+    {"PriorNaN",
+     [](v1::LossSpec& s) {
+       s.set_label_smoothing(0.1);
+       s.set_label_smoothing_prior(kNaN);
+     },
+     "spec.label_smoothing_prior:", "NaN"},
+    {"SmoothedVarifocal",
+     [](v1::LossSpec& s) {
+       s.set_kind(v1::LOSS_KIND_VARIFOCAL);
+       s.set_label_smoothing(0.1);
+     },
+     "spec.label_smoothing:", "LOSS_KIND_VARIFOCAL"},
+    {"QualityFocalOfAnyTarget",
+     [](v1::LossSpec& s) {
+       s.set_kind(v1::LOSS_KIND_QUALITY_FOCAL);
+       s.set_target_range(v1::TARGET_RANGE_ANY);
+     },
+     "spec.target_range:", "LOSS_KIND_QUALITY_FOCAL"},
+    {"LossesDtypeOfAMean",
+     [](v1::LossSpec& s) { s.set_losses_dtype(v1::DATA_TYPE_FLOAT32); },
+     "spec.losses_dtype: has no effect with REDUCTION_",
+     "it is for REDUCTION_NONE"},
+    {"UnknownLossesDtype",
+     [](v1::LossSpec& s) {
+       s.set_reduction(v1::REDUCTION_NONE);
+       s.set_losses_dtype(static_cast<v1::DataType>(99));
+     },
+     "spec.losses_dtype:", "99"},
 };
 
 class BadSpec : public testing::TestWithParam<BadCase> {};
@@ -175,6 +259,40 @@ INSTANTIATE_TEST_SUITE_P(Validation, BadSpec, testing::ValuesIn(kBadCases),
                          [](const auto& bad) {
                            return std::string(bad.param.name);
                          });
+
+TEST(Spec, AMixtureOfSoftTargetsTakesAnyTarget) {
+  v1::LossSpec spec;
+  spec.set_kind(v1::LOSS_KIND_SIGMOID_FOCAL);
+  spec.set_soft_targets(v1::SOFT_TARGET_RULE_MIXTURE);
+  spec.set_target_range(v1::TARGET_RANGE_ANY);
+  const auto options = ReadSpec(spec);
+  ASSERT_TRUE(options.ok()) << options.status();
+  EXPECT_TRUE(options->mixes_soft_targets);
+  EXPECT_FALSE(options->targets_in_unit_interval);
+}
+
+TEST(Spec, OptionsOfTheFamilyReachTheKernels) {
+  v1::LossSpec spec;
+  spec.set_kind(v1::LOSS_KIND_POLY);
+  spec.set_poly_epsilon(-0.5);
+  spec.set_focal_gamma(2);
+  spec.set_focal_alpha(0.25);
+  spec.set_label_smoothing(0.1);
+  spec.set_label_smoothing_prior(0.125);
+  const auto poly = ReadSpec(spec);
+  ASSERT_TRUE(poly.ok()) << poly.status();
+  EXPECT_EQ(poly->kind, kernels::LossKind::kPoly);
+  EXPECT_EQ(poly->poly_epsilon, -0.5);
+  EXPECT_EQ(poly->label_smoothing_prior, 0.125);
+  EXPECT_FALSE(poly->detaches_focus);
+  spec.Clear();
+  spec.set_kind(v1::LOSS_KIND_ASYMMETRIC);
+  spec.set_detach_focus(true);
+  EXPECT_TRUE(ReadSpec(spec)->detaches_focus);
+  spec.Clear();
+  spec.set_kind(v1::LOSS_KIND_VARIFOCAL);
+  EXPECT_EQ(kernels::ParametersOf(*ReadSpec(spec)).alpha_negative, 0.75);
+}
 
 TEST(Spec, OnlyAMeanByWeightsRefusesNegativeWeights) {
   v1::LossSpec spec;

@@ -103,6 +103,40 @@ TEST(ResultBuffers, AreEachOfTheirOwnTypesSize) {
   EXPECT_EQ(response.gradient().data().size(), 80U);
 }
 
+TEST(ResultBuffers, HoldASecondDerivativeAndLossesOfTheirTypes) {
+  v1::ComputeLossRequest request;
+  v1::LossSpec& spec = *request.mutable_spec();
+  spec.set_reduction(v1::REDUCTION_NONE);
+  spec.set_losses_dtype(v1::DATA_TYPE_FLOAT64);
+  spec.set_gradient_dtype(v1::DATA_TYPE_BFLOAT16);
+  spec.set_second_derivative(v1::SECOND_DERIVATIVE_MODE_RETURN);
+  for (v1::Tensor* tensor :
+       {request.mutable_logits(), request.mutable_targets()}) {
+    tensor->add_shape(10);
+    tensor->set_data(std::string(40, '\0'));
+  }
+  const request::Reading reading(request);
+  ASSERT_TRUE(reading.status.ok()) << reading.status;
+  EXPECT_EQ(reading.valid.reply_bytes(), 80U + 20 + 20);
+  const auto pool = std::make_shared<BufferPool>(0);
+  absl::StatusOr<ResultBuffers> results =
+      TakeResultBuffers(reading.valid, *pool);
+  ASSERT_TRUE(results.ok()) << results.status();
+  const batching::Computed computed;
+  const grpc::ByteBuffer bytes = WriteReply({.computed = computed,
+                                             .request_id = "",
+                                             .request = reading.valid,
+                                             .results = *std::move(results)},
+                                            pool);
+  const v1::ComputeLossResponse response = Parse(bytes);
+  EXPECT_EQ(response.losses().dtype(), v1::DATA_TYPE_FLOAT64);
+  EXPECT_EQ(response.losses().data().size(), 80U);
+  EXPECT_EQ(response.second_derivative().dtype(), v1::DATA_TYPE_BFLOAT16);
+  EXPECT_EQ(response.second_derivative().shape(0), 10);
+  EXPECT_EQ(response.second_derivative().data().size(), 20U);
+  EXPECT_EQ(response.gradient().data().size(), 20U);
+}
+
 TEST(ResultBuffers, OfAnEmptyRequestTakeNoMemory) {
   allocations_left = 0;
   BufferPool pool(0, &AllocateSome);

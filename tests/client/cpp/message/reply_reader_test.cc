@@ -72,15 +72,20 @@ TEST(ReplyReaderTest, LeavesThePayloadInTheReceivedSlices) {
   EXPECT_LE(result->gradient->chunks()[0].end(), slice.end());
 }
 
-TEST(ReplyReaderTest, LossesAndGradientAreToldApart) {
+TEST(ReplyReaderTest, LossesAndDerivativesAreToldApart) {
   v1::ComputeLossResponse reply = SampleReply({1, 2});
   reply.mutable_losses()->set_data(std::string(16, 'x'));
   reply.mutable_losses()->set_dtype(v1::DATA_TYPE_FLOAT64);
+  reply.mutable_second_derivative()->set_data(std::string(6, 'y'));
+  reply.mutable_second_derivative()->set_dtype(v1::DATA_TYPE_BFLOAT16);
   std::mt19937 random(5);
   auto result = ReadReply(Cut(reply.SerializeAsString(), random));
   ASSERT_TRUE(result.ok());
   EXPECT_EQ(result->losses->byte_size(), 16u);
   EXPECT_EQ(result->gradient->byte_size(), 8u);
+  ASSERT_TRUE(result->second_derivative.has_value());
+  EXPECT_EQ(result->second_derivative->byte_size(), 6u);
+  EXPECT_EQ(result->second_derivative->dtype(), v1::DATA_TYPE_BFLOAT16);
 }
 
 TEST(ReplyReaderTest, ValuesBecomeFloat64Data) {
@@ -114,7 +119,9 @@ TEST(ReplyReaderTest, AgreesWithTheGeneratedParserOnWhatIsAMessage) {
     // A tensor that points into shared memory can be parsed, but is no reply.
     if (message.gradient().has_shared_memory() ||
         message.gradient().has_ones() || message.losses().has_shared_memory() ||
-        message.losses().has_ones()) {
+        message.losses().has_ones() ||
+        message.second_derivative().has_shared_memory() ||
+        message.second_derivative().has_ones()) {
       continue;
     }
     ASSERT_EQ(read, parses) << "trial " << trial;

@@ -23,6 +23,11 @@ v1::LossSpec AllParametersOf(v1::LossKind kind) {
     spec.set_asymmetric_gamma_negative(4);
     spec.set_asymmetric_margin(0.05);
   }
+  if (kind >= v1::LOSS_KIND_POLY) spec.set_focal_gamma(2);
+  if (kind == v1::LOSS_KIND_POLY) spec.set_poly_epsilon(1);
+  if (kind == v1::LOSS_KIND_POLY || kind == v1::LOSS_KIND_VARIFOCAL) {
+    spec.set_focal_alpha(0.25);
+  }
   return spec;
 }
 
@@ -44,11 +49,12 @@ TEST(SpecCheckTest, AParameterOfAnotherKindIsNamed) {
   // A present field counts as set, even if it is 0.
   const auto alpha = [](v1::LossSpec& spec) { spec.set_focal_alpha(0); };
   EXPECT_EQ(message(v1::LOSS_KIND_UNSPECIFIED, gamma),
-            "focal_gamma: is for kind sigmoid_focal, and the kind is "
-            "sigmoid_cross_entropy, which would ignore it");
+            "focal_gamma: is for kind sigmoid_focal, poly, quality_focal or "
+            "varifocal, and the kind is sigmoid_cross_entropy, which would "
+            "ignore it");
   EXPECT_EQ(message(v1::LOSS_KIND_ASYMMETRIC, alpha),
-            "focal_alpha: is for kind sigmoid_focal, and the kind is "
-            "asymmetric, which would ignore it");
+            "focal_alpha: is for kind sigmoid_focal, poly or varifocal, and "
+            "the kind is asymmetric, which would ignore it");
   for (const char* name : {"asymmetric_gamma_positive",
                            "asymmetric_gamma_negative", "asymmetric_margin"}) {
     const auto set = [&](v1::LossSpec& spec) {
@@ -60,6 +66,32 @@ TEST(SpecCheckTest, AParameterOfAnotherKindIsNamed) {
                   ": is for kind asymmetric, and the kind is sigmoid_focal, "
                   "which would ignore it");
   }
+}
+
+TEST(SpecCheckTest, AnOptionThatNothingReadsIsNamed) {
+  const auto message = [](auto set) {
+    v1::LossSpec spec;
+    set(spec);
+    return std::string(CheckParameters(spec).message());
+  };
+  EXPECT_EQ(message([](v1::LossSpec& s) { s.set_detach_focus(true); }),
+            "detach_focus: is for kind sigmoid_focal or asymmetric, and the "
+            "kind is sigmoid_cross_entropy, which would ignore it");
+  EXPECT_EQ(message([](v1::LossSpec& s) { s.set_poly_epsilon(1); }),
+            "poly_epsilon: is for kind poly, and the kind is "
+            "sigmoid_cross_entropy, which would ignore it");
+  EXPECT_EQ(message([](v1::LossSpec& s) {
+              s.set_soft_targets(v1::SOFT_TARGET_RULE_LINEAR);
+            }),
+            "soft_targets: is for kind sigmoid_focal or poly, and the kind is "
+            "sigmoid_cross_entropy, which would ignore it");
+  EXPECT_EQ(message([](v1::LossSpec& s) {
+              s.set_losses_dtype(v1::DATA_TYPE_FLOAT32);
+            }),
+            "losses_dtype: is for reduction none, and the reduction is mean, "
+            "which would ignore it");
+  EXPECT_EQ(message([](v1::LossSpec& s) { s.set_label_smoothing_prior(0); }),
+            "label_smoothing_prior: has no effect without label_smoothing");
 }
 
 TEST(SpecCheckTest, ANormalizerThatNothingReadsIsNamed) {

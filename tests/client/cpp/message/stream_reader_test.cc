@@ -49,6 +49,29 @@ TEST_F(Reader, PutsTheChunksTogether) {
   EXPECT_THAT(*result->gradient->As<float>(), testing::ElementsAre(4, 5, 6));
 }
 
+TEST_F(Reader, KeepsEachResultInItsTypeAndScalesBothDerivatives) {
+  request_.spec.set_reduction(v1::REDUCTION_NONE);
+  request_.spec.set_losses_dtype(v1::DATA_TYPE_FLOAT64);
+  request_.spec.set_second_derivative(v1::SECOND_DERIVATIVE_MODE_RETURN);
+  StreamReader reader = Create();
+  const std::vector<double> losses = {7, 8, 9};
+  const std::vector<float> second = {1, 2, 3};
+  v1::StreamLossResponse response;
+  response.set_losses(losses.data(), 24);
+  ASSERT_TRUE(reader.Add(BufferOf(response)).ok());
+  response.set_second_derivative(second.data(), 12);
+  ASSERT_TRUE(reader.Add(BufferOf(response)).ok());
+  EXPECT_FALSE(reader.Add(BufferOf(response)).ok());  // more than there are
+  ASSERT_TRUE(reader.Add(Gradient({4, 5, 6})).ok());
+  ASSERT_TRUE(reader.Add(Summary(0.5)).ok());
+  absl::StatusOr<LossResult> result = reader.Finish();
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_THAT(*result->losses->As<double>(), testing::ElementsAre(7, 8, 9));
+  EXPECT_THAT(*result->gradient->As<float>(), testing::ElementsAre(2, 2.5, 3));
+  EXPECT_THAT(*result->second_derivative->As<float>(),
+              testing::ElementsAre(0.5, 1, 1.5));
+}
+
 TEST_F(Reader, TakesNoMemoryForAShapeThatTheLogitsDoNotHave) {
   for (const int64_t rows : {int64_t{4}, int64_t{1} << 50, int64_t{1} << 60}) {
     request_.logits.shape = {rows};

@@ -17,7 +17,6 @@ namespace {
 // A message lists so many names of a file that may have thousands.
 constexpr size_t kMostListed = 20;
 
-
 struct Ending {
   absl::string_view text;
   FileFormat format;

@@ -12,6 +12,9 @@ namespace {
 // here. Beyond this number all of them are forgotten.
 constexpr size_t kMaxIdleFlows = 4096;
 
+// A message that is sent at this rate is not given up.
+constexpr int64_t kSlowestBytesPerSecond = 8 << 20;
+
 // How long the time of the last answers is believed.
 constexpr absl::Duration kBelieved = absl::Milliseconds(200);
 
@@ -51,9 +54,7 @@ Intake::Decision Intake::Enter(Arrival* arrival, int64_t inflight_bytes,
   Discount(now);
   arrival->entered_ = now;
   arrival->number_ = ++numbers_;
-  arrival->expected_ = flow.expected > 0 ? flow.expected
-                       : largest_ > 0    ? largest_
-                                         : options_.first_message_bytes;
+  Expect(arrival, flow);
   ++flow.calls;
   ++calls_;
   // Nobody overtakes those that wait, except a flow with less on its way.
@@ -72,6 +73,15 @@ Intake::Decision Intake::Enter(Arrival* arrival, int64_t inflight_bytes,
   flow.waiting.insert(arrival);
   waiting_.fetch_add(1, std::memory_order_relaxed);
   return Decision::kWait;
+}
+
+// A message of an unknown size is not given more time, or the first client of a
+// server could hold the second up for half a minute.
+void Intake::Expect(Arrival* arrival, const Flow& flow) const {
+  const int64_t known = flow.expected > 0 ? flow.expected : largest_;
+  arrival->expected_ = known > 0 ? known : options_.first_message_bytes;
+  arrival->patience_ =
+      options_.patience + absl::Seconds(known / kSlowestBytesPerSecond);
 }
 
 bool Intake::Remove(Arrival* arrival, absl::Time now) {
@@ -103,6 +113,7 @@ void Intake::Received(Arrival* arrival, absl::Time now) {
   EndReading(arrival);
   arrival->state_ = Arrival::State::kReceived;
   received_.Add(arrival, now);
+  moved_ = now;
 }
 
 void Intake::EndReading(Arrival* arrival) {
@@ -111,24 +122,24 @@ void Intake::EndReading(Arrival* arrival) {
   --calls_;
 }
 
-void Intake::EndStay(Arrival* arrival) {
+void Intake::EndStay(Arrival* arrival, absl::Time now) {
   if (arrival->state_ == Arrival::State::kReading) {
     EndReading(arrival);
   } else if (arrival->counted_) {
     received_.Remove(arrival);
   }
   arrival->state_ = Arrival::State::kOutside;
+  moved_ = now;
 }
 
-void Intake::Leave(Arrival* arrival) {
+void Intake::Leave(Arrival* arrival, absl::Time now) {
   absl::MutexLock lock(&mu_);
-  EndStay(arrival);
+  EndStay(arrival, now);
 }
 
 void Intake::Discount(absl::Time now) {
-  const absl::Time then = now - options_.patience;
-  while (Arrival* stale = reading_.OldestSince(then)) StopReading(stale);
-  while (Arrival* stale = received_.OldestSince(then)) received_.Remove(stale);
+  while (Arrival* stale = reading_.Stale(now)) StopReading(stale);
+  while (Arrival* stale = received_.Stale(now)) received_.Remove(stale);
 }
 
 void Intake::StopReading(Arrival* arrival) {
@@ -147,7 +158,7 @@ void Intake::AddReading(uint64_t id, Flow& flow, int64_t bytes) {
 void Intake::LeaveAnswered(Arrival* arrival, int64_t bytes, absl::Time now) {
   const int64_t spent = absl::ToInt64Nanoseconds(now - arrival->let_in_);
   absl::MutexLock lock(&mu_);
-  EndStay(arrival);
+  EndStay(arrival, now);
   if (IsNearlyLate(*arrival, now)) {
     NoteLate(now);
   } else {
@@ -168,7 +179,7 @@ void Intake::LeaveAnswered(Arrival* arrival, int64_t bytes, absl::Time now) {
 void Intake::LeaveLate(Arrival* arrival, absl::Time now) {
   const int64_t spent = absl::ToInt64Nanoseconds(now - arrival->let_in_);
   absl::MutexLock lock(&mu_);
-  EndStay(arrival);
+  EndStay(arrival, now);
   NoteLate(now);
   const auto entry = flows_.find(arrival->flow);
   if (entry == flows_.end()) return;
@@ -188,10 +199,10 @@ void Intake::LetIn(int64_t inflight_bytes, absl::Time now) {
       Arrival* next = Next(flow, now);
       const bool too_late = IsTooLate(*next, flow, now);
       if (!too_late && !HasRoom(next->expected_, inflight_bytes)) {
-        const bool patient = now - next->entered_ < options_.patience ||
-                             now - forced_ < options_.patience;
+        const bool patient = now - next->entered_ < next->patience_ ||
+                             now - moved_ < next->patience_;
         if (patient) break;
-        forced_ = now;
+        moved_ = now;
       }
       if (too_late) {
         EndWait(next, flow);

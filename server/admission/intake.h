@@ -43,6 +43,7 @@ struct Arrival {
   State state_ = State::kOutside;
   bool counted_ = false;  // among those that are read, or that are received
   int64_t expected_ = 0;  // bytes of the budget that it is thought to need
+  absl::Duration patience_;
   uint64_t number_ = 0;
   absl::Time entered_;
   absl::Time let_in_;
@@ -56,10 +57,11 @@ class ArrivalQueue {
  public:
   void Add(Arrival* arrival, absl::Time now);
   void Remove(Arrival* arrival);
-  // Returns the oldest if it was added at `then` or before, else null.
-  Arrival* OldestSince(absl::Time then) const {
-    return oldest_ != nullptr && oldest_->counted_since_ <= then ? oldest_
-                                                                 : nullptr;
+  // Returns the oldest if it was added longer ago than its patience, else null.
+  Arrival* Stale(absl::Time now) const {
+    const bool stale = oldest_ != nullptr &&
+                       now - oldest_->counted_since_ >= oldest_->patience_;
+    return stale ? oldest_ : nullptr;
   }
   int64_t size() const { return size_; }
 
@@ -83,8 +85,9 @@ struct IntakeOptions {
   int64_t first_message_bytes = int64_t{256} << 20;
   // A message that takes longer to arrive counts no more, nor does an answer
   // that takes longer to get out, and a call that waits longer is let in beyond
-  // the limits, one in each such time. So clients that send nothing, or take
-  // nothing, hold nobody up.
+  // the limits once nothing has arrived or got out for as long. So clients that
+  // send nothing, or take nothing, hold nobody up.
+  // A message whose size is known may take a second more for each 8 MiB.
   absl::Duration patience = absl::Seconds(1);
   // Once a call has waited this long, later deadlines go first.
   absl::Duration overload_wait = absl::Milliseconds(50);
@@ -128,7 +131,7 @@ class Intake {
 
   // Ends the stay of a call that was let in: its answer is out. The second and
   // the third learn from it, the second that it needed `bytes` of the budget.
-  void Leave(Arrival* arrival);
+  void Leave(Arrival* arrival, absl::Time now);
   void LeaveAnswered(Arrival* arrival, int64_t bytes, absl::Time now);
   void LeaveLate(Arrival* arrival, absl::Time now);
 
@@ -171,6 +174,9 @@ class Intake {
   // The bytes on their way, the turn and the number of a flow.
   using Turn = std::tuple<int64_t, uint64_t, uint64_t>;
 
+  // Sets what a call is thought to need and may take.
+  void Expect(Arrival* arrival, const Flow& flow) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Flow& FlowOf(uint64_t id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool HasPlace(const Flow& flow) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool HasRoom(int64_t expected, int64_t inflight_bytes) const
@@ -181,7 +187,8 @@ class Intake {
   static bool IsNearlyLate(const Arrival& arrival, absl::Time now);
   void NoteLate(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void EndReading(Arrival* arrival) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void EndStay(Arrival* arrival) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void EndStay(Arrival* arrival, absl::Time now)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void StopReading(Arrival* arrival) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool IsTooLate(const Arrival& arrival, const Flow& flow, absl::Time now) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -215,8 +222,9 @@ class Intake {
   // The largest recent need, of all flows; 0 until one is known.
   int64_t largest_ ABSL_GUARDED_BY(mu_) = 0;
   CallLimit limit_ ABSL_GUARDED_BY(mu_);
-  // When a call was let in beyond the limits.
-  absl::Time forced_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();
+  // When a message had arrived, an answer was out, or a call was let in beyond
+  // the limits, the last of them.
+  absl::Time moved_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();
 };
 
 }  // namespace lossd::admission

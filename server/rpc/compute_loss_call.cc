@@ -208,7 +208,7 @@ void ComputeLossCall::LeaveIntake(absl::StatusCode code) {
   } else if (code == absl::StatusCode::kDeadlineExceeded) {
     intake.LeaveLate(&arrival_, now);
   } else {
-    intake.Leave(&arrival_);
+    intake.Leave(&arrival_, now);
   }
 }
 

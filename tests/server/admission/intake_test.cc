@@ -55,10 +55,10 @@ TEST(Intake, ReceivesOneFirstMessageAtATime) {
   EXPECT_EQ(intake.Enter(&first.arrival, 0, kNow), Decision::kRead);
   EXPECT_EQ(intake.Enter(&second.arrival, 0, kNow), Decision::kWait);
   EXPECT_TRUE(intake.waiting());
-  intake.Leave(&first.arrival);
+  intake.Leave(&first.arrival, kNow);
   intake.LetIn(0, kNow);
   EXPECT_THAT(second.told, ElementsAre("read"));
-  intake.Leave(&second.arrival);
+  intake.Leave(&second.arrival, kNow);
   EXPECT_EQ(intake.calls(), 0);
   EXPECT_EQ(intake.reading_bytes(), 0);
 }
@@ -77,7 +77,7 @@ TEST(Intake, ReceivesManyMessagesOfALearntSize) {
   // A connection that is new is thought to send what others do.
   EXPECT_EQ(intake.Enter(&calls.emplace_back(2).arrival, 0, kNow),
             Decision::kWait);
-  intake.Leave(&calls[0].arrival);
+  intake.Leave(&calls[0].arrival, kNow);
   intake.LetIn(0, kNow);
   EXPECT_THAT(calls[4].told, IsEmpty());
   EXPECT_THAT(calls[5].told, ElementsAre("read"));  // it has less on its way
@@ -93,7 +93,7 @@ TEST(Intake, ConnectionsTakeTurns) {
   }
   std::vector<uint64_t> order = {2};  // the first did not wait
   for (size_t i = 0, at = 0; i < 4; ++i) {
-    intake.Leave(&calls[at].arrival);
+    intake.Leave(&calls[at].arrival, kNow);
     intake.LetIn(0, kNow);
     for (size_t k = 1; k < calls.size(); ++k) {
       if (calls[k].told.empty()) continue;
@@ -167,7 +167,7 @@ TEST(Intake, TheEarliestDeadlineIsFirst) {
   intake.Enter(&first.arrival, 0, kNow);
   intake.Enter(&late.arrival, 0, kNow);
   intake.Enter(&soon.arrival, 0, kNow);
-  intake.Leave(&first.arrival);
+  intake.Leave(&first.arrival, kNow);
   intake.LetIn(0, kNow);
   EXPECT_THAT(soon.told, ElementsAre("read"));
   EXPECT_THAT(late.told, IsEmpty());
@@ -180,7 +180,7 @@ TEST(Intake, UnderOverloadTheLatestDeadlineIsFirst) {
   intake.Enter(&first.arrival, 0, kNow);
   intake.Enter(&late.arrival, 0, kNow);
   intake.Enter(&soon.arrival, 0, kNow);
-  intake.Leave(&first.arrival);
+  intake.Leave(&first.arrival, kNow);
   intake.LetIn(0, kNow + absl::Milliseconds(51));
   EXPECT_THAT(late.told, ElementsAre("read"));
   EXPECT_THAT(soon.told, IsEmpty());
@@ -204,8 +204,35 @@ TEST(Intake, MessagesThatNeverArriveHoldNobodyUp) {
   ASSERT_EQ(intake.Enter(&next.arrival, 0, kNow), Decision::kWait);
   intake.LetIn(0, kNow + absl::Seconds(1));
   EXPECT_THAT(next.told, ElementsAre("read"));
-  intake.Leave(&stuck.arrival);
+  intake.Leave(&stuck.arrival, kNow);
   EXPECT_EQ(intake.reading_bytes(), 2000);
+}
+
+TEST(Intake, LargeMessagesMayTakeLonger) {
+  IntakeOptions options = Options();
+  options.max_reading_bytes = options.max_inflight_bytes = 64 << 20;
+  Intake intake(options);
+  Teach(intake, 1, 40 << 20);  // six seconds
+  Call slow(1), next(1);
+  intake.Enter(&slow.arrival, 0, kNow);
+  ASSERT_EQ(intake.Enter(&next.arrival, 0, kNow), Decision::kWait);
+  intake.LetIn(0, kNow + absl::Milliseconds(5999));
+  EXPECT_THAT(next.told, IsEmpty());
+  intake.LetIn(0, kNow + absl::Seconds(6));
+  EXPECT_THAT(next.told, ElementsAre("read"));
+}
+
+TEST(Intake, NobodyIsLetInBeyondTheLimitsWhileOthersMove) {
+  Intake intake(Options());
+  Teach(intake, 1, 1000);
+  Call moving(1), waiting(1);
+  ASSERT_EQ(intake.Enter(&moving.arrival, 0, kNow), Decision::kRead);
+  ASSERT_EQ(intake.Enter(&waiting.arrival, kBudget, kNow), Decision::kWait);
+  intake.Received(&moving.arrival, kNow + absl::Milliseconds(900));
+  intake.LetIn(kBudget, kNow + absl::Milliseconds(1899));
+  EXPECT_THAT(waiting.told, IsEmpty());
+  intake.LetIn(kBudget, kNow + absl::Milliseconds(1900));
+  EXPECT_THAT(waiting.told, ElementsAre("read"));
 }
 
 TEST(Intake, AnswersThatNobodyTakesHoldNobodyUp) {
@@ -223,7 +250,7 @@ TEST(Intake, AnswersThatNobodyTakesHoldNobodyUp) {
   EXPECT_TRUE(intake.waiting());
   intake.LetIn(64, kNow + absl::Seconds(1));
   EXPECT_FALSE(intake.waiting());
-  for (Call& call : calls) intake.Leave(&call.arrival);
+  for (Call& call : calls) intake.Leave(&call.arrival, kNow);
   EXPECT_EQ(intake.calls(), 0);
 }
 
@@ -260,10 +287,10 @@ TEST(Intake, LateAnswersLowerHowMuchIsReceivedAtOnce) {
   intake.LeaveLate(&calls[0].arrival, kNow);
   Call refused(1);  // 185 calls may be here
   EXPECT_EQ(intake.Enter(&refused.arrival, 0, kNow), Decision::kFull);
-  for (size_t i = 1; i <= 79; ++i) intake.Leave(&calls[i].arrival);
+  for (size_t i = 1; i <= 79; ++i) intake.Leave(&calls[i].arrival, kNow);
   intake.LetIn(0, kNow);
   EXPECT_THAT(calls.back().told, IsEmpty());  // 184 are being received
-  intake.Leave(&calls[80].arrival);
+  intake.Leave(&calls[80].arrival, kNow);
   intake.LetIn(0, kNow);
   EXPECT_THAT(calls.back().told, ElementsAre("read"));
 }
@@ -296,7 +323,7 @@ TEST(Intake, ACallThatLeavesIsNotTold) {
   EXPECT_FALSE(intake.Remove(&first.arrival, kNow));  // it is being received
   EXPECT_TRUE(intake.Remove(&second.arrival, kNow));
   EXPECT_FALSE(intake.Remove(&second.arrival, kNow));
-  intake.Leave(&first.arrival);
+  intake.Leave(&first.arrival, kNow);
   intake.LetIn(0, kNow);
   EXPECT_THAT(second.told, IsEmpty());
 }

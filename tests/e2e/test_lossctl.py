@@ -316,8 +316,8 @@ BAD_USAGE = [
     (["--logits=1", "--targets=1", "--gradient_dtype=int32"],
      '--gradient_dtype: "int32" is none of float32, float64, bfloat16, float16'),
     (["--logits=1", "--targets=1", "--focal_gamma=2"],
-     "--focal_gamma: is for kind sigmoid_focal, and the kind is sigmoid_cross_entropy, "
-     "which would ignore it"),
+     "--focal_gamma: is for kind sigmoid_focal, poly, quality_focal or varifocal, "
+     "and the kind is sigmoid_cross_entropy, which would ignore it"),
     (["--logits=1", "--targets=1", "--kind=sigmoid_focal", "--asymmetric_margin=0.05"],
      "--asymmetric_margin: is for kind asymmetric, and the kind is sigmoid_focal, "
      "which would ignore it"),

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import lossd
@@ -47,6 +50,20 @@ def test_pytorchs_logits_have_pytorchs_gradient(
     assert each.losses.dtype == logits.dtype
     wanted = torch.nn.functional.softplus(logits.detach().double()) - logits * targets
     assert torch.allclose(each.losses.double(), wanted, rtol=digits, atol=digits)
+
+
+def test_the_example_of_the_packages_readme_runs(server: RunningServer) -> None:
+    readme = Path(__file__).parents[2] / "client" / "python" / "README.md"
+    example = re.search(r"```python\n(.*?)```", readme.read_text(), re.DOTALL)
+    assert example is not None
+    program = example[1].replace("localhost:50051", server.address)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    x, t = np.array([0.5, -1, 3, -20]), np.array([1, 0, 0, 1])
+    loss = np.sum(np.logaddexp(0, x) - x * t) / 2
+    assert float(done.stdout.split()[0]) == pytest.approx(loss, rel=1e-6)
 
 
 def test_a_tensor_of_rank_0_has_a_gradient_by_both_calls(server: RunningServer) -> None:

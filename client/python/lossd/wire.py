@@ -18,6 +18,8 @@ try:  # NumPy has no bfloat16, the optional package ml_dtypes has
 except ImportError:
     _bfloat16 = None
 
+_LABELS = "lossd.ones() and lossd.ones_from_lists() take lists of labels"
+
 
 class WireTensor(NamedTuple):
     """A tensor as its bytes are sent."""
@@ -43,7 +45,12 @@ def to_wire(name: str, array: Any) -> WireTensor:
     if device is not None and not device.copies_itself:
         raise device_array.not_lent(name, device)
     with arguments.naming(name):
-        values, known = values_of(array)
+        try:
+            values, known = values_of(array)
+        except ValueError as error:
+            if name == "targets" and isinstance(array, list | tuple):  # rows of different lengths
+                raise ValueError(f"{error} {_LABELS}") from error
+            raise
     if known is None:
         raise _not_known(name, values)
     little_endian = values.dtype.newbyteorder("<")
@@ -114,5 +121,5 @@ def _not_known(name: str, values: NDArray[Any]) -> TypeError:
     if values.dtype.kind == "V" and values.dtype.itemsize == BFLOAT16.storage.itemsize:
         hint = "; numpy.load() reads bfloat16 so, which array.view(ml_dtypes.bfloat16) mends"
     elif values.dtype.hasobject:
-        hint = "; lossd.ones() and lossd.ones_from_lists() take lists of labels"
+        hint = f"; {_LABELS}"
     return TypeError(f"{name}: dtype {values.dtype} is none of {element_type.names(types)}{hint}")

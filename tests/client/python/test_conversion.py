@@ -102,6 +102,17 @@ def test_another_dtype_is_refused_by_the_arguments_name() -> None:
         messages.to_tensor("weights", np.zeros(2, dtype=np.complex64))
 
 
+def test_lists_of_labels_are_no_targets_and_the_error_says_what_takes_them() -> None:
+    lists = [(0.0, 2.0), (1.0,)]  # as load_svmlight_file(multilabel=True) returns them
+    for targets in (lists, np.array(lists, dtype=object)):
+        with pytest.raises(
+            (TypeError, ValueError), match=r"^targets: .* lossd.ones_from_lists\(\) take lists"
+        ):
+            conversion.to_call(np.zeros((2, 3), np.float32), targets)
+    with pytest.raises(ValueError, match="^logits: .*part\\.$"):
+        conversion.to_call(lists, np.zeros((2, 3)))
+
+
 def test_the_mask_of_a_masked_array_is_not_lost_in_silence() -> None:
     masked = np.ma.masked_array(np.zeros(2, np.float32), mask=[True, False])
     with pytest.raises(TypeError, match="logits: the mask of a masked array"):

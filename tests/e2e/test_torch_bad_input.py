@@ -132,6 +132,8 @@ def test_vmap_makes_a_call_for_each_row_and_its_gradient_is_refused(criterion: A
     logits, targets = pair(2, 3)
     logits = logits.detach()
     rows = torch.func.vmap(criterion)(logits, targets)
-    assert torch.equal(rows, torch.stack([criterion(*row) for row in zip(logits, targets)]))
+    assert torch.equal(
+        rows, torch.stack([criterion(*row) for row in zip(logits, targets, strict=True)])
+    )
     with pytest.raises(RuntimeError, match="functorch"):
         torch.func.grad(criterion)(logits, targets)

@@ -23,14 +23,14 @@ def start_server(socket: Path) -> Iterator[RunningServer]:
 
 
 def exact(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Returns the cross-entropy of each element, written so that autograd is right in both tails."""
+    """Returns the cross-entropy of each element; autograd is right in both of its tails."""
     wide, wanted = logits.double(), targets.double()
     softplus = torch.nn.functional.softplus
     return wanted * softplus(-wide) + (1 - wanted) * softplus(wide)
 
 
 def pair(*shape: int, dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tensor]:
-    """Returns logits, which ask for their gradient, and targets that are zeros, ones and between."""
+    """Returns logits, which ask for their gradient, and targets from 0 to 1."""
     generator = torch.Generator().manual_seed(11)
     logits = torch.randn(shape, generator=generator, dtype=torch.float64) * 4
     targets = torch.rand(shape, generator=generator, dtype=torch.float64) * 1.5 - 0.25

@@ -18,6 +18,7 @@ from peer_measurements import (
 )
 from programs import Programs
 from python_measurements import PYTHON_MEASUREMENTS
+from torch_module import TORCH_MEASUREMENTS
 
 
 def kernel_and_pytorch(
@@ -357,6 +358,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     ),
     "rss_growth_1M_requests": Measurement(1.0, resident_growth),
     **PYTHON_MEASUREMENTS,
+    **TORCH_MEASUREMENTS,
 }
 
 

@@ -1,0 +1,139 @@
+"""Every mistake is an error of a type that PyTorch code expects, and it names the argument."""
+
+from __future__ import annotations
+
+import pickle
+import signal
+import socket as sockets
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import grpc
+import lossd
+import pytest
+from running_server import RunningServer, running_server
+from torch_server import choose_socket, pair, start_server, torch
+
+fixtures = (choose_socket, start_server)
+
+lossd_torch = pytest.importorskip("lossd.torch")
+
+
+@pytest.fixture(name="criterion")
+def make_criterion(server: RunningServer) -> Any:
+    return lossd_torch.SigmoidCrossEntropyLoss(client=server.address)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "text"),
+    [
+        ({"input": [1.0]}, TypeError, "input: list is not a tensor"),
+        ({"input": torch.ones(2, 3, dtype=torch.int64)}, TypeError, "input: torch.int64 is none"),
+        ({"input": torch.ones(2, 3, device="meta")}, RuntimeError, "input: is on meta"),
+        ({"target": [1.0]}, TypeError, "target: list is not a tensor"),
+        ({"target": torch.ones(3)}, ValueError, r"target: its size \(3,\)"),
+        ({"target": torch.ones(2, 3, device="meta")}, RuntimeError, "target: is on meta, and the"),
+        ({"target": torch.ones(2, 3, requires_grad=True)}, NotImplementedError, "target: lossd"),
+        ({"target": torch.full((2, 3), 2.0)}, RuntimeError, "targets"),
+        ({"normalizer_value": 0.0}, RuntimeError, "normalizer_value"),
+    ],
+)
+def test_tensors_that_do_not_fit(
+    criterion: Any, change: dict[str, Any], error: type[Exception], text: str
+) -> None:
+    logits, targets = pair(2, 3)
+    with pytest.raises(error, match=text):
+        criterion(**{"input": logits, "target": targets, **change})
+
+
+@pytest.mark.parametrize("name", ["weight", "pos_weight"])
+def test_weights_that_do_not_fit(server: RunningServer, name: str) -> None:
+    logits, targets = pair(2, 3)
+    for bad, error, text in (
+        (torch.ones(4), lossd_torch.ServerError, name),
+        (torch.ones(3, requires_grad=True), NotImplementedError, f"^{name}: "),
+        (torch.ones(3, device="meta"), RuntimeError, f"^{name}: is on meta"),
+    ):
+        criterion = lossd_torch.SigmoidCrossEntropyLoss(client=server.address, **{name: bad})
+        with pytest.raises(error, match=text):
+            criterion(logits, targets)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "text"),
+    [
+        ({"reduction": "median"}, ValueError, "^reduction: 'median' is none of"),
+        ({"normaliser": "valid"}, TypeError, "^normaliser: .* is it normalizer"),
+        ({"normalizer": "valid", "reduction": "sum"}, ValueError, "^normalizer: "),
+        ({"gradient_dtype": "float16"}, TypeError, "^gradient_dtype: "),
+        ({"label_smoothing": "much"}, TypeError, "^label_smoothing: "),
+        ({"client": 3}, TypeError, "^client: 3 is neither"),
+        ({"client": "nonsense"}, ValueError, "nonsense"),
+    ],
+)
+def test_options_are_checked_when_the_module_is_made(
+    server: RunningServer, options: dict[str, Any], error: type[Exception], text: str
+) -> None:
+    with pytest.raises(error, match=text):
+        lossd_torch.SigmoidCrossEntropyLoss(**{"client": server.address, **options})
+
+
+def test_the_deprecated_arguments_warn_and_mean_what_they_meant(server: RunningServer) -> None:
+    for size_average, reduce, meant in (
+        (False, None, "sum"),
+        (True, None, "mean"),
+        (None, False, "none"),
+        (False, False, "none"),
+        (None, True, "mean"),
+    ):
+        with pytest.warns(FutureWarning, match=f"size_average, reduce: .*{meant}"):
+            criterion = lossd_torch.SigmoidCrossEntropyLoss(
+                None, size_average, reduce, client=server.address
+            )
+        assert criterion.reduction == meant
+
+
+@pytest.fixture(name="mortal")
+def start_another_server() -> Iterator[RunningServer]:
+    with running_server() as server:
+        yield server
+
+
+def test_a_server_that_goes_away_after_forward_is_named(mortal: RunningServer) -> None:
+    logits, targets = pair(2, 3)
+    criterion = lossd_torch.SigmoidCrossEntropyLoss(client=mortal.address)
+    loss = criterion(logits, targets)
+    mortal.process.send_signal(signal.SIGKILL)
+    mortal.process.wait()
+    # The gradient came with the loss; its own derivative does not.
+    (gradient,) = torch.autograd.grad(loss, logits, create_graph=True)
+    with pytest.raises(lossd_torch.ServerError) as second:
+        torch.autograd.grad(gradient.sum(), logits)
+    with pytest.raises(RuntimeError, match="UNAVAILABLE") as first:
+        criterion(logits, targets)
+    for error in (first.value, second.value):
+        assert isinstance(error, lossd.LossdError)
+        assert error.code is grpc.StatusCode.UNAVAILABLE
+        assert pickle.loads(pickle.dumps(error)).code is error.code
+
+
+def test_a_server_that_does_not_answer_ends_the_call() -> None:
+    logits, targets = pair(2, 3)
+    with closing(sockets.create_server(("127.0.0.1", 0))) as silent:
+        port = silent.getsockname()[1]
+        criterion = lossd_torch.SigmoidCrossEntropyLoss(client=f"127.0.0.1:{port}", timeout=0.2)
+        with pytest.raises(lossd_torch.ServerError):
+            criterion(logits, targets)
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop")
+def test_vmap_makes_a_call_for_each_row_and_its_gradient_is_refused(criterion: Any) -> None:
+    logits, targets = pair(2, 3)
+    logits = logits.detach()
+    rows = torch.func.vmap(criterion)(logits, targets)
+    assert torch.equal(
+        rows, torch.stack([criterion(*row) for row in zip(logits, targets, strict=True)])
+    )
+    with pytest.raises(RuntimeError, match="functorch"):
+        torch.func.grad(criterion)(logits, targets)

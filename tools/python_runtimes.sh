@@ -9,7 +9,7 @@ for python in "${@:-python3}"; do
   venv=build/venv-runtimes-$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
   "$python" -m venv "$venv"
   "$venv/bin/pip" install --quiet torch tensorflow 'tritonclient[grpc]' ray jax scikit-learn pyarrow \
-    joblib ml_dtypes mypy pytest scipy types-protobuf
+    joblib ml_dtypes mypy pytest scipy types-protobuf matplotlib tqdm expecttest
   before=$("$venv/bin/pip" freeze)
   "$venv/bin/pip" install --quiet --force-reinstall --no-deps ./client/python
   "$venv/bin/pip" install --quiet ./client/python
@@ -26,5 +26,6 @@ began, cpu = time.perf_counter() - began, time.process_time() - cpu
 print(f"import lossd: {began:.2f} s, {cpu:.2f} s of the CPU")'
   done
   "$venv/bin/python" -m pytest -q -rs tests/client/python/test_[a-ce-s]*.py tests/client/python/test_types.py \
-    tests/e2e/test_python_*.py tests/e2e/test_stream.py -k 'not cuda'
+    tests/e2e/test_python_*.py tests/e2e/test_stream.py \
+    tests/e2e/test_torch_*.py -k 'not cuda'
 done

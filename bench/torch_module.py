@@ -48,7 +48,9 @@ def _both(programs: Programs, effort: Effort, elements: int) -> tuple[float, flo
             return alternate(
                 effort.rounds,
                 lambda: seconds_per_step(module, elements, effort.seconds / 2),
-                lambda: seconds_per_step(torch.nn.BCEWithLogitsLoss(), elements, effort.seconds / 2),
+                lambda: seconds_per_step(
+                    torch.nn.BCEWithLogitsLoss(), elements, effort.seconds / 2
+                ),
             )
 
 

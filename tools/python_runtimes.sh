@@ -9,7 +9,7 @@ for python in "${@:-python3}"; do
   venv=build/venv-runtimes-$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
   "$python" -m venv "$venv"
   "$venv/bin/pip" install --quiet torch tensorflow 'tritonclient[grpc]' ray jax scikit-learn pyarrow \
-    joblib ml_dtypes mypy pytest scipy types-protobuf
+    joblib ml_dtypes mypy pytest scipy types-protobuf matplotlib tqdm expecttest
   before=$("$venv/bin/pip" freeze)
   "$venv/bin/pip" install --quiet --force-reinstall --no-deps ./client/python
   "$venv/bin/pip" install --quiet ./client/python
@@ -27,7 +27,8 @@ print(f"import lossd: {began:.2f} s, {cpu:.2f} s of the CPU")'
   done
   # Each file has a process of its own: PyTorch's Triton ends one that has imported TensorFlow.
   for file in tests/client/python/test_[a-ce-s]*.py tests/client/python/test_types.py \
-    tests/e2e/test_python_{client,processes,runtimes}.py tests/e2e/test_stream.py; do
+    tests/e2e/test_python_{client,processes,runtimes}.py tests/e2e/test_stream.py \
+    tests/e2e/test_torch_*.py; do
     "$venv/bin/python" -m pytest -q -rs -k 'not cuda' "$file"
   done
 done

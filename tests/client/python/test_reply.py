@@ -172,11 +172,12 @@ def test_a_result_that_is_read_later_is_like_any_other() -> None:
     names = {field.name for field in dataclasses.fields(lossd.LossResult)}
     copy = pickle.loads(pickle.dumps(whole))
     assert vars(copy).keys() == names
-    for name in names - {"losses", "gradient"}:
+    for name in names - {"losses", "gradient", "second_derivative"}:
         fresh = conversion.to_call([0.5], [1.0]).result(FULL.SerializeToString())
         assert getattr(fresh, name) == getattr(whole, name) == getattr(copy, name)
         assert getattr(fresh, name) is getattr(fresh, name)
     np.testing.assert_array_equal(copy.gradient, whole.gradient)
+    np.testing.assert_array_equal(copy.second_derivative, whole.second_derivative)
     fresh = conversion.to_call([0.5], [1.0]).result(FULL.SerializeToString())
     assert f"request_id={FULL.request_id!r}" in repr(fresh)
     with pytest.raises(AttributeError, match="'LossResult' object has no attribute 'lose'"):

@@ -30,7 +30,7 @@ def divisor(
     group = group_of(process_group)
     count = _count(normalizer or "elements", logits, targets, weight, ignore_target)
     dist.all_reduce(count, group=group)
-    # The server counts at least 1, and divides a sum of no weights by 1 likewise.
+    # The server counts at least 1. It divides by 1 too where the weights add up to 0.
     least = 1.0 if normalizer != "weight_sum" else 0.0
     count = torch.where(count > least, count, torch.ones_like(count))
     return count / dist.get_world_size(group)

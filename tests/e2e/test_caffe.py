@@ -1,0 +1,152 @@
+"""The layer for Caffe with a real server, in a stand-in of Caffe's layer interface."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from caffe_stand_in import RunningLayer, caffe_stand_in
+from running_server import RunningServer, running_server
+
+SCORES = np.array([[0.5, -1, 3], [-20, 20, 0]], np.float32)
+LABELS = np.array([[1, 0, 0], [0, 1, 1]], np.float32)
+
+
+@pytest.fixture(scope="module", name="server")
+def start_server() -> Iterator[RunningServer]:
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture(name="layer")
+def import_layer() -> Iterator[Any]:
+    with caffe_stand_in():
+        yield importlib.import_module("lossd.caffe").RemoteSigmoidCrossEntropyLossLayer
+
+
+def parameters(server: RunningServer, **options: Any) -> str:
+    return json.dumps({"server": server.address, **options})
+
+
+def exact(labels: Any = LABELS) -> tuple[Any, Any]:
+    scores = SCORES.astype(float)
+    losses = np.logaddexp(0, scores) - scores * labels
+    return losses, 1 / (1 + np.exp(-scores)) - labels
+
+
+def test_the_layer_sums_and_honours_the_loss_weight(server: RunningServer, layer: Any) -> None:
+    running = RunningLayer(layer, [SCORES, LABELS], parameters(server))
+    losses, gradient = exact()
+    assert running.forward() == pytest.approx(losses.sum(), rel=1e-6)
+    np.testing.assert_allclose(running.backward(), gradient, rtol=1e-5)
+    np.testing.assert_allclose(running.backward(2), 2 * gradient, rtol=1e-5)
+    running.bottoms[0].data[...] = 0  # the next batch
+    assert running.forward() == pytest.approx(6 * np.log(2))
+    assert np.all(np.abs(running.backward()) == 0.5)
+
+
+@pytest.mark.parametrize(
+    ("reduction", "divisor", "ignoring_divisor"),
+    [("sum", 1, 1), ("none", 1, 1), ("batch", 2, 2), ("valid", 6, 4), ("full", 6, 6)],
+)
+def test_every_normalization_is_that_of_caffe(
+    server: RunningServer, layer: Any, reduction: str, divisor: int, ignoring_divisor: int
+) -> None:
+    running = RunningLayer(layer, [SCORES, LABELS], parameters(server, reduction=reduction))
+    losses, gradient = exact()
+    assert running.forward() == pytest.approx(losses.sum() / divisor, rel=1e-6)
+    np.testing.assert_allclose(running.backward(), gradient / divisor, rtol=1e-5)
+
+    labels = LABELS.copy()
+    labels[0, 1] = labels[1, 2] = -1
+    running = RunningLayer(
+        layer, [SCORES, labels], parameters(server, reduction=reduction, ignore_label=-1)
+    )
+    kept = labels != -1
+    assert running.forward() == pytest.approx(losses[kept].sum() / ignoring_divisor, rel=1e-6)
+    np.testing.assert_allclose(
+        running.backward(), np.where(kept, gradient, 0) / ignoring_divisor, rtol=1e-5
+    )
+    running.bottoms[1].data[...] = -1
+    assert running.forward() == 0
+    assert not running.backward().any()
+
+
+def test_labels_of_another_shape_with_the_same_count_are_taken(
+    server: RunningServer, layer: Any
+) -> None:
+    running = RunningLayer(layer, [SCORES, LABELS.reshape(2, 3, 1, 1)], parameters(server))
+    assert running.forward() == pytest.approx(exact()[0].sum(), rel=1e-6)
+
+
+def test_an_older_prototxt_finds_its_layer(server: RunningServer, layer: Any) -> None:
+    module = importlib.import_module("loss_layers")
+    assert module.CustomSigmoidCrossEntropyLossLayer is layer
+
+
+def test_labels_get_a_gradient_of_zeros_and_a_warning(server: RunningServer, layer: Any) -> None:
+    running = RunningLayer(layer, [SCORES, LABELS], parameters(server))
+    running.forward()
+    running.bottoms[1].diff[...] = 7
+    with pytest.warns(UserWarning, match="the labels have no gradient"):
+        running.backward(labels=True)
+    assert not running.bottoms[1].diff.any()
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_layer_needs_two_inputs(server: RunningServer, layer: Any, count: int) -> None:
+    with pytest.raises(ValueError, match="Need two inputs"):
+        RunningLayer(layer, [SCORES] * count, parameters(server))
+
+
+def test_bad_blobs_are_named(server: RunningServer, layer: Any) -> None:
+    with pytest.raises(ValueError, match="top: "):
+        RunningLayer(layer, [SCORES, LABELS], parameters(server), tops=2)
+    with pytest.raises(ValueError, match=r"\(2, 3\) and the labels \(1, 3\)"):
+        RunningLayer(layer, [SCORES, LABELS[:1]], parameters(server)).forward()
+    scores = SCORES.copy()
+    scores[1, 0] = np.nan
+    with pytest.raises(RuntimeError, match=r"lossd: INVALID_ARGUMENT: logits.*3"):
+        RunningLayer(layer, [scores, LABELS], parameters(server)).forward()
+    with pytest.raises(RuntimeError, match=r"lossd: INVALID_ARGUMENT: targets"):
+        RunningLayer(layer, [SCORES, LABELS + 1], parameters(server)).forward()
+
+
+@pytest.mark.parametrize(
+    ("param_str", "text"),
+    [
+        ("server=x", "param_str: 'server=x' is not JSON"),
+        ("[]", "param_str: .* is not a JSON object"),
+        ('{"sever": "x:1"}', "param_str: 'sever' is none of server, "),
+        ('{"reduction": "mean"}', "reduction: 'mean' is none of sum, none, batch, valid, full"),
+        ('{"ignore_label": "x"}', "ignore_label: 'x' is not a number"),
+        ('{"timeout": -1}', "timeout: -1 seconds"),
+        ('{"server": 7}', "server: 7 is not a string"),
+        ('{"server": "host"}', "target: "),
+    ],
+)
+def test_a_bad_option_is_named(layer: Any, param_str: str, text: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=f"^{text}"):
+        RunningLayer(layer, [SCORES, LABELS], param_str)
+
+
+def test_a_server_that_goes_away_is_an_error(layer: Any) -> None:
+    with running_server() as server:
+        running = RunningLayer(layer, [SCORES, LABELS], parameters(server))
+        running.forward()
+    with pytest.raises(RuntimeError, match="lossd: UNAVAILABLE"):
+        running.forward()
+
+
+def test_a_server_on_the_same_host_shares_memory(layer: Any, tmp_path: Any) -> None:
+    path = str(tmp_path / "socket")
+    with running_server(f"--shared_memory_socket={path}") as server:
+        running = RunningLayer(
+            layer, [SCORES, LABELS], parameters(server, shared_memory=path, reduction="batch")
+        )
+        assert running.forward() == pytest.approx(exact()[0].sum() / 2, rel=1e-6)
+        np.testing.assert_allclose(running.backward(), exact()[1] / 2, rtol=1e-5)

@@ -270,3 +270,13 @@ def test_a_default_client_is_used_where_none_is_given(server: RunningServer) -> 
         assert torch.equal(loss, lossd_torch.sigmoid_cross_entropy(logits, targets))
     finally:
         lossd_torch.set_default_client(None)
+
+
+def test_the_readmes_example_trains_a_model(server: RunningServer) -> None:
+    readme = Path(__file__).parents[2] / "client" / "python" / "README.md"
+    section = readme.read_text(encoding="utf-8").split("\n## PyTorch\n")[1]
+    example = section.split("```python\n")[1].split("```")[0]
+    names: dict[str, Any] = {}
+    exec(example.replace("localhost:50051", server.address), names)
+    right = (names["model"](names["inputs"]) > 0) == names["targets"]
+    assert right.float().mean() > 0.9

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from running_server import RunningServer, running_server
@@ -22,14 +23,14 @@ def start_server(socket: Path) -> Iterator[RunningServer]:
         yield server
 
 
-def exact(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+def exact(logits: Any, targets: Any) -> Any:
     """Returns the cross-entropy of each element; autograd is right in both of its tails."""
     wide, wanted = logits.double(), targets.double()
     softplus = torch.nn.functional.softplus
     return wanted * softplus(-wide) + (1 - wanted) * softplus(wide)
 
 
-def pair(*shape: int, dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tensor]:
+def pair(*shape: int, dtype: Any = torch.float32) -> tuple[Any, Any]:
     """Returns logits, which ask for their gradient, and targets from 0 to 1."""
     generator = torch.Generator().manual_seed(11)
     logits = torch.randn(shape, generator=generator, dtype=torch.float64) * 4

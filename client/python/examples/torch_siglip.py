@@ -97,7 +97,8 @@ def accuracy(model: Encoders) -> float:
     with torch.no_grad():
         image, text, _, _ = model(images, letters_of_names())
     named = (image @ text.T).argmax(1)
-    return (named == torch.tensor(digits.target[1400:])).float().mean().item()
+    right = named == torch.tensor(digits.target[1400:])
+    return float(right.float().mean())
 
 
 def free_port() -> int:

@@ -282,8 +282,7 @@ v1::StreamLossSummary StreamPlan::Summarize(
   summary.set_normalizer(normalizer);
   summary.set_valid_count(static_cast<int64_t>(totals.valid_count));
   summary.set_nan_count(static_cast<int64_t>(totals.nan_count));
-  if (scaling_.deferred() &&
-      (wants_gradient_ || wants_second_derivative_)) {
+  if (scaling_.deferred() && (wants_gradient_ || wants_second_derivative_)) {
     summary.set_gradient_scale(kernels::GradientScale(whole_, normalizer));
   }
   summary.set_request_id(header_.request_id());

@@ -110,7 +110,10 @@ def main() -> int:
         for weight in (1, 2):
             expected, loss = train(folder, BUILT_IN % {"weight": weight})
             lines.append(f"| SigmoidCrossEntropyLoss | {weight} | {loss:.7f} | |")
-            runs = [(ours, "batch", weight, False), (ours, "batch", weight, True)]
+            runs: list[tuple[tuple[str, str], str, float, bool]] = [
+                (ours, "batch", weight, False),
+                (ours, "batch", weight, True),
+            ]
             # A sum of 64 rows with a 64th of the weight is the mean over the batch.
             runs.append((older, "sum", weight / 64, False))
             for layer, reduction, given, force in runs:

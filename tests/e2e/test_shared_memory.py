@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import json
-import os
 import pickle
-import re
 import signal
 import stat
 import subprocess
 import sys
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,29 +17,10 @@ import lossd
 import messages
 import numpy as np
 import pytest
-from running_server import BINARIES, RunningServer, eventually, running_server
+from running_server import RunningServer, eventually, running_server
+from shared_memory_server import LIMIT, shared_bytes, socket_path, start_server
 
-LIMIT = 8 << 20
-
-
-@pytest.fixture(name="socket")
-def socket_path(tmp_path: Path) -> str:
-    return str(tmp_path / "lossd")
-
-
-@pytest.fixture(name="server")
-def start_server(socket: str) -> Iterator[RunningServer]:
-    with running_server(
-        f"--shared_memory_socket={socket}", f"--max_shared_memory_bytes={LIMIT}"
-    ) as server:
-        yield server
-
-
-def shared_bytes(server: RunningServer) -> int:
-    with urllib.request.urlopen(f"http://{server.metrics}/metrics", timeout=10) as page:
-        found = re.search(r"^lossd_shared_memory_bytes (\S+)$", page.read().decode(), re.M)
-    assert found is not None
-    return int(float(found[1]))
+fixtures = (socket_path, start_server)
 
 
 def batch(
@@ -379,53 +355,3 @@ def test_a_killed_servers_socket_is_replaced(tmp_path: Path) -> None:
     assert path.exists()
     with running_server(f"--shared_memory_socket={path}"), lossd.SharedMemory(str(path)) as memory:
         memory.allocate(1, np.uint8)
-
-
-def test_lossbench_measures_through_shared_memory(server: RunningServer, socket: str) -> None:
-    for dtype in ("float32", "bfloat16"):
-        done = subprocess.run(
-            [
-                str(BINARIES / "client" / "lossbench"),
-                f"--target={server.address}",
-                f"--shared_memory={socket}",
-                "--elements=10000",
-                f"--dtype={dtype}",
-                "--concurrency=4",
-                "--requests=50",
-                "--warmup=0s",
-                "--duration=60s",
-                "--json",
-            ],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        report = json.loads(done.stdout)
-        assert report["errors"] == {}
-        assert report["requests"] == 50
-        assert report["request_bytes"] < 500
-        assert report["reply_bytes"] < 500
-    with lossd.Client(server.address) as client:
-        assert eventually(client, lambda: shared_bytes(server) == 0)
-
-
-def test_the_example_of_the_clients_readme_runs(server: RunningServer, socket: str) -> None:
-    readme = (Path(__file__).resolve().parents[2] / "client" / "README.md").read_text("utf-8")
-    example = next(
-        part.split("```")[0]
-        for part in readme.split("```python\n")[1:]
-        if "SharedMemory" in part.split("```")[0]
-    )
-    example = example.replace("localhost:50051", server.address)
-    done = subprocess.run(
-        [sys.executable, "-c", example.replace("/run/lossd/shared_memory", socket)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={**os.environ},
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert float(done.stdout.split()[0]) > 0

@@ -7,7 +7,7 @@ from pathlib import Path
 # Maps a source without a test of its name to the test that would fail if it were wrong.
 COVERED_BY: dict[str, str] = {
     "bench/load/report.cc": "tests/e2e/test_lossbench.py",
-    "bench/load/shared_sample.cc": "tests/e2e/test_shared_memory.py",
+    "bench/load/shared_sample.cc": "tests/e2e/test_shared_memory_programs.py",
     "bench/load/stream_load.cc": "tests/e2e/test_lossbench.py",
     "bench/peers/peer_server.cc": "tests/e2e/test_lossbench.py",
     "client/cli/compute_command.cc": "tests/e2e/test_lossctl.py",
@@ -74,6 +74,7 @@ COVERED_BY: dict[str, str] = {
     "client/service_config/python/retry.py": "tests/e2e/test_service_config.py",
     "kernels/cpu/cpu_kernel.cc": "tests/kernels/invariance_test.cc",
     "kernels/cpu/vector_kernel.cc": "tests/kernels/invariance_test.cc",
+    "kernels/cuda/item_range.cc": "tests/kernels/cuda/batch_layout_test.cc",
     "kernels/cuda/exact_kernels.cu": "tests/kernels/cuda/gpu_test.cc",
     "kernels/cuda/launcher.cu": "tests/kernels/cuda/gpu_test.cc",
     "kernels/cuda/lookup_kernels.cu": "tests/kernels/cuda/gpu_test.cc",

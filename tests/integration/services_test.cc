@@ -105,8 +105,7 @@ TEST(GetServerInfo, TellsLimitsAndSupportedLosses) {
   EXPECT_THAT(info.loss_kinds(),
               testing::ElementsAre(v1::LOSS_KIND_SIGMOID_CROSS_ENTROPY,
                                    v1::LOSS_KIND_SIGMOID_FOCAL,
-                                   v1::LOSS_KIND_ASYMMETRIC,
-                                   v1::LOSS_KIND_POLY,
+                                   v1::LOSS_KIND_ASYMMETRIC, v1::LOSS_KIND_POLY,
                                    v1::LOSS_KIND_QUALITY_FOCAL,
                                    v1::LOSS_KIND_VARIFOCAL));
   EXPECT_EQ(info.logits_dtypes_size(), 4);

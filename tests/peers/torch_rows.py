@@ -105,7 +105,7 @@ def focal_rows() -> list[Row]:
                 ),
             )
         )
-    kornia = {"alpha": 0.25, "gamma": 2.0, "reduction": "mean"}
+    kornia: dict[str, Any] = {"alpha": 0.25, "gamma": 2.0, "reduction": "mean"}
     for targets, name in ((rows.SOFT, "soft targets"), (rows.IGNORED, "ignore_index=-100")):
         found.append(
             Row(
@@ -161,7 +161,11 @@ def timm_rows() -> list[Row]:
             has_tail=False,
         )
     ]
-    for options in ({"smoothing": 0.1, "smooth_dense": True}, {"smoothing": 0.1}):
+    smoothings: tuple[dict[str, Any], ...] = (
+        {"smoothing": 0.1, "smooth_dense": True},
+        {"smoothing": 0.1},
+    )
+    for options in smoothings:
         found.append(
             Row(
                 f"timm.loss.BinaryCrossEntropy({text_of(options)}, sum_classes=True)",

@@ -71,7 +71,7 @@ class LossOptions(PlainOptions, total=False):
 OPERANDS = ("weights", "pos_weight", "upstream_gradient")
 
 # The parameters of each kind of loss with the values of its paper.
-_PAPERS = {
+_PAPERS: dict[str, dict[str, float | None]] = {
     "sigmoid_focal": {"focal_gamma": 2, "focal_alpha": 0.25},
     "asymmetric": {
         "asymmetric_gamma_positive": 1,

@@ -23,7 +23,7 @@ lossd_torch = pytest.importorskip("lossd.torch")
 functional = torch.nn.functional
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 # The share of a value, and the part of the largest one, by which the two may differ.
-TOLERANCES = {"float32": 2e-5, "float64": 1e-11, "bfloat16": 0.03, "float16": 0.004}
+TOLERANCES = {"float32": 2e-5, "float64": 1e-11, "bfloat16": 0.008, "float16": 0.001}
 
 
 @pytest.fixture(name="loss")
@@ -52,8 +52,18 @@ def operator_inputs(dtype: torch.dtype) -> Iterator[tuple[Any, Any, dict[str, An
     internal = pytest.importorskip("torch.testing._internal.common_methods_invocations")
     name = "nn.functional.binary_cross_entropy_with_logits"
     (info,) = (known for known in internal.op_db if known.name == name)
+    torch.manual_seed(4)
     for sample in info.sample_inputs("cpu", dtype, requires_grad=True):
         yield sample.input, sample.args[0], sample.kwargs
+
+
+def theirs_rounded_once(logits: Any, target: Any, **options: Any) -> Any:
+    """Returns PyTorch's loss; that of 16-bit types is one of the differences without autocast."""
+    if logits.element_size() > 2:
+        return functional.binary_cross_entropy_with_logits(logits, target, **options)
+    wide = {name: part.float() if torch.is_tensor(part) else part for name, part in options.items()}
+    loss = functional.binary_cross_entropy_with_logits(logits.float(), target.float(), **wide)
+    return loss.to(logits.dtype)
 
 
 @pytest.mark.parametrize("name", DTYPES)
@@ -61,7 +71,7 @@ def test_the_inputs_of_the_function(loss: Any, name: str) -> None:
     tried = 0
     for logits, target, options in operator_inputs(getattr(torch, name)):
         found = []
-        for function in (loss, functional.binary_cross_entropy_with_logits):
+        for function in (loss, theirs_rounded_once):
             # A gradient by the target, which some inputs ask for, is one of the differences.
             value = function(logits, target.detach(), **options)
             value.sum().backward()

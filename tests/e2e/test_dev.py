@@ -30,6 +30,8 @@ def test_help_lists_every_command_and_nothing_else() -> None:
         "bench",
         "soak",
         "exhaustive",
+        "peers",
+        "caffe",
         "fuzz",
         "sanitize",
         "lint",

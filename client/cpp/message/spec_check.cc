@@ -44,7 +44,7 @@ std::string NamesOf(unsigned kinds) {
     const auto known = static_cast<v1::LossKind>(kind);
     if ((kinds & Bit(known)) != 0) names.push_back(NameOf(known));
   }
-  const std::string last = std::move(names.back());
+  std::string last = std::move(names.back());
   names.pop_back();
   if (names.empty()) return last;
   return absl::StrCat(absl::StrJoin(names, ", "), " or ", last);

@@ -185,7 +185,8 @@ class Results {
 
   const ElementType type_;
   std::byte* const to_;
-  alignas(64) T buffer_[kBlockElements];
+  // GCC 14 does not see that End() reads only what was written.
+  alignas(64) T buffer_[kBlockElements] = {};
 };
 
 // Computes the blocks with a given loss.

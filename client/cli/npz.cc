@@ -147,10 +147,9 @@ absl::StatusOr<Array> ReadNpz(const std::string& path,
                               const std::string& name) {
   const absl::StatusOr<Archive> archive = Open(path);
   if (!archive.ok()) return archive.status();
-  for (const absl::Status& status :
-       {GoTo(archive->get(), name), CheckMethod(archive->get())}) {
-    if (!status.ok()) return status;
-  }
+  absl::Status status = GoTo(archive->get(), name);
+  if (status.ok()) status = CheckMethod(archive->get());
+  if (!status.ok()) return status;
   const absl::StatusOr<std::string> content = ReadMember(archive->get());
   if (!content.ok()) return content.status();
   return ParseNpy(*content);

@@ -17,8 +17,7 @@ namespace lossd::kernels::cuda {
 enum class KernelVariant : uint8_t {
   // The fast variants compute a cross-entropy and its gradient: no weights, no
   // ignored targets, no smoothing, no other results. The name gives the type of
-  // the
-  // logits and the gradient, then that of the targets if it is another one.
+  // the logits and the gradient, then that of the targets if it is another one.
   kFloat32,
   kFloat32Bytes,
   kFloat32Bits,

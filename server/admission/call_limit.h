@@ -35,8 +35,8 @@ class CallLimit {
 
   // Learns that a call was answered in time.
   void OnAnswered(absl::Time now);
-  // Learns that a call was not answered in time while `reading` were being
-  // received and `calls` were here, itself not counted.
+  // Learns that a call was not answered in time, or nearly not, while `reading`
+  // were being received and `calls` were here, itself not counted.
   void OnLate(int64_t reading, int64_t calls, absl::Time now);
 
  private:

@@ -86,8 +86,8 @@ struct IntakeOptions {
   // A message that takes longer to arrive counts no more, nor does an answer
   // that takes longer to get out, and a call that waits longer is let in beyond
   // the limits once nothing has arrived or got out for as long. So clients that
-  // send nothing, or take nothing, hold nobody up.
-  // A message whose size is known may take a second more for each 8 MiB.
+  // send nothing, or take nothing, hold nobody up. A message whose size is
+  // known has a second more for each 8 MiB.
   absl::Duration patience = absl::Seconds(1);
   // Once a call has waited this long, later deadlines go first.
   absl::Duration overload_wait = absl::Milliseconds(50);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -10,7 +11,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import lossd
 import numpy as np
@@ -24,6 +25,21 @@ class RunningServer:
     address: str  # HOST:PORT of the service
     metrics: str  # HOST:PORT of /metrics
     process: subprocess.Popen[str]
+
+
+def lossbench(server: RunningServer, *flags: str) -> dict[str, Any]:
+    """Returns the report of a run of lossbench in which no call failed."""
+    done = subprocess.run(
+        [str(BINARIES / "client" / "lossbench"), f"--target={server.address}", "--json", *flags],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    report: dict[str, Any] = json.loads(done.stdout)
+    assert report["errors"] == {}
+    return report
 
 
 @contextlib.contextmanager

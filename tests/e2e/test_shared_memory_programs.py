@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import lossd
-from running_server import BINARIES, RunningServer, eventually
+from running_server import RunningServer, eventually, lossbench
 from shared_memory_server import shared_bytes, socket_path, start_server
 
 fixtures = (socket_path, start_server)
@@ -17,27 +16,16 @@ fixtures = (socket_path, start_server)
 
 def test_lossbench_measures_through_shared_memory(server: RunningServer, socket: str) -> None:
     for dtype in ("float32", "bfloat16"):
-        done = subprocess.run(
-            [
-                str(BINARIES / "client" / "lossbench"),
-                f"--target={server.address}",
-                f"--shared_memory={socket}",
-                "--elements=10000",
-                f"--dtype={dtype}",
-                "--concurrency=4",
-                "--requests=50",
-                "--warmup=0s",
-                "--duration=60s",
-                "--json",
-            ],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
+        report = lossbench(
+            server,
+            f"--shared_memory={socket}",
+            "--elements=10000",
+            f"--dtype={dtype}",
+            "--concurrency=4",
+            "--requests=50",
+            "--warmup=0s",
+            "--duration=60s",
         )
-        assert done.returncode == 0, done.stderr
-        report = json.loads(done.stdout)
-        assert report["errors"] == {}
         assert report["requests"] == 50
         assert report["request_bytes"] < 500
         assert report["reply_bytes"] < 500

@@ -14,7 +14,7 @@ import grpc
 import lossd
 import numpy as np
 import pytest
-from running_server import RunningServer, running_server
+from running_server import RunningServer, lossbench, running_server
 
 CLIENT_DIR = Path(os.environ.get("LOSSD_BINARY_DIR", "build/dev")) / "client"
 SHAPE = (1003, 401)
@@ -169,23 +169,6 @@ def test_a_request_that_no_message_can_hold_is_streamed_by_default(tmp_path: Pat
 
 
 def test_lossbench_streams(server: RunningServer) -> None:
-    done = subprocess.run(
-        [
-            str(CLIENT_DIR / "lossbench"),
-            f"--target={server.address}",
-            "--stream",
-            "--elements=300000",
-            "--requests=3",
-            "--warmup=0s",
-            "--json",
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout)
-    assert report["errors"] == {}
+    report = lossbench(server, "--stream", "--elements=300000", "--requests=3", "--warmup=0s")
     assert report["requests"] == 3
     assert report["reply_bytes"] > 1_200_000

@@ -177,9 +177,11 @@ double GradientAt(OwnedSegment& owned, std::vector<double> logits, size_t i,
   return owned.gradient()[i];
 }
 
-TEST(Differences, TheSecondDerivativeOfTheKernelIsTheSlopeOfItsGradient) {
-  constexpr double kStep = 1e-4;
-  std::mt19937 random(7);
+// Calls visit(owned, logits) with a segment of these drawn logits for every
+// loss and its surroundings.
+template <class Visit>
+void ForEveryOption(unsigned seed, Visit visit) {
+  std::mt19937 random(seed);
   std::normal_distribution<double> logit(0, 3);
   std::vector<double> logits(kElements);
   for (double& x : logits) x = logit(random);
@@ -188,48 +190,52 @@ TEST(Differences, TheSecondDerivativeOfTheKernelIsTheSlopeOfItsGradient) {
       OwnedSegment owned(ElementType::kFloat64, {kElements});
       owned.segment.options = loss;
       Fill(owned, surroundings);
-      owned.WantSecondDerivative();
-      owned.SetLogits(logits);
-      owned.Compute(cpu::BestInstructionSet());
-      const std::vector<double> second = owned.second_derivative();
-      for (size_t i = 0; i < kElements; i += 3) {
-        if (CrossesKink(loss, logits[i] - kStep, logits[i] + kStep)) continue;
-        const double slope = (GradientAt(owned, logits, i, kStep) -
-                              GradientAt(owned, logits, i, -kStep)) /
-                             (2 * kStep);
-        ASSERT_NEAR(second[i], slope, 2e-6) << Describe(loss) << " " << i;
-      }
+      visit(owned, logits);
     }
   }
 }
 
-TEST(Differences, TheGradientOfTheKernelIsTheSlopeOfItsLossForEveryOption) {
-  constexpr double kStep = 1e-4;
-  std::mt19937 random(5);
-  std::normal_distribution<double> logit(0, 3);
-  std::vector<double> logits(kElements);
-  for (double& x : logits) x = logit(random);
-  for (const LossOptions& loss : EveryLoss()) {
-    for (const Surroundings& surroundings : EverySurroundings()) {
-      OwnedSegment owned(ElementType::kFloat64, {kElements});
-      owned.segment.options = loss;
-      Fill(owned, surroundings);
-      owned.SetLogits(logits);
-      Objective(owned);
-      const std::vector<double> gradient = owned.gradient();
-      for (size_t i = 0; i < kElements; ++i) {
-        if (CrossesKink(loss, logits[i] - kStep, logits[i] + kStep)) continue;
-        std::vector<double> moved = logits;
-        moved[i] += kStep;
-        owned.SetLogits(moved);
-        const double above = Objective(owned);
-        moved[i] = logits[i] - kStep;
-        owned.SetLogits(moved);
-        const double slope = (above - Objective(owned)) / (2 * kStep);
-        ASSERT_NEAR(gradient[i], slope, 3e-7) << Describe(loss) << " " << i;
-      }
+constexpr double kStep = 1e-4;
+
+bool CrossesKinkNear(const OwnedSegment& owned, double x) {
+  return CrossesKink(owned.segment.options, x - kStep, x + kStep);
+}
+
+TEST(Differences, TheSecondDerivativeOfTheKernelIsTheSlopeOfItsGradient) {
+  ForEveryOption(7, [](OwnedSegment& owned, const std::vector<double>& logits) {
+    owned.WantSecondDerivative();
+    owned.SetLogits(logits);
+    owned.Compute(cpu::BestInstructionSet());
+    const std::vector<double> second = owned.second_derivative();
+    for (size_t i = 0; i < kElements; i += 3) {
+      if (CrossesKinkNear(owned, logits[i])) continue;
+      const double slope = (GradientAt(owned, logits, i, kStep) -
+                            GradientAt(owned, logits, i, -kStep)) /
+                           (2 * kStep);
+      ASSERT_NEAR(second[i], slope, 2e-6)
+          << Describe(owned.segment.options) << " " << i;
     }
-  }
+  });
+}
+
+TEST(Differences, TheGradientOfTheKernelIsTheSlopeOfItsLossForEveryOption) {
+  ForEveryOption(5, [](OwnedSegment& owned, const std::vector<double>& logits) {
+    owned.SetLogits(logits);
+    Objective(owned);
+    const std::vector<double> gradient = owned.gradient();
+    for (size_t i = 0; i < kElements; ++i) {
+      if (CrossesKinkNear(owned, logits[i])) continue;
+      std::vector<double> moved = logits;
+      moved[i] += kStep;
+      owned.SetLogits(moved);
+      const double above = Objective(owned);
+      moved[i] = logits[i] - kStep;
+      owned.SetLogits(moved);
+      const double slope = (above - Objective(owned)) / (2 * kStep);
+      ASSERT_NEAR(gradient[i], slope, 3e-7)
+          << Describe(owned.segment.options) << " " << i;
+    }
+  });
 }
 
 }  // namespace

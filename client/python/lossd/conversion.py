@@ -50,27 +50,31 @@ class Call(NamedTuple):
     def result(self, message: bytes) -> LossResult[Any, Any]:
         """Returns the result of the server's reply; LossdError if it is no reply."""
         usual = self.usual
-        losses = second_derivative = None
-        gradient = self.gradient_out
         if usual is None:
-            others = reply.without_tensors(message)
+            others, gradient = reply.without_tensors(message), self.gradient_out
         else:
-            others = reply.without_usual(message, usual)
-            if others is not None:
-                kind, shape, byte_size = usual.element_type, usual.shape, usual.byte_size
-                first = len(message) - byte_size
-                if gradient is None and type(self.logits) is np.ndarray:
-                    gradient = wire.view(kind, shape, message, first)
-                else:
-                    gradient = self._gradient(Received(kind, shape, message, first, byte_size))
+            others, gradient = reply.without_usual(message, usual), None
         if others is None:
-            others, received_losses, received, second = reply.parse(message)
-            losses = _returned(received_losses, self.logits)
-            gradient = self._gradient(received)
-            second_derivative = _returned(second, self.logits)
+            return self._whole_result(message)
+        if usual is not None:
+            gradient = self._usual_gradient(message, usual)
+        return LossResult.read_later(None, gradient, None, functools.partial(reply.fields, others))
+
+    def _whole_result(self, message: bytes) -> LossResult[Any, Any]:
+        others, losses, gradient, second_derivative = reply.parse(message)
         return LossResult.read_later(
-            losses, gradient, second_derivative, functools.partial(reply.fields, others)
+            _returned(losses, self.logits),
+            self._gradient(gradient),
+            _returned(second_derivative, self.logits),
+            functools.partial(reply.fields, others),
         )
+
+    def _usual_gradient(self, message: bytes, usual: Expected) -> Any:
+        kind, shape, byte_size = usual.element_type, usual.shape, usual.byte_size
+        first = len(message) - byte_size
+        if self.gradient_out is None and type(self.logits) is np.ndarray:  # the fast way
+            return wire.view(kind, shape, message, first)
+        return self._gradient(Received(kind, shape, message, first, byte_size))
 
     def _gradient(self, received: Received | None) -> Any:
         out = self.gradient_out

@@ -27,24 +27,12 @@ import numpy as np
 
 from lossd import arguments
 from lossd.client import Client
-from lossd.spec import NAMES
+from lossd.spec import NAMES, OF_RESULTS
 
 Array = Any  # an array of JAX, NumPy or a tracer
 
 # JAX decides these, or passes them.
-_DECIDED = frozenset(
-    {
-        "weights",
-        "pos_weight",
-        "upstream_gradient",
-        "gradient",
-        "gradient_out",
-        "gradient_dtype",
-        "losses_dtype",
-        "second_derivative",
-        "target_shape_rule",
-    }
-)
+_DECIDED = OF_RESULTS | {"weights", "pos_weight", "upstream_gradient", "target_shape_rule"}
 
 
 def sigmoid_loss(

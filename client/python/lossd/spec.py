@@ -303,5 +303,9 @@ _OWNERS = {
     for parameter in parameters
 } | _OF_KINDS
 NAMES = frozenset(LossOptions.__annotations__)
+# The options that say which tensors are returned, and how. The modules for frameworks choose these.
+OF_RESULTS = frozenset(
+    {"gradient", "gradient_out", "gradient_dtype", "losses_dtype", "second_derivative"}
+)
 _NO_OPTIONS = ParsedOptions({}, {}, None, "")
 _DEFAULT = _make({})

@@ -40,6 +40,14 @@ IntakeOptions Options() {
           .first_message_bytes = 2000};
 }
 
+// Options with which the number of calls is what limits them.
+IntakeOptions ManyCalls() {
+  IntakeOptions options = Options();
+  options.max_calls = 1000;
+  options.max_inflight_bytes = 1'000'000;
+  return options;
+}
+
 // Lets a call of the flow in, which is answered at `now`, and learns from it.
 void Teach(Intake& intake, uint64_t flow, int64_t bytes, absl::Time now = kNow,
            absl::Duration spent = absl::ZeroDuration()) {
@@ -236,10 +244,7 @@ TEST(Intake, NobodyIsLetInBeyondTheLimitsWhileOthersMove) {
 }
 
 TEST(Intake, AnswersThatNobodyTakesHoldNobodyUp) {
-  IntakeOptions options = Options();
-  options.max_calls = 1000;
-  options.max_inflight_bytes = 1'000'000;
-  Intake intake(options);
+  Intake intake(ManyCalls());
   Teach(intake, 1, 1);
   std::deque<Call> calls;
   while (intake.Enter(&calls.emplace_back(1).arrival, 64, kNow) ==
@@ -274,10 +279,7 @@ TEST(Intake, LetsOneCallInEachSecondThoughTheBudgetIsFull) {
 }
 
 TEST(Intake, LateAnswersLowerHowMuchIsReceivedAtOnce) {
-  IntakeOptions options = Options();
-  options.max_calls = 1000;
-  options.max_inflight_bytes = 1'000'000;
-  Intake intake(options);
+  Intake intake(ManyCalls());
   for (int i = 0; i < 200; ++i) Teach(intake, 1, 1);
   std::deque<Call> calls;
   while (intake.Enter(&calls.emplace_back(1).arrival, 0, kNow) ==
@@ -296,10 +298,7 @@ TEST(Intake, LateAnswersLowerHowMuchIsReceivedAtOnce) {
 }
 
 TEST(Intake, ReceivedCallsLeaveRoomWhenTheyAreAnswered) {
-  IntakeOptions options = Options();
-  options.max_calls = 1000;
-  options.max_inflight_bytes = 1'000'000;
-  Intake intake(options);
+  Intake intake(ManyCalls());
   Teach(intake, 1, 1);
   std::deque<Call> calls;
   while (intake.Enter(&calls.emplace_back(1).arrival, 0, kNow) ==

@@ -15,16 +15,7 @@ from lossd.torch import distributed, operators, options, servers
 TIMEOUT_SECONDS = 60.0
 
 # The options of compute_loss() that are tensors here, or that the operators choose.
-_OWN = {
-    "weights",
-    "pos_weight",
-    "upstream_gradient",
-    "gradient",
-    "gradient_out",
-    "gradient_dtype",
-    "losses_dtype",
-    "second_derivative",
-}
+_OWN = spec.OF_RESULTS | {"weights", "pos_weight", "upstream_gradient"}
 
 
 def sigmoid_cross_entropy(
@@ -210,7 +201,7 @@ def _divisor(
     if normalizer_value is not None:
         if process_group is not None:
             raise ValueError("normalizer_value: process_group counts the elements itself")
-        return as_divisor(normalizer_value, logits)
+        return as_divisor(normalizer_value)
     if process_group is None:
         return None
     of_loss = options.decode(text).of_loss
@@ -221,7 +212,7 @@ def _divisor(
     return distributed.divisor(normalizer, logits, targets, weight, ignored, process_group)
 
 
-def as_divisor(value: float | torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+def as_divisor(value: float | torch.Tensor) -> torch.Tensor:
     """Returns a number as the tensor that the operators take, so that no graph depends on it."""
     if isinstance(value, torch.Tensor):
         return value.detach()

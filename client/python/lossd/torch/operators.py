@@ -23,12 +23,11 @@ _INPUTS = (
     "(Tensor logits, Tensor? targets, Tensor? weight, Tensor? pos_weight, Tensor? divisor, "
     "str server, str options)"
 )
-_WIDE = {torch.float64: torch.float64}  # the other types are computed in float32
 
 
 def wide(dtype: torch.dtype) -> torch.dtype:
     """Returns the type in which logits of `dtype` have their loss and derivatives."""
-    return _WIDE.get(dtype, torch.float32)
+    return torch.float64 if dtype == torch.float64 else torch.float32
 
 
 def _call(inputs: tuple[Any, ...], **wanted: Any) -> LossResult[Any, Any]:

@@ -84,11 +84,11 @@ def _loss(
             f"text_features: their size {tuple(texts.shape)} is not that of the image_features, "
             f"{tuple(images.shape)}, or has not two dimensions"
         )
-    first, rows = 0, functional.as_divisor(max(images.shape[0], 1), images)
+    first, rows = 0, functional.as_divisor(max(images.shape[0], 1))
     if process_group is not None:
         texts, first = distributed.gather_rows(texts, process_group)
         processes = dist.get_world_size(distributed.group_of(process_group))
-        rows = functional.as_divisor(max(texts.shape[0], 1) / processes, images)
+        rows = functional.as_divisor(max(texts.shape[0], 1) / processes)
     logits = scale * images @ texts.T
     if bias is not None:
         logits = logits + bias

@@ -12,27 +12,20 @@ from numpy.typing import NDArray
 from lossd import arguments
 from lossd.client import Client
 from lossd.errors import LossdError
-from lossd.spec import NAMES
+from lossd.result import LossResult
+from lossd.spec import NAMES, OF_RESULTS
 
 Array = NDArray[Any]
 
 # The packages decide these: they want derivatives of a sum, with the weights of their rows.
-_DECIDED = frozenset(
-    {
-        "weights",
-        "upstream_gradient",
-        "reduction",
-        "normalizer",
-        "normalizer_value",
-        "gradient",
-        "gradient_dtype",
-        "gradient_out",
-        "losses_dtype",
-        "second_derivative",
-        "second_derivative_out",
-        "target_shape_rule",
-    }
-)
+_DECIDED = OF_RESULTS | {
+    "weights",
+    "upstream_gradient",
+    "reduction",
+    "normalizer",
+    "normalizer_value",
+    "target_shape_rule",
+}
 
 
 class TreeLoss:
@@ -60,15 +53,8 @@ class TreeLoss:
     ) -> tuple[Array, Array]:
         """Returns the gradient and the second derivatives of the sum, in the shape of `raw`."""
         with self._translated():
-            raw, labels, weights = _rows(raw, labels, weights)
-            result = self._client.compute_loss(
-                raw,
-                labels,
-                weights=weights,
-                reduction="sum",
-                second_derivative=True,
-                timeout=self._timeout,
-                **self._options,
+            result = self._ask(
+                *_rows(raw, labels, weights), reduction="sum", second_derivative=True
             )
             second = np.maximum(result.second_derivative, minimum_hessian)
             return np.array(result.gradient), second  # what the reply holds may not be aligned
@@ -76,34 +62,24 @@ class TreeLoss:
     def losses(self, raw: Any, labels: Any, weights: Any) -> Array:
         """Returns the loss of each element, with its weight."""
         with self._translated():
-            raw, labels, weights = _rows(raw, labels, weights)
-            result = self._client.compute_loss(
-                raw,
-                labels,
-                weights=weights,
-                reduction="none",
-                gradient=False,
-                timeout=self._timeout,
-                **self._options,
-            )
-            return np.array(result.losses)
+            rows = _rows(raw, labels, weights)
+            return np.array(self._ask(*rows, reduction="none", gradient=False).losses)
 
     def total(self, raw: Any, labels: Any, weights: Any) -> tuple[float, float]:
         """Returns the sum of losses and the sum of the weights of the elements that took part."""
         with self._translated():
             raw, labels, weights = _rows(raw, labels, weights)
-            result = self._client.compute_loss(
-                raw,
-                labels,
-                weights=weights,
-                reduction="sum",
-                gradient=False,
-                timeout=self._timeout,
-                **self._options,
-            )
+            result = self._ask(raw, labels, weights, reduction="sum", gradient=False)
             if weights is None:
                 return result.loss, float(result.valid_count)
             return result.loss, self._weight_sum(labels, weights)
+
+    def _ask(
+        self, raw: Array, labels: Array, weights: Array | None, **wanted: Any
+    ) -> LossResult[Any, Any]:
+        return self._client.compute_loss(
+            raw, labels, weights=weights, timeout=self._timeout, **self._options, **wanted
+        )
 
     def _weight_sum(self, labels: Array, weights: Array) -> float:
         ignored = self._options.get("ignore_target")

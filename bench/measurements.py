@@ -308,6 +308,15 @@ MEASUREMENTS: dict[str, Measurement] = {
             "cache; peer: the same to a gradient alone",
         ),
     ),
+    "rows_vs_none": Measurement(
+        0.95,
+        kernel_and_case(
+            "f32_rows/1048576",
+            "f32_none/1048576",
+            "1048576 float32 elements to a gradient and a loss for each row of 1024, one thread; "
+            "peer: the same to a loss for each element, which the client has yet to add up",
+        ),
+    ),
     "unary_64_c1_vs_echo": Measurement(0.9, unary(64, 1)),
     "unary_64_c64_vs_echo": Measurement(0.9, unary(64, 64)),
     "unary_1Mi_c1_vs_echo": Measurement(0.9, unary(1 << 20, 1)),

@@ -189,6 +189,7 @@ double GradientScale(const Segment& segment, double normalizer) {
 
 double LossOf(const Segment& segment, const Totals& totals, double normalizer) {
   if (segment.options.reduction == Reduction::kNone ||
+      segment.options.reduction == Reduction::kRows ||
       totals.valid_count == 0 || normalizer == 0) {
     return 0;
   }

@@ -41,9 +41,11 @@ enum class LossKind : uint8_t {
 inline constexpr int kLossKindCount = 6;
 std::string_view Name(LossKind kind);  // "sigmoid_cross_entropy", ...
 
-enum class Reduction : uint8_t { kMean, kSum, kNone };
+// kRows has a loss for each row, and kMeanOfRows their mean (rows.h).
+enum class Reduction : uint8_t { kMean, kSum, kNone, kRows, kMeanOfRows };
 
-// The divisor of Reduction::kMean; see NormalizerOf().
+// The divisor of Reduction::kMean and of each row; see NormalizerOf() and
+// RowNormalizer().
 enum class Normalizer : uint8_t {
   kElements,
   kValid,
@@ -148,6 +150,13 @@ struct Ones {
 
 inline constexpr int kHost = -1;
 
+// The counts of the elements that a row and a block have in common.
+struct RowCounts {
+  double weight_sum = 0;  // over valid elements
+  uint32_t valid_count = 0;
+  uint32_t nonzero_weight_count = 0;
+};
+
 // One request's arithmetic. All memory is borrowed and outlives the
 // computation.
 struct Segment {
@@ -159,10 +168,13 @@ struct Segment {
   Ones ones;
   Operand weights;     // optional: any type but kBit
   Operand pos_weight;  // optional: any type but kBit
-  // The upstream gradient: a scalar and, with Reduction::kNone, also one value
-  // per element.
+  // The upstream gradient: a scalar and, with Reduction::kNone and kRows, also
+  // one value per element or row.
   double upstream_scalar = 1;
   Operand upstream;  // optional: any type but kBit
+  // If false, values of `upstream` that are not finite are no fault: they are
+  // factors that were computed from operands.
+  bool checks_upstream = true;
   // The destination of element_count gradient elements, aligned to 64 bytes. If
   // null, no gradient is computed.
   std::byte* gradient = nullptr;
@@ -177,6 +189,16 @@ struct Segment {
   // Any floating-point type; losses are rounded as gradients are.
   std::byte* losses = nullptr;
   ElementType losses_type = ElementType::kFloat32;
+  // With rows (HasRows()): the elements of a row, at least 1 if the segment has
+  // elements, and how many of the first row's elements lie before the segment.
+  // Rows are the first dimension, except in segments that cut them, such as a
+  // stream's windows.
+  uint64_t row_elements = 0;
+  uint64_t first_in_row = 0;
+  // The memory of RowPieceCount() pieces: their sums, unscaled, and, if
+  // NeedsRowCounts(), their counts. Host memory.
+  double* row_sums = nullptr;
+  RowCounts* row_counts = nullptr;
   // The number, in this server, of the GPU whose memory holds the tensors that
   // are on_device and, if so marked, the gradient and the second derivative. No
   // other device can compute the segment. kHost: all memory is the host's.
@@ -202,6 +224,11 @@ inline constexpr uint64_t kBlockElements = 2048;  // D6
 // GPU a thread of a warp holds four lanes.
 inline constexpr uint64_t kBlockLanes = 128;  // D6
 
+// Within a block, element i of a piece of a row is added to lane i % kRowLanes
+// in rising order of i. The lanes are float64 and are then added as a binary
+// tree of distances 4, 2, 1.
+inline constexpr uint64_t kRowLanes = 8;  // D73
+
 // Returns the sum of a block's lanes in the fixed order. Overwrites them.
 inline double SumLanes(double (&lanes)[kBlockLanes]) {
   for (uint64_t distance = kBlockLanes / 2; distance > 0; distance /= 2) {
@@ -212,6 +239,58 @@ inline double SumLanes(double (&lanes)[kBlockLanes]) {
 
 inline uint64_t BlockCount(const Segment& segment) {
   return (segment.element_count + kBlockElements - 1) / kBlockElements;
+}
+
+inline bool HasRows(const LossOptions& options) {
+  return options.reduction == Reduction::kRows ||
+         options.reduction == Reduction::kMeanOfRows;
+}
+
+// Returns the rows that a segment has elements of.
+inline uint64_t RowCount(const Segment& segment) {
+  const uint64_t length = segment.row_elements;
+  if (length == 0) return 0;
+  return (segment.first_in_row + segment.element_count + length - 1) / length;
+}
+
+// Returns the rows whose last element a segment has.
+inline uint64_t CompletedRows(const Segment& segment) {
+  const uint64_t length = segment.row_elements;
+  if (length == 0) return 0;
+  return (segment.first_in_row + segment.element_count) / length;
+}
+
+// The part of a row that lies in a block: elements begin to end, counted from
+// the block's first one.
+struct RowPiece {
+  uint64_t number;  // the row's plus the block's, in the segment
+  uint64_t begin;
+  uint64_t end;
+  bool ends_row;
+};
+
+// Returns the size of Segment::row_sums and row_counts. A number may have no
+// piece; nothing is written there.
+inline uint64_t RowPieceCount(const Segment& segment) {
+  return HasRows(segment.options) ? RowCount(segment) + BlockCount(segment) : 0;
+}
+
+// Calls `use` for each RowPiece of a block, in order.
+template <class Use>
+void ForEachPiece(const Segment& segment, uint64_t block, Use use) {
+  const uint64_t length = segment.row_elements;
+  const uint64_t first = block * kBlockElements;
+  const uint64_t rest = segment.element_count - first;
+  const uint64_t n = rest < kBlockElements ? rest : kBlockElements;
+  uint64_t row = (segment.first_in_row + first) / length;
+  uint64_t left = length - (segment.first_in_row + first) % length;
+  for (uint64_t begin = 0; begin < n; ++row) {
+    const bool ends = left <= n - begin;
+    const uint64_t end = ends ? begin + left : n;
+    use(RowPiece{row + block, begin, end, ends});
+    begin = end;
+    left = length;
+  }
 }
 
 inline constexpr uint64_t kNoIndex = std::numeric_limits<uint64_t>::max();
@@ -307,7 +386,7 @@ double LossScale(const LossOptions& options, double normalizer);
 double GradientScale(const Segment& segment, double normalizer);
 
 // Returns the reduced loss: loss_sum times LossScale(). It is 0 with
-// Reduction::kNone and for a segment without valid elements.
+// Reduction::kNone and kRows, and for a segment without valid elements.
 double LossOf(const Segment& segment, const Totals& totals, double normalizer);
 
 // Returns element `index` of a tensor in host memory as float64, for messages.

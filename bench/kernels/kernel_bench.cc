@@ -5,12 +5,15 @@
 
 #include <cstdint>
 #include <cstdio>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "bench/kernels/peers.h"
 #include "bench/kernels/proof.h"
 #include "bench/kernels/sample.h"
 #include "kernels/cpu/cpu_kernel.h"
+#include "kernels/rows.h"
 
 namespace lossd::kernels::cpu {
 namespace {
@@ -66,6 +69,41 @@ BENCHMARK(SecondDerivative)
     ->Arg(65536)
     ->Arg(1048576)
     ->UseRealTime();
+
+// A loss for each row of 1,024 elements, and beside it a loss for each element,
+// which a client would add up.
+constexpr uint64_t kRow = 1024;
+
+void Rows(benchmark::State& state) {
+  Float32Sample sample(static_cast<uint64_t>(state.range(0)));
+  Segment& segment = sample.segment;
+  segment.options.reduction = Reduction::kRows;
+  segment.row_elements = kRow;
+  std::vector<double> sums(RowPieceCount(segment));
+  segment.row_sums = sums.data();
+  std::vector<float> losses(RowCount(segment));
+  const double scale = GradientScale(segment, KnownDivisor(segment));
+  for (auto _ : state) {
+    BestInstructionSet().compute_blocks(segment, scale, 0, sample.partials);
+    RowLossWriter writer(&segment,
+                         std::as_writable_bytes(std::span(losses)).data());
+    RowAccumulator().Add(segment,
+                         [&](const RowTotals& row) { writer.Add(row); });
+    benchmark::DoNotOptimize(losses.data());
+  }
+  CountElements(state, segment.element_count);
+}
+BENCHMARK(Rows)->Name("f32_rows")->Arg(1048576)->UseRealTime();
+
+void EachElement(benchmark::State& state) {
+  Float32Sample sample(static_cast<uint64_t>(state.range(0)));
+  std::vector<float> storage(sample.gradient_storage.size());
+  const std::span<float> losses = AlignedPart(storage, sample.gradient.size());
+  sample.segment.options.reduction = Reduction::kNone;
+  sample.segment.losses = std::as_writable_bytes(losses).data();
+  Time(state, sample, BestInstructionSet());
+}
+BENCHMARK(EachElement)->Name("f32_none")->Arg(1048576)->UseRealTime();
 
 // The focal loss with torchvision's defaults: gamma 2, alpha 1/4.
 void Focal(benchmark::State& state) {

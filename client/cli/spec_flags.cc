@@ -116,11 +116,14 @@ FlagGroup SpecRows(SpecFlags& flags) {
         "the loss: sigmoid_cross_entropy, sigmoid_focal, asymmetric, poly, "
         "quality_focal or varifocal; empty is sigmoid_cross_entropy"},
        {"reduction", AnyValue(&flags.reduction),
-        "how the elements' losses become one: mean, sum or none (each is "
-        "returned); empty is mean"},
+        "how the elements' losses become one: mean, sum, none (each is "
+        "returned), rows (one for each index of the first dimension) or "
+        "mean_of_rows; empty is mean"},
        {"normalizer", AnyValue(&flags.normalizer),
-        "the divisor of --reduction=mean: elements (all), valid (those not "
-        "ignored), batch (the first dimension), nonzero_weights (not ignored, "
+        "the divisor of --reduction=mean, and of each row: elements (all), "
+        "valid "
+        "(those not ignored), batch (the first dimension; of a row 1), "
+        "nonzero_weights (not ignored, "
         "and weight not 0), weight_sum, or caller (--normalizer_value); empty "
         "is elements"},
        {"normalizer_value", AnyValue(&flags.normalizer_value),
@@ -168,7 +171,7 @@ FlagGroup SpecRows(SpecFlags& flags) {
         "dtype of the gradient and the second derivative: float32, float64, "
         "bfloat16 or float16; empty is the logits'"},
        {"losses_dtype", AnyValue(&flags.losses_dtype),
-        "dtype of the losses of --reduction=none, likewise"},
+        "dtype of the losses of --reduction=none and rows, likewise"},
        {"nan_policy", AnyValue(&flags.nan_policy),
         "NaN logits, and weights, positive weights and upstream gradients that "
         "are not finite: reject (the call fails) or propagate (to the "

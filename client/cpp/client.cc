@@ -87,7 +87,7 @@ absl::StatusOr<LossResult> Client::ComputeLoss(const LossRequest& request,
   if (absl::Status s = CheckParameters(request.spec); !s.ok()) return s;
   if (!request.shared_gradient.has_value() &&
       !request.shared_second_derivative.has_value() &&
-      SentBytes(request) > stream_above_bytes_) {
+      SentBytes(request) > stream_above_bytes_ && StreamTakes(request)) {
     return ComputeByStream(connections_.Take(), token_, request, options);
   }
   const std::shared_ptr<SliceTracker> tracker = SliceTracker::Make();

@@ -54,7 +54,8 @@ class Client {
   // Blocks until the answer is here. The calling thread itself drives the
   // connection, without any other thread. Tensors of more than
   // ClientOptions::stream_above_bytes go through StreamLoss, unless they or the
-  // gradient's destination lie in shared memory. INVALID_ARGUMENT, without a
+  // gradient's destination lie in shared memory, or a stream cannot compute
+  // their rows (StreamTakes()). INVALID_ARGUMENT, without a
   // call, for a parameter of another loss kind than the spec's.
   absl::StatusOr<LossResult> ComputeLoss(const LossRequest& request,
                                          const CallOptions& options = {});

@@ -97,7 +97,29 @@ struct ExactOutput {
   T* gradient;
   T* second;  // not null with kSecond
   T* losses;
+  T* summands;  // the losses before loss_weight
 };
+
+// Returns the sum of values begin to end of a block, in the order of rows.
+template <class T>
+double SumOfPiece(const T* values, uint64_t begin, uint64_t end) {
+  if (end - begin == 1) return 0.0 + static_cast<double>(values[begin]);
+  alignas(64) double lanes[kRowLanes] = {};
+  uint64_t i = begin;
+  for (; i < end && i % kRowLanes != 0; ++i) {
+    lanes[i % kRowLanes] += static_cast<double>(values[i]);
+  }
+  for (; i + kRowLanes <= end; i += kRowLanes) {
+    for (uint64_t k = 0; k < kRowLanes; ++k) {
+      lanes[k] += static_cast<double>(values[i + k]);
+    }
+  }
+  for (; i < end; ++i) lanes[i % kRowLanes] += static_cast<double>(values[i]);
+  for (uint64_t distance = kRowLanes / 2; distance > 0; distance /= 2) {
+    for (uint64_t k = 0; k < distance; ++k) lanes[k] += lanes[k + distance];
+  }
+  return lanes[0];
+}
 
 // Computes one staged block of `n` elements; element 0 of the block is element
 // `first` of the segment.
@@ -120,6 +142,8 @@ void ExactBlock(const Loss& loss, const StagedBlock<typename Ops::T>& staged,
       const V scaled = Ops::Mul(result.loss, Ops::Set(scales.loss_weight));
       StoreFirst<Ops>(CanonicalNan<Ops>(scaled), left, to.losses + i);
     }
+    if (to.summands != nullptr)
+      StoreFirst<Ops>(result.loss, left, to.summands + i);
     if (left < Ops::kWidth) {
       result.loss = Ops::Select(Ops::FirstN(static_cast<int>(left)),
                                 result.loss, Ops::Set(0));
@@ -202,6 +226,8 @@ void ExactBlocks(const Loss& loss, const Segment& segment,
   Results<T> gradient(segment.gradient_type, segment.gradient);
   Results<T> second(segment.gradient_type, segment.second_derivative);
   Results<T> losses(segment.losses_type, segment.losses);
+  alignas(64) T summands[kBlockElements];
+  const bool has_rows = segment.row_sums != nullptr;
   uint64_t block = first_block;
   for (BlockPartial& partial : partials) {
     partial = BlockPartial();
@@ -216,8 +242,15 @@ void ExactBlocks(const Loss& loss, const Segment& segment,
     }
     ExactBlock<Ops, kSecond>(
         loss, staged, n, first, scales,
-        {gradient.Begin(first), second.Begin(first), losses.Begin(first)},
+        {gradient.Begin(first), second.Begin(first), losses.Begin(first),
+         has_rows ? summands : nullptr},
         partial);
+    if (has_rows) {
+      ForEachPiece(segment, block, [&](const RowPiece& piece) {
+        segment.row_sums[piece.number] =
+            SumOfPiece(summands, piece.begin, piece.end);
+      });
+    }
     gradient.End(first, n);
     second.End(first, n);
     losses.End(first, n);

@@ -271,6 +271,7 @@ inline bool IsFast(const Segment& segment) {
          !segment.pos_weight.present() && !segment.upstream.present() &&
          !options.ignore_target && options.label_smoothing == 0 &&
          options.targets_in_unit_interval && segment.losses == nullptr &&
+         segment.row_sums == nullptr &&
          (segment.gradient != nullptr ||
           segment.second_derivative == nullptr) &&
          (segment.gradient == nullptr ||

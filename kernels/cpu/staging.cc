@@ -229,7 +229,27 @@ void Stager<T>::Stage(uint64_t block, bool all, StagedBlock<T>& staged,
     partial.nonzero_weight_count = partial.valid_count;
     partial.weight_sum = static_cast<double>(partial.valid_count);
   }
+  if (segment_.row_counts != nullptr) CountRows(block, staged);
   if (all) partial.first_operand_fault = FirstFault(first, n, staged);
+}
+
+template <class T>
+void Stager<T>::CountRows(uint64_t block, const StagedBlock<T>& staged) const {
+  ForEachPiece(segment_, block, [&](const RowPiece& piece) {
+    RowCounts counts;
+    double lanes[kRowLanes] = {};
+    for (uint64_t i = piece.begin; i < piece.end; ++i) {
+      counts.valid_count +=
+          staged.targets[i] != StagedBlock<T>::kIgnored ? 1 : 0;
+      counts.nonzero_weight_count += staged.weights[i] != 0 ? 1 : 0;
+      lanes[i % kRowLanes] += static_cast<double>(staged.weights[i]);
+    }
+    for (uint64_t distance = kRowLanes / 2; distance > 0; distance /= 2) {
+      for (uint64_t k = 0; k < distance; ++k) lanes[k] += lanes[k + distance];
+    }
+    counts.weight_sum = lanes[0];
+    segment_.row_counts[piece.number] = counts;
+  });
 }
 
 template <class T>
@@ -252,8 +272,8 @@ uint64_t Stager<T>::FirstFault(uint64_t first, uint64_t n,
          not_negative, OperandFault::kWeightNegative);
   search(all_finite, segment_.pos_weight, staged.pos_weights, finite,
          OperandFault::kPosWeightNotFinite);
-  search(all_finite, segment_.upstream, staged.upstream, finite,
-         OperandFault::kUpstreamNotFinite);
+  search(all_finite && segment_.checks_upstream, segment_.upstream,
+         staged.upstream, finite, OperandFault::kUpstreamNotFinite);
   return mark;
 }
 

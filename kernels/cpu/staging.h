@@ -34,13 +34,15 @@ class Stager {
  public:
   explicit Stager(const Segment& segment);
 
-  // Fills in targets and weights of block `block`, and in `partial` its counts,
-  // its weight sum and its first bad target. With `all` it also fills in
+  // Fills in targets and weights of block `block`, in `partial` its counts, its
+  // weight sum and its first bad target, and those of Segment::row_counts that
+  // are the block's. With `all` it also fills in
   // pos_weights, upstream and the first fault of an operand.
   void Stage(uint64_t block, bool all, StagedBlock<T>& staged,
              BlockPartial& partial);
 
  private:
+  void CountRows(uint64_t block, const StagedBlock<T>& staged) const;
   uint64_t FirstFault(uint64_t first, uint64_t n,
                       const StagedBlock<T>& staged) const;
   void StageTargets(uint64_t first, uint64_t n, T* to);

@@ -23,7 +23,7 @@ bool HasNoOptions(const Segment& segment, double gradient_scale) {
          !segment.pos_weight.present() && !segment.upstream.present() &&
          !options.ignore_target && options.label_smoothing == 0 &&
          options.targets_in_unit_interval && segment.losses == nullptr &&
-         segment.second_derivative == nullptr &&
+         segment.second_derivative == nullptr && segment.row_sums == nullptr &&
          segment.gradient_type == segment.logits.type &&
          std::isfinite(static_cast<float>(gradient_scale));
 }

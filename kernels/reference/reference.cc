@@ -173,27 +173,84 @@ uint64_t FaultOf(const Segment& segment, uint64_t i) {
   return kNoIndex;
 }
 
-long double Normalize(const Segment& segment, const Answer& answer,
-                      long double weight_sum, uint64_t nonzero_weights) {
-  const LossOptions& options = segment.options;
-  if (options.reduction != Reduction::kMean) return 1;
+// The sums of a segment or of a row.
+struct Sums {
+  long double loss = 0;
+  long double weight = 0;
+  uint64_t elements = 0;
+  uint64_t valid = 0;
+  uint64_t nonzero_weights = 0;
+};
+
+void AddTo(Sums& sums, const Inputs& in, const Element& element) {
+  ++sums.elements;
+  sums.loss += element.loss;
+  if (!in.valid) return;
+  ++sums.valid;
+  sums.weight += in.w;
+  if (in.w != 0) ++sums.nonzero_weights;
+}
+
+// Returns what the sum of a mean or of a row is divided by; `batch` is what
+// Normalizer::kBatch divides by.
+long double DivisorOf(const LossOptions& options, const Sums& sums,
+                      uint64_t batch) {
   switch (options.normalizer) {
     case Normalizer::kElements:
-      return std::max<uint64_t>(1, segment.element_count);
+      return std::max<uint64_t>(1, sums.elements);
     case Normalizer::kValid:
-      return std::max<uint64_t>(1, answer.valid_count);
+      return std::max<uint64_t>(1, sums.valid);
     case Normalizer::kBatch:
-      return segment.shape.rank == 0
-                 ? 1
-                 : std::max<uint64_t>(1, segment.shape.dims[0]);
+      return std::max<uint64_t>(1, batch);
     case Normalizer::kNonzeroWeights:
-      return std::max<uint64_t>(1, nonzero_weights);
+      return std::max<uint64_t>(1, sums.nonzero_weights);
     case Normalizer::kWeightSum:
-      return weight_sum;
+      return sums.weight;
     case Normalizer::kCaller:
       return options.normalizer_value;
   }
   return 1;
+}
+
+// Returns loss_weight over a divisor, or 0 where that is 0.
+long double ScaleOf(const LossOptions& options, long double divisor) {
+  return divisor == 0 ? 0 : options.loss_weight / divisor;
+}
+
+// Fills in the losses of rows and returns the factor of each row's gradient.
+std::vector<long double> ReduceRows(const Segment& segment,
+                                    const std::vector<Sums>& rows,
+                                    Answer& answer) {
+  const LossOptions& options = segment.options;
+  std::vector<long double> scales;
+  long double sum = 0;
+  uint64_t counting = 0;
+  for (const Sums& row : rows) {
+    scales.push_back(ScaleOf(options, DivisorOf(options, row, 1)));
+    answer.row_losses.push_back(Times(scales.back(), row.loss));
+    if (row.valid == 0) continue;
+    sum += answer.row_losses.back();
+    ++counting;
+  }
+  if (options.reduction == Reduction::kRows) return scales;
+  answer.normalizer = std::max<uint64_t>(1, counting);
+  answer.loss = sum / answer.normalizer;
+  for (long double& scale : scales) scale /= answer.normalizer;
+  return scales;
+}
+
+// Returns the factor of every gradient, and fills in the loss.
+long double Reduce(const Segment& segment, const Sums& all, Answer& answer) {
+  const LossOptions& options = segment.options;
+  const uint64_t batch = segment.shape.rank == 0 ? 1 : segment.shape.dims[0];
+  if (options.reduction == Reduction::kMean) {
+    answer.normalizer = DivisorOf(options, all, batch);
+  }
+  const long double scale = ScaleOf(options, answer.normalizer);
+  if (options.reduction != Reduction::kNone && all.valid > 0) {
+    answer.loss = Times(scale, all.loss);
+  }
+  return scale;
 }
 
 }  // namespace
@@ -220,18 +277,19 @@ Element SigmoidCrossEntropy(long double x, long double t, long double q,
 
 Answer Compute(const Segment& segment) {
   Answer answer;
-  long double sum = 0, weight_sum = 0;
-  uint64_t nonzero_weights = 0;
+  Sums all;
+  std::vector<Sums> rows(HasRows(segment.options) ? segment.shape.dims[0] : 0);
+  const auto row_of = [&rows, &segment](uint64_t i) {
+    return i / (segment.element_count / rows.size());
+  };
   std::vector<long double> derivatives, second_derivatives;
   for (uint64_t i = 0; i < segment.element_count; ++i) {
     const Inputs in = InputsOf(segment, i);
     const Element element =
         in.valid ? ElementOf(segment.options, in.element, in.w) : Element{};
-    sum += element.loss;
+    AddTo(all, in, element);
+    if (!rows.empty()) AddTo(rows[row_of(i)], in, element);
     if (in.valid) {
-      ++answer.valid_count;
-      weight_sum += in.w;
-      if (in.w != 0) ++nonzero_weights;
       answer.first_operand_fault =
           std::min(answer.first_operand_fault, FaultOf(segment, i));
       if (std::isnan(in.element.x)) ++answer.nan_count;
@@ -240,16 +298,17 @@ Answer Compute(const Segment& segment) {
     derivatives.push_back(in.upstream * element.derivative);
     second_derivatives.push_back(in.upstream * element.second);
   }
-  answer.normalizer = Normalize(segment, answer, weight_sum, nonzero_weights);
-  const long double scale =
-      answer.normalizer == 0 ? 0
-                             : segment.options.loss_weight / answer.normalizer;
-  if (segment.options.reduction != Reduction::kNone && answer.valid_count > 0) {
-    answer.loss = Times(scale, sum);
+  answer.valid_count = all.valid;
+  std::vector<long double> scales;
+  if (HasRows(segment.options)) {
+    scales = ReduceRows(segment, rows, answer);
+  } else {
+    scales = {Reduce(segment, all, answer)};
   }
-  for (const long double d : derivatives) answer.gradient.push_back(scale * d);
-  for (const long double d : second_derivatives) {
-    answer.second_derivative.push_back(scale * d);
+  for (uint64_t i = 0; i < segment.element_count; ++i) {
+    const long double scale = scales[rows.empty() ? 0 : row_of(i)];
+    answer.gradient.push_back(scale * derivatives[i]);
+    answer.second_derivative.push_back(scale * second_derivatives[i]);
   }
   return answer;
 }

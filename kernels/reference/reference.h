@@ -40,12 +40,13 @@ Element SigmoidCrossEntropy(long double x, long double t, long double q,
 
 // The unrounded answer to a whole segment.
 struct Answer {
-  long double loss = 0;  // 0 with Reduction::kNone
+  long double loss = 0;  // 0 with Reduction::kNone and kRows
   long double normalizer = 1;
   uint64_t valid_count = 0;
   uint64_t nan_count = 0;
   uint64_t first_operand_fault = kNoIndex;     // as in Totals
   std::vector<long double> losses;             // per element, times loss_weight
+  std::vector<long double> row_losses;         // with rows (HasRows())
   std::vector<long double> gradient;           // per element
   std::vector<long double> second_derivative;  // per element
 };

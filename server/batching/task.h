@@ -5,10 +5,12 @@
 #include <atomic>
 #include <cstdint>
 #include <string_view>
+#include <vector>
 
 #include "absl/container/inlined_vector.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "kernels/rows.h"
 #include "kernels/sigmoid_loss.h"
 
 namespace lossd::batching {
@@ -73,6 +75,13 @@ class Task {
   // One per block, unless IsIndivisible(): each is written by the executor that
   // was given the block.
   absl::InlinedVector<kernels::BlockPartial, 1> partials;
+  // The memory of a segment's rows, if it has any.
+  struct Rows {
+    std::vector<double> sums;                // Segment::row_sums
+    std::vector<kernels::RowCounts> counts;  // Segment::row_counts
+    kernels::RowFactors factors;             // replace Segment::upstream
+    kernels::Piece factor_bytes;
+  } rows;
   // Blocks of this phase that are not done yet. The executor that brings this
   // to 0 ends the phase.
   std::atomic<uint64_t> blocks_left{0};
@@ -94,11 +103,14 @@ inline bool IsIndivisible(const kernels::Segment& segment) {
 // Batcher::Enqueue() calls this.
 void Prepare(Task& task);
 
-// Returns the bytes that Prepare() allocates for a task with this segment: a
-// partial for each block, if there is more than one and the task keeps them.
-// Admission charges them,
-// because tensors that are only named (in shared memory, by their ones) cost
-// nothing else (D19).
+// Sets the gradient's scale of a task whose blocks are counted; `counts` is the
+// sum of its partials. All blocks are to be computed next.
+void BeginComputing(Task& task, const kernels::Totals& counts);
+
+// Returns the bytes that are allocated for a task with this segment: a partial
+// for each block, if there is more than one and the task keeps them, and those
+// of rows. Admission charges them, because tensors that are only named (in
+// shared memory, by their ones) cost nothing else (D19).
 uint64_t PreparedBytes(const kernels::Segment& segment);
 
 // Returns the answer of a prepared task whose partials have these sums, or of

@@ -14,16 +14,8 @@ bool BlocksDone(Task& task, uint64_t blocks) {
          blocks;
 }
 
-void BeginComputing(Task& task, const kernels::Totals& counts) {
-  task.gradient_scale = kernels::GradientScale(
-      task.segment, kernels::NormalizerOf(task.segment, counts));
-  task.blocks_left.store(kernels::BlockCount(task.segment),
-                         std::memory_order_relaxed);
-  task.phase = Task::Phase::kComputing;
-}
-
 void BeginComputing(Task& task) {
-  BeginComputing(task, kernels::Combine(task.partials));
+  batching::BeginComputing(task, kernels::Combine(task.partials));
 }
 
 void Finish(Task& task, const kernels::Totals& totals, std::string_view backend,

@@ -18,11 +18,10 @@ namespace lossd::execution {
 // may call it for one task.
 bool BlocksDone(batching::Task& task, uint64_t blocks);
 
-// Ends the counting phase of a task, all of whose blocks are counted: computes
-// the gradient's scale from the sums of the partials. All blocks are to be
-// computed next. Without `counts` the task's own partials are added up.
-void BeginComputing(batching::Task& task, const kernels::Totals& counts);
+// Ends the counting phase of a task that keeps its partials, all of whose
+// blocks are counted.
 void BeginComputing(batching::Task& task);
+using batching::BeginComputing;
 
 // Records a task, all of whose blocks are computed, in the metrics and hands it
 // back to its owner with the sums of its partials; the task may be gone

@@ -107,8 +107,13 @@ absl::Status OperandError(const kernels::Segment& segment, uint64_t mark,
   const uint64_t element = kernels::ElementOfMark(mark);
   const OperandFault fault = kernels::FaultOfMark(mark);
   const Field field = FieldOf(fault);
-  const uint64_t index = BroadcastIndex(first_element + element,
-                                        shapes[Field::kLogits], shapes[field]);
+  // An upstream gradient of rows has one element for each.
+  const bool of_rows =
+      field == Field::kUpstreamGradient && kernels::HasRows(segment.options);
+  const uint64_t index =
+      of_rows ? (first_element + element) / segment.row_elements
+              : BroadcastIndex(first_element + element, shapes[Field::kLogits],
+                               shapes[field]);
   return absl::InvalidArgumentError(absl::StrCat(
       Name(field), "[", index, "]: ", FaultText(segment, element, fault),
       PlaceText(index, shapes[field])));

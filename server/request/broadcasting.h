@@ -35,7 +35,8 @@ struct FoldedShape {
 // Merges neighbouring dimensions of `dims` that every operand reads as one, and
 // drops those of size 1. `strides` has one entry for each of at most
 // kMaxOperands operands, as BroadcastStrides() returns it. The first dimension
-// is never merged, because NORMALIZER_BATCH divides by it. Errors:
+// is never merged, because NORMALIZER_BATCH divides by it and rows are its
+// indices. Errors:
 // INVALID_ARGUMENT if more than kernels::kMaxRank dimensions remain.
 absl::StatusOr<FoldedShape> FoldShape(const Dims& dims,
                                       std::span<const Dims> strides);

@@ -188,6 +188,12 @@ absl::Status ReadReduction(const v1::LossSpec& spec,
     case v1::REDUCTION_NONE:
       options->reduction = kernels::Reduction::kNone;
       return absl::OkStatus();
+    case v1::REDUCTION_ROWS:
+      options->reduction = kernels::Reduction::kRows;
+      return absl::OkStatus();
+    case v1::REDUCTION_MEAN_OF_ROWS:
+      options->reduction = kernels::Reduction::kMeanOfRows;
+      return absl::OkStatus();
     default:
       return UnknownNumber("spec.reduction", spec.reduction());
   }
@@ -229,14 +235,15 @@ absl::Status ReadNormalizerValue(const v1::LossSpec& spec,
   const v1::Normalizer normalizer =
       spec.normalizer() == v1::NORMALIZER_UNSPECIFIED ? v1::NORMALIZER_ELEMENTS
                                                       : spec.normalizer();
-  const bool is_mean = options->reduction == kernels::Reduction::kMean;
+  const bool divides = options->reduction == kernels::Reduction::kMean ||
+                       kernels::HasRows(*options);
   const bool is_caller = normalizer == v1::NORMALIZER_CALLER;
-  const Dependent of_mean[] = {
+  const Dependent of_means[] = {
       {"spec.normalizer",
-       !is_mean && spec.normalizer() != v1::NORMALIZER_UNSPECIFIED,
-       "REDUCTION_MEAN"}};
+       !divides && spec.normalizer() != v1::NORMALIZER_UNSPECIFIED,
+       "REDUCTION_MEAN, REDUCTION_ROWS, REDUCTION_MEAN_OF_ROWS"}};
   RETURN_IF_ERROR(RefuseUnread(
-      of_mean, [&spec] { return v1::Reduction_Name(spec.reduction()); }));
+      of_means, [&spec] { return v1::Reduction_Name(spec.reduction()); }));
   const Dependent of_caller[] = {{"spec.normalizer_value",
                                   !is_caller && spec.normalizer_value() != 0,
                                   "NORMALIZER_CALLER"}};
@@ -358,8 +365,9 @@ absl::Status CheckResults(const v1::LossSpec& spec,
   const Dependent of_losses[] = {
       {"spec.losses_dtype",
        spec.losses_dtype() != v1::DATA_TYPE_UNSPECIFIED &&
-           options.reduction != kernels::Reduction::kNone,
-       "REDUCTION_NONE"}};
+           options.reduction != kernels::Reduction::kNone &&
+           options.reduction != kernels::Reduction::kRows,
+       "REDUCTION_NONE, REDUCTION_ROWS"}};
   RETURN_IF_ERROR(RefuseUnread(
       of_losses, [&spec] { return v1::Reduction_Name(spec.reduction()); }));
   if (!v1::TargetShapeRule_IsValid(spec.target_shape_rule())) {

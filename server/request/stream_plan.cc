@@ -34,8 +34,14 @@ absl::Status StreamPlan::Read(v1::StreamLossHeader header) {
     whole_.shape.rank = 1;
     whole_.shape.dims[0] = dims()[0];
   }
+  if (has_rows()) {
+    absl::StatusOr<uint64_t> elements = RowElements(shape_);
+    if (!elements.ok()) return elements.status();
+    whole_.row_elements = *elements;
+  }
   RETURN_IF_ERROR(ReadTensors());
   RETURN_IF_ERROR(ReadResults());
+  if (has_rows()) RETURN_IF_ERROR(CheckRows());
   absl::StatusOr<Scaling> scaling = ReadScaling();
   if (!scaling.ok()) return scaling.status();
   scaling_ = *scaling;
@@ -161,12 +167,13 @@ absl::Status StreamPlan::ReadWhole(Field field, const v1::Tensor& tensor) {
   source.type = whole.tensor.type;
   if (!whole.present) return absl::OkStatus();
   RETURN_IF_ERROR(CheckOperandType(field, source.type));
+  const bool is_upstream = field == Field::kUpstreamGradient;
   // An upstream gradient of one element may have any rank.
-  if (field == Field::kUpstreamGradient && whole.shape.count == 1) {
-    return absl::OkStatus();
-  }
+  if (is_upstream && whole.shape.count == 1) return absl::OkStatus();
   absl::StatusOr<Dims> strides =
-      BroadcastStrides(field, whole.shape.dims, dims());
+      is_upstream
+          ? UpstreamStrides(whole.shape, dims(), whole_.options.reduction)
+          : BroadcastStrides(field, whole.shape.dims, dims());
   if (!strides.ok()) return strides.status();
   source.strides = *std::move(strides);
   return absl::OkStatus();
@@ -174,14 +181,18 @@ absl::Status StreamPlan::ReadWhole(Field field, const v1::Tensor& tensor) {
 
 absl::Status StreamPlan::ReadUpstream() {
   Source& upstream = sources_[Field::kUpstreamGradient];
-  if (upstream.streamed && !wants_losses()) {
+  const bool has_short_rows =
+      whole_.options.reduction == kernels::Reduction::kRows &&
+      whole_.row_elements <= 1;
+  // Rows of one element have as many losses as elements.
+  if (upstream.streamed && !wants_losses() && !has_short_rows) {
     return absl::InvalidArgumentError(
-        "header.upstream_gradient_dtype: a reduced loss takes 1 element; send "
-        "it in header.upstream_gradient");
+        "header.upstream_gradient_dtype: only losses that are not reduced "
+        "have an upstream gradient for each element; send it in "
+        "header.upstream_gradient");
   }
   CheckedTensor& whole = upstream.whole;
   if (!whole.present) return absl::OkStatus();
-  RETURN_IF_ERROR(CheckUpstreamShape(whole.shape, dims(), !wants_losses()));
   if (whole.shape.count == 1) {
     whole_.upstream_scalar = kernels::ElementAt(whole.tensor, 0);
     whole.present = false;
@@ -198,7 +209,7 @@ absl::StatusOr<Scaling> StreamPlan::ReadScaling() const {
           "header.declared_normalizer: has no effect; it is for normalizers "
           "that depend on the data");
     }
-    return Scaling{.known = kernels::NormalizerOf(whole_, {})};
+    return Scaling{.known = kernels::KnownDivisor(whole_)};
   }
   if (header_.has_declared_normalizer()) {
     const double declared = header_.declared_normalizer();
@@ -216,6 +227,32 @@ absl::StatusOr<Scaling> StreamPlan::ReadScaling() const {
     return Scaling{.known = static_cast<double>(element_count())};
   }
   return Scaling{};
+}
+
+// The gradient of a row is sent before the last element has arrived, so its
+// divisor must not depend on that.
+absl::Status StreamPlan::CheckRows() const {
+  const v1::LossSpec& spec = header_.spec();
+  const kernels::Normalizer normalizer = whole_.options.normalizer;
+  const bool by_weights = normalizer == kernels::Normalizer::kNonzeroWeights ||
+                          normalizer == kernels::Normalizer::kWeightSum;
+  const bool by_targets =
+      by_weights || normalizer == kernels::Normalizer::kValid;
+  const bool ignores = spec.has_ignore_target();
+  if ((by_targets && ignores) || (by_weights && has_weights())) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "header.spec.normalizer: ", v1::Normalizer_Name(spec.normalizer()),
+        " with ", v1::Reduction_Name(spec.reduction()),
+        " counts the elements of each row, and a stream sends a row's gradient "
+        "before the row is whole; send the tensors in one message"));
+  }
+  if (!kernels::NeedsRowCounts(whole_)) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "header.spec.ignore_target: ", spec.ignore_target(), " with ",
+      v1::Reduction_Name(spec.reduction()),
+      ", which divides by the rows that have other targets, and a stream sends "
+      "a gradient before it has seen all rows; send the tensors in one "
+      "message"));
 }
 
 FieldShapes StreamPlan::shapes() const {
@@ -269,15 +306,29 @@ uint64_t StreamPlan::MadeBytes(uint64_t count) const {
       uint64_t{wants_gradient_} + wants_second_derivative_;
   bytes += derivatives * kernels::ByteSize(whole_.gradient_type, count);
   if (wants_losses()) bytes += kernels::ByteSize(whole_.losses_type, count);
+  if (has_rows()) {
+    // A window also has a part of the row before it and of the one after it.
+    const uint64_t rows =
+        count / std::max<uint64_t>(1, whole_.row_elements) + 2;
+    const uint64_t pieces = rows + count / kernels::kBlockElements + 1;
+    bytes +=
+        pieces * sizeof(double) + kernels::ByteSize(whole_.losses_type, rows);
+  }
   return bytes;
 }
 
 v1::StreamLossSummary StreamPlan::Summarize(
-    const kernels::Totals& totals) const {
+    const kernels::Totals& of_all, const kernels::MeanOfRows& mean) const {
   v1::StreamLossSummary summary;
-  const double normalizer = scaling_.deferred()
-                                ? kernels::NormalizerOf(whole_, totals)
-                                : scaling_.normalizer();
+  kernels::Totals totals = of_all;
+  double normalizer = 1;
+  if (whole_.options.reduction == kernels::Reduction::kMeanOfRows) {
+    totals.loss_sum = mean.sum();
+    normalizer = static_cast<double>(std::max<uint64_t>(1, mean.rows()));
+  } else if (!has_rows()) {
+    normalizer = scaling_.deferred() ? kernels::NormalizerOf(whole_, totals)
+                                     : scaling_.normalizer();
+  }
   summary.set_loss(kernels::LossOf(whole_, totals, normalizer));
   summary.set_normalizer(normalizer);
   summary.set_valid_count(static_cast<int64_t>(totals.valid_count));

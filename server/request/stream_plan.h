@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "kernels/rows.h"
 #include "kernels/sigmoid_loss.h"
 #include "lossd/v1/loss_service.pb.h"
 #include "server/request/bad_elements.h"
@@ -58,6 +59,7 @@ class StreamPlan {
   bool wants_losses() const {
     return whole_.options.reduction == kernels::Reduction::kNone;
   }
+  bool has_rows() const { return kernels::HasRows(whole_.options); }
   const Scaling& scaling() const { return scaling_; }
   // The tensor as one segment without tensors, but with the targets' ones.
   const kernels::Segment& whole() const { return whole_; }
@@ -82,8 +84,9 @@ class StreamPlan {
   uint64_t MadeBytes(uint64_t count) const;
 
   // Returns the stream's summary, complete but for `backend`, given the totals
-  // of all windows.
-  v1::StreamLossSummary Summarize(const kernels::Totals& totals) const;
+  // of all windows and the mean of all rows, if there are any.
+  v1::StreamLossSummary Summarize(const kernels::Totals& totals,
+                                  const kernels::MeanOfRows& mean = {}) const;
 
  private:
   absl::Status ReadTensors();
@@ -98,6 +101,7 @@ class StreamPlan {
   absl::Status ReadType(absl::string_view path, v1::DataType dtype,
                         wire::Field field);
   absl::StatusOr<Scaling> ReadScaling() const;
+  absl::Status CheckRows() const;
   bool has_weights() const;
 
   v1::StreamLossHeader header_;

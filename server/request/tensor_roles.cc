@@ -1,5 +1,6 @@
 #include "server/request/tensor_roles.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <optional>
@@ -7,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/data_type.h"
+#include "server/request/broadcasting.h"
 #include "server/request/format.h"
 #include "server/request/typed_values.h"
 
@@ -108,18 +110,41 @@ absl::Status CheckUpstreamScalar(double upstream,
                    " is not finite, and spec.nan_policy is NAN_POLICY_REJECT"));
 }
 
-absl::Status CheckUpstreamShape(const CountedShape& upstream,
-                                const Dims& logits, bool reduced) {
-  if (upstream.count == 1) return absl::OkStatus();
-  if (reduced) {
+absl::StatusOr<Dims> UpstreamStrides(const CountedShape& upstream,
+                                     const Dims& logits,
+                                     kernels::Reduction reduction) {
+  if (reduction == kernels::Reduction::kNone) {
+    return BroadcastStrides(wire::Field::kUpstreamGradient, upstream.dims,
+                            logits);
+  }
+  if (reduction != kernels::Reduction::kRows) {
     return absl::InvalidArgumentError(absl::StrCat(
         "upstream_gradient.shape: ", ShapeText(upstream.dims), " has ",
         upstream.count, " elements, and a reduced loss takes 1"));
   }
-  if (upstream.dims == logits) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(
-      "upstream_gradient.shape: ", ShapeText(upstream.dims),
-      " is neither one element nor the logits' shape ", ShapeText(logits)));
+  // Dimensions of 1 may follow those of the rows.
+  const bool fits = !upstream.dims.empty() && upstream.dims[0] == logits[0] &&
+                    upstream.dims.size() <= logits.size() &&
+                    std::all_of(upstream.dims.begin() + 1, upstream.dims.end(),
+                                [](uint64_t dim) { return dim == 1; });
+  if (!fits) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "upstream_gradient.shape: ", ShapeText(upstream.dims),
+        " is neither one element nor one for each of the ", logits[0],
+        " rows of the logits' shape ", ShapeText(logits)));
+  }
+  Dims strides(logits.size(), 0);
+  strides[0] = 1;
+  return strides;
+}
+
+absl::StatusOr<uint64_t> RowElements(const CountedShape& logits) {
+  if (logits.dims.empty()) {
+    return absl::InvalidArgumentError(
+        "spec.reduction: rows are the first dimension of logits.shape, which "
+        "is []");
+  }
+  return logits.dims[0] == 0 ? 0 : logits.count / logits.dims[0];
 }
 
 }  // namespace lossd::request

@@ -45,10 +45,16 @@ absl::Status CheckIgnoreTarget(std::optional<double> ignore_target,
 absl::Status CheckUpstreamScalar(double upstream,
                                  const kernels::LossOptions& options);
 
-// An upstream gradient has one element or, if losses are not reduced, the
-// logits' shape.
-absl::Status CheckUpstreamShape(const CountedShape& upstream,
-                                const Dims& logits, bool reduced);
+// Returns the strides, as BroadcastStrides() does, of an upstream gradient of
+// other than one element: with kNone it broadcasts to the logits, and with
+// kRows it has an element for each row. Other reductions take one element.
+absl::StatusOr<Dims> UpstreamStrides(const CountedShape& upstream,
+                                     const Dims& logits,
+                                     kernels::Reduction reduction);
+
+// Returns the elements of a row: an index of the logits' first dimension.
+// Logits of rank 0 have none.
+absl::StatusOr<uint64_t> RowElements(const CountedShape& logits);
 
 }  // namespace lossd::request
 

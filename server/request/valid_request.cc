@@ -31,9 +31,11 @@ absl::Status ValidRequest::Read(const wire::RequestParser& parser,
   segment_.options = *options;
   RETURN_IF_ERROR(ReadTensors(parser));
   RETURN_IF_ERROR(ReadLogitsAndTargets(request));
+  RETURN_IF_ERROR(ReadRows());
   RETURN_IF_ERROR(ReadResults(request));
   RETURN_IF_ERROR(ReadOperands());
   segment_.device = shared_.device();
+  RETURN_IF_ERROR(CheckRowsPlace());
   return CheckReply();
 }
 
@@ -74,10 +76,11 @@ FieldShapes ValidRequest::shapes() const {
 }
 
 uint64_t ValidRequest::reply_bytes() const {
-  const uint64_t results = uint64_t{gradient_in_reply_} +
-                           second_derivative_in_reply_ + wants_losses();
-  const uint64_t values =
-      as_values() ? results * segment_.element_count * sizeof(double) : 0;
+  const uint64_t derivatives =
+      uint64_t{gradient_in_reply_} + second_derivative_in_reply_;
+  const uint64_t numbers = derivatives * segment_.element_count +
+                           (wants_losses() ? losses_count() : 0);
+  const uint64_t values = as_values() ? numbers * sizeof(double) : 0;
   return gradient_bytes() + second_derivative_bytes() + losses_bytes() + values;
 }
 
@@ -174,11 +177,6 @@ absl::StatusOr<SharedBytes> ValidRequest::ReadDestination(
 }
 
 absl::Status ValidRequest::ReadOperands() {
-  const CheckedTensor& upstream = tensors_[Field::kUpstreamGradient];
-  if (upstream.present) {
-    RETURN_IF_ERROR(
-        CheckUpstreamShape(upstream.shape, dims(), !wants_losses()));
-  }
   const struct {
     Field field;
     kernels::Operand* operand;
@@ -196,7 +194,9 @@ absl::Status ValidRequest::ReadOperands() {
       continue;
     }
     absl::StatusOr<Dims> broadcast =
-        BroadcastStrides(field, checked.shape.dims, dims());
+        field == Field::kUpstreamGradient
+            ? UpstreamStrides(checked.shape, dims(), segment_.options.reduction)
+            : BroadcastStrides(field, checked.shape.dims, dims());
     if (!broadcast.ok()) return broadcast.status();
     operand->tensor = checked.tensor;
     operands.push_back(operand);
@@ -221,6 +221,25 @@ absl::Status ValidRequest::ReadUpstreamScalar(const kernels::Tensor& upstream) {
   }
   segment_.upstream_scalar = kernels::ElementAt(upstream, 0);
   return CheckUpstreamScalar(segment_.upstream_scalar, segment_.options);
+}
+
+absl::Status ValidRequest::ReadRows() {
+  if (!kernels::HasRows(segment_.options)) return absl::OkStatus();
+  absl::StatusOr<uint64_t> elements = RowElements(logits().shape);
+  if (!elements.ok()) return elements.status();
+  segment_.row_elements = *elements;
+  return absl::OkStatus();
+}
+
+// Rows are added up on the host.
+absl::Status ValidRequest::CheckRowsPlace() const {
+  if (!kernels::HasRows(segment_.options) ||
+      segment_.device == kernels::kHost) {
+    return absl::OkStatus();
+  }
+  return absl::UnimplementedError(
+      "spec.reduction: rows of tensors in memory of a GPU; use memory of the "
+      "host, or REDUCTION_NONE and add up the losses");
 }
 
 // Results can exceed protobuf's limit if logits lie in shared memory, or if the

@@ -56,7 +56,16 @@ class ValidRequest {
     return second_derivative_in_reply_;
   }
   bool wants_losses() const {
-    return segment_.options.reduction == kernels::Reduction::kNone;
+    return segment_.options.reduction == kernels::Reduction::kNone ||
+           wants_row_losses();
+  }
+  // True if the losses are those of rows, which the kernels do not write.
+  bool wants_row_losses() const {
+    return segment_.options.reduction == kernels::Reduction::kRows;
+  }
+  // The shape of the losses.
+  Dims losses_dims() const {
+    return wants_row_losses() ? Dims{dims()[0]} : dims();
   }
   // True if logits were sent as `values`: the results are then returned as
   // `values` too.
@@ -71,7 +80,7 @@ class ValidRequest {
   }
   uint64_t losses_bytes() const {
     return wants_losses()
-               ? kernels::ByteSize(segment_.losses_type, segment_.element_count)
+               ? kernels::ByteSize(segment_.losses_type, losses_count())
                : 0;
   }
   // Bytes of the results, with their `values` if they are returned as such.
@@ -90,6 +99,11 @@ class ValidRequest {
       absl::string_view path, absl::string_view result,
       const v1::SharedMemoryRef& destination);
   absl::Status ReadUpstreamScalar(const kernels::Tensor& upstream);
+  uint64_t losses_count() const {
+    return wants_row_losses() ? dims()[0] : segment_.element_count;
+  }
+  absl::Status ReadRows();
+  absl::Status CheckRowsPlace() const;
   uint64_t derivative_bytes() const {
     return kernels::ByteSize(segment_.gradient_type, segment_.element_count);
   }

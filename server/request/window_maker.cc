@@ -51,6 +51,7 @@ absl::StatusOr<kernels::Segment> WindowMaker::Make(uint64_t first,
                                                    uint64_t count,
                                                    WindowMemory* memory) const {
   kernels::Segment segment = WithoutTensors(count);
+  if (plan_.has_rows()) segment.first_in_row = first % segment.row_elements;
   segment.logits = TensorOf(Field::kLogits, memory);
   if (plan_.streamed(Field::kTargets)) {
     segment.targets = TensorOf(Field::kTargets, memory);
@@ -89,6 +90,9 @@ kernels::Segment WindowMaker::WithoutTensors(uint64_t count) const {
     segment.options.normalizer_value = plan_.scaling().normalizer();
     segment.upstream_scalar = whole.upstream_scalar;
   }
+  // The divisor includes the number of rows.
+  if (plan_.has_rows()) segment.options.reduction = kernels::Reduction::kRows;
+  segment.row_elements = whole.row_elements;
   segment.gradient_type = whole.gradient_type;
   segment.losses_type = whole.losses_type;
   segment.element_count = count;

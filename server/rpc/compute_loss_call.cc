@@ -1,5 +1,6 @@
 #include "server/rpc/compute_loss_call.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/status/statusor.h"
@@ -108,7 +109,7 @@ bool ComputeLossCall::Start() {
   if (request_.second_derivative_in_reply()) {
     segment.second_derivative = results_.second_derivative.data();
   }
-  segment.losses = results_.losses.data();
+  if (!request_.wants_row_losses()) segment.losses = results_.losses.data();
   enqueued_ = true;
   call_context_->batcher->Enqueue(this, /*may_run_inline=*/true);
   return true;
@@ -160,6 +161,7 @@ void ComputeLossCall::FinishLate() {
 }
 
 void ComputeLossCall::FinishWithReply(batching::Computed computed) {
+  if (request_.wants_row_losses()) WriteRowLosses();
   // A request without elements is answered in the name of the usual backend.
   if (computed.backend.empty()) computed.backend = call_context_->backend;
   Reply reply{
@@ -176,6 +178,18 @@ void ComputeLossCall::FinishWithReply(batching::Computed computed) {
   NoteAnswer(grpc::Status::OK);
   stream_->WriteAndFinish(bytes, grpc::WriteOptions(), grpc::Status::OK,
                           finished_tag());
+}
+
+void ComputeLossCall::WriteRowLosses() {
+  std::byte* const to = results_.losses.data();
+  // Rows without elements have losses, too.
+  if (segment.element_count == 0) {
+    std::fill_n(to, results_.losses.size(), std::byte{0});
+    return;
+  }
+  kernels::RowLossWriter writer(&segment, to);
+  kernels::RowAccumulator().Add(
+      segment, [&writer](const auto& totals) { writer.Add(totals); });
 }
 
 void ComputeLossCall::FinishWithError(const absl::Status& status) {
@@ -217,6 +231,7 @@ void ComputeLossCall::Release(absl::StatusCode code) {
   results_ = ResultBuffers();
   segment = kernels::Segment();
   ClearForReuse(partials);
+  rows = Rows();
   request_.Clear();
   parser_.Clear();
   message_.Clear();

@@ -66,6 +66,7 @@ class ComputeLossCall final : public RpcCall,
   int64_t ChargedBytes() const;
   void OnDone();
   void FinishWithReply(batching::Computed computed);
+  void WriteRowLosses();
   void FinishWithError(const absl::Status& status);
   void Finish(const grpc::Status& answer);
   void LeaveIntake(absl::StatusCode code);

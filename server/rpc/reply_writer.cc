@@ -57,15 +57,16 @@ void PutScalars(const Reply& reply, wire::FieldWriter& fields) {
                 computed.totals.nan_count);
 }
 
-void SetValues(const Reply& reply, kernels::ElementType type,
+void SetValues(const request::Dims& dims, kernels::ElementType type,
                const Buffer& buffer, v1::Tensor* tensor) {
   tensor->set_dtype(ToProto(type));
-  for (const uint64_t dim : reply.request.dims()) {
+  for (const uint64_t dim : dims) {
     tensor->add_shape(static_cast<int64_t>(dim));
   }
   const kernels::Piece bytes(buffer.data(), buffer.size());
   const kernels::Tensor elements = {type, std::span(&bytes, 1)};
-  for (uint64_t i = 0; i < reply.request.segment().element_count; ++i) {
+  const uint64_t count = buffer.size() / kernels::ByteSize(type, 1);
+  for (uint64_t i = 0; i < count; ++i) {
     tensor->add_values(kernels::ElementAt(elements, i));
   }
 }
@@ -76,15 +77,16 @@ void PutValues(const Reply& reply, std::string* header) {
   ComputeLossResponse response;
   const kernels::Segment& segment = reply.request.segment();
   if (reply.request.wants_losses()) {
-    SetValues(reply, segment.losses_type, reply.results.losses,
-              response.mutable_losses());
+    SetValues(reply.request.losses_dims(), segment.losses_type,
+              reply.results.losses, response.mutable_losses());
   }
   if (reply.request.gradient_in_reply()) {
-    SetValues(reply, segment.gradient_type, reply.results.gradient,
-              response.mutable_gradient());
+    SetValues(reply.request.dims(), segment.gradient_type,
+              reply.results.gradient, response.mutable_gradient());
   }
   if (reply.request.second_derivative_in_reply()) {
-    SetValues(reply, segment.gradient_type, reply.results.second_derivative,
+    SetValues(reply.request.dims(), segment.gradient_type,
+              reply.results.second_derivative,
               response.mutable_second_derivative());
   }
   response.AppendToString(header);
@@ -182,7 +184,7 @@ grpc::ByteBuffer WriteReply(Reply reply,
   }
   if (request.wants_losses()) {
     slices.AddTensor(ComputeLossResponse::kLossesFieldNumber, losses_type,
-                     request.dims(), std::move(reply.results.losses));
+                     request.losses_dims(), std::move(reply.results.losses));
   }
   if (request.second_derivative_in_reply()) {
     slices.AddTensor(ComputeLossResponse::kSecondDerivativeFieldNumber,

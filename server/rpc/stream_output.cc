@@ -87,14 +87,37 @@ absl::Status StreamOutput::Settle(const request::StreamPlan& plan,
                                          kernels::Combine(window.partials),
                                          plan.shapes(), window.first_element));
   totals_.Add(window.partials, window.first_element);
+  if (plan.has_rows()) RETURN_IF_ERROR(SettleRows(plan, window));
   backend_ = window.backend();
   window.state = State::kSettled;
   return absl::OkStatus();
 }
 
+absl::Status StreamOutput::SettleRows(const request::StreamPlan& plan,
+                                      StreamWindow& window) {
+  const kernels::Segment& whole = plan.whole();
+  if (whole.options.reduction != kernels::Reduction::kRows) {
+    rows_.Add(window.segment,
+              [&](const auto& totals) { mean_.Add(whole, totals); });
+    return absl::OkStatus();
+  }
+  Buffer& losses = window.memory.losses;
+  const size_t bytes = kernels::ByteSize(
+      whole.losses_type, kernels::CompletedRows(window.segment));
+  losses = call_context_->buffers->Take(bytes);
+  if (losses.size() != bytes) {
+    return absl::ResourceExhaustedError(
+        "the server has no memory left for the losses of rows");
+  }
+  kernels::RowLossWriter writer(&whole, losses.data());
+  rows_.Add(window.segment,
+            [&writer](const auto& totals) { writer.Add(totals); });
+  return absl::OkStatus();
+}
+
 grpc::ByteBuffer StreamOutput::Summary(const request::StreamPlan& plan) const {
   v1::StreamLossResponse response;
-  *response.mutable_summary() = plan.Summarize(totals_.Sum());
+  *response.mutable_summary() = plan.Summarize(totals_.Sum(), mean_);
   const std::string_view backend =
       backend_.empty() ? call_context_->backend : backend_;
   response.mutable_summary()->set_backend(backend.data(), backend.size());
@@ -112,6 +135,8 @@ void StreamOutput::Clear() {
   for (const auto& window : windows_) window->Clear();
   oldest_ = newest_ = 0;
   totals_ = {};
+  rows_ = {};
+  mean_ = {};
   backend_ = {};
 }
 

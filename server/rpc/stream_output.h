@@ -14,6 +14,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "kernels/rows.h"
 #include "kernels/sigmoid_loss.h"
 #include "server/request/stream_plan.h"
 #include "server/rpc/call_context.h"
@@ -66,6 +67,8 @@ class StreamOutput {
     return *windows_[number % kMaxWindows];
   }
   absl::Status Settle(const request::StreamPlan& plan, StreamWindow& window);
+  absl::Status SettleRows(const request::StreamPlan& plan,
+                          StreamWindow& window);
 
   const CallContext* const call_context_;
   // Windows are numbered from the tensor's beginning; number n is in place
@@ -74,6 +77,8 @@ class StreamOutput {
   uint64_t oldest_ = 0;  // the first that is not free
   uint64_t newest_ = 0;  // the number of the next one
   kernels::TotalsAccumulator totals_;
+  kernels::RowAccumulator rows_;
+  kernels::MeanOfRows mean_;
   std::string_view backend_;  // of the last settled window
 };
 

@@ -29,6 +29,7 @@ void StreamWindow::Clear() {
   state = State::kFree;
   input_bytes = 0;
   segment = kernels::Segment();
+  rows = Rows();
   for (auto& slices : memory.slices) ClearForReuse(slices);
   for (auto& pieces : memory.pieces) ClearForReuse(pieces);
   for (Buffer& buffer : memory.expanded) buffer = Buffer();

@@ -310,7 +310,7 @@ BAD_USAGE = [
     (["--request=/etc/passwd"],
      "--request=/etc/passwd: is not JSON from line 1, column 1 on: Unexpected token."),
     (["--logits=1", "--targets=1", "--reduction=max"],
-     '--reduction: "max" is none of mean, sum, none'),
+     '--reduction: "max" is none of mean, sum, none, rows, mean_of_rows'),
     (["--logits=1", "--targets=1", "--dtype=int8"],
      '--dtype: "int8" is none of float32, float64, bfloat16, float16'),
     (["--logits=1", "--targets=1", "--gradient_dtype=int32"],

@@ -17,7 +17,7 @@ operators = pytest.importorskip("lossd.torch.operators")
 
 
 @pytest.mark.parametrize("name", ["value", "value_and_gradient", "second_derivative"])
-@pytest.mark.parametrize("reduction", ["mean", "none"])
+@pytest.mark.parametrize("reduction", ["mean", "none", "rows"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_an_operator_passes_pytorchs_checks(
     server: RunningServer, name: str, reduction: str, dtype: str
@@ -34,7 +34,7 @@ def test_an_operator_passes_pytorchs_checks(
     torch.library.opcheck(getattr(operators, name), inputs, test_utils=checks)
 
 
-@pytest.mark.parametrize("reduction", ["mean", "none"])
+@pytest.mark.parametrize("reduction", ["mean", "none", "rows", "mean_of_rows"])
 def test_a_compiled_step_is_one_graph_with_the_same_result(
     server: RunningServer, reduction: str
 ) -> None:

@@ -17,6 +17,13 @@ fixtures = (choose_socket, start_server)
 
 lossd_torch = pytest.importorskip("lossd.torch")
 DTYPES = {"float32": 1e-6, "float64": 1e-13, "bfloat16": 0.01, "float16": 0.002}
+REDUCTIONS = {
+    "mean": torch.mean,
+    "sum": torch.sum,
+    "none": lambda losses: losses,
+    "rows": lambda losses: losses.mean(dim=1),
+    "mean_of_rows": torch.mean,
+}
 
 
 def focal(logits: Any, targets: Any, alpha: float = 0.25, gamma: float = 2) -> Any:
@@ -38,7 +45,7 @@ def asymmetric(logits: Any, targets: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", DTYPES)
-@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_a_loss_has_the_value_type_and_gradient_of_pytorchs(
     server: RunningServer, name: str, reduction: str
 ) -> None:
@@ -50,7 +57,7 @@ def test_a_loss_has_the_value_type_and_gradient_of_pytorchs(
     loss.backward(upstream)
     wide = logits.detach().double().requires_grad_()
     wanted = exact(wide, targets)
-    wanted = wanted if reduction == "none" else getattr(wanted, reduction)()
+    wanted = REDUCTIONS[reduction](wanted)
     wanted.backward(upstream.double())
     assert (loss.dtype, loss.device, loss.shape) == (logits.dtype, logits.device, wanted.shape)
     assert logits.grad is not None
@@ -82,7 +89,7 @@ def test_the_weights_mean_what_they_mean_in_pytorch(server: RunningServer) -> No
 
 
 @pytest.mark.parametrize("which", ["cross-entropy", "focal", "asymmetric"])
-@pytest.mark.parametrize("reduction", ["mean", "none"])
+@pytest.mark.parametrize("reduction", ["mean", "none", "rows"])
 def test_gradients_of_both_orders_are_right(
     server: RunningServer, which: str, reduction: str
 ) -> None:
@@ -97,7 +104,7 @@ def test_gradients_of_both_orders_are_right(
     assert torch.autograd.gradgradcheck(criterion, (logits, targets))
     wanted = {"cross-entropy": exact, "focal": focal, "asymmetric": asymmetric}[which]
     each = wanted(logits, targets)
-    loss = each if reduction == "none" else each.mean()
+    loss = REDUCTIONS[reduction](each)
     assert torch.allclose(criterion(logits, targets), loss, rtol=1e-12)
 
 

@@ -175,6 +175,36 @@ void AddSpecs(std::vector<Request>* all) {
   }
 }
 
+// Adds rows and their mean with every normalizer, and with upstream gradients
+// of every shape.
+void AddRows(std::vector<Request>* all) {
+  const std::vector<int64_t> upstreams[] = {{}, {1}, {3}, {3, 1}, {3, 5}, {5}};
+  for (int number = 0; number < 12; ++number) {
+    Request request = Plain();
+    v1::LossSpec& spec = *request.mutable_spec();
+    const bool is_mean = number % 2 == 1;
+    spec.set_reduction(is_mean ? v1::REDUCTION_MEAN_OF_ROWS
+                               : v1::REDUCTION_ROWS);
+    spec.set_normalizer(static_cast<v1::Normalizer>(1 + number / 2));
+    if (spec.normalizer() == v1::NORMALIZER_CALLER) {
+      spec.set_normalizer_value(2.5);
+    }
+    if (number % 3 == 0) spec.set_ignore_target(0.5);
+    if (number % 4 == 0) {
+      spec.set_second_derivative(v1::SECOND_DERIVATIVE_MODE_RETURN);
+      spec.set_losses_dtype(v1::DATA_TYPE_BFLOAT16);
+    }
+    if (number % 3 != 1) {
+      Set(request.mutable_weights(), v1::DATA_TYPE_FLOAT32, {3, 5});
+    }
+    if (!is_mean) {
+      Set(request.mutable_upstream_gradient(), v1::DATA_TYPE_FLOAT32,
+          upstreams[number / 2]);
+    }
+    all->push_back(std::move(request));
+  }
+}
+
 void AddShapes(std::vector<Request>* all) {
   using Shape = std::vector<int64_t>;
   for (const Shape& shape :
@@ -202,6 +232,7 @@ std::vector<Request> EveryKind() {
   AddTypes(&all);
   AddStorages(&all);
   AddSpecs(&all);
+  AddRows(&all);
   AddShapes(&all);
   return all;
 }

@@ -8,6 +8,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "kernels/cpu/cpu_kernel.h"
+#include "kernels/rows.h"
+#include "server/batching/task.h"
 #include "tests/fuzz/input.h"
 #include "tests/kernels/owned_segment.h"
 
@@ -73,29 +75,54 @@ Memory Allocate(uint64_t size) {
       static_cast<std::byte*>(::operator new(size, std::align_val_t(64))));
 }
 
-SegmentAnswer Compute(const kernels::cpu::InstructionSet& set, Segment segment,
-                      const ResultBytes& bytes) {
+// A task that nobody waits for.
+class PlainTask : public batching::Task {
+ public:
+  void OnComputed(const batching::Computed&) override {}
+  void OnDropped(const absl::Status&) override {}
+};
+
+// Returns the losses of a computed segment's rows.
+std::vector<std::byte> RowLosses(const Segment& segment) {
+  const uint64_t size =
+      ByteSize(segment.losses_type, kernels::CompletedRows(segment));
+  const Memory losses = Allocate(size);
+  kernels::RowLossWriter writer(&segment, losses.get());
+  kernels::RowAccumulator().Add(
+      segment, [&writer](const auto& totals) { writer.Add(totals); });
+  return {losses.get(), losses.get() + size};
+}
+
+SegmentAnswer Compute(const kernels::cpu::InstructionSet& set,
+                      const Segment& segment, const ResultBytes& bytes) {
   const Memory gradient = Allocate(bytes.gradient);
   const Memory second = Allocate(bytes.second_derivative);
-  const Memory losses = Allocate(bytes.losses);
-  segment.gradient = gradient.get();
-  segment.second_derivative = second.get();
-  segment.losses = losses.get();
+  const bool has_rows = kernels::HasRows(segment.options);
+  const uint64_t losses_bytes = has_rows ? 0 : bytes.losses;
+  const Memory losses = Allocate(losses_bytes);
+  PlainTask task;
+  task.segment = segment;
+  task.segment.gradient = gradient.get();
+  task.segment.second_derivative = second.get();
+  task.segment.losses = losses.get();
+  batching::Prepare(task);
   std::vector<kernels::BlockPartial> partials(kernels::BlockCount(segment));
-  if (kernels::NeedsCounts(segment.options)) {
-    set.count_blocks(segment, 0, partials);
+  if (task.phase == batching::Task::Phase::kCounting) {
+    set.count_blocks(task.segment, 0, partials);
+    batching::BeginComputing(task, kernels::Combine(partials));
   }
-  const double normalizer =
-      kernels::NormalizerOf(segment, kernels::Combine(partials));
-  set.compute_blocks(segment, kernels::GradientScale(segment, normalizer), 0,
-                     partials);
-  const kernels::Totals totals = kernels::Combine(partials);
-  return {kernels::LossOf(segment, totals, normalizer),
-          normalizer,
-          totals,
-          {gradient.get(), gradient.get() + bytes.gradient},
-          {losses.get(), losses.get() + bytes.losses},
-          {second.get(), second.get() + bytes.second_derivative}};
+  set.compute_blocks(task.segment, task.gradient_scale, 0, partials);
+  const batching::Computed computed =
+      batching::AnswerOf(task, kernels::Combine(partials));
+  SegmentAnswer answer = {
+      kernels::LossOf(segment, computed.totals, computed.normalizer),
+      computed.normalizer,
+      computed.totals,
+      {gradient.get(), gradient.get() + bytes.gradient},
+      {losses.get(), losses.get() + losses_bytes},
+      {second.get(), second.get() + bytes.second_derivative}};
+  if (has_rows) answer.losses = RowLosses(task.segment);
+  return answer;
 }
 
 }  // namespace

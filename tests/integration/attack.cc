@@ -60,6 +60,9 @@ v1::LossSpec SomeSpec(Random& random) {
   if (OneIn(random, 3)) {
     spec.set_reduction(v1::REDUCTION_NONE);
   } else {
+    constexpr v1::Reduction kMeans[] = {v1::REDUCTION_MEAN, v1::REDUCTION_ROWS,
+                                        v1::REDUCTION_MEAN_OF_ROWS};
+    spec.set_reduction(kMeans[random() % 3]);
     spec.set_normalizer(OneIn(random, 2) ? v1::NORMALIZER_VALID
                                          : v1::NORMALIZER_WEIGHT_SUM);
   }

@@ -157,6 +157,11 @@ TEST_F(DeviceMemory, GivesTheBitsOfTensorsThatAreSent) {
     }
     v1::ComputeLossResponse response;
     const grpc::Status status = server_->Call(request, &response);
+    const bool has_rows = sent.spec().reduction() >= v1::REDUCTION_ROWS;
+    if (has_rows && !status.ok()) {  // D73
+      EXPECT_EQ(status.error_code(), grpc::StatusCode::UNIMPLEMENTED);
+      continue;
+    }
     ASSERT_TRUE(status.ok()) << status.error_message();
     ExpectSameNumbers(response, expected);
     EXPECT_TRUE((there ? At(request.gradient_destination())

@@ -48,7 +48,8 @@ bool SameShape(const v1::Tensor& a, const v1::Tensor& b) {
 bool InChunks(const v1::ComputeLossRequest& request, int i) {
   const v1::Tensor& tensor = TensorOf(request, i);
   if (i <= 1) return tensor.has_data();
-  const bool one = i == 4 && request.spec().reduction() != v1::REDUCTION_NONE;
+  const bool one = i == 4 && request.spec().reduction() != v1::REDUCTION_NONE &&
+                   request.spec().reduction() != v1::REDUCTION_ROWS;
   return tensor.has_data() && SameShape(tensor, request.logits()) && !one;
 }
 

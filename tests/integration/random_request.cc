@@ -87,15 +87,24 @@ v1::ComputeLossRequest RandomRequest::Make() {
 void RandomRequest::MakeSpec() {
   v1::LossSpec& spec = *request_.mutable_spec();
   spec.set_kind(static_cast<v1::LossKind>(Below(7)));
-  spec.set_reduction(static_cast<v1::Reduction>(Below(4)));
+  spec.set_reduction(static_cast<v1::Reduction>(Below(6)));
+  const bool has_rows = spec.reduction() >= v1::REDUCTION_ROWS;
   if (spec.reduction() <= v1::REDUCTION_MEAN) {
     spec.set_normalizer(static_cast<v1::Normalizer>(Below(7)));
+  }
+  // A stream has no other divisors of rows.
+  if (has_rows) {
+    const v1::Normalizer known[] = {
+        v1::NORMALIZER_ELEMENTS, v1::NORMALIZER_BATCH, v1::NORMALIZER_CALLER};
+    spec.set_normalizer(known[Below(3)]);
   }
   if (spec.normalizer() == v1::NORMALIZER_CALLER) {
     spec.set_normalizer_value(12.5);
   }
   if (Below(2) == 0) spec.set_loss_weight(0.3);
-  if (Below(2) == 0) spec.set_ignore_target(Below(2));
+  if (Below(2) == 0 && spec.reduction() != v1::REDUCTION_MEAN_OF_ROWS) {
+    spec.set_ignore_target(Below(2));
+  }
   if (Below(3) == 0 && spec.kind() != v1::LOSS_KIND_VARIFOCAL) {
     spec.set_label_smoothing(0.1);
     if (Below(2) == 0) spec.set_label_smoothing_prior(0.25);
@@ -105,7 +114,9 @@ void RandomRequest::MakeSpec() {
   if (Below(3) == 0) {
     spec.set_second_derivative(v1::SECOND_DERIVATIVE_MODE_RETURN);
   }
-  if (spec.reduction() == v1::REDUCTION_NONE && Below(2) == 0) {
+  if ((spec.reduction() == v1::REDUCTION_NONE ||
+       spec.reduction() == v1::REDUCTION_ROWS) &&
+      Below(2) == 0) {
     spec.set_losses_dtype(static_cast<v1::DataType>(Below(5)));
   }
   if (Below(3) == 0) {
@@ -132,15 +143,17 @@ void RandomRequest::MakeKind(v1::LossSpec& spec) {
 
 std::vector<int64_t> RandomRequest::Shape() {
   const int64_t some = static_cast<int64_t>(Below(300));
+  const bool has_rows = request_.spec().reduction() >= v1::REDUCTION_ROWS;
   switch (Below(8)) {
     case 0:
+      if (has_rows) return {2, 200000};  // each of more than a window
       return {};
     case 1:
       return {some, 3};
     case 2:
       return {2047 + static_cast<int64_t>(Below(3))};
     case 3:
-      return {Below(2) == 0 ? 0 : 1, 5};
+      return {Below(2) == 0 ? 0 : 1, 5};  // one or no row
     case 4:
       return {131072 + static_cast<int64_t>(Below(5)) - 2};
     case 5:
@@ -194,10 +207,18 @@ void RandomRequest::MakeOperand(v1::Tensor* operand,
 }
 
 void RandomRequest::MakeUpstream(const std::vector<int64_t>& shape) {
-  const bool whole =
-      request_.spec().reduction() == v1::REDUCTION_NONE && Below(2) == 0;
-  Set(request_.mutable_upstream_gradient(), v1::DATA_TYPE_FLOAT32,
-      whole ? shape : std::vector<int64_t>{1},
+  std::vector<int64_t> upstream = {1};
+  const v1::Reduction reduction = request_.spec().reduction();
+  if (reduction == v1::REDUCTION_NONE && Below(2) == 0) upstream = shape;
+  if (reduction == v1::REDUCTION_NONE && Below(3) == 0 && !shape.empty()) {
+    upstream = shape;
+    upstream.back() = 1;
+  }
+  if (reduction == v1::REDUCTION_ROWS && Below(2) == 0) {
+    upstream = {shape[0]};
+    if (shape.size() > 1 && Below(2) == 0) upstream.push_back(1);
+  }
+  Set(request_.mutable_upstream_gradient(), v1::DATA_TYPE_FLOAT32, upstream,
       [this] { return static_cast<double>(1 + Below(7)) / 4; });
 }
 

@@ -152,7 +152,9 @@ TEST_F(StreamErrors, TargetsOfANegativeShape) {
 TEST_F(StreamErrors, AnUpstreamGradientInChunksForAReducedLoss) {
   messages_[0].mutable_header()->set_upstream_gradient_dtype(
       v1::DATA_TYPE_FLOAT32);
-  ExpectRefused(messages_, "header.upstream_gradient_dtype: a reduced loss");
+  ExpectRefused(messages_,
+                "header.upstream_gradient_dtype: only losses that are not "
+                "reduced");
 }
 
 TEST_F(StreamErrors, ADeclaredNormalizerOfZero) {

@@ -10,6 +10,7 @@
 #include "tests/judge/enumeration.h"
 #include "tests/judge/families.h"
 #include "tests/judge/halves.h"
+#include "tests/judge/row_sums.h"
 
 namespace lossd::judge {
 namespace {
@@ -61,6 +62,15 @@ void SpoilLimits(const Segment& segment) {
     std::memset(segment.losses, 0, 4);
 }
 
+// Adds one part in 2^48 to the sum of the first row.
+void SpoilRowSums(const Segment& segment) {
+  if (segment.row_sums != nullptr) segment.row_sums[0] *= 1 + 0x1p-48;
+}
+
+void SpoilGradientOfRows(const Segment& segment) {
+  if (segment.row_sums != nullptr) AddToFirstByte(segment.gradient, 1);
+}
+
 EnumerationOptions Few(const InstructionSet& set) {
   EnumerationOptions options;
   options.stride = 1 << 14;
@@ -84,6 +94,19 @@ TEST(FaultyKernel, NothingIsWrongWithTheRealOne) {
   EXPECT_EQ(found.instruction_sets.count, 0u);
   EXPECT_EQ(CheckLimits({{BestInstructionSet()}}, 100).broken, "");
   EXPECT_EQ(CheckHalves(BestInstructionSet()).different, 0u);
+  const RowFindings rows = CheckRows(BestInstructionSet(), 5000, 1);
+  EXPECT_LE(rows.max_ulps, kRowBound);
+  EXPECT_EQ(rows.different, 0u);
+}
+
+TEST(FaultyKernel, IsFoundWhereRowsAreAddedUpWrongly) {
+  const RowFindings sums = CheckRows(Faulty<&SpoilRowSums>(), 5000, 1);
+  EXPECT_GT(sums.max_ulps, kRowBound);
+  EXPECT_EQ(sums.different, 0u);
+  const RowFindings gradient =
+      CheckRows(Faulty<&SpoilGradientOfRows>(), 5000, 1);
+  EXPECT_LE(gradient.max_ulps, kRowBound);
+  EXPECT_GT(gradient.different, 0u);
 }
 
 TEST(FaultyKernel, IsFoundWhereTheLoopsDiffer) {

@@ -86,6 +86,9 @@ int main(int argc, char** argv) {
       lossd::judge::JudgeFamilies(options.instruction_sets.front(),
                                   absl::GetFlag(FLAGS_samples), options.seed);
   report.halves = lossd::judge::CheckHalves(options.instruction_sets.front());
+  report.rows =
+      lossd::judge::CheckRows(options.instruction_sets.front(),
+                              absl::GetFlag(FLAGS_samples), options.seed);
   std::fputs(lossd::judge::Markdown(report).c_str(), stdout);
   if (!json_path.empty()) {
     std::ofstream(json_path) << lossd::judge::Json(report);

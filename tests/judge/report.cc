@@ -135,6 +135,14 @@ std::string Halves(const HalfFindings& halves) {
       halves.results, halves.different);
 }
 
+std::string SumsOfRows(const RowFindings& rows) {
+  return absl::StrFormat(
+      "\nThe losses of %u rows of 1 to 131,073 elements are within %.1f units "
+      "of 2^-53 of the sum of\ntheir elements; of their derivatives %u are not "
+      "those of the elements.\n",
+      rows.rows, rows.max_ulps, rows.different);
+}
+
 // --- JSON ---
 
 // JSON has no infinity.
@@ -267,7 +275,8 @@ std::string Markdown(const Report& report) {
           report.limits.broken.empty() ? " give their limits and NaN" : ""),
       Heading(), Rows("lossd", enumeration.kernel),
       Rows("PyTorch", enumeration.pytorch), Rows("Caffe", enumeration.caffe),
-      Families(report.families), Halves(report.halves));
+      Families(report.families), Halves(report.halves),
+      SumsOfRows(report.rows));
 }
 
 std::string Json(const Report& report) {
@@ -293,6 +302,9 @@ std::string Json(const Report& report) {
   }
   json["halves"] = {{"results", report.halves.results},
                     {"different", report.halves.different}};
+  json["rows"] = {{"rows", report.rows.rows},
+                  {"max_ulps", report.rows.max_ulps},
+                  {"different", report.rows.different}};
   json["differing_paths"] = JsonOf(enumeration.paths);
   json["differing_instruction_sets"] = JsonOf(enumeration.instruction_sets);
   json["broken"] = Broken(report);
@@ -320,6 +332,9 @@ std::string Broken(const Report& report) {
     absl::StrAppend(&broken,
                     "16-bit results rounded wrongly: ", report.halves.different,
                     "\n");
+  }
+  if (report.rows.different != 0 || report.rows.max_ulps > kRowBound) {
+    absl::StrAppend(&broken, SumsOfRows(report.rows));
   }
   return broken;
 }

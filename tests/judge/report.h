@@ -9,6 +9,7 @@
 #include "tests/judge/families.h"
 #include "tests/judge/halves.h"
 #include "tests/judge/mpfr_judge.h"
+#include "tests/judge/row_sums.h"
 
 namespace lossd::judge {
 
@@ -20,6 +21,7 @@ struct Report {
   Enumeration enumeration;
   std::vector<FamilyFindings> families;
   HalfFindings halves;
+  RowFindings rows;
 };
 
 std::string Markdown(const Report& report);

@@ -91,7 +91,7 @@ def tensorflow_rows() -> list[Row]:
 def keras_rows() -> list[Row]:
     weights = rows.ROW_WEIGHTS[:, 0]
     found = []
-    for reduction in ("sum_over_batch_size", "mean_with_sample_weight", "sum"):
+    for reduction in ("sum_over_batch_size", "mean_with_sample_weight", "sum", None):
         found.append(
             Row(
                 f"keras.losses.BinaryCrossentropy(reduction={reduction!r}), sample_weight",
@@ -111,6 +111,15 @@ def keras_rows() -> list[Row]:
             rows.HARD,
             keras("BinaryCrossentropy", label_smoothing=0.1),
             has_tail=False,
+        )
+    )
+    found.append(
+        Row(
+            "keras.losses.BinaryFocalCrossentropy(reduction=None), sample_weight",
+            ("keras", "tensorflow"),
+            recipes.keras_binary_focal_crossentropy(reduction=None, sample_weight=weights),
+            rows.SOFT,
+            keras("BinaryFocalCrossentropy", weights, reduction=None),
         )
     )
     for balanced in (False, True):

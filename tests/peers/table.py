@@ -23,12 +23,15 @@ def state(theirs: Any, exact: Any) -> str:
     return "right" if off < 1e-3 else f"{100 * off:.2g} % off"
 
 
+def first(losses: Any) -> list[Any]:
+    """Returns the loss, that of the first row, or those of the elements (-20, 0) and (20, 1)."""
+    return np.atleast_2d(losses)[0][: 1 + (np.ndim(losses) > 1)].tolist()
+
+
 def tail_words(tail: dict[str, Any]) -> str:
     """Returns the loss and both gradients of elements at (-20, 0) and (20, 1) in words."""
-    # The first two elements of the tail's logits are these. A reduced loss is one number.
-    losses = [tail["loss"]] if np.ndim(tail["loss"]) == 0 else tail["loss"][0][:2]
-    exact = [tail["lossd_loss"]] if np.ndim(tail["lossd_loss"]) == 0 else tail["lossd_loss"][0][:2]
-    words = [" / ".join(state(*pair) for pair in zip(losses, exact, strict=True))]
+    pairs = zip(first(tail["loss"]), first(tail["lossd_loss"]), strict=True)
+    words = [" / ".join(state(*pair) for pair in pairs)]
     if tail["gradient"] is None:
         words.append("-")
     else:

@@ -57,7 +57,7 @@ def torch_rows() -> list[Row]:
             ),
         )
     )
-    for reduction in ("mean", "sum"):
+    for reduction in ("mean", "sum", "none"):
         found.append(
             Row(
                 f"torch.nn.MultiLabelSoftMarginLoss(weight, reduction={reduction!r})",

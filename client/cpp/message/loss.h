@@ -42,7 +42,7 @@ struct LossResult {
   int64_t nan_count = 0;
   std::string request_id;
   v1::Execution execution;
-  // Present with REDUCTION_NONE.
+  // Present with REDUCTION_NONE and REDUCTION_ROWS.
   std::optional<ReceivedTensor> losses;
   // Absent with GRADIENT_MODE_OMIT, and with LossRequest::shared_gradient.
   std::optional<ReceivedTensor> gradient;

@@ -61,16 +61,20 @@ absl::Status Unread(absl::string_view name, absl::string_view option,
 absl::Status CheckOthers(const v1::LossSpec& spec) {
   const bool is_mean = spec.reduction() == v1::REDUCTION_UNSPECIFIED ||
                        spec.reduction() == v1::REDUCTION_MEAN;
-  if (!is_mean && spec.normalizer() != v1::NORMALIZER_UNSPECIFIED &&
+  const bool has_rows = spec.reduction() == v1::REDUCTION_ROWS ||
+                        spec.reduction() == v1::REDUCTION_MEAN_OF_ROWS;
+  if (!is_mean && !has_rows &&
+      spec.normalizer() != v1::NORMALIZER_UNSPECIFIED &&
       v1::Reduction_IsValid(spec.reduction())) {
-    return Unread("normalizer", "reduction", "mean",
+    return Unread("normalizer", "reduction", "mean, rows or mean_of_rows",
                   Lower(v1::Reduction_Name(spec.reduction()), "REDUCTION_"));
   }
   if (spec.losses_dtype() != v1::DATA_TYPE_UNSPECIFIED &&
       spec.reduction() != v1::REDUCTION_NONE &&
+      spec.reduction() != v1::REDUCTION_ROWS &&
       v1::Reduction_IsValid(spec.reduction())) {
     return Unread(
-        "losses_dtype", "reduction", "none",
+        "losses_dtype", "reduction", "none or rows",
         is_mean ? "mean"
                 : Lower(v1::Reduction_Name(spec.reduction()), "REDUCTION_"));
   }

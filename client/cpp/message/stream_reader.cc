@@ -5,6 +5,7 @@
 #include <google/protobuf/wire_format_lite.h>
 #include <grpcpp/support/proto_buffer_reader.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <limits>
@@ -101,8 +102,14 @@ absl::StatusOr<StreamReader> StreamReader::Create(
   if (spec.second_derivative() == v1::SECOND_DERIVATIVE_MODE_RETURN) {
     Prepare(dtype, elements, {}, reader.second_derivative_);
   }
-  if (spec.reduction() == v1::REDUCTION_NONE) {
-    Prepare(Or(spec.losses_dtype(), logits), elements, {}, reader.losses_);
+  const bool by_rows = spec.reduction() == v1::REDUCTION_ROWS;
+  if (by_rows || spec.reduction() == v1::REDUCTION_NONE) {
+    // The server refuses logits of rank 0, which have no rows.
+    reader.losses_shape_ = reader.shape_;
+    if (by_rows)
+      reader.losses_shape_.resize(std::min<size_t>(1, reader.shape_.size()));
+    Prepare(Or(spec.losses_dtype(), logits),
+            ElementCount(reader.losses_shape_).value_or(0), {}, reader.losses_);
   }
   return reader;
 }
@@ -167,7 +174,7 @@ absl::Status StreamReader::Add(const grpc::ByteBuffer& message) {
   return absl::OkStatus();
 }
 
-ReceivedTensor StreamReader::TensorOf(Landing& landing) const {
+ReceivedTensor StreamReader::TensorOf(Landing& landing, const Shape& shape) {
   std::byte* const memory = landing.memory.data();
   const size_t size = landing.memory.size();
   std::vector<grpc::Slice> chunks;
@@ -179,7 +186,7 @@ ReceivedTensor StreamReader::TensorOf(Landing& landing) const {
   } else if (size > 0) {
     chunks.emplace_back(memory, size, grpc::Slice::STATIC_SLICE);
   }
-  return ReceivedTensor(landing.dtype, shape_, std::move(chunks));
+  return ReceivedTensor(landing.dtype, shape, std::move(chunks));
 }
 
 absl::StatusOr<LossResult> StreamReader::Finish() {
@@ -205,11 +212,11 @@ absl::StatusOr<LossResult> StreamReader::Finish() {
   result.nan_count = summary_->nan_count();
   result.request_id = summary_->request_id();
   result.execution.set_backend(summary_->backend());
-  if (gradient_.wanted) result.gradient = TensorOf(gradient_);
+  if (gradient_.wanted) result.gradient = TensorOf(gradient_, shape_);
   if (second_derivative_.wanted) {
-    result.second_derivative = TensorOf(second_derivative_);
+    result.second_derivative = TensorOf(second_derivative_, shape_);
   }
-  if (losses_.wanted) result.losses = TensorOf(losses_);
+  if (losses_.wanted) result.losses = TensorOf(losses_, losses_shape_);
   return result;
 }
 

@@ -51,9 +51,10 @@ class StreamReader {
   StreamReader() = default;
   static void Prepare(v1::DataType dtype, int64_t elements,
                       std::span<std::byte> destination, Landing& landing);
-  ReceivedTensor TensorOf(Landing& landing) const;
+  static ReceivedTensor TensorOf(Landing& landing, const Shape& shape);
 
   Shape shape_;
+  Shape losses_shape_;
   // Returns where the bytes of this field of a response go, or null.
   Landing* LandingOf(uint32_t tag);
 

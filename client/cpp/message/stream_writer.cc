@@ -52,6 +52,17 @@ int64_t SentBytes(const LossRequest& request) {
   return static_cast<int64_t>(bytes);
 }
 
+bool StreamTakes(const LossRequest& request) {
+  const v1::LossSpec& spec = request.spec;
+  const bool is_mean = spec.reduction() == v1::REDUCTION_MEAN_OF_ROWS;
+  if (!is_mean && spec.reduction() != v1::REDUCTION_ROWS) return true;
+  const bool by_weights = spec.normalizer() == v1::NORMALIZER_NONZERO_WEIGHTS ||
+                          spec.normalizer() == v1::NORMALIZER_WEIGHT_SUM;
+  if (by_weights && request.weights.has_value()) return false;
+  if (!spec.has_ignore_target()) return true;
+  return !is_mean && !by_weights && spec.normalizer() != v1::NORMALIZER_VALID;
+}
+
 std::optional<int64_t> ElementCount(const Shape& shape) {
   if (std::find(shape.begin(), shape.end(), 0) != shape.end()) return 0;
   int64_t count = 1;

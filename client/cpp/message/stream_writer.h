@@ -22,6 +22,10 @@ inline constexpr int64_t kChunkElements = int64_t{1} << 17;
 // memory are only named.
 int64_t SentBytes(const LossRequest& request);
 
+// Returns whether StreamLoss takes the request: it refuses rows whose divisors
+// are counted (StreamLoss in loss_service.proto).
+bool StreamTakes(const LossRequest& request);
+
 // Returns the number of elements of a shape, or nothing if a dimension is
 // negative or the number exceeds 2^60.
 std::optional<int64_t> ElementCount(const Shape& shape);

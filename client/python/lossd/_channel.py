@@ -92,7 +92,9 @@ class BaseClient(abc.ABC):
         `stream_above_bytes`, by default 64 MiB, limits one message: if the tensors of a call
         have more bytes together, the call uses StreamLoss, for which the server needs only
         bounded memory. A gradient whose normalizer is a count that depends on the data is then
-        scaled by the client, which rounds it a second time. Above 2 GiB every call does so.
+        scaled by the client, which rounds it a second time. Above 2 GiB every call does so. Below
+        that, rows whose divisors are counts are sent in one message, because a stream cannot
+        compute them.
 
         `shared_memory` is a connection to the same server. With it, arrays in shared memory
         and tensors on a GPU are passed by reference, and PyTorch logits on a GPU receive their
@@ -193,8 +195,10 @@ class BaseClient(abc.ABC):
 
         How the losses are reduced:
         - `reduction`: "mean" (the default) divides the sum by the normalizer, "sum" does not,
-          "none" returns a loss for each element
-        - `normalizer`, only with "mean": "elements" (the default, or None) is their number,
+          "none" returns a loss for each element, "rows" one for each index of the first
+          dimension, and "mean_of_rows" the mean of those over rows with valid elements
+        - `normalizer`, with "mean" and, counted within each row, with "rows" and "mean_of_rows":
+          "elements" (the default, or None) is their number,
           "valid" that of those that are not ignored, "batch" the first dimension,
           "nonzero_weights" and "weight_sum" are of the weights, and "caller" is
           `normalizer_value`. A count is at least 1, so an empty batch has the loss 0
@@ -202,8 +206,8 @@ class BaseClient(abc.ABC):
           of a data-parallel job give the elements of all ranks, divided by the ranks where
           their gradients are averaged
         - `loss_weight`: scales loss, losses and derivatives; the default, None, is 1
-        - `losses_dtype`, only with "none": the type of the losses, as `gradient_dtype` is that of
-          the gradient; None, the default, is the logits' type
+        - `losses_dtype`, only with "none" and "rows": the type of the losses, as `gradient_dtype`
+          is that of the gradient; None, the default, is the logits' type
 
         The gradient:
         - `gradient`: False returns the loss alone; the default is True
@@ -213,8 +217,9 @@ class BaseClient(abc.ABC):
           is returned as it; its type is the gradient's. The server writes it there itself if it
           lies in shared memory or on a GPU. None, the default, makes a new one. After an error
           its contents are undefined
-        - `upstream_gradient`: scales the gradient, not the loss: one number, or an array of the
-          logits' shape with reduction="none"; the default, None, is 1
+        - `upstream_gradient`: scales the gradient, not the loss: one number; or with
+          reduction="none" an array that broadcasts to the logits' shape; or with "rows" one
+          number for each row. The default, None, is 1
         - `second_derivative`: True returns the second derivative by each logit as well, which is
           the diagonal of the Hessian and has no other elements. It has the gradient's type and
           scale; the default is False
@@ -295,7 +300,9 @@ class BaseClient(abc.ABC):
             return call
         if options:
             arguments.known(NAMES, options)
-        if streaming.sends_more_than(self._stream_above_bytes, logits, targets, options, memory):
+        takes = streaming.takes(options)
+        limit = self._stream_above_bytes if takes else streaming.LARGEST_MESSAGE
+        if streaming.sends_more_than(limit, logits, targets, options, memory):
             return streaming.LossStream(logits, targets, **options)
         call = conversion.to_call(logits, targets, memory=memory, **options)
         if memory is not None:

@@ -43,7 +43,8 @@ class LossResult(Generic[GradientT_co, LossesT_co]):
     numpy.array(gradient) is a copy that can be changed.
 
     `losses` has the logits' shape, and their dtype unless `losses_dtype` asked for another; it is
-    a view or a tensor likewise. It is None unless reduction="none".
+    a view or a tensor likewise. With reduction="rows" it has one element for each row. It is
+    None unless reduction is "none" or "rows".
 
     `second_derivative` has the gradient's shape and dtype, and is a view or a tensor likewise. It
     is None unless second_derivative=True.

@@ -20,7 +20,7 @@ Kind = Literal[
     "quality_focal",
     "varifocal",
 ]
-Reduction = Literal["mean", "sum", "none"]
+Reduction = Literal["mean", "sum", "none", "rows", "mean_of_rows"]
 Normalizer = Literal["elements", "valid", "batch", "nonzero_weights", "weight_sum", "caller"]
 NanPolicy = Literal["reject", "propagate"]
 TargetRange = Literal["unit_interval", "any"]
@@ -131,6 +131,7 @@ class Spec(NamedTuple):
     has_gradient: bool
     gradient_type: ElementType | None  # None: the logits' type
     has_losses: bool
+    has_row_losses: bool
     losses_type: ElementType | None  # None: the logits' type
     has_second_derivative: bool
 
@@ -216,7 +217,8 @@ def _make(options: dict[str, Any]) -> Spec:
         spec.SerializeToString(deterministic=True),
         spec.gradient != loss_spec_pb2.GRADIENT_MODE_OMIT,
         gradient_type,
-        spec.reduction == loss_spec_pb2.REDUCTION_NONE,
+        spec.reduction in (loss_spec_pb2.REDUCTION_NONE, loss_spec_pb2.REDUCTION_ROWS),
+        spec.reduction == loss_spec_pb2.REDUCTION_ROWS,
         losses_type,
         spec.second_derivative == loss_spec_pb2.SECOND_DERIVATIVE_MODE_RETURN,
     )
@@ -270,9 +272,10 @@ def _check_parameters(spec: loss_spec_pb2.LossSpec, options: dict[str, Any]) -> 
 
 def _check_normalizer(spec: loss_spec_pb2.LossSpec, options: dict[str, Any]) -> None:
     """Raises ValueError if an option about the divisor is missing or has no effect."""
-    mean = (loss_spec_pb2.REDUCTION_UNSPECIFIED, loss_spec_pb2.REDUCTION_MEAN)
-    if spec.normalizer and spec.reduction not in mean:
-        raise _unread("normalizer", "reduction", "mean", options["reduction"].lower())
+    undivided = (loss_spec_pb2.REDUCTION_SUM, loss_spec_pb2.REDUCTION_NONE)
+    if spec.normalizer and spec.reduction in undivided:
+        readers = "mean, rows or mean_of_rows"
+        raise _unread("normalizer", "reduction", readers, options["reduction"].lower())
     has_value = options.get("normalizer_value") is not None
     by_caller = spec.normalizer == loss_spec_pb2.NORMALIZER_CALLER
     if has_value and not by_caller:
@@ -284,8 +287,10 @@ def _check_normalizer(spec: loss_spec_pb2.LossSpec, options: dict[str, Any]) -> 
 
 def _check_readers(spec: loss_spec_pb2.LossSpec, options: dict[str, Any]) -> None:
     """Raises ValueError if an option is set that no other option reads."""
-    if spec.losses_dtype and spec.reduction != loss_spec_pb2.REDUCTION_NONE:
-        raise _unread("losses_dtype", "reduction", "none", options.get("reduction") or "mean")
+    with_losses = (loss_spec_pb2.REDUCTION_NONE, loss_spec_pb2.REDUCTION_ROWS)
+    if spec.losses_dtype and spec.reduction not in with_losses:
+        chosen = (options.get("reduction") or "mean").lower()
+        raise _unread("losses_dtype", "reduction", "none or rows", chosen)
     if options.get("label_smoothing_prior") is not None and not spec.label_smoothing:
         raise ValueError("label_smoothing_prior: has no effect without label_smoothing")
 

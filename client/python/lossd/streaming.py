@@ -43,6 +43,18 @@ _WHOLE = {"weights": 11, "pos_weight": 12, "upstream_gradient": 13}
 _IN_CHUNK = {"logits": 1, "targets": 2, "weights": 3, "pos_weight": 4, "upstream_gradient": 5}
 
 
+def takes(options: Mapping[str, Any]) -> bool:
+    """Returns whether a stream can compute the loss: not if the divisors of rows are counted."""
+    reduction = str(options.get("reduction")).lower()
+    if reduction not in ("rows", "mean_of_rows"):
+        return True
+    ignores = options.get("ignore_target") is not None
+    by_weights = ignores or options.get("weights") is not None
+    counts = {"valid": ignores, "nonzero_weights": by_weights, "weight_sum": by_weights}
+    counted = counts.get(str(options.get("normalizer")).lower(), False)
+    return not (counted or (ignores and reduction == "mean_of_rows"))
+
+
 def sends_more_than(
     limit: int,
     logits: Logits,
@@ -129,7 +141,8 @@ class LossStream:
             _ArrivingTensor(kind, self._shape, logits) if asked.has_second_derivative else None
         )
         losses = asked.losses_type or sent.element_type
-        self._losses = _ArrivingTensor(losses, self._shape, logits) if asked.has_losses else None
+        shape = self._shape[:1] if asked.has_row_losses else self._shape
+        self._losses = _ArrivingTensor(losses, shape, logits) if asked.has_losses else None
 
     def _add_targets(self, targets: Targets) -> None:
         sparse = targets if isinstance(targets, Identity | Ones) else None

@@ -197,8 +197,13 @@ bool CudaExecutor::MayLeave() {
 }
 
 void CudaExecutor::Run(Batch batch) {
-  Portions left(batch.portions.begin(), batch.portions.end());
+  Portions left;
   Portions fallback;
+  // Rows are added up by the CPU, which therefore computes them.
+  for (const Portion& portion : batch.portions) {
+    const bool rows = kernels::HasRows(portion.task->segment.options);
+    (rows ? fallback : left).push_back(portion);
+  }
   while (!left.empty()) {
     const Routing routing = Route(ViewsOf(left), DeviceViews());
     for (const size_t k : routing.drop) DropLost(left[k]);

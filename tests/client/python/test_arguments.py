@@ -221,12 +221,13 @@ def test_an_option_without_effect_is_refused(compute: Any) -> None:
         ({"normalizer": "caller"}, "^normalizer_value: normalizer='caller' needs it"),
         (
             {"normalizer": "batch", "reduction": "sum"},
-            "^normalizer: is for reduction mean, and the reduction is sum, which would ignore it",
+            "^normalizer: is for reduction mean, rows or mean_of_rows, and the reduction is sum, "
+            "which would ignore it",
         ),
         ({"normalizer": "elements", "reduction": "none"}, "^normalizer: is for reduction mean"),
         (
             {"losses_dtype": "float32"},
-            "^losses_dtype: is for reduction none, and the reduction is mean",
+            "^losses_dtype: is for reduction none or rows, and the reduction is mean",
         ),
         (
             {"label_smoothing_prior": 0.25},

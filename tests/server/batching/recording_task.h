@@ -41,6 +41,14 @@ class RecordingTask : public Task {
     segment.gradient = &gradient_byte_;
   }
 
+  // Makes rows of the elements, whose number is a multiple of `length`.
+  void GiveRows(uint64_t length, kernels::Reduction reduction) {
+    segment.shape = {.rank = 2,
+                     .dims = {segment.element_count / length, length}};
+    segment.row_elements = length;
+    segment.options.reduction = reduction;
+  }
+
   bool was_dropped() const {
     return finished.HasBeenNotified() && !was_computed;
   }

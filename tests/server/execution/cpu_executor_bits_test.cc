@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "kernels/cpu/cpu_kernel.h"
+#include "kernels/rows.h"
 #include "server/base/clock.h"
 #include "server/batching/batcher.h"
 #include "server/execution/cpu_executor.h"
@@ -26,27 +27,45 @@ struct Answer {
   uint64_t loss = 0;
   uint64_t normalizer = 0;
   std::vector<uint32_t> gradient;
+  std::vector<uint64_t> rows;
   bool operator==(const Answer&) const = default;
 };
 
-Answer AnswerOf(DataTask& task) {
-  return {std::bit_cast<uint64_t>(task.answer.totals.loss_sum),
-          std::bit_cast<uint64_t>(task.answer.normalizer),
-          task.gradient_bits()};
+Answer AnswerOf(DataTask& task, const batching::Computed& computed) {
+  Answer answer = {std::bit_cast<uint64_t>(computed.totals.loss_sum),
+                   std::bit_cast<uint64_t>(computed.normalizer),
+                   task.gradient_bits(),
+                   {}};
+  if (task.segment.row_elements == 0) return answer;
+  kernels::RowAccumulator().Add(task.segment, [&](const auto& totals) {
+    answer.rows.push_back(
+        std::bit_cast<uint64_t>(kernels::RowLoss(task.segment, totals)));
+  });
+  return answer;
 }
 
-// Makes requests of all sizes. Those with odd numbers are normalised by the
-// elements that take part.
+// Makes requests of all sizes, each of them with every reduction: a mean, rows
+// of 1 and 7 elements and of more than a block, and the mean of such rows.
+// Those with odd numbers are normalised by the elements that take part.
 std::deque<DataTask> Requests() {
+  using kernels::Reduction;
   std::deque<DataTask> tasks;
   unsigned seed = 0;
-  for (uint64_t elements :
-       {uint64_t{1}, uint64_t{64}, kBlock - 1, kBlock, kBlock + 1,
-        3 * kBlock + 5, uint64_t{77}, 40 * kBlock + 9, 33 * kBlock}) {
-    DataTask& task = tasks.emplace_back(elements, ++seed);
-    if (seed % 2 == 1) {
-      task.segment.options.normalizer = kernels::Normalizer::kValid;
-      task.segment.options.ignore_target = 1.0;
+  for (const uint64_t row :
+       {uint64_t{0}, uint64_t{1}, uint64_t{7}, 3001 + kBlock}) {
+    for (const uint64_t elements :
+         {uint64_t{1}, uint64_t{64}, kBlock - 1, kBlock, kBlock + 1,
+          3 * kBlock + 5, uint64_t{77}, 40 * kBlock + 9, 33 * kBlock}) {
+      const uint64_t whole =
+          row > 1 ? (elements + row - 1) / row * row : elements;
+      DataTask& task = tasks.emplace_back(whole, ++seed);
+      if (seed % 2 == 1) {
+        task.segment.options.normalizer = kernels::Normalizer::kValid;
+        task.segment.options.ignore_target = 1.0;
+      }
+      if (row == 0) continue;
+      task.GiveRows(row,
+                    seed % 3 == 0 ? Reduction::kMeanOfRows : Reduction::kRows);
     }
   }
   return tasks;
@@ -58,16 +77,13 @@ std::vector<Answer> Alone() {
   const InstructionSet& kernel = InstructionSets().back();
   std::vector<Answer> answers;
   for (DataTask& task : Requests()) {
-    const kernels::Segment& segment = task.segment;
-    std::vector<kernels::BlockPartial> partials(kernels::BlockCount(segment));
-    kernel.count_blocks(segment, 0, partials);
-    double normalizer =
-        kernels::NormalizerOf(segment, kernels::Combine(partials));
-    kernel.compute_blocks(segment, kernels::GradientScale(segment, normalizer),
-                          0, partials);
-    answers.push_back(
-        {std::bit_cast<uint64_t>(kernels::Combine(partials).loss_sum),
-         std::bit_cast<uint64_t>(normalizer), task.gradient_bits()});
+    batching::Prepare(task);
+    if (task.phase == batching::Task::Phase::kCounting) {
+      kernel.count_blocks(task.segment, 0, task.partials);
+      batching::BeginComputing(task, kernels::Combine(task.partials));
+    }
+    kernel.compute_blocks(task.segment, task.gradient_scale, 0, task.partials);
+    answers.push_back(AnswerOf(task, batching::AnswerOf(task)));
   }
   return answers;
 }
@@ -89,7 +105,7 @@ std::vector<Answer> InCompany(const InstructionSet& kernel, int threads) {
   batcher.Close();
   executor.Join();
   std::vector<Answer> answers;
-  for (DataTask& task : tasks) answers.push_back(AnswerOf(task));
+  for (DataTask& task : tasks) answers.push_back(AnswerOf(task, task.answer));
   return answers;
 }
 

@@ -164,9 +164,10 @@ const BadCase kBadCases[] = {
     {"UpstreamOfTheWrongShape",
      [](Request& r) {
        r.mutable_spec()->set_reduction(v1::REDUCTION_NONE);
-       SetFloats(r.mutable_upstream_gradient(), {3}, 3);
+       SetFloats(r.mutable_upstream_gradient(), {2}, 2);
      },
-     kInvalid, "upstream_gradient.shape:", "[3] is neither one element nor"},
+     kInvalid, "upstream_gradient.shape:",
+     "[2] does not broadcast to the logits' shape [2, 3]"},
     {"ValuesAndData", [](Request& r) { r.mutable_logits()->add_values(1); },
      kInvalid, "logits.values:", "beside data"},
     {"ValuesDoNotFitTheShape",

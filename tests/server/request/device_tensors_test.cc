@@ -141,6 +141,20 @@ TEST_F(OnADevice, ATensorBeginsWhereItsElementsMay) {
   }
 }
 
+TEST_F(OnADevice, RowsAreComputedFromMemoryOfTheHost) {
+  Request request = TwoByThree();
+  Refer(request.mutable_logits(), 0, 0);
+  for (const auto reduction :
+       {v1::REDUCTION_ROWS, v1::REDUCTION_MEAN_OF_ROWS}) {
+    request.mutable_spec()->set_reduction(reduction);
+    const Reading reading(request, &table_);
+    EXPECT_EQ(reading.status.code(), absl::StatusCode::kUnimplemented);
+    EXPECT_EQ(reading.message(),
+              "spec.reduction: rows of tensors in memory of a GPU; use memory "
+              "of the host, or REDUCTION_NONE and add up the losses");
+  }
+}
+
 TEST_F(OnADevice, AnUpstreamValueIsSent) {
   Request request = TwoByThree();
   SetFloats(request.mutable_upstream_gradient(), {}, 0);

@@ -232,6 +232,19 @@ const BadCase kBadCases[] = {
        s.set_target_range(v1::TARGET_RANGE_ANY);
      },
      "spec.target_range:", "LOSS_KIND_QUALITY_FOCAL"},
+    {"NormalizerValueOfRowsWithoutCaller",
+     [](v1::LossSpec& s) {
+       s.set_reduction(v1::REDUCTION_ROWS);
+       s.set_normalizer_value(2);
+     },
+     "spec.normalizer_value: has no effect with NORMALIZER_ELEMENTS", ""},
+    {"LossesDtypeOfAMeanOfRows",
+     [](v1::LossSpec& s) {
+       s.set_reduction(v1::REDUCTION_MEAN_OF_ROWS);
+       s.set_losses_dtype(v1::DATA_TYPE_FLOAT32);
+     },
+     "spec.losses_dtype: has no effect with REDUCTION_MEAN_OF_ROWS",
+     "REDUCTION_ROWS"},
     {"LossesDtypeOfAMean",
      [](v1::LossSpec& s) { s.set_losses_dtype(v1::DATA_TYPE_FLOAT32); },
      "spec.losses_dtype: has no effect with REDUCTION_",

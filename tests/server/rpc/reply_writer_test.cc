@@ -103,6 +103,40 @@ TEST(ResultBuffers, AreEachOfTheirOwnTypesSize) {
   EXPECT_EQ(response.gradient().data().size(), 80U);
 }
 
+TEST(ResultBuffers, HoldALossForEachRow) {
+  v1::ComputeLossRequest request;
+  request.mutable_spec()->set_reduction(v1::REDUCTION_ROWS);
+  for (v1::Tensor* tensor :
+       {request.mutable_logits(), request.mutable_targets()}) {
+    tensor->add_shape(2);
+    tensor->add_shape(5);
+    for (int i = 0; i < 10; ++i) tensor->add_values(0);
+  }
+  const request::Reading reading(request);
+  ASSERT_TRUE(reading.status.ok()) << reading.status;
+  const auto pool = std::make_shared<BufferPool>(0);
+  absl::StatusOr<ResultBuffers> results =
+      TakeResultBuffers(reading.valid, *pool);
+  ASSERT_TRUE(results.ok()) << results.status();
+  EXPECT_EQ(results->losses.size(), 8);
+  EXPECT_EQ(results->gradient.size(), 40);
+  results->losses = Counting(*pool, 2, 3);
+  results->gradient = Counting(*pool, 10, 0);
+  const batching::Computed computed;
+  const v1::ComputeLossResponse response =
+      Parse(WriteReply({.computed = computed,
+                        .request_id = "",
+                        .request = reading.valid,
+                        .results = *std::move(results)},
+                       pool));
+  ASSERT_EQ(response.losses().shape_size(), 1);
+  EXPECT_EQ(response.losses().shape(0), 2);
+  ASSERT_EQ(response.losses().values_size(), 2);
+  EXPECT_EQ(response.losses().values(1), 4);
+  EXPECT_EQ(response.gradient().shape_size(), 2);
+  EXPECT_EQ(response.gradient().values_size(), 10);
+}
+
 TEST(ResultBuffers, HoldASecondDerivativeAndLossesOfTheirTypes) {
   v1::ComputeLossRequest request;
   v1::LossSpec& spec = *request.mutable_spec();

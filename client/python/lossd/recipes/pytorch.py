@@ -27,11 +27,11 @@ def torch_multilabel_soft_margin(
 ) -> Options:
     """torch.nn.MultiLabelSoftMarginLoss, for logits of shape (N, C).
 
-    It takes the mean over the classes first, so a sum needs `classes`, which is C.
+    It takes the mean over the classes first, so a sum needs `classes`, which is C, and "none" has
+    a loss for each row, in `losses`.
     """
-    if reduction == "none":
-        refuse("reduction", "'none' has a loss for each row: take the mean of each row of `losses`")
-    options = chosen("reduction", reduction, PLAIN) | tensors(weight)
+    of_rows: dict[Any, Options] = {**PLAIN, "none": {"reduction": "rows"}}
+    options = chosen("reduction", reduction, of_rows) | tensors(weight)
     if reduction == "sum":
         options["loss_weight"] = 1 / _classes(classes)
     return options
@@ -64,15 +64,13 @@ def timm_binary_cross_entropy(
 
     With `classes`, targets are class indices there, which lossd takes as
     lossd.ones_from_lists(indices.reshape(-1, 1)) or as one-hot rows. Without it they are dense,
-    and timm smooths them only with smooth_dense.
+    and timm smooths them only with smooth_dense. With sum_classes it does not read `reduction`.
     """
     if target_threshold is not None:
         refuse("target_threshold", "pass targets > target_threshold as targets")
     options = _smoothed_indices(smoothing, smooth_dense, classes) | tensors(weight, pos_weight)
-    if sum_classes and reduction == "mean":
-        return options | {"reduction": "mean", "normalizer": "batch"}
     if sum_classes:
-        refuse("sum_classes", f"reduction={reduction!r} would have a loss for each row")
+        return options | {"reduction": "mean", "normalizer": "batch"}
     return options | chosen("reduction", reduction, PLAIN)
 
 

@@ -74,7 +74,8 @@ def keras_binary_crossentropy(
     """keras.losses.BinaryCrossentropy(from_logits=True), for logits of shape (B, C).
 
     `sample_weight` is that of a call, of shape (B,). Keras takes the mean over `axis` first, so a
-    sum needs `classes`, the size of that dimension.
+    sum needs `classes`, the size of that dimension, and a reduction of None has a loss for each
+    row, in `losses`.
     """
     if axis not in (-1, 1):
         refuse("axis", f"{axis} is not the last one: move the dimension to the end")
@@ -103,12 +104,9 @@ def keras_binary_focal_crossentropy(
 
 
 def _of_rows(reduction: str | None, sample_weight: Any, classes: int | None) -> Options:
-    if reduction in (None, "none"):
-        refuse(
-            "reduction",
-            f"{reduction!r} has a loss for each row: take the mean of each row of `losses`",
-        )
-    words = {
+    words: dict[Any, Options] = {
+        None: {"reduction": "rows"},
+        "none": {"reduction": "rows"},
         "sum_over_batch_size": _BY_WEIGHTS["elements"],
         "mean": _BY_WEIGHTS["elements"],
         "mean_with_sample_weight": _BY_WEIGHTS["weight_sum"],

@@ -40,7 +40,7 @@ def _call(inputs: tuple[Any, ...], **wanted: Any) -> LossResult[Any, Any]:
         given.update(normalizer="caller", normalizer_value=divisor.item())
     if logits.dtype in (torch.bfloat16, torch.float16):
         given["gradient_dtype"] = "float32"
-        if of_loss["reduction"] == "none":
+        if of_loss["reduction"] in ("none", "rows"):
             given["losses_dtype"] = "float32"
     try:
         with buffers.staged(client, logits, targets) as stage:
@@ -85,7 +85,8 @@ def _second_derivative(*inputs: Any) -> torch.Tensor:
 
 def _empty_value(*inputs: Any) -> torch.Tensor:
     logits, text = inputs[0], inputs[-1]
-    shape = logits.shape if options.decode(text).of_loss["reduction"] == "none" else ()
+    shapes = {"none": logits.shape, "rows": logits.shape[:1]}
+    shape = shapes.get(options.decode(text).of_loss["reduction"], ())
     return torch.empty(shape, dtype=wide(logits.dtype), device=logits.device)
 
 
@@ -110,7 +111,9 @@ def _backward(ctx: Any, of_value: Any, of_gradient: Any) -> tuple[Any, ...]:
     *tensors, gradient = ctx.saved_tensors
     by_logits = None
     if of_value is not None:
-        by_logits = of_value * gradient
+        # The loss of a row scales the gradient of all its elements.
+        row_of_ones = (1,) * (gradient.dim() - of_value.dim())
+        by_logits = of_value.reshape(of_value.shape + row_of_ones) * gradient
     if of_gradient is not None:
         second = of_gradient * second_derivative(*tensors, ctx.server, ctx.options)
         by_logits = second if by_logits is None else by_logits + second

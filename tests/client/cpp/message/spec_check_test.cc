@@ -88,8 +88,8 @@ TEST(SpecCheckTest, AnOptionThatNothingReadsIsNamed) {
   EXPECT_EQ(message([](v1::LossSpec& s) {
               s.set_losses_dtype(v1::DATA_TYPE_FLOAT32);
             }),
-            "losses_dtype: is for reduction none, and the reduction is mean, "
-            "which would ignore it");
+            "losses_dtype: is for reduction none or rows, and the reduction is "
+            "mean, which would ignore it");
   EXPECT_EQ(message([](v1::LossSpec& s) { s.set_label_smoothing_prior(0); }),
             "label_smoothing_prior: has no effect without label_smoothing");
 }
@@ -104,8 +104,8 @@ TEST(SpecCheckTest, ANormalizerThatNothingReadsIsNamed) {
   EXPECT_TRUE(CheckParameters(spec).ok());
   spec.set_reduction(v1::REDUCTION_SUM);
   EXPECT_EQ(CheckParameters(spec).message(),
-            "normalizer: is for reduction mean, and the reduction is sum, "
-            "which would ignore it");
+            "normalizer: is for reduction mean, rows or mean_of_rows, and the "
+            "reduction is sum, which would ignore it");
   spec.clear_normalizer();
   spec.clear_normalizer_value();
   EXPECT_TRUE(CheckParameters(spec).ok());

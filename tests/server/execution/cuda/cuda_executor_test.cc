@@ -23,6 +23,24 @@ TEST_F(CudaExecutorTest, ComputesABatchInOneLaunchWithTheBitsOfTheCpu) {
   EXPECT_EQ(DeviceErrors(), 0);
 }
 
+// D73
+TEST_F(CudaExecutorTest, RowsAreComputedByTheCpuBesideTheRestOfTheirBatch) {
+  Build(1, 1, 8);
+  DataTask& rows = tasks_.emplace_back(3 * 2048, 0);
+  rows.GiveRows(1024, kernels::Reduction::kMeanOfRows);
+  rows.segment.options.normalizer = kernels::Normalizer::kValid;
+  rows.segment.options.ignore_target = 1.0;
+  batcher_->Enqueue(&rows);
+  DataTask& plain = Enqueue(3000);
+  RunAll();
+  ExpectRight(plain);
+  EXPECT_EQ(plain.answer.backend, "cuda/0");
+  ASSERT_TRUE(rows.was_computed);
+  EXPECT_EQ(rows.answer.backend, cpu_.backend());
+  EXPECT_EQ(rows.answer.normalizer, 6);
+  EXPECT_GT(rows.answer.totals.loss_sum, 0);
+}
+
 // The second task is counted in portions first.
 TEST_F(CudaExecutorTest, AHugeRequestIsDividedSoThatItsCopiesOverlap) {
   for (const int huge : {0, 1}) {

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -36,6 +34,13 @@ class Inputs(NamedTuple):
     options: str
 
 
+class _Wanted(NamedTuple):
+    """The results that a call asks for beside the loss; the names are compute_loss()'s."""
+
+    gradient: bool
+    second_derivative: bool
+
+
 class _Found(NamedTuple):
     """What a call has returned."""
 
@@ -50,19 +55,19 @@ def wide(dtype: torch.dtype) -> torch.dtype:
 
 def value(inputs: Inputs) -> torch.Tensor:
     """Returns the loss; ServerError if the server does not answer."""
-    return _value_of(_found(inputs, gradient=False).result, inputs.logits)
+    return _value_of(_found(inputs, _Wanted(False, False)).result, inputs.logits)
 
 
 def value_and_gradient(inputs: Inputs) -> tuple[torch.Tensor, torch.Tensor]:
     """Returns the loss and its gradient; ServerError if the server does not answer."""
-    found = _found(inputs, gradient=True)
+    found = _found(inputs, _Wanted(True, False))
     assert found.gradient is not None
     return _value_of(found.result, inputs.logits), found.gradient
 
 
 def second_derivative(inputs: Inputs) -> torch.Tensor:
     """Returns the second derivative; ServerError if the server does not answer."""
-    second = _found(inputs, gradient=False, second_derivative=True).result.second_derivative
+    second = _found(inputs, _Wanted(False, True)).result.second_derivative
     if second is None:
         raise NotImplementedError(
             "second derivative: the server returned none; it is older than this client"
@@ -85,7 +90,7 @@ def _tensor(found: Any) -> torch.Tensor:
 
 
 @not_compiled
-def _found(inputs: Inputs, **wanted: bool) -> _Found:
+def _found(inputs: Inputs, wanted: _Wanted) -> _Found:
     """Asks the server for what `wanted` names."""
     client = servers.named(inputs.server)
     try:
@@ -113,101 +118,91 @@ def _pool_for(client: Client, inputs: Inputs) -> Pool | None:
     return pool
 
 
-def _placed(client: Client, pool: Pool, inputs: Inputs, wanted: dict[str, bool]) -> _Found | None:
+def _placed(client: Client, pool: Pool, inputs: Inputs, wanted: _Wanted) -> _Found | None:
     """Makes a call in shared memory; None if there is none."""
-    logits = inputs.logits
-    memory = pool.memory
-    # A tensor that lies in shared memory already is read there.
-    lies = [
-        None
-        if tensor is None or not tensor.is_contiguous()
-        else memory.reference_at(tensor.data_ptr(), tensor.nbytes)
-        for tensor in inputs[:4]
-    ]
-    copied = [
-        tensor if place is None else None for tensor, place in zip(inputs[:4], lies, strict=True)
-    ]
-    needed = padded(logits.numel() * wide(logits.dtype).itemsize) + sum(
-        padded(tensor.nbytes) for tensor in copied if tensor is not None
-    )
+    needed = padded(inputs.logits.numel() * wide(inputs.logits.dtype).itemsize)
+    divisor = None if inputs.divisor is None else inputs.divisor.item()
+    key = [inputs.options, wanted, divisor]
+    copied: list[torch.Tensor | None] = []
+    for tensor in inputs[:4]:
+        if tensor is None:
+            key.append(None)
+            copied.append(None)
+            continue
+        byte_size = tensor.nbytes
+        # A tensor that lies in shared memory already is read there.
+        lies = None
+        if tensor.is_contiguous():
+            lies = pool.memory.reference_at(tensor.data_ptr(), byte_size)
+        key.append((tensor.shape, tensor.dtype, lies))
+        copied.append(tensor if lies is None else None)
+        needed += padded(byte_size)
     place = pool.take(needed)
     if place is None:
         return None
-    with _in_use(pool, place):
-        call = _placed_call(place, memory, inputs, copied, lies, wanted)
-        for view, tensor in zip(call.views, copied, strict=True):
-            if view is not None:
-                view.copy_(tensor)
-        timeout = options.decode(inputs.options).timeout
-        result = client._answer(call.call, client._call_options(timeout))
+    try:
+        return _made(client, pool, place, tuple(key), copied, inputs, wanted)
+    except BaseException as error:  # also one that interrupts the call
+        if isinstance(error, LossdError) and error.code not in UNANSWERED:
+            pool.give_back(place)
+        else:
+            pool.keep_for_a_while(place)
+        raise
+
+
+def _made(
+    client: Client,
+    pool: Pool,
+    place: Place,
+    key: tuple[Any, ...],
+    copied: list[torch.Tensor | None],
+    inputs: Inputs,
+    wanted: _Wanted,
+) -> _Found:
+    """Makes a call in a place, which it gives back unless it raises."""
+    placed = place.calls.get(key)
+    if placed is None:
+        placed = place.calls[key] = _placed_call(place, pool, copied, inputs, wanted)
+    call, views, own = placed
+    for view, tensor in zip(views, copied, strict=True):
+        if view is not None:
+            view.copy_(tensor)  # with as many threads as PyTorch has
+    timeout = options.decode(inputs.options).timeout
+    result = client._answer(call, client._call_options(timeout))
     gradient = None
-    if call.gradient is not None:
-        if call.gradient.nbytes >= _LEAST_LENT_BYTES:
-            gradient = pool.lend(place, call.gradient)
+    if own is not None:
+        if own.nbytes >= _LEAST_LENT_BYTES:
+            gradient = pool.lend(place, own)
         if gradient is not None:
             return _Found(result, gradient)
-        gradient = torch.from_numpy(call.gradient).clone()
+        gradient = torch.from_numpy(own).clone()
     pool.give_back(place)
     return _Found(result, gradient)
 
 
-@contextlib.contextmanager
-def _in_use(pool: Pool, place: Place) -> Iterator[None]:
-    """Encloses a call, and takes care of the place if the call fails."""
-    try:
-        yield
-    except LossdError as error:
-        if error.code in UNANSWERED:
-            pool.keep_for_a_while(place)
-        else:
-            pool.give_back(place)
-        raise
-    except BaseException:  # also one that was interrupted
-        pool.keep_for_a_while(place)
-        raise
-
-
 def _placed_call(
-    place: Place,
-    memory: Any,
-    inputs: Inputs,
-    copied: list[torch.Tensor | None],
-    lies: list[Any],
-    wanted: dict[str, bool],
+    place: Place, pool: Pool, copied: list[torch.Tensor | None], inputs: Inputs, wanted: _Wanted
 ) -> PlacedCall:
-    """Returns the call of such inputs in this place, which is made once."""
-    divisor = None if inputs.divisor is None else inputs.divisor.item()
-    key = (
-        inputs.options,
-        divisor,
-        *wanted.items(),
-        *(None if tensor is None else (tensor.shape, tensor.dtype) for tensor in inputs[:4]),
-        *lies,
-    )
-    call = place.calls.get(key)
-    if call is not None:
-        return call
+    """Returns a new call of such inputs in this place."""
     place.begin()
     given = _options(inputs, wanted)
     logits = inputs.logits
     gradient = None
-    if wanted["gradient"]:
+    if wanted.gradient:
         gradient = place.array(logits.shape, "f8" if logits.dtype == torch.float64 else "f4")
         given["gradient_out"] = gradient
     views = tuple(None if tensor is None else place.view(tensor) for tensor in copied)
     tensors = [
         tensor if view is None else view for tensor, view in zip(inputs[:4], views, strict=True)
     ]
-    made = conversion.to_call(*_arguments(inputs, tensors, given), memory=memory, **given)
-    call = PlacedCall(made._replace(logits=_ON_THE_HOST), views, gradient)
-    place.calls[key] = call
-    return call
+    call = conversion.to_call(*_arguments(inputs, tensors, given), memory=pool.memory, **given)
+    return PlacedCall(call._replace(logits=_ON_THE_HOST), views, gradient)
 
 
-def _options(inputs: Inputs, wanted: dict[str, bool]) -> dict[str, Any]:
+def _options(inputs: Inputs, wanted: _Wanted) -> dict[str, Any]:
     """Returns the options of compute_loss() that are no tensors."""
     of_loss = options.decode(inputs.options).of_loss
-    given = {**of_loss, **wanted}
+    given = {**of_loss, **wanted._asdict()}
     if inputs.divisor is not None:
         given.update(normalizer="caller", normalizer_value=inputs.divisor.item())
     if inputs.logits.dtype in (torch.bfloat16, torch.float16):
@@ -224,13 +219,13 @@ def _arguments(inputs: Inputs, tensors: list[Any], given: dict[str, Any]) -> tup
     return logits, targets if diagonal is None else identity(diagonal)
 
 
-def _sent(client: Client, inputs: Inputs, wanted: dict[str, bool]) -> _Found:
+def _sent(client: Client, inputs: Inputs, wanted: _Wanted) -> _Found:
     """Makes a call whose tensors the client sends, or lends on a GPU."""
     logits = inputs.logits
     given = _options(inputs, wanted)
     tensors = [_plain(tensor) for tensor in inputs[:4]]
     gradient = None
-    if wanted["gradient"] and not isinstance(tensors[0], torch.Tensor):
+    if wanted.gradient and not isinstance(tensors[0], torch.Tensor):
         gradient = torch.empty(logits.shape, dtype=wide(logits.dtype))
         given["gradient_out"] = gradient.numpy()
     found = client.compute_loss(

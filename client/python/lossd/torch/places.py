@@ -79,6 +79,7 @@ class Pool:
         self._process = os.getpid()
         # Finalizers change these at any time, so each change is one operation of a list or a set.
         self._free: list[Place] = []
+        self._forked: list[Place] = []  # those that are not used again
         self._lent: set[int] = set()
         self._kept: list[tuple[float, Place]] = []  # each with the end of its time
 
@@ -100,8 +101,9 @@ class Pool:
                 place.forks = _forks
                 return place
         place = self._new(size)
-        if place is None and self._free:
+        if place is None and (self._free or self._forked):
             self._free.clear()
+            self._forked.clear()
             place = self._new(size)
         return place
 
@@ -113,11 +115,11 @@ class Pool:
 
     def give_back(self, place: Place) -> None:
         """Takes a place back that nothing uses; any thread may call this at any time."""
-        # A child that was forked meanwhile still has what lies there.
-        if place.forks == _forks:
-            self._free.append(place)
-            if len(self._free) > _MOST_FREE:
-                del self._free[0]
+        # A child that was forked meanwhile may still read what lies there.
+        places = self._free if place.forks == _forks else self._forked
+        places.append(place)
+        if len(places) > _MOST_FREE:
+            del places[0]
 
     def keep_for_a_while(self, place: Place) -> None:
         """Keeps a place to which the server may still write, for 60 seconds."""

@@ -41,10 +41,9 @@ def test_the_hessian_is_right(criterion: Any, vectorize: bool) -> None:
 def test_a_batch_of_upstream_gradients(server: RunningServer) -> None:
     logits, targets = pair(4, dtype=torch.float64)
     each = lossd_torch.SigmoidCrossEntropyLoss(reduction="none", client=server.address)
+    upstream = torch.eye(4, dtype=torch.float64)
     found, wanted = (
-        torch.autograd.grad(
-            loss, logits, torch.eye(4, dtype=torch.float64), is_grads_batched=True
-        )[0]
+        torch.autograd.grad(loss, logits, upstream, is_grads_batched=True)[0]
         for loss in (each(logits, targets), exact(logits, targets))
     )
     assert torch.allclose(found, wanted, rtol=1e-10, atol=1e-14)

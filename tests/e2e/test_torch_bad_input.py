@@ -8,6 +8,7 @@ import signal
 import socket as sockets
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -203,7 +204,7 @@ def test_a_cuda_tensor_is_refused_by_a_server_without_that_gpu(
     server: RunningServer, socket: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     logits, targets = pair(2, 3)
-    # What describes a tensor on a GPU stands for it; this machine may have none.
+    # A description of a tensor on a GPU stands for one, because there may be no GPU here.
     described = dataclasses.replace(
         device_array._of_interface(
             None,

@@ -206,18 +206,17 @@ def _allocates(memory: lossd.SharedMemory, byte_size: int) -> bool:
 def test_beyond_the_servers_limit_the_tensors_are_sent(tmp_path: Path) -> None:
     logits, targets = pair(1000, 300)
     path = tmp_path / "regions"
-    with running_server(
-        f"--shared_memory_socket={path}", f"--max_shared_memory_bytes={2 * MEBI}"
-    ) as server:
-        with (
-            lossd.SharedMemory(path) as memory,
-            lossd.Client(server.address, shared_memory=memory) as client,
-        ):
-            criterion = lossd_torch.SigmoidCrossEntropyLoss(client=client)
-            small = gradient_of(criterion(logits[:9], targets[:9]), logits)
-            loss = criterion(logits, targets)
-            gradient = gradient_of(loss, logits)
-            assert small.any()
+    flags = (f"--shared_memory_socket={path}", f"--max_shared_memory_bytes={2 * MEBI}")
+    with (
+        running_server(*flags) as server,
+        lossd.SharedMemory(path) as memory,
+        lossd.Client(server.address, shared_memory=memory) as client,
+    ):
+        criterion = lossd_torch.SigmoidCrossEntropyLoss(client=client)
+        small = gradient_of(criterion(logits[:9], targets[:9]), logits)
+        loss = criterion(logits, targets)
+        gradient = gradient_of(loss, logits)
+        assert small.any()
     assert loss.item() == pytest.approx(exact(logits, targets).mean().item(), rel=1e-6)
     wanted = gradient_of(exact(logits, targets).mean(), logits)
     assert torch.allclose(gradient, wanted, rtol=1e-4, atol=1e-10)
@@ -247,22 +246,22 @@ def test_a_forked_child_keeps_its_gradient(criterion: Any) -> None:
 def test_a_call_without_an_answer_keeps_its_place(tmp_path: Path) -> None:
     logits, targets = pair(300, 400)
     path = tmp_path / "regions"
-    with running_server(f"--shared_memory_socket={path}") as server:
-        with (
-            lossd.SharedMemory(path) as memory,
-            lossd.Client(server.address, shared_memory=memory) as client,
-        ):
-            criterion = lossd_torch.SigmoidCrossEntropyLoss(client=client)
-            hasty = lossd_torch.SigmoidCrossEntropyLoss(client=client, timeout=0.05)
-            wanted = gradient_of(criterion(logits, targets), logits).clone()
-            server.process.send_signal(signal.SIGSTOP)
-            try:
-                with pytest.raises(lossd_torch.ServerError, match="DEADLINE_EXCEEDED"):
-                    hasty(logits * 2, targets)
-            finally:
-                server.process.send_signal(signal.SIGCONT)
-            for _ in range(5):  # the server answers the late call meanwhile
-                assert torch.equal(gradient_of(criterion(logits, targets), logits), wanted)
+    with (
+        running_server(f"--shared_memory_socket={path}") as server,
+        lossd.SharedMemory(path) as memory,
+        lossd.Client(server.address, shared_memory=memory) as client,
+    ):
+        criterion = lossd_torch.SigmoidCrossEntropyLoss(client=client)
+        hasty = lossd_torch.SigmoidCrossEntropyLoss(client=client, timeout=0.05)
+        wanted = gradient_of(criterion(logits, targets), logits).clone()
+        server.process.send_signal(signal.SIGSTOP)
+        try:
+            with pytest.raises(lossd_torch.ServerError, match="DEADLINE_EXCEEDED"):
+                hasty(logits * 2, targets)
+        finally:
+            server.process.send_signal(signal.SIGCONT)
+        for _ in range(5):  # the server answers the late call meanwhile
+            assert torch.equal(gradient_of(criterion(logits, targets), logits), wanted)
 
 
 def test_views_made_in_inference_mode_serve_training_too(criterion: Any) -> None:

@@ -18,7 +18,7 @@ from lossd.torch.places import Place, PlacedCall, Pool, padded
 
 # A smaller gradient is copied, so that what keeps it keeps no shared memory.
 _LEAST_LENT_BYTES = 64 << 10
-# What a call knows of the logits when they are no tensor on a GPU.
+# It stands for the logits in a call that is kept: its results are tensors on the host.
 _ON_THE_HOST = torch.empty(0)
 
 

@@ -100,12 +100,12 @@ class Pool:
                     continue
                 place.forks = _forks
                 return place
-        place = self._new(size)
-        if place is None and (self._free or self._forked):
+        made = self._new(size)
+        if made is None and (self._free or self._forked):
             self._free.clear()
             self._forked.clear()
-            place = self._new(size)
-        return place
+            made = self._new(size)
+        return made
 
     def _new(self, size: int) -> Place | None:
         try:

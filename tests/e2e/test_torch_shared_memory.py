@@ -243,6 +243,34 @@ def test_a_forked_child_keeps_its_gradient(criterion: Any) -> None:
     assert os.waitpid(child, 0)[1] == 0
 
 
+class Losses(torch.utils.data.Dataset):  # type: ignore[misc, name-defined, unused-ignore]
+    """Items that a worker of a DataLoader computes with a loss."""
+
+    def __init__(self, criterion: Any) -> None:
+        self.criterion = criterion
+
+    def __len__(self) -> int:
+        return 12
+
+    def __getitem__(self, index: int) -> Any:
+        logits = torch.full((200, 100), float(index), requires_grad=True)
+        return gradient_of(self.criterion(logits, torch.zeros(200, 100)), logits)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_workers_do_not_write_to_their_parents_places(criterion: Any, method: str) -> None:
+    items = Losses(criterion)
+    own = items[3]
+    expected = own.clone()
+    loader = torch.utils.data.DataLoader(
+        items, batch_size=4, num_workers=2, multiprocessing_context=method
+    )
+    found = torch.cat([batch.clone() for batch in loader])
+    assert torch.equal(own, expected)
+    for index in range(12):
+        assert torch.equal(found[index], items[index])
+
+
 def test_a_call_without_an_answer_keeps_its_place(tmp_path: Path) -> None:
     logits, targets = pair(300, 400)
     path = tmp_path / "regions"

@@ -53,6 +53,14 @@ def wide(dtype: torch.dtype) -> torch.dtype:
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
+def scaled(upstream: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+    """Returns the gradient times that of its loss, which is one number, or one for each row."""
+    missing = gradient.dim() - upstream.dim()
+    if missing > 0 and upstream.dim() > 0:
+        upstream = upstream.reshape(*upstream.shape, *(1,) * missing)
+    return upstream * gradient
+
+
 def value(inputs: Inputs) -> torch.Tensor:
     """Returns the loss; ServerError if the server does not answer."""
     return _value_of(_found(inputs, _Wanted(False, False)).result, inputs.logits)
@@ -207,7 +215,7 @@ def _options(inputs: Inputs, wanted: _Wanted) -> dict[str, Any]:
         given.update(normalizer="caller", normalizer_value=inputs.divisor.item())
     if inputs.logits.dtype in (torch.bfloat16, torch.float16):
         given["gradient_dtype"] = "float32"
-        if of_loss["reduction"] == "none":
+        if of_loss["reduction"] in ("none", "rows"):
             given["losses_dtype"] = "float32"
     return given
 

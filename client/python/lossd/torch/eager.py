@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from lossd.torch import calls, operators
-from lossd.torch.calls import Inputs
+from lossd.torch.calls import Inputs, scaled
 
 _PLAIN = (torch.Tensor, torch.nn.Parameter, type(None))
 
@@ -66,12 +66,12 @@ class ValueAndGradient(torch.autograd.Function):
                 gradient = _Gradient.apply(gradient, *tensors, ctx.server, ctx.options)
             else:
                 gradient = operators.value_and_gradient(*tensors, ctx.server, ctx.options)[1]
-            return (upstream * gradient).to(dtype), *(None,) * 6
+            return scaled(upstream, gradient).to(dtype), *(None,) * 6
         # On a GPU the comparison would wait for it.
         is_one = plain and upstream.dim() == 0 and upstream.is_cpu and upstream.item() == 1
         if is_one and (gradient.dtype != dtype or not _graph_is_kept()):
             return gradient.to(dtype), *(None,) * 6
-        return (upstream * gradient).to(dtype), *(None,) * 6
+        return scaled(upstream, gradient).to(dtype), *(None,) * 6
 
 
 class _Gradient(torch.autograd.Function):

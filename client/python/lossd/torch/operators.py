@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from lossd.torch import calls, options
-from lossd.torch.calls import Inputs, wide
+from lossd.torch.calls import Inputs, scaled, wide
 
 _INPUTS = (
     "(Tensor logits, Tensor? targets, Tensor? weight, Tensor? pos_weight, Tensor? divisor, "
@@ -37,7 +37,8 @@ def _second_derivative(*inputs: Any) -> torch.Tensor:
 
 def _empty_value(*inputs: Any) -> torch.Tensor:
     logits, text = inputs[0], inputs[-1]
-    shape = logits.shape if options.decode(text).of_loss["reduction"] == "none" else ()
+    shapes = {"none": logits.shape, "rows": logits.shape[:1]}
+    shape = shapes.get(options.decode(text).of_loss["reduction"], ())
     return torch.empty(shape, dtype=wide(logits.dtype), device=logits.device)
 
 
@@ -62,7 +63,7 @@ def _backward(ctx: Any, of_value: Any, of_gradient: Any) -> tuple[Any, ...]:
     *tensors, gradient = ctx.saved_tensors
     by_logits = None
     if of_value is not None:
-        by_logits = of_value * gradient
+        by_logits = scaled(of_value, gradient)
     if of_gradient is not None:
         second = of_gradient * second_derivative(*tensors, ctx.server, ctx.options)
         by_logits = second if by_logits is None else by_logits + second

@@ -15,7 +15,7 @@ import grpc
 import lossd
 import pytest
 from lossd import cuda_driver, device_array
-from running_server import RunningServer, running_server
+from running_server import RunningServer, running_server, stopped
 from torch_server import choose_socket, pair, start_server, torch
 
 fixtures = (choose_socket, start_server)
@@ -149,14 +149,10 @@ def test_a_server_that_goes_away_leaves_its_gradients_in_shared_memory(tmp_path:
 
 def test_a_server_that_stops_within_a_second_backward_pass_is_named(mortal: RunningServer) -> None:
     logits, targets = pair(2, 3)
-    criterion = lossd_torch.SigmoidCrossEntropyLoss(client=mortal.address, timeout=0.3)
+    criterion = lossd_torch.SigmoidCrossEntropyLoss(client=mortal.address, timeout=2)
     (gradient,) = torch.autograd.grad(criterion(logits, targets), logits, create_graph=True)
-    mortal.process.send_signal(signal.SIGSTOP)
-    try:
-        with pytest.raises(lossd_torch.ServerError) as error:
-            torch.autograd.grad(gradient.sum(), logits)
-    finally:
-        mortal.process.send_signal(signal.SIGCONT)
+    with stopped(mortal), pytest.raises(lossd_torch.ServerError) as error:
+        torch.autograd.grad(gradient.sum(), logits)
     assert error.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import lossd
 import pytest
-from running_server import RunningServer, eventually, running_server
+from running_server import RunningServer, eventually, running_server, stopped
 from torch_server import choose_socket, exact, pair, start_server, torch
 
 fixtures = (choose_socket, start_server)
@@ -282,14 +282,30 @@ def test_a_call_without_an_answer_keeps_its_place(tmp_path: Path) -> None:
         criterion = lossd_torch.SigmoidCrossEntropyLoss(client=client)
         hasty = lossd_torch.SigmoidCrossEntropyLoss(client=client, timeout=0.05)
         wanted = gradient_of(criterion(logits, targets), logits).clone()
-        server.process.send_signal(signal.SIGSTOP)
-        try:
-            with pytest.raises(lossd_torch.ServerError, match="DEADLINE_EXCEEDED"):
-                hasty(logits * 2, targets)
-        finally:
-            server.process.send_signal(signal.SIGCONT)
+        with stopped(server), pytest.raises(lossd_torch.ServerError, match="DEADLINE_EXCEEDED"):
+            hasty(logits * 2, targets)
         for _ in range(5):  # the server answers the late call meanwhile
             assert torch.equal(gradient_of(criterion(logits, targets), logits), wanted)
+        assert len(memory._regions) == 2  # the server may still write to one of them
+
+
+def test_a_refused_call_gives_its_place_back(criterion: Any, memory: lossd.SharedMemory) -> None:
+    logits, targets = pair(300, 400)
+    for _ in range(20):
+        with pytest.raises(lossd_torch.ServerError, match="targets"):
+            criterion(logits, targets * 3)
+    assert len(memory._regions) == 1
+
+
+def test_a_closed_client_says_so_and_keeps_no_memory(
+    criterion: Any, client: lossd.Client, memory: lossd.SharedMemory
+) -> None:
+    logits, targets = pair(300, 400)
+    criterion(logits, targets)
+    client.close()
+    with pytest.raises(ValueError, match="closed"):
+        criterion(logits, targets)
+    assert not memory._regions
 
 
 def test_views_made_in_inference_mode_serve_training_too(criterion: Any) -> None:

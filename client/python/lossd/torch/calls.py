@@ -111,7 +111,7 @@ def _found(inputs: Inputs, wanted: _Wanted) -> _Found:
 
 def _pool_for(client: Client, inputs: Inputs) -> Pool | None:
     """Returns the client's pool if the tensors of a call can lie there, else None."""
-    if client._shared_memory is None:
+    if client._shared_memory is None or client._closed:
         return None
     for tensor in inputs[:4]:
         if tensor is not None and (
@@ -151,7 +151,8 @@ def _placed(client: Client, pool: Pool, inputs: Inputs, wanted: _Wanted) -> _Fou
     try:
         return _made(client, pool, place, tuple(key), copied, inputs, wanted)
     except BaseException as error:  # also one that interrupts the call
-        if isinstance(error, LossdError) and error.code not in UNANSWERED:
+        answered = isinstance(error, LossdError) and error.code not in UNANSWERED
+        if answered or isinstance(error, TypeError | ValueError):  # the latter are never sent
             pool.give_back(place)
         else:
             pool.keep_for_a_while(place)

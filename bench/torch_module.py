@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import tempfile
 import time
 from collections.abc import Callable
@@ -17,13 +18,17 @@ _SMALL = 4 << 10
 
 
 def seconds_per_step(
-    criterion: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], elements: int, seconds: float
+    criterion: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    elements: int,
+    seconds: float,
+    place: Callable[[torch.Tensor], torch.Tensor] = torch.empty_like,
 ) -> float:
-    """Returns the time of a loss and its backward pass, for tensors of PyTorch's own memory."""
+    """Returns the time of a loss and its backward pass, for tensors that `place` makes."""
     torch.set_num_threads(2)
     generator = torch.Generator().manual_seed(1)
-    logits = torch.empty(elements).uniform_(-8, 8, generator=generator).requires_grad_()
-    targets = torch.empty(elements).bernoulli_(0.5, generator=generator)
+    logits, targets = (place(torch.empty(elements)) for _ in range(2))
+    logits.uniform_(-8, 8, generator=generator).requires_grad_()
+    targets.bernoulli_(0.5, generator=generator)
     steps = -3  # the first steps allocate
     start = time.perf_counter()
     while steps < 2 or time.perf_counter() - start < seconds:
@@ -35,8 +40,13 @@ def seconds_per_step(
     return (time.perf_counter() - start) / steps
 
 
-def _both(programs: Programs, effort: Effort, elements: int) -> tuple[float, float]:
-    """Returns the seconds of a step of the module and of PyTorch's."""
+def _both(
+    programs: Programs, effort: Effort, elements: int, *, placed: bool = False
+) -> tuple[float, float]:
+    """Returns the seconds of a step of the module and of PyTorch's.
+
+    With `placed` the module's tensors lie in shared memory.
+    """
     with tempfile.TemporaryDirectory() as folder:
         socket = f"{folder}/lossd"
         with (
@@ -45,19 +55,22 @@ def _both(programs: Programs, effort: Effort, elements: int) -> tuple[float, flo
             lossd.Client(server.target, shared_memory=memory) as client,
         ):
             module = lossd.torch.SigmoidCrossEntropyLoss(client=client)
+            place = functools.partial(lossd.torch.empty_like, client=client)
             return alternate(
                 effort.rounds,
-                lambda: seconds_per_step(module, elements, effort.seconds / 2),
+                lambda: seconds_per_step(
+                    module, elements, effort.seconds / 2, place if placed else torch.empty_like
+                ),
                 lambda: seconds_per_step(
                     torch.nn.BCEWithLogitsLoss(), elements, effort.seconds / 2
                 ),
             )
 
 
-def _what(elements: int) -> str:
+def _what(elements: int, where: str = "to which it copies its tensors") -> str:
     return (
         f"lossd.torch.SigmoidCrossEntropyLoss of {elements} float32 elements, forward and "
-        "backward, with a client with shared memory, to which it copies its tensors; peer: "
+        f"backward, with a client with shared memory, {where}; peer: "
         f"torch.nn.BCEWithLogitsLoss, PyTorch {pytorch_peer.version()}, eager, in process, two "
         "threads; both on the cores that the server uses too"
     )
@@ -68,6 +81,12 @@ def module_and_pytorch(name: str, programs: Programs, effort: Effort) -> Result:
     return Result(name, MEBI / ours, MEBI / peer, peer / ours, "elements/s", _what(MEBI))
 
 
+def module_in_place_and_pytorch(name: str, programs: Programs, effort: Effort) -> Result:
+    ours, peer = _both(programs, effort, MEBI, placed=True)
+    what = _what(MEBI, "where its tensors lie already (lossd.torch.empty_like)")
+    return Result(name, MEBI / ours, MEBI / peer, peer / ours, "elements/s", what)
+
+
 def overhead(name: str, programs: Programs, effort: Effort) -> Result:
     ours, peer = (1e6 * seconds for seconds in _both(programs, effort, _SMALL))
     return Result(name, ours, peer, ours / peer, "us", _what(_SMALL))
@@ -75,5 +94,6 @@ def overhead(name: str, programs: Programs, effort: Effort) -> Result:
 
 TORCH_MEASUREMENTS: dict[str, Measurement] = {
     "torch_module_1Mi_shm_vs_pytorch": Measurement(2.5, module_and_pytorch),
+    "torch_module_1Mi_in_shm_vs_pytorch": Measurement(None, module_in_place_and_pytorch),
     "torch_module_4Ki_overhead_us": Measurement(None, overhead),
 }

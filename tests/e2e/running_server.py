@@ -80,6 +80,18 @@ def running_server(
     assert ended_by_test or code == 0, f"lossd ended with {code}"
 
 
+@contextlib.contextmanager
+def stopped(server: RunningServer) -> Iterator[None]:
+    """Has the server's process stand still until the block ends."""
+    server.process.send_signal(signal.SIGSTOP)
+    # The signal is on its way until the process says that it has stopped.
+    os.waitid(os.P_PID, server.process.pid, os.WSTOPPED | os.WNOWAIT)
+    try:
+        yield
+    finally:
+        server.process.send_signal(signal.SIGCONT)
+
+
 def eventually(client: lossd.Client, condition: Callable[[], bool]) -> bool:
     """Waits for an effect that no reply reports; returns False after 5,000 calls of `client`."""
     for _ in range(5000):

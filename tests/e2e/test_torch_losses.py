@@ -216,46 +216,6 @@ def test_siglip_is_the_cross_entropy_of_all_pairs(server: RunningServer) -> None
         assert torch.allclose(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", DTYPES)
-def test_shared_memory_changes_no_bit(server: RunningServer, socket: Path, name: str) -> None:
-    logits, targets = pair(300, 400, dtype=getattr(torch, name))
-    answers = []
-    with lossd.SharedMemory(socket) as memory:
-        for client in (
-            lossd.Client(server.address),
-            lossd.Client(server.address, shared_memory=memory),
-        ):
-            criterion = lossd_torch.SigmoidCrossEntropyLoss(client=client)
-            losses = [criterion(logits, targets) for _ in range(3)]
-            gradients = [torch.autograd.grad(loss, logits)[0] for loss in losses]
-            assert all(torch.equal(gradient, gradients[0]) for gradient in gradients)
-            answers.append((losses[0].detach(), gradients[0]))
-            del losses
-    assert torch.equal(answers[0][0], answers[1][0])
-    assert torch.equal(answers[0][1], answers[1][1])
-
-
-def test_a_gradient_in_shared_memory_is_not_given_to_another_call(
-    server: RunningServer, socket: Path
-) -> None:
-    logits, targets = pair(300, 400)
-    with (
-        lossd.SharedMemory(socket) as memory,
-        lossd.Client(server.address, shared_memory=memory) as client,
-    ):
-        criterion = lossd_torch.SigmoidCrossEntropyLoss(client=client)
-        first = criterion(logits, targets)
-        second = criterion(logits * 2, 1 - targets)
-        (early,) = torch.autograd.grad(first, logits)
-        expected = early.clone()
-        del first
-        criterion(logits * 3, targets)
-        assert torch.equal(early, expected)
-        (late,) = torch.autograd.grad(second, logits)
-        exactly = torch.autograd.grad(exact(logits * 2, 1 - targets).mean(), logits)[0]
-        assert torch.allclose(late, exactly, rtol=1e-5, atol=1e-10)
-
-
 def test_a_module_is_copied_and_pickled(server: RunningServer) -> None:
     logits, targets = pair(4, 3)
     given = lossd.Client(server.address)

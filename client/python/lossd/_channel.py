@@ -131,6 +131,8 @@ class BaseClient(abc.ABC):
         # A call with fewer bytes of tensors, and without options, is one message.
         self._plain_bytes = min(self._stream_above_bytes, streaming.LARGEST_MESSAGE)
         self._named_calls = NamedCalls()
+        # Parts of the shared memory that lossd.torch uses again; this client's end frees them.
+        self._places: Any = None
         self._closed = False
         _keep_freed_memory()
         # One for each process, or for each event loop.

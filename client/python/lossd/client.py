@@ -97,7 +97,12 @@ class Client(BaseClient):
         **options: Unpack[LossOptions],
     ) -> LossResult[Any, Any]:
         call_options = self._call_options(timeout)
-        call = self._prepare(logits, targets, options)
+        return self._answer(self._prepare(logits, targets, options), call_options)
+
+    def _answer(
+        self, call: LossStream | Call, call_options: dict[str, Any]
+    ) -> LossResult[Any, Any]:
+        """Returns the result of a call that is ready to be sent."""
         connection = self._connection()
         under_way = forks.begin_call()
         try:
@@ -142,6 +147,7 @@ class Client(BaseClient):
 
     def close(self) -> None:
         self._closed = True
+        self._places = None
         connection = self._connections.pop(os.getpid(), None)
         if connection is not None:
             connection.channel.close()

@@ -16,7 +16,7 @@ from lossd.errors import LossdError
 from lossd.shared_memory import SharedMemory
 
 # After these codes the server may still be computing.
-_UNANSWERED = (
+UNANSWERED = (
     grpc.StatusCode.CANCELLED,
     grpc.StatusCode.DEADLINE_EXCEEDED,
     grpc.StatusCode.UNAVAILABLE,
@@ -93,7 +93,7 @@ class MemoryReferences:
         try:
             yield
         except LossdError as error:
-            if error.code in _UNANSWERED:
+            if error.code in UNANSWERED:
                 self._keep(out)
             raise
         except BaseException:  # for example the cancellation of the caller's task

@@ -125,7 +125,10 @@ class SharedMemory:
         """
         if not self._regions or not array.flags.c_contiguous:
             return None
-        address, byte_size = array.__array_interface__["data"][0], array.nbytes
+        return self.reference_at(array.__array_interface__["data"][0], array.nbytes)
+
+    def reference_at(self, address: int, byte_size: int) -> Reference | None:
+        """Returns the place of so many bytes from `address` on, or None if they lie elsewhere."""
         for name, start, size in list(self._regions.values()):
             offset = address - start
             if offset >= 0 and offset + byte_size <= size:

@@ -9,6 +9,7 @@ from lossd.torch.errors import ServerError
 from lossd.torch.functional import asymmetric_loss, sigmoid_cross_entropy, sigmoid_focal_loss
 from lossd.torch.modules import AsymmetricLoss, SigmoidCrossEntropyLoss, SigmoidFocalLoss
 from lossd.torch.servers import set_default_client
+from lossd.torch.shared import empty_like
 from lossd.torch.siglip import SigLipLoss, siglip_loss
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "SigmoidCrossEntropyLoss",
     "SigmoidFocalLoss",
     "asymmetric_loss",
+    "empty_like",
     "set_default_client",
     "siglip_loss",
     "sigmoid_cross_entropy",

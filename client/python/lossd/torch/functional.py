@@ -9,7 +9,7 @@ import torch
 
 from lossd import arguments, spec
 from lossd.client import Client
-from lossd.torch import distributed, operators, options, servers
+from lossd.torch import distributed, eager, operators, options, servers
 
 # None waits for ever; a server that does not answer should end a training step, not hang it.
 TIMEOUT_SECONDS = 60.0
@@ -179,7 +179,10 @@ def compute(
 def differentiable(inputs: tuple[Any, ...]) -> torch.Tensor:
     """Returns what the operators make of their inputs, in the type that PyTorch's loss has."""
     logits = inputs[0]
-    if torch.is_grad_enabled() and logits.requires_grad:
+    differentiated = torch.is_grad_enabled() and logits.requires_grad
+    if eager.applies(*inputs[:5]):
+        loss = (eager.ValueAndGradient if differentiated else eager.Value).apply(*inputs)
+    elif differentiated:
         loss = operators.value_and_gradient(*inputs)[0]
     else:
         loss = operators.value(*inputs)

@@ -1,4 +1,4 @@
-"""The operators of lossd, which PyTorch's compiler, exporter and autograd know.
+"""The operators of lossd, which PyTorch's compiler, exporter and transforms know.
 
 Each operator makes one call. `value_and_gradient` has the gradient as its second output, and that
 output's own derivative is `second_derivative`. Autograd therefore differentiates a loss twice
@@ -14,10 +14,8 @@ from typing import Any
 
 import torch
 
-from lossd.errors import LossdError
-from lossd.result import LossResult
-from lossd.targets import identity
-from lossd.torch import buffers, errors, options, servers
+from lossd.torch import calls, options
+from lossd.torch.calls import Inputs, scaled, wide
 
 _INPUTS = (
     "(Tensor logits, Tensor? targets, Tensor? weight, Tensor? pos_weight, Tensor? divisor, "
@@ -25,62 +23,16 @@ _INPUTS = (
 )
 
 
-def wide(dtype: torch.dtype) -> torch.dtype:
-    """Returns the type in which logits of `dtype` have their loss and derivatives."""
-    return torch.float64 if dtype == torch.float64 else torch.float32
-
-
-def _call(inputs: tuple[Any, ...], **wanted: Any) -> LossResult[Any, Any]:
-    """Asks the server for what `wanted` names; ServerError if it does not answer."""
-    logits, targets, weight, pos_weight, divisor, server, text = inputs
-    of_loss, timeout, diagonal = options.decode(text)
-    client = servers.named(server)
-    given = {**of_loss, **wanted}
-    if divisor is not None:
-        given.update(normalizer="caller", normalizer_value=divisor.item())
-    if logits.dtype in (torch.bfloat16, torch.float16):
-        given["gradient_dtype"] = "float32"
-        if of_loss["reduction"] in ("none", "rows"):
-            given["losses_dtype"] = "float32"
-    try:
-        with buffers.staged(client, logits, targets) as stage:
-            return client.compute_loss(
-                stage.logits,
-                stage.targets if diagonal is None else identity(diagonal),
-                timeout=timeout,
-                weights=weight,
-                pos_weight=pos_weight,
-                gradient_out=stage.gradient_out if given.get("gradient", True) else None,
-                **given,
-            )
-    except LossdError as error:
-        raise errors.of(error) from error
-
-
-def _value_of(result: LossResult[Any, Any], logits: torch.Tensor) -> torch.Tensor:
-    if result.losses is not None:
-        losses: torch.Tensor = result.losses
-        return losses
-    return torch.tensor(result.loss, dtype=wide(logits.dtype), device=logits.device)
-
-
 def _value(*inputs: Any) -> torch.Tensor:
-    return _value_of(_call(inputs, gradient=False), inputs[0])
+    return calls.value(Inputs(*inputs))
 
 
 def _value_and_gradient(*inputs: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    result = _call(inputs)
-    return _value_of(result, inputs[0]), result.gradient
+    return calls.value_and_gradient(Inputs(*inputs))
 
 
 def _second_derivative(*inputs: Any) -> torch.Tensor:
-    second = _call(inputs, gradient=False, second_derivative=True).second_derivative
-    if second is None:
-        raise NotImplementedError(
-            "second derivative: the server returned none; it is older than this client"
-        )
-    found: torch.Tensor = second
-    return found
+    return calls.second_derivative(Inputs(*inputs))
 
 
 def _empty_value(*inputs: Any) -> torch.Tensor:
@@ -111,9 +63,7 @@ def _backward(ctx: Any, of_value: Any, of_gradient: Any) -> tuple[Any, ...]:
     *tensors, gradient = ctx.saved_tensors
     by_logits = None
     if of_value is not None:
-        # The loss of a row scales the gradient of all its elements.
-        row_of_ones = (1,) * (gradient.dim() - of_value.dim())
-        by_logits = of_value.reshape(of_value.shape + row_of_ones) * gradient
+        by_logits = scaled(of_value, gradient)
     if of_gradient is not None:
         second = of_gradient * second_derivative(*tensors, ctx.server, ctx.options)
         by_logits = second if by_logits is None else by_logits + second
@@ -122,11 +72,16 @@ def _backward(ctx: Any, of_value: Any, of_gradient: Any) -> tuple[Any, ...]:
     return by_logits, *(None,) * 6
 
 
-def _no_derivative(what: str) -> Any:
+def no_derivative(what: str) -> Any:
+    """Returns a backward function that raises NotImplementedError."""
+
     def backward(ctx: Any, upstream: Any) -> tuple[Any, ...]:
         raise NotImplementedError(f"lossd.torch: {what}")
 
     return backward
+
+
+NO_THIRD_DERIVATIVE = no_derivative("the server computes no third derivative")
 
 
 def _operator(name: str, outputs: str, function: Any, fake: Any, backward: Any) -> Any:
@@ -143,7 +98,7 @@ value = _operator(
     "Tensor",
     _value,
     _empty_value,
-    _no_derivative("lossd::value has no derivative; lossd::value_and_gradient has"),
+    no_derivative("lossd::value has no derivative; lossd::value_and_gradient has"),
 )
 value_and_gradient = _operator(
     "value_and_gradient",
@@ -153,9 +108,5 @@ value_and_gradient = _operator(
     _backward,
 )
 second_derivative = _operator(
-    "second_derivative",
-    "Tensor",
-    _second_derivative,
-    _empty_gradient,
-    _no_derivative("the server computes no third derivative"),
+    "second_derivative", "Tensor", _second_derivative, _empty_gradient, NO_THIRD_DERIVATIVE
 )

@@ -172,8 +172,8 @@ Number FocalOf(const Inputs& of, const kernels::LossParameters& loss) {
          of.Entropy();
 }
 
-// p_m = p - margin, and 1 - p_m, which is not computed from p_m: where p is near
-// 1, that would leave no digits.
+// p_m = p - margin, and 1 - p_m, which is not computed from p_m: where p is
+// near 1, that would leave no digits.
 struct Shifted {
   Shifted(const Inputs& of, const kernels::LossParameters& loss)
       : p(of.at.sigmoid - Number(loss.margin)),
@@ -205,8 +205,7 @@ Number OfKind(kernels::LossKind kind, const Inputs& of,
       return FocalOf(of, loss) +
              Number(loss.epsilon) * Pow(MissOf(of), gamma + Number(1));
     case kernels::LossKind::kQualityFocal:
-      return Pow(Abs(of.t * of.mirrored.sigmoid -
-                     of.negative * of.at.sigmoid),
+      return Pow(Abs(of.t * of.mirrored.sigmoid - of.negative * of.at.sigmoid),
                  gamma) *
              of.Entropy();
     case kernels::LossKind::kVarifocal:

@@ -112,7 +112,8 @@ std::string Families(const std::vector<FamilyFindings>& families) {
   std::string table = absl::StrFormat(
       "\n%u drawn elements each; the reference is long double, and within the "
       "last column's ulps of\nMPFR's values. Errors of the gradient are in "
-      "units of the larger of the terms of which it is the\ndifference where it "
+      "units of the larger of the terms of which it is the\ndifference where "
+      "it "
       "says *, and those of the second derivative in units of the sum of "
       "its\nterms' sizes.\n\n"
       "| sampled | type | abs x to | loss, max ulp | %% 0-0.5 | -1 | -2 | >2 "

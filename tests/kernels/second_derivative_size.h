@@ -23,9 +23,8 @@ inline SizedJet NegativeEntropy(long double x, long double margin) {
   if (margin == 0) return {entropy, entropy.second};
   const reference::Jet rest = reference::SigmoidOfMinus(x);
   const long double v = rest.value + margin;
-  const reference::Jet minus_log =
-      -reference::Log({v, rest.first, rest.second},
-                      std::log1p(margin - reference::Sigmoid(x)));
+  const reference::Jet minus_log = -reference::Log(
+      {v, rest.first, rest.second}, std::log1p(margin - reference::Sigmoid(x)));
   const long double slope = rest.first / v;
   return {minus_log, std::fabs(rest.second / v) + slope * slope};
 }
@@ -41,9 +40,9 @@ inline long double SizeOfProduct(const reference::Jet& base,
   const long double second = first * first +
                              std::fabs(exponent * base.second / base.value) +
                              std::fabs(first * base.first / base.value);
-  return power * (second * std::fabs(entropy.jet.value) +
-                  2 * std::fabs(first * entropy.jet.first) +
-                  entropy.second_size);
+  return power *
+         (second * std::fabs(entropy.jet.value) +
+          2 * std::fabs(first * entropy.jet.first) + entropy.second_size);
 }
 
 // Returns the sum of the sizes of the terms of a loss's second derivative for

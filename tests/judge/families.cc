@@ -8,6 +8,7 @@
 #include "kernels/reference/jet.h"
 #include "kernels/reference/reference.h"
 #include "tests/kernels/owned_segment.h"
+#include "tests/kernels/second_derivative_size.h"
 
 namespace lossd::judge {
 namespace {
@@ -15,7 +16,6 @@ namespace {
 using kernels::ElementType;
 using kernels::OwnedSegment;
 using kernels::cpu::InstructionSet;
-using kernels::reference::Jet;
 
 // --- The parts of which families are made, and the families. ---
 
@@ -77,38 +77,9 @@ long double SizeOfCrossEntropy(const ElementInputs& in, const Draw&) {
          kernels::reference::SoftplusOf(in.x).second;
 }
 
-// Returns the sizes of the terms of (power entropy)'', for base^exponent.
-long double SizeOfProduct(const Jet& base, long double exponent,
-                          const Jet& entropy) {
-  const long double power = std::pow(base.value, exponent);
-  const long double first = exponent * base.first / base.value;
-  const long double second = first * first +
-                             std::fabs(exponent * base.second / base.value) +
-                             std::fabs(first * base.first / base.value);
-  return power *
-         (second * std::fabs(entropy.value) +
-          2 * std::fabs(first * entropy.first) + std::fabs(entropy.second));
-}
-
 // The targets are hard.
 long double SizeOfPowers(const ElementInputs& in, const Draw& draw) {
-  using namespace kernels::reference;
-  const auto loss = kernels::ParametersOf(draw.options);
-  Jet base = in.t == 1 ? SigmoidOfMinus(in.x) : SigmoidOf(in.x);
-  Jet entropy = in.t == 1 ? SoftplusOfMinus(in.x) : SoftplusOf(in.x);
-  if (in.t == 0 && loss.margin > 0) {
-    const Jet rest = SigmoidOfMinus(in.x);
-    base.value -= loss.margin;
-    if (base.value <= 0) return 0;
-    entropy = -Log({rest.value + loss.margin, rest.first, rest.second},
-                   std::log1p(-base.value));
-  }
-  const long double alpha =
-      in.t == 1 ? loss.alpha_positive : loss.alpha_negative;
-  const long double gamma =
-      in.t == 1 ? loss.gamma_positive : loss.gamma_negative;
-  return alpha * SizeOfProduct(base, gamma, entropy) +
-         std::fabs(loss.epsilon) * SizeOfProduct(base, gamma + 1, Jet{1, 0, 0});
+  return kernels::SecondDerivativeSize(draw.options, in.x, in.t == 1);
 }
 
 WideElement CrossEntropy(const ElementInputs& in, const Draw&) {
@@ -198,13 +169,34 @@ Family OfCrossEntropy(const char* name, ElementType type, double largest_logit,
           cancels ? &LargerTerm : nullptr,
           &SizeOfCrossEntropy,
           &CrossEntropy,
-          bound};
+          {bound, bound, bound}};
+}
+
+// Returns the bound on drawn errors of a result that comes out of so many
+// roundings, those of the parameters included. A rounding is at most half a
+// unit off, and its standard deviation is 0.3 units. Independent roundings add
+// like the square root of their number, and the largest of a million errors is
+// five standard deviations off.
+double AfterRoundings(int count) { return std::round(1.5 * std::sqrt(count)); }
+
+// These are the roundings on the longest paths to the loss, the gradient and
+// the second derivative of element functions. Some of them:
+//   focal loss     3: alpha, the power's exponent, the result
+//   its gradient   8: those, entropy, z, entropy z, times gamma, the bracket
+//   its second    12: those of the gradient but for the first product, the
+//                     inner bracket, z in it, times the sigmoid, the sigmoid,
+//                     and the sum with (A + B) z
+// A polynomial term adds its product with epsilon, the product of the other
+// term with alpha, and their sum.
+Bounds AfterRoundings(int loss, int gradient, int second) {
+  return {AfterRoundings(loss), AfterRoundings(gradient),
+          AfterRoundings(second)};
 }
 
 // Returns a family of a loss with powers, for hard targets.
 Family OfPowers(const char* name, ElementType type, Parts parts,
                 WideElement (*mpfr)(const ElementInputs&, const Draw&),
-                double bound) {
+                const Bounds& bounds) {
   parts.insert(parts.begin(), &HardTargets);
   return {name,
           type,
@@ -213,7 +205,7 @@ Family OfPowers(const char* name, ElementType type, Parts parts,
           nullptr,
           &SizeOfPowers,
           mpfr,
-          bound};
+          bounds};
 }
 
 constexpr ElementType kF32 = ElementType::kFloat32;
@@ -320,6 +312,11 @@ void JudgeDraw(const InstructionSet& set, const Draw& draw,
 }  // namespace
 
 std::span<const Family> Families() {
+  const Bounds focal = AfterRoundings(3, 8, 12);
+  const Bounds asymmetric = AfterRoundings(2, 7, 12);  // they have no alpha
+  const Bounds poly = AfterRoundings(7, 10, 14);
+  // The rounding of p - m enters with gamma + 1, which is up to 5.
+  const Bounds margin = {12, 12, 12};
   static const std::vector<Family> families = {
       OfCrossEntropy("soft targets", kF32, kAll32, {&SoftTargets}, 2),
       OfCrossEntropy("weights", kF32, kNormal32, {&HardTargets, &Weights}, 2),
@@ -333,16 +330,19 @@ std::span<const Family> Families() {
       OfCrossEntropy("soft targets", kF64, kAll64, {&SoftTargets}, 2),
       OfCrossEntropy("all of these", kF64, kNormal64,
                      {&SoftTargets, &Weights, &PosWeight, &Smoothing}, 8),
-      OfPowers("focal", kF32, {&Focal}, &FocalByMpfr, 4),
-      OfPowers("focal", kF64, {&Focal}, &FocalByMpfr, 4),
-      OfPowers("asymmetric", kF32, {&Asymmetric}, &AsymmetricByMpfr, 4),
-      OfPowers("asymmetric", kF64, {&Asymmetric}, &AsymmetricByMpfr, 4),
+      OfPowers("focal", kF32, {&Focal}, &FocalByMpfr, focal),
+      OfPowers("focal", kF64, {&Focal}, &FocalByMpfr, focal),
+      OfPowers("asymmetric", kF32, {&Asymmetric}, &AsymmetricByMpfr,
+               asymmetric),
+      OfPowers("asymmetric", kF64, {&Asymmetric}, &AsymmetricByMpfr,
+               asymmetric),
       OfPowers("asymmetric, margin", kF32, {&Asymmetric, &Margin},
-               &AsymmetricByMpfr, 12),
-      OfPowers("poly", kF32, {&Poly}, &OthersByMpfr, 4),
-      OfPowers("poly", kF64, {&Poly}, &OthersByMpfr, 4),
-      OfPowers("quality focal", kF32, {&QualityFocal}, &OthersByMpfr, 4),
-      OfPowers("varifocal", kF32, {&Varifocal}, &OthersByMpfr, 4),
+               &AsymmetricByMpfr, margin),
+      OfPowers("poly", kF32, {&Poly}, &OthersByMpfr, poly),
+      OfPowers("poly", kF64, {&Poly}, &OthersByMpfr, poly),
+      OfPowers("quality focal", kF32, {&QualityFocal}, &OthersByMpfr,
+               asymmetric),
+      OfPowers("varifocal", kF32, {&Varifocal}, &OthersByMpfr, focal),
   };
   return families;
 }

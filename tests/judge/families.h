@@ -30,6 +30,13 @@ struct Draw {
   ElementInputs At(size_t i) const;
 };
 
+// The largest errors, in ulps, that the outputs of a family may have.
+struct Bounds {
+  double loss;
+  double gradient;
+  double second;
+};
+
 // A family of requests: an entry of Families().
 struct Family {
   const char* name;
@@ -45,7 +52,7 @@ struct Family {
   // its errors are in units of this sum.
   long double (*second_size)(const ElementInputs&, const Draw&);
   WideElement (*mpfr)(const ElementInputs&, const Draw&);
-  double bound;  // on all maxima, in ulps
+  Bounds bounds;
 };
 std::span<const Family> Families();
 

@@ -6,8 +6,11 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <string_view>
 
+#include "tests/judge/families.h"
 #include "tests/judge/mpfr_judge.h"
+#include "tests/judge/report.h"
 
 namespace lossd::judge {
 namespace {
@@ -246,6 +249,84 @@ TEST(MpfrJudge, KnowsTheOtherLossesAtZero) {
   EXPECT_LT(negative.derivative.DistanceOf((log + 1.0L / 3) / 4), 1e-19L);
   EXPECT_EQ(MpfrAsymmetric({-2, 0}, asymmetric).loss.high, 0);
   EXPECT_LT(MpfrAsymmetric({0, 1}, asymmetric).loss.DistanceOf(ln2), 1e-19L);
+}
+
+// Without a margin it is the focal loss of either target, also where 1 - p is
+// 2^-1000.
+TEST(MpfrJudge, KnowsTheAsymmetricLossFarFromZero) {
+  kernels::LossParameters loss;
+  loss.gamma_positive = loss.gamma_negative = 2;
+  for (const long double x :
+       {-700.0L, -569.0L, -40.0L, 0.5L, 40.0L, 569.0L, 700.0L}) {
+    for (const long double t : {0.0L, 1.0L}) {
+      const WideElement asymmetric = MpfrAsymmetric({x, t}, loss);
+      const WideElement focal = MpfrFocal({x, t}, loss);
+      const auto expect_same = [&](const Wide& got, const Wide& wanted) {
+        EXPECT_LE(got.DistanceOf(wanted.high),
+                  std::fabs(wanted.high) * 0x1p-60L)
+            << static_cast<double>(x) << " " << static_cast<double>(t);
+      };
+      expect_same(asymmetric.loss, focal.loss);
+      expect_same(asymmetric.derivative, focal.derivative);
+      expect_same(asymmetric.second, focal.second);
+    }
+  }
+}
+
+TEST(Wide, IsInfinitelyFarFromANan) {
+  const long double infinity = std::numeric_limits<long double>::infinity();
+  EXPECT_EQ((Wide{infinity, std::nanl("")}.DistanceOf(1)), infinity);
+  EXPECT_EQ((Wide{1, 0}.DistanceOf(std::nanl(""))), infinity);
+}
+
+const Family& FamilyOf(std::string_view name) {
+  for (const Family& family : Families()) {
+    if (family.name == name) return family;
+  }
+  ADD_FAILURE() << name;
+  return Families().front();
+}
+
+// With gamma 0 the second derivative is the entropy's, and 0 where (1 - p)^2 is
+// about m (2 p - 1). The size of its terms is not.
+TEST(Families, TheTermsOfAMarginHaveASizeWhereTheyCancel) {
+  Draw draw;
+  draw.options.kind = kernels::LossKind::kAsymmetric;
+  draw.options.asymmetric_margin = 0.125;
+  const auto second = [&](long double x) {
+    return MpfrAsymmetric({x, 0}, kernels::ParametersOf(draw.options))
+        .second.high;
+  };
+  long double below = 0, above = 3;
+  ASSERT_GT(second(below), 0);
+  ASSERT_LT(second(above), 0);
+  for (int k = 0; k < 60; ++k) {
+    const long double middle = (below + above) / 2;
+    (second(middle) > 0 ? below : above) = middle;
+  }
+  ASSERT_LT(std::fabs(second(below)), 1e-15L);
+  const ElementInputs in = {below, 0};
+  EXPECT_GT(FamilyOf("asymmetric, margin").second_size(in, draw), 0.1L);
+}
+
+TEST(Report, NamesEachOutputThatBreaksItsBound) {
+  FamilyFindings found;
+  found.family = &FamilyOf("poly");
+  const Bounds& bounds = found.family->bounds;
+  ASSERT_LT(bounds.loss, bounds.second);
+  found.loss.max = found.gradient.max = found.second.max = bounds.loss;
+  Report report;
+  report.families = {found};
+  EXPECT_EQ(Broken(report), "");
+  report.families[0].second.max = bounds.second + 1;
+  EXPECT_EQ(Broken(report),
+            "poly, float32: second derivative 7.000 ulp, its bound is 6\n");
+  report.families[0].second.max = bounds.second;
+  report.families[0].loss.max = bounds.second;
+  report.families[0].reference_error = 1;
+  EXPECT_EQ(Broken(report),
+            "poly, float32: loss 6.000 ulp, its bound is 4\n"
+            "poly, float32: reference 1.000 ulp, its bound is 0.04\n");
 }
 
 }  // namespace

@@ -71,6 +71,11 @@ class Number {
     mpfr_exp(power.value_, a.value_, MPFR_RNDN);
     return power;
   }
+  friend Number Log(const Number& a) {
+    Number logarithm;
+    mpfr_log(logarithm.value_, a.value_, MPFR_RNDN);
+    return logarithm;
+  }
   friend Number Log1p(const Number& a) {
     Number logarithm;
     mpfr_log1p(logarithm.value_, a.value_, MPFR_RNDN);
@@ -167,14 +172,29 @@ Number FocalOf(const Inputs& of, const kernels::LossParameters& loss) {
          of.Entropy();
 }
 
+// p_m = p - margin, and 1 - p_m, which is not computed from p_m: where p is
+// near 1, that would leave no digits.
+struct Shifted {
+  Shifted(const Inputs& of, const kernels::LossParameters& loss)
+      : p(of.at.sigmoid - Number(loss.margin)),
+        rest(of.mirrored.sigmoid + Number(loss.margin)) {}
+  // Returns -log(1 - p_m).
+  Number MinusLog() const {
+    const bool is_small = (p - Number(0.5L)).negative();
+    return Number(0) - (is_small ? Log1p(Number(0) - p) : Log(rest));
+  }
+
+  Number p, rest;
+};
+
 Number AsymmetricOf(const Inputs& of, const kernels::LossParameters& loss) {
   const Number sum = of.positive *
                      Pow(of.mirrored.sigmoid, Number(loss.gamma_positive)) *
                      of.mirrored.softplus;
-  const Number shifted = of.at.sigmoid - Number(loss.margin);
-  if (!shifted.positive()) return sum;
-  return sum - of.negative * Pow(shifted, Number(loss.gamma_negative)) *
-                   Log1p(Number(0) - shifted);
+  const Shifted shifted(of, loss);
+  if (!shifted.p.positive()) return sum;
+  return sum + of.negative * Pow(shifted.p, Number(loss.gamma_negative)) *
+                   shifted.MinusLog();
 }
 
 Number OfKind(kernels::LossKind kind, const Inputs& of,
@@ -185,7 +205,9 @@ Number OfKind(kernels::LossKind kind, const Inputs& of,
       return FocalOf(of, loss) +
              Number(loss.epsilon) * Pow(MissOf(of), gamma + Number(1));
     case kernels::LossKind::kQualityFocal:
-      return Pow(Abs(of.t - of.at.sigmoid), gamma) * of.Entropy();
+      return Pow(Abs(of.t * of.mirrored.sigmoid - of.negative * of.at.sigmoid),
+                 gamma) *
+             of.Entropy();
     case kernels::LossKind::kVarifocal:
       if (of.t.positive()) return of.t * of.Entropy();
       return Number(loss.alpha_negative) *
@@ -268,21 +290,20 @@ WideElement MpfrFocal(const ElementInputs& in,
 WideElement MpfrAsymmetric(const ElementInputs& in,
                            const kernels::LossParameters& loss) {
   const Inputs of(in);
-  const Number one(1);
   const Number p = of.at.sigmoid;
   const Number rest = of.mirrored.sigmoid;
   const Number gamma(loss.gamma_positive);
   const Number power = of.w * of.positive * Pow(rest, gamma);
   Number sum = power * of.mirrored.softplus;
   Number slope = Number(0) - power * (rest + gamma * p * of.mirrored.softplus);
-  const Number shifted = p - Number(loss.margin);
-  if (shifted.positive()) {
+  const Shifted shifted(of, loss);
+  if (shifted.p.positive()) {
     const Number other(loss.gamma_negative);
-    const Number log = Number(0) - Log1p(Number(0) - shifted);
-    const Number factor = of.w * of.negative * Pow(shifted, other);
+    const Number log = shifted.MinusLog();
+    const Number factor = of.w * of.negative * Pow(shifted.p, other);
     sum = sum + factor * log;
-    slope = slope +
-            factor * p * rest * (other * log / shifted + one / (one - shifted));
+    slope = slope + factor * p * rest *
+                        (other * log / shifted.p + Number(1) / shifted.rest);
   }
   const auto at = [&](const Inputs& inputs) {
     return AsymmetricOf(inputs, loss);

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <limits>
 
 #include "kernels/sigmoid_loss.h"
 
@@ -14,9 +15,11 @@ struct Wide {
   long double high;
   long double low;
 
-  // Returns |value - this|.
+  // Returns |value - this|. A NaN is infinitely far away, on either side.
   long double DistanceOf(long double value) const {
-    return std::fabs((value - high) - low);
+    const long double distance = std::fabs((value - high) - low);
+    return distance == distance ? distance
+                                : std::numeric_limits<long double>::infinity();
   }
 };
 

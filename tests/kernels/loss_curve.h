@@ -17,13 +17,11 @@
 namespace lossd::kernels {
 
 // Returns the distance of `got` from `exact` in units of the last place of T at
-// `exact`. A NaN is far from everything.
+// `size`, which is finite and positive. A NaN is far from everything.
 template <class T>
-double Ulps(T got, long double exact) {
-  if (std::isinf(exact) || exact == 0)
-    return static_cast<long double>(got) == exact ? 0 : 1e9;
+double UlpsOf(T got, long double exact, long double size) {
   int exponent = 0;
-  std::frexp(exact, &exponent);
+  std::frexp(size, &exponent);
   const int digits = std::numeric_limits<T>::digits;
   const long double unit =
       std::max(std::ldexp(1.0L, exponent - digits),
@@ -31,6 +29,14 @@ double Ulps(T got, long double exact) {
   const double ulps = static_cast<double>(
       std::fabs(static_cast<long double>(got) - exact) / unit);
   return std::isnan(ulps) ? 1e9 : ulps;
+}
+
+// Returns the distance in units of the last place of T at `exact`.
+template <class T>
+double Ulps(T got, long double exact) {
+  if (std::isinf(exact) || exact == 0)
+    return static_cast<long double>(got) == exact ? 0 : 1e9;
+  return UlpsOf<T>(got, exact, std::fabs(exact));
 }
 
 struct LossCurve {

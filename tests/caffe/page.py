@@ -28,10 +28,11 @@ batches of 64), once through the fork's own layer and then through lossd.
 
 The fork's own layer knows neither `normalization` nor `ignore_label`, so these losses and
 gradients are those of Caffe 1.0 itself:
-org.bytedeco.javacpp-presets:caffe:1.0-1.4.4 of Maven Central, with {java}. "loss" is what it printed; a loss_weight multiplies the gradient and the net's
-loss. "recipe" is the largest difference of `lossd.recipes.caffe_sigmoid_cross_entropy` in loss or
-gradient, as a part of the largest number, and "layer" that of `lossd.caffe` in pycaffe.
-`tests/caffe/report.json` has every number, and each test run compares lossd with them.
+org.bytedeco.javacpp-presets:caffe:1.0-1.4.4 of Maven Central, with {java}.
+"loss" is what it printed; a loss_weight multiplies the gradient and the net's loss. "recipe" is the
+largest difference of `lossd.recipes.caffe_sigmoid_cross_entropy` in loss or gradient, as a part of
+the largest number, and "layer" that of `lossd.caffe` in pycaffe. `tests/caffe/report.json` has every
+number, and each test run compares lossd with them.
 """,
     """## Tails
 

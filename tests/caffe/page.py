@@ -31,8 +31,8 @@ gradients are those of Caffe 1.0 itself:
 org.bytedeco.javacpp-presets:caffe:1.0-1.4.4 of Maven Central, with {java}.
 "loss" is what it printed; a loss_weight multiplies the gradient and the net's loss. "recipe" is the
 largest difference of `lossd.recipes.caffe_sigmoid_cross_entropy` in loss or gradient, as a part of
-the largest number, and "layer" that of `lossd.caffe` in pycaffe. `tests/caffe/report.json` has every
-number, and each test run compares lossd with them.
+the largest number, and "layer" that of `lossd.caffe` in pycaffe. `tests/caffe/report.json` has
+every number, and each test run compares lossd with them.
 """,
     """## Tails
 

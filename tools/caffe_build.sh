@@ -27,11 +27,12 @@ libraries=/usr/lib/$(gcc -print-multiarch)
 ln -s "$libraries/libboost_python$abi.so" "$folder/links/libboost_python.so"
 ln -s "$libraries/hdf5/serial/libhdf5.so" "$libraries/hdf5/serial/libhdf5_hl.so" "$folder/links"
 numpy=$("$python" -c 'import numpy; print(numpy.get_include())')
-# The option BUILD_python_layer does not reach the compiler.
+# The option BUILD_python_layer does not reach the compiler. The others silence Boost's notes.
+definitions="-DWITH_PYTHON_LAYER -DBOOST_BIND_GLOBAL_PLACEHOLDERS -DBOOST_ALLOW_DEPRECATED_HEADERS"
 cmake -G Ninja -S "$folder/source" -B "$folder/build" \
   -DCMAKE_BUILD_TYPE=None -DCMAKE_UNITY_BUILD=ON -DCMAKE_UNITY_BUILD_BATCH_SIZE=20 \
   -DANACONDA_HOME=/usr -DPYTHON_VERSION="python${abi:0:1}.${abi:1}" \
-  -DCMAKE_CXX_FLAGS="-O1 -w -DWITH_PYTHON_LAYER -I$numpy -I/usr/include/hdf5/serial" \
+  -DCMAKE_CXX_FLAGS="-O1 -w $definitions -I$numpy -I/usr/include/hdf5/serial" \
   -DCMAKE_SHARED_LINKER_FLAGS="-L$PWD/$folder/links" > "$folder/cmake.log" ||
   { cat "$folder/cmake.log"; exit 1; }
 cmake --build "$folder/build" -j "${CAFFE_JOBS:-$(nproc)}" --target pycaffe

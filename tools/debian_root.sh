@@ -53,7 +53,8 @@ make_root() {
 # Copies what a program needs to reach the registries that this machine uses.
 copy_settings() {
   local file
-  for file in /etc/resolv.conf /etc/hosts /etc/pip.conf /etc/ssl/certs/ca-certificates.crt; do
+  for file in /etc/resolv.conf /etc/hosts /etc/pip.conf /etc/ssl/certs/ca-certificates.crt \
+    /etc/ssl/certs/java/cacerts; do
     [[ -e $file ]] && install -D "$(readlink -f "$file")" "$root$file"
   done
   apt-config dump Acquire::Check > "$root/etc/apt/apt.conf.d/99host"

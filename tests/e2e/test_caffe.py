@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import importlib
 import json
+import mmap
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import lossd
 import numpy as np
 import pytest
 from caffe_stand_in import RunningLayer, caffe_stand_in
 from running_server import RunningServer, running_server
+from shared_memory_server import shared_bytes
 
+from tests.caffe.cases import Case, all_cases
+from tests.peers.rows import close
+
+CASES = all_cases()
+# Caffe 1.0 itself answered so to the cases.
+REPORT = json.loads((Path(__file__).parents[1] / "caffe" / "report.json").read_text())
 SCORES = np.array([[0.5, -1, 3], [-20, 20, 0]], np.float32)
 LABELS = np.array([[1, 0, 0], [0, 1, 1]], np.float32)
 
@@ -76,11 +86,43 @@ def test_every_normalization_is_that_of_caffe(
     assert not running.backward().any()
 
 
-def test_labels_of_another_shape_with_the_same_count_are_taken(
-    server: RunningServer, layer: Any
+@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+def test_layer_and_recipe_have_the_numbers_of_caffe_itself(
+    server: RunningServer, layer: Any, case: Case
 ) -> None:
-    running = RunningLayer(layer, [SCORES, LABELS.reshape(2, 3, 1, 1)], parameters(server))
+    known = REPORT[case.name]
+    expected = np.reshape(known["gradient"], case.scores.shape)
+    running = RunningLayer(layer, [case.scores, case.labels], parameters(server, **case.layer))
+    assert close(running.forward(), known["loss"]) < 1e-6
+    assert close(running.backward(case.loss_weight), expected) < 1e-6
+    with lossd.Client(server.address) as client:
+        options = lossd.recipes.caffe_sigmoid_cross_entropy(**case.recipe)
+        result = client.compute_loss(case.scores, case.labels, **options)
+    assert close(result.loss, known["net_loss"]) < 1e-6
+    assert close(result.gradient, expected) < 1e-6
+
+
+def test_the_report_has_every_case() -> None:
+    assert list(REPORT) == [case.name for case in CASES]
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 1, 1), (6,), (3, 2)])
+def test_labels_of_another_shape_with_the_same_count_are_taken(
+    server: RunningServer, layer: Any, shape: tuple[int, ...]
+) -> None:
+    running = RunningLayer(layer, [SCORES, LABELS.reshape(shape)], parameters(server))
     assert running.forward() == pytest.approx(exact()[0].sum(), rel=1e-6)
+    np.testing.assert_allclose(running.backward(), exact()[1], rtol=1e-5)
+
+
+def test_a_batch_of_another_size_is_taken(server: RunningServer, layer: Any) -> None:
+    running = RunningLayer(layer, [SCORES, LABELS], parameters(server))
+    running.forward()
+    for blob, data in zip(running.bottoms, (SCORES, LABELS), strict=True):
+        blob.reshape(1, 3)
+        blob.data[...] = data[:1]
+    assert running.forward() == pytest.approx(exact()[0][0].sum(), rel=1e-6)
+    np.testing.assert_allclose(running.backward(), exact()[1][:1], rtol=1e-5)
 
 
 def test_an_older_prototxt_finds_its_layer(server: RunningServer, layer: Any) -> None:
@@ -88,12 +130,19 @@ def test_an_older_prototxt_finds_its_layer(server: RunningServer, layer: Any) ->
     assert module.CustomSigmoidCrossEntropyLossLayer is layer
 
 
-def test_labels_get_a_gradient_of_zeros_and_a_warning(server: RunningServer, layer: Any) -> None:
+def test_labels_that_ask_for_a_gradient_are_an_error(server: RunningServer, layer: Any) -> None:
     running = RunningLayer(layer, [SCORES, LABELS], parameters(server))
     running.forward()
-    running.bottoms[1].diff[...] = 7
-    with pytest.warns(UserWarning, match="the labels have no gradient"):
+    with pytest.raises(RuntimeError, match=r"^lossd: bottom\[1\]: .* propagate_down: false"):
         running.backward(labels=True)
+
+
+def test_with_force_backward_the_labels_diff_is_zero(server: RunningServer, layer: Any) -> None:
+    options = parameters(server, force_backward=True)
+    running = RunningLayer(layer, [SCORES, LABELS], options)
+    running.forward()
+    running.bottoms[1].diff[...] = 7
+    np.testing.assert_allclose(running.backward(labels=True), exact()[1], rtol=1e-5)
     assert not running.bottoms[1].diff.any()
 
 
@@ -123,8 +172,15 @@ def test_bad_blobs_are_named(server: RunningServer, layer: Any) -> None:
         ("[]", "param_str: .* is not a JSON object"),
         ('{"sever": "x:1"}', "param_str: 'sever' is none of server, "),
         ('{"reduction": "mean"}', "reduction: 'mean' is none of sum, none, batch, valid, full"),
+        ('{"reduction": ["sum"]}', r"reduction: \['sum'\] is none of sum, none, batch"),
         ('{"ignore_label": "x"}', "ignore_label: 'x' is not a number"),
+        ('{"ignore_label": true}', "ignore_label: True is not a number"),
         ('{"timeout": -1}', "timeout: -1 seconds"),
+        ('{"timeout": "1 s"}', "timeout: '1 s' is not a number"),
+        ('{"force_backward": "no"}', "force_backward: 'no' is neither True nor False"),
+        ('{"token": 7}', "token: 7 is not a string"),
+        ('{"shared_memory": 7}', "shared_memory: 7 is not a string"),
+        ('{"server": null}', "server: None is not a string"),
         ('{"server": 7}', "server: 7 is not a string"),
         ('{"server": "host"}', "target: "),
     ],
@@ -142,7 +198,14 @@ def test_a_server_that_goes_away_is_an_error(layer: Any) -> None:
         running.forward()
 
 
-def test_a_server_on_the_same_host_shares_memory(layer: Any, tmp_path: Any) -> None:
+def test_a_socket_without_a_server_is_named(layer: Any, tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match=r"^shared_memory: .*/nobody"):
+        RunningLayer(
+            layer, [SCORES, LABELS], json.dumps({"shared_memory": str(tmp_path / "nobody")})
+        )
+
+
+def test_a_server_on_the_same_host_shares_memory(layer: Any, tmp_path: Path) -> None:
     path = str(tmp_path / "socket")
     with running_server(f"--shared_memory_socket={path}") as server:
         running = RunningLayer(
@@ -150,3 +213,5 @@ def test_a_server_on_the_same_host_shares_memory(layer: Any, tmp_path: Any) -> N
         )
         assert running.forward() == pytest.approx(exact()[0].sum() / 2, rel=1e-6)
         np.testing.assert_allclose(running.backward(), exact()[1] / 2, rtol=1e-5)
+        # The scores, the labels and the gradient have a region each.
+        assert shared_bytes(server) == 3 * mmap.PAGESIZE

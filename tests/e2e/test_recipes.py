@@ -13,11 +13,11 @@ import pytest
 from lossd import recipes
 from running_server import running_server
 
-from tests.peers import other_rows, rows, torch_rows
+from tests.peers import other_rows, program_rows, rows, torch_rows
 from tests.peers.rows import Row
 
 REPORT = json.loads((Path(__file__).parents[1] / "peers" / "report.json").read_text())
-ROWS = torch_rows.all_rows() + other_rows.all_rows()
+ROWS = torch_rows.all_rows() + other_rows.all_rows() + program_rows.all_rows()
 
 
 @pytest.fixture(scope="module", name="client")

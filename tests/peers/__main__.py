@@ -16,7 +16,7 @@ import lossd
 import numpy as np
 
 from tests.e2e.running_server import running_server
-from tests.peers import other_rows, rows, torch_rows
+from tests.peers import other_rows, program_rows, rows, torch_rows
 from tests.peers.rows import Row
 from tests.peers.table import write_table
 
@@ -34,7 +34,9 @@ def run(client: lossd.Client, row: Row) -> dict[str, Any]:
     loss, gradient = row.real(row.logits, row.targets)
     ours = rows.ask_lossd(client, row, row.logits, row.targets)
     found: dict[str, Any] = {
-        "versions": {name: metadata.version(name) for name in row.packages},
+        "versions": {
+            name: program_rows.VERSIONS.get(name) or metadata.version(name) for name in row.packages
+        },
         "loss": listed(loss),
         "gradient": listed(gradient),
         "loss_difference": rows.close(ours[0], loss),
@@ -56,7 +58,7 @@ def main() -> int:
     wanted = sys.argv[1:]
     report = json.loads(REPORT.read_text()) if wanted and REPORT.exists() else {}
     failed = 0
-    every = torch_rows.all_rows() + other_rows.all_rows()
+    every = torch_rows.all_rows() + other_rows.all_rows() + program_rows.all_rows()
     with running_server("--log_level=error") as server, lossd.Client(server.address) as client:
         for row in every:
             if wanted and not any(name in row.name for name in wanted):

@@ -6,6 +6,7 @@ with lossd.Client("localhost:50051") as client:
 result.loss, result.gradient
 """
 
+from lossd import recipes
 from lossd.aio import AsyncClient
 from lossd.client import Client
 from lossd.errors import LossdError
@@ -29,4 +30,5 @@ __all__ = [
     "identity",
     "ones",
     "ones_from_lists",
+    "recipes",
 ]

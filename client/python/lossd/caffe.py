@@ -10,8 +10,7 @@ layer {
 }
 
 The module needs Caffe's Python module, built with its Python layers. `param_str` is JSON, as
-layer_options() reads it. The labels have the shape of the scores, or another of as many elements
-and the same first dimension.
+layer_options() reads it. The labels have as many elements as the scores, in any shape.
 
 The layer differs from Caffe's own where a network in training would be harmed: both tails of the
 loss and of its gradient are exact, and a NaN is a RuntimeError that names the element. An error in
@@ -21,7 +20,6 @@ a layer ends Caffe's own program; pycaffe raises it.
 from __future__ import annotations
 
 import json
-import warnings
 from typing import Any, NamedTuple
 
 import caffe
@@ -39,8 +37,12 @@ _REDUCTIONS: dict[str, dict[str, str]] = {
     "valid": {"normalizer": "valid"},
     "full": {"normalizer": "elements"},
 }
-_NAMES = ("server", "reduction", "ignore_label", "timeout", "token", "shared_memory")
 _SERVER = "localhost:50051"
+_LABEL_GRADIENT = (
+    "lossd: bottom[1]: the labels ask for a gradient, and the layer cannot backpropagate to label "
+    "inputs: set propagate_down: false for them; in a net with force_backward, "
+    'put "force_backward": true into param_str, and their diff is 0'
+)
 
 
 class LayerOptions(NamedTuple):
@@ -50,7 +52,19 @@ class LayerOptions(NamedTuple):
     token: str | None
     shared_memory: str | None  # the path of the server's socket
     timeout: float | None
+    force_backward: bool
     loss: dict[str, Any]  # of compute_loss()
+
+
+_NAMES = (
+    "server",
+    "reduction",
+    "ignore_label",
+    "timeout",
+    "token",
+    "shared_memory",
+    "force_backward",
+)
 
 
 def layer_options(param_str: str) -> LayerOptions:
@@ -60,10 +74,28 @@ def layer_options(param_str: str) -> LayerOptions:
     - "reduction": "sum" (the default) or "none", "batch" (what Caffe does without loss_param),
       "valid" or "full".
     - "ignore_label": labels that equal it take no part.
-    - "timeout": the seconds that a call has, by default 60.
+    - "timeout": the seconds that a call has, by default 60; null means no end.
     - "token": the bearer token of a server that wants one.
     - "shared_memory": the path of the server's socket, for a server on the same host.
+    - "force_backward": true for a net with force_backward. Caffe then asks a Python layer for the
+      labels' gradient whatever propagate_down says, and the layer answers with zeros.
     """
+    given = _json_object(param_str)
+    loss = _reduction(given.get("reduction", "sum"))
+    if given.get("ignore_label") is not None:
+        loss["ignore_target"] = arguments.number("ignore_label", given["ignore_label"])
+    token, memory = given.get("token"), given.get("shared_memory")
+    return LayerOptions(
+        arguments.text("server", given.get("server", _SERVER)),
+        None if token is None else arguments.token("token", token),
+        None if memory is None else arguments.text("shared_memory", memory),
+        arguments.seconds("timeout", given.get("timeout", 60.0)),
+        arguments.truth("force_backward", given.get("force_backward", False)),
+        loss,
+    )
+
+
+def _json_object(param_str: str) -> dict[str, Any]:
     try:
         given = json.loads(param_str or "{}")
     except ValueError as error:
@@ -73,19 +105,35 @@ def layer_options(param_str: str) -> LayerOptions:
     for name in given:
         if name not in _NAMES:
             raise ValueError(f"param_str: {name!r} is none of {', '.join(_NAMES)}")
-    reduction = given.get("reduction", "sum")
-    if reduction not in _REDUCTIONS:
-        raise ValueError(f"reduction: {reduction!r} is none of {', '.join(_REDUCTIONS)}")
-    loss: dict[str, Any] = {**_REDUCTIONS[reduction], "target_shape_rule": "same_count"}
-    if given.get("ignore_label") is not None:
-        loss["ignore_target"] = arguments.number("ignore_label", given["ignore_label"])
-    return LayerOptions(
-        arguments.text("server", given.get("server", _SERVER)),
-        given.get("token"),
-        given.get("shared_memory"),
-        arguments.seconds("timeout", given.get("timeout", 60.0)),
-        loss,
-    )
+    return given
+
+
+def _reduction(name: Any) -> dict[str, Any]:
+    if not isinstance(name, str) or name not in _REDUCTIONS:
+        raise ValueError(f"reduction: {name!r} is none of {', '.join(_REDUCTIONS)}")
+    return dict(_REDUCTIONS[name])
+
+
+class _Arrays:
+    """The arrays of the calls for blobs of one shape."""
+
+    def __init__(self, shape: tuple[int, ...], memory: SharedMemory | None) -> None:
+        self.shape = shape
+        self._shared = memory is not None
+        if memory is None:
+            self.gradient = np.zeros(shape, np.float32)
+            return
+        self.gradient = memory.allocate(shape, np.float32)
+        self._scores = memory.allocate(shape, np.float32)
+        self._labels = memory.allocate(shape, np.float32)
+
+    def inputs(self, scores: Any, labels: Any) -> tuple[Any, Any]:
+        """Returns the numbers of the blobs in the scores' shape, copied if memory is shared."""
+        labels = labels.reshape(self.shape)
+        if not self._shared:
+            return scores, labels
+        self._scores[...], self._labels[...] = scores, labels
+        return self._scores, self._labels
 
 
 class RemoteSigmoidCrossEntropyLossLayer(caffe.Layer):  # type: ignore[misc]
@@ -99,28 +147,38 @@ class RemoteSigmoidCrossEntropyLossLayer(caffe.Layer):  # type: ignore[misc]
         if len(top) != 1:
             raise ValueError(f"top: the loss is one top, and there are {len(top)}")
         self._options = layer_options(self.param_str)
-        path = self._options.shared_memory
+        self._memory = self._connect_memory(self._options.shared_memory)
         self._client = Client(
-            self._options.server,
-            token=self._options.token,
-            shared_memory=SharedMemory(path) if path is not None else None,
+            self._options.server, token=self._options.token, shared_memory=self._memory
         )
+        self._arrays = _Arrays(tuple(bottom[0].shape), self._memory)
+
+    @staticmethod
+    def _connect_memory(path: str | None) -> SharedMemory | None:
+        try:
+            return None if path is None else SharedMemory(path)
+        except OSError as error:
+            raise RuntimeError(f"shared_memory: {error}") from error
 
     def reshape(self, bottom: Any, top: Any) -> None:
+        """Caffe calls it before every forward()."""
         if bottom[0].count != bottom[1].count:
             raise ValueError(
                 "Inputs must have the same dimension: the scores have shape "
                 f"{tuple(bottom[0].shape)} and the labels {tuple(bottom[1].shape)}"
             )
         top[0].reshape(1)
-        self._gradient = np.zeros(tuple(bottom[0].shape), np.float32)
+        shape = tuple(bottom[0].shape)
+        if self._arrays.shape != shape:
+            self._arrays = _Arrays(shape, self._memory)
 
     def forward(self, bottom: Any, top: Any) -> None:
+        scores, labels = self._arrays.inputs(bottom[0].data, bottom[1].data)
         try:
             result = self._client.compute_loss(
-                bottom[0].data,
-                bottom[1].data,
-                gradient_out=self._gradient,
+                scores,
+                labels,
+                gradient_out=self._arrays.gradient,
                 timeout=self._options.timeout,
                 **self._options.loss,
             )
@@ -130,9 +188,9 @@ class RemoteSigmoidCrossEntropyLossLayer(caffe.Layer):  # type: ignore[misc]
 
     def backward(self, top: Any, propagate_down: Any, bottom: Any) -> None:
         if propagate_down[1]:
-            # With force_backward Caffe asks for it even where the network says not to.
-            warnings.warn("lossd: the labels have no gradient: their diff is 0", stacklevel=1)
+            if not self._options.force_backward:
+                raise RuntimeError(_LABEL_GRADIENT)
             bottom[1].diff[...] = 0
         if propagate_down[0]:
             # The diff is loss_weight, which the loss itself is not multiplied by.
-            np.multiply(self._gradient, np.ravel(top[0].diff)[0], out=bottom[0].diff)
+            np.multiply(self._arrays.gradient, np.ravel(top[0].diff)[0], out=bottom[0].diff)

@@ -13,6 +13,7 @@ was seen.
 
 from lossd.recipes.jax import optax_sigmoid_binary_cross_entropy, optax_sigmoid_focal
 from lossd.recipes.others import (
+    burn_binary_cross_entropy,
     caffe_sigmoid_cross_entropy,
     candle_binary_cross_entropy_with_logit,
     catboost_focal,
@@ -47,6 +48,7 @@ from lossd.recipes.tensorflow import (
 )
 
 __all__ = [
+    "burn_binary_cross_entropy",
     "caffe_sigmoid_cross_entropy",
     "candle_binary_cross_entropy_with_logit",
     "catboost_focal",

@@ -40,6 +40,18 @@ def candle_binary_cross_entropy_with_logit() -> Options:
     return {"reduction": "mean"}
 
 
+def burn_binary_cross_entropy(
+    weights: Any = None, smoothing: float | None = None, *, classes: int = 2
+) -> Options:
+    """burn::nn::loss::BinaryCrossEntropyLoss of Rust with logits, which is a mean.
+
+    It smooths towards 1 / classes, the last dimension of logits of (N, C), and 2 for those of (N,).
+    `weights` has a number for each class, so it is for logits of (N, C).
+    """
+    prior = 1 / arguments.at_least("classes", classes, 1)
+    return {"reduction": "mean"} | tensors(weights) | smoothed(smoothing or 0, prior)
+
+
 def nd4j_sigmoid_cross_entropy(
     weights: Any = None,
     label_smoothing: float = 0,

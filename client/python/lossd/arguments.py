@@ -18,6 +18,10 @@ _NO_NUMBERS = (bool, str, bytes, complex, np.bool_, np.character, np.complexfloa
 # deadline as passed. A timeout of more than 31 years therefore means no deadline.
 _LONGEST_SECONDS = 1e9
 
+# The seconds that a call of a training step may take by default in the modules for frameworks.
+# Without a limit a server that does not answer would hang the training instead of ending it.
+STEP_TIMEOUT_SECONDS = 60.0
+
 
 @contextlib.contextmanager
 def naming(name: str) -> Iterator[None]:

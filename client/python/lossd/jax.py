@@ -1,23 +1,23 @@
-"""Losses of lossd as functions of JAX, with gradients, jit, vmap and sharding.
+"""Losses of lossd as functions of JAX, with derivatives, jit, vmap and sharding.
 
 loss = lossd.jax.sigmoid_loss(client, kind="sigmoid_focal", focal_gamma=2)
 value, gradient = jax.jit(jax.value_and_grad(loss))(logits, targets)
 
 The server is called from the computation by jax.pure_callback, once for loss and gradient
-together. The gradient is exact at a logit of 0 and in both tails. A gradient of a gradient is
-exact too, by the server's second derivative; forward-mode differentiation is not defined, so a
-Hessian is jax.jacrev(jax.grad(loss)).
+together. Both are exact at a logit of 0 and in both tails, and so is the second derivative:
+jax.grad, jax.jvp, jax.hessian and gradients of gradients work, in forward and in reverse mode.
 
 - `jax.vmap` makes one call for each element of the batch, or a single one with reduction="none".
 - Arguments that are sharded over devices are gathered for the call, after which results lie on one
   device unless jax.jit has out_shardings. With jax.shard_map each shard makes a call of its own, so
-  a mean is that of the shard: use reduction="sum" and jax.lax.psum.
+  a mean is that of the shard: use reduction="sum" and jax.lax.psum. Both need JAX 0.7.2 or later.
 - A failed call is JAX's own error, whose text has that of lossd: jax.errors.JaxRuntimeError, or
   ValueError where a compiled function has run before.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -25,68 +25,42 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lossd import arguments
+from lossd import arguments, spec
 from lossd.client import Client
-from lossd.spec import NAMES, OF_RESULTS
 
 Array = Any  # an array of JAX, NumPy or a tracer
 
 # JAX decides these, or passes them.
-_DECIDED = OF_RESULTS | {"weights", "pos_weight", "upstream_gradient", "target_shape_rule"}
+_DECIDED = spec.OF_RESULTS | {"weights", "pos_weight", "upstream_gradient", "target_shape_rule"}
 
 
 def sigmoid_loss(
-    client: Client, *, timeout: float | None = None, **options: Any
+    client: Client, *, timeout: float | None = arguments.STEP_TIMEOUT_SECONDS, **options: Any
 ) -> Callable[..., Array]:
     """Returns loss(logits, targets, weights=None, pos_weight=None).
 
-    `options` are those of Client.compute_loss() that say which loss it is and how it is reduced.
-    The loss is a number of float32, or of float64 for such logits. With reduction="none" it is an
-    array of the logits' shape and type. Only logits have a gradient.
+    `options` are those of Client.compute_loss() that say which loss it is and how it is reduced;
+    nan_policy is "propagate" unless it is given. `timeout` is the seconds that a call may take;
+    None waits as long as the server takes.
 
-    Raises TypeError for an option that is unknown or not the caller's to choose. The function
-    raises TypeError and ValueError, which begin with the argument's name, while JAX traces it.
+    The loss is a number of float32, or of float64 for such logits. With reduction="none" it is an
+    array of the logits' shape and type. Only logits have derivatives, of which the first two exist.
+    Those of 16-bit logits are rounded once, after the multiplication by what comes from above, so
+    that a scaled loss keeps small ones.
+
+    Raises TypeError and ValueError for an option that is unknown, bad or not the caller's to
+    choose. The function raises them, beginning with the argument's name, while JAX traces it.
     """
     for name in options:
         if name in _DECIDED:
             raise TypeError(f"{name}: it is an argument of the loss, or JAX decides it")
-    arguments.known(NAMES, options)
+    arguments.known(spec.NAMES, options)
     if options.get("reduction", "mean") not in ("mean", "sum", "none"):
         raise ValueError(f"reduction: {options['reduction']!r} is none of mean, sum, none")
+    options = {"nan_policy": "propagate", **options}
+    spec.of({name: value for name, value in options.items() if name != "request_id"})
     server = _Server(client, arguments.seconds("timeout", timeout), options)
-
-    def pair(logits: Array, targets: Array, operands: Any) -> tuple[Array, Array]:
-        loss, gradient = server.ask(logits, targets, operands, derivatives=1)
-        return loss, gradient
-
-    loss_and_gradient = jax.custom_vjp(pair)
-
-    def pair_forward(logits: Any, targets: Any, operands: Any) -> Any:
-        _refuse_gradients(targets, operands)
-        known = {name: operand.value for name, operand in operands.items()}
-        loss, gradient, second = server.ask(logits.value, targets.value, known, derivatives=2)
-        return (loss, gradient), (gradient, second)
-
-    def pair_backward(kept: Any, upstream: Any) -> Any:
-        of_loss, of_gradient = (_instantiated(each) for each in upstream)
-        gradient, second = kept
-        return _scaled(of_loss, gradient) + of_gradient * second, None, None
-
-    def alone(logits: Array, targets: Array, operands: Any) -> Array:
-        return server.ask(logits, targets, operands, derivatives=0)[0]
-
-    loss_of = jax.custom_vjp(alone)
-
-    def forward(logits: Any, targets: Any, operands: Any) -> Any:
-        _refuse_gradients(targets, operands)
-        known = {name: operand.value for name, operand in operands.items()}
-        return loss_and_gradient(logits.value, targets.value, known)
-
-    def backward(gradient: Array, upstream: Any) -> Any:
-        return _scaled(_instantiated(upstream), gradient), None, None
-
-    loss_and_gradient.defvjp(pair_forward, pair_backward, symbolic_zeros=True)
-    loss_of.defvjp(forward, backward, symbolic_zeros=True)
+    loss_of = _differentiable(server)
 
     def loss(
         logits: Array, targets: Array, weights: Array = None, pos_weight: Array = None
@@ -114,21 +88,20 @@ class _Server:
         self._client = client
         self._timeout = timeout
         self._options = dict(options)
-        self._is_reduced = options.get("reduction", "mean") != "none"
+        self.is_reduced = options.get("reduction", "mean") != "none"
 
     def ask(
         self, logits: Array, targets: Array, operands: Mapping[str, Array], derivatives: int
     ) -> list[Array]:
-        """Returns the loss and so many derivatives by the logits."""
+        """Returns the loss and so many derivatives by the logits, which are never 16-bit."""
         wide = jnp.float64 if logits.dtype == jnp.float64 else jnp.float32
-        loss = jax.ShapeDtypeStruct((), wide)
-        like = jax.ShapeDtypeStruct(logits.shape, logits.dtype)
-        results = [loss if self._is_reduced else like, *[like] * derivatives]
-        rank = logits.ndim
-
-        def call(*tensors: Any) -> list[Any]:
-            return self._call(rank, list(operands), tensors, results)
-
+        loss = (
+            jax.ShapeDtypeStruct((), wide)
+            if self.is_reduced
+            else jax.ShapeDtypeStruct(logits.shape, logits.dtype)
+        )
+        results = [loss, *[jax.ShapeDtypeStruct(logits.shape, wide)] * derivatives]
+        call = functools.partial(self._call, logits.ndim, list(operands), results)
         found: list[Array] = jax.pure_callback(
             call,
             results,
@@ -136,13 +109,11 @@ class _Server:
             targets,
             *operands.values(),
             # A reduced loss of several examples is several losses.
-            vmap_method="sequential" if self._is_reduced else "broadcast_all",
+            vmap_method="sequential" if self.is_reduced else "broadcast_all",
         )
-        return found
+        return [_varying(each, [logits, targets, *operands.values()]) for each in found]
 
-    def _call(
-        self, rank: int, names: list[str], tensors: tuple[Any, ...], results: list[Any]
-    ) -> list[Any]:
+    def _call(self, rank: int, names: list[str], results: list[Any], *tensors: Any) -> list[Any]:
         logits, targets, *others = (np.asarray(tensor) for tensor in tensors)
         batched = logits.ndim - rank  # the dimensions that vmap has put before all
         operands = {
@@ -153,16 +124,96 @@ class _Server:
             targets,
             gradient=len(results) > 1,
             second_derivative=len(results) > 2,
+            gradient_dtype=None if len(results) == 1 else results[1].dtype,
             timeout=self._timeout,
             **operands,
             **self._options,
         )
-        loss = result.loss if self._is_reduced else result.losses
+        loss = result.loss if self.is_reduced else result.losses
         found = [loss, result.gradient, result.second_derivative][: len(results)]
         # A view of the reply need not be aligned, as JAX wants arrays to be.
         return [
-            np.array(value, expected.dtype) for value, expected in zip(found, results, strict=True)
+            np.require(value, expected.dtype, ["ALIGNED"])
+            for value, expected in zip(found, results, strict=True)
         ]
+
+
+def _differentiable(server: _Server) -> Callable[..., Array]:
+    """Returns loss(logits, targets, operands) with the rules by which JAX differentiates it.
+
+    The rules are linear in the tangents, so JAX makes reverse mode of them by transposition.
+    """
+
+    def loss_of(logits: Array, targets: Array, operands: Any) -> Array:
+        return server.ask(logits, targets, operands, derivatives=0)[0]
+
+    def with_gradient(logits: Array, targets: Array, operands: Any) -> tuple[Array, ...]:
+        return tuple(server.ask(logits, targets, operands, derivatives=1))
+
+    def with_both(logits: Array, targets: Array, operands: Any) -> tuple[Array, ...]:
+        return tuple(server.ask(logits, targets, operands, derivatives=2))
+
+    first, second, third = map(jax.custom_jvp, (loss_of, with_gradient, with_both))
+
+    def of_loss(gradient: Array, loss: Array, tangent: Array) -> Array:
+        product = gradient * tangent.astype(gradient.dtype)
+        return product.sum() if server.is_reduced else product.astype(loss.dtype)
+
+    def loss_rule(primals: Any, tangents: Any) -> Any:
+        tangent = _of_logits(tangents)
+        loss, gradient = second(*primals)
+        return loss, of_loss(gradient, loss, tangent)
+
+    def gradient_rule(primals: Any, tangents: Any) -> Any:
+        tangent = _of_logits(tangents)
+        loss, gradient, curvature = third(*primals)
+        moved = of_loss(gradient, loss, tangent), curvature * tangent.astype(curvature.dtype)
+        return (loss, gradient), moved
+
+    def no_rule(primals: Any, tangents: Any) -> Any:
+        raise NotImplementedError("logits: the server computes no third derivative")
+
+    first.defjvp(loss_rule, symbolic_zeros=True)
+    second.defjvp(gradient_rule, symbolic_zeros=True)
+    third.defjvp(no_rule, symbolic_zeros=True)
+    found: Callable[..., Array] = first
+    return found
+
+
+def _of_logits(tangents: Any) -> Array:
+    """Returns the tangent of the logits; TypeError if JAX asks for that of anything else."""
+    of_logits, of_targets, of_operands = tangents
+    for name, tangent in {"targets": of_targets, **of_operands}.items():
+        if not _is_zero(tangent):
+            raise TypeError(f"{name}: only logits have a gradient; use jax.lax.stop_gradient")
+    return jnp.zeros(of_logits.shape, of_logits.dtype) if _is_zero(of_logits) else of_logits
+
+
+def _is_zero(tangent: Any) -> bool:
+    return isinstance(tangent, jax.custom_derivatives.SymbolicZero)
+
+
+def _varying(result: Array, inputs: list[Array]) -> Array:
+    """Returns a result that differs between the devices of jax.shard_map if an input does.
+
+    pure_callback() says of its results that they do not, and JAX then refuses to differentiate.
+    """
+    axes = tuple(frozenset[Any]().union(*map(_axes, inputs)))
+    if not axes:
+        return result
+    if hasattr(jax.lax, "pcast"):
+        return jax.lax.pcast(result, axes, to="varying")
+    return jax.lax.pvary(result, axes)  # JAX 0.7
+
+
+def _axes(array: Array) -> frozenset[Any]:
+    """Returns the axes of jax.shard_map along which an array varies.
+
+    JAX 0.10 keeps them in an object of their own, and versions before 0.6 not at all.
+    """
+    of = jax.typeof(array) if hasattr(jax, "typeof") else None
+    found = getattr(getattr(of, "manual_axis_type", None), "varying", None)
+    return frozenset(getattr(of, "vma", ())) if found is None else frozenset(found)
 
 
 def _aligned(operand: Any, batched: int, rank: int) -> Any:
@@ -185,20 +236,3 @@ def _check_broadcast(name: str, shape: tuple[int, ...], logits: tuple[int, ...])
         fits = False
     if not fits:
         raise ValueError(f"{name}: shape {shape} does not broadcast to the logits' {logits}")
-
-
-def _refuse_gradients(targets: Any, operands: Mapping[str, Any]) -> None:
-    """Raises TypeError if JAX asks for a gradient that is not defined here."""
-    for name, value in {"targets": targets, **operands}.items():
-        if value.perturbed:
-            raise TypeError(f"{name}: only logits have a gradient; use jax.lax.stop_gradient")
-
-
-def _instantiated(upstream: Any) -> Array:
-    """Returns a cotangent, of which JAX leaves out zeros."""
-    is_zero = isinstance(upstream, jax.custom_derivatives.SymbolicZero)
-    return jnp.zeros(upstream.shape, upstream.dtype) if is_zero else upstream
-
-
-def _scaled(upstream: Array, gradient: Array) -> Array:
-    return (upstream.astype(gradient.dtype) if upstream.ndim == 0 else upstream) * gradient

@@ -11,9 +11,6 @@ from lossd import arguments, spec
 from lossd.client import Client
 from lossd.torch import distributed, eager, operators, options, servers
 
-# None waits for ever; a server that does not answer should end a training step, not hang it.
-TIMEOUT_SECONDS = 60.0
-
 # The options of compute_loss() that are tensors here, or that the operators choose.
 _OWN = spec.OF_RESULTS | {"weights", "pos_weight", "upstream_gradient"}
 
@@ -152,7 +149,7 @@ def encoded(kind: str, reduction: str, more: dict[str, Any]) -> str:
     A NaN logit has the loss NaN unless `nan_policy` says otherwise: training code expects that,
     and a gradient scaler skips such a step.
     """
-    given = {"timeout": TIMEOUT_SECONDS, "nan_policy": "propagate", **more}
+    given = {"timeout": arguments.STEP_TIMEOUT_SECONDS, "nan_policy": "propagate", **more}
     return options.encode({"kind": kind, "reduction": reduction, **given})
 
 

@@ -7,10 +7,10 @@ FROM debian:bookworm-slim AS build
 ARG PRESET=release
 RUN apt-get update \
  && apt-get install -y --no-install-recommends \
-      cmake g++ libabsl-dev libbenchmark-dev libgrpc++-dev libhwy-dev libmicrohttpd-dev \
-      libminizip-dev libprotobuf-dev libspdlog-dev libssl-dev ninja-build nlohmann-json3-dev \
-      pkg-config prometheus-cpp-dev protobuf-compiler protobuf-compiler-grpc python3-venv \
-      zlib1g-dev
+      cmake g++ libabsl-dev libbenchmark-dev libcurl4-openssl-dev libgrpc++-dev libhwy-dev \
+      libmicrohttpd-dev libminizip-dev libprotobuf-dev libspdlog-dev libssl-dev ninja-build \
+      nlohmann-json3-dev pkg-config prometheus-cpp-dev protobuf-compiler \
+      protobuf-compiler-grpc python3-venv zlib1g-dev
 WORKDIR /src
 COPY . .
 RUN if [ "$PRESET" = cuda ]; then CUDACXX=$(cmake/cuda_toolkit.sh) && export CUDACXX; fi \

@@ -5,9 +5,9 @@
 readonly BASE_PACKAGES=(ca-certificates git python3 python3-venv)
 readonly BUILD_PACKAGES=(
   "${BASE_PACKAGES[@]}" ccache cmake g++ lld ninja-build pkg-config
-  libabsl-dev libbenchmark-dev libfmt-dev libgrpc++-dev libhwy-dev libmicrohttpd-dev
-  libminizip-dev libprotobuf-dev libspdlog-dev libssl-dev nlohmann-json3-dev prometheus-cpp-dev
-  protobuf-compiler protobuf-compiler-grpc zlib1g-dev)
+  libabsl-dev libbenchmark-dev libcurl4-openssl-dev libfmt-dev libgrpc++-dev libhwy-dev
+  libmicrohttpd-dev libminizip-dev libprotobuf-dev libspdlog-dev libssl-dev nlohmann-json3-dev
+  prometheus-cpp-dev protobuf-compiler protobuf-compiler-grpc zlib1g-dev)
 readonly TEST_PACKAGES=(
   curl golang-go libgmock-dev libgtest-dev libmpfr-dev openssl prometheus victoria-metrics)
 readonly FUZZ_PACKAGES=(clang libclang-rt-dev llvm)

@@ -2,6 +2,7 @@
 #include <google/protobuf/util/json_util.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -15,6 +16,7 @@
 #include "client/cli/compute_command.h"
 #include "client/cli/connection_flags.h"
 #include "client/cli/exit_code.h"
+#include "client/cli/watch_command.h"
 
 namespace lossd::cli {
 namespace {
@@ -29,6 +31,7 @@ constexpr char kUsage[] =
     "lossctl [compute] --request=request.json\n"
     "lossctl info                                      what the server is\n"
     "lossctl health [SERVICE]                          is it serving?\n"
+    "lossctl watch [HOST:PORT]                         what the server at this metrics address does\n"
     "lossctl --version\n"
     "\n"
     "Exit codes: 0 done, 1 the call failed, 2 bad flags or files.\n"
@@ -68,47 +71,99 @@ ExitCode RunHealth(const ComputeFlags& flags, const std::string& service) {
   return ExitCode::kOk;
 }
 
-// `words` are a command and more words than it takes.
-absl::Status TooManyArguments(const std::vector<std::string>& words) {
-  const bool is_health = words.front() == "health";
+// The values of all flags.
+struct Flags {
+  ComputeFlags compute;
+  WatchFlags watch;
+  bool help = false;
+  bool version = false;
+};
+
+FlagTable TableOf(Flags& flags) {
+  return {
+      SpecRows(flags.compute.spec),
+      TensorRows(flags.compute.tensors),
+      ConnectionRows(flags.compute.connection),
+      OutputRows(flags.compute.output),
+      WatchRows(flags.watch),
+      {"Other",
+       {{"help", AnyValue(&flags.help), "print this and exit"},
+        {"version", AnyValue(&flags.version), "print the version and exit"}}}};
+}
+
+struct Command {
+  const char* name;
+  // Names the one word that may follow; null if none may.
+  const char* operand;
+  // `word` is the operand; empty if none was given.
+  ExitCode (*run)(const Flags& flags, const std::string& word);
+};
+
+constexpr std::array kCommands = {
+    Command{"compute", nullptr,
+            [](const Flags& flags, const std::string&) {
+              return RunCompute(flags.compute);
+            }},
+    Command{"info", nullptr,
+            [](const Flags& flags, const std::string&) {
+              return RunInfo(flags.compute);
+            }},
+    Command{"health", "SERVICE",
+            [](const Flags& flags, const std::string& word) {
+              return RunHealth(flags.compute, word);
+            }},
+    Command{"watch", "HOST:PORT",
+            [](const Flags& flags, const std::string& word) {
+              return RunWatch(
+                  flags.watch, word.empty() ? "localhost:9464" : word,
+                  flags.compute.connection.timeout, flags.compute.output.json);
+            }},
+};
+
+// Returns the command that `name` names. INVALID_ARGUMENT if none has the name.
+absl::StatusOr<Command> FindCommand(const std::string& name) {
+  std::string names;
+  for (const Command& command : kCommands) {
+    if (name == command.name) return command;
+    absl::StrAppend(&names, names.empty() ? "" : ", ", command.name);
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("\"", name, "\" is none of ", names, "; see --help"));
+}
+
+// Checks that no more words follow the command than it takes.
+absl::Status CheckOperands(const Command& command,
+                           const std::vector<std::string>& words) {
+  const size_t most = command.operand == nullptr ? 1 : 2;
+  if (words.size() <= most) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(
-      "unexpected argument \"", words[is_health ? 2 : 1], "\": ", words.front(),
-      " takes ", is_health ? "one SERVICE" : "flags alone", "; see --help"));
+      "unexpected argument \"", words[most], "\": ", command.name, " takes ",
+      command.operand == nullptr ? "flags alone"
+                                 : absl::StrCat("one ", command.operand),
+      "; see --help"));
 }
 
 ExitCode Run(const std::vector<std::string>& arguments) {
-  ComputeFlags flags;
-  bool help = false;
-  bool version = false;
-  const FlagTable table = {
-      SpecRows(flags.spec),
-      TensorRows(flags.tensors),
-      ConnectionRows(flags.connection),
-      OutputRows(flags.output),
-      {"Other",
-       {{"help", AnyValue(&help), "print this and exit"},
-        {"version", AnyValue(&version), "print the version and exit"}}}};
+  Flags flags;
+  const FlagTable table = TableOf(flags);
   const auto words = ParseFlags(table, arguments);
   if (!words.ok()) return ReportUsage(words.status());
-  const std::string command = words->empty() ? "compute" : words->front();
-  if (help || command == "help") {
+  const std::string name = words->empty() ? "compute" : words->front();
+  if (flags.help || name == "help") {
     std::fputs(absl::StrCat(kUsage, DescribeFlags(table)).c_str(), stdout);
     return ExitCode::kOk;
   }
-  if (version) {
+  if (flags.version) {
     std::puts(absl::StrCat("lossctl ", kVersion).c_str());
     return ExitCode::kOk;
   }
-  if (command == "health" && words->size() <= 2) {
-    return RunHealth(flags, words->size() == 2 ? words->back() : "");
+  const absl::StatusOr<Command> command = FindCommand(name);
+  if (!command.ok()) return ReportUsage(command.status());
+  for (const absl::Status& status :
+       {CheckOperands(*command, *words), CheckValues(table)}) {
+    if (!status.ok()) return ReportUsage(status);
   }
-  if (words->size() > 1) {
-    return ReportUsage(TooManyArguments(*words));
-  }
-  if (command == "compute") return RunCompute(flags);
-  if (command == "info") return RunInfo(flags);
-  return ReportUsage(absl::InvalidArgumentError(absl::StrCat(
-      "\"", command, "\" is none of compute, info, health; see --help")));
+  return command->run(flags, words->size() == 2 ? words->back() : "");
 }
 
 // Tells a script whether it has read all that there is. A long text may have

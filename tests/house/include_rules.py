@@ -66,7 +66,15 @@ ALLOWED: dict[str, set[str]] = {  # D1
     "client/cpp/tensor": {"lossd/v1", "base", "element_type"},
     "client/cpp/message": {"lossd/v1", "base", "client/cpp/tensor"},
     "client/cpp": {"lossd/v1", "base", "client/cpp/message"},
-    "client/cli": {"lossd/v1", "base", "client/cpp", "client/cpp/message", "client/cpp/tensor"},
+    "client/cli/watch": {"base"},
+    "client/cli": {
+        "lossd/v1",
+        "base",
+        "client/cli/watch",
+        "client/cpp",
+        "client/cpp/message",
+        "client/cpp/tensor",
+    },
     # The samples of generated code use nothing else of ours.
     "client/service_config/cpp": {"lossd/v1"},
     "bench/admission": {"server/admission"},
@@ -97,6 +105,7 @@ FENCES: dict[str, tuple[str, ...]] = {
         "bench/load/",
         "bench/peers/",
     ),
+    "curl/": ("client/cli/watch/metrics_page",),
     "cuda": ("kernels/cuda/", "server/execution/cuda/", "bench/kernels/"),
     "hwy/": ("kernels/cpu/", "bench/kernels/"),
     # Not in the client: a program that links it may have these messages from elsewhere.

@@ -1,0 +1,227 @@
+"""Draws the results of a benchmark, or loss curves, as a picture.
+
+`python -m lossd.plot FILE [--out=PICTURE]` takes a bench.json of `./dev bench`, or loss curves as
+CSV (a line of names, then a line of numbers for each step) or as JSON lines (an object of numbers
+for each step). A column named "step" is the horizontal axis. It needs matplotlib:
+`pip install lossd[plot]`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+REACHED = "#3b7dd8"
+MISSED = "#d8573b"
+
+Curves = dict[str, list[float]]
+
+
+class BadFile(ValueError):
+    """A file that holds neither a benchmark's results nor loss curves."""
+
+
+def _number(value: object, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise BadFile(f"{where}: {value!r} is no number")
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        raise BadFile(f"{where}: {value!r} is no number") from None
+
+
+def parse_bench(text: str, name: str) -> list[dict[str, Any]]:
+    """Returns the measurements of a bench.json; raises BadFile, which says where it is wrong."""
+    try:
+        measurements = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise BadFile(f"{name}:{error.lineno}: {error.msg}") from None
+    if not isinstance(measurements, list) or not measurements:
+        raise BadFile(f"{name}:1: must be a list of measurements")
+    for place, one in enumerate(measurements):
+        where = f"{name}: measurement {place}"
+        if not isinstance(one, dict) or not isinstance(one.get("name"), str):
+            raise BadFile(f"{where}: must be an object with a name")
+        for field in ("ours", "peer", "ratio"):
+            if field not in one:
+                raise BadFile(f"{where} ({one['name']}): has no {field}")
+            one[field] = _number(one[field], f"{where} ({one['name']}): {field}")
+    return measurements
+
+
+def _add(curves: Curves, row: Mapping[str, object], where: str) -> None:
+    if curves and set(row) != set(curves):
+        raise BadFile(f"{where}: has {', '.join(row)}, not {', '.join(curves)}")
+    for column, value in row.items():
+        curves.setdefault(column, []).append(_number(value, f"{where}: {column}"))
+
+
+def _no_constant(text: str) -> float:
+    return {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}[text]
+
+
+def parse_json_lines(text: str, name: str) -> Curves:
+    """Returns the columns of JSON lines; raises BadFile, which names the line."""
+    curves: Curves = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        where = f"{name}:{number}"
+        try:
+            row = json.loads(line, parse_constant=_no_constant)
+        except json.JSONDecodeError as error:
+            raise BadFile(f"{where}: {error.msg}") from None
+        if not isinstance(row, dict) or not row:
+            raise BadFile(f"{where}: must be an object of numbers")
+        _add(curves, row, where)
+    return curves
+
+
+def parse_csv(text: str, name: str) -> Curves:
+    """Returns the columns of a CSV file; raises BadFile, which names the line."""
+    reader = csv.reader(text.splitlines())
+    names = [column.strip() for column in next(reader, [])]
+    if len(set(names)) != len(names) or not all(names):
+        raise BadFile(f"{name}:1: must name each column once")
+    curves: Curves = {}
+    try:
+        for row in reader:
+            if not row:
+                continue
+            where = f"{name}:{reader.line_num}"
+            if len(row) != len(names):
+                raise BadFile(f"{where}: has {len(row)} values for {len(names)} columns")
+            _add(curves, dict(zip(names, row, strict=True)), where)
+    except csv.Error as error:
+        raise BadFile(f"{name}:{reader.line_num}: {error}") from None
+    return curves
+
+
+def parse_curves(text: str, name: str) -> Curves:
+    """Returns loss curves by name, of CSV or JSON lines; raises BadFile, which names the line."""
+    parse = parse_json_lines if text.lstrip().startswith("{") else parse_csv
+    curves = parse(text, name)
+    if not set(curves) - {"step"}:
+        raise BadFile(f"{name}: has no losses")
+    return curves
+
+
+def write_csv(curves: Mapping[str, Sequence[float]], path: Path) -> None:
+    """Writes curves of one length as CSV, with a column of steps; OSError if it cannot."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["step", *curves])
+        for step, row in enumerate(zip(*curves.values(), strict=True)):
+            writer.writerow([step, *row])
+
+
+def _pyplot() -> Any:
+    """Returns matplotlib's pyplot, which needs no display."""
+    try:
+        import matplotlib
+    except ImportError:
+        raise ImportError(
+            "lossd.plot needs matplotlib: pip install lossd[plot], or matplotlib"
+        ) from None
+    matplotlib.use("Agg")
+    import matplotlib.pyplot
+
+    return matplotlib.pyplot
+
+
+def save_bench(
+    measurements: Sequence[Mapping[str, Any]],
+    path: Path,
+    title: str = "",
+    goals: Mapping[str, float] | None = None,
+    missed: frozenset[str] = frozenset(),
+) -> None:
+    """Draws each ratio to the peer as a bar, and each of `goals` as a black mark.
+
+    Bars of `missed` have another colour.
+    """
+    pyplot = _pyplot()
+    figure, axes = pyplot.subplots(figsize=(9, 1.5 + 0.55 * len(measurements)))
+    labels = []
+    for row, one in enumerate(measurements):
+        color = MISSED if one["name"] in missed else REACHED
+        # Memory that shrank gets a bar of length 0, as memory that did not grow.
+        axes.barh(row, max(one["ratio"], 0.0), color=color)
+        goal = (goals or {}).get(one["name"])
+        if goal is not None:
+            axes.plot([goal, goal], [row - 0.4, row + 0.4], color="black", linewidth=2)
+        labels.append(f"{one['name']}   {one['ratio']:.2f}")
+    axes.set_yticks(range(len(measurements)), labels)
+    axes.invert_yaxis()
+    axes.axvline(1.0, color="grey", linestyle=":")
+    marks = " (black: the goal; memory should stay below it)" if goals else ""
+    axes.set_xlabel(f"ours / peer{marks}")
+    axes.set_title(title, fontsize=10)
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)
+
+
+def save_curves(curves: Mapping[str, Sequence[float]], path: Path, title: str = "") -> None:
+    """Draws one curve for each name over the column "step", if there is one.
+
+    The losses' axis is logarithmic if all of them are above 0.
+    """
+    pyplot = _pyplot()
+    figure, axes = pyplot.subplots(figsize=(7, 4))
+    steps = curves.get("step")
+    losses = {name: values for name, values in curves.items() if name != "step"}
+    for name, values in losses.items():
+        axes.plot(range(len(values)) if steps is None else steps, values, label=name)
+    if all(value > 0 for values in losses.values() for value in values):
+        axes.set_yscale("log")
+    axes.set_xlabel("step")
+    axes.set_ylabel("loss")
+    axes.set_title(title, fontsize=10)
+    axes.legend()
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)
+
+
+def draw(source: Path, picture: Path) -> None:
+    """Draws a file by what it holds. Raises BadFile, OSError, or ImportError for matplotlib."""
+    try:
+        text = source.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise BadFile(f"{source}: is no text") from None
+    if text.lstrip().startswith("["):
+        save_bench(parse_bench(text, str(source)), picture, source.name)
+    else:
+        save_curves(parse_curves(text, str(source)), picture, source.name)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns 2 for a file that cannot be read, drawn or written."""
+    parser = argparse.ArgumentParser(prog="python -m lossd.plot", description=__doc__)
+    parser.add_argument("file", type=Path, help="a bench.json, or loss curves as CSV or JSON lines")
+    parser.add_argument(
+        "--out", type=Path, help="the picture; by default beside the file, with .png at its end"
+    )
+    parsed = parser.parse_args(arguments)
+    picture = parsed.out or parsed.file.with_suffix(".png")
+    try:
+        draw(parsed.file, picture)
+    except OSError as error:
+        print(f"lossd.plot: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
+    except (ValueError, ImportError) as error:
+        print(f"lossd.plot: {error}", file=sys.stderr)
+        return 2
+    print(picture)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -101,7 +101,7 @@ def test_rows_of_a_stream_have_the_bits_of_one_message(address: str) -> None:
     x = some_logits((50, 9000)).astype(np.float32)
     t: np.ndarray = (np.arange(x.size) % 3 == 0).reshape(x.shape).astype(np.uint8)
     upstream = np.linspace(-1, 1, 50)
-    results = []
+    results: list[tuple[Any, Any]] = []
     for limit in (0, 1 << 30):
         with lossd.Client(address, stream_above_bytes=limit) as client:
             rows = client.compute_loss(

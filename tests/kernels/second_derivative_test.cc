@@ -136,6 +136,7 @@ TEST(SecondDerivative, OfEveryLossIsRightInBothTails) {
 TEST(SecondDerivative, IsTheSameForTheMirroredElement) {
   const std::vector<double> logits = LogitsOfEveryExponent<float>(3000);
   std::vector<double> mirrored;
+  mirrored.reserve(logits.size());
   for (const double x : logits) mirrored.push_back(-x);
   for (const LossOptions& options :
        {LossOptions(), FocalOptions(2), Mixed(PolyOptions(1, 2)),

@@ -16,8 +16,10 @@ try() {
 
 rm -rf "$out/node" && cp -r tests/peers/node "$out/node"
 try node npm install --no-audit --no-fund --prefix "$out/node"
-mkdir -p "$out/java"
+mkdir -p "$out/java" "$out/rust-source"
 try java mvn -q -B -f tests/peers/java/pom.xml dependency:build-classpath \
   "-Dmdep.outputFile=$out/java/classpath"
-try rust cargo build --release --manifest-path tests/peers/rust/Cargo.toml \
+# Cargo writes its lock file beside the manifest.
+cp -r tests/peers/rust/. "$out/rust-source"
+try rust cargo build --release --manifest-path "$out/rust-source/Cargo.toml" \
   --target-dir "$out/rust"

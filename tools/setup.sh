@@ -13,7 +13,7 @@ readonly TEST_PACKAGES=(
 readonly FUZZ_PACKAGES=(clang libclang-rt-dev llvm)
 readonly CAFFE_PACKAGES=(
   libboost-filesystem-dev libboost-python-dev libboost-regex-dev libboost-system-dev
-  libboost-thread-dev libgflags-dev libgoogle-glog-dev libhdf5-dev libopenblas-dev)
+  libboost-thread-dev libgflags-dev libgoogle-glog-dev libgtk2.0-0 libhdf5-dev libopenblas-dev)
 readonly LINT_PACKAGES=(clang-format clang-tidy codespell shellcheck)
 # Programs that build and run the clients of other languages, each with the package that has it,
 # and those that ./dev soak runs.

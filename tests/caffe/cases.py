@@ -149,10 +149,10 @@ REFUSALS = (
         is_error_here=False,
     ),
     Refusal(
-        "labels that ask for a gradient",
+        'labels that ask for a gradient, `"force_backward": false`',
         SCORES,
         HARD,
         fields="propagate_down: true propagate_down: true",
-        layer={},
+        layer={"force_backward": False},
     ),
 )

@@ -131,10 +131,22 @@ def test_an_older_prototxt_finds_its_layer(server: RunningServer, layer: Any) ->
 
 
 def test_labels_that_ask_for_a_gradient_are_an_error(server: RunningServer, layer: Any) -> None:
-    running = RunningLayer(layer, [SCORES, LABELS], parameters(server))
+    options = parameters(server, force_backward=False)
+    running = RunningLayer(layer, [SCORES, LABELS], options)
     running.forward()
     with pytest.raises(RuntimeError, match=r"^lossd: bottom\[1\]: .* propagate_down: false"):
         running.backward(labels=True)
+
+
+def test_labels_that_may_ask_for_a_gradient_get_zeros_and_a_warning(
+    server: RunningServer, layer: Any
+) -> None:
+    running = RunningLayer(layer, [SCORES, LABELS], parameters(server))
+    running.forward()
+    running.bottoms[1].diff[...] = 7
+    with pytest.warns(RuntimeWarning, match=r"^lossd: bottom\[1\]: .* their diff is 0"):
+        running.backward(labels=True)
+    assert not running.bottoms[1].diff.any()
 
 
 def test_with_force_backward_the_labels_diff_is_zero(server: RunningServer, layer: Any) -> None:

@@ -20,6 +20,7 @@ a layer ends Caffe's own program; pycaffe raises it.
 from __future__ import annotations
 
 import json
+import warnings
 from typing import Any, NamedTuple
 
 import caffe
@@ -41,7 +42,7 @@ _SERVER = "localhost:50051"
 _LABEL_GRADIENT = (
     "lossd: bottom[1]: the labels ask for a gradient, and the layer cannot backpropagate to label "
     "inputs: set propagate_down: false for them; in a net with force_backward, "
-    'put "force_backward": true into param_str, and their diff is 0'
+    'put "force_backward": true into param_str'
 )
 
 
@@ -52,7 +53,7 @@ class LayerOptions(NamedTuple):
     token: str | None
     shared_memory: str | None  # the path of the server's socket
     timeout: float | None
-    force_backward: bool
+    force_backward: bool | None
     loss: dict[str, Any]  # of compute_loss()
 
 
@@ -77,20 +78,22 @@ def layer_options(param_str: str) -> LayerOptions:
     - "timeout": the seconds that a call has, by default 60; null means no end.
     - "token": the bearer token of a server that wants one.
     - "shared_memory": the path of the server's socket, for a server on the same host.
-    - "force_backward": true for a net with force_backward. Caffe then asks a Python layer for the
-      labels' gradient whatever propagate_down says, and the layer answers with zeros.
+    - "force_backward": whether the net has it. Caffe then asks a Python layer for the labels'
+      gradient whatever propagate_down says, and the layer answers with zeros. With false the
+      question is a RuntimeError; absent, it is answered with zeros and a RuntimeWarning.
     """
     given = _json_object(param_str)
     loss = _reduction(given.get("reduction", "sum"))
     if given.get("ignore_label") is not None:
         loss["ignore_target"] = arguments.number("ignore_label", given["ignore_label"])
     token, memory = given.get("token"), given.get("shared_memory")
+    forced = given.get("force_backward")
     return LayerOptions(
         arguments.text("server", given.get("server", _SERVER)),
         None if token is None else arguments.token("token", token),
         None if memory is None else arguments.text("shared_memory", memory),
         arguments.seconds("timeout", given.get("timeout", 60.0)),
-        arguments.truth("force_backward", given.get("force_backward", False)),
+        None if forced is None else arguments.truth("force_backward", forced),
         loss,
     )
 
@@ -188,8 +191,10 @@ class RemoteSigmoidCrossEntropyLossLayer(caffe.Layer):  # type: ignore[misc]
 
     def backward(self, top: Any, propagate_down: Any, bottom: Any) -> None:
         if propagate_down[1]:
-            if not self._options.force_backward:
+            if self._options.force_backward is False:
                 raise RuntimeError(_LABEL_GRADIENT)
+            if self._options.force_backward is None:
+                warnings.warn(f"{_LABEL_GRADIENT}; their diff is 0", RuntimeWarning, stacklevel=2)
             bottom[1].diff[...] = 0
         if propagate_down[0]:
             # The diff is loss_weight, which the loss itself is not multiplied by.

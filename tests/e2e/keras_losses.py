@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Any
 
@@ -9,6 +10,7 @@ import keras
 import lossd
 import lossd.keras
 import numpy as np
+import pytest
 
 RANDOM = np.random.default_rng(5)
 LOGITS = RANDOM.normal(0, 3, (6, 4)).astype(np.float32)
@@ -109,12 +111,8 @@ def check_mask(address: str) -> None:
 
 
 def raises(text: str, function: Any) -> None:
-    try:
+    with pytest.raises(Exception, match=re.escape(text)):
         function()
-    except Exception as error:
-        assert text in str(error), repr(error)
-        return
-    raise AssertionError(f"no error with {text}")
 
 
 def check_errors(address: str) -> None:

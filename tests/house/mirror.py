@@ -56,6 +56,8 @@ COVERED_BY: dict[str, str] = {
     "client/python/lossd/spec.py": "tests/client/python/test_arguments.py",
     "client/python/lossd/streaming.py": "tests/e2e/test_stream.py",
     "client/python/lossd/targets.py": "tests/client/python/test_conversion.py",
+    "client/python/lossd/keras/backends.py": "tests/e2e/test_keras.py",
+    "client/python/lossd/keras/losses.py": "tests/e2e/test_keras.py",
     "client/python/lossd/trees/boosting.py": "tests/e2e/test_trees.py",
     "client/python/lossd/trees/catboost.py": "tests/e2e/test_trees.py",
     "client/python/lossd/trees/derivatives.py": "tests/e2e/test_trees.py",

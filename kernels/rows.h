@@ -20,6 +20,53 @@
 
 namespace lossd::kernels {
 
+// Returns the rows that a segment has elements of.
+inline uint64_t RowCount(const Segment& segment) {
+  const uint64_t length = segment.row_elements;
+  if (length == 0) return 0;
+  return (segment.first_in_row + segment.element_count + length - 1) / length;
+}
+
+// Returns the rows whose last element a segment has.
+inline uint64_t CompletedRows(const Segment& segment) {
+  const uint64_t length = segment.row_elements;
+  if (length == 0) return 0;
+  return (segment.first_in_row + segment.element_count) / length;
+}
+
+// The part of a row that lies in a block: elements begin to end, counted from
+// the block's first one.
+struct RowPiece {
+  uint64_t number;  // the row's plus the block's, in the segment
+  uint64_t begin;
+  uint64_t end;
+  bool ends_row;
+};
+
+// Returns the size of Segment::row_sums and row_counts. A number may have no
+// piece; nothing is written there.
+inline uint64_t RowPieceCount(const Segment& segment) {
+  return HasRows(segment.options) ? RowCount(segment) + BlockCount(segment) : 0;
+}
+
+// Calls `use` for each RowPiece of a block, in order.
+template <class Use>
+void ForEachPiece(const Segment& segment, uint64_t block, Use use) {
+  const uint64_t length = segment.row_elements;
+  const uint64_t first = block * kBlockElements;
+  const uint64_t rest = segment.element_count - first;
+  const uint64_t n = rest < kBlockElements ? rest : kBlockElements;
+  uint64_t row = (segment.first_in_row + first) / length;
+  uint64_t left = length - (segment.first_in_row + first) % length;
+  for (uint64_t begin = 0; begin < n; ++row) {
+    const bool ends = left <= n - begin;
+    const uint64_t end = ends ? begin + left : n;
+    use(RowPiece{row + block, begin, end, ends});
+    begin = end;
+    left = length;
+  }
+}
+
 // Returns true if the divisor of a row, and with it the gradient's scale, is
 // known only after the targets or weights were counted.
 bool NeedsRowCounts(const Segment& segment);

@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "kernels/cpu/cursors.h"
+#include "kernels/rows.h"
 #include "kernels/sigmoid_loss.h"
 
 namespace lossd::kernels::cpu {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import re
 import sys
 from typing import Any
@@ -125,6 +126,7 @@ def check_errors(address: str) -> None:
 
 
 def main() -> None:
+    faulthandler.dump_traceback_later(90, exit=True)  # a call that hangs shows where
     address, folder = sys.argv[1:]
     if keras.backend.backend() == "numpy":
         raises(

@@ -30,7 +30,7 @@ def test_the_losses_with_a_backend(backend: str, tmp_path: Path) -> None:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=280,
+            timeout=100,
             check=False,
         )
     assert done.returncode == 0, done.stdout + done.stderr

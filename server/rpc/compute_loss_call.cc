@@ -132,8 +132,9 @@ int64_t ComputeLossCall::ChargedBytes() const {
 void ComputeLossCall::OnComputed(const batching::Computed& computed) {
   // Nobody waits for an answer that is late, so it is not sent.
   if (IsLate()) return FinishLate();
-  absl::Status elements =
-      request::CheckElements(segment, computed.totals, request_.shapes());
+  // The task's own segment may have factors in place of the upstream gradient.
+  absl::Status elements = request::CheckElements(
+      request_.segment(), computed.totals, request_.shapes());
   if (elements.ok()) {
     FinishWithReply(computed);
   } else {

@@ -97,6 +97,19 @@ def test_rows_have_divisors_of_their_own(
     np.testing.assert_allclose(mean.gradient, of_rows / counted.sum(), rtol=1e-10, atol=1e-15)
 
 
+@pytest.mark.parametrize("counted", [False, True])
+def test_an_upstream_gradient_that_is_refused_is_named_as_it_was_sent(
+    client: lossd.Client, counted: bool
+) -> None:
+    x = np.zeros((3, 2), np.float32)
+    t = np.array([[0, 1], [-1, 1], [1, 1]]) if counted else np.ones((3, 2))
+    options: dict[str, Any] = {"normalizer": "valid", "ignore_target": -1} if counted else {}
+    with pytest.raises(lossd.LossdError, match=r"upstream_gradient\[1\]: 1e\+300 is infinite"):
+        client.compute_loss(
+            x, t, reduction="rows", upstream_gradient=[1, 1e300, 2], loss_weight=0.5, **options
+        )
+
+
 def test_rows_of_a_stream_have_the_bits_of_one_message(address: str) -> None:
     x = some_logits((50, 9000)).astype(np.float32)
     t: np.ndarray = (np.arange(x.size) % 3 == 0).reshape(x.shape).astype(np.uint8)

@@ -74,38 +74,13 @@ double KnownDivisor(const Segment& segment) {
 }
 
 double RowNormalizer(const Segment& segment, const RowTotals& totals) {
-  switch (segment.options.normalizer) {
-    case Normalizer::kElements:
-      return AtLeastOne(segment.row_elements);
-    case Normalizer::kValid:
-      return AtLeastOne(totals.valid_count);
-    case Normalizer::kBatch:
-      return 1;
-    case Normalizer::kNonzeroWeights:
-      return AtLeastOne(totals.nonzero_weight_count);
-    case Normalizer::kWeightSum:
-      return totals.weight_sum;
-    case Normalizer::kCaller:
-      return segment.options.normalizer_value;
-  }
-  return 1;
+  return DivisorOf(segment.options, totals, segment.row_elements, 1);
 }
 
 double RowLoss(const Segment& segment, const RowTotals& totals) {
   const double normalizer = RowNormalizer(segment, totals);
   if (normalizer == 0) return 0;
   return Canonical(segment.options.loss_weight * totals.loss_sum / normalizer);
-}
-
-void CompensatedSum::Add(double value) {
-  const double next = sum_ + value;
-  lost_ += std::fabs(sum_) >= std::fabs(value) ? (sum_ - next) + value
-                                               : (value - next) + sum_;
-  sum_ = next;
-}
-
-double CompensatedSum::Sum() const {
-  return std::isfinite(sum_) ? sum_ + lost_ : Canonical(sum_);
 }
 
 void RowAccumulator::AddPiece(const Segment& segment, uint64_t piece,

@@ -90,18 +90,6 @@ double RowNormalizer(const Segment& segment, const RowTotals& totals);
 // where the divisor is 0. A NaN is the canonical one.
 double RowLoss(const Segment& segment, const RowTotals& totals);
 
-// Adds numbers with compensation (Neumaier 1974). Not thread-safe.
-class CompensatedSum {
- public:
-  void Add(double value);
-  // Returns the sum; a NaN is the canonical one.
-  double Sum() const;
-
- private:
-  double sum_ = 0;
-  double lost_ = 0;
-};
-
 // Adds up the pieces of rows. The segments of one tensor are added in their
 // order. Not thread-safe.
 class RowAccumulator {

@@ -103,17 +103,26 @@ LossParameters ParametersOf(const LossOptions& options) {
   return parameters;
 }
 
+void CompensatedSum::Add(double value) {
+  const double next = sum_ + value;
+  lost_ += std::fabs(sum_) >= std::fabs(value) ? (sum_ - next) + value
+                                               : (value - next) + sum_;
+  sum_ = next;
+}
+
+// The sign and payload of a computed NaN depend on the machine.
+double CompensatedSum::Sum() const {  // D6
+  if (std::isnan(sum_)) return std::numeric_limits<double>::quiet_NaN();
+  return std::isinf(sum_) ? sum_ : sum_ + lost_;
+}
+
 void TotalsAccumulator::Add(std::span<const BlockPartial> partials,
                             uint64_t first_element) {
   const auto whole_index = [first_element](uint64_t index) {
     return index == kNoIndex ? kNoIndex : first_element + index;
   };
   for (const BlockPartial& partial : partials) {
-    const double next = sum_ + partial.loss_sum;
-    lost_ += std::fabs(sum_) >= std::fabs(partial.loss_sum)
-                 ? (sum_ - next) + partial.loss_sum
-                 : (partial.loss_sum - next) + sum_;
-    sum_ = next;
+    loss_sum_.Add(partial.loss_sum);
     totals_.weight_sum += partial.weight_sum;
     totals_.valid_count += partial.valid_count;
     totals_.nonzero_weight_count += partial.nonzero_weight_count;
@@ -129,17 +138,11 @@ void TotalsAccumulator::Add(std::span<const BlockPartial> partials,
   }
 }
 
-Totals TotalsAccumulator::Sum() const {  // D6
+Totals TotalsAccumulator::Sum() const {
   Totals totals = totals_;
+  totals.loss_sum = loss_sum_.Sum();
   if (std::isnan(totals.weight_sum)) {
     totals.weight_sum = std::numeric_limits<double>::quiet_NaN();
-  }
-  if (std::isnan(sum_)) {
-    // The canonical NaN: the sign and payload of a computed one depend on the
-    // machine.
-    totals.loss_sum = std::numeric_limits<double>::quiet_NaN();
-  } else {
-    totals.loss_sum = std::isinf(sum_) ? sum_ : sum_ + lost_;
   }
   return totals;
 }
@@ -158,25 +161,9 @@ bool NeedsCounts(const LossOptions& options) {
 }
 
 double NormalizerOf(const Segment& segment, const Totals& totals) {
-  const auto at_least_one = [](uint64_t n) {
-    return n == 0 ? 1.0 : static_cast<double>(n);
-  };
   if (segment.options.reduction != Reduction::kMean) return 1;
-  switch (segment.options.normalizer) {
-    case Normalizer::kElements:
-      return at_least_one(segment.element_count);
-    case Normalizer::kValid:
-      return at_least_one(totals.valid_count);
-    case Normalizer::kBatch:
-      return at_least_one(segment.shape.rank == 0 ? 1 : segment.shape.dims[0]);
-    case Normalizer::kNonzeroWeights:
-      return at_least_one(totals.nonzero_weight_count);
-    case Normalizer::kWeightSum:
-      return totals.weight_sum;
-    case Normalizer::kCaller:
-      return segment.options.normalizer_value;
-  }
-  return 1;
+  const uint64_t batch = segment.shape.rank == 0 ? 1 : segment.shape.dims[0];
+  return DivisorOf(segment.options, totals, segment.element_count, batch);
 }
 
 double LossScale(const LossOptions& options, double normalizer) {

@@ -14,6 +14,7 @@
 #ifndef LOSSD_KERNELS_SIGMOID_LOSS_H_
 #define LOSSD_KERNELS_SIGMOID_LOSS_H_
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -229,9 +230,11 @@ inline constexpr uint64_t kBlockLanes = 128;  // D6
 // tree of distances 4, 2, 1.
 inline constexpr uint64_t kRowLanes = 8;  // D73
 
-// Returns the sum of a block's lanes in the fixed order. Overwrites them.
-inline double SumLanes(double (&lanes)[kBlockLanes]) {
-  for (uint64_t distance = kBlockLanes / 2; distance > 0; distance /= 2) {
+// Returns the sum of lanes, whose number is a power of two, in the fixed order.
+// Overwrites them.
+template <uint64_t kLanes>
+double SumLanes(double (&lanes)[kLanes]) {
+  for (uint64_t distance = kLanes / 2; distance > 0; distance /= 2) {
     for (uint64_t i = 0; i < distance; ++i) lanes[i] += lanes[i + distance];
   }
   return lanes[0];
@@ -302,6 +305,18 @@ struct Totals {
   uint64_t first_operand_fault = kNoIndex;
 };
 
+// Adds numbers with compensation (Neumaier 1974). Not thread-safe.
+class CompensatedSum {
+ public:
+  void Add(double value);
+  // Returns the sum; a NaN is the canonical one.
+  double Sum() const;
+
+ private:
+  double sum_ = 0;
+  double lost_ = 0;  // the rounding errors of sum_
+};
+
 // Adds partials in their order, a few at a time, for a tensor that is never
 // whole in memory. The bits do not depend on how the partials are portioned.
 // Not thread-safe.
@@ -315,9 +330,8 @@ class TotalsAccumulator {
   Totals Sum() const;
 
  private:
-  Totals totals_;
-  double sum_ = 0;
-  double lost_ = 0;  // the rounding errors of sum_ (Neumaier 1974)
+  Totals totals_;  // but for loss_sum
+  CompensatedSum loss_sum_;
 };
 
 // Returns the totals of all partials of a segment, for every backend.
@@ -331,6 +345,29 @@ bool NeedsCounts(const LossOptions& options);
 // count is at least 1, but the weight sum may be 0, by which LossScale() never
 // divides. Reads only the totals that NeedsCounts() announces.
 double NormalizerOf(const Segment& segment, const Totals& totals);
+
+// Returns the divisor that options.normalizer chooses for a sum over `elements`
+// elements; kBatch divides by `batch`. A count is at least 1. `Counted` has the
+// counts of Totals.
+template <class Counted>
+double DivisorOf(const LossOptions& options, const Counted& counted,
+                 uint64_t elements, uint64_t batch) {
+  switch (options.normalizer) {
+    case Normalizer::kElements:
+      return std::max(1.0, static_cast<double>(elements));
+    case Normalizer::kValid:
+      return std::max(1.0, static_cast<double>(counted.valid_count));
+    case Normalizer::kBatch:
+      return std::max(1.0, static_cast<double>(batch));
+    case Normalizer::kNonzeroWeights:
+      return std::max(1.0, static_cast<double>(counted.nonzero_weight_count));
+    case Normalizer::kWeightSum:
+      return counted.weight_sum;
+    case Normalizer::kCaller:
+      return options.normalizer_value;
+  }
+  return 1;
+}
 
 // Returns loss_weight / normalizer, or 0 where the normalizer is 0.
 double LossScale(const LossOptions& options, double normalizer);

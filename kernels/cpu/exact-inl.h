@@ -115,10 +115,7 @@ double SumOfPiece(const T* values, uint64_t begin, uint64_t end) {
     }
   }
   for (; i < end; ++i) lanes[i % kRowLanes] += static_cast<double>(values[i]);
-  for (uint64_t distance = kRowLanes / 2; distance > 0; distance /= 2) {
-    for (uint64_t k = 0; k < distance; ++k) lanes[k] += lanes[k + distance];
-  }
-  return lanes[0];
+  return SumLanes(lanes);
 }
 
 // Computes one staged block of `n` elements; element 0 of the block is element

@@ -244,10 +244,7 @@ void Stager<T>::CountRows(uint64_t block, const StagedBlock<T>& staged) const {
       counts.nonzero_weight_count += staged.weights[i] != 0 ? 1 : 0;
       lanes[i % kRowLanes] += static_cast<double>(staged.weights[i]);
     }
-    for (uint64_t distance = kRowLanes / 2; distance > 0; distance /= 2) {
-      for (uint64_t k = 0; k < distance; ++k) lanes[k] += lanes[k + distance];
-    }
-    counts.weight_sum = lanes[0];
+    counts.weight_sum = SumLanes(lanes);
     segment_.row_counts[piece.number] = counts;
   });
 }

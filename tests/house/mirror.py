@@ -65,6 +65,7 @@ COVERED_BY: dict[str, str] = {
     "client/python/lossd/streaming.py": "tests/e2e/test_stream.py",
     "client/python/lossd/targets.py": "tests/client/python/test_conversion.py",
     "client/python/lossd/trees/boosting.py": "tests/e2e/test_trees.py",
+    "client/python/lossd/trees/buffers.py": "tests/e2e/test_trees_buffers.py",
     "client/python/lossd/trees/catboost.py": "tests/e2e/test_trees.py",
     "client/python/lossd/trees/derivatives.py": "tests/e2e/test_trees.py",
     "client/python/lossd/trees/scikit_learn.py": "tests/e2e/test_trees.py",

@@ -20,6 +20,9 @@ Raw predictions start at 0 with a custom objective of LightGBM or CatBoost, and 
 with one of XGBoost, unless the data has some (`base_margin`, `init_score`, `baseline`). The
 packages' own objectives may start at the logit of the labels' mean.
 
+With a client that has shared memory, raw predictions, labels and weights are copied there, and the
+server reads them and writes the derivatives itself.
+
 A failure is an error of the package: XGBoostError, LightGBMError, CatBoostError, and ValueError
 for scikit-learn. Its cause is the error of lossd, except in CatBoost, where the text is all that is
 left of an error. CatBoost shows parts of 1000 rows to an objective, so a place in the text is one

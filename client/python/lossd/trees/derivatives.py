@@ -14,7 +14,8 @@ from lossd import arguments
 from lossd.client import Client
 from lossd.errors import LossdError
 from lossd.result import LossResult
-from lossd.spec import NAMES, OF_RESULTS
+from lossd.spec import NAMES, OF_RESULTS, OUTS
+from lossd.trees.buffers import Buffers
 
 Array = NDArray[Any]
 
@@ -28,6 +29,8 @@ _DECIDED = OF_RESULTS | {
     "target_shape_rule",
 }
 
+
+_FLOATS = (np.float16, np.float32, np.float64)
 
 # The names that these arguments of compute_loss() have in the packages.
 _TERMS = {"logits": "raw predictions", "targets": "labels"}
@@ -64,6 +67,13 @@ class TreeLoss:
         self._timeout = arguments.seconds("timeout", timeout)
         self._options = dict(options)
         self._package = package
+        self._buffers = Buffers(client._shared_memory)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_buffers"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _buffers=Buffers(state["_client"]._shared_memory))
 
     def __deepcopy__(self, memo: object) -> TreeLoss:
         return self
@@ -71,13 +81,25 @@ class TreeLoss:
     def derivatives(
         self, raw: Any, labels: Any, weights: Any, minimum_hessian: float
     ) -> tuple[Array, Array]:
-        """Returns the gradient and the second derivatives of the sum, in the shape of `raw`."""
+        """Returns the gradient and the second derivatives of the sum, in the shape of `raw`.
+
+        Their memory is used again when they are gone.
+        """
         with self._translated():
-            result = self._ask(
-                *_rows(raw, labels, weights), reduction="sum", second_derivative=True
+            raw, labels, weights = _rows(raw, labels, weights)
+            gradient, second = (
+                self._buffers.array(name, raw.shape, _derivative_type(raw)) for name in OUTS
             )
-            second = np.maximum(result.second_derivative, minimum_hessian)
-            return np.array(result.gradient), second  # what the reply holds may not be aligned
+            self._ask(
+                raw,
+                labels,
+                weights,
+                reduction="sum",
+                second_derivative=True,
+                gradient_out=gradient,
+                second_derivative_out=second,
+            )
+            return gradient, np.maximum(second, minimum_hessian, out=second)
 
     def losses(self, raw: Any, labels: Any, weights: Any) -> Array:
         """Returns the loss of each element, with its weight."""
@@ -97,8 +119,14 @@ class TreeLoss:
     def _ask(
         self, raw: Array, labels: Array, weights: Array | None, **wanted: Any
     ) -> LossResult[Any, Any]:
+        within_reach = self._buffers.within_reach
         return self._client.compute_loss(
-            raw, labels, weights=weights, timeout=self._timeout, **self._options, **wanted
+            within_reach("raw", raw),
+            within_reach("labels", labels),
+            weights=None if weights is None else within_reach("weights", weights),
+            timeout=self._timeout,
+            **self._options,
+            **wanted,
         )
 
     def _weight_sum(self, labels: Array, weights: Array) -> float:
@@ -118,6 +146,11 @@ class TreeLoss:
             if re.search(r"\[\d", text):
                 text += "; rows are counted from the first one of a part of the data"
             raise self._package.error(f"lossd: {text}") from None
+
+
+def _derivative_type(raw: Array) -> np.dtype[Any]:
+    """Returns the type of `raw`, or another one if compute_loss() is going to refuse it."""
+    return raw.dtype if raw.dtype in _FLOATS else np.dtype(np.float64)
 
 
 def _check_ignored(ignored: Any, package: Package) -> None:

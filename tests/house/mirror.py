@@ -41,6 +41,7 @@ COVERED_BY: dict[str, str] = {
     "client/python/examples/digits_workers.py": "tests/client/python/test_digits_processes.py",
     "client/python/examples/torch_attributes.py": "tests/e2e/test_torch_examples.py",
     "client/python/examples/torch_siglip.py": "tests/e2e/test_torch_examples.py",
+    "client/python/examples/xgboost_objective.py": "tests/e2e/test_tree_examples.py",
     "client/python/loss_layers.py": "tests/e2e/test_caffe.py",
     "client/python/lossd/_channel.py": "tests/e2e/test_python_client.py",
     "client/python/lossd/aio.py": "tests/e2e/test_python_client.py",

@@ -62,7 +62,8 @@ def xgboost_metric(
     """Returns what xgboost.train() takes as `custom_metric`: the mean loss by raw predictions.
 
     XGBoost passes raw predictions only if the objective is a custom one too. Its own logloss takes
-    the raw predictions of a custom objective for probabilities.
+    the raw predictions of a custom objective for probabilities. The default metric there is rmse,
+    which the parameter disable_default_eval_metric leaves out.
     """
     return Metric(_xgboost_loss(client, timeout, options), says_direction=False)
 

@@ -1,26 +1,32 @@
-"""Gradient boosting through lossd beside the objectives that the packages have themselves.
-
-A test is skipped where its package is not installed; ./dev peers installs all of them.
-"""
+"""Gradient boosting through lossd beside the objectives that the packages have themselves."""
 
 from __future__ import annotations
 
+import copy
 import pickle
-import signal
-import warnings
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import Any
 
+import grpc
 import lossd
 import lossd.trees
 import numpy as np
 import pytest
 from running_server import RunningServer, running_server
+from tree_packages import (
+    PACKAGES,
+    Data,
+    Train,
+    logloss,
+    train_catboost,
+    train_lightgbm,
+    train_sklearn,
+    train_xgboost,
+)
 
 sklearn = pytest.importorskip("sklearn")
 datasets = pytest.importorskip("sklearn.datasets")
-
-ROUNDS = 30
 
 
 @pytest.fixture(scope="module", name="server")
@@ -35,14 +41,6 @@ def open_client(server: RunningServer) -> Iterator[lossd.Client]:
         yield client
 
 
-class Data(NamedTuple):
-    features: Any
-    labels: Any
-    weights: Any
-    unseen: Any  # features
-    unseen_labels: Any
-
-
 @pytest.fixture(params=["equal rows", "weighted rows"], name="data")
 def breast_cancer(request: pytest.FixtureRequest) -> Data:
     """569 rows of 30 features, which come with scikit-learn; every fourth is kept for the end."""
@@ -51,148 +49,70 @@ def breast_cancer(request: pytest.FixtureRequest) -> Data:
     weights = None
     if request.param == "weighted rows":
         weights = np.random.default_rng(3).uniform(0.5, 1.5, known.sum())
+        weights[::9] = 0  # these rows do not count
     return Data(features[known], labels[known], weights, features[~known], labels[~known])
 
 
-def logloss(raw: Any, labels: Any) -> float:
-    return float(np.mean(np.logaddexp(0, raw) - labels * raw))
-
-
-# Each returns the raw predictions by the built-in and by the custom objective, and the loss that
-# the metric of lossd.trees saw last, or None.
-
-
-def train_xgboost(client: lossd.Client, data: Data) -> tuple[Any, Any, float | None]:
-    xgboost = pytest.importorskip("xgboost")
-    train = xgboost.DMatrix(data.features, data.labels, weight=data.weights)
-    unseen = xgboost.DMatrix(data.unseen, data.unseen_labels)
-    options = {"max_depth": 4, "nthread": 1}
-    # The built-in objective's base_score is a probability.
-    built_in = xgboost.train(
-        {**options, "objective": "binary:logistic", "base_score": 0.5}, train, ROUNDS
-    )
-    seen: dict[str, Any] = {}
-    ours = xgboost.train(
-        {**options, "base_score": 0},
-        train,
-        ROUNDS,
-        obj=lossd.trees.xgboost_objective(client),
-        custom_metric=lossd.trees.xgboost_metric(client),
-        evals=[(unseen, "unseen")],
-        evals_result=seen,
-        verbose_eval=False,
-    )
-    raw = [model.predict(unseen, output_margin=True) for model in (built_in, ours)]
-    return raw[0], raw[1], seen["unseen"]["lossd"][-1]
-
-
-def train_lightgbm(client: lossd.Client, data: Data) -> tuple[Any, Any, float | None]:
-    lightgbm = pytest.importorskip("lightgbm")
-    options = {"verbosity": -1, "num_threads": 1, "num_leaves": 15, "deterministic": True}
-    seen: dict[str, Any] = {}
-    raw = []
-    for objective in (
-        {"objective": "binary", "boost_from_average": False},
-        {"objective": lossd.trees.lightgbm_objective(client)},
-    ):
-        train = lightgbm.Dataset(data.features, data.labels, weight=data.weights)
-        ours = callable(objective["objective"])
-        model = lightgbm.train(
-            {**options, **objective},
-            train,
-            ROUNDS,
-            valid_sets=[lightgbm.Dataset(data.unseen, data.unseen_labels, reference=train)],
-            feval=lossd.trees.lightgbm_metric(client) if ours else None,
-            callbacks=[lightgbm.record_evaluation(seen)],
-        )
-        raw.append(model.predict(data.unseen, raw_score=True))
-    return raw[0], raw[1], seen["valid_0"]["lossd"][-1]
-
-
-def train_catboost(client: lossd.Client, data: Data) -> tuple[Any, Any, float | None]:
-    catboost = pytest.importorskip("catboost")
-    options = {
-        "iterations": ROUNDS,
-        "depth": 4,
-        "learning_rate": 0.1,
-        "leaf_estimation_method": "Newton",
-        "leaf_estimation_iterations": 1,
-        "boosting_type": "Plain",
-        "bootstrap_type": "No",
-        "random_strength": 0,
-        "thread_count": 2,
-        "allow_writing_files": False,
-        "verbose": 0,
-    }
-    raw = []
-    for objective in (
-        {"loss_function": "Logloss", "boost_from_average": False},
-        {
-            "loss_function": lossd.trees.catboost_objective(client),
-            "eval_metric": lossd.trees.catboost_metric(client),
-        },
-    ):
-        with warnings.catch_warnings():  # numba could not compile a call of a server
-            warnings.simplefilter("ignore")
-            model = catboost.CatBoostClassifier(**options, **objective)
-            model.fit(
-                data.features,
-                data.labels,
-                sample_weight=data.weights,
-                eval_set=(data.unseen, data.unseen_labels),
-                use_best_model=False,
-            )
-        raw.append(model.predict(data.unseen, prediction_type="RawFormulaVal"))
-    return raw[0], raw[1], model.evals_result_["validation"]["CatBoostMetric"][-1]
-
-
-def train_sklearn(client: lossd.Client, data: Data) -> tuple[Any, Any, float | None]:
-    ensemble = pytest.importorskip("sklearn.ensemble")
-    raw = []
-    for loss in ("log_loss", lossd.trees.sklearn_loss(client)):
-        # Early stopping uses the loss itself, beside its derivatives.
-        model = ensemble.HistGradientBoostingClassifier(
-            loss=loss, max_iter=ROUNDS, early_stopping=True, random_state=1
-        )
-        model.fit(data.features, data.labels, sample_weight=data.weights)
-        raw.append(model.decision_function(data.unseen))
-        probability = model.predict_proba(data.unseen)[:, 1]
-        assert np.allclose(probability, 1 / (1 + np.exp(-raw[-1])))
-    return raw[0], raw[1], None
-
-
-@pytest.mark.parametrize("train", [train_xgboost, train_lightgbm, train_catboost, train_sklearn])
+@PACKAGES
 def test_training_ends_where_the_built_in_objective_ends(
-    client: lossd.Client, data: Data, train: Callable[..., Any]
+    client: lossd.Client, data: Data, train: Train
 ) -> None:
-    built_in, ours, metric = train(client, data)
-    expected = logloss(built_in, data.unseen_labels)
+    built_in, ours = train(data), train(data, client)
+    expected = logloss(built_in.raw, data.seen_labels)
     assert expected < 0.3  # it has learned
-    assert logloss(ours, data.unseen_labels) == pytest.approx(expected, abs=1e-6)
-    if metric is not None:
-        assert metric == pytest.approx(expected, abs=1e-6)
+    assert logloss(ours.raw, data.seen_labels) == pytest.approx(expected, abs=1e-6)
+    if train is not train_sklearn:
+        assert ours.metric == pytest.approx(expected, abs=1e-6)
 
 
-def test_training_goes_on_where_the_gradient_of_xgboost_is_0(client: lossd.Client) -> None:
+@pytest.mark.parametrize("train", [train_xgboost, train_lightgbm, train_catboost])
+def test_training_starts_at_the_raw_predictions_of_the_data(
+    client: lossd.Client, data: Data, train: Train
+) -> None:
+    random = np.random.default_rng(12)
+    start, seen_start = random.normal(size=len(data.labels)), random.normal(size=len(data.seen))
+    data = replace(data, start=start, seen_start=seen_start)
+    built_in, ours = train(data), train(data, client)
+    expected = logloss(built_in.raw, data.seen_labels)
+    assert logloss(ours.raw, data.seen_labels) == pytest.approx(expected, abs=1e-6)
+    assert ours.metric == pytest.approx(expected, abs=1e-6)
+    from_zero = train(replace(data, start=None, seen_start=None), client)
+    assert np.abs(from_zero.raw - ours.raw).max() > 0.1
+
+
+def test_a_base_score_of_xgboost_is_a_raw_prediction(client: lossd.Client) -> None:
     xgboost = pytest.importorskip("xgboost")
     features, labels = datasets.load_breast_cancer(return_X_y=True)
-    # An earlier model is sure and right about every row. In float32, 1 - s(20) is 0.
-    margins = np.where(labels == 1, 20.0, -20.0)
-    # The weights lift what is left to learn above the least gain of a split, 1e-6.
-    train = xgboost.DMatrix(features, labels, base_margin=margins, weight=np.full(len(labels), 1e9))
-    options = {"max_depth": 4, "nthread": 1, "lambda": 0, "min_child_weight": 0}
-    models = (
-        xgboost.train({**options, "objective": "binary:logistic"}, train, 5),
-        xgboost.train(options, train, 5, obj=lossd.trees.xgboost_objective(client)),
+    train = xgboost.DMatrix(features, labels)
+    margins = xgboost.DMatrix(features, labels, base_margin=np.full(len(labels), 0.7))
+    objective = lossd.trees.xgboost_objective(client)
+    options = {"nthread": 1}
+    by_score = xgboost.train({**options, "base_score": 0.7}, train, 5, obj=objective)
+    by_margin = xgboost.train(options, margins, 5, obj=objective)
+    np.testing.assert_allclose(
+        by_score.predict(train, output_margin=True),
+        by_margin.predict(margins, output_margin=True),
+        atol=1e-6,
     )
-    positive = labels == 1
-    before = logloss(margins[positive], 1)
-    built_in, ours = (
-        logloss(model.predict(train, output_margin=True)[positive].astype(float), 1)
-        for model in models
-    )
-    assert built_in >= before
-    assert ours < before / 2
+
+
+def test_every_output_of_xgboost_has_labels_of_its_own(client: lossd.Client) -> None:
+    xgboost = pytest.importorskip("xgboost")
+    features, digits = datasets.load_digits(return_X_y=True)
+    labels = np.stack([digits % 2 == 0, digits > 4, digits == 8], axis=1).astype(float)
+    weights = np.random.default_rng(2).uniform(0.5, 1.5, len(digits))
+    train = xgboost.DMatrix(features, labels, weight=weights)
+    for strategy in ("one_output_per_tree", "multi_output_tree"):
+        options = {"max_depth": 4, "nthread": 1, "multi_strategy": strategy}
+        models = (
+            xgboost.train({**options, "objective": "binary:logistic", "base_score": 0.5}, train, 5),
+            xgboost.train(
+                {**options, "base_score": 0}, train, 5, obj=lossd.trees.xgboost_objective(client)
+            ),
+        )
+        built_in, ours = (model.predict(train, output_margin=True) for model in models)
+        assert logloss(built_in, labels) < 0.5  # it has learned
+        assert logloss(ours, labels) == pytest.approx(logloss(built_in, labels), abs=1e-6)
 
 
 def test_estimators_pass_weights(client: lossd.Client) -> None:
@@ -233,17 +153,23 @@ def test_the_loss_of_scikit_learn_can_be_pickled(client: lossd.Client) -> None:
     assert loss(np.zeros(4), np.zeros(4)) == pytest.approx(np.log(2))
 
 
-def objectives(client: lossd.Client, **options: Any) -> list[tuple[Callable[..., Any], type]]:
-    """Returns (labels, raw predictions) -> derivatives of each package here, with its error."""
-    found: list[tuple[Callable[..., Any], type]] = []
-    loss = lossd.trees.sklearn_loss(client, **options)
-    found.append((loss.gradient_hessian, ValueError))
-    for name, module, error in (
-        ("xgboost_objective", "xgboost.core", "XGBoostError"),
-        ("lightgbm_objective", "lightgbm.basic", "LightGBMError"),
-    ):
-        package = pytest.importorskip(module)
-        found.append((getattr(lossd.trees, name)(client, **options), getattr(package, error)))
+def test_a_copied_loss_has_the_client_of_the_first() -> None:
+    """CatBoost and scikit-learn's clone() copy every parameter, also one that cannot be pickled."""
+    credentials = grpc.ssl_channel_credentials()
+    with lossd.Client("localhost:1", credentials=credentials) as client:
+        loss = lossd.trees.sklearn_loss(client)
+        copied = sklearn.base.clone(sklearn.ensemble.HistGradientBoostingClassifier(loss=loss)).loss
+        assert copied._lossd._client is client
+        assert copy.deepcopy(copied)._lossd._client is client
+
+
+def objectives(client: lossd.Client, **options: Any) -> list[Callable[..., Any]]:
+    """Returns (labels, raw predictions, weights) -> derivatives of each package that is here."""
+    found: list[Callable[..., Any]] = []
+    found.append(lossd.trees.sklearn_loss(client, **options).gradient_hessian)
+    for name, module in (("xgboost_objective", "xgboost"), ("lightgbm_objective", "lightgbm")):
+        pytest.importorskip(module)
+        found.append(getattr(lossd.trees, name)(client, **options))
     return found
 
 
@@ -251,7 +177,7 @@ def test_derivatives_are_those_of_the_weighted_sum(client: lossd.Client) -> None
     random = np.random.default_rng(4)
     raw, labels, weights = random.normal(0, 9, 999), random.random(999), random.random(999)
     p, rest = 1 / (1 + np.exp(-raw)), 1 / (1 + np.exp(raw))
-    for objective, _ in objectives(client):
+    for objective in objectives(client):
         gradient, second = objective(labels, raw, weights)
         np.testing.assert_allclose(gradient, weights * (p - labels), rtol=1e-9)
         np.testing.assert_allclose(second, weights * p * rest, rtol=1e-12)
@@ -261,101 +187,30 @@ def test_a_loss_that_curves_downwards_gets_the_least_second_derivative(
     client: lossd.Client,
 ) -> None:
     raw, labels = np.linspace(-6, 6, 99), np.ones(99)
-    for objective, _ in objectives(
-        client, kind="sigmoid_focal", focal_gamma=2, minimum_hessian=1e-3
-    ):
+    for objective in objectives(client, kind="sigmoid_focal", focal_gamma=2, minimum_hessian=1e-3):
         _, second = objective(labels, raw)
         assert second.min() == 1e-3
         assert second.max() > 1e-3
 
 
-@pytest.mark.parametrize(
-    ("labels", "raw", "text"),
-    [
-        (np.ones(3), np.zeros(4), r"labels: have shape \(3,\), and the raw predictions \(4,\)"),
-        (np.ones((2, 4)), np.zeros((4, 2)), r"labels: have shape \(2, 4\)"),
-        (np.array([0, 1, 2.0]), np.zeros(3), "targets.*2"),
-        (np.ones(3), np.array([0, np.nan, 0]), "logits.*NaN"),
-        (np.ones(2), np.array(["a", "b"]), "logits: "),
-    ],
-)
-def test_bad_data_is_an_error_of_the_package(
-    client: lossd.Client, labels: Any, raw: Any, text: str
-) -> None:
-    for objective, error in objectives(client):
-        with pytest.raises(error, match=f"lossd: .*{text}"):
-            objective(labels, raw)
-
-
-def test_weights_of_other_rows_are_an_error_of_the_package(client: lossd.Client) -> None:
-    for objective, error in objectives(client):
-        with pytest.raises(error, match=r"lossd: weights: have shape \(2,\), and there are 3 rows"):
-            objective(np.ones(3), np.zeros(3), np.ones(2))
-
-
-def test_a_server_that_goes_away_ends_the_training_with_an_error_of_the_package() -> None:
-    xgboost = pytest.importorskip("xgboost")
-    lightgbm = pytest.importorskip("lightgbm")
-    features, labels = datasets.load_breast_cancer(return_X_y=True)
-    with running_server() as server, lossd.Client(server.address) as client:
-        stop = stopping_after(server, 3)
-        data = xgboost.DMatrix(features, labels)
-        with pytest.raises(xgboost.core.XGBoostError, match="lossd: UNAVAILABLE") as raised:
-            xgboost.train({"nthread": 1}, data, 9, obj=stop(lossd.trees.xgboost_objective(client)))
-        assert isinstance(raised.value.__cause__, lossd.LossdError)
-        objective = lossd.trees.lightgbm_objective(client)
-        with pytest.raises(lightgbm.basic.LightGBMError, match="lossd: UNAVAILABLE"):
-            lightgbm.train(
-                {"verbosity": -1, "objective": objective}, lightgbm.Dataset(features, labels), 9
-            )
-
-
-def test_an_error_passes_through_catboost(client: lossd.Client) -> None:
-    catboost = pytest.importorskip("catboost")
-    features, labels = datasets.load_breast_cancer(return_X_y=True)
-    model = catboost.CatBoostRegressor(
-        iterations=3,
-        loss_function=lossd.trees.catboost_objective(client),
-        eval_metric=lossd.trees.catboost_metric(client),
-        allow_writing_files=False,
-        verbose=0,
-    )
-    with pytest.raises(catboost.CatBoostError, match="lossd: INVALID_ARGUMENT: targets"):
-        model.fit(features, labels + 1.0)
-
-
-def stopping_after(server: RunningServer, calls: int) -> Callable[[Any], Any]:
-    """Returns a wrapper of an objective that ends the server after so many of its calls."""
-
-    def wrap(objective: Any) -> Any:
-        count = 0
-
-        def call(raw: Any, data: Any) -> Any:
-            nonlocal count
-            if count == calls:
-                server.process.send_signal(signal.SIGKILL)
-                server.process.wait()
-            count += 1
-            return objective(raw, data)
-
-        return call
-
-    return wrap
-
-
-@pytest.mark.parametrize(
-    ("options", "text"),
-    [
-        ({"reduction": "mean"}, "reduction: the package that grows the trees decides it"),
-        ({"weights": [1.0]}, "weights: the package"),
-        ({"focal_gama": 2}, "focal_gama: .* is it focal_gamma"),
-        ({"minimum_hessian": "0"}, "minimum_hessian: '0' is not a number"),
-        ({"timeout": 0}, "timeout: 0 seconds"),
-    ],
-)
-def test_a_bad_option_is_named_before_the_training(
-    client: lossd.Client, options: dict[str, Any], text: str
+def test_ignored_labels_have_no_derivatives_and_no_part_in_the_metric(
+    client: lossd.Client,
 ) -> None:
     pytest.importorskip("xgboost")
-    with pytest.raises((TypeError, ValueError), match=f"^{text}"):
-        lossd.trees.xgboost_objective(client, **options)
+    random = np.random.default_rng(5)
+    raw, labels, weights = random.normal(size=99), random.random(99), random.random(99)
+    known = np.arange(99) % 3 != 0
+    marked = np.where(known, labels, -1)
+    objective = lossd.trees.xgboost_objective(client, ignore_target=-1)
+    metric = lossd.trees.xgboost_metric(client, ignore_target=-1)
+    for given in (weights, None):
+        some = None if given is None else given[known]
+        all_rows = objective(marked, raw, given)
+        for found, expected in zip(
+            all_rows, objective(labels[known], raw[known], some), strict=True
+        ):
+            np.testing.assert_array_equal(found[known], expected)
+            assert not found[~known].any()
+        assert metric(marked, raw, given) == pytest.approx(
+            metric(labels[known], raw[known], some), rel=1e-12
+        )

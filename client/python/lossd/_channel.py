@@ -225,6 +225,9 @@ class BaseClient(abc.ABC):
         - `second_derivative`: True returns the second derivative by each logit as well, which is
           the diagonal of the Hessian and has no other elements. It has the gradient's type and
           scale; the default is False
+        - `second_derivative_out`, only with second_derivative=True: receives the second derivative
+          as `gradient_out` does the gradient. If both are given, they have one type and do not
+          overlap. None, the default, makes a new one
 
         `request_id` is written to the server's log and returned; the default is "".
 

@@ -116,7 +116,7 @@ class AsyncClient(BaseClient):
         connection: Connection, call: Call, call_options: dict[str, Any]
     ) -> LossResult[Any, Any]:
         await asyncio.to_thread(call.references.synchronize)
-        with call.references.until_answered(call.gradient_out):
+        with call.references.until_answered(call.gradient_out, call.second_derivative_out):
             try:
                 return call.result(await connection.compute_loss(call.request, **call_options))
             except grpc.RpcError as error:

@@ -124,7 +124,7 @@ class Client(BaseClient):
         connection: Connection, call: Call, call_options: dict[str, Any]
     ) -> LossResult[Any, Any]:
         call.references.synchronize()
-        with call.references.until_answered(call.gradient_out):
+        with call.references.until_answered(call.gradient_out, call.second_derivative_out):
             try:
                 return call.result(connection.compute_loss(call.request, **call_options))
             except grpc.RpcError as error:

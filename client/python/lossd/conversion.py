@@ -18,7 +18,7 @@ from lossd.reply import Expected, Received
 from lossd.result import LossResult
 from lossd.shared_memory import SharedMemory
 from lossd.sparse import SparseMatrix
-from lossd.spec import Spec
+from lossd.spec import ParsedOptions, Spec
 from lossd.targets import Bits, Identity, Ones, from_sparse
 from lossd.wire import WireTensor
 
@@ -27,7 +27,8 @@ STREAM_LOSS = "/lossd.v1.LossService/StreamLoss"
 GET_SERVER_INFO = "/lossd.v1.LossService/GetServerInfo"
 
 # The numbers of the fields of ComputeLossRequest.
-_SPEC, _LOGITS, _TARGETS, _DESTINATION, _REQUEST_ID = 1, 2, 3, 7, 8
+_SPEC, _LOGITS, _TARGETS, _REQUEST_ID = 1, 2, 3, 8
+_DESTINATIONS = {"gradient_out": 7, "second_derivative_out": 9}
 _OPERANDS = {"weights": 4, "pos_weight": 5, "upstream_gradient": 6}
 
 # With these, every tensor is sent.
@@ -46,6 +47,7 @@ class Call(NamedTuple):
     references: MemoryReferences
     usual: Expected | None  # the gradient of the reply
     holds_tensors: bool = True  # False if `request` has the places of all, and none of their bytes
+    second_derivative_out: Any = None
 
     def result(self, message: bytes) -> LossResult[Any, Any]:
         """Returns the result of the server's reply; LossdError if it is no reply."""
@@ -58,14 +60,15 @@ class Call(NamedTuple):
             return self._whole_result(message)
         if usual is not None:
             gradient = self._usual_gradient(message, usual)
-        return LossResult.read_later(None, gradient, None, functools.partial(reply.fields, others))
+        read = functools.partial(reply.fields, others)
+        return LossResult.read_later(None, gradient, self.second_derivative_out, read)
 
     def _whole_result(self, message: bytes) -> LossResult[Any, Any]:
         others, losses, gradient, second_derivative = reply.parse(message)
         return LossResult.read_later(
             _returned(losses, self.logits),
-            self._gradient(gradient),
-            _returned(second_derivative, self.logits),
+            _delivered(gradient, self.gradient_out, self.logits),
+            _delivered(second_derivative, self.second_derivative_out, self.logits),
             functools.partial(reply.fields, others),
         )
 
@@ -74,18 +77,8 @@ class Call(NamedTuple):
         first = len(message) - byte_size
         if self.gradient_out is None and type(self.logits) is np.ndarray:  # the fast way
             return wire.view(kind, shape, message, first)
-        return self._gradient(Received(kind, shape, message, first, byte_size))
-
-    def _gradient(self, received: Received | None) -> Any:
-        out = self.gradient_out
-        if out is None:
-            return _returned(received, self.logits)
-        if received is not None:  # otherwise the server has written it there
-            if type(out) is np.ndarray and out.dtype == received.element_type.storage:
-                out[...] = wire.to_array(received)
-            else:
-                _copy(received, out)
-        return out
+        received = Received(kind, shape, message, first, byte_size)
+        return _delivered(received, self.gradient_out, self.logits)
 
 
 def to_call(
@@ -100,29 +93,37 @@ def to_call(
     asked = spec.of(parsed.plain)
     references = NOTHING_SHARED if memory is None else MemoryReferences(memory)
     logits_type, shape, parts = _tensor(_LOGITS, "logits", logits, references)
-    gradient_out = parsed.gradient_out
-    if gradient_out is None and memory is not None:
-        gradient_out = gradient.new_place(asked, logits_type, logits)
     parts += targets_field(_TARGETS, targets, references)
     if parsed.operands:
         for name, number in _OPERANDS.items():
             if name in parsed.operands:
                 parts += tensor_field(number, name, parsed.operands[name], references)
-    destination = b""
-    if gradient_out is not None:
-        asked, destination = _with_place(parsed.plain, asked, shape, gradient_out, references)
-        parts.append(destination)
+    places = given_places(parsed, asked, shape, references)
+    if memory is not None and "gradient_out" not in places.outs:
+        made = gradient.new_place(places.asked, logits_type, logits)
+        places = _with_place(parsed.plain, places, shape, "gradient_out", made, references)
+    asked, outs, destinations = places
+    parts.append(destinations.get("gradient_out", b""))
     if parsed.request_id:
         parts.append(encoding.text(_REQUEST_ID, parsed.request_id))
+    parts.append(destinations.get("second_derivative_out", b""))
     if asked.encoded:
         parts.insert(0, encoding.block(_SPEC, asked.encoded))
     usual = None
     has_other = asked.has_losses or asked.has_second_derivative
-    if asked.has_gradient and not has_other and not destination:
+    if asked.has_gradient and not has_other and not destinations.get("gradient_out"):
         kind = asked.gradient_type or logits_type
         usual = reply.expected(kind.data_type, shape)
     holds_tensors = any(type(part) is not bytes for part in parts)
-    return Call(b"".join(parts), logits, gradient_out, references, usual, holds_tensors)
+    return Call(
+        b"".join(parts),
+        logits,
+        outs.get("gradient_out"),
+        references,
+        usual,
+        holds_tensors,
+        outs.get("second_derivative_out"),
+    )
 
 
 def plain_call(logits: Any, targets: Any, gradient_out: Any, most_bytes: int) -> Call | None:
@@ -180,20 +181,45 @@ def _plain_headers(
     )
 
 
+class Places(NamedTuple):
+    """Where the derivatives of a call go."""
+
+    asked: Spec  # with the type of the places
+    outs: dict[str, Any]
+    destinations: dict[str, bytes]  # the fields of those that the server writes itself
+
+
+def given_places(
+    parsed: ParsedOptions, asked: Spec, shape: tuple[int, ...], references: MemoryReferences
+) -> Places:
+    """Returns the places that the caller gave."""
+    places = Places(asked, {}, {})
+    for name, out in parsed.outs.items():
+        places = _with_place(parsed.plain, places, shape, name, out, references)
+    if len(places.outs) > 1:
+        gradient.check_apart(*places.outs.values())
+    return places
+
+
 def _with_place(
     options: dict[str, Any],
-    asked: Spec,
+    places: Places,
     shape: tuple[int, ...],
+    name: str,
     out: Any,
     references: MemoryReferences,
-) -> tuple[Spec, bytes]:
-    """Returns the spec whose gradient has the type of `out`, and the destination, if any."""
-    place = gradient.place(asked, shape, out, references)
+) -> Places:
+    """Adds a place, whose type becomes that of both derivatives; None is no place."""
+    if out is None:
+        return places
+    asked, outs, destinations = places
+    place = gradient.place(name, asked, shape, out, references)
     if asked.gradient_type is None:
         asked = spec.of({**options, "gradient_dtype": place.element_type.name})
-    if place.reference is None:
-        return asked, b""
-    return asked, encoding.reference(_DESTINATION, place.reference)
+    if place.reference is not None:
+        encoded = encoding.reference(_DESTINATIONS[name], place.reference)
+        destinations = {**destinations, name: encoded}
+    return Places(asked, {**outs, name: out}, destinations)
 
 
 def tensor_field(
@@ -301,6 +327,18 @@ def _returned(received: Received | None, logits: Any) -> Any:
     tensor = pytorch.new_tensor(torch, received.shape, received.element_type)
     _copy(received, tensor)
     return tensor.to(logits.device)
+
+
+def _delivered(received: Received | None, out: Any, logits: Any) -> Any:
+    """Returns a derivative of the reply in its place, or as _returned() if there is no place."""
+    if out is None:
+        return _returned(received, logits)
+    if received is not None:  # otherwise the server has written it there
+        if type(out) is np.ndarray and out.dtype == received.element_type.storage:
+            out[...] = wire.to_array(received)
+        else:
+            _copy(received, out)
+    return out
 
 
 def _copy(received: Received, out: Any) -> None:

@@ -84,25 +84,28 @@ class MemoryReferences:
             wait()
 
     @contextlib.contextmanager
-    def until_answered(self, out: Any) -> Iterator[None]:
-        """Encloses the call whose gradient goes to `out`.
+    def until_answered(self, *outs: Any) -> Iterator[None]:
+        """Encloses the call whose derivatives go to `outs`; None is no place.
 
-        If the call ends without an answer, the server may still write the gradient. Memory of
-        `out` on a GPU therefore stays allocated for a while.
+        If the call ends without an answer, the server may still write the derivatives. Memory of
+        `outs` on a GPU therefore stays allocated for a while.
         """
         try:
             yield
         except LossdError as error:
             if error.code in UNANSWERED:
-                self._keep(out)
+                self._keep(outs)
             raise
         except BaseException:  # for example the cancellation of the caller's task
-            self._keep(out)
+            self._keep(outs)
             raise
 
-    def _keep(self, out: Any) -> None:
-        if self._memory is not None and self.names_device_memory and out is not None:
-            self._memory.keep_for_a_while(out)
+    def _keep(self, outs: tuple[Any, ...]) -> None:
+        if self._memory is None or not self.names_device_memory:
+            return
+        for out in outs:
+            if out is not None:
+                self._memory.keep_for_a_while(out)
 
     def _add_wait(self, array: DeviceArray) -> None:
         if array.synchronize is not None:

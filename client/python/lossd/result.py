@@ -46,8 +46,8 @@ class LossResult(Generic[GradientT_co, LossesT_co]):
     a view or a tensor likewise. With reduction="rows" it has one element for each row. It is
     None unless reduction is "none" or "rows".
 
-    `second_derivative` has the gradient's shape and dtype, and is a view or a tensor likewise. It
-    is None unless second_derivative=True.
+    `second_derivative` has the gradient's shape and dtype, and is a view or a tensor likewise, or
+    the object passed as `second_derivative_out`. It is None unless second_derivative=True.
 
     `normalizer` is what the sum was divided by, `valid_count` the number of elements that took
     part, and `nan_count` that of the NaN logits with nan_policy="propagate".

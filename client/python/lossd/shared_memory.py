@@ -56,9 +56,10 @@ class SharedMemory:
     context.
 
     From the start of a call until its end, the server reads the tensors and writes
-    `gradient_out`. If they are changed meanwhile, the call returns some loss and some gradient,
-    or an error that names an element. After a call that was cancelled or timed out, the server
-    may go on for a while; a `gradient_out` on a GPU then stays allocated for 60 seconds.
+    `gradient_out` and `second_derivative_out`. If they are changed meanwhile, the call returns some
+    loss and some derivatives, or an error that names an element. After a call that was cancelled
+    or timed out, the server may go on for a while; such a place on a GPU then stays allocated for
+    60 seconds.
 
     The memory of an array lives until the array and all its views are gone, or until the
     process ends. close() ends the connection once the last array is gone. A forked process may

@@ -52,6 +52,7 @@ class PlainOptions(TypedDict, total=False):
     soft_targets: SoftTargetRule
     detach_focus: bool
     second_derivative: bool
+    second_derivative_out: Any
     gradient_dtype: Any  # a name, or a dtype of NumPy, ml_dtypes or PyTorch
     losses_dtype: Any  # a name or a dtype
     nan_policy: NanPolicy
@@ -67,6 +68,8 @@ class LossOptions(PlainOptions, total=False):
     gradient_out: Any
 
 
+# The options that are places for results.
+OUTS = ("gradient_out", "second_derivative_out")
 # The options that are tensors.
 OPERANDS = ("weights", "pos_weight", "upstream_gradient")
 
@@ -141,7 +144,7 @@ class ParsedOptions(NamedTuple):
 
     plain: dict[str, Any]  # what of() takes
     operands: dict[str, ArrayLike]  # those of OPERANDS that were given
-    gradient_out: Any
+    outs: dict[str, Any]  # those of OUTS that were given, in that order
     request_id: str
 
 
@@ -156,18 +159,17 @@ def parse(options: dict[str, Any]) -> ParsedOptions:
     arguments.known(NAMES, options)
     plain = {}
     operands = {}
-    gradient_out = None
     request_id = ""
     for name, value in options.items():
-        if name == "gradient_out":
-            gradient_out = value
-        elif name == "request_id":
+        if name == "request_id":
             request_id = arguments.text(name, value)
-        elif name not in OPERANDS:
+        elif name in OPERANDS:
+            if value is not None:
+                operands[name] = value
+        elif name not in OUTS:
             plain[name] = value
-        elif value is not None:
-            operands[name] = value
-    return ParsedOptions(plain, operands, gradient_out, request_id)
+    outs = {name: options[name] for name in OUTS if options.get(name) is not None}
+    return ParsedOptions(plain, operands, outs, request_id)
 
 
 def of(options: dict[str, Any]) -> Spec:
@@ -310,7 +312,13 @@ _OWNERS = {
 NAMES = frozenset(LossOptions.__annotations__)
 # The options that say which tensors are returned, and how. The modules for frameworks choose these.
 OF_RESULTS = frozenset(
-    {"gradient", "gradient_out", "gradient_dtype", "losses_dtype", "second_derivative"}
+    {
+        "gradient",
+        "gradient_dtype",
+        "losses_dtype",
+        "second_derivative",
+        *OUTS,
+    }
 )
-_NO_OPTIONS = ParsedOptions({}, {}, None, "")
+_NO_OPTIONS = ParsedOptions({}, {}, {}, "")
 _DEFAULT = _make({})

@@ -79,7 +79,7 @@ def sends_more_than(
         return False
     if memory is None:
         return True
-    places = {**arrays, "gradient_out": options.get("gradient_out")}
+    places = arrays | {name: options.get(name) for name in spec.OUTS}
     if any(device_array.of(name, array) is not None for name, array in places.items()):
         return False
     sent = (
@@ -122,10 +122,7 @@ class LossStream:
         self._add_targets(targets)
         for name, array in parsed.operands.items():
             self._add_operand(name, array)
-        self._gradient_out = parsed.gradient_out
-        if self._gradient_out is not None:
-            place = gradient.place(asked, sent.shape, self._gradient_out, NOTHING_SHARED)
-            asked = spec.of({**parsed.plain, "gradient_dtype": place.element_type.name})
+        asked, outs, _ = conversion.given_places(parsed, asked, sent.shape, NOTHING_SHARED)
         self._fields[_SPEC] = [encoding.block(_SPEC, asked.encoded)]
         self._fields[_SHAPE] = [encoding.integers(_SHAPE, sent.shape)]
         self._fields[_LOGITS_DTYPE] = [encoding.number(_LOGITS_DTYPE, sent.element_type.data_type)]
@@ -133,12 +130,14 @@ class LossStream:
         self._summary: loss_service_pb2.StreamLossSummary | None = None
         kind = asked.gradient_type or sent.element_type
         self._gradient = (
-            _ArrivingTensor(kind, self._shape, logits, self._gradient_out)
+            _ArrivingTensor(kind, self._shape, logits, outs.get("gradient_out"))
             if asked.has_gradient
             else None
         )
         self._second_derivative = (
-            _ArrivingTensor(kind, self._shape, logits) if asked.has_second_derivative else None
+            _ArrivingTensor(kind, self._shape, logits, outs.get("second_derivative_out"))
+            if asked.has_second_derivative
+            else None
         )
         losses = asked.losses_type or sent.element_type
         shape = self._shape[:1] if asked.has_row_losses else self._shape

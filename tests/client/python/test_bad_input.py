@@ -58,6 +58,7 @@ BAD_CALL: dict[str, list[Any]] = {
     "gradient_dtype": [5, "no_such", "int32", np.int64, [1.0], object()],
     "losses_dtype": [5, "no_such", "int32", np.int64, [1.0], object(), "float64"],
     "gradient_out": PLACES,
+    "second_derivative_out": [*PLACES, np.zeros((2, 3), np.float32)],  # which nobody asked for
     "nan_policy": [*CHOICES, None],
     "target_range": [*CHOICES, None],
     "target_shape_rule": [*CHOICES, None],

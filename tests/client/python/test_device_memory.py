@@ -238,7 +238,7 @@ def test_a_gradient_that_may_still_be_written_keeps_its_memory(
     monkeypatch.setattr("time.monotonic", lambda: now)
     logits, out = cuda_array(gpus, VALUES), cuda_array(gpus, VALUES)
     call = conversion.to_call(logits, VALUES, gradient_out=out, memory=memory)
-    with contextlib.suppress(lossd.LossdError, Refused), call.references.until_answered(out):
+    with contextlib.suppress(lossd.LossdError, Refused), call.references.until_answered(None, out):
         if error is not None:
             raise error
     alive = weakref.ref(out)

@@ -15,8 +15,9 @@ def array(shape: tuple[int, ...] = (4, 3)) -> np.ndarray:
     return np.zeros(shape, np.float32)
 
 
-def named(logits: Any, out: Any, request: bytes = b"places") -> conversion.Call:
-    return conversion.Call(request, logits, out, conversion.NOTHING_SHARED, None, False)
+def named(logits: Any, out: Any, second_out: Any = None) -> conversion.Call:
+    nothing = conversion.NOTHING_SHARED
+    return conversion.Call(b"places", logits, out, nothing, None, False, second_out)
 
 
 @pytest.mark.parametrize("constants", [{}, {"normalizer": "batch", "loss_weight": 2.0}])
@@ -44,6 +45,30 @@ def test_a_call_of_the_same_objects_is_found(constants: dict[str, Any]) -> None:
         assert calls.find(logits, targets, {**options, "normalizer": "valid"}) is None
         # True == 1, but label_smoothing=True is an error.
         assert calls.find(logits, targets, {**options, "loss_weight": 2}) is None
+
+
+def test_a_call_with_places_for_both_derivatives_is_found() -> None:
+    calls = NamedCalls()
+    logits, targets, out, second_out = array(), array(), array(), array()
+    options = {"second_derivative": True, "gradient_out": out, "second_derivative_out": second_out}
+    alone = {name: value for name, value in options.items() if name != "gradient_out"}
+    calls.keep(named(logits, out, second_out), targets, options)
+    found = calls.find(logits, targets, options)
+    assert found is not None
+    assert found.gradient_out is out
+    assert found.second_derivative_out is second_out
+    assert calls.find(logits, targets, alone) is None
+    assert calls.find(logits, targets, {**options, "second_derivative_out": array()}) is None
+    exchanged = {**options, "gradient_out": second_out, "second_derivative_out": out}
+    assert calls.find(logits, targets, exchanged) is None
+    calls.keep(named(logits, None, second_out), targets, alone)
+    found = calls.find(logits, targets, alone)
+    assert found is not None
+    assert found.gradient_out is None
+    assert found.second_derivative_out is second_out
+    second_out.shape = (3, 4)
+    assert calls.find(logits, targets, options) is None
+    assert calls.find(logits, targets, alone) is None
 
 
 def test_a_call_without_a_place_for_the_gradient_is_found() -> None:
@@ -83,7 +108,7 @@ def test_no_array_is_kept_and_no_number_of_one_that_is_gone_is_taken_for_it() ->
         del logits
     gc.collect()
     assert len(calls._kept) <= 64
-    assert all(known() is None for kept in calls._kept.values() for known, *_ in kept.arrays[:1])
+    assert all(kept.arrays[0][1]() is None for kept in calls._kept.values())
 
 
 def test_what_holds_bytes_or_changes_is_not_kept() -> None:

@@ -58,11 +58,11 @@ class Call(NamedTuple):
             return self._whole_result(message)
         if usual is not None:
             gradient = self._usual_gradient(message, usual)
-        return LossResult.read_later(None, gradient, None, functools.partial(reply.fields, others))
+        return LossResult._read_later(None, gradient, None, functools.partial(reply.fields, others))
 
     def _whole_result(self, message: bytes) -> LossResult[Any, Any]:
         others, losses, gradient, second_derivative = reply.parse(message)
-        return LossResult.read_later(
+        return LossResult._read_later(
             _returned(losses, self.logits),
             self._gradient(gradient),
             _returned(second_derivative, self.logits),
@@ -233,7 +233,7 @@ def bits_to_wire(bits: Bits) -> WireTensor:
 def lies_in(array: ArrayLike, memory: SharedMemory) -> bool:
     """Returns whether a host array is passed by reference instead of copied."""
     values, _ = wire.values_of(array)
-    return memory.reference(values) is not None
+    return memory._reference(values) is not None
 
 
 def _tensor(

@@ -36,6 +36,7 @@ def test_help_lists_every_command_and_nothing_else() -> None:
         "sanitize",
         "lint",
         "format",
+        "docs",
         "image",
         "gpu",
         "debian",
@@ -50,6 +51,7 @@ def test_help_lists_every_command_and_nothing_else() -> None:
         (["gpu", "--dryrun"], "gpu --dryrun: the only argument is --dry-run"),
         (["fuzz", "1m"], "fuzz 1m: the only argument is a number of seconds"),
         (["fuzz", "0"], "fuzz 0: the only argument is a number of seconds"),
+        (["docs", "--open"], "docs --open: the arguments are --serve and an address"),
         (["sanitize", "asan", "usan"], "sanitize usan: the sanitizers are asan and tsan"),
     ],
 )

@@ -41,7 +41,7 @@ def make_criterion(client: lossd.Client) -> Any:
 
 
 def lies_in(memory: lossd.SharedMemory, tensor: Any) -> bool:
-    return memory.reference_at(tensor.data_ptr(), tensor.nbytes) is not None
+    return memory._reference_at(tensor.data_ptr(), tensor.nbytes) is not None
 
 
 def gradient_of(loss: Any, logits: Any, **options: Any) -> Any:

@@ -1,9 +1,15 @@
-"""The client of lossd, which computes the loss and its gradient from NumPy arrays.
+"""The client of lossd, which computes losses and their gradients from arrays and tensors.
 
+```python
 import lossd
+
 with lossd.Client("localhost:50051") as client:
     result = client.compute_loss(logits, targets)
-result.loss, result.gradient
+    result.loss, result.gradient
+```
+
+`Client` blocks and `AsyncClient` is awaited; both have the same methods. The modules `lossd.torch`,
+`lossd.jax`, `lossd.keras`, `lossd.caffe` and `lossd.trees` put the losses into frameworks.
 """
 
 from lossd import recipes
@@ -18,17 +24,17 @@ from lossd.targets import bits, identity, ones, ones_from_lists
 __version__ = "0.1.0"
 
 __all__ = [
-    "AsyncClient",
     "Client",
-    "Execution",
+    "AsyncClient",
     "LossOptions",
     "LossResult",
+    "Execution",
     "LossdError",
     "SharedMemory",
-    "__version__",
     "bits",
     "identity",
     "ones",
     "ones_from_lists",
     "recipes",
+    "__version__",
 ]

@@ -153,6 +153,7 @@ class BaseClient(abc.ABC):
         bfloat16 or float16.
 
         `targets` are one of:
+
         - an array or tensor of the logits' shape, of any of these types, of uint8, bool, int8,
           int16, int32 or int64; a list is an array too, never a list of labels
         - a sparse array of SciPy, PyTorch, JAX (BCOO, BCSR) or TensorFlow, of zeros and ones
@@ -162,6 +163,7 @@ class BaseClient(abc.ABC):
         takes.
 
         The loss:
+
         - `kind`: "sigmoid_cross_entropy" (the default), "sigmoid_focal", "asymmetric", "poly",
           "quality_focal" or "varifocal"; loss_spec.proto has the formulas and the papers
         - `focal_gamma`, `focal_alpha`: the exponent and the class balance of "sigmoid_focal";
@@ -184,6 +186,7 @@ class BaseClient(abc.ABC):
         - `pos_weight`: of the positive term, broadcast likewise; the default, None, is 1
 
         Which elements take part:
+
         - `ignore_target`: elements whose target equals this take no part; NaN stands for every
           NaN, as tables have it for a missing label. None, the default, ignores none.
           normalizer="elements" still counts them; "valid" does not
@@ -196,6 +199,7 @@ class BaseClient(abc.ABC):
           finite; "propagate" counts the NaN logits and returns NaN
 
         How the losses are reduced:
+
         - `reduction`: "mean" (the default) divides the sum by the normalizer, "sum" does not,
           "none" returns a loss for each element, "rows" one for each index of the first
           dimension, and "mean_of_rows" the mean of those over rows with valid elements
@@ -212,6 +216,7 @@ class BaseClient(abc.ABC):
           is that of the gradient; None, the default, is the logits' type
 
         The gradient:
+
         - `gradient`: False returns the loss alone; the default is True
         - `gradient_dtype`: "float32", "float64", "bfloat16", "float16", or such a dtype of
           NumPy, ml_dtypes or PyTorch; None, the default, is the logits' type

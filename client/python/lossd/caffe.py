@@ -1,5 +1,6 @@
 """Caffe's sigmoid cross-entropy as a Python layer that a server computes.
 
+```
 layer {
   name: "loss" type: "Python" bottom: "score" bottom: "label" top: "loss"
   python_param {
@@ -8,6 +9,7 @@ layer {
   }
   loss_weight: 1
 }
+```
 
 The module needs Caffe's Python module, built with its Python layers. `param_str` is JSON, as
 layer_options() reads it. The labels have as many elements as the scores, in any shape.
@@ -31,6 +33,8 @@ from lossd.client import Client
 from lossd.errors import LossdError
 from lossd.shared_memory import SharedMemory
 
+__all__ = ["RemoteSigmoidCrossEntropyLossLayer", "LayerOptions", "layer_options"]
+
 _REDUCTIONS: dict[str, dict[str, str]] = {
     "sum": {"reduction": "sum"},
     "none": {"reduction": "sum"},  # Caffe's normalization NONE
@@ -47,7 +51,7 @@ _LABEL_GRADIENT = (
 
 
 class LayerOptions(NamedTuple):
-    """The options of one layer."""
+    """The options of one layer, as layer_options() reads them."""
 
     server: str
     token: str | None
@@ -140,9 +144,18 @@ class _Arrays:
 
 
 class RemoteSigmoidCrossEntropyLossLayer(caffe.Layer):  # type: ignore[misc]
-    """Computes loss and gradient in forward() and hands the gradient out in backward()."""
+    """Computes loss and gradient in forward() and hands the gradient out in backward().
+
+    Caffe calls the methods. `bottom` has the blobs of scores and labels, of as many elements, and
+    `top` that of the loss, which has one element. layer_options() has the options.
+    """
 
     def setup(self, bottom: Any, top: Any) -> None:
+        """Reads `param_str` and makes the client; connects to shared memory if that is named.
+
+        Raises ValueError for another number of blobs, ValueError or TypeError for a bad option,
+        and RuntimeError if no server listens at the socket of `shared_memory`.
+        """
         if len(bottom) != 2:
             raise ValueError(
                 f"Need two inputs to compute distance: scores and labels; got {len(bottom)}"
@@ -164,7 +177,10 @@ class RemoteSigmoidCrossEntropyLossLayer(caffe.Layer):  # type: ignore[misc]
             raise RuntimeError(f"shared_memory: {error}") from error
 
     def reshape(self, bottom: Any, top: Any) -> None:
-        """Caffe calls it before every forward()."""
+        """Gives the loss its shape. Caffe calls it before every forward().
+
+        Raises ValueError if scores and labels have different numbers of elements.
+        """
         if bottom[0].count != bottom[1].count:
             raise ValueError(
                 "Inputs must have the same dimension: the scores have shape "
@@ -176,6 +192,7 @@ class RemoteSigmoidCrossEntropyLossLayer(caffe.Layer):  # type: ignore[misc]
             self._arrays = _Arrays(shape, self._memory)
 
     def forward(self, bottom: Any, top: Any) -> None:
+        """Writes the loss to `top`; RuntimeError if the server does not answer with a loss."""
         scores, labels = self._arrays.inputs(bottom[0].data, bottom[1].data)
         try:
             result = self._client.compute_loss(
@@ -190,6 +207,11 @@ class RemoteSigmoidCrossEntropyLossLayer(caffe.Layer):  # type: ignore[misc]
         top[0].data[...] = result.loss
 
     def backward(self, top: Any, propagate_down: Any, bottom: Any) -> None:
+        """Writes the gradient, times the diff of `top`, to the diff of the scores.
+
+        The labels' diff is 0 where it is asked for. layer_options() says when that is a warning or
+        a RuntimeError.
+        """
         if propagate_down[1]:
             if self._options.force_backward is False:
                 raise RuntimeError(_LABEL_GRADIENT)

@@ -61,11 +61,11 @@ class Call(NamedTuple):
         if usual is not None:
             gradient = self._usual_gradient(message, usual)
         read = functools.partial(reply.fields, others)
-        return LossResult.read_later(None, gradient, self.second_derivative_out, read)
+        return LossResult._read_later(None, gradient, self.second_derivative_out, read)
 
     def _whole_result(self, message: bytes) -> LossResult[Any, Any]:
         others, losses, gradient, second_derivative = reply.parse(message)
-        return LossResult.read_later(
+        return LossResult._read_later(
             _returned(losses, self.logits),
             _delivered(gradient, self.gradient_out, self.logits),
             _delivered(second_derivative, self.second_derivative_out, self.logits),
@@ -259,7 +259,7 @@ def bits_to_wire(bits: Bits) -> WireTensor:
 def lies_in(array: ArrayLike, memory: SharedMemory) -> bool:
     """Returns whether a host array is passed by reference instead of copied."""
     values, _ = wire.values_of(array)
-    return memory.reference(values) is not None
+    return memory._reference(values) is not None
 
 
 def _tensor(

@@ -1,7 +1,9 @@
 """Losses of lossd as functions of JAX, with derivatives, jit, vmap and sharding.
 
+```python
 loss = lossd.jax.sigmoid_loss(client, kind="sigmoid_focal", focal_gamma=2)
 value, gradient = jax.jit(jax.value_and_grad(loss))(logits, targets)
+```
 
 The server is called from the computation by jax.pure_callback, once for loss and gradient
 together. Both are exact at a logit of 0 and in both tails, and so is the second derivative:
@@ -28,6 +30,8 @@ import numpy as np
 from lossd import arguments, spec
 from lossd.client import Client
 
+__all__ = ["sigmoid_loss"]
+
 Array = Any  # an array of JAX, NumPy or a tracer
 
 # JAX decides these, or passes them.
@@ -40,8 +44,8 @@ def sigmoid_loss(
     """Returns loss(logits, targets, weights=None, pos_weight=None).
 
     `options` are those of Client.compute_loss() that say which loss it is and how it is reduced;
-    nan_policy is "propagate" unless it is given. `timeout` is the seconds that a call may take;
-    None waits as long as the server takes.
+    nan_policy is "propagate" unless it is given. `timeout` is the seconds that a call may take,
+    by default 60; None waits as long as the server takes.
 
     The loss is a number of float32, or of float64 for such logits. With reduction="none" it is an
     array of the logits' shape and type. Only logits have derivatives, of which the first two exist.

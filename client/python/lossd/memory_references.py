@@ -50,7 +50,7 @@ class MemoryReferences:
 
     def reference(self, array: NDArray[Any]) -> Reference | None:
         """Returns the place of a host array in shared memory, or None if it lies elsewhere."""
-        return None if self._memory is None else self._memory.reference(array)
+        return None if self._memory is None else self._memory._reference(array)
 
     def device_reference(self, name: str, array: DeviceArray) -> Reference:
         """Returns the place of a tensor on a GPU.
@@ -64,7 +64,7 @@ class MemoryReferences:
             raise ValueError(
                 f"{name}: on {array.device}, and not C-contiguous; give a contiguous copy"
             )
-        lent = self._memory.lend(name, array)
+        lent = self._memory._lend(name, array)
         first, device = self._device or (name, lent.device)
         if device != lent.device:
             raise ValueError(
@@ -105,7 +105,7 @@ class MemoryReferences:
             return
         for out in outs:
             if out is not None:
-                self._memory.keep_for_a_while(out)
+                self._memory._keep_for_a_while(out)
 
     def _add_wait(self, array: DeviceArray) -> None:
         if array.synchronize is not None:

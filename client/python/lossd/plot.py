@@ -17,6 +17,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+__all__ = ["BadFile", "draw", "save_bench", "save_curves", "write_csv"]
+
 REACHED = "#3b7dd8"
 MISSED = "#d8573b"
 

@@ -22,6 +22,12 @@ else:
 class Execution(NamedTuple):
     """The way in which the server computed a request; it has no influence on the result.
 
+    - `backend`: the name of the backend, such as "cpu/AVX3_DL" or "cuda/0"
+    - `batch_requests`, `batch_elements`: the requests and the elements of the batch that held this
+      request
+    - `queue_time`: the time from acceptance to the start of the batch
+    - `compute_time`: the time from there to the end of this request's arithmetic
+
     All but the backend is None for a streamed call, which is part of many batches.
     """
 
@@ -35,6 +41,8 @@ class Execution(NamedTuple):
 @dataclass(frozen=True, eq=False, init=False)  # == of arrays has no truth value
 class LossResult(Generic[GradientT_co, LossesT_co]):
     """The result of compute_loss().
+
+    `loss` is the reduced loss, and 0 with reduction="none" and "rows", which have `losses`.
 
     `gradient` has the logits' shape, and their dtype unless `gradient_dtype` asked for another.
     It is None with gradient=False, and the object passed as `gradient_out` if there was one.
@@ -50,7 +58,8 @@ class LossResult(Generic[GradientT_co, LossesT_co]):
     the object passed as `second_derivative_out`. It is None unless second_derivative=True.
 
     `normalizer` is what the sum was divided by, `valid_count` the number of elements that took
-    part, and `nan_count` that of the NaN logits with nan_policy="propagate".
+    part, and `nan_count` that of the NaN logits with nan_policy="propagate". `execution` says how
+    the server computed the request, whose `request_id` comes back.
 
     Without the package ml_dtypes, a view of bfloat16 is widened to float32, which is exact.
     """
@@ -91,7 +100,7 @@ class LossResult(Generic[GradientT_co, LossesT_co]):
         )
 
     @classmethod
-    def read_later(
+    def _read_later(
         cls, losses: Any, gradient: Any, second_derivative: Any, read: Callable[[], dict[str, Any]]
     ) -> LossResult[Any, Any]:
         """Returns a result whose other fields are those of `read`, which the first use calls.

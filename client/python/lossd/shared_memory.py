@@ -119,16 +119,16 @@ class SharedMemory:
         self._release_ended()
         return np.frombuffer(memory, kind, count).reshape(dimensions)
 
-    def reference(self, array: NDArray[Any]) -> Reference | None:
+    def _reference(self, array: NDArray[Any]) -> Reference | None:
         """Returns the place of an array in shared memory.
 
         Returns None if the array lies elsewhere or is not C-contiguous.
         """
         if not self._regions or not array.flags.c_contiguous:
             return None
-        return self.reference_at(array.__array_interface__["data"][0], array.nbytes)
+        return self._reference_at(array.__array_interface__["data"][0], array.nbytes)
 
-    def reference_at(self, address: int, byte_size: int) -> Reference | None:
+    def _reference_at(self, address: int, byte_size: int) -> Reference | None:
         """Returns the place of so many bytes from `address` on, or None if they lie elsewhere."""
         for name, start, size in list(self._regions.values()):
             offset = address - start
@@ -136,7 +136,7 @@ class SharedMemory:
                 return Reference(name, offset, byte_size)
         return None
 
-    def lend(self, name: str, array: DeviceArray) -> LentAllocation:
+    def _lend(self, name: str, array: DeviceArray) -> LentAllocation:
         """Returns the allocation in which a tensor on a GPU lies, and lends it if necessary.
 
         Raises ValueError or LossdError, which name `name`, if the server cannot use it.
@@ -144,7 +144,7 @@ class SharedMemory:
         self._check_open()
         return self._lent.lend(name, array)
 
-    def keep_for_a_while(self, tensor: Any) -> None:
+    def _keep_for_a_while(self, tensor: Any) -> None:
         """Keeps a tensor on a GPU, to which the server may still write, for 60 seconds."""
         self._lent.keep_for_a_while(tensor)
 

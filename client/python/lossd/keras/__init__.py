@@ -1,7 +1,11 @@
 """The losses of lossd for Keras 3, with the backends JAX and PyTorch.
 
+```python
 import lossd.keras
-model.compile(loss=lossd.keras.BinaryCrossentropy(from_logits=True, client="localhost:50051"))
+
+loss = lossd.keras.BinaryCrossentropy(from_logits=True, client="localhost:50051")
+model.compile(loss=loss)
+```
 """
 
 from lossd.keras.losses import BinaryCrossentropy, BinaryFocalCrossentropy, SigmoidLoss

@@ -23,7 +23,11 @@ class SigmoidLoss(keras.losses.Loss):
     - `label_smoothing`, `axis`, `reduction`, `name` and `dtype`: those of
       keras.losses.BinaryCrossentropy
     - `options`: those of lossd.Client.compute_loss() that say which loss it is, such as
-      `kind` and `ignore_target`, and `timeout`. Keras counts ignored elements in its means
+      `kind` and `ignore_target`, and `timeout`, the seconds that a call may take, by default 60.
+      Keras counts ignored elements in its means
+
+    Raises ValueError or TypeError, which name a bad option, and NotImplementedError for another
+    backend of Keras.
     """
 
     def __init__(
@@ -47,7 +51,11 @@ class SigmoidLoss(keras.losses.Loss):
         self._elements = backends.elements(client, {"label_smoothing": label_smoothing, **options})
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """Returns the mean over `axis`. Targets may lack a last dimension of 1, or have it."""
+        """Returns the mean over `axis` of the losses of logits, `y_pred`, of any shape.
+
+        The targets, `y_true`, have that shape too; they may lack a last dimension of 1, or have
+        it where the logits do not.
+        """
         if len(y_true.shape) == len(y_pred.shape) - 1 and y_pred.shape[-1] == 1:
             y_true = keras.ops.expand_dims(y_true, -1)
         elif len(y_true.shape) == len(y_pred.shape) + 1 and y_true.shape[-1] == 1:
@@ -55,6 +63,7 @@ class SigmoidLoss(keras.losses.Loss):
         return keras.ops.mean(self._elements(y_pred, y_true), axis=self.axis)
 
     def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of an equal loss, from which Keras loads a saved model."""
         return {
             **super().get_config(),
             "client": self._target,

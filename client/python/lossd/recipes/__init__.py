@@ -1,7 +1,9 @@
 """Losses of other packages, as options of Client.compute_loss().
 
+```python
 options = lossd.recipes.timm_asymmetric_multilabel(gamma_neg=4, gamma_pos=0)
 client.compute_loss(logits, targets, **options)
+```
 
 A recipe is named after its package and loss, takes the arguments of that loss with their names
 and defaults, and returns lossd's options. The logits and targets are the package's own, except

@@ -1,8 +1,11 @@
 """The losses of lossd as modules and functions of PyTorch 2.4 and later.
 
+```python
 import lossd.torch
+
 criterion = lossd.torch.SigmoidCrossEntropyLoss(client="localhost:50051")
 criterion(logits, targets).backward()
+```
 """
 
 from lossd.torch.errors import ServerError
@@ -13,15 +16,15 @@ from lossd.torch.shared import empty_like
 from lossd.torch.siglip import SigLipLoss, siglip_loss
 
 __all__ = [
-    "AsymmetricLoss",
-    "ServerError",
-    "SigLipLoss",
     "SigmoidCrossEntropyLoss",
     "SigmoidFocalLoss",
-    "asymmetric_loss",
-    "empty_like",
-    "set_default_client",
-    "siglip_loss",
+    "AsymmetricLoss",
+    "SigLipLoss",
     "sigmoid_cross_entropy",
     "sigmoid_focal_loss",
+    "asymmetric_loss",
+    "siglip_loss",
+    "set_default_client",
+    "empty_like",
+    "ServerError",
 ]

@@ -141,7 +141,7 @@ def _placed(client: Client, pool: Pool, inputs: Inputs, wanted: _Wanted) -> _Fou
         # A tensor that lies in shared memory already is read there.
         lies = None
         if tensor.is_contiguous():
-            lies = pool.memory.reference_at(tensor.data_ptr(), byte_size)
+            lies = pool.memory._reference_at(tensor.data_ptr(), byte_size)
         key.append((tensor.shape, tensor.dtype, lies))
         copied.append(tensor if lies is None else None)
         needed += padded(byte_size)

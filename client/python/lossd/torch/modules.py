@@ -42,7 +42,12 @@ class _Loss(nn.Module):
         target: torch.Tensor,
         normalizer_value: float | torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Returns the loss; `normalizer_value` is what a mean divides by instead of a count."""
+        """Returns the loss of logits and targets of one shape.
+
+        It is a number, or has the input's shape with reduction="none", or an element for each
+        index of the first dimension with "rows". `normalizer_value` is what a mean divides by
+        instead of a count.
+        """
         return functional.compute(
             input,
             target,
@@ -55,6 +60,7 @@ class _Loss(nn.Module):
         )
 
     def extra_repr(self) -> str:
+        """Returns the options for the text of the module."""
         given = options.decode(self._options).of_loss
         return ", ".join(f"{name}={value!r}" for name, value in given.items())
 

@@ -59,6 +59,11 @@ class SigLipLoss(nn.Module):
         logit_scale: torch.Tensor,
         logit_bias: torch.Tensor | None = None,
     ) -> torch.Tensor:
+        """Returns the loss, which is one number.
+
+        The features have the shape [rows, width]; scale and bias are one number each. Raises
+        ValueError for features of other shapes.
+        """
         return _loss(
             image_features,
             text_features,

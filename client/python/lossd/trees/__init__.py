@@ -1,12 +1,15 @@
 """Losses of lossd for gradient boosting: XGBoost, LightGBM, CatBoost and scikit-learn.
 
+```python
 with lossd.Client("localhost:50051") as client:
     objective = lossd.trees.xgboost_objective(client, kind="sigmoid_focal", focal_gamma=2)
     xgboost.train({"base_score": 0}, data, obj=objective)
+```
 
 Every function takes a client and the options of Client.compute_loss() that say which loss it is,
 such as `kind`, `pos_weight`, `label_smoothing` and `ignore_target`. The weights of rows are those
 of the data set. Objectives have two more arguments:
+
 - `minimum_hessian`: second derivatives below it are raised to it. The default is 0, because only
   losses other than the cross-entropy have negative ones, which make leaves point the wrong way.
 - `timeout`: the seconds that one call has, 60 by default; None waits until the server has answered

@@ -5,14 +5,16 @@ loss = lossd.jax.sigmoid_loss(client, kind="sigmoid_focal", focal_gamma=2)
 value, gradient = jax.jit(jax.value_and_grad(loss))(logits, targets)
 ```
 
-The server is called from the computation by jax.pure_callback, once for loss and gradient
-together. Both are exact at a logit of 0 and in both tails, and so is the second derivative:
-jax.grad, jax.jvp, jax.hessian and gradients of gradients work, in forward and in reverse mode.
+The computation calls the server, once for loss and gradient together. Both are exact at a logit of
+0 and in both tails, and so is the second derivative: jax.grad, jax.jvp, jax.hessian and gradients
+of gradients work, in forward and in reverse mode.
 
 - `jax.vmap` makes one call for each element of the batch, or a single one with reduction="none".
-- Arguments that are sharded over devices are gathered for the call, after which results lie on one
-  device unless jax.jit has out_shardings. With jax.shard_map each shard makes a call of its own, so
-  a mean is that of the shard: use reduction="sum" and jax.lax.psum. Both need JAX 0.7.2 or later.
+- Arguments that are sharded over devices are gathered for the call. Several devices of the CPU make
+  it once each and have the whole results. Other devices make it once, after which results lie on
+  one of them unless jax.jit has out_shardings.
+- With jax.shard_map each shard makes a call of its own, so a mean is that of the shard: use
+  reduction="sum" and jax.lax.psum.
 - A failed call is JAX's own error, whose text has that of lossd: jax.errors.JaxRuntimeError, or
   ValueError where a compiled function has run before.
 """
@@ -26,6 +28,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental.buffer_callback import buffer_callback
 
 from lossd import arguments, spec
 from lossd.client import Client
@@ -106,15 +109,9 @@ class _Server:
         )
         results = [loss, *[jax.ShapeDtypeStruct(logits.shape, wide)] * derivatives]
         call = functools.partial(self._call, logits.ndim, list(operands), results)
-        found: list[Array] = jax.pure_callback(
-            call,
-            results,
-            logits,
-            targets,
-            *operands.values(),
-            # A reduced loss of several examples is several losses.
-            vmap_method="sequential" if self.is_reduced else "broadcast_all",
-        )
+        # A reduced loss of several examples is several losses.
+        vmap_method = "sequential" if self.is_reduced else "broadcast_all"
+        found = _called(call, results, [logits, targets, *operands.values()], vmap_method)
         return [_varying(each, [logits, targets, *operands.values()]) for each in found]
 
     def _call(self, rank: int, names: list[str], results: list[Any], *tensors: Any) -> list[Any]:
@@ -140,6 +137,28 @@ class _Server:
             np.require(value, expected.dtype, ["ALIGNED"])
             for value, expected in zip(found, results, strict=True)
         ]
+
+
+def _called(
+    call: Callable[..., list[Any]], results: list[Any], operands: list[Array], vmap_method: str
+) -> list[Array]:
+    """Returns what `call` makes of the operands as arrays of NumPy.
+
+    On the CPU a callback occupies one of XLA's threads. jax.pure_callback() leaves the copy of a
+    large operand to another one, and waits for ever if there is none. buffer_callback() lends the
+    memory of operands and results instead.
+    """
+
+    def in_place(_: Any, outputs: list[Any], *tensors: Any) -> None:
+        for output, value in zip(outputs, call(*tensors), strict=True):
+            np.copyto(np.asarray(output), value)
+
+    found: list[Array] = jax.lax.platform_dependent(
+        *operands,
+        cpu=buffer_callback(in_place, results, vmap_method=vmap_method),
+        default=functools.partial(jax.pure_callback, call, results, vmap_method=vmap_method),
+    )
+    return found
 
 
 def _differentiable(server: _Server) -> Callable[..., Array]:
@@ -200,7 +219,7 @@ def _is_zero(tangent: Any) -> bool:
 def _varying(result: Array, inputs: list[Array]) -> Array:
     """Returns a result that differs between the devices of jax.shard_map if an input does.
 
-    pure_callback() says of its results that they do not, and JAX then refuses to differentiate.
+    Callbacks say of their results that they do not, and JAX then refuses to differentiate.
     """
     axes = tuple(frozenset[Any]().union(*map(_axes, inputs)))
     if not axes:
@@ -213,11 +232,11 @@ def _varying(result: Array, inputs: list[Array]) -> Array:
 def _axes(array: Array) -> frozenset[Any]:
     """Returns the axes of jax.shard_map along which an array varies.
 
-    JAX 0.10 keeps them in an object of their own, and versions before 0.6 not at all.
+    JAX 0.10 keeps them in an object of their own.
     """
-    of = jax.typeof(array) if hasattr(jax, "typeof") else None
+    of = jax.typeof(array)
     found = getattr(getattr(of, "manual_axis_type", None), "varying", None)
-    return frozenset(getattr(of, "vma", ())) if found is None else frozenset(found)
+    return frozenset(of.vma) if found is None else frozenset(found)
 
 
 def _aligned(operand: Any, batched: int, rank: int) -> Any:

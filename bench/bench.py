@@ -16,7 +16,7 @@ import pytorch_peer
 from chart import save_chart
 from machine import default_rpc_threads, describe_machine
 from measurement import Effort, Result
-from measurements import MEASUREMENTS, meets_floor
+from measurements import MEASUREMENTS
 from programs import Programs
 from started_server import PeerMissing
 
@@ -46,11 +46,13 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def format_row(result: Result) -> str:
-    floor = MEASUREMENTS[result.name].floor
+    measurement = MEASUREMENTS[result.name]
     goal = "reported"
-    if floor is not None:
-        goal = f"< {floor:g}" if result.unit == "MB" else f">= {floor:g}"
-    verdict = "" if meets_floor(result) else "  MISSED"
+    if measurement.floor is not None:
+        goal = f">= {measurement.floor:g}"
+    elif measurement.ceiling is not None:
+        goal = f"<= {measurement.ceiling:g}"
+    verdict = "" if measurement.is_met_by(result) else "  MISSED"
     return (
         f"{result.name:32} {result.ours:>14,.1f} {result.peer:>14,.1f} {result.unit:12}"
         f"{result.ratio:>8.2f}  {goal}{verdict}"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from programs import Programs
+if TYPE_CHECKING:  # it needs PyTorch
+    from programs import Programs
 
 MEBI = 1 << 20
 
@@ -39,12 +40,19 @@ class Effort:
 class Measurement:
     """A measurement and its goal.
 
-    `floor` is the ratio that it should reach, or for memory (unit MB) stay under. None means
-    that the ratio is only reported.
+    `floor` is the ratio that it should reach, and `ceiling` the one that it should not exceed,
+    where less is better. Without both the ratio is only reported.
     """
 
     floor: float | None
     run: Callable[[str, Programs, Effort], Result]
+    ceiling: float | None = None
+
+    def is_met_by(self, result: Result) -> bool:
+        """Returns whether the ratio of `result` reaches the floor and is not above the ceiling."""
+        if self.ceiling is not None and result.ratio > self.ceiling:
+            return False
+        return self.floor is None or result.ratio >= self.floor
 
 
 def alternate(

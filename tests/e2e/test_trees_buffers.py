@@ -84,7 +84,7 @@ def test_the_loss_of_shared_rows_is_that_of_sent_ones(server: RunningServer, soc
         for some in (weights, None):
             expected = sent.gradient_hessian(labels, raw, some)
             found = shared.gradient_hessian(labels, raw, some)
-            assert all(memory.reference(array) is not None for array in found)
+            assert all(memory._reference(array) is not None for array in found)
             np.testing.assert_array_equal(found, expected)
             np.testing.assert_array_equal(
                 shared.loss(labels, raw, some), sent.loss(labels, raw, some)
@@ -122,8 +122,8 @@ def test_a_forked_process_does_not_write_to_memory_that_it_shares_with_its_paren
 ) -> None:
     with lossd.SharedMemory(socket) as memory:
         buffers = Buffers(memory)
-        assert memory.reference(buffers.array("a", (3,), FLOAT)) is not None
+        assert memory._reference(buffers.array("a", (3,), FLOAT)) is not None
         here = os.getpid()
         monkeypatch.setattr("os.getpid", lambda: here + 1)
-        assert memory.reference(buffers.array("a", (3,), FLOAT)) is None
+        assert memory._reference(buffers.array("a", (3,), FLOAT)) is None
         monkeypatch.undo()

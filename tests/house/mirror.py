@@ -169,6 +169,7 @@ MEASURING = (
             "sweep",
             "sweep_charts",
             "torch_module",
+            "tree_objective",
             "triton_peer",
         )
     ),

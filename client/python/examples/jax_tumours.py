@@ -58,18 +58,18 @@ def train(
 ) -> tuple[Parameters, list[float]]:
     """Returns the trained parameters and the loss of each step."""
 
-    @jax.jit
     def step(parameters: Parameters) -> tuple[jax.Array, Parameters]:
         value, gradient = jax.value_and_grad(lambda of: loss(logits(of, inputs), labels))(
             parameters
         )
         return value, jax.tree.map(lambda old, by: old - RATE * by, parameters, gradient)
 
+    compiled = jax.jit(step)
     losses = []
     # With disable=None a log file gets no progress bar.
     progress = tqdm(range(steps), desc="training", unit="step", disable=None)
     for _ in progress:
-        value, parameters = step(parameters)
+        value, parameters = compiled(parameters)
         losses.append(float(value))
         progress.set_postfix(loss=f"{losses[-1]:.6f}", refresh=False)
     return parameters, losses

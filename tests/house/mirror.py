@@ -39,6 +39,7 @@ COVERED_BY: dict[str, str] = {
     "client/python/examples/digits_report.py": "tests/client/python/test_digits_processes.py",
     "client/python/examples/digits_server.py": "tests/client/python/test_digits_processes.py",
     "client/python/examples/digits_workers.py": "tests/client/python/test_digits_processes.py",
+    "client/python/examples/jax_tumours.py": "tests/e2e/test_jax_examples.py",
     "client/python/examples/torch_attributes.py": "tests/e2e/test_torch_examples.py",
     "client/python/examples/torch_siglip.py": "tests/e2e/test_torch_examples.py",
     "client/python/examples/xgboost_objective.py": "tests/e2e/test_tree_examples.py",

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 
 import numpy as np
-from digits_arguments import parse_arguments
+from digits_arguments import make_folder, parse_arguments
 from digits_data import Digits, load_digits_split
 from digits_model import Network, Optimizer, local_loss
 from digits_report import print_metrics, save_curves
@@ -42,12 +42,8 @@ def train(digits: Digits, workers: Workers, steps: int) -> tuple[Network, Networ
 
 
 def main() -> int:
-    arguments = parse_arguments(__doc__, sys.argv[1:])
-    try:
-        arguments.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:  # found out before the training, which takes minutes
-        print(f"demo: --out={arguments.out}: {error.strerror}", file=sys.stderr)
-        return 1
+    arguments = parse_arguments(__doc__, sys.argv[1:], steps=400, workers=4)
+    make_folder(arguments.out)
     digits = load_digits_split()
     count = len(digits.train_images) + len(digits.test_images)
     print(f"{count} real images, ten one-vs-rest targets, {arguments.workers} workers")

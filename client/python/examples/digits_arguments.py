@@ -1,4 +1,4 @@
-"""Reads the demo's command line."""
+"""Reads the command line of an example."""
 
 from __future__ import annotations
 
@@ -15,11 +15,28 @@ def count(text: str) -> int:
     return number
 
 
-def parse_arguments(description: str | None, arguments: Sequence[str]) -> argparse.Namespace:
-    """Returns the values. If one is wrong, says so on standard error and exits with 2."""
+def parse_arguments(
+    description: str | None, arguments: Sequence[str], steps: int, workers: int | None = None
+) -> argparse.Namespace:
+    """Returns the values. If one is wrong, says so on standard error and exits with 2.
+
+    `steps` and `workers` are defaults. With None there is no --workers.
+    """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--server", type=Path, required=True, help="the lossd program")
     parser.add_argument("--out", type=Path, required=True, help="folder of the picture")
-    parser.add_argument("--workers", type=count, default=4)
-    parser.add_argument("--steps", type=count, default=400)
+    parser.add_argument("--steps", type=count, default=steps)
+    if workers is not None:
+        parser.add_argument("--workers", type=count, default=workers)
     return parser.parse_args(arguments)
+
+
+def make_folder(path: Path) -> None:
+    """Makes the folder of --out. Raises SystemExit, with the reason, if that cannot be done.
+
+    An example calls it before its training, which may take minutes.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SystemExit(f"--out={path}: {error.strerror}") from error

@@ -6,13 +6,12 @@ other: whether its digit is even, prime, above 4, has a closed loop, and is a sq
 
 from __future__ import annotations
 
-import argparse
 import sys
-from pathlib import Path
 
 import lossd.torch
 import torch
 from curves import save_curve
+from digits_arguments import make_folder, parse_arguments
 from digits_server import lossd_server
 from sklearn.datasets import load_digits
 from torch import nn
@@ -36,6 +35,7 @@ def train(
 ) -> list[float]:
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     losses = []
+    # With disable=None a log file gets no progress bar.
     progress = tqdm(range(steps), desc="training", unit="step", disable=None)
     for _ in progress:
         optimizer.zero_grad()
@@ -48,15 +48,15 @@ def train(
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--server", type=Path, required=True, help="the lossd program")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the picture")
-    parser.add_argument("--steps", type=int, default=200)
-    arguments = parser.parse_args()
-    arguments.out.mkdir(parents=True, exist_ok=True)
+    arguments = parse_arguments(__doc__, sys.argv[1:], steps=200)
+    make_folder(arguments.out)
     torch.manual_seed(7)
     model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, len(NAMES)))
     images, labels = load()
+    print(
+        f"training with {TRAINING} of {len(images)} real images, {len(NAMES)} labels for each",
+        flush=True,
+    )
     with lossd_server(arguments.server) as server:
         # The only line that differs from a training with torch.nn.BCEWithLogitsLoss.
         criterion = lossd.torch.SigmoidCrossEntropyLoss(client=server.address)
@@ -64,7 +64,7 @@ def main() -> int:
     with torch.no_grad():
         right = (model(images[TRAINING:]) > 0) == labels[TRAINING:]
     for name, share in zip(NAMES, right.float().mean(0).tolist(), strict=True):
-        print(f"{name:12} {share:.1%} of the held-out images")
+        print(f"{name:12} {share:.1%} right of {len(right)} held-out images")
     picture = arguments.out / "attributes.png"
     save_curve({"sigmoid cross-entropy": losses}, picture)
     print(f"loss curve   {picture}")

@@ -7,22 +7,22 @@ with the texts of both processes. One process then trains on all images, with th
 
 from __future__ import annotations
 
-import argparse
 import os
 import socket
 import sys
-from pathlib import Path
 from typing import Any
 
 import lossd.torch
 import torch
 import torch.distributed as dist
 from curves import save_curve
+from digits_arguments import make_folder, parse_arguments
 from digits_server import lossd_server
 from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
+from tqdm import tqdm
 
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 LETTERS = sorted({letter for name in NAMES for letter in name})
@@ -78,7 +78,14 @@ def train(rank: int, processes: int, address: str, port: int, steps: int, result
     texts = letters_of_names()
     losses = []
     share = SHARDS[processes - 1][rank]
-    for images, labels in zip(*batches(steps), strict=True):
+    progress = tqdm(
+        zip(*batches(steps), strict=True),
+        desc=f"training on {processes}",
+        total=steps,
+        unit="step",
+        disable=None if rank == 0 else True,  # None: a log file gets no progress bar
+    )
+    for images, labels in progress:
         optimizer.zero_grad()
         loss = criterion(*model(images[share], texts[labels[share]]))
         loss.backward()
@@ -86,6 +93,7 @@ def train(rank: int, processes: int, address: str, port: int, steps: int, result
         mean = loss.detach() / processes
         dist.all_reduce(mean)
         losses.append(mean.item())
+        progress.set_postfix(loss=f"{losses[-1]:.4f}", refresh=False)
     results[processes, rank] = (losses, accuracy(model.module))
     dist.destroy_process_group()
 
@@ -114,12 +122,9 @@ def run(processes: int, address: str, steps: int, results: Any) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--server", type=Path, required=True, help="the lossd program")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the picture")
-    parser.add_argument("--steps", type=int, default=300)
-    arguments = parser.parse_args()
-    arguments.out.mkdir(parents=True, exist_ok=True)
+    arguments = parse_arguments(__doc__, sys.argv[1:], steps=300)
+    make_folder(arguments.out)
+    print(f"training with batches of {BATCH} real images, on two processes and on one", flush=True)
     with (
         lossd_server(arguments.server) as server,
         torch.multiprocessing.get_context("spawn").Manager() as manager,

@@ -23,7 +23,8 @@ ROOT = Path(__file__).resolve().parents[1]
 API = "api/"  # a page of this folder is made from the docstrings of the module that it names
 LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)\s]*)?\)")
 PARAGRAPH = re.compile(r"<p>(.*?)</p>", re.DOTALL)
-ITEM = re.compile(r"\n\s*([-*+]|\d+\.) .*")
+ITEM = re.compile(r"\n\s*([-*+]|\d{1,2}\.) .*")  # a year may begin a line of text
+DEFINITION = re.compile(r"^(?://.*\n)*(?:service|message|enum) (\w+) ", re.MULTILINE)
 PICTURES = (".png", ".svg")
 LANGUAGES = {".cu": "cuda", ".cuh": "cuda", ".h": "cpp", ".cc": "cpp"}
 
@@ -96,11 +97,27 @@ def _file(config: MkDocsConfig, path: str, inclusion: InclusionLevel) -> File:
 
 
 def _listing(source: Path, searched: bool) -> str:
-    """Returns a page that shows a source file, and whether the site's search finds it."""
+    """Returns a page that shows a source file, and whether the site's search finds it.
+
+    The definitions of a proto have a heading each.
+    """
     text = source.read_text(encoding="utf-8")
+    found = list(DEFINITION.finditer(text)) if source.suffix == ".proto" else []
+    ends = [*(definition.start() for definition in found), len(text)]
     language = LANGUAGES.get(source.suffix, source.suffix.removeprefix("."))
-    head = f"---\nsearch:\n  exclude: {str(not searched).lower()}\nhide:\n  - toc\n---\n"
-    return f'{head}# {source.name}\n\n``````{language} linenums="1"\n{text}``````\n'
+    parts = [
+        f"---\nsearch:\n  exclude: {str(not searched).lower()}\n---\n# {source.name}\n",
+        _lines(language, text, 0, ends[0]),
+    ]
+    for definition, end in zip(found, ends[1:], strict=True):
+        parts += [f"## {definition[1]}\n", _lines(language, text, definition.start(), end)]
+    return "\n".join(parts)
+
+
+def _lines(language: str, text: str, start: int, end: int) -> str:
+    """Returns a part of a file with the numbers of its lines."""
+    number = text.count("\n", 0, start) + 1
+    return f'``````{language} linenums="{number}"\n{text[start:end].rstrip()}\n``````\n'
 
 
 class NestedLists(Extension):

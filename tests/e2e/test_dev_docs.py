@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-MKDOCS = ROOT / "build/venv-docs/bin/mkdocs"
+BIN = ROOT / "build/venv-docs/bin"
+MKDOCS = BIN / "mkdocs"
 CONFIG = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
 # These elements are loaded with the page that has them. A link is loaded only when it is followed.
 LOADED = re.compile(r"<(?:script|img|iframe|source|link)\b[^>]*\b(?:src|href)=[\"']?(?:https?:)?//")
@@ -34,6 +35,28 @@ def build(config: str, site: Path) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
+    )
+
+
+# Renders standard input as the site does, and checks it as a page.
+RENDER = """
+import sys, types
+import markdown, site_files
+html = markdown.markdown(sys.stdin.read(), extensions=[site_files.NestedLists()])
+page = types.SimpleNamespace(file=types.SimpleNamespace(src_uri="x.md"))
+site_files.on_page_content(html, page, None, None)
+print(html)
+"""
+
+
+def render(text: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [BIN / "python", "-c", RENDER],
+        cwd=ROOT / "tools",
+        input=text,
+        capture_output=True,
+        text=True,
+        check=True,
     )
 
 
@@ -63,3 +86,19 @@ def test_a_page_that_is_missing_fails_the_build(
     done = build(CONFIG.replace(f": {page}\n", f": {instead}\n"), tmp_path)
     assert done.returncode != 0
     assert complaint in done.stderr
+
+
+def test_lists_are_nested_as_code_hosts_nest_them() -> None:
+    done = render("- a\n  - b\n- c\n\n  | d |\n  |---|\n")
+    assert done.stdout.count("<ul>") == 2
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("text", ["a:\n- b\n", "1. a\n\n   b\n2. c\n"])
+def test_a_list_that_would_be_text_is_found(text: str) -> None:
+    assert "x.md: needs an empty line before" in render(text).stderr
+
+
+@pytest.mark.parametrize("text", ["a:\n\n- b\n", "until\n2027. The end\n"])
+def test_text_and_lists_are_not(text: str) -> None:
+    assert render(text).stderr == ""

@@ -1,6 +1,7 @@
 #include "base/flag_table.h"
 
 #include <optional>
+#include <utility>
 
 #include "absl/flags/marshalling.h"
 #include "absl/strings/str_cat.h"
@@ -89,7 +90,10 @@ FlagValue AnyValue(T* value) {
       .set = [value](absl::string_view text) { return SetValue(text, value); },
       .check = [] { return absl::OkStatus(); },
       .default_text = TextOf(*value),
-      .is_switch = std::is_same_v<T, bool>};
+      .is_switch = std::is_same_v<T, bool>,
+      .choices = std::is_same_v<T, bool>
+                     ? std::vector<std::string>{"true", "false"}
+                     : std::vector<std::string>{}};
 }
 
 template <typename T>
@@ -113,6 +117,24 @@ template FlagValue InRange(int*, int, int);
 template FlagValue InRange(int64_t*, int64_t, int64_t);
 template FlagValue InRange(double*, double, double);
 template FlagValue InRange(absl::Duration*, absl::Duration, absl::Duration);
+
+FlagValue NameValue(std::string* name, std::vector<std::string> choices) {
+  FlagValue row = AnyValue(name);
+  row.choices = std::move(choices);
+  return row;
+}
+
+FlagValue PathValue(std::string* path) {
+  FlagValue row = AnyValue(path);
+  row.offer = Offer::kFiles;
+  return row;
+}
+
+FlagValue AddressValue(std::string* address) {
+  FlagValue row = NameValue(address, {*address});
+  row.offer = Offer::kAddresses;
+  return row;
+}
 
 absl::Status CheckInRange(absl::string_view flag, int64_t value, int64_t least,
                           int64_t most) {

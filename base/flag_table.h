@@ -16,6 +16,14 @@
 
 namespace lossd {
 
+// The files or addresses that a shell offers for a value while it is typed.
+enum class Offer {
+  kNothing,
+  kFiles,
+  // HOST:PORT, or unix: and the path of a socket.
+  kAddresses,
+};
+
 // The place of a flag's value, and the values that it may have. The errors of
 // both functions are INVALID_ARGUMENT, with the part of a message that follows
 // the flag's name: "=0: must be in [1, 64]".
@@ -29,6 +37,10 @@ struct FlagValue {
   std::string default_text;
   // True for a flag that may stand alone (--name) or be negated (--noname).
   bool is_switch = false;
+  // Names that a shell offers; `set` decides what is valid. They consist of
+  // letters, digits and the characters ._:- alone, which no shell expands.
+  std::vector<std::string> choices = {};
+  Offer offer = Offer::kNothing;
 };
 
 struct Flag {
@@ -60,6 +72,16 @@ template <typename T>
 FlagValue AtLeast(T* value, std::type_identity_t<T> least) {
   return InRange(value, least, std::numeric_limits<T>::max());
 }
+
+// A text for which a shell offers `choices`; any other is stored as well.
+FlagValue NameValue(std::string* name, std::vector<std::string> choices);
+
+// A text for which a shell offers files; any other is stored as well.
+FlagValue PathValue(std::string* path);
+
+// A text for which a shell offers its default and Unix sockets; any other is
+// stored as well.
+FlagValue AddressValue(std::string* address);
 
 // Returns INVALID_ARGUMENT for a value outside [least, most]; the message names
 // the flag. For limits that depend on other flags.

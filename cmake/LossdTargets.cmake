@@ -1,3 +1,5 @@
+include(GNUInstallDirs)
+
 # lossd_library(NAME SOURCES ... DEPS ...)
 #
 # Makes a folder a static library `lossd_NAME` with the alias lossd::NAME. It links DEPS
@@ -29,6 +31,27 @@ function(lossd_program name)
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE lossd_options ${ARG_DEPS})
   lossd_annotate(${name})
+endfunction()
+
+# lossd_install_program(NAME ARGUMENT...)
+#
+# Installs a program, if it was built, with its shell completion where distributions look for
+# it. `NAME ARGUMENT... SHELL` prints the script for a shell; ARGUMENT may end with =.
+function(lossd_install_program name)
+  set(folder ${CMAKE_BINARY_DIR}/completion/${name})
+  set(scripts bash/${name} zsh/_${name} fish/${name}.fish)
+  set(destinations bash-completion/completions zsh/site-functions fish/vendor_completions.d)
+  install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} OPTIONAL)
+  foreach(script destination IN ZIP_LISTS scripts destinations)
+    cmake_path(GET script PARENT_PATH shell)
+    string(REGEX REPLACE "=;${shell}$" "=${shell}" arguments "${ARGN};${shell}")
+    add_custom_command(TARGET ${name} POST_BUILD
+      COMMAND ${CMAKE_COMMAND} -E make_directory ${folder}/${shell}
+      COMMAND ${name} ${arguments} > ${folder}/${script}
+      VERBATIM)
+    install(FILES ${folder}/${script} DESTINATION ${CMAKE_INSTALL_DATADIR}/${destination}
+      OPTIONAL)
+  endforeach()
 endfunction()
 
 # lossd_tests(BINARY SOURCES ... DEPS ...)

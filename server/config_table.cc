@@ -55,14 +55,14 @@ absl::Status CheckSocketPath(const std::string& path) {
 
 // The path of a socket that the server makes; empty for none.
 FlagValue SocketPath(std::string* path) {
-  FlagValue value = AnyValue(path);
+  FlagValue value = PathValue(path);
   value.check = [path] { return CheckSocketPath(*path); };
   return value;
 }
 
 // The path of a file that exists; empty for none.
 FlagValue ReadableFile(std::string* path) {
-  FlagValue value = AnyValue(path);
+  FlagValue value = PathValue(path);
   value.check = [path] {
     return path->empty() || std::ifstream(*path).good()
                ? absl::OkStatus()
@@ -107,6 +107,7 @@ FlagValue OneOf(Enum* value, std::vector<Choice<Enum>> choices,
   FlagValue row;
   for (const Choice<Enum>& choice : choices) {
     if (choice.value == *value) row.default_text = std::string(choice.name);
+    row.choices.emplace_back(choice.name);
   }
   row.set = [value, choices = std::move(choices),
              rule](absl::string_view text) -> absl::Status {
@@ -241,12 +242,12 @@ FlagGroup SharedMemoryFlags(Config& c) {
 
 FlagGroup SecurityFlags(Config& c) {
   return {"Security",
-          {{"tls_cert", AnyValue(&c.tls_cert),
+          {{"tls_cert", PathValue(&c.tls_cert),
             "PEM file with the server's certificate chain; turns TLS on, and "
             "needs --tls_key; empty serves plaintext"},
-           {"tls_key", AnyValue(&c.tls_key),
+           {"tls_key", PathValue(&c.tls_key),
             "PEM file with the private key of the certificate in --tls_cert"},
-           {"tls_client_ca", AnyValue(&c.tls_client_ca),
+           {"tls_client_ca", PathValue(&c.tls_client_ca),
             "PEM file with certificate authorities; clients then need a "
             "certificate of one of them (mutual TLS); empty for none"},
            {"token_file", ReadableFile(&c.token_file),
@@ -257,7 +258,7 @@ FlagGroup SecurityFlags(Config& c) {
 FlagGroup LoggingFlags(Config& c) {
   using observability::LogFormat;
   return {"Logging",
-          {{"log_level", AnyValue(&c.log_level),
+          {{"log_level", NameValue(&c.log_level, observability::LogLevels()),
             "least severity that is logged: trace, debug, info, warning, error "
             "or off"},
            {"log_format",

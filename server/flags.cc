@@ -7,6 +7,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "base/completion/script.h"
 #include "base/file.h"
 #include "base/flag_parser.h"
 #include "base/version.h"
@@ -80,6 +81,11 @@ class Reader {
       line.print = absl::StrCat("lossd ", kVersion, "\n");
     } else if (help_) {
       line.print = absl::StrCat(kUsage, DescribeFlags(table_));
+    } else if (!shell_.empty()) {
+      auto script = completion::Script(
+          shell_, {.name = "lossd", .flags = table_, .commands = {}});
+      if (!script.ok()) return script.status();
+      line.print = *std::move(script);
     } else if (absl::Status s = ValidateConfig(config_); !s.ok()) {
       return s;
     }
@@ -103,10 +109,12 @@ class Reader {
       return ReadFlagFile(std::string(path));
     };
     flag_file.check = [] { return absl::OkStatus(); };
+    flag_file.offer = Offer::kFiles;
     return {{"Other",
              {{"flagfile", flag_file,
                "file with one --flag=value a line; its flags count as if they "
                "stood here; lines that begin with # are comments"},
+              completion::CompletionFlag(&shell_),
               {"help", AnyValue(&help_), "print this and exit"},
               {"version", AnyValue(&version_), "print the version and exit"}}}};
   }
@@ -133,6 +141,7 @@ class Reader {
   }
 
   Config config_;
+  std::string shell_;
   bool help_ = false;
   bool version_ = false;
   const FlagTable config_table_ = ConfigTable(config_);

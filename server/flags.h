@@ -15,7 +15,8 @@ namespace lossd {
 // The settings of a command line, or the text that it asks for.
 struct CommandLine {
   Config config;
-  // With --help or --version: the text to print in place of serving.
+  // With --help, --version or --completion: the text to print in place of
+  // serving.
   std::optional<std::string> print;
 };
 

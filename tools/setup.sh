@@ -16,9 +16,10 @@ readonly CAFFE_PACKAGES=(
   libboost-thread-dev libgflags-dev libgoogle-glog-dev libgtk2.0-0 libhdf5-dev libopenblas-dev)
 readonly LINT_PACKAGES=(clang-format clang-tidy codespell shellcheck)
 # Programs that build and run the clients of other languages, each with the package that has it,
-# and those that ./dev soak runs.
+# shells whose completion is tested, and programs that ./dev soak runs.
 readonly LANGUAGE_PROGRAMS=(
   go:golang-go javac:default-jdk-headless mvn:maven node:nodejs npm:npm)
+readonly SHELL_PROGRAMS=(fish:fish zsh:zsh)
 readonly SOAK_PROGRAMS=(
   "${LANGUAGE_PROGRAMS[@]}" prometheus:prometheus victoria-metrics:victoria-metrics)
 

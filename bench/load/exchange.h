@@ -2,6 +2,7 @@
 #ifndef LOSSD_BENCH_LOAD_EXCHANGE_H_
 #define LOSSD_BENCH_LOAD_EXCHANGE_H_
 
+#include <array>
 #include <functional>
 #include <string>
 
@@ -17,6 +18,9 @@ struct Exchange {
   std::string request;
   std::function<absl::Status(const std::string& reply)> check;
 };
+
+// The peers that a load may be put on in place of lossd.
+inline constexpr std::array kPeers = {"echo", "protobuf_echo", "triton"};
 
 // Returns the request that asks lossd (`peer` is empty), or a peer in its
 // place, to compute `sample`:

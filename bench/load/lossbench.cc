@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "base/completion/script.h"
 #include "base/flag_parser.h"
 #include "bench/load/exchange.h"
 #include "bench/load/load.h"
@@ -73,19 +74,26 @@ struct Flags {
   int64_t requests = 0;
 
   bool json = false;
+  std::string shell;
   bool help = false;
 };
+
+// Returns the value of a flag for which a shell offers `names`.
+template <typename Names>
+FlagValue OneOf(const Names& names, std::string* name) {
+  return NameValue(name, {names.begin(), names.end()});
+}
 
 FlagGroup RequestRows(Flags& flags) {
   return {"Requests",
           {{"elements", AnyValue(&flags.sample.elements),
             "elements of one request"},
-           {"dtype", AnyValue(&flags.sample.dtype),
+           {"dtype", OneOf(kSampleTypes, &flags.sample.dtype),
             "dtype of the logits: float32, float64, bfloat16 or float16"},
-           {"targets_dtype", AnyValue(&flags.sample.targets_dtype),
+           {"targets_dtype", OneOf(kTargetTypes, &flags.sample.targets_dtype),
             "dtype of the targets: float32, float64, bfloat16, float16, uint8, "
             "bool or bit"},
-           {"gradient_dtype", AnyValue(&flags.sample.gradient_dtype),
+           {"gradient_dtype", OneOf(kSampleTypes, &flags.sample.gradient_dtype),
             "dtype of the gradient: float32, float64, bfloat16 or float16; "
             "empty is the logits'"},
            {"stream", AnyValue(&flags.stream),
@@ -118,18 +126,18 @@ FlagGroup TransportRows(Flags& flags) {
   constexpr absl::Duration kShortest = absl::Milliseconds(1);
   return {
       "Transport",
-      {{"target", AnyValue(&flags.target),
+      {{"target", AddressValue(&flags.target),
         "the server's address: HOST:PORT, or unix:/path of its Unix socket"},
        {"channels", InRange(&flags.channels, 1, kMaxChannels),
         "connections to the server; calls take turns on them"},
        {"timeout", InRange(&flags.timeout, kShortest, absl::Hours(24)),
         "longest time that one call may take, such as 500ms or 5s"},
-       {"peer", AnyValue(&flags.peer),
+       {"peer", OneOf(kPeers, &flags.peer),
         "the program at --target if it is not lossd: echo (echo_server: the "
         "reply is the request's beginning), protobuf_echo "
         "(protobuf_echo_server: the gradient is the logits) or triton (the "
         "model in bench/peers/triton_model)"},
-       {"shared_memory", AnyValue(&flags.shared_memory),
+       {"shared_memory", PathValue(&flags.shared_memory),
         "path of the server's --shared_memory_socket: tensors and gradients "
         "lie in shared memory, in one region for each call in flight; empty "
         "sends them"},
@@ -144,6 +152,7 @@ FlagTable TableOf(Flags& flags) {
           TransportRows(flags),
           {"Output",
            {{"json", AnyValue(&flags.json), "print JSON in place of a table"},
+            completion::CompletionFlag(&flags.shell),
             {"help", AnyValue(&flags.help), "print this and exit"}}}};
 }
 
@@ -308,6 +317,14 @@ int MeasureStreams(const Flags& flags) {
                  .request_bytes = messages->request_bytes});
 }
 
+int PrintCompletion(const std::string& shell, const FlagTable& table) {
+  const absl::StatusOr<std::string> script = completion::Script(
+      shell, {.name = "lossbench", .flags = table, .commands = {}});
+  if (!script.ok()) return Usage(script.status());
+  std::fputs(script->c_str(), stdout);
+  return 0;
+}
+
 int Run(const std::vector<std::string>& arguments) {
   Flags flags;
   const FlagTable table = TableOf(flags);
@@ -318,6 +335,7 @@ int Run(const std::vector<std::string>& arguments) {
     std::fputs(absl::StrCat(kUsage, DescribeFlags(table)).c_str(), stdout);
     return 0;
   }
+  if (!flags.shell.empty()) return PrintCompletion(flags.shell, table);
   if (absl::Status s = CheckValues(table); !s.ok()) return Usage(s);
   if (absl::Status s = CheckTogether(flags); !s.ok()) return Usage(s);
   return flags.stream ? MeasureStreams(flags) : MeasureCalls(flags);

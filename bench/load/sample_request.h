@@ -2,6 +2,7 @@
 #ifndef LOSSD_BENCH_LOAD_SAMPLE_REQUEST_H_
 #define LOSSD_BENCH_LOAD_SAMPLE_REQUEST_H_
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -12,13 +13,19 @@
 
 namespace lossd::bench {
 
+// The types of logits and gradients, and those of targets.
+inline constexpr std::array kSampleTypes = {"float32", "float64", "bfloat16",
+                                            "float16"};
+inline constexpr std::array kTargetTypes = {
+    "float32", "float64", "bfloat16", "float16", "uint8", "bool", "bit"};
+
 struct SampleOptions {
   int64_t elements = 64;
-  // float32, float64, bfloat16 or float16.
+  // One of kSampleTypes.
   std::string dtype = "float32";
-  // float32, float64, bfloat16, float16, uint8, bool or bit.
+  // One of kTargetTypes.
   std::string targets_dtype = "float32";
-  // float32, float64, bfloat16 or float16; empty is the type of the logits.
+  // One of kSampleTypes; empty is the type of the logits.
   std::string gradient_dtype = "";
   uint64_t seed = 1;
 };

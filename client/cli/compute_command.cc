@@ -189,45 +189,49 @@ ExitCode ComputeTensors(const ComputeFlags& flags) {
 FlagGroup TensorRows(TensorFlags& flags) {
   return {
       "Logits, targets and other tensors",
-      {{"logits", AnyValue(&flags.logits),
+      {{"logits", PathValue(&flags.logits),
         "logits: numbers (0.5,-1), which make one dimension, or an array of a "
         "file, which may have more: x.npy, x.npz:NAME or x.safetensors:NAME"},
-       {"targets", AnyValue(&flags.targets),
+       {"targets", PathValue(&flags.targets),
         "targets: numbers (1,0) or an array of a file; of the shape of "
         "--logits (--target_shape_rule)"},
        {"identity_targets", AnyValue(&flags.identity_targets),
         "replaces --targets: 1 on this diagonal of the logits' matrix and 0 "
         "elsewhere; 0 is the main diagonal, and 1 the one above it"},
-       {"weights", AnyValue(&flags.weights),
+       {"weights", PathValue(&flags.weights),
         "weights of the elements: numbers (1,0.5) or an array of a file; empty "
         "weighs all alike"},
-       {"pos_weight", AnyValue(&flags.pos_weight),
+       {"pos_weight", PathValue(&flags.pos_weight),
         "weights of the positive term: numbers (2,3) or an array of a file; "
         "empty is 1"},
-       {"upstream_gradient", AnyValue(&flags.upstream_gradient),
+       {"upstream_gradient", PathValue(&flags.upstream_gradient),
         "factors of the gradient: numbers (1,2) or an array of a file; empty "
         "is 1"},
-       {"dtype", AnyValue(&flags.dtype),
+       {"dtype", FloatTypeValue(&flags.dtype),
         "dtype of tensors given as numbers on the command line: float32, "
         "float64, bfloat16 or float16"},
-       {"request", AnyValue(&flags.request),
+       {"request", PathValue(&flags.request),
         "replaces the flags of tensors and of the loss: file with a "
         "ComputeLossRequest in proto3 JSON; - is standard input"},
        {"request_id", AnyValue(&flags.request_id),
         "text that names the request in the server's log and in the result"}}};
 }
 
+Flag JsonRow(OutputFlags& flags) {
+  return {"json", AnyValue(&flags.json), "print JSON in place of a table"};
+}
+
 FlagGroup OutputRows(OutputFlags& flags) {
   return {"Output",
-          {{"json", AnyValue(&flags.json), "print JSON in place of a table"},
+          {JsonRow(flags),
            {"print_gradient", AnyValue(&flags.print_gradient),
             "print the gradient's elements too, in row-major order: all of "
             "them with --json, else the first and the last"},
-           {"gradient_out", AnyValue(&flags.gradient_out),
+           {"gradient_out", PathValue(&flags.gradient_out),
             "name of a file to which the gradient is written: .npy, or .npz or "
             ".safetensors with :NAME (:gradient if left out); empty for "
             "none"},
-           {"second_derivative_out", AnyValue(&flags.second_derivative_out),
+           {"second_derivative_out", PathValue(&flags.second_derivative_out),
             "name of a file to which the second derivative is written, as for "
             "--gradient_out (:second_derivative if left out); empty for "
             "none"}}};

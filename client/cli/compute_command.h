@@ -38,6 +38,9 @@ struct OutputFlags {
 FlagGroup TensorRows(TensorFlags& flags);
 FlagGroup OutputRows(OutputFlags& flags);
 
+// Returns the row of --json, which is also one of OutputRows().
+Flag JsonRow(OutputFlags& flags);
+
 // All that the command is told.
 struct ComputeFlags {
   SpecFlags spec;

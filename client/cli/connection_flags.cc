@@ -69,25 +69,29 @@ absl::StatusOr<std::optional<client::TlsOptions>> MakeTls(
 
 }  // namespace
 
+Flag TimeoutRow(ConnectionFlags& flags) {
+  return {"timeout", AnyValue(&flags.timeout),
+          "longest time that the call may take, such as 500ms or 5s; then it "
+          "fails with DEADLINE_EXCEEDED"};
+}
+
 FlagGroup ConnectionRows(ConnectionFlags& flags) {
   return {
       "Transport",
-      {{"target", AnyValue(&flags.target),
+      {{"target", AddressValue(&flags.target),
         "the server's address: HOST:PORT, or unix:/path of its Unix socket"},
-       {"timeout", AnyValue(&flags.timeout),
-        "longest time that the call may take, such as 500ms or 5s; then it "
-        "fails with DEADLINE_EXCEEDED"},
+       TimeoutRow(flags),
        {"tls", AnyValue(&flags.tls),
         "use TLS; implied by --tls_ca, --tls_cert and --tls_key"},
-       {"tls_ca", AnyValue(&flags.tls_ca),
+       {"tls_ca", PathValue(&flags.tls_ca),
         "PEM file with the certificate authorities to trust; empty trusts the "
         "system's"},
-       {"tls_cert", AnyValue(&flags.tls_cert),
+       {"tls_cert", PathValue(&flags.tls_cert),
         "PEM file with the client's certificate chain, for servers that want "
         "one; needs --tls_key"},
-       {"tls_key", AnyValue(&flags.tls_key),
+       {"tls_key", PathValue(&flags.tls_key),
         "PEM file with the private key of the certificate in --tls_cert"},
-       {"token_file", AnyValue(&flags.token_file),
+       {"token_file", PathValue(&flags.token_file),
         "file whose content is sent as the bearer token; - is standard input; "
         "empty sends none"}}};
 }

@@ -25,6 +25,9 @@ struct ConnectionFlags {
 // Returns the rows of `flags`, which are borrowed.
 FlagGroup ConnectionRows(ConnectionFlags& flags);
 
+// Returns the row of --timeout, which is also one of ConnectionRows().
+Flag TimeoutRow(ConnectionFlags& flags);
+
 // Returns a client for the server that the flags name. INVALID_ARGUMENT for a
 // mistake in the flags or in a file that they name.
 absl::StatusOr<std::unique_ptr<client::Client>> MakeClient(

@@ -3,10 +3,13 @@
 #include <google/protobuf/descriptor.h>
 
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
 #include "base/data_type.h"
 #include "client/cpp/message/spec_check.h"
 
@@ -14,28 +17,54 @@ namespace lossd::cli {
 namespace {
 
 using google::protobuf::EnumDescriptor;
+using google::protobuf::GetEnumDescriptor;
 
-// Stores the enum value that `name`, the value of a flag, stands for: its name
-// without the prefix, in lower case. An empty name is 0, the unspecified value.
+// Returns what the names of an enum's values begin with: LOSS_KIND_.
+absl::string_view PrefixOf(const EnumDescriptor& type) {
+  return absl::StripSuffix(type.FindValueByNumber(0)->name(), "UNSPECIFIED");
+}
+
+// Returns the names of an enum's values as flags have them: without the prefix
+// and in lower case. The unspecified value is left out.
+std::vector<std::string> NamesOf(const EnumDescriptor& type) {
+  std::vector<std::string> names;
+  for (int i = 1; i < type.value_count(); ++i) {
+    const absl::string_view full = type.value(i)->name();
+    names.push_back(
+        absl::AsciiStrToLower(absl::StripPrefix(full, PrefixOf(type))));
+  }
+  return names;
+}
+
+// Returns a flag's value that names a value of Enum.
+template <typename Enum>
+FlagValue EnumValue(std::string* name) {
+  return NameValue(name, NamesOf(*GetEnumDescriptor<Enum>()));
+}
+
+std::vector<std::string> FloatTypeNames() {
+  std::vector<std::string> names;
+  names.reserve(kFloatTypes.size());
+  for (const ElementType type : kFloatTypes) names.emplace_back(Name(type));
+  return names;
+}
+
+// Stores the enum value that `name`, the value of a flag, stands for. An empty
+// name is 0, the unspecified value.
 template <typename Enum>
 absl::Status ReadEnum(absl::string_view flag, absl::string_view name,
-                      const EnumDescriptor& type, absl::string_view prefix,
                       Enum* read) {
   if (name.empty()) return absl::OkStatus();
-  const auto* value =
-      type.FindValueByName(absl::StrCat(prefix, absl::AsciiStrToUpper(name)));
+  const EnumDescriptor& type = *GetEnumDescriptor<Enum>();
+  const auto* value = type.FindValueByName(
+      absl::StrCat(PrefixOf(type), absl::AsciiStrToUpper(name)));
   if (value != nullptr) {
     *read = static_cast<Enum>(value->number());
     return absl::OkStatus();
   }
-  std::string known;
-  for (int i = 1; i < type.value_count(); ++i) {
-    absl::string_view full = type.value(i)->name();
-    full.remove_prefix(prefix.size());
-    absl::StrAppend(&known, i > 1 ? ", " : "", absl::AsciiStrToLower(full));
-  }
   return absl::InvalidArgumentError(
-      absl::StrCat("--", flag, ": \"", name, "\" is none of ", known));
+      absl::StrCat("--", flag, ": \"", name, "\" is none of ",
+                   absl::StrJoin(NamesOf(type), ", ")));
 }
 
 absl::Status ReadEnums(const SpecFlags& flags, v1::LossSpec& spec) {
@@ -47,22 +76,13 @@ absl::Status ReadEnums(const SpecFlags& flags, v1::LossSpec& spec) {
   v1::TargetShapeRule shape_rule{};
   v1::SoftTargetRule soft_targets{};
   for (const absl::Status& status :
-       {ReadEnum("kind", flags.kind, *v1::LossKind_descriptor(), "LOSS_KIND_",
-                 &kind),
-        ReadEnum("reduction", flags.reduction, *v1::Reduction_descriptor(),
-                 "REDUCTION_", &reduction),
-        ReadEnum("normalizer", flags.normalizer, *v1::Normalizer_descriptor(),
-                 "NORMALIZER_", &normalizer),
-        ReadEnum("nan_policy", flags.nan_policy, *v1::NanPolicy_descriptor(),
-                 "NAN_POLICY_", &nan_policy),
-        ReadEnum("target_range", flags.target_range,
-                 *v1::TargetRange_descriptor(), "TARGET_RANGE_", &range),
-        ReadEnum("target_shape_rule", flags.target_shape_rule,
-                 *v1::TargetShapeRule_descriptor(), "TARGET_SHAPE_RULE_",
-                 &shape_rule),
-        ReadEnum("soft_targets", flags.soft_targets,
-                 *v1::SoftTargetRule_descriptor(), "SOFT_TARGET_RULE_",
-                 &soft_targets)}) {
+       {ReadEnum("kind", flags.kind, &kind),
+        ReadEnum("reduction", flags.reduction, &reduction),
+        ReadEnum("normalizer", flags.normalizer, &normalizer),
+        ReadEnum("nan_policy", flags.nan_policy, &nan_policy),
+        ReadEnum("target_range", flags.target_range, &range),
+        ReadEnum("target_shape_rule", flags.target_shape_rule, &shape_rule),
+        ReadEnum("soft_targets", flags.soft_targets, &soft_targets)}) {
     if (!status.ok()) return status;
   }
   spec.set_soft_targets(soft_targets);
@@ -112,14 +132,14 @@ void ReadNumbers(const SpecFlags& flags, v1::LossSpec& spec) {
 FlagGroup SpecRows(SpecFlags& flags) {
   return {
       "Compute",
-      {{"kind", AnyValue(&flags.kind),
+      {{"kind", EnumValue<v1::LossKind>(&flags.kind),
         "the loss: sigmoid_cross_entropy, sigmoid_focal, asymmetric, poly, "
         "quality_focal or varifocal; empty is sigmoid_cross_entropy"},
-       {"reduction", AnyValue(&flags.reduction),
+       {"reduction", EnumValue<v1::Reduction>(&flags.reduction),
         "how the elements' losses become one: mean, sum, none (each is "
         "returned), rows (one for each index of the first dimension) or "
         "mean_of_rows; empty is mean"},
-       {"normalizer", AnyValue(&flags.normalizer),
+       {"normalizer", EnumValue<v1::Normalizer>(&flags.normalizer),
         "the divisor of --reduction=mean, and of each row: elements (all), "
         "valid "
         "(those not ignored), batch (the first dimension; of a row 1), "
@@ -156,7 +176,7 @@ FlagGroup SpecRows(SpecFlags& flags) {
         "1)"},
        {"poly_epsilon", AnyValue(&flags.poly_epsilon),
         "factor of the polynomial term of --kind=poly"},
-       {"soft_targets", AnyValue(&flags.soft_targets),
+       {"soft_targets", EnumValue<v1::SoftTargetRule>(&flags.soft_targets),
         "what a target between 0 and 1 means to --kind=sigmoid_focal and poly: "
         "linear (in the probability) or mixture (of the two losses); empty is "
         "linear"},
@@ -167,19 +187,21 @@ FlagGroup SpecRows(SpecFlags& flags) {
         "compute the gradient with respect to the logits"},
        {"second_derivative", AnyValue(&flags.second_derivative),
         "compute the second derivative with respect to each logit"},
-       {"gradient_dtype", AnyValue(&flags.gradient_dtype),
+       {"gradient_dtype", FloatTypeValue(&flags.gradient_dtype),
         "dtype of the gradient and the second derivative: float32, float64, "
         "bfloat16 or float16; empty is the logits'"},
-       {"losses_dtype", AnyValue(&flags.losses_dtype),
-        "dtype of the losses of --reduction=none and rows, likewise"},
-       {"nan_policy", AnyValue(&flags.nan_policy),
+       {"losses_dtype", FloatTypeValue(&flags.losses_dtype),
+        "dtype of the losses of --reduction=none and rows: float32, float64, "
+        "bfloat16 or float16; empty is the logits'"},
+       {"nan_policy", EnumValue<v1::NanPolicy>(&flags.nan_policy),
         "NaN logits, and weights, positive weights and upstream gradients that "
         "are not finite: reject (the call fails) or propagate (to the "
         "results); empty is reject"},
-       {"target_range", AnyValue(&flags.target_range),
+       {"target_range", EnumValue<v1::TargetRange>(&flags.target_range),
         "targets that are accepted: unit_interval ([0, 1]) or any; empty is "
         "unit_interval"},
-       {"target_shape_rule", AnyValue(&flags.target_shape_rule),
+       {"target_shape_rule",
+        EnumValue<v1::TargetShapeRule>(&flags.target_shape_rule),
         "shapes of targets that are accepted: same (the logits', dimensions of "
         "1 apart) or same_count (as many elements and the same first "
         "dimension, paired in row-major order); empty is same"}}};
@@ -209,8 +231,12 @@ absl::StatusOr<v1::DataType> FloatTypeNamed(absl::string_view flag_name,
     }
   }
   return absl::InvalidArgumentError(
-      absl::StrCat("--", flag_name, ": \"", name,
-                   "\" is none of float32, float64, bfloat16, float16"));
+      absl::StrCat("--", flag_name, ": \"", name, "\" is none of ",
+                   absl::StrJoin(FloatTypeNames(), ", ")));
+}
+
+FlagValue FloatTypeValue(std::string* name) {
+  return NameValue(name, FloatTypeNames());
 }
 
 }  // namespace lossd::cli

@@ -54,6 +54,9 @@ absl::StatusOr<v1::LossSpec> MakeSpec(const SpecFlags& flags);
 absl::StatusOr<v1::DataType> FloatTypeNamed(absl::string_view flag_name,
                                             absl::string_view name);
 
+// Returns the value of a flag for such a name, which FloatTypeNamed() checks.
+FlagValue FloatTypeValue(std::string* name);
+
 }  // namespace lossd::cli
 
 #endif  // LOSSD_CLIENT_CLI_SPEC_FLAGS_H_

@@ -3,10 +3,12 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <array>
 #include <memory>
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 
 namespace lossd::observability {
 namespace {
@@ -43,21 +45,34 @@ void Write(spdlog::level::level_enum level, std::string_view message,
                             : TextOf(message, fields));
 }
 
+constexpr std::array kLevels = {spdlog::level::trace, spdlog::level::debug,
+                                spdlog::level::info,  spdlog::level::warn,
+                                spdlog::level::err,   spdlog::level::off};
+
+std::string NameOf(spdlog::level::level_enum level) {
+  const spdlog::string_view_t name = spdlog::level::to_string_view(level);
+  return std::string(name.data(), name.size());
+}
+
 }  // namespace
 
+std::vector<std::string> LogLevels() {
+  std::vector<std::string> names;
+  names.reserve(kLevels.size());
+  for (const auto level : kLevels) names.push_back(NameOf(level));
+  return names;
+}
+
 absl::Status StartLog(std::string_view level, LogFormat format) {
-  for (const auto known :
-       {spdlog::level::trace, spdlog::level::debug, spdlog::level::info,
-        spdlog::level::warn, spdlog::level::err, spdlog::level::off}) {
-    const spdlog::string_view_t name = spdlog::level::to_string_view(known);
-    if (level != std::string_view(name.data(), name.size())) continue;
+  for (const auto known : kLevels) {
+    if (level != NameOf(known)) continue;
     TheLog().logger.set_level(known);
     TheLog().SetFormat(format);
     return absl::OkStatus();
   }
   return absl::InvalidArgumentError(
-      absl::StrCat("log level '", std::string(level),
-                   "' is not one of trace, debug, info, warning, error, off"));
+      absl::StrCat("log level '", std::string(level), "' is not one of ",
+                   absl::StrJoin(LogLevels(), ", ")));
 }
 
 void LogInfo(std::string_view message, const LogFields& fields) {

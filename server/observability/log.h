@@ -4,6 +4,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "server/observability/log_line.h"
@@ -12,9 +13,11 @@ namespace lossd::observability {
 
 enum class LogFormat { kText, kJson };
 
-// Sets up the process's log. `level` is one of trace, debug, info, warning,
-// error, off. Errors: INVALID_ARGUMENT for another level. Call once, before
-// threads start.
+// Returns the names of the levels: trace, debug, info, warning, error and off.
+std::vector<std::string> LogLevels();
+
+// Sets up the process's log. `level` is one of LogLevels(). Errors:
+// INVALID_ARGUMENT for another level. Call once, before threads start.
 absl::Status StartLog(std::string_view level, LogFormat format);
 
 // All of the following are thread-safe.

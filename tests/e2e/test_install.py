@@ -1,4 +1,4 @@
-"""The installed CMake package: a program outside this tree finds and uses the C++ client."""
+"""What is installed: the C++ client as a CMake package, the programs and their completion."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
 from running_server import BINARIES, running_server
 
 PROGRAM = """\
@@ -45,9 +46,29 @@ def run(*command: str) -> str:
     return done.stdout
 
 
-def test_a_program_is_built_against_the_installed_client(tmp_path: Path) -> None:
-    prefix, source, build = (tmp_path / name for name in ("prefix", "source", "build"))
+@pytest.fixture(name="prefix", scope="module")
+def install(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    prefix = tmp_path_factory.mktemp("prefix")
     run("cmake", "--install", str(BINARIES), "--prefix", str(prefix))
+    return prefix
+
+
+@pytest.mark.parametrize("program", ["lossd", "lossctl", "lossbench"])
+def test_programs_are_installed_with_what_completes_them(prefix: Path, program: str) -> None:
+    installed = str(prefix / "bin" / program)
+    assert "--" in run(installed, "--help")
+    for shell, script in {
+        "bash": f"bash-completion/completions/{program}",
+        "zsh": f"zsh/site-functions/_{program}",
+        "fish": f"fish/vendor_completions.d/{program}.fish",
+    }.items():
+        asked = ["completion", shell] if program == "lossctl" else [f"--completion={shell}"]
+        text = (prefix / "share" / script).read_text(encoding="utf-8")
+        assert text == run(installed, *asked)
+
+
+def test_a_program_is_built_against_the_installed_client(prefix: Path, tmp_path: Path) -> None:
+    source, build = tmp_path / "source", tmp_path / "build"
     source.mkdir()
     (source / "program.cc").write_text(PROGRAM, encoding="utf-8")
     (source / "CMakeLists.txt").write_text(PROJECT, encoding="utf-8")

@@ -285,7 +285,7 @@ BAD_USAGE = [
     ([], "compute needs --logits and --targets, or --request"),
     (["--logits=1"], "compute needs --logits and --targets, or --request"),
     (["--bogus"], "unknown flag --bogus; see --help"),
-    (["train"], '"train" is none of compute, info, health, watch; see --help'),
+    (["train"], '"train" is none of compute, info, health, watch, completion; see --help'),
     (["compute", "more"], 'unexpected argument "more": compute takes flags alone; see --help'),
     (["health", "a", "b"], 'unexpected argument "b": health takes one SERVICE; see --help'),
     (["health", "--target=localhost"],

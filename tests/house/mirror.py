@@ -6,10 +6,14 @@ from pathlib import Path
 
 # Maps a source without a test of its name to the test that would fail if it were wrong.
 COVERED_BY: dict[str, str] = {
+    "base/completion/bash.cc": "tests/base/completion/script_test.cc",
+    "base/completion/fish.cc": "tests/base/completion/script_test.cc",
+    "base/completion/zsh.cc": "tests/base/completion/script_test.cc",
     "bench/load/report.cc": "tests/e2e/test_lossbench.py",
     "bench/load/shared_sample.cc": "tests/e2e/test_shared_memory_programs.py",
     "bench/load/stream_load.cc": "tests/e2e/test_lossbench.py",
     "bench/peers/peer_server.cc": "tests/e2e/test_lossbench.py",
+    "client/cli/commands.cc": "tests/e2e/test_completion.py",
     "client/cli/compute_command.cc": "tests/e2e/test_lossctl.py",
     "client/cli/connection_flags.cc": "tests/e2e/test_lossctl_secure.py",
     "client/cli/exit_code.cc": "tests/e2e/test_lossctl.py",

@@ -7,6 +7,8 @@
 #include <map>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "server/config_table.h"
 #include "tests/temporary_path.h"
 
 namespace lossd {
@@ -97,6 +99,40 @@ TEST_F(Flags, HelpAndVersionArePrinted) {
   EXPECT_THAT(*version->print, testing::StartsWith("lossd "));
 }
 
+TEST_F(Flags, CompletionHasEveryFlag) {
+  Config config;
+  for (const char* shell : {"bash", "zsh", "fish"}) {
+    const auto line = Read({"--completion", shell});
+    ASSERT_TRUE(line.ok() && line->print.has_value()) << line.status();
+    for (const FlagGroup& group : ConfigTable(config)) {
+      for (const Flag& flag : group.flags) {
+        EXPECT_THAT(*line->print,
+                    testing::ContainsRegex("[ -]" + flag.name + "[= ]"))
+            << shell;
+        if (flag.value.is_switch) continue;
+        EXPECT_THAT(*line->print,
+                    HasSubstr(absl::StrJoin(flag.value.choices, " ")))
+            << flag.name;
+      }
+    }
+    for (const char* other : {"flagfile", "help", "version", "completion"}) {
+      EXPECT_THAT(*line->print, HasSubstr(other)) << shell;
+    }
+  }
+}
+
+TEST_F(Flags, EveryNameThatAShellOffersIsAccepted) {
+  Config config;
+  for (const FlagGroup& group : ConfigTable(config)) {
+    for (const Flag& flag : group.flags) {
+      for (const std::string& choice : flag.value.choices) {
+        const std::string argument = absl::StrCat("--", flag.name, "=", choice);
+        EXPECT_TRUE(Read({argument}).ok()) << argument;
+      }
+    }
+  }
+}
+
 struct BadFlag {
   std::string argument;
   std::string named;
@@ -127,6 +163,9 @@ TEST_F(Flags, WhatMakesNoSenseIsSaidInOneLine) {
            {"--cuda_devices=one", "one"},
            {"--max_pinned_bytes=1000", "--max_pinned_bytes=1000"},
            {"--log_format=xml", "--log_format=xml"},
+           {"--completion=tcsh",
+            "--completion=tcsh: must be bash, zsh or fish"},
+           {"--completion", "--completion needs a value"},
            {"--tls_cert=/dev/null", "--tls_key"},
            {"--tls_client_ca=/dev/null", "--tls_client_ca"},
            {"--token_file=/nonexistent", "--token_file=/nonexistent"},

@@ -58,6 +58,13 @@ TEST(ExchangeTest, TritonIsAskedByItsOwnProtocolAndJudgedByTheFormula) {
   EXPECT_EQ(exchange.check(zeros).message().substr(0, 11), "gradient[0]");
 }
 
+TEST(ExchangeTest, EveryPeerThatAShellOffersIsKnown) {
+  const v1::ComputeLossRequest sample = Sample();
+  for (const char* peer : kPeers) {
+    EXPECT_TRUE(ExchangeWith(peer, sample).ok()) << peer;
+  }
+}
+
 TEST(ExchangeTest, AnUnknownPeerIsNamedInTheError) {
   EXPECT_EQ(ExchangeWith("nobody", Sample()).status().message(),
             "--peer: \"nobody\" is none of echo, protobuf_echo and triton");

@@ -20,6 +20,15 @@ TEST(SampleRequestTest, MakesEveryTypeInItsSize) {
   EXPECT_EQ(bits->targets().data().size(), 2u);
 }
 
+TEST(SampleRequestTest, MakesEveryTypeThatAShellOffers) {
+  for (const char* dtype : kSampleTypes) {
+    EXPECT_TRUE(MakeSample({.dtype = dtype, .gradient_dtype = dtype}).ok());
+  }
+  for (const char* dtype : kTargetTypes) {
+    EXPECT_TRUE(MakeSample({.targets_dtype = dtype}).ok()) << dtype;
+  }
+}
+
 TEST(SampleRequestTest, RefusesATypeThatItsTensorCannotHave) {
   EXPECT_FALSE(MakeSample({.dtype = "bit"}).ok());
   EXPECT_FALSE(MakeSample({.targets_dtype = "int7"}).ok());

@@ -152,8 +152,9 @@ TEST(Log, RefusesALevelThatItDoesNotKnow) {
 }
 
 TEST(Log, TakesEveryLevelThatIsDocumented) {
-  for (const char* level :
-       {"trace", "debug", "info", "warning", "error", "off"}) {
+  EXPECT_THAT(LogLevels(), testing::ElementsAre("trace", "debug", "info",
+                                                "warning", "error", "off"));
+  for (const std::string& level : LogLevels()) {
     EXPECT_TRUE(StartLog(level, LogFormat::kText).ok()) << level;
   }
   EXPECT_TRUE(StartLog("info", LogFormat::kText).ok());

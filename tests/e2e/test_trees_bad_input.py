@@ -262,7 +262,8 @@ def test_a_bad_option_is_named_before_the_training(
 
 
 def test_a_client_of_another_type_is_named() -> None:
-    for client in ("localhost:50051", None, lossd.AsyncClient("localhost:50051")):
+    others: list[Any] = ["localhost:50051", None, lossd.AsyncClient("localhost:50051")]
+    for client in others:
         with pytest.raises(TypeError, match="^client: .* is no lossd.Client$"):
             lossd.trees.sklearn_loss(client)
 

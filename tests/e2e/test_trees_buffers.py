@@ -105,10 +105,12 @@ def test_memory_to_which_a_late_server_may_write_is_not_used_again(
         lossd.SharedMemory(socket) as memory,
         lossd.Client(server.address, shared_memory=memory) as client,
     ):
-        loss = lossd.trees.sklearn_loss(client, timeout=0.3)
+        loss = lossd.trees.sklearn_loss(client)
         before = [memory._reference(array) for array in loss.gradient_hessian(labels, raw)]
+        loss._lossd._timeout = 0.1
         with stopped(server), pytest.raises(ValueError, match="DEADLINE_EXCEEDED"):
             loss.gradient_hessian(labels, raw)
+        loss._lossd._timeout = None
         assert None not in before
         found = loss.gradient_hessian(labels, raw)
         assert [memory._reference(array) for array in found] == [None, None]

@@ -73,7 +73,7 @@ def test_a_label_outside_0_and_1_is_named(
     ("train", "text"),
     [
         (train_xgboost, "Label contains NaN"),
-        (train_catboost, "does not allow nan values in target data"),
+        (train_catboost, "not allows? nan values? (on|in) target"),
         (train_sklearn, "y contains NaN"),
     ],
 )
@@ -179,6 +179,7 @@ def test_bad_rows_are_an_error_of_the_package(
         (np.array([1, -2, 1.0]), r"weights\[1\]: -2 is below 0"),
         (np.array([1, 1, np.nan]), r"weights\[2\]: "),
         (np.array([1, np.inf, 1]), r"weights\[1\]: "),
+        (np.array(["a", "b", "c"]), "weights: dtype <U1 "),
     ],
 )
 def test_bad_weights_are_an_error_of_the_package(
@@ -245,6 +246,8 @@ def test_calls_have_a_timeout_unless_none_is_asked_for(client: lossd.Client) -> 
         ({"gradient_out": np.ones(1)}, "gradient_out: the package"),
         ({"focal_gama": 2}, "focal_gama: .* is it focal_gamma"),
         ({"minimum_hessian": "0"}, "minimum_hessian: '0' is not a number"),
+        ({"minimum_hessian": np.nan}, "minimum_hessian: nan is not finite"),
+        ({"minimum_hessian": np.inf}, "minimum_hessian: inf is not finite"),
         ({"timeout": 0}, "timeout: 0 seconds"),
         ({"ignore_target": "x"}, "ignore_target: 'x' is not a number"),
         ({"ignore_target": np.nan}, "ignore_target: NaN: the package refuses NaN labels; .* -1"),
@@ -256,6 +259,13 @@ def test_a_bad_option_is_named_before_the_training(
     pytest.importorskip("xgboost")
     with pytest.raises((TypeError, ValueError), match=f"^{text}"):
         lossd.trees.xgboost_objective(client, **options)
+
+
+def test_a_client_of_another_type_is_named() -> None:
+    others: list[Any] = ["localhost:50051", None, lossd.AsyncClient("localhost:50051")]
+    for client in others:
+        with pytest.raises(TypeError, match="^client: .* is no lossd.Client$"):
+            lossd.trees.sklearn_loss(client)
 
 
 def test_labels_that_a_package_hides_cannot_be_ignored(client: lossd.Client) -> None:

@@ -14,7 +14,7 @@ import lossd.trees
 import numpy as np
 import pytest
 from lossd.trees.buffers import Buffers
-from running_server import RunningServer, running_server
+from running_server import RunningServer, running_server, stopped
 
 pytest.importorskip("sklearn")
 
@@ -95,6 +95,28 @@ def test_the_loss_of_shared_rows_is_that_of_sent_ones(server: RunningServer, soc
         memory.close()  # what it holds stays, and more comes in the reply
         more = rows(20000)
         np.testing.assert_array_equal(shared.gradient_hessian(*more), sent.gradient_hessian(*more))
+
+
+def test_memory_to_which_a_late_server_may_write_is_not_used_again(
+    server: RunningServer, socket: Path
+) -> None:
+    labels, raw, _ = rows()
+    with (
+        lossd.SharedMemory(socket) as memory,
+        lossd.Client(server.address, shared_memory=memory) as client,
+    ):
+        loss = lossd.trees.sklearn_loss(client)
+        before = [memory._reference(array) for array in loss.gradient_hessian(labels, raw)]
+        loss._lossd._timeout = 0.1
+        with stopped(server), pytest.raises(ValueError, match="DEADLINE_EXCEEDED"):
+            loss.gradient_hessian(labels, raw)
+        loss._lossd._timeout = None
+        assert None not in before
+        found = loss.gradient_hessian(labels, raw)
+        assert [memory._reference(array) for array in found] == [None, None]
+        with lossd.Client(server.address) as other:
+            expected = lossd.trees.sklearn_loss(other).gradient_hessian(labels, raw)
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_labels_of_another_type_than_numbers_are_not_copied(client: lossd.Client) -> None:

@@ -98,11 +98,7 @@ def to_call(
         for name, number in _OPERANDS.items():
             if name in parsed.operands:
                 parts += tensor_field(number, name, parsed.operands[name], references)
-    places = given_places(parsed, asked, shape, references)
-    if memory is not None and "gradient_out" not in places.outs:
-        made = gradient.new_place(places.asked, logits_type, logits)
-        places = _with_place(parsed.plain, places, shape, "gradient_out", made, references)
-    asked, outs, destinations = places
+    asked, outs, destinations = _all_places(parsed, asked, logits, logits_type, shape, references)
     parts.append(destinations.get("gradient_out", b""))
     if parsed.request_id:
         parts.append(encoding.text(_REQUEST_ID, parsed.request_id))
@@ -111,7 +107,7 @@ def to_call(
         parts.insert(0, encoding.block(_SPEC, asked.encoded))
     usual = None
     has_other = asked.has_losses or asked.has_second_derivative
-    if asked.has_gradient and not has_other and not destinations.get("gradient_out"):
+    if asked.has_gradient and not has_other and "gradient_out" not in destinations:
         kind = asked.gradient_type or logits_type
         usual = reply.expected(kind.data_type, shape)
     holds_tensors = any(type(part) is not bytes for part in parts)
@@ -194,10 +190,29 @@ def given_places(
 ) -> Places:
     """Returns the places that the caller gave."""
     places = Places(asked, {}, {})
-    for name, out in parsed.outs.items():
+    for name in spec.OUTS:  # the gradient is first to say what type both have
+        out = parsed.outs.get(name)
         places = _with_place(parsed.plain, places, shape, name, out, references)
     if len(places.outs) > 1:
         gradient.check_apart(*places.outs.values())
+    return places
+
+
+def _all_places(
+    parsed: ParsedOptions,
+    asked: Spec,
+    logits: Any,
+    logits_type: ElementType,
+    shape: tuple[int, ...],
+    references: MemoryReferences,
+) -> Places:
+    """Returns the places that the caller gave, and a new one for the gradient on a GPU."""
+    places = Places(asked, {}, {})
+    if parsed.outs:
+        places = given_places(parsed, asked, shape, references)
+    if references.enabled and "gradient_out" not in places.outs:
+        made = gradient.new_place(places.asked, logits_type, logits)
+        places = _with_place(parsed.plain, places, shape, "gradient_out", made, references)
     return places
 
 

@@ -144,7 +144,7 @@ class ParsedOptions(NamedTuple):
 
     plain: dict[str, Any]  # what of() takes
     operands: dict[str, ArrayLike]  # those of OPERANDS that were given
-    outs: dict[str, Any]  # those of OUTS that were given, in that order
+    outs: dict[str, Any]  # those of OUTS that were given
     request_id: str
 
 
@@ -159,6 +159,7 @@ def parse(options: dict[str, Any]) -> ParsedOptions:
     arguments.known(NAMES, options)
     plain = {}
     operands = {}
+    outs = {}
     request_id = ""
     for name, value in options.items():
         if name == "request_id":
@@ -168,7 +169,8 @@ def parse(options: dict[str, Any]) -> ParsedOptions:
                 operands[name] = value
         elif name not in OUTS:
             plain[name] = value
-    outs = {name: options[name] for name in OUTS if options.get(name) is not None}
+        elif value is not None:
+            outs[name] = value
     return ParsedOptions(plain, operands, outs, request_id)
 
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lossd import arguments
-from lossd.trees.derivatives import Array, TreeLoss
+from lossd.trees.derivatives import Array, TreeLoss, minimum_hessian_of
 
 
 class Objective:
@@ -17,7 +16,7 @@ class Objective:
 
     def __init__(self, loss: TreeLoss, minimum_hessian: float) -> None:
         self._loss = loss
-        self._minimum_hessian = arguments.number("minimum_hessian", minimum_hessian)
+        self._minimum_hessian = minimum_hessian_of(minimum_hessian)
         self.__name__ = "lossd"
 
     # Both packages look for a third parameter, and XGBoost for this name.

@@ -35,6 +35,7 @@ class Buffers(threading.local):
         self._memory = memory
         self._process = os.getpid()
         self._blocks: dict[str, NDArray[np.uint8]] = {}
+        self._late: dict[str, NDArray[np.uint8]] = {}
 
     def array(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
         """Returns an array of any contents in the block of this name."""
@@ -49,6 +50,15 @@ class Buffers(threading.local):
         ):
             blocks[name] = self._new_block(byte_size)
         return blocks[name][:byte_size].view(dtype).reshape(shape)
+
+    def share_no_more(self) -> None:
+        """Makes the next arrays lie in ordinary memory, after a call without an answer.
+
+        The server may still write to the blocks. They are kept, because it might not answer to
+        their release either.
+        """
+        if self._memory is not None:
+            self._late, self._memory, self._blocks = self._blocks, None, {}
 
     def within_reach(self, name: str, values: NDArray[Any]) -> NDArray[Any]:
         """Returns a copy of numbers in shared memory, or `values` if there is none."""

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lossd import arguments
-from lossd.trees.derivatives import Array, TreeLoss
+from lossd.trees.derivatives import Array, TreeLoss, minimum_hessian_of
 
 
 class CatBoostObjective:
@@ -16,7 +15,7 @@ class CatBoostObjective:
 
     def __init__(self, loss: TreeLoss, minimum_hessian: float) -> None:
         self._loss = loss
-        self._minimum_hessian = arguments.number("minimum_hessian", minimum_hessian)
+        self._minimum_hessian = minimum_hessian_of(minimum_hessian)
 
     def calc_ders_range(
         self, approxes: Sequence[float], targets: Sequence[float], weights: Sequence[float] | None

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from lossd import arguments
 from lossd.client import Client
 from lossd.errors import LossdError
+from lossd.memory_references import UNANSWERED
 from lossd.result import LossResult
 from lossd.spec import NAMES, OF_RESULTS, OUTS
 from lossd.trees.buffers import Buffers
@@ -29,7 +30,6 @@ _DECIDED = OF_RESULTS | {
     "target_shape_rule",
 }
 
-
 _FLOATS = (np.float16, np.float32, np.float64)
 
 # The names that these arguments of compute_loss() have in the packages.
@@ -42,8 +42,8 @@ class Package(NamedTuple):
     error: type[Exception]
     nan_labels: str  # what becomes of NaN labels before the package calls the loss
     numbers_classes: bool = False  # whether the labels are places in the list of classes
-    # The rest is for a package that calls the loss for parts of the data, and makes one text of an
-    # error, its traceback and its cause.
+    # Whether it calls the loss for parts of the data. It then makes one text of an error as well,
+    # with the traceback and the cause.
     passes_parts: bool = False
 
 
@@ -58,6 +58,8 @@ class TreeLoss:
         self, client: Client, timeout: float | None, options: Mapping[str, Any], package: Package
     ) -> None:
         """Raises TypeError or ValueError if an option is unknown or has no effect in `package`."""
+        if not isinstance(client, Client):
+            raise TypeError(f"client: {client!r} is no lossd.Client")
         for name in options:
             if name in _DECIDED:
                 raise TypeError(f"{name}: the package that grows the trees decides it")
@@ -140,12 +142,22 @@ class TreeLoss:
         try:
             yield
         except (LossdError, ValueError, TypeError) as error:
+            if isinstance(error, LossdError) and error.code in UNANSWERED:
+                self._buffers.share_no_more()
             text = re.sub(r"\b(logits|targets)\b", lambda found: _TERMS[found[0]], str(error))
             if not self._package.passes_parts:
                 raise self._package.error(f"lossd: {text}") from error
             if re.search(r"\[\d", text):
                 text += "; rows are counted from the first one of a part of the data"
             raise self._package.error(f"lossd: {text}") from None
+
+
+def minimum_hessian_of(value: Any) -> float:
+    """Returns the number, or raises TypeError or ValueError, which name the argument."""
+    least = arguments.number("minimum_hessian", value)
+    if not np.isfinite(least):
+        raise ValueError(f"minimum_hessian: {least:g} is not finite")
+    return least
 
 
 def _derivative_type(raw: Array) -> np.dtype[Any]:
@@ -193,7 +205,8 @@ def _row_weights(weights: Array, raw: Array) -> Array:
         raise ValueError(
             f"weights: have shape {weights.shape}, and there are {len(raw)} rows of raw predictions"
         )
-    least = int(np.argmin(weights))
-    if weights[least] < 0:
-        raise ValueError(f"weights[{least}]: {weights[least]:g} is below 0")
+    if weights.dtype.kind in "if":
+        least = int(np.argmin(weights))
+        if weights[least] < 0:
+            raise ValueError(f"weights[{least}]: {weights[least]:g} is below 0")
     return weights.reshape(-1, *(1,) * (raw.ndim - 1))

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from sklearn._loss.loss import HalfBinomialLoss
 
-from lossd import arguments
-from lossd.trees.derivatives import Array, TreeLoss
+from lossd.trees.derivatives import Array, TreeLoss, minimum_hessian_of
 
 
 class SklearnLoss(HalfBinomialLoss):  # type: ignore[misc]  # scikit-learn has no types
@@ -20,7 +19,7 @@ class SklearnLoss(HalfBinomialLoss):  # type: ignore[misc]  # scikit-learn has n
     def __init__(self, loss: TreeLoss, minimum_hessian: float) -> None:
         super().__init__()
         self._lossd = loss
-        self._minimum_hessian = arguments.number("minimum_hessian", minimum_hessian)
+        self._minimum_hessian = minimum_hessian_of(minimum_hessian)
 
     def loss(
         self,

@@ -34,6 +34,13 @@ def gradient(loss: Any, weights: Any) -> Any:
         import jax
 
         return jax.grad(lambda x: loss(TARGETS, x, sample_weight=weights).sum())(LOGITS)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            x = tf.Variable(LOGITS)
+            total = tf.reduce_sum(loss(TARGETS, x, sample_weight=weights))
+        return tape.gradient(total, x)
     import torch
 
     logits = torch.tensor(LOGITS, requires_grad=True)
@@ -84,7 +91,7 @@ RANDOM_INPUTS = RANDOM.normal(size=(128, 5)).astype(np.float32)
 
 def check_training(address: str, folder: str) -> None:
     expected, _ = trained(keras.losses.BinaryCrossentropy(from_logits=True), False)
-    # Keras compiles with JAX; PyTorch's compiler needs a C++ compiler, and has its own tests.
+    # XLA compiles the call of JAX, but not TensorFlow's. PyTorch has a check of its own.
     found, model = trained(
         lossd.keras.BinaryCrossentropy(from_logits=True, client=address),
         keras.backend.backend() == "jax",
@@ -125,19 +132,69 @@ def check_errors(address: str) -> None:
     raises("UNAVAILABLE", lambda: mine(True, client="127.0.0.1:1")(TARGETS, LOGITS))
 
 
-def main() -> None:
-    faulthandler.dump_traceback_later(90, exit=True)  # a call that hangs shows where
-    address, folder = sys.argv[1:]
+def check_tensorflow(address: str) -> None:
+    """Compares eager code and graphs with TensorFlow's own loss, up to the second derivative."""
+    import tensorflow as tf
+
+    mine = lossd.keras.BinaryCrossentropy(True, client=address, reduction=None)
+    logits, targets = tf.constant(LOGITS), tf.constant(TARGETS)
+
+    def own(targets: Any, logits: Any) -> Any:
+        losses = tf.nn.sigmoid_cross_entropy_with_logits(targets, logits)
+        return tf.reduce_mean(losses, axis=-1)
+
+    def penalty(loss: Any) -> Any:
+        with tf.GradientTape() as outer:
+            outer.watch(logits)
+            with tf.GradientTape() as inner:
+                inner.watch(logits)
+                total = tf.reduce_sum(loss(targets, logits) ** 2)
+            squares = tf.reduce_sum(inner.gradient(total, logits) ** 2)
+        return outer.gradient(squares, logits)
+
+    for run in (penalty, tf.function(penalty)):
+        np.testing.assert_allclose(run(mine), penalty(own), rtol=2e-5, atol=2e-6)
+    compiled = tf.function(mine, jit_compile=True)
+    raises("lossd_needs_jit_compile_False", lambda: compiled(targets, logits))
+    raises("targets[0]: 3", lambda: tf.function(mine)(targets * 0 + 3, logits))
+
+
+def check_all(address: str, folder: str) -> None:
+    """Checks everything but what the other checks are for."""
     if keras.backend.backend() == "numpy":
         raises(
-            "backend: lossd.keras works with KERAS_BACKEND=jax and torch, and this is numpy",
+            "KERAS_BACKEND=jax, tensorflow and torch, and this is numpy",
             lambda: lossd.keras.BinaryCrossentropy(True, client=address),
         )
-    else:
-        check_losses(address)
-        check_training(address, folder)
-        check_mask(address)
-        check_errors(address)
+        return
+    check_losses(address)
+    check_training(address, folder)
+    check_mask(address)
+    check_errors(address)
+    if keras.backend.backend() == "tensorflow":
+        check_tensorflow(address)
+
+
+def check_compiled(address: str, folder: str) -> None:
+    expected, _ = trained(keras.losses.BinaryCrossentropy(from_logits=True), False)
+    ours = lossd.keras.BinaryCrossentropy(from_logits=True, client=address)
+    np.testing.assert_allclose(trained(ours, True)[0], expected, rtol=1e-4)
+
+
+def check_distributed(address: str, folder: str) -> None:
+    devices = keras.distribution.list_devices()
+    assert len(devices) == 4
+    keras.distribution.set_distribution(keras.distribution.DataParallel(devices=devices))
+    check_compiled(address, folder)
+
+
+CHECKS = {"all": check_all, "compiled": check_compiled, "distributed": check_distributed}
+
+
+def main() -> None:
+    check, address, folder, seconds = sys.argv[1:]
+    faulthandler.dump_traceback_later(int(seconds), exit=True)  # a call that hangs shows where
+    CHECKS[check](address, folder)
     print("all right")
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,23 +16,57 @@ import pytest
 from running_server import running_server
 
 PROGRAM = Path(__file__).with_name("keras_losses.py")
-FRAMEWORKS = {"jax": "jax", "torch": "torch", "numpy": "numpy"}
 
 
-@pytest.mark.parametrize("backend", FRAMEWORKS)
-def test_the_losses_with_a_backend(backend: str, tmp_path: Path) -> None:
-    for package in ("keras", FRAMEWORKS[backend]):
+def run(check: str, backend: str, folder: Path, seconds: int = 90, **environment: str) -> None:
+    """Runs a check of keras_losses.py, which has so many seconds."""
+    for package in ("keras", backend):
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"{package} is not installed")
+    environment |= {"KERAS_BACKEND": backend, "KERAS_HOME": str(folder)}
     with running_server() as server:
-        environment = os.environ | {"KERAS_BACKEND": backend, "KERAS_HOME": str(tmp_path)}
         done = subprocess.run(
-            [sys.executable, str(PROGRAM), server.address, str(tmp_path)],
-            env=environment,
+            [sys.executable, str(PROGRAM), check, server.address, str(folder), str(seconds)],
+            env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"} | environment,
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=seconds + 30,
             check=False,
         )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.endswith("all right\n")
+
+
+@pytest.mark.parametrize("backend", ["jax", "tensorflow", "torch", "numpy"])
+def test_the_losses_with_a_backend(backend: str, tmp_path: Path) -> None:
+    run("all", backend, tmp_path)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="PyTorch's compiler needs g++")
+def test_pytorch_compiles_a_training_step(tmp_path: Path) -> None:
+    run("compiled", "torch", tmp_path, seconds=300)
+
+
+def test_jax_trains_on_several_devices(tmp_path: Path) -> None:
+    flags = "--xla_force_host_platform_device_count=4"
+    run("distributed", "jax", tmp_path, XLA_FLAGS=flags)
+
+
+def test_the_readmes_program_trains_a_model(tmp_path: Path) -> None:
+    for package in ("keras", "jax"):
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"{package} is not installed")
+    readme = Path(__file__).parents[2] / "client" / "python" / "README.md"
+    section = readme.read_text(encoding="utf-8").split("\n## Keras\n")[1]
+    program = section.split("```python\n")[1].split("```")[0]
+    with running_server() as server:
+        done = subprocess.run(
+            [sys.executable, "-c", program.replace("localhost:50051", server.address)],
+            env=os.environ | {"KERAS_BACKEND": "jax", "KERAS_HOME": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 0.3  # log(2) = 0.69 without training

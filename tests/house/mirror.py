@@ -58,6 +58,7 @@ COVERED_BY: dict[str, str] = {
     "client/python/lossd/jax.py": "tests/e2e/test_jax.py",
     "client/python/lossd/keras/backends.py": "tests/e2e/test_keras.py",
     "client/python/lossd/keras/losses.py": "tests/e2e/test_keras.py",
+    "client/python/lossd/keras/tensorflow.py": "tests/e2e/test_keras.py",
     "client/python/lossd/memory_references.py": "tests/e2e/test_shared_memory.py",
     "client/python/lossd/pytorch.py": "tests/client/python/test_device_tensors.py",
     "client/python/lossd/recipes/jax.py": "tests/e2e/test_recipes.py",

@@ -1,4 +1,4 @@
-"""The losses of lossd for Keras 3, with the backends JAX and PyTorch.
+"""The losses of lossd for Keras 3, with the backends JAX, TensorFlow and PyTorch.
 
 ```python
 import lossd.keras

@@ -22,18 +22,30 @@ def elements(client: Client | str, options: Mapping[str, Any]) -> Elements:
     backend = keras.backend.backend()
     if backend == "jax":
         return _of_jax(client, options)
+    if backend == "tensorflow":
+        return _of_tensorflow(client, options)
     if backend == "torch":
         return _of_torch(client, options)
     raise NotImplementedError(
-        f"backend: lossd.keras works with KERAS_BACKEND=jax and torch, and this is {backend}"
+        "backend: lossd.keras works with KERAS_BACKEND=jax, tensorflow and torch, and this is "
+        f"{backend}"
     )
 
 
 def _of_jax(client: Client | str, options: Mapping[str, Any]) -> Elements:
     from lossd import jax
 
-    connected = Client(client) if isinstance(client, str) else client
-    return jax.sigmoid_loss(connected, reduction="none", **options)
+    return jax.sigmoid_loss(_connected(client), reduction="none", **options)
+
+
+def _of_tensorflow(client: Client | str, options: Mapping[str, Any]) -> Elements:
+    from lossd.keras import tensorflow
+
+    return tensorflow.elements(_connected(client), options)
+
+
+def _connected(client: Client | str) -> Client:
+    return Client(client) if isinstance(client, str) else client
 
 
 def _of_torch(client: Client | str, options: Mapping[str, Any]) -> Elements:

@@ -13,7 +13,7 @@ import lossd
 import numpy as np
 import pytest
 from caffe_stand_in import RunningLayer, caffe_stand_in
-from running_server import RunningServer, running_server
+from running_server import RunningServer, running_server, stopped
 from shared_memory_server import shared_bytes
 
 from tests.caffe.cases import Case, all_cases
@@ -227,3 +227,24 @@ def test_a_server_on_the_same_host_shares_memory(layer: Any, tmp_path: Path) -> 
         np.testing.assert_allclose(running.backward(), exact()[1] / 2, rtol=1e-5)
         # The scores, the labels and the gradient have a region each.
         assert shared_bytes(server) == 3 * mmap.PAGESIZE
+
+
+def test_a_call_without_an_answer_leaves_its_shared_memory_to_the_server(
+    layer: Any, tmp_path: Path
+) -> None:
+    path = str(tmp_path / "socket")
+    with running_server(f"--shared_memory_socket={path}") as server:
+        options = parameters(server, shared_memory=path, timeout=0.2)
+        running = RunningLayer(layer, [SCORES, LABELS], options)
+        running.forward()
+        shared = running.layer._arrays.gradient
+        with stopped(server), pytest.raises(RuntimeError, match="DEADLINE_EXCEEDED"):
+            running.forward()
+        while True:  # until the server has gone on
+            try:
+                assert running.forward() == pytest.approx(exact()[0].sum(), rel=1e-6)
+                break
+            except RuntimeError:
+                continue
+        shared[...] = 7  # as a late answer may do
+        np.testing.assert_allclose(running.backward(), exact()[1], rtol=1e-5)

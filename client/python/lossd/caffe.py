@@ -31,6 +31,7 @@ import numpy as np
 from lossd import arguments
 from lossd.client import Client
 from lossd.errors import LossdError
+from lossd.memory_references import UNANSWERED
 from lossd.shared_memory import SharedMemory
 
 __all__ = ["RemoteSigmoidCrossEntropyLossLayer", "LayerOptions", "layer_options"]
@@ -203,8 +204,19 @@ class RemoteSigmoidCrossEntropyLossLayer(caffe.Layer):  # type: ignore[misc]
                 **self._options.loss,
             )
         except (LossdError, ValueError, TypeError) as error:
+            if isinstance(error, LossdError) and error.code in UNANSWERED:
+                self._share_no_more()
             raise RuntimeError(f"lossd: {error}") from error
         top[0].data[...] = result.loss
+
+    def _share_no_more(self) -> None:
+        """Gives the next calls ordinary memory, because the server may still write to this one's.
+
+        The shared arrays are kept: a server that stands still would not answer to their release.
+        """
+        if self._memory is not None:
+            self._late, self._memory = self._arrays, None
+            self._arrays = _Arrays(self._arrays.shape, None)
 
     def backward(self, top: Any, propagate_down: Any, bottom: Any) -> None:
         """Writes the gradient, times the diff of `top`, to the diff of the scores.

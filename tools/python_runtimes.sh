@@ -28,7 +28,8 @@ print(f"import lossd: {began:.2f} s, {cpu:.2f} s of the CPU")'
   # Each file has a process of its own: PyTorch's Triton ends one that has imported TensorFlow.
   for file in tests/client/python/test_[a-ce-s]*.py tests/client/python/test_types.py \
     tests/e2e/test_python_{client,processes,runtimes}.py tests/e2e/test_stream.py \
-    tests/e2e/test_torch_{losses,compiler,bad_input,distributed,substitution,examples}.py; do
+    tests/e2e/test_torch_{losses,compiler,bad_input,distributed,substitution,examples}.py \
+    tests/e2e/test_{jax,jax_examples,keras}.py; do
     "$venv/bin/python" -m pytest -q -rs -k 'not cuda' "$file"
   done
 done

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
+import os
 import re
+import socket
 import sys
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -175,6 +179,18 @@ def check_all(address: str, folder: str) -> None:
         check_tensorflow(address)
 
 
+def check_connections(address: str, folder: str) -> None:
+    """Requires that the losses of one target use one connection."""
+    for _ in range(3):
+        lossd.keras.BinaryCrossentropy(True, client=address)(TARGETS, LOGITS)
+    found = 0
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):  # of a descriptor that is no connection, or is gone
+            peer = socket.socket(fileno=os.dup(int(descriptor.name))).getpeername()
+            found += peer[1:2] == (int(address.rpartition(":")[2]),)
+    assert found == 1
+
+
 def check_compiled(address: str, folder: str) -> None:
     expected, _ = trained(keras.losses.BinaryCrossentropy(from_logits=True), False)
     ours = lossd.keras.BinaryCrossentropy(from_logits=True, client=address)
@@ -188,7 +204,12 @@ def check_distributed(address: str, folder: str) -> None:
     check_compiled(address, folder)
 
 
-CHECKS = {"all": check_all, "compiled": check_compiled, "distributed": check_distributed}
+CHECKS = {
+    "all": check_all,
+    "compiled": check_compiled,
+    "connections": check_connections,
+    "distributed": check_distributed,
+}
 
 
 def main() -> None:

@@ -337,6 +337,21 @@ def test_a_server_that_does_not_answer_is_an_error_of_jax() -> None:
             server.process.send_signal(signal.SIGCONT)
 
 
+def test_other_devices_than_the_cpu_call_with_copies(
+    client: lossd.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jax.lax, "platform_dependent", lambda *of, cpu, default: default(*of))
+    losses, expected, second = exact()
+    loss = lossd_jax.sigmoid_loss(client, reduction="none")
+    total = jax.jit(jax.value_and_grad(lambda x: jax.vmap(loss)(x, TARGETS).sum()))
+    value, gradient = total(LOGITS)
+    assert value == pytest.approx(losses.sum(), rel=1e-6)
+    np.testing.assert_allclose(gradient, expected, rtol=2e-6)
+    ones = jnp.ones_like(LOGITS)
+    product = jax.jvp(jax.grad(lambda x: loss(x, TARGETS).sum()), (LOGITS,), (ones,))[1]
+    np.testing.assert_allclose(product, second, rtol=2e-6)
+
+
 # XLA has one thread here, in which steps run that wait for earlier ones.
 ON_ONE_PROCESSOR = """
 import faulthandler, os, sys

@@ -42,6 +42,11 @@ def test_the_losses_with_a_backend(backend: str, tmp_path: Path) -> None:
     run("all", backend, tmp_path)
 
 
+@pytest.mark.parametrize("backend", ["jax", "tensorflow", "torch"])
+def test_the_losses_of_a_server_share_a_connection(backend: str, tmp_path: Path) -> None:
+    run("connections", backend, tmp_path)
+
+
 @pytest.mark.skipif(shutil.which("g++") is None, reason="PyTorch's compiler needs g++")
 def test_pytorch_compiles_a_training_step(tmp_path: Path) -> None:
     run("compiled", "torch", tmp_path, seconds=300)

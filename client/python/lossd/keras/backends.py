@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -45,7 +46,13 @@ def _of_tensorflow(client: Client | str, options: Mapping[str, Any]) -> Elements
 
 
 def _connected(client: Client | str) -> Client:
-    return Client(client) if isinstance(client, str) else client
+    return _of_target(client) if isinstance(client, str) else client
+
+
+@functools.cache
+def _of_target(target: str) -> Client:
+    """Returns the client that all losses of a target share, for as long as the process lives."""
+    return Client(target)
 
 
 def _of_torch(client: Client | str, options: Mapping[str, Any]) -> Elements:

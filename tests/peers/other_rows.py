@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -268,6 +269,8 @@ def mlx(logits: Array, targets: Array) -> Answer:
 
 
 def tinygrad(logits: Array, targets: Array) -> Answer:
+    """Uses tinygrad's interpreter, because its CPU device needs clang."""
+    os.environ.setdefault("DEV", "PYTHON")
     tensor = importlib.import_module("tinygrad").Tensor
     x = tensor(logits.tolist())
     loss = x.binary_crossentropy_logits(tensor(targets.tolist()))

@@ -66,6 +66,8 @@ COVERED_BY: dict[str, str] = {
     "client/python/lossd/recipes/others.py": "tests/e2e/test_recipes.py",
     "client/python/lossd/recipes/pytorch.py": "tests/e2e/test_recipes.py",
     "client/python/lossd/recipes/tensorflow.py": "tests/e2e/test_recipes.py",
+    "client/python/lossd/recipes/trees.py": "tests/e2e/test_recipes.py",
+    "client/python/lossd/recipes/vision.py": "tests/e2e/test_recipes.py",
     "client/python/lossd/result.py": "tests/client/python/test_types.py",
     "client/python/lossd/shared_memory.py": "tests/e2e/test_shared_memory.py",
     "client/python/lossd/spec.py": "tests/client/python/test_arguments.py",

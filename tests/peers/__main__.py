@@ -1,83 +1,83 @@
-"""Asks every package and lossd, and writes tests/peers/report.json and the table of
-docs/coming_from.md: python -m tests.peers [NAME...], with rows whose name contains a NAME.
+"""Asks the packages and lossd: python -m tests.peers [--list] [NAME...].
 
-LOSSD_BINARY_DIR has the server. The exit code is 1 if a row differs or its package is missing.
+A check whose name contains a NAME is run; without one, all are. The answers are written to
+tests/peers/report.json and to the tables of docs/coming_from.md. A check whose language cannot be
+installed is skipped, with the reason, and keeps what the report has. LOSSD_BINARY_DIR has the
+server. The exit code is 1 if a check fails, and 2 if no check has such a name.
 """
 
 from __future__ import annotations
 
-import json
+import argparse
+import multiprocessing
 import sys
-from importlib import metadata
-from pathlib import Path
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from itertools import groupby
 from typing import Any
 
-import lossd
-import numpy as np
-
 from tests.e2e.running_server import running_server
-from tests.peers import other_rows, program_rows, rows, torch_rows
-from tests.peers.rows import Row
-from tests.peers.table import write_table
-
-REPORT = Path(__file__).parent / "report.json"
-# Float32 arithmetic in another order; timm's eps of 1e-8 in its ASL is the largest.
-TOLERANCE = 5e-6
+from tests.peers import checks, report, table
+from tests.peers.checks import Check
 
 
-def listed(values: Any) -> Any:
-    return None if values is None else np.asarray(values, np.float64).tolist()
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="./dev peers", description="asks other packages' losses")
+    parser.add_argument("--list", action="store_true", help="print the checks' names, run nothing")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="a part of the names of checks")
+    return parser.parse_args()
 
 
-def run(client: lossd.Client, row: Row) -> dict[str, Any]:
-    """Returns what the package answered, and by how much lossd differs."""
-    loss, gradient = row.real(row.logits, row.targets)
-    ours = rows.ask_lossd(client, row, row.logits, row.targets)
-    found: dict[str, Any] = {
-        "versions": {
-            name: program_rows.VERSIONS.get(name) or metadata.version(name) for name in row.packages
-        },
-        "loss": listed(loss),
-        "gradient": listed(gradient),
-        "loss_difference": rows.close(ours[0], loss),
-        "gradient_difference": None if gradient is None else rows.close(ours[1], gradient),
-    }
-    if row.has_tail:
-        theirs = row.real(rows.TAIL_LOGITS, rows.TAIL_TARGETS)
-        exact = rows.ask_lossd(client, row, rows.TAIL_LOGITS, rows.TAIL_TARGETS)
-        found["tail"] = {
-            "loss": listed(theirs[0]),
-            "gradient": listed(theirs[1]),
-            "lossd_loss": listed(exact[0]),
-            "lossd_gradient": listed(exact[1]),
-        }
-    return found
+def outcomes(address: str, chosen: list[Check]) -> Iterator[tuple[Check, str, Any]]:
+    """Runs checks. Yields each with ok, DIFFERS, FAILED or SKIPPED, and what was found or None.
+
+    Each package has a process of its own: some end a process in which another one is loaded.
+    """
+    spawn = multiprocessing.get_context("spawn")
+    for _, group in groupby(chosen, key=lambda one: one.package):
+        pool = ProcessPoolExecutor(1, spawn)
+        for one in group:
+            try:
+                found = pool.submit(checks.run, address, one.name).result()
+            except checks.Unavailable as reason:
+                print(f"SKIPPED {one.name}: {reason}", flush=True)
+                yield one, "SKIPPED", None
+                continue
+            except Exception as error:  # the packages raise what they like
+                print(f"FAILED {one.name}: {type(error).__name__}: {error}", flush=True)
+                if isinstance(error, BrokenProcessPool):
+                    pool = ProcessPoolExecutor(1, spawn)
+                yield one, "FAILED", None
+                continue
+            worst = checks.worst(found)
+            word = "ok" if worst <= checks.TOLERANCE else "DIFFERS"
+            print(f"{word} {worst:.1e} {one.name}", flush=True)
+            yield one, word, found
+        pool.shutdown()
 
 
 def main() -> int:
-    wanted = sys.argv[1:]
-    report = json.loads(REPORT.read_text()) if wanted and REPORT.exists() else {}
-    failed = 0
-    every = torch_rows.all_rows() + other_rows.all_rows() + program_rows.all_rows()
-    with running_server("--log_level=error") as server, lossd.Client(server.address) as client:
-        for row in every:
-            if wanted and not any(name in row.name for name in wanted):
-                continue
-            try:
-                found = run(client, row)
-            except Exception as error:  # the packages raise what they like
-                print(f"FAILED {row.name}: {type(error).__name__}: {error}", flush=True)
-                failed += 1
-                continue
-            report[row.name] = found
-            report = {known.name: report[known.name] for known in every if known.name in report}
-            REPORT.write_text(json.dumps(report, indent=1) + "\n")
-            worst = max(found["loss_difference"], found["gradient_difference"] or 0)
-            failed += worst > TOLERANCE
-            print(f"{'ok' if worst <= TOLERANCE else 'DIFFERS'} {worst:.1e} {row.name}", flush=True)
-    write_table(report)
-    print(f"{len(report)} rows, {failed} failed")
-    return failed > 0
+    given = arguments()
+    every = list(checks.by_name().values())
+    chosen = [one for one in every if not given.names or any(n in one.name for n in given.names)]
+    if not chosen:
+        print(f"{' '.join(given.names)}: no check has that in its name", file=sys.stderr)
+        return 2
+    if given.list:
+        print("\n".join(one.name for one in chosen))
+        return 0
+    counts = dict.fromkeys(("ok", "DIFFERS", "FAILED", "SKIPPED"), 0)
+    answers = report.read()
+    with running_server("--log_level=error") as server:
+        for one, word, found in outcomes(server.address, sorted(chosen, key=lambda c: c.package)):
+            counts[word] += 1
+            if word != "SKIPPED":
+                report.put(answers, one, found)
+                report.write(answers, every)
+    table.write(answers)
+    print(", ".join(f"{count} {word}" for word, count in counts.items()))
+    return int(counts["DIFFERS"] + counts["FAILED"] > 0)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""TensorFlow, Keras, JAX, PaddlePaddle, MLX, tinygrad and scikit-learn."""
+"""TensorFlow, Keras, JAX, PaddlePaddle, MLX, tinygrad, SciPy and scikit-learn."""
 
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -30,6 +31,21 @@ def tensorflow(make: Any) -> Callable[[Array, Array], Answer]:
     return real
 
 
+def graph(logits: Array, targets: Array) -> Answer:
+    """Takes the loss and its gradient within a graph."""
+    tf = importlib.import_module("tensorflow")
+
+    @tf.function  # type: ignore[untyped-decorator]
+    def both(x: Any, t: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = tf.nn.sigmoid_cross_entropy_with_logits(labels=t, logits=x)
+        return loss, tape.gradient(loss, x)
+
+    loss, gradient = both(tf.constant(logits), tf.constant(targets))
+    return loss.numpy(), gradient.numpy()
+
+
 def keras(name: str, weights: Any = None, **options: Any) -> Callable[[Array, Array], Answer]:
     def make(tf: Any) -> Loss:
         loss = getattr(tf.keras.losses, name)(from_logits=True, **options)
@@ -48,6 +64,13 @@ def tensorflow_rows() -> list[Row]:
             tensorflow(
                 lambda tf: lambda x, t: tf.nn.sigmoid_cross_entropy_with_logits(labels=t, logits=x)
             ),
+        ),
+        Row(
+            "tf.nn.sigmoid_cross_entropy_with_logits in tf.function",
+            ("tensorflow",),
+            recipes.tensorflow_sigmoid_cross_entropy(),
+            rows.SOFT,
+            graph,
         ),
         Row(
             "tf.nn.weighted_cross_entropy_with_logits(pos_weight)",
@@ -73,7 +96,9 @@ def tensorflow_rows() -> list[Row]:
             Row(
                 f"tf.compat.v1.losses.sigmoid_cross_entropy({reduction!r}, weights, smoothing)",
                 ("tensorflow",),
-                recipes.tensorflow_v1_sigmoid_cross_entropy(rows.ROW_WEIGHTS, 0.1, reduction),
+                recipes.tensorflow_v1_sigmoid_cross_entropy(
+                    rows.ROW_WEIGHTS, 0.1, reduction=reduction
+                ),
                 rows.HARD,
                 tensorflow(
                     lambda tf, r=reduction: (
@@ -97,7 +122,7 @@ def keras_rows() -> list[Row]:
                 f"keras.losses.BinaryCrossentropy(reduction={reduction!r}), sample_weight",
                 ("keras", "tensorflow"),
                 recipes.keras_binary_crossentropy(
-                    reduction=reduction, sample_weight=weights, classes=3
+                    True, reduction=reduction, sample_weight=weights, classes=3
                 ),
                 rows.SOFT,
                 keras("BinaryCrossentropy", weights, reduction=reduction),
@@ -107,7 +132,7 @@ def keras_rows() -> list[Row]:
         Row(
             "keras.losses.BinaryCrossentropy(label_smoothing=0.1)",
             ("keras", "tensorflow"),
-            recipes.keras_binary_crossentropy(0.1),
+            recipes.keras_binary_crossentropy(True, 0.1),
             rows.HARD,
             keras("BinaryCrossentropy", label_smoothing=0.1),
             has_tail=False,
@@ -117,7 +142,9 @@ def keras_rows() -> list[Row]:
         Row(
             "keras.losses.BinaryFocalCrossentropy(reduction=None), sample_weight",
             ("keras", "tensorflow"),
-            recipes.keras_binary_focal_crossentropy(reduction=None, sample_weight=weights),
+            recipes.keras_binary_focal_crossentropy(
+                from_logits=True, reduction=None, sample_weight=weights
+            ),
             rows.SOFT,
             keras("BinaryFocalCrossentropy", weights, reduction=None),
         )
@@ -127,7 +154,7 @@ def keras_rows() -> list[Row]:
             Row(
                 f"keras.losses.BinaryFocalCrossentropy(apply_class_balancing={balanced})",
                 ("keras", "tensorflow"),
-                recipes.keras_binary_focal_crossentropy(balanced),
+                recipes.keras_binary_focal_crossentropy(balanced, from_logits=True),
                 rows.SOFT,
                 keras("BinaryFocalCrossentropy", apply_class_balancing=balanced),
             )
@@ -217,6 +244,19 @@ def paddle_rows() -> list[Row]:
                 )
             ),
         ),
+        Row(
+            "paddle.nn.functional.sigmoid_focal_loss(gamma=0.5, reduction='mean')",
+            ("paddlepaddle",),
+            recipes.paddle_sigmoid_focal(gamma=0.5, reduction="mean"),
+            rows.SOFT,
+            asked(
+                lambda paddle: (
+                    lambda x, t: paddle.nn.functional.sigmoid_focal_loss(
+                        x, t, gamma=0.5, reduction="mean"
+                    )
+                )
+            ),
+        ),
     ]
 
 
@@ -229,6 +269,8 @@ def mlx(logits: Array, targets: Array) -> Answer:
 
 
 def tinygrad(logits: Array, targets: Array) -> Answer:
+    """Uses tinygrad's interpreter, because its CPU device needs clang."""
+    os.environ.setdefault("DEV", "PYTHON")
     tensor = importlib.import_module("tinygrad").Tensor
     x = tensor(logits.tolist())
     loss = x.binary_crossentropy_logits(tensor(targets.tolist()))
@@ -243,6 +285,13 @@ def log_loss(weights: Any) -> Callable[[Array, Array], Answer]:
         return metrics.log_loss(targets.ravel(), probability, sample_weight=given), None
 
     return real
+
+
+def log_expit(logits: Array, targets: Array) -> Answer:
+    """SciPy has the derivative of log_expit(x) as expit(-x)."""
+    special = importlib.import_module("scipy.special")
+    sign = 2 * targets - 1
+    return -special.log_expit(sign * logits), -sign * special.expit(-sign * logits)
 
 
 def single_rows() -> list[Row]:
@@ -260,6 +309,13 @@ def single_rows() -> list[Row]:
             recipes.tinygrad_binary_crossentropy_logits(),
             rows.SOFT,
             tinygrad,
+        ),
+        Row(
+            "-scipy.special.log_expit((2 t - 1) x)",
+            ("scipy",),
+            recipes.scipy_log_expit(),
+            rows.HARD,
+            log_expit,
         ),
         *(
             Row(

@@ -5,6 +5,7 @@ tools/peers_build.sh builds the programs into build/peers.
 
 from __future__ import annotations
 
+import functools
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -16,14 +17,28 @@ from lossd import recipes
 from tests.peers import rows
 from tests.peers.rows import Answer, Array, Row
 
-BUILT = Path(__file__).parents[2] / "build" / "peers"
-# The versions that package.json, pom.xml and Cargo.toml pin.
-VERSIONS = {
-    "@tensorflow/tfjs": "4.22.0",
-    "nd4j-native": "1.0.0-M2.1",
-    "candle-nn": "0.11.1",
-    "burn-nn": "0.22.1",
+ROOT = Path(__file__).parents[2]
+BUILT = ROOT / "build" / "peers"
+# The language of each package's program, as tools/peers_build.sh knows it.
+LANGUAGES = {
+    "@tensorflow/tfjs": "node",
+    "nd4j-native": "java",
+    "candle-nn": "rust",
+    "burn-nn": "rust",
 }
+
+
+class Unavailable(Exception):
+    """Says why a program cannot be built on this machine."""
+
+
+@functools.cache
+def reason(language: str) -> str:
+    """Builds the program of a language. Returns why that failed, or an empty string."""
+    done = subprocess.run(
+        [ROOT / "tools" / "peers_build.sh", language], text=True, capture_output=True, check=False
+    )
+    return "" if done.returncode == 0 else " ".join(done.stderr.split()) or "it does not build"
 
 
 def commands() -> dict[str, list[str]]:
@@ -45,6 +60,8 @@ def asked(package: str, loss: str) -> Callable[[Array, Array], Answer]:
     """Returns the real side of a row from the name that the package's program has for the loss."""
 
     def real(logits: Array, targets: Array) -> Answer:
+        if missing := reason(LANGUAGES[package]):
+            raise Unavailable(missing)
         numbers = (" ".join(str(float(x)) for x in part.ravel()) for part in (logits, targets))
         line = "\t".join([loss, str(len(logits)), *numbers]) + "\n"
         done = subprocess.run(
@@ -70,15 +87,15 @@ _TFJS: tuple[tuple[str, str, dict[str, Any]], ...] = (
 )
 _ND4J: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("", "plain", {}),
-    ("labelSmoothing=0.1", "smoothing", {"label_smoothing": 0.1}),
+    ("labelSmoothing=0.1", "smoothing", {"labelSmoothing": 0.1}),
     ("weights", "nonzero", {"weights": _WEIGHTS}),
-    ("weights, MEAN_BY_WEIGHT", "mean", {"weights": _WEIGHTS, "reduction": "MEAN_BY_WEIGHT"}),
-    ("weights, SUM", "sum", {"weights": _WEIGHTS, "reduction": "SUM"}),
+    ("weights, MEAN_BY_WEIGHT", "mean", {"weights": _WEIGHTS, "lossReduce": "MEAN_BY_WEIGHT"}),
+    ("weights, SUM", "sum", {"weights": _WEIGHTS, "lossReduce": "SUM"}),
 )
 _BURN: tuple[tuple[str, str, dict[str, Any]], ...] = (
-    ("", "burn", {}),
-    ("smoothing=0.1", "burn_smoothing", {"smoothing": 0.1, "classes": 3}),
-    ("weights", "burn_weights", {"weights": rows.COLUMN_WEIGHTS}),
+    ("", "burn", {"logits": True}),
+    ("smoothing=0.1", "burn_smoothing", {"smoothing": 0.1, "logits": True, "classes": 3}),
+    ("weights", "burn_weights", {"weights": rows.COLUMN_WEIGHTS, "logits": True}),
 )
 
 

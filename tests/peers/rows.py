@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
-# The losses or the loss, and the gradient of their sum by the logits.
+# The losses or the loss, and the gradient of their sum by the logits, or None.
 Answer = tuple[Any, Any]
 
 
@@ -33,6 +33,8 @@ SQUARE = _floats(_RANDOM.uniform(-6, 6, (4, 4)))
 # Well classified elements of a model that is sure of them.
 TAIL_LOGITS = _floats([[-20, 20, -20], [20, -20, -20], [-20, -20, 20], [20, 20, -20]])
 TAIL_TARGETS = _floats(TAIL_LOGITS > 0)
+# A last layer whose weights are 0 gives these.
+ZERO_LOGITS = _floats(np.zeros((4, 3)))
 
 ROW_WEIGHTS = _floats([[0.5], [2], [0], [1.5]])
 COLUMN_WEIGHTS = _floats([1, 0.5, 3])
@@ -46,7 +48,7 @@ class Row(NamedTuple):
     targets: Array
     real: Callable[[Array, Array], Answer]
     logits: Array = LOGITS
-    has_tail: bool = True  # False: the row's targets cannot be those of the tail
+    has_tail: bool = True  # False: the row's targets cannot be those of the tail and of 0
 
 
 def close(found: Any, expected: Any) -> float:

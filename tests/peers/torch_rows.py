@@ -1,10 +1,13 @@
-"""PyTorch and packages that are built on it."""
+"""PyTorch, also through ONNX, torchvision and open_clip."""
 
 from __future__ import annotations
 
+import importlib
+import io
 from collections.abc import Callable
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 from lossd import recipes
 
@@ -28,8 +31,6 @@ def asked(make: Any) -> Callable[[Array, Array], Answer]:
 
 def of(package: str, name: str) -> Any:
     """Returns an attribute of a package, which is imported."""
-    import importlib
-
     module, _, attribute = name.rpartition(".")
     return getattr(importlib.import_module(f"{package}.{module}"), attribute)
 
@@ -57,12 +58,21 @@ def torch_rows() -> list[Row]:
             ),
         )
     )
+    found.append(
+        Row(
+            "torch.nn.BCEWithLogitsLoss(weight of shape (N, 1), size_average=False)",
+            ("torch",),
+            recipes.torch_bce_with_logits(rows.ROW_WEIGHTS, size_average=False),
+            rows.SOFT,
+            asked(lambda t: t.nn.BCEWithLogitsLoss(t.tensor(rows.ROW_WEIGHTS), size_average=False)),
+        )
+    )
     for reduction in ("mean", "sum", "none"):
         found.append(
             Row(
                 f"torch.nn.MultiLabelSoftMarginLoss(weight, reduction={reduction!r})",
                 ("torch",),
-                recipes.torch_multilabel_soft_margin(weight, reduction, classes=3),
+                recipes.torch_multilabel_soft_margin(weight, reduction=reduction, classes=3),
                 rows.HARD,
                 asked(
                     lambda t, r=reduction: t.nn.MultiLabelSoftMarginLoss(
@@ -87,7 +97,83 @@ def torch_rows() -> list[Row]:
     return found
 
 
-def focal_rows() -> list[Row]:
+def exported(
+    dynamo: bool, runtime: Callable[[bytes, Any], Any]
+) -> Callable[[Array, Array], Answer]:
+    """Returns the real side of a row that runs the exported mean of BCEWithLogitsLoss.
+
+    `runtime` takes a model and its inputs by name. ONNX has no gradient.
+    """
+
+    def real(logits: Array, targets: Array) -> Answer:
+        import torch
+
+        class Loss(torch.nn.Module):
+            def forward(self, x: Any, t: Any) -> Any:
+                return torch.nn.functional.binary_cross_entropy_with_logits(x, t)
+
+        file = io.BytesIO()
+        tensors = (torch.tensor(logits), torch.tensor(targets))
+        torch.onnx.export(
+            Loss(), tensors, file, input_names=["x", "t"], dynamo=dynamo, verbose=False
+        )
+        return runtime(file.getvalue(), {"x": logits, "t": targets}), None
+
+    return real
+
+
+def in_onnxruntime(model: bytes, inputs: Any) -> Any:
+    session = of("onnxruntime", "capi.onnxruntime_inference_collection.InferenceSession")
+    return session(model, providers=["CPUExecutionProvider"]).run(None, inputs)[0]
+
+
+def in_onnx(model: bytes, inputs: Any) -> Any:
+    onnx = importlib.import_module("onnx")
+    evaluator = of("onnx", "reference.ReferenceEvaluator")
+    return evaluator(onnx.load_model_from_string(model)).run(None, inputs)[0]
+
+
+def autocast(logits: Array, targets: Array) -> Answer:
+    """Takes logits of bfloat16, and makes losses of float32 of them."""
+    import torch
+
+    x = torch.tensor(np.asarray(logits, np.float32)).bfloat16().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = torch.nn.BCEWithLogitsLoss(reduction="none")(x, torch.tensor(targets))
+    loss.sum().backward()
+    return loss.detach().numpy(), x.grad.float().numpy()  # type: ignore[union-attr]
+
+
+def autocast_rows() -> list[Row]:
+    return [
+        Row(
+            "torch.nn.BCEWithLogitsLoss(reduction='none') of bfloat16 under torch.autocast",
+            ("torch",),
+            recipes.torch_bce_with_logits(reduction="none") | {"losses_dtype": "float32"},
+            rows.HARD,
+            autocast,
+            rows.LOGITS.astype(ml_dtypes.bfloat16),
+            has_tail=False,
+        )
+    ]
+
+
+def onnx_rows() -> list[Row]:
+    """ONNX has no operator for the loss, so its rows are those of PyTorch's exporters."""
+    return [
+        Row(
+            f"torch.nn.BCEWithLogitsLoss() by torch.onnx.export(dynamo={dynamo}) in {package}",
+            (package, "torch"),
+            recipes.torch_bce_with_logits(),
+            rows.SOFT,
+            exported(dynamo, runtime),
+        )
+        for dynamo in (True, False)
+        for package, runtime in (("onnxruntime", in_onnxruntime), ("onnx", in_onnx))
+    ]
+
+
+def torchvision_rows() -> list[Row]:
     found = []
     for alpha, gamma in ((0.25, 2.0), (-1.0, 0.5)):
         found.append(
@@ -105,120 +191,38 @@ def focal_rows() -> list[Row]:
                 ),
             )
         )
-    kornia: dict[str, Any] = {"alpha": 0.25, "gamma": 2.0, "reduction": "mean"}
-    for targets, name in ((rows.SOFT, "soft targets"), (rows.IGNORED, "ignore_index=-100")):
-        found.append(
-            Row(
-                f"kornia.losses.binary_focal_loss_with_logits({name})",
-                ("kornia", "torch"),
-                recipes.kornia_binary_focal_with_logits(
-                    **kornia, pos_weight=rows.POS_WEIGHT, weight=rows.COLUMN_WEIGHTS
-                ),
-                targets,
-                asked(
-                    lambda torch: (
-                        lambda x, t: of("kornia.losses", "focal.binary_focal_loss_with_logits")(
-                            x,
-                            t,
-                            **kornia,
-                            pos_weight=torch.tensor(rows.POS_WEIGHT),
-                            weight=torch.tensor(rows.COLUMN_WEIGHTS),
-                        )
-                    )
-                ),
-            )
-        )
     found.append(
         Row(
-            "monai.losses.FocalLoss(alpha=0.25, gamma=2)",
-            ("monai", "torch"),
-            recipes.monai_focal(alpha=0.25, gamma=2.0),
-            rows.HARD,
-            asked(lambda _: of("monai.losses", "focal_loss.FocalLoss")(alpha=0.25, gamma=2.0)),
-        )
-    )
-    return found
-
-
-def timm_rows() -> list[Row]:
-    def bce(**options: Any) -> Any:
-        return lambda _: of("timm.loss", "binary_cross_entropy.BinaryCrossEntropy")(**options)
-
-    def asymmetric(**options: Any) -> Any:
-        return lambda _: of("timm.loss", "asymmetric_loss.AsymmetricLossMultiLabel")(**options)
-
-    def by_index(_: Any) -> Any:
-        loss = bce(smoothing=0.1)(_)
-        return lambda x, t: loss(x, t.argmax(-1))
-
-    found = [
-        Row(
-            "timm.loss.BinaryCrossEntropy(smoothing=0.1) of class indices",
-            ("timm", "torch"),
-            recipes.timm_binary_cross_entropy(0.1, classes=3),
-            rows.ONE_HOT,
-            asked(by_index),
+            "torchvision.models.detection.retinanet.RetinaNetClassificationHead.compute_loss()",
+            ("torchvision", "torch"),
+            recipes.torchvision_retinanet(3),
+            RETINANET_TARGETS,
+            retinanet,
             has_tail=False,
         )
-    ]
-    smoothings: tuple[dict[str, Any], ...] = (
-        {"smoothing": 0.1, "smooth_dense": True},
-        {"smoothing": 0.1},
-    )
-    for options in smoothings:
-        found.append(
-            Row(
-                f"timm.loss.BinaryCrossEntropy({text_of(options)}, sum_classes=True)",
-                ("timm", "torch"),
-                recipes.timm_binary_cross_entropy(**options, sum_classes=True),
-                rows.SOFT,
-                asked(bce(**options, sum_classes=True)),
-            )
-        )
-    for detached in (False, True):
-        found.append(
-            Row(
-                f"timm.loss.AsymmetricLossMultiLabel(disable_torch_grad_focal_loss={detached})",
-                ("timm", "torch"),
-                recipes.timm_asymmetric_multilabel(disable_torch_grad_focal_loss=detached),
-                rows.HARD,
-                asked(
-                    lambda _, d=detached: of(
-                        "timm.loss", "asymmetric_loss.AsymmetricLossMultiLabel"
-                    )(disable_torch_grad_focal_loss=d)
-                ),
-            )
-        )
-    found.append(
-        Row(
-            "timm.loss.PolyBinaryCrossEntropy(epsilon=2, gamma=1)",
-            ("timm", "torch"),
-            recipes.timm_poly_binary_cross_entropy(2.0, 1.0),
-            rows.SOFT,
-            asked(lambda _: of("timm.loss", "poly_loss.PolyBinaryCrossEntropy")(2.0, 1.0)),
-        )
     )
     return found
 
 
-def segmentation_rows() -> list[Row]:
-    package = "segmentation_models_pytorch.losses"
-    return [
-        Row(
-            "smp.losses.SoftBCEWithLogitsLoss(smooth_factor=0.1, ignore_index=-100)",
-            ("segmentation_models_pytorch", "torch"),
-            recipes.smp_soft_bce_with_logits(smooth_factor=0.1),
-            rows.IGNORED,
-            asked(lambda _: of(package, "soft_bce.SoftBCEWithLogitsLoss")(smooth_factor=0.1)),
-        ),
-        Row(
-            "smp.losses.FocalLoss('binary', alpha=0.25, ignore_index=-100)",
-            ("segmentation_models_pytorch", "torch"),
-            recipes.smp_focal("binary", 0.25, ignore_index=-100),
-            rows.IGNORED,
-            asked(lambda _: of(package, "focal.FocalLoss")("binary", 0.25, ignore_index=-100)),
-        ),
-    ]
+# Three of four anchors have an object, of the classes 1, 0 and 1.
+RETINANET_TARGETS = np.array([[0, 1, 0], [1, 0, 0], [0, 0, 0], [0, 1, 0]], np.float32)
+
+
+def retinanet(logits: Array, targets: Array) -> Answer:
+    import torch
+
+    head = of("torchvision.models", "detection.retinanet.RetinaNetClassificationHead")(8, 1, 3)
+    x = torch.tensor(logits, requires_grad=True)
+    boxes = {"labels": torch.tensor(targets.argmax(1)[targets.any(1)])}
+    matched = torch.tensor([0, 1, -1, 2])  # the box of each anchor; -1 is the background
+    loss = head.compute_loss([boxes], {"cls_logits": x[None]}, [matched])
+    loss.backward()
+    return loss.detach().numpy(), gradient_of(x)
+
+
+def gradient_of(x: Any) -> Array:
+    gradient: Array = x.grad.numpy()
+    return gradient
 
 
 def siglip(logits: Array, targets: Array) -> Answer:
@@ -237,7 +241,7 @@ def open_clip_rows() -> list[Row]:
     # The loss has as many images as texts, so the row brings a square of its own.
     return [
         Row(
-            "open_clip.SigLipLoss()",
+            "open_clip.loss.SigLipLoss()",
             ("open_clip_torch", "torch"),
             recipes.open_clip_siglip(),
             np.eye(4, dtype=np.float32),
@@ -248,9 +252,5 @@ def open_clip_rows() -> list[Row]:
     ]
 
 
-def text_of(options: dict[str, Any]) -> str:
-    return ", ".join(f"{name}={value}" for name, value in options.items())
-
-
 def all_rows() -> list[Row]:
-    return torch_rows() + focal_rows() + timm_rows() + segmentation_rows() + open_clip_rows()
+    return torch_rows() + autocast_rows() + onnx_rows() + torchvision_rows() + open_clip_rows()

@@ -7,7 +7,17 @@ from typing import Any
 import numpy as np
 
 from lossd import arguments
-from lossd.recipes.options import Options, chosen, focal, refuse, smoothed, tensors
+from lossd.recipes.options import (
+    Options,
+    chosen,
+    focal,
+    logits_only,
+    number_of_classes,
+    operand,
+    operands,
+    refuse,
+    smoothed,
+)
 
 # TensorFlow's means of weighted losses by what they divide by.
 _BY_WEIGHTS: dict[str, Options] = {
@@ -19,22 +29,30 @@ _BY_WEIGHTS: dict[str, Options] = {
 }
 
 
-def tensorflow_sigmoid_cross_entropy() -> Options:
-    """tf.nn.sigmoid_cross_entropy_with_logits, which reduces nothing."""
+def tensorflow_sigmoid_cross_entropy(name: str | None = None) -> Options:
+    """tf.nn.sigmoid_cross_entropy_with_logits, which reduces nothing. `name` changes nothing."""
+    del name
     return {"reduction": "none"}
 
 
-def tensorflow_weighted_cross_entropy(pos_weight: Any) -> Options:
-    """tf.nn.weighted_cross_entropy_with_logits, which reduces nothing."""
-    return {"reduction": "none", "pos_weight": pos_weight}
+def tensorflow_weighted_cross_entropy(pos_weight: Any, name: str | None = None) -> Options:
+    """tf.nn.weighted_cross_entropy_with_logits, which reduces nothing. `name` changes nothing."""
+    del name
+    return {"reduction": "none"} | operands(pos_weight=("pos_weight", pos_weight))
 
 
 def tensorflow_v1_sigmoid_cross_entropy(
     weights: Any = 1.0,
     label_smoothing: float = 0,
+    scope: Any = None,
+    loss_collection: Any = "losses",
     reduction: str = "weighted_sum_by_nonzero_weights",
 ) -> Options:
-    """tf.compat.v1.losses.sigmoid_cross_entropy, with a value of its Reduction."""
+    """tf.compat.v1.losses.sigmoid_cross_entropy, with a value of its Reduction.
+
+    `scope` and `loss_collection` say where a graph keeps the loss, and change no option.
+    """
+    del scope, loss_collection
     words = {
         "none": _BY_WEIGHTS["none"],
         "weighted_sum": _BY_WEIGHTS["sum"],
@@ -42,7 +60,8 @@ def tensorflow_v1_sigmoid_cross_entropy(
         "weighted_sum_over_batch_size": _BY_WEIGHTS["elements"],
         "weighted_sum_by_nonzero_weights": _BY_WEIGHTS["nonzero_weights"],
     }
-    return chosen("reduction", reduction, words) | _weighted(weights) | smoothed(label_smoothing)
+    options = chosen("reduction", reduction, words) | _weighted(weights)
+    return options | smoothed("label_smoothing", label_smoothing)
 
 
 def tfjs_sigmoid_cross_entropy(
@@ -55,18 +74,22 @@ def tfjs_sigmoid_cross_entropy(
         "SUM": _BY_WEIGHTS["sum"],
         "SUM_BY_NONZERO_WEIGHTS": _BY_WEIGHTS["nonzero_weights"],
     }
-    return chosen("reduction", reduction, words) | _weighted(weights) | smoothed(labelSmoothing)
+    options = chosen("reduction", reduction, words) | _weighted(weights)
+    return options | smoothed("labelSmoothing", labelSmoothing)
 
 
 def _weighted(weights: Any) -> Options:
     """Returns the weights; those divisors count them, so a missing weight is 1."""
-    return {"weights": 1.0 if weights is None else weights}
+    return operands(weights=("weights", 1.0 if weights is None else weights))
 
 
 def keras_binary_crossentropy(
+    from_logits: bool = False,
     label_smoothing: float = 0.0,
     axis: int = -1,
     reduction: str | None = "sum_over_batch_size",
+    name: str | None = "binary_crossentropy",
+    dtype: Any = None,
     *,
     sample_weight: Any = None,
     classes: int | None = None,
@@ -75,20 +98,28 @@ def keras_binary_crossentropy(
 
     `sample_weight` is that of a call, of shape (B,). Keras takes the mean over `axis` first, so a
     sum needs `classes`, the size of that dimension, and a reduction of None has a loss for each
-    row, in `losses`.
+    row, in `losses`. `name` changes nothing.
     """
+    logits_only("from_logits", from_logits)
     if axis not in (-1, 1):
-        refuse("axis", f"{axis} is not the last one: move the dimension to the end")
-    return _of_rows(reduction, sample_weight, classes) | smoothed(label_smoothing)
+        refuse("axis", axis, "it is not the last one: move the dimension to the end")
+    if dtype is not None:
+        refuse("dtype", dtype, "lossd computes in the type of the logits: convert them")
+    del name
+    options = _of_rows(reduction, sample_weight, classes)
+    return options | smoothed("label_smoothing", label_smoothing)
 
 
 def keras_binary_focal_crossentropy(
     apply_class_balancing: bool = False,
     alpha: float = 0.25,
     gamma: float = 2.0,
+    from_logits: bool = False,
     label_smoothing: float = 0.0,
     axis: int = -1,
     reduction: str | None = "sum_over_batch_size",
+    name: str | None = "binary_focal_crossentropy",
+    dtype: Any = None,
     *,
     sample_weight: Any = None,
     classes: int | None = None,
@@ -98,9 +129,17 @@ def keras_binary_focal_crossentropy(
     Keras applies its alpha only with apply_class_balancing.
     """
     rows = keras_binary_crossentropy(
-        label_smoothing, axis, reduction, sample_weight=sample_weight, classes=classes
+        from_logits,
+        label_smoothing,
+        axis,
+        reduction,
+        name,
+        dtype,
+        sample_weight=sample_weight,
+        classes=classes,
     )
-    return focal(gamma, alpha if apply_class_balancing else None) | rows
+    balanced = arguments.truth("apply_class_balancing", apply_class_balancing)
+    return focal(gamma, alpha if balanced else None) | rows
 
 
 def _of_rows(reduction: str | None, sample_weight: Any, classes: int | None) -> Options:
@@ -114,9 +153,8 @@ def _of_rows(reduction: str | None, sample_weight: Any, classes: int | None) -> 
     }
     options = chosen("reduction", reduction, words)
     if reduction == "sum":
-        if classes is None:
-            refuse("classes", "the number of classes is needed for a sum")
-        options["loss_weight"] = 1 / arguments.at_least("classes", classes, 1)
+        options["loss_weight"] = 1 / number_of_classes(classes)
     if sample_weight is not None:
-        return options | tensors(np.asarray(sample_weight).reshape(-1, 1))
+        weights = np.asarray(operand("sample_weight", sample_weight)).reshape(-1, 1)
+        return options | {"weights": weights}
     return options | ({"weights": 1.0} if options.get("normalizer") == "weight_sum" else {})

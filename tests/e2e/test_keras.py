@@ -7,34 +7,13 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from keras_process import run
 from running_server import running_server
-
-PROGRAM = Path(__file__).with_name("keras_losses.py")
-
-
-def run(check: str, backend: str, folder: Path, seconds: int = 90, **environment: str) -> None:
-    """Runs a check of keras_losses.py, which has so many seconds."""
-    for package in ("keras", backend):
-        if importlib.util.find_spec(package) is None:
-            pytest.skip(f"{package} is not installed")
-    environment |= {"KERAS_BACKEND": backend, "KERAS_HOME": str(folder)}
-    with running_server() as server:
-        done = subprocess.run(
-            [sys.executable, str(PROGRAM), check, server.address, str(folder), str(seconds)],
-            env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"} | environment,
-            capture_output=True,
-            text=True,
-            timeout=seconds + 30,
-            check=False,
-        )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.endswith("all right\n")
 
 
 @pytest.mark.parametrize("backend", ["jax", "tensorflow", "torch", "numpy"])
@@ -45,11 +24,6 @@ def test_the_losses_with_a_backend(backend: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("backend", ["jax", "tensorflow", "torch"])
 def test_the_losses_of_a_server_share_a_connection(backend: str, tmp_path: Path) -> None:
     run("connections", backend, tmp_path)
-
-
-@pytest.mark.skipif(shutil.which("g++") is None, reason="PyTorch's compiler needs g++")
-def test_pytorch_compiles_a_training_step(tmp_path: Path) -> None:
-    run("compiled", "torch", tmp_path, seconds=300)
 
 
 def test_jax_trains_on_several_devices(tmp_path: Path) -> None:

@@ -68,7 +68,10 @@ def main() -> int:
     picture = arguments.out / "attributes.png"
     save_curve({"sigmoid cross-entropy": losses}, picture)
     print(f"loss curve   {picture}")
-    return 0 if right.float().mean() > 0.9 else 1
+    if right.float().mean() > 0.9:
+        return 0
+    print("at most 90 % are right: give more --steps", file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":

@@ -140,7 +140,14 @@ def main() -> int:
     print(f"largest difference    {difference:.1e} of the loss in the first 20 steps")
     print(f"held-out images       {share:.1%} nearest to the name of their digit")
     print(f"loss curve            {picture}")
-    return 0 if share > 0.8 and difference < 1e-4 else 1
+    failures = []
+    if share <= 0.8:
+        failures.append("at most 80 % are nearest to their digit: give more --steps")
+    if difference >= 1e-4:
+        failures.append("two processes and one have different losses")
+    for failure in failures:
+        print(failure, file=sys.stderr)
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":

@@ -115,7 +115,11 @@ class _Server:
         return [_varying(each, [logits, targets, *operands.values()]) for each in found]
 
     def _call(self, rank: int, names: list[str], results: list[Any], *tensors: Any) -> list[Any]:
-        logits, targets, *others = (np.asarray(tensor) for tensor in tensors)
+        arrays = [np.asarray(tensor) for tensor in tensors]
+        if sum(array.nbytes for array in arrays) > self._client._stream_above_bytes:
+            # gRPC may read a stream's arrays after a call has failed, when they are XLA's again.
+            arrays = [array.copy() for array in arrays]
+        logits, targets, *others = arrays
         batched = logits.ndim - rank  # the dimensions that vmap has put before all
         operands = {
             name: _aligned(other, batched, rank) for name, other in zip(names, others, strict=True)

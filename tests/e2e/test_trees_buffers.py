@@ -149,3 +149,33 @@ def test_a_forked_process_does_not_write_to_memory_that_it_shares_with_its_paren
         monkeypatch.setattr("os.getpid", lambda: here + 1)
         assert memory._reference(buffers.array("a", (3,), FLOAT)) is None
         monkeypatch.undo()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"label_smoothing": 0.1, "pos_weight": 3},
+        {"kind": "sigmoid_focal", "focal_gamma": 2, "focal_alpha": 0.25},
+        {
+            "kind": "asymmetric",
+            "asymmetric_gamma_positive": 1,
+            "asymmetric_gamma_negative": 4,
+            "asymmetric_margin": 0.05,
+        },
+        {"kind": "poly", "poly_epsilon": 1, "focal_gamma": 1},
+        {"kind": "quality_focal", "focal_gamma": 2},
+        {"kind": "varifocal", "focal_gamma": 2, "focal_alpha": 0.75},
+    ],
+)
+def test_labels_sent_as_bits_give_the_bits_that_floats_give(
+    client: lossd.Client, options: dict[str, Any]
+) -> None:
+    _, raw, weights = rows()
+    labels = (raw > 1).astype(np.float32)
+    found = lossd.trees.sklearn_loss(client, **options).gradient_hessian(labels, raw, weights)
+    expected = client.compute_loss(
+        raw, labels, weights=weights, reduction="sum", second_derivative=True, **options
+    )
+    np.testing.assert_array_equal(found[0], expected.gradient)
+    np.testing.assert_array_equal(found[1], np.maximum(expected.second_derivative, 0))

@@ -16,6 +16,7 @@ from lossd.errors import LossdError
 from lossd.memory_references import UNANSWERED
 from lossd.result import LossResult
 from lossd.spec import NAMES, OF_RESULTS, OUTS
+from lossd.targets import bits
 from lossd.trees.buffers import Buffers
 
 Array = NDArray[Any]
@@ -124,12 +125,25 @@ class TreeLoss:
         within_reach = self._buffers.within_reach
         return self._client.compute_loss(
             within_reach("raw", raw),
-            within_reach("labels", labels),
+            self._sent(labels),
             weights=None if weights is None else within_reach("weights", weights),
             timeout=self._timeout,
             **self._options,
             **wanted,
         )
+
+    def _sent(self, labels: Array) -> Any:
+        """Returns labels as a call has them: a bit each if all are 0 or 1, a 32nd of the bytes.
+
+        No bit stands for a label to ignore.
+        """
+        within_reach = self._buffers.within_reach
+        if self._options.get("ignore_target") is None and labels.dtype.kind in "biuf":
+            ones = labels.astype(bool)
+            if labels.size > 0 and np.array_equal(ones, labels):
+                packed = np.packbits(ones, axis=None, bitorder="little")
+                return bits(within_reach("labels", packed), labels.shape)
+        return within_reach("labels", labels)
 
     def _weight_sum(self, labels: Array, weights: Array) -> float:
         ignored = self._options.get("ignore_target")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -80,7 +81,9 @@ def test_training_starts_at_the_raw_predictions_of_the_data(
     assert np.abs(from_zero.raw - ours.raw).max() > 0.1
 
 
-def test_a_base_score_of_xgboost_is_a_raw_prediction(client: lossd.Client) -> None:
+def test_without_an_objective_a_base_score_of_xgboost_is_a_raw_prediction(
+    client: lossd.Client,
+) -> None:
     xgboost = pytest.importorskip("xgboost")
     features, labels = datasets.load_breast_cancer(return_X_y=True)
     train = xgboost.DMatrix(features, labels)
@@ -102,13 +105,12 @@ def test_every_output_of_xgboost_has_labels_of_its_own(client: lossd.Client) -> 
     labels = np.stack([digits % 2 == 0, digits > 4, digits == 8], axis=1).astype(float)
     weights = np.random.default_rng(2).uniform(0.5, 1.5, len(digits))
     train = xgboost.DMatrix(features, labels, weight=weights)
+    common = {"objective": "binary:logistic", "base_score": 0.5, "max_depth": 4, "nthread": 1}
     for strategy in ("one_output_per_tree", "multi_output_tree"):
-        options = {"max_depth": 4, "nthread": 1, "multi_strategy": strategy}
+        options = {**common, "multi_strategy": strategy}
         models = (
-            xgboost.train({**options, "objective": "binary:logistic", "base_score": 0.5}, train, 5),
-            xgboost.train(
-                {**options, "base_score": 0}, train, 5, obj=lossd.trees.xgboost_objective(client)
-            ),
+            xgboost.train(options, train, 5),
+            xgboost.train(options, train, 5, obj=lossd.trees.xgboost_objective(client)),
         )
         built_in, ours = (model.predict(train, output_margin=True) for model in models)
         assert logloss(built_in, labels) < 0.5  # it has learned
@@ -151,6 +153,38 @@ def test_estimators_pass_weights(client: lossd.Client) -> None:
 def test_the_loss_of_scikit_learn_can_be_pickled(client: lossd.Client) -> None:
     loss = pickle.loads(pickle.dumps(lossd.trees.sklearn_loss(client)))
     assert loss(np.zeros(4), np.zeros(4)) == pytest.approx(np.log(2))
+
+
+def test_losses_of_a_target_share_a_client(server: RunningServer) -> None:
+    loss, other = (lossd.trees.sklearn_loss(server.address) for _ in range(2))
+    copied = pickle.loads(pickle.dumps(loss))
+    assert loss(np.zeros(4), np.zeros(4)) == pytest.approx(np.log(2))
+    assert loss._lossd._client is other._lossd._client
+    assert loss._lossd._client is copied._lossd._client
+
+
+@pytest.mark.parametrize(
+    ("make", "package"),
+    [
+        ("xgboost_objective", "xgboost"),
+        ("xgboost_metric", "xgboost"),
+        ("lightgbm_objective", "lightgbm"),
+        ("lightgbm_metric", "lightgbm"),
+        ("catboost_objective", "catboost"),
+        ("catboost_metric", "catboost"),
+        ("sklearn_loss", "sklearn"),
+    ],
+)
+def test_a_package_that_is_missing_is_named(
+    monkeypatch: pytest.MonkeyPatch, client: lossd.Client, make: str, package: str
+) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    text = r"^lossd.trees needs \S+ here: pip install './client/python\[trees\]' in a clone"
+    with pytest.raises(ModuleNotFoundError, match=text) as raised:
+        getattr(lossd.trees, make)(client)
+    assert raised.value.name == package
 
 
 def test_a_copied_loss_has_the_client_of_the_first() -> None:

@@ -262,10 +262,12 @@ def test_a_bad_option_is_named_before_the_training(
 
 
 def test_a_client_of_another_type_is_named() -> None:
-    others: list[Any] = ["localhost:50051", None, lossd.AsyncClient("localhost:50051")]
+    others: list[Any] = [b"localhost:50051", None, lossd.AsyncClient("localhost:50051")]
     for client in others:
-        with pytest.raises(TypeError, match="^client: .* is no lossd.Client$"):
+        with pytest.raises(TypeError, match="^client: .* is neither a lossd.Client nor a target$"):
             lossd.trees.sklearn_loss(client)
+    with pytest.raises(ValueError, match="^target: "):
+        lossd.trees.sklearn_loss("")
 
 
 def test_labels_that_a_package_hides_cannot_be_ignored(client: lossd.Client) -> None:

@@ -53,13 +53,13 @@ def train_xgboost(
     xgboost = pytest.importorskip("xgboost")
     train = xgboost.DMatrix(data.features, data.labels, weight=data.weights, base_margin=data.start)
     seen = xgboost.DMatrix(data.seen, data.seen_labels, base_margin=data.seen_start)
-    common = {"max_depth": 4, "nthread": 1, **(parameters or {})}
-    if client is None:  # its base_score is a probability
-        own = {"objective": "binary:logistic", "base_score": 0.5, **common}
-        return Trained(xgboost.train(own, train, ROUNDS).predict(seen, output_margin=True))
+    common = {"objective": "binary:logistic", "base_score": 0.5, "max_depth": 4, "nthread": 1}
+    common |= parameters or {}
+    if client is None:
+        return Trained(xgboost.train(common, train, ROUNDS).predict(seen, output_margin=True))
     losses: dict[str, Any] = {}
     model = xgboost.train(
-        {"base_score": 0, **common},
+        common,
         train,
         ROUNDS,
         obj=lossd.trees.xgboost_objective(client, **options),

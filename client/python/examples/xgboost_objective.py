@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import lossd
 import lossd.trees
 import numpy as np
 import xgboost
@@ -22,7 +21,14 @@ from sklearn.datasets import load_breast_cancer
 from tqdm import tqdm
 
 # More threads would wait for each other: the rows are few.
-PARAMETERS = {"max_depth": 4, "learning_rate": 0.1, "nthread": 1}
+PARAMETERS = {
+    "objective": "binary:logistic",
+    "base_score": 0.5,
+    "eval_metric": "logloss",
+    "max_depth": 4,
+    "learning_rate": 0.1,
+    "nthread": 1,
+}
 
 
 class Progress(xgboost.callback.TrainingCallback):  # type: ignore[misc,unused-ignore]
@@ -52,14 +58,12 @@ def load() -> tuple[xgboost.DMatrix, xgboost.DMatrix]:
     )
 
 
-def train(
-    name: str, rounds: int, parameters: dict[str, Any], **how: Callable[..., Any]
-) -> tuple[list[float], float]:
+def train(name: str, rounds: int, **how: Callable[..., Any]) -> tuple[list[float], float]:
     """Returns the held-out loss after each round, and the share of held-out rows that are right."""
     rows, held_out = load()
     seen: dict[str, dict[str, list[float]]] = {}
     model = xgboost.train(
-        PARAMETERS | parameters,
+        PARAMETERS,
         rows,
         rounds,
         evals=[(held_out, "held_out")],
@@ -68,8 +72,7 @@ def train(
         callbacks=[Progress(name, rounds)],
         **how,
     )
-    raw = model.predict(held_out, output_margin=True)
-    right = (raw > 0) == (held_out.get_label() > 0.5)
+    right = (model.predict(held_out) > 0.5) == (held_out.get_label() > 0.5)
     (losses,) = seen["held_out"].values()
     return losses, float(right.mean())
 
@@ -82,17 +85,10 @@ def main() -> int:
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     results = {}
-    # The base_score of XGBoost's own objective is a probability, and the raw prediction of it is 0.
-    own = {"objective": "binary:logistic", "eval_metric": "logloss", "base_score": 0.5}
-    results["binary:logistic"] = train("binary:logistic", arguments.rounds, own)
-    with lossd_server(arguments.server) as server, lossd.Client(server.address) as client:
-        results["lossd"] = train(
-            "lossd",
-            arguments.rounds,
-            {"base_score": 0, "disable_default_eval_metric": True},
-            obj=lossd.trees.xgboost_objective(client),
-            custom_metric=lossd.trees.xgboost_metric(client),
-        )
+    results["binary:logistic"] = train("binary:logistic", arguments.rounds)
+    with lossd_server(arguments.server) as server:
+        objective = lossd.trees.xgboost_objective(server.address)
+        results["lossd"] = train("lossd", arguments.rounds, obj=objective)
     for name, (losses, right) in results.items():
         print(f"{name:16} held-out loss {losses[-1]:.6f}, {right:.1%} of the rows are right")
     picture = arguments.out / "xgboost.png"

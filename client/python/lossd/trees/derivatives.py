@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lossd import arguments
+from lossd import arguments, clients
 from lossd.client import Client
 from lossd.errors import LossdError
 from lossd.memory_references import UNANSWERED
@@ -52,31 +52,36 @@ class TreeLoss:
     """One loss of one server. Thread-safe. It can be pickled if its client can be.
 
     A copy of copy.deepcopy() is the loss itself: the packages copy their parameters, and a copied
-    client would have a connection of its own.
+    client would have a connection of its own. All losses of a target share one client.
     """
 
     def __init__(
-        self, client: Client, timeout: float | None, options: Mapping[str, Any], package: Package
+        self,
+        client: Client | str,
+        timeout: float | None,
+        options: Mapping[str, Any],
+        package: Package,
     ) -> None:
         """Raises TypeError or ValueError if an option is unknown or has no effect in `package`."""
-        if not isinstance(client, Client):
-            raise TypeError(f"client: {client!r} is no lossd.Client")
         for name in options:
             if name in _DECIDED:
                 raise TypeError(f"{name}: the package that grows the trees decides it")
         arguments.known(NAMES, options)
         _check_ignored(options.get("ignore_target"), package)
-        self._client = client
+        self._given = client
+        self._client = clients.of(client)
         self._timeout = arguments.seconds("timeout", timeout)
         self._options = dict(options)
         self._package = package
-        self._buffers = Buffers(client._shared_memory)
+        self._buffers = Buffers(self._client._shared_memory)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_buffers"}
+        made_again = ("_client", "_buffers")
+        return {name: value for name, value in self.__dict__.items() if name not in made_again}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _buffers=Buffers(state["_client"]._shared_memory))
+        client = clients.of(state["_given"])
+        self.__dict__.update(state, _client=client, _buffers=Buffers(client._shared_memory))
 
     def __deepcopy__(self, memo: object) -> TreeLoss:
         return self
@@ -88,7 +93,7 @@ class TreeLoss:
 
         Their memory is used again when they are gone.
         """
-        with self._translated():
+        with self.translated():
             raw, labels, weights = _rows(raw, labels, weights)
             gradient, second = (
                 self._buffers.array(name, raw.shape, _derivative_type(raw)) for name in OUTS
@@ -106,13 +111,13 @@ class TreeLoss:
 
     def losses(self, raw: Any, labels: Any, weights: Any) -> Array:
         """Returns the loss of each element, with its weight."""
-        with self._translated():
+        with self.translated():
             rows = _rows(raw, labels, weights)
             return np.array(self._ask(*rows, reduction="none", gradient=False).losses)
 
     def total(self, raw: Any, labels: Any, weights: Any) -> tuple[float, float]:
         """Returns the sum of losses and the sum of the weights of the elements that took part."""
-        with self._translated():
+        with self.translated():
             raw, labels, weights = _rows(raw, labels, weights)
             result = self._ask(raw, labels, weights, reduction="sum", gradient=False)
             if weights is None:
@@ -151,7 +156,7 @@ class TreeLoss:
         return float(np.sum(np.broadcast_to(weights, labels.shape), where=takes_part))
 
     @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
+    def translated(self) -> Iterator[None]:
         """Turns what compute_loss() raises into an error of the package."""
         try:
             yield

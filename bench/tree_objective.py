@@ -83,8 +83,8 @@ def objective(where: str, *, shared: bool = False) -> Callable[[str, Programs, E
 
 
 TREE_MEASUREMENTS: dict[str, Measurement] = {
-    "xgboost_objective_vs_builtin": Measurement(None, objective("over TCP"), ceiling=1.5),
-    "xgboost_objective_shm_vs_builtin": Measurement(
-        None, objective("with shared memory", shared=True)
+    "xgboost_objective_vs_builtin": Measurement(
+        None, objective("with shared memory", shared=True), ceiling=1.5
     ),
+    "xgboost_objective_tcp_vs_builtin": Measurement(None, objective("over TCP")),
 }

@@ -144,8 +144,9 @@ class TreeLoss:
         """
         within_reach = self._buffers.within_reach
         if self._options.get("ignore_target") is None and labels.dtype.kind in "biuf":
-            ones = labels.astype(bool)
-            if labels.size > 0 and np.array_equal(ones, labels):
+            ones = labels == 1
+            hard = np.count_nonzero(ones) + np.count_nonzero(labels == 0)
+            if hard == labels.size > 0:
                 packed = np.packbits(ones, axis=None, bitorder="little")
                 return bits(within_reach("labels", packed), labels.shape)
         return within_reach("labels", labels)

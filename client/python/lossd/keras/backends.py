@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
 
+from lossd import shared_clients
 from lossd.client import Client
 
 Tensor = Any  # of the backend
@@ -36,23 +36,13 @@ def elements(client: Client | str, options: Mapping[str, Any]) -> Elements:
 def _of_jax(client: Client | str, options: Mapping[str, Any]) -> Elements:
     from lossd import jax
 
-    return jax.sigmoid_loss(_connected(client), reduction="none", **options)
+    return jax.sigmoid_loss(client, reduction="none", **options)
 
 
 def _of_tensorflow(client: Client | str, options: Mapping[str, Any]) -> Elements:
     from lossd.keras import tensorflow
 
-    return tensorflow.elements(_connected(client), options)
-
-
-def _connected(client: Client | str) -> Client:
-    return _of_target(client) if isinstance(client, str) else client
-
-
-@functools.cache
-def _of_target(target: str) -> Client:
-    """Returns the client that all losses of a target share, for as long as the process lives."""
-    return Client(target)
+    return tensorflow.elements(shared_clients.of(client), options)
 
 
 def _of_torch(client: Client | str, options: Mapping[str, Any]) -> Elements:

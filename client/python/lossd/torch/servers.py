@@ -7,6 +7,7 @@ import threading
 import weakref
 from typing import Any, Self
 
+from lossd import shared_clients
 from lossd.client import Client
 
 
@@ -32,8 +33,7 @@ class Server:
 
 _numbers = itertools.count()
 _lock = threading.Lock()
-# The client of a target lives as long as the process, one that was given as long as its owners.
-_by_target: dict[str, Client] = {}
+# A client that was given lives as long as its owners.
 _given: weakref.WeakValueDictionary[str, Client] = weakref.WeakValueDictionary()
 _names: weakref.WeakKeyDictionary[Client, str] = weakref.WeakKeyDictionary()
 _default: Server | None = None
@@ -63,9 +63,8 @@ def of(client: Client | str | None) -> Server:
             raise RuntimeError(_NO_CLIENT)
         return _default
     if isinstance(client, str):
-        return Server(client, _of_target(client))
-    if not isinstance(client, Client):
-        raise TypeError(f"client: {client!r} is neither a lossd.Client nor a target")
+        return Server(client, shared_clients.of_target(client))
+    shared_clients.of(client)  # the check of its type
     with _lock:
         name = _names.get(client)
         if name is None:
@@ -94,19 +93,11 @@ def named(name: str) -> Client:
     Raises RuntimeError for a client that was given in another process, or that is gone.
     """
     if is_target(name):
-        return _by_target.get(name) or _of_target(name)
+        return shared_clients.of_target(name)
     client = _given.get(name)
     if client is None:
         raise RuntimeError(
             f"{name}: this loss was made with a lossd.Client that is not in this process any "
             "more; keep the client, or give a target, client='HOST:PORT'"
         )
-    return client
-
-
-def _of_target(target: str) -> Client:
-    with _lock:
-        client = _by_target.get(target)
-        if client is None:
-            client = _by_target[target] = Client(target)
     return client

@@ -313,6 +313,28 @@ def test_an_error_of_the_server_is_an_error_of_jax(client: lossd.Client) -> None
         loss(LOGITS, TARGETS + 1).block_until_ready()
 
 
+def test_the_last_line_of_an_error_is_that_of_lossd(client: lossd.Client) -> None:
+    loss = jax.jit(jax.grad(lossd_jax.sigmoid_loss(client)))
+    for _ in range(2):  # a function that has run before takes a shorter way
+        with pytest.raises((jax.errors.JaxRuntimeError, ValueError)) as caught:
+            loss(LOGITS, TARGETS + 1).block_until_ready()
+        last = str(caught.value).splitlines()[-1]
+        assert last.startswith("LossdError: INVALID_ARGUMENT: targets[0]: 2")
+        loss(LOGITS, TARGETS).block_until_ready()
+
+
+def test_a_target_stands_for_the_client_that_all_of_its_losses_share() -> None:
+    with running_server() as server:
+        value = lossd_jax.sigmoid_loss(server.address, reduction="sum")(LOGITS, TARGETS)
+        assert float(value) == pytest.approx(exact()[0].sum(), rel=1e-6)
+
+
+@pytest.mark.parametrize("bad", [None, 3, lossd.AsyncClient])
+def test_a_client_that_is_none_is_named_when_the_loss_is_made(bad: Any) -> None:
+    with pytest.raises(TypeError, match="^client: .* is neither a lossd.Client nor a target"):
+        lossd_jax.sigmoid_loss(bad)
+
+
 def test_a_server_that_goes_away_is_an_error_of_jax() -> None:
     with running_server() as server, lossd.Client(server.address) as client:
         loss = jax.jit(jax.grad(lossd_jax.sigmoid_loss(client)))

@@ -35,12 +35,16 @@ def test_a_server_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert done.stderr.strip() == "/nowhere/lossd did not start: No such file or directory"
 
 
-def test_the_readmes_program_trains_a_model() -> None:
+def test_the_readmes_program_trains_a_model_and_shows_an_error() -> None:
     pytest.importorskip("jax")
     section = (PACKAGE / "README.md").read_text(encoding="utf-8").split("\n## JAX\n")[1]
-    program = section.split("```python\n")[1].split("```")[0]
+    section = section.split("\n## ")[0]
+    program = "".join(part.split("```")[0] for part in section.split("```python\n")[1:])
     with running_server() as server:
         command = [sys.executable, "-c", program.replace("localhost:50051", server.address)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    assert float(done.stdout) < 0.3  # log(2) = 0.69 at first
+    value, error = done.stdout.splitlines()
+    assert float(value) < 0.3  # log(2) = 0.69 at first
+    assert error.startswith("LossdError: INVALID_ARGUMENT: targets[")
+    assert "2 is not in [0, 1]" in error

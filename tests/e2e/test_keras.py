@@ -26,6 +26,20 @@ def test_the_losses_of_a_server_share_a_connection(backend: str, tmp_path: Path)
     run("connections", backend, tmp_path)
 
 
+@pytest.mark.parametrize("backend", ["jax", "tensorflow", "torch"])
+def test_a_backend_that_is_not_installed_is_named(backend: str, tmp_path: Path) -> None:
+    if importlib.util.find_spec("keras") is None:
+        pytest.skip("keras is not installed")
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.modules[{backend!r}] = None; import lossd.keras"],
+        env=os.environ | {"KERAS_BACKEND": backend, "KERAS_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert f"lossd.keras: Keras chose the backend {backend}," in done.stderr.splitlines()[-1]
+
+
 def test_jax_trains_on_several_devices(tmp_path: Path) -> None:
     flags = "--xla_force_host_platform_device_count=4"
     run("distributed", "jax", tmp_path, XLA_FLAGS=flags)
@@ -38,10 +52,11 @@ def test_the_readmes_program_trains_a_model(tmp_path: Path) -> None:
     readme = Path(__file__).parents[2] / "client" / "python" / "README.md"
     section = readme.read_text(encoding="utf-8").split("\n## Keras\n")[1]
     program = section.split("```python\n")[1].split("```")[0]
+    environment = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
     with running_server() as server:
         done = subprocess.run(
             [sys.executable, "-c", program.replace("localhost:50051", server.address)],
-            env=os.environ | {"KERAS_BACKEND": "jax", "KERAS_HOME": str(tmp_path)},
+            env=environment | {"KERAS_HOME": str(tmp_path)},
             capture_output=True,
             text=True,
             timeout=120,

@@ -180,7 +180,7 @@ def test_vmap_makes_a_call_for_each_row_and_its_gradient_is_refused(criterion: A
         torch.func.vmap(criterion, in_dims=2)(logits, targets)
     with pytest.raises(ValueError, match="^target: its size"):
         torch.func.vmap(criterion, in_dims=(0, None))(logits, targets)
-    with pytest.raises(RuntimeError, match="functorch"):
+    with pytest.raises(RuntimeError, match="functorch.*setup_context"):
         torch.func.grad(criterion)(logits, targets)
 
 

@@ -227,6 +227,18 @@ def test_a_module_is_copied_and_pickled(server: RunningServer) -> None:
     given.close()
 
 
+def test_the_text_of_a_module_has_its_target_and_says_which_weights_there_are(
+    server: RunningServer,
+) -> None:
+    with lossd.Client(server.address, token="a secret") as client:
+        loss = lossd_torch.SigmoidCrossEntropyLoss(pos_weight=torch.ones(3), client=client)
+        for text in (repr(loss), repr(torch.nn.Sequential(loss))):
+            assert f"weight=False, pos_weight=True, client='{server.address}'" in text
+            assert "secret" not in text
+    siglip = lossd_torch.SigLipLoss(client=server.address)
+    assert repr(siglip).endswith(f"client='{server.address}')")
+
+
 def test_a_default_client_is_used_where_none_is_given(server: RunningServer) -> None:
     logits, targets = pair(4, 3)
     with pytest.raises(RuntimeError, match=r"^client: none was given"):

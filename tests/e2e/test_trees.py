@@ -181,7 +181,7 @@ def test_a_package_that_is_missing_is_named(
     for name in [name for name in sys.modules if name.partition(".")[0] == package]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)
-    text = r"^lossd.trees needs \S+ here: pip install './client/python\[trees\]' in a clone"
+    text = r"^lossd.trees needs \S+: pip install './client/python\[trees\]'$"
     with pytest.raises(ModuleNotFoundError, match=text) as raised:
         getattr(lossd.trees, make)(client)
     assert raised.value.name == package

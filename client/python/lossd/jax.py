@@ -1,7 +1,7 @@
 """Losses of lossd as functions of JAX, with derivatives, jit, vmap and sharding.
 
 ```python
-loss = lossd.jax.sigmoid_loss(client, kind="sigmoid_focal", focal_gamma=2)
+loss = lossd.jax.sigmoid_loss("localhost:50051", kind="sigmoid_focal", focal_gamma=2)
 value, gradient = jax.jit(jax.value_and_grad(loss))(logits, targets)
 ```
 
@@ -15,23 +15,28 @@ of gradients work, in forward and in reverse mode.
   one of them unless jax.jit has out_shardings.
 - With jax.shard_map each shard makes a call of its own, so a mean is that of the shard: use
   reduction="sum" and jax.lax.psum.
-- A failed call is JAX's own error, whose text has that of lossd: jax.errors.JaxRuntimeError, or
-  ValueError where a compiled function has run before.
+- A failed call is JAX's own error: jax.errors.JaxRuntimeError, or ValueError where a compiled
+  function has run before. Its text is a traceback, whose last line is the error of lossd:
+  str(error).splitlines()[-1].
 """
 
 from __future__ import annotations
 
 import functools
+import importlib.util
 from collections.abc import Callable, Mapping
 from typing import Any
+
+from lossd import arguments, clients, extras, spec
+from lossd.client import Client
+
+if importlib.util.find_spec("jax") is None:
+    raise extras.missing("lossd.jax", "jax", "jax")
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental.buffer_callback import buffer_callback
-
-from lossd import arguments, spec
-from lossd.client import Client
 
 __all__ = ["sigmoid_loss"]
 
@@ -42,10 +47,11 @@ _DECIDED = spec.OF_RESULTS | {"weights", "pos_weight", "upstream_gradient", "tar
 
 
 def sigmoid_loss(
-    client: Client, *, timeout: float | None = arguments.STEP_TIMEOUT_SECONDS, **options: Any
+    client: Client | str, *, timeout: float | None = arguments.STEP_TIMEOUT_SECONDS, **options: Any
 ) -> Callable[..., Array]:
     """Returns loss(logits, targets, weights=None, pos_weight=None).
 
+    `client` is a lossd.Client, or a target HOST:PORT, whose client all losses share.
     `options` are those of Client.compute_loss() that say which loss it is and how it is reduced;
     nan_policy is "propagate" unless it is given. `timeout` is the seconds that a call may take,
     by default 60; None waits as long as the server takes.
@@ -55,8 +61,9 @@ def sigmoid_loss(
     Those of 16-bit logits are rounded once, after the multiplication by what comes from above, so
     that a scaled loss keeps small ones.
 
-    Raises TypeError and ValueError for an option that is unknown, bad or not the caller's to
-    choose. The function raises them, beginning with the argument's name, while JAX traces it.
+    Raises TypeError and ValueError for a bad client, and for an option that is unknown, bad or not
+    the caller's to choose. The function raises them, beginning with the argument's name, while JAX
+    traces it.
     """
     for name in options:
         if name in _DECIDED:
@@ -66,7 +73,7 @@ def sigmoid_loss(
         raise ValueError(f"reduction: {options['reduction']!r} is none of mean, sum, none")
     options = {"nan_policy": "propagate", **options}
     spec.of({name: value for name, value in options.items() if name != "request_id"})
-    server = _Server(client, arguments.seconds("timeout", timeout), options)
+    server = _Server(clients.of(client), arguments.seconds("timeout", timeout), options)
     loss_of = _differentiable(server)
 
     def loss(

@@ -3,7 +3,7 @@
 `python -m lossd.plot FILE [--out=PICTURE]` takes a bench.json of `./dev bench`, or loss curves as
 CSV (a line of names, then a line of numbers for each step) or as JSON lines (an object of numbers
 for each step). A column named "step" is the horizontal axis. It needs matplotlib:
-`pip install lossd[plot]`.
+`pip install './client/python[plot]'`.
 """
 
 from __future__ import annotations
@@ -17,10 +17,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lossd import extras
+
 __all__ = ["BadFile", "draw", "save_bench", "save_curves", "write_csv"]
 
 REACHED = "#3b7dd8"
 MISSED = "#d8573b"
+THIN, WIDER = 1.2, 2.8  # points: the last curve, and what each one before it is wider
 
 Curves = dict[str, list[float]]
 
@@ -128,9 +131,7 @@ def _pyplot() -> Any:
     try:
         import matplotlib
     except ImportError:
-        raise ImportError(
-            "lossd.plot needs matplotlib: pip install lossd[plot], or matplotlib"
-        ) from None
+        raise extras.missing("lossd.plot", "matplotlib", "plot") from None
     matplotlib.use("Agg")
     import matplotlib.pyplot
 
@@ -170,17 +171,32 @@ def save_bench(
     pyplot.close(figure)
 
 
+def _paler(color: str) -> tuple[float, ...]:
+    """Returns a color with more white, which hides what is below it as the color does."""
+    from matplotlib import colors
+
+    return tuple(1 - 0.5 * (1 - part) for part in colors.to_rgb(color))
+
+
 def save_curves(curves: Mapping[str, Sequence[float]], path: Path, title: str = "") -> None:
     """Draws one curve for each name over the column "step", if there is one.
 
-    The losses' axis is logarithmic if all of them are above 0.
+    The losses' axis is logarithmic if all of them are above 0. The last curve is thin, and those
+    before it are pale and wider, so that each one is seen where they coincide.
     """
     pyplot = _pyplot()
     figure, axes = pyplot.subplots(figsize=(7, 4))
     steps = curves.get("step")
     losses = {name: values for name, values in curves.items() if name != "step"}
-    for name, values in losses.items():
-        axes.plot(range(len(values)) if steps is None else steps, values, label=name)
+    for place, (name, values) in enumerate(losses.items()):
+        after = len(losses) - 1 - place
+        axes.plot(
+            range(len(values)) if steps is None else steps,
+            values,
+            color=_paler(f"C{place % 10}") if after else f"C{place % 10}",
+            linewidth=THIN + min(after, 5) * WIDER,
+            label=name,
+        )
     if all(value > 0 for values in losses.values() for value in values):
         axes.set_yscale("log")
     axes.set_xlabel("step")

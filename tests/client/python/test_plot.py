@@ -87,6 +87,17 @@ def test_a_file_becomes_a_picture(tmp_path: Path, text: str) -> None:
     assert (tmp_path / "file.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_curves_that_coincide_are_all_seen(tmp_path: Path) -> None:
+    image = pytest.importorskip("matplotlib.image")
+    losses = [1 / (1 + step) for step in range(50)]
+    plot.save_curves({"first": losses, "second": losses}, tmp_path / "x.png")
+    picture = image.imread(tmp_path / "x.png")
+    red, blue = picture[..., 0], picture[..., 2]
+    for seen in (blue > red + 0.1, red > blue + 0.1):  # the first two colors: blue and orange
+        # The legend's lines are much shorter.
+        assert seen.any(axis=0).mean() > 0.5
+
+
 def test_a_file_that_is_missing_or_no_text_is_one_line(tmp_path: Path) -> None:
     binary = tmp_path / "binary"
     binary.write_bytes(b"\xff\xfe\x00")
@@ -104,4 +115,4 @@ def test_without_matplotlib_the_error_says_what_to_install(
     source.write_text("loss\n1\n", encoding="utf-8")
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert plot.main([str(source)]) == 2
-    assert "pip install lossd[plot]" in capsys.readouterr().err
+    assert "pip install './client/python[plot]'" in capsys.readouterr().err

@@ -36,7 +36,7 @@ def elements(client: Client | str, options: Mapping[str, Any]) -> Elements:
 def _of_jax(client: Client | str, options: Mapping[str, Any]) -> Elements:
     from lossd import jax
 
-    return jax.sigmoid_loss(clients.of(client), reduction="none", **options)
+    return jax.sigmoid_loss(client, reduction="none", **options)
 
 
 def _of_tensorflow(client: Client | str, options: Mapping[str, Any]) -> Elements:

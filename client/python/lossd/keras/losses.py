@@ -19,7 +19,8 @@ class SigmoidLoss(keras.losses.Loss):
     Sample weights, class weights and masks are Keras's own. A NaN logit has the loss NaN unless
     `nan_policy` says otherwise.
 
-    - `client`: a target HOST:PORT, or a lossd.Client. A saved model has the target alone
+    - `client`: a target HOST:PORT, or a lossd.Client. A saved model has the target alone,
+      and is loaded after an import of lossd.keras
     - `label_smoothing`, `axis`, `reduction`, `name` and `dtype`: those of
       keras.losses.BinaryCrossentropy
     - `options`: those of lossd.Client.compute_loss() that say which loss it is, such as

@@ -8,6 +8,13 @@ criterion(logits, targets).backward()
 ```
 """
 
+import importlib.util
+
+from lossd import extras
+
+if importlib.util.find_spec("torch") is None:
+    raise extras.missing("lossd.torch", "torch", "torch")
+
 from lossd.torch.errors import ServerError
 from lossd.torch.functional import asymmetric_loss, sigmoid_cross_entropy, sigmoid_focal_loss
 from lossd.torch.modules import AsymmetricLoss, SigmoidCrossEntropyLoss, SigmoidFocalLoss

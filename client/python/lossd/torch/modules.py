@@ -60,9 +60,13 @@ class _Loss(nn.Module):
         )
 
     def extra_repr(self) -> str:
-        """Returns the options for the text of the module."""
-        given = options.decode(self._options).of_loss
-        return ", ".join(f"{name}={value!r}" for name, value in given.items())
+        """Returns the options, the client's target and which weights there are."""
+        return options.shown(
+            self._options,
+            weight=self.weight is not None,
+            pos_weight=self.pos_weight is not None,
+            client=self.server.client._target,
+        )
 
 
 class SigmoidCrossEntropyLoss(_Loss):

@@ -31,6 +31,12 @@ def decode(text: str) -> Options:
     return Options(options, options.pop(_TIMEOUT, None), options.pop(_DIAGONAL, None))
 
 
+def shown(text: str, **more: Any) -> str:
+    """Returns the options, and `more`, as the text of a module shows them."""
+    given = {**decode(text).of_loss, **more}
+    return ", ".join(f"{name}={value!r}" for name, value in given.items())
+
+
 def _value(text: str) -> Any:
     try:
         return ast.literal_eval(text)

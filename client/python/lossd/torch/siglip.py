@@ -9,7 +9,7 @@ import torch.distributed as dist
 from torch import nn
 
 from lossd.client import Client
-from lossd.torch import distributed, functional, servers
+from lossd.torch import distributed, functional, options, servers
 
 
 def siglip_loss(
@@ -73,6 +73,10 @@ class SigLipLoss(nn.Module):
             self.server.name,
             self._options,
         )
+
+    def extra_repr(self) -> str:
+        """Returns the options and the client's target."""
+        return options.shown(self._options, client=self.server.client._target)
 
 
 def _loss(

@@ -41,6 +41,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from lossd import extras
 from lossd.arguments import STEP_TIMEOUT_SECONDS
 from lossd.client import Client
 from lossd.trees.boosting import Metric
@@ -165,11 +166,7 @@ def _imported(module: str, package: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name != module:  # it is there, and lacks something itself
             raise
-        raise ModuleNotFoundError(
-            f"lossd.trees needs {package} here: pip install './client/python[trees]' in a clone of "
-            "lossd, or the package alone",
-            name=error.name,
-        ) from None
+        raise extras.missing("lossd.trees", package, "trees") from None
 
 
 def _xgboost_loss(client: Client | str, timeout: float | None, options: dict[str, Any]) -> TreeLoss:

@@ -80,6 +80,14 @@ def test_xgboost_without_an_objective_predicts_raw_values(client: lossd.Client) 
     np.testing.assert_array_equal(raw, xgboost_predictions(ours, output_margin=True))
     expected = xgboost_predictions(xgboost_model({**KEPT, "base_score": 0.5}))
     np.testing.assert_allclose(probability(raw), expected, rtol=1e-5)
+    starts = []
+
+    def spy(raw: Any, _: Any) -> Any:
+        starts.append(set(raw.tolist()))
+        return np.zeros_like(raw), np.zeros_like(raw)
+
+    xgboost_model({}, rounds=1, obj=spy)
+    assert starts == [{0.5}]
 
 
 def test_xgbclassifier_stops_early_by_its_own_logloss(client: lossd.Client) -> None:
@@ -231,6 +239,27 @@ def test_lgbmclassifier_hides_its_parameters_and_applies_class_weight(client: lo
     weighted = raw(objective=objective, class_weight="balanced")
     np.testing.assert_allclose(weighted, raw(class_weight="balanced"), atol=1e-6)
     assert np.abs(weighted - plain).max() > 0.1
+    model = lightgbm.LGBMClassifier(n_estimators=5, verbosity=-1, objective=objective)
+    model.fit(FEATURES, LABELS)
+    np.testing.assert_array_equal(model.predict_proba(FEATURES), model.predict(FEATURES))
+
+
+def test_lightgbm_shows_parameters_of_cv_and_hides_those_of_a_booster(client: lossd.Client) -> None:
+    lightgbm = pytest.importorskip("lightgbm")
+    objective = lossd.trees.lightgbm_objective(client)
+    parameters = {"verbosity": -1, "num_threads": 1, "scale_pos_weight": 3.0, "metric": "auc"}
+    with pytest.raises(lightgbm.basic.LightGBMError, match="lossd: scale_pos_weight: 3.0 has no"):
+        lightgbm.cv({**parameters, "objective": objective}, lightgbm.Dataset(FEATURES, LABELS), 2)
+    booster = lightgbm.Booster(
+        {**parameters, "objective": "none"}, lightgbm.Dataset(FEATURES, LABELS)
+    )
+    booster.update(fobj=objective)
+    plain = lightgbm_model(objective)
+    np.testing.assert_allclose(
+        booster.predict(FEATURES), plain.predict(FEATURES, num_iteration=1), atol=1e-9
+    )
+    averaged = lightgbm_model(objective, boost_from_average=True)
+    np.testing.assert_array_equal(averaged.predict(FEATURES), plain.predict(FEATURES))
 
 
 def test_lightgbm_predicts_raw_values_and_a_line_of_its_model_makes_probabilities(

@@ -29,7 +29,7 @@ print(f"import lossd: {began:.2f} s, {cpu:.2f} s of the CPU")'
   for file in tests/client/python/test_[a-ce-s]*.py tests/client/python/test_types.py \
     tests/e2e/test_python_{client,processes,runtimes}.py tests/e2e/test_stream.py \
     tests/e2e/test_torch_{losses,compiler,bad_input,distributed,substitution,examples}.py \
-    tests/e2e/test_{jax,jax_callbacks,jax_examples,keras,keras_compiler}.py; do
+    tests/e2e/test_{jax,jax_callbacks,jax_examples,keras,keras_compiler,keras_saving}.py; do
     "$venv/bin/python" -m pytest -q -rs -k 'not cuda' "$file"
   done
 done

@@ -52,7 +52,6 @@ COVERED_BY: dict[str, str] = {
     "client/python/lossd/aio.py": "tests/e2e/test_python_client.py",
     "client/python/lossd/caffe.py": "tests/e2e/test_caffe.py",
     "client/python/lossd/client.py": "tests/e2e/test_python_client.py",
-    "client/python/lossd/clients.py": "tests/e2e/test_trees.py",
     "client/python/lossd/cuda_driver.py": "tests/client/python/test_device_memory.py",
     "client/python/lossd/device_array.py": "tests/client/python/test_device_tensors.py",
     "client/python/lossd/forks.py": "tests/e2e/test_python_processes.py",

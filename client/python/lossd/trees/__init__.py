@@ -152,25 +152,25 @@ def sklearn_loss(
     scikit-learn 1.3 to 1.9. Training starts at the logit of the labels' mean, as with
     scikit-learn's own loss, whichever loss the options make.
     """
-    _imported("sklearn", "scikit-learn")
+    _imported("sklearn")
     from lossd.trees.scikit_learn import SklearnLoss
 
     package = Package(ValueError, "refuses NaN labels", numbers_classes=True)
     return SklearnLoss(TreeLoss(client, timeout, options, package), minimum_hessian)
 
 
-def _imported(module: str, package: str) -> Any:
+def _imported(module: str) -> Any:
     """Returns a module; raises ModuleNotFoundError, which says how to install its package."""
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name != module:  # it is there, and lacks something itself
             raise
-        raise extras.missing("lossd.trees", package, "trees") from None
+        raise extras.missing("lossd.trees", module, "trees") from None
 
 
 def _xgboost_loss(client: Client | str, timeout: float | None, options: dict[str, Any]) -> TreeLoss:
-    error = _imported("xgboost", "XGBoost").core.XGBoostError
+    error = _imported("xgboost").core.XGBoostError
     package = Package(error, "refuses NaN labels")
     return TreeLoss(client, timeout, options, package)
 
@@ -178,7 +178,7 @@ def _xgboost_loss(client: Client | str, timeout: float | None, options: dict[str
 def _lightgbm_loss(
     client: Client | str, timeout: float | None, options: dict[str, Any]
 ) -> TreeLoss:
-    error = _imported("lightgbm", "LightGBM").basic.LightGBMError
+    error = _imported("lightgbm").basic.LightGBMError
     package = Package(error, "reads NaN labels as 0")
     return TreeLoss(client, timeout, options, package)
 
@@ -186,7 +186,7 @@ def _lightgbm_loss(
 def _catboost_loss(
     client: Client | str, timeout: float | None, options: dict[str, Any]
 ) -> TreeLoss:
-    error = _imported("catboost", "CatBoost").CatBoostError
+    error = _imported("catboost").CatBoostError
     package = Package(error, "refuses NaN labels", passes_parts=True)
     return TreeLoss(client, timeout, options, package)
 

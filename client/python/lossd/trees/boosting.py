@@ -21,7 +21,9 @@ class Objective:
 
     # Both packages look for a third parameter, and XGBoost for this name.
     def __call__(self, first: Any, second: Any, sample_weight: Any = None) -> tuple[Array, Array]:
-        raw, labels, weights = parts(first, second, sample_weight)
+        return self._derivatives(*_parts(first, second, sample_weight))
+
+    def _derivatives(self, raw: Any, labels: Any, weights: Any) -> tuple[Array, Array]:
         return self._loss.derivatives(raw, labels, weights, self._minimum_hessian)
 
 
@@ -35,7 +37,7 @@ class Metric:
         self.__name__ = "lossd"
 
     def __call__(self, first: Any, second: Any, sample_weight: Any = None) -> Any:
-        raw, labels, weights = parts(first, second, sample_weight)
+        raw, labels, weights = _parts(first, second, sample_weight)
         total, weight = self._loss.total(raw, labels, weights)
         mean = total / weight if weight > 0 else 0.0
         if self._says_direction:
@@ -47,7 +49,7 @@ def _is_data(value: Any) -> bool:
     return hasattr(value, "get_label")
 
 
-def parts(first: Any, second: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
+def _parts(first: Any, second: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
     """Returns raw predictions, labels and weights from either form of arguments."""
     if _is_data(second):
         return first, second.get_label(), second.get_weight()

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lossd.trees.boosting import Objective, parts
+from lossd.trees.boosting import Objective
 from lossd.trees.derivatives import Array, TreeLoss
 
 # XGBoost clamps a base_score that is a probability to [1e-6, 1 - 1e-6], in float32.
@@ -30,14 +30,13 @@ class XGBoostObjective(Objective):
         super().__init__(loss, minimum_hessian)
         self._is_clamped = False
 
-    def __call__(self, first: Any, second: Any, sample_weight: Any = None) -> tuple[Array, Array]:
-        derivatives = super().__call__(first, second, sample_weight)
-        raw, labels, _ = parts(first, second, sample_weight)
+    def _derivatives(self, raw: Any, labels: Any, weights: Any) -> tuple[Array, Array]:
+        derivatives = super()._derivatives(raw, labels, weights)
         score = _clamped_score(np.asarray(raw))
         is_clamped = score is not None and not _is_rare(score, np.asarray(labels))
         if is_clamped and not self._is_clamped:
             text = _WARNING.format(start=float(np.ravel(raw)[0]), score=score)
-            warnings.warn(text, RuntimeWarning, stacklevel=2)
+            warnings.warn(text, RuntimeWarning, stacklevel=3)
         self._is_clamped = is_clamped
         return derivatives
 

@@ -53,15 +53,15 @@ class ComputeLosses : public testing::Test {
 };
 
 TEST_F(ComputeLosses, HaveTheBitsOfUnaryCalls) {
-  RandomRequest random(7);
+  std::mt19937 random(7);
   EntryStream stream(server_);
   std::map<uint64_t, std::string> expected;
   uint64_t id = 0;
   for (int messages = 0; messages < 20; ++messages) {
     message_.Clear();
-    const unsigned entries = random.random()() % 6;
+    const unsigned entries = random() % 6;
     for (unsigned i = 0; i < entries; ++i) {
-      const v1::ComputeLossRequest request = random.Make();
+      const v1::ComputeLossRequest request = RandomRequest(random()).Make();
       v1::ComputeLossResponse response;
       ASSERT_TRUE(server_.Call(request, &response).ok());
       AddEntry(++id, request, &message_);

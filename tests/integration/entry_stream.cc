@@ -17,7 +17,7 @@ std::map<uint64_t, v1::ComputeLossesResponse::Entry> EntryStream::Read(
 }
 
 grpc::Status EntryStream::Finish() {
-  stream_->WritesDone();
+  WritesDone();
   v1::ComputeLossesResponse response;
   EXPECT_FALSE(stream_->Read(&response)) << response.ShortDebugString();
   return stream_->Finish();

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <utility>
 
 #include "lossd/v1/loss_service.grpc.pb.h"
 #include "tests/integration/running_server.h"
@@ -22,17 +23,21 @@ class EntryStream {
   bool Write(const v1::ComputeLossesRequest& request) {
     return stream_->Write(request);
   }
-  void WritesDone() { stream_->WritesDone(); }
+  void WritesDone() {
+    if (!std::exchange(half_closed_, true)) stream_->WritesDone();
+  }
   bool Read(v1::ComputeLossesResponse* response) {
     return stream_->Read(response);
   }
   // Reads `count` more answers, or all until the stream ends. Expects an id at
   // most once.
   std::map<uint64_t, v1::ComputeLossesResponse::Entry> Read(size_t count);
-  // Half-closes, expects no further answer, and returns the status.
+  // Half-closes if that is not done, expects no further answer, and returns the
+  // status.
   grpc::Status Finish();
 
  private:
+  bool half_closed_ = false;
   grpc::ClientContext context_;
   std::unique_ptr<grpc::ClientReaderWriter<v1::ComputeLossesRequest,
                                            v1::ComputeLossesResponse>>

@@ -129,7 +129,8 @@ TEST(ResultBuffers, HoldALossForEachRow) {
                         .request_id = "",
                         .request = reading.valid,
                         .results = *std::move(results)},
-                       pool));
+                       pool)
+                .Finish());
   ASSERT_EQ(response.losses().shape_size(), 1);
   EXPECT_EQ(response.losses().shape(0), 2);
   ASSERT_EQ(response.losses().values_size(), 2);

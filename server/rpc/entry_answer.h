@@ -17,12 +17,13 @@ namespace lossd::rpc {
 // An answer from the moment in which it is ready until it is out. Movable.
 struct EntryAnswer {
   uint64_t id = 0;
-  bool holds_id =
-      false;  // no other entry may have the id until this is written
+  // No other entry may have the id until this is written.
+  bool holds_id = false;
   absl::Time received;
   absl::StatusCode code = absl::StatusCode::kOk;
-  std::string reason;      // the failure's message, if requests are logged
-  std::string request_id;  // likewise
+  // The failure's message and the request's id go into the log.
+  std::string reason;
+  std::string request_id;
   admission::Permit permit;
   wire::SlicedMessage bytes;  // a field of the ComputeLossesResponse
 };

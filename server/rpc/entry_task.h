@@ -30,8 +30,8 @@ class EntryReturns {
   EntryReturns(grpc::CompletionQueue* queue, RpcCall::Tag tag)
       : queue_(queue), tag_(tag) {}
 
-  // Adds a task. Whoever adds to an empty list lets the tag come, and touches
-  // nothing after that, because the stream may end with the tag.
+  // Adds a task. The first task of an empty list lets the tag come; nothing of
+  // the stream is touched after that, because it may end with the tag.
   void Add(EntryTask* task);
 
   // Returns the tasks, oldest first, linked by `next`. Call it when the tag has

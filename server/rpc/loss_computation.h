@@ -38,7 +38,7 @@ class LossComputation {
   // Parses and validates a request. Errors: those of RequestParser::Parse() and
   // of ValidRequest::Read().
   absl::Status Read(const grpc::ByteBuffer& message);
-  // As above, for a request whose bytes are those of the slices together.
+  // Reads a request whose bytes are those of the slices together.
   absl::Status Read(std::vector<grpc::Slice> slices);
 
   // Returns the bytes of the budget that the request needs.

@@ -37,7 +37,7 @@ class RequestParser {
   // buffer. The results below are valid until the next Parse() or Clear(); the
   // buffer is not needed any more.
   absl::Status Parse(const grpc::ByteBuffer& buffer);
-  // As above, for a request whose bytes are those of the slices together.
+  // Parses a request whose bytes are those of the slices together.
   absl::Status Parse(std::vector<grpc::Slice> slices);
 
   // Releases the slices and the message.

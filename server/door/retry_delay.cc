@@ -1,8 +1,10 @@
 #include "server/door/retry_delay.h"
 
 #include <algorithm>
+#include <string>
 
 #include "absl/random/random.h"
+#include "absl/strings/cord.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/string_view.h"
 
@@ -12,6 +14,7 @@ namespace {
 constexpr absl::Duration kFirstBackoff = absl::Milliseconds(100);
 // 100 ms doubled so often are beyond kMaxRetryDelay.
 constexpr int kMostDoublings = 7;
+constexpr absl::string_view kRetryDelay = "lossd.retry_delay";
 
 }  // namespace
 
@@ -34,6 +37,19 @@ int PreviousAttempts(const grpc::ServerContext& context) {
   const bool is_number =
       absl::SimpleAtoi(absl::string_view(text.data(), text.size()), &attempts);
   return is_number ? std::max(attempts, 0) : 0;
+}
+
+void SetRetryDelay(absl::Duration delay, absl::Status* refusal) {
+  refusal->SetPayload(kRetryDelay, absl::Cord(absl::FormatDuration(delay)));
+}
+
+std::optional<absl::Duration> RetryDelayOf(const absl::Status& refusal) {
+  const auto payload = refusal.GetPayload(kRetryDelay);
+  absl::Duration delay;
+  if (!payload || !absl::ParseDuration(std::string(*payload), &delay)) {
+    return std::nullopt;
+  }
+  return delay;
 }
 
 }  // namespace lossd::door

@@ -4,7 +4,10 @@
 
 #include <grpcpp/server_context.h>
 
+#include <optional>
+
 #include "absl/random/bit_gen_ref.h"
+#include "absl/status/status.h"
 #include "absl/time/time.h"
 
 namespace lossd::door {
@@ -26,6 +29,11 @@ absl::Duration RetryDelay(absl::Duration expected_wait, int previous_attempts,
 // Returns how often gRPC's retries have sent this call before: the header
 // grpc-previous-rpc-attempts, or 0 if it is absent or no number.
 int PreviousAttempts(const grpc::ServerContext& context);
+
+// A refusal on its way to the client carries the delay as a payload. The first
+// sets it; the second returns it, or nothing where asking again does not help.
+void SetRetryDelay(absl::Duration delay, absl::Status* refusal);
+std::optional<absl::Duration> RetryDelayOf(const absl::Status& refusal);
 
 }  // namespace lossd::door
 

@@ -21,7 +21,15 @@ class Collectable;
 
 namespace lossd::observability {
 
-enum class Method { kComputeLoss, kStreamLoss, kGetServerInfo };
+// An entry of a ComputeLosses stream is a request, as a call of ComputeLoss is;
+// the stream that carries it is counted by itself.
+enum class Method {
+  kComputeLoss,
+  kStreamLoss,
+  kComputeLosses,  // one entry
+  kComputeLossesStream,
+  kGetServerInfo
+};
 
 // Keeps counters and histograms in one shard per thread, which are added up at
 // a scrape (D41). Recording takes no lock and shares no cache line; only a

@@ -20,9 +20,10 @@ using prometheus::MetricFamily;
 
 constexpr double kNanosecondsPerSecond = 1e9;
 
-// The names of the RPCs, in the order of enum Method.
+// The values of the label, in the order of enum Method.
 constexpr std::array<const char*, kMethods> kMethodNames = {
-    "ComputeLoss", "StreamLoss", "GetServerInfo"};
+    "ComputeLoss", "StreamLoss", "ComputeLosses", "ComputeLossesStream",
+    "GetServerInfo"};
 
 constexpr std::array kRefusals = {"bytes", "requests", "share", "deadline",
                                   "draining"};

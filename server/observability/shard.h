@@ -11,7 +11,7 @@
 
 namespace lossd::observability {
 
-inline constexpr size_t kMethods = 3;       // of enum Method
+inline constexpr size_t kMethods = 5;       // of enum Method
 inline constexpr size_t kStatusCodes = 17;  // OK to UNAUTHENTICATED
 inline constexpr size_t kLossKindCount = kernels::kLossKindCount;
 

@@ -14,6 +14,10 @@ absl::string_view Name(Method method) {
       return "ComputeLoss";
     case Method::kStreamLoss:
       return "StreamLoss";
+    case Method::kComputeLosses:
+      return "ComputeLosses";
+    case Method::kComputeLossesStream:
+      return "ComputeLossesStream";
     case Method::kGetServerInfo:
       return "GetServerInfo";
   }

@@ -5,9 +5,7 @@
 
 #include "absl/status/statusor.h"
 #include "server/base/reusable_buffers.h"
-#include "server/base/status_macros.h"
 #include "server/door/status.h"
-#include "server/request/bad_elements.h"
 
 namespace lossd::rpc {
 
@@ -16,7 +14,8 @@ ComputeLossCall::ComputeLossCall(const CallContext* call_context,
                                  grpc::ServerCompletionQueue* queue)
     : RpcCall(observability::Method::kComputeLoss, call_context),
       service_(service),
-      queue_(queue) {}
+      queue_(queue),
+      computation_(call_context) {}
 
 void ComputeLossCall::RequestRpc() {
   stream_.emplace(&*context_);
@@ -88,57 +87,35 @@ bool ComputeLossCall::Start() {
   flow = flow_;
   call_context_->metrics->RecordBytesReceived(
       static_cast<int64_t>(message_.Length()));
-  if (absl::Status status = Read(); !status.ok()) {
+  if (absl::Status status = computation_.Read(message_); !status.ok()) {
     FinishWithError(status);
     return false;
   }
-  if (grpc::Status refusal = Admit(ChargedBytes(), received_); !refusal.ok()) {
+  if (grpc::Status refusal = Admit(computation_.ChargedBytes(), received_);
+      !refusal.ok()) {
     Finish(refusal);
     return false;
   }
-  absl::StatusOr<ResultBuffers> results =
-      TakeResultBuffers(request_, *call_context_->buffers);
-  if (!results.ok()) {
-    FinishWithError(results.status());
+  absl::StatusOr<kernels::Segment> begun = computation_.Start();
+  if (!begun.ok()) {
+    FinishWithError(begun.status());
     return false;
   }
-  results_ = *std::move(results);
-  segment = request_.segment();
-  // Otherwise they are null, or in shared memory.
-  if (request_.gradient_in_reply()) segment.gradient = results_.gradient.data();
-  if (request_.second_derivative_in_reply()) {
-    segment.second_derivative = results_.second_derivative.data();
-  }
-  if (!request_.wants_row_losses()) segment.losses = results_.losses.data();
+  segment = *begun;
   enqueued_ = true;
   call_context_->batcher->Enqueue(this, /*may_run_inline=*/true);
   return true;
 }
 
-absl::Status ComputeLossCall::Read() {
-  RETURN_IF_ERROR(parser_.Parse(message_));
-  return request_.Read(parser_, call_context_->regions);
-}
-
-// The sum does not overflow, because every logit lies in memory. Regions of
-// shared memory are not charged here, as they have a budget of their own; but
-// results that are computed from them are.
-int64_t ComputeLossCall::ChargedBytes() const {
-  return static_cast<int64_t>(
-      message_.Length() + parser_.decoded_bytes() + request_.converted_bytes() +
-      request_.reply_bytes() + batching::PreparedBytes(request_.segment()));
-}
-
 void ComputeLossCall::OnComputed(const batching::Computed& computed) {
   // Nobody waits for an answer that is late, so it is not sent.
   if (IsLate()) return FinishLate();
-  // The task's own segment may have factors in place of the upstream gradient.
-  absl::Status elements = request::CheckElements(
-      request_.segment(), computed.totals, request_.shapes());
-  if (elements.ok()) {
-    FinishWithReply(computed);
+  absl::StatusOr<wire::SlicedMessage> reply =
+      computation_.Answer(segment, computed, received_);
+  if (reply.ok()) {
+    FinishWithReply(*std::move(reply));
   } else {
-    FinishWithError(elements);
+    FinishWithError(reply.status());
   }
 }
 
@@ -161,36 +138,12 @@ void ComputeLossCall::FinishLate() {
       "the deadline passed before the answer was there"));
 }
 
-void ComputeLossCall::FinishWithReply(batching::Computed computed) {
-  if (request_.wants_row_losses()) WriteRowLosses();
-  // A request without elements is answered in the name of the usual backend.
-  if (computed.backend.empty()) computed.backend = call_context_->backend;
-  Reply reply{
-      .loss = kernels::LossOf(segment, computed.totals, computed.normalizer),
-      .computed = computed,
-      .queue_time = computed.started - received_,
-      .request_id = request_id(),
-      .request = request_,
-      .results = std::move(results_),
-  };
-  const grpc::ByteBuffer bytes =
-      WriteReply(std::move(reply), call_context_->buffers);
+void ComputeLossCall::FinishWithReply(wire::SlicedMessage reply) {
+  const grpc::ByteBuffer bytes = reply.Finish();
   call_context_->metrics->RecordBytesSent(static_cast<int64_t>(bytes.Length()));
   NoteAnswer(grpc::Status::OK);
   stream_->WriteAndFinish(bytes, grpc::WriteOptions(), grpc::Status::OK,
                           finished_tag());
-}
-
-void ComputeLossCall::WriteRowLosses() {
-  std::byte* const to = results_.losses.data();
-  // Rows without elements have losses, too.
-  if (segment.element_count == 0) {
-    std::fill_n(to, results_.losses.size(), std::byte{0});
-    return;
-  }
-  kernels::RowLossWriter writer(&segment, to);
-  kernels::RowAccumulator().Add(
-      segment, [&writer](const auto& totals) { writer.Add(totals); });
 }
 
 void ComputeLossCall::FinishWithError(const absl::Status& status) {
@@ -229,12 +182,10 @@ void ComputeLossCall::LeaveIntake(absl::StatusCode code) {
 
 void ComputeLossCall::Release(absl::StatusCode code) {
   if (std::exchange(inside_, false)) LeaveIntake(code);
-  results_ = ResultBuffers();
   segment = kernels::Segment();
   ClearForReuse(partials);
   rows = Rows();
-  request_.Clear();
-  parser_.Clear();
+  computation_.Clear();
   message_.Clear();
   stream_.reset();
   waiting_ = false;

@@ -11,12 +11,10 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "server/batching/task.h"
-#include "server/request/valid_request.h"
 #include "server/rpc/call_context.h"
+#include "server/rpc/loss_computation.h"
 #include "server/rpc/loss_service.h"
-#include "server/rpc/reply_writer.h"
 #include "server/rpc/rpc_call.h"
-#include "server/wire/request_parser.h"
 
 namespace lossd::rpc {
 
@@ -48,7 +46,7 @@ class ComputeLossCall final : public RpcCall,
   bool Handle(int event, bool ok) override;
   void Release(absl::StatusCode code) override;
   absl::string_view request_id() const override {
-    return parser_.request().request_id();
+    return computation_.request_id();
   }
 
   enum OwnEvent { kRead = kFirstOwnEvent };
@@ -59,14 +57,11 @@ class ComputeLossCall final : public RpcCall,
   bool OnRead(bool ok);
   // Validates, admits and enqueues. Returns true if the batcher has the task.
   bool Start();
-  absl::Status Read();
   bool IsLate() const;
   // Answers a call whose deadline has passed after it was let in.
   void FinishLate();
-  int64_t ChargedBytes() const;
   void OnDone();
-  void FinishWithReply(batching::Computed computed);
-  void WriteRowLosses();
+  void FinishWithReply(wire::SlicedMessage reply);
   void FinishWithError(const absl::Status& status);
   void Finish(const grpc::Status& answer);
   void LeaveIntake(absl::StatusCode code);
@@ -78,9 +73,7 @@ class ComputeLossCall final : public RpcCall,
   // --- state of one RPC; Release() resets it ---
   std::optional<LossService::ComputeLossStream> stream_;
   grpc::ByteBuffer message_;
-  wire::RequestParser parser_;
-  request::ValidRequest request_;
-  ResultBuffers results_;
+  LossComputation computation_;
   admission::Arrival arrival_;
   bool waiting_ = false;   // the intake may have this call
   bool inside_ = false;    // the intake let it in, and counts it

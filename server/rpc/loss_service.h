@@ -12,11 +12,13 @@
 
 namespace lossd::rpc {
 
-// ComputeLossCall answers ComputeLoss, and StreamLossCall answers StreamLoss.
+// ComputeLossCall answers ComputeLoss, StreamLossCall StreamLoss, and
+// ComputeLossesCall ComputeLosses.
 // GetServerInfo is rare and cheap, so gRPC's own threads answer it.
 // Thread-safe.
 class LossService final : public v1::LossService::WithRawMethod_StreamLoss<
-                              v1::LossService::Service> {
+                              v1::LossService::WithRawMethod_ComputeLosses<
+                                  v1::LossService::Service>> {
  public:
   using ComputeLossStream =
       grpc::ServerAsyncReaderWriter<grpc::ByteBuffer, grpc::ByteBuffer>;

@@ -92,53 +92,27 @@ void PutValues(const Reply& reply, std::string* header) {
   response.AppendToString(header);
 }
 
-// Assembles a message from slices; small parts are gathered in one.
-class SliceList {
- public:
-  explicit SliceList(const std::shared_ptr<BufferPool>& pool) : pool_(pool) {
-    header_.reserve(kUsualHeaderBytes);
+// Adds a field of the response: a tensor with `data`, which comes last.
+void AddTensor(uint32_t number, kernels::ElementType type,
+               const request::Dims& dims, Buffer payload,
+               const std::shared_ptr<BufferPool>& pool,
+               wire::SlicedMessage* message) {
+  std::string& header = message->tail();
+  wire::FieldWriter fields(&header);
+  fields.Message(number, payload.size(), [&] {
+    fields.Varint(v1::Tensor::kDtypeFieldNumber,
+                  static_cast<uint64_t>(ToProto(type)));
+    fields.PackedVarints(v1::Tensor::kShapeFieldNumber, dims);
+    wire::AppendTag({v1::Tensor::kDataFieldNumber, wire::kLength}, &header);
+    wire::AppendVarint(payload.size(), &header);
+  });
+  if (payload.size() <= kMaxCopiedBytes) {
+    header.append(reinterpret_cast<const char*>(payload.data()),
+                  payload.size());
+    return;
   }
-
-  std::string& header() { return header_; }
-
-  // Adds a field of the response: a tensor with `data`, which comes last.
-  void AddTensor(uint32_t number, kernels::ElementType type,
-                 const request::Dims& dims, Buffer payload) {
-    wire::FieldWriter fields(&header_);
-    fields.Message(number, payload.size(), [&] {
-      fields.Varint(v1::Tensor::kDtypeFieldNumber,
-                    static_cast<uint64_t>(ToProto(type)));
-      fields.PackedVarints(v1::Tensor::kShapeFieldNumber, dims);
-      wire::AppendTag({v1::Tensor::kDataFieldNumber, wire::kLength}, &header_);
-      wire::AppendVarint(payload.size(), &header_);
-    });
-    if (payload.size() <= kMaxCopiedBytes) {
-      header_.append(reinterpret_cast<const char*>(payload.data()),
-                     payload.size());
-      return;
-    }
-    Flush();
-    slices_.push_back(SliceOver(std::move(payload), pool_));
-  }
-
-  grpc::ByteBuffer Finish() {
-    Flush();
-    return grpc::ByteBuffer(slices_.data(), slices_.size());
-  }
-
- private:
-  // A reply with a gradient of 64 float32 elements fits.
-  static constexpr size_t kUsualHeaderBytes = 512;
-
-  void Flush() {
-    if (!header_.empty()) slices_.push_back(grpc::Slice(header_));
-    header_.clear();
-  }
-
-  const std::shared_ptr<BufferPool>& pool_;
-  std::string header_;
-  absl::InlinedVector<grpc::Slice, 4> slices_;
-};
+  message->AddSlice(SliceOver(std::move(payload), pool));
+}
 
 }  // namespace
 
@@ -169,34 +143,36 @@ absl::StatusOr<ResultBuffers> TakeResultBuffers(
                    " bytes"));
 }
 
-grpc::ByteBuffer WriteReply(Reply reply,
-                            const std::shared_ptr<BufferPool>& pool) {
-  SliceList slices(pool);
-  wire::FieldWriter fields(&slices.header());
+wire::SlicedMessage WriteReply(Reply reply,
+                               const std::shared_ptr<BufferPool>& pool) {
+  wire::SlicedMessage message;
+  wire::FieldWriter fields(&message.tail());
   PutScalars(reply, fields);
   PutExecution(reply, fields);
   const request::ValidRequest& request = reply.request;
   const kernels::ElementType losses_type = request.segment().losses_type;
   const kernels::ElementType gradient_type = request.segment().gradient_type;
   if (request.as_values()) {
-    PutValues(reply, &slices.header());
-    return slices.Finish();
+    PutValues(reply, &message.tail());
+    return message;
   }
   if (request.wants_losses()) {
-    slices.AddTensor(ComputeLossResponse::kLossesFieldNumber, losses_type,
-                     request.losses_dims(), std::move(reply.results.losses));
+    AddTensor(ComputeLossResponse::kLossesFieldNumber, losses_type,
+              request.losses_dims(), std::move(reply.results.losses), pool,
+              &message);
   }
   if (request.second_derivative_in_reply()) {
-    slices.AddTensor(ComputeLossResponse::kSecondDerivativeFieldNumber,
-                     gradient_type, request.dims(),
-                     std::move(reply.results.second_derivative));
+    AddTensor(ComputeLossResponse::kSecondDerivativeFieldNumber, gradient_type,
+              request.dims(), std::move(reply.results.second_derivative), pool,
+              &message);
   }
   // The gradient is last: clients look for it at the end (D66).
   if (request.gradient_in_reply()) {
-    slices.AddTensor(ComputeLossResponse::kGradientFieldNumber, gradient_type,
-                     request.dims(), std::move(reply.results.gradient));
+    AddTensor(ComputeLossResponse::kGradientFieldNumber, gradient_type,
+              request.dims(), std::move(reply.results.gradient), pool,
+              &message);
   }
-  return slices.Finish();
+  return message;
 }
 
 }  // namespace lossd::rpc

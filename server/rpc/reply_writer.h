@@ -2,7 +2,6 @@
 #ifndef LOSSD_SERVER_RPC_REPLY_WRITER_H_
 #define LOSSD_SERVER_RPC_REPLY_WRITER_H_
 
-#include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/slice.h>
 
 #include <memory>
@@ -12,6 +11,7 @@
 #include "server/base/buffer_pool.h"
 #include "server/batching/task.h"
 #include "server/request/valid_request.h"
+#include "server/wire/sliced_message.h"
 
 namespace lossd::rpc {
 
@@ -44,8 +44,8 @@ absl::StatusOr<ResultBuffers> TakeResultBuffers(
 
 // Returns the reply's bytes, as the generated code would write them (D17).
 // Large results are not copied: they become slices, see SliceOver().
-grpc::ByteBuffer WriteReply(Reply reply,
-                            const std::shared_ptr<BufferPool>& pool);
+wire::SlicedMessage WriteReply(Reply reply,
+                               const std::shared_ptr<BufferPool>& pool);
 
 }  // namespace lossd::rpc
 

@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "absl/random/random.h"
-#include "absl/status/statusor.h"
 #include "server/door/client_flow.h"
 #include "server/door/retry_delay.h"
 #include "server/door/status.h"
@@ -77,9 +76,8 @@ void RpcCall::Begin() {
   call_context_->metrics->RecordCallAccepted(method_);
 }
 
-// The queue is asked only for a call that might not have the time to wait.
-absl::Duration RpcCall::ExpectedWait() const {
-  return deadline_ == absl::InfiniteFuture()
+absl::Duration RpcCall::ExpectedWait(absl::Time deadline) const {
+  return deadline == absl::InfiniteFuture()
              ? absl::ZeroDuration()
              : call_context_->batcher->ExpectedWait(flow_);
 }
@@ -87,14 +85,16 @@ absl::Duration RpcCall::ExpectedWait() const {
 grpc::Status RpcCall::Foresee(int64_t bytes) {
   admission::Refusal refusal{};
   const absl::Status foreseen = call_context_->admission->Check(
-      bytes, flow_, deadline_, received_, ExpectedWait(), &refusal);
-  return foreseen.ok() ? grpc::Status::OK : Refuse(foreseen, refusal, bytes);
+      bytes, flow_, deadline_, received_, ExpectedWait(deadline_), &refusal);
+  return foreseen.ok() ? grpc::Status::OK
+                       : AnswerTo(Refuse(foreseen, refusal, bytes));
 }
 
 grpc::Status RpcCall::RefuseForPlaces() {
-  return Refuse(absl::ResourceExhaustedError(
-                    "too many calls wait for their message to be received"),
-                admission::Refusal::kRequests, 0);
+  return AnswerTo(
+      Refuse(absl::ResourceExhaustedError(
+                 "too many calls wait for their message to be received"),
+             admission::Refusal::kRequests, 0));
 }
 
 void RpcCall::LetOthersIn() {
@@ -103,36 +103,51 @@ void RpcCall::LetOthersIn() {
                                call_context_->clock->Now());
 }
 
-grpc::Status RpcCall::Admit(int64_t bytes, absl::Time now) {
+absl::StatusOr<admission::Permit> RpcCall::TakePermit(int64_t bytes,
+                                                      absl::Time deadline,
+                                                      absl::Time now) {
   admission::Refusal refusal{};
   absl::StatusOr<admission::Permit> admitted = call_context_->admission->Admit(
-      bytes, flow_, deadline_, now, ExpectedWait(), &refusal);
+      bytes, flow_, deadline, now, ExpectedWait(deadline), &refusal);
   if (!admitted.ok()) return Refuse(admitted.status(), refusal, bytes);
-  permit_ = *std::move(admitted);
+  return admitted;
+}
+
+grpc::Status RpcCall::Admit(int64_t bytes, absl::Time now) {
+  absl::StatusOr<admission::Permit> permit = TakePermit(bytes, deadline_, now);
+  if (!permit.ok()) return AnswerTo(permit.status());
+  permit_ = *std::move(permit);
   return grpc::Status::OK;
 }
 
 grpc::Status RpcCall::ChargeMore(int64_t bytes) {
   admission::Refusal refusal{};
   const absl::Status charged = permit_.Resize(bytes, &refusal);
-  return charged.ok() ? grpc::Status::OK : Refuse(charged, refusal, bytes);
+  return charged.ok() ? grpc::Status::OK
+                      : AnswerTo(Refuse(charged, refusal, bytes));
 }
 
 // A request that is larger than the whole budget is not told when to try again,
 // because it never fits.
-grpc::Status RpcCall::Refuse(const absl::Status& why,
-                             admission::Refusal refusal, int64_t bytes) {
+absl::Status RpcCall::Refuse(absl::Status why, admission::Refusal refusal,
+                             int64_t bytes) const {
   call_context_->metrics->RecordRejection(Reason(refusal));
-  if (!absl::IsResourceExhausted(why) ||
-      call_context_->admission->NeverFits(bytes)) {
-    return door::ToGrpcStatus(why, {});
+  if (absl::IsResourceExhausted(why) &&
+      !call_context_->admission->NeverFits(bytes)) {
+    // Refusals are rare enough for a generator each.
+    absl::InsecureBitGen random;
+    door::SetRetryDelay(
+        door::RetryDelay(call_context_->batcher->ExpectedWait(flow_),
+                         door::PreviousAttempts(*context_), random),
+        &why);
   }
-  // Refusals are rare enough for a generator each.
-  absl::InsecureBitGen random;
-  const absl::Duration delay =
-      door::RetryDelay(call_context_->batcher->ExpectedWait(flow_),
-                       door::PreviousAttempts(*context_), random);
-  return door::ToOverloadStatus(why, delay, &*context_);
+  return why;
+}
+
+grpc::Status RpcCall::AnswerTo(const absl::Status& refusal) {
+  const std::optional<absl::Duration> delay = door::RetryDelayOf(refusal);
+  return delay ? door::ToOverloadStatus(refusal, *delay, &*context_)
+               : door::ToGrpcStatus(refusal, {});
 }
 
 void RpcCall::NoteAnswer(const grpc::Status& answer) {

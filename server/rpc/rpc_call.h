@@ -11,6 +11,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "server/admission/admission.h"
@@ -46,9 +47,13 @@ class RpcCall : public door::QueueCall {
   Tag* request_tag() { return &request_tag_; }
   Tag* finished_tag() { return &finished_tag_; }
 
-  // Takes the permit for `bytes` at the time `now`. Returns the call's answer
-  // if it is refused; if a budget is full, the answer tells the client when to
-  // try again.
+  // Returns a permit for `bytes` at the time `now`. Errors: those of
+  // AdmissionController::Admit(), which this method counts. If a budget is
+  // full, door::RetryDelayOf() the error is the time after which to try again.
+  absl::StatusOr<admission::Permit> TakePermit(int64_t bytes,
+                                               absl::Time deadline,
+                                               absl::Time now);
+  // Takes the permit of the call. Returns the call's answer if it is refused.
   grpc::Status Admit(int64_t bytes, absl::Time now);
   // Returns the answer of Admit() for `bytes` if it would refuse now.
   grpc::Status Foresee(int64_t bytes);
@@ -93,10 +98,14 @@ class RpcCall : public door::QueueCall {
   virtual std::string LogDetail() const { return {}; }
 
   void Begin();
-  // Returns the time that a request of this call would wait in the queue.
-  absl::Duration ExpectedWait() const;
-  grpc::Status Refuse(const absl::Status& why, admission::Refusal refusal,
-                      int64_t bytes);
+  // Returns the time that a request of this call would wait in the queue. The
+  // queue is asked only for a deadline.
+  absl::Duration ExpectedWait(absl::Time deadline) const;
+  // Counts a refusal, and sets its retry delay.
+  absl::Status Refuse(absl::Status why, admission::Refusal refusal,
+                      int64_t bytes) const;
+  // Returns the answer to a call that was refused.
+  grpc::Status AnswerTo(const absl::Status& refusal);
   // The code that the client has seen, as far as the server can know.
   absl::StatusCode FinalCode() const;
   void Log(absl::StatusCode code, absl::Duration latency) const;

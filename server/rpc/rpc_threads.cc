@@ -4,6 +4,7 @@
 
 #include "server/door/health_watch.h"
 #include "server/rpc/compute_loss_call.h"
+#include "server/rpc/compute_losses_call.h"
 #include "server/rpc/stream_loss_call.h"
 
 namespace lossd::rpc {
@@ -21,6 +22,9 @@ RpcThread::RpcThread(const RpcThreadOptions& options,
                  options.max_spare_calls, /*is_work=*/true},
                 {&RpcThread::Make<StreamLossCall>, options.listening_streams,
                  options.max_spare_streams, /*is_work=*/true},
+                {&RpcThread::Make<ComputeLossesCall>, options.listening_streams,
+                 options.max_spare_streams,
+                 /*is_work=*/true},
                 {&RpcThread::MakeWatch, options.listening_watches,
                  options.max_spare_watches, /*is_work=*/false}}} {}
 

@@ -78,7 +78,7 @@ class RpcThread {
   // Calls that listen or serve an RPC. gRPC holds their tags, which own them.
   int calls_ = 0;
   int working_ = 0;  // how many of them serve an RPC that is work
-  std::array<Method, 3> methods_;
+  std::array<Method, 4> methods_;
   bool enqueued_ = false;  // the batcher was given something in this round
   bool stopping_ = false;  // gRPC takes no more RPCs
   std::thread thread_;     // declared last: it uses all of the above

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <limits>
+#include <utility>
 
 #include "server/base/reusable_buffers.h"
 #include "server/wire/wire_reader.h"
@@ -73,6 +74,17 @@ absl::Status RequestParser::Parse(const grpc::ByteBuffer& buffer) {
     return absl::InvalidArgumentError(
         "request: the message cannot be decompressed");
   }
+  return ParseSlices();
+}
+
+absl::Status RequestParser::Parse(std::vector<grpc::Slice> slices) {
+  if (!clear_) Clear();
+  clear_ = false;
+  slices_ = std::move(slices);
+  return ParseSlices();
+}
+
+absl::Status RequestParser::ParseSlices() {
   const bool walked = Walk() && request_->ParseFromString(skeleton_);
   if (walked || ParseFlat()) {
     ForgetReplacedData();

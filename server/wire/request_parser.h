@@ -37,6 +37,8 @@ class RequestParser {
   // buffer. The results below are valid until the next Parse() or Clear(); the
   // buffer is not needed any more.
   absl::Status Parse(const grpc::ByteBuffer& buffer);
+  // Parses a request whose bytes are those of the slices together.
+  absl::Status Parse(std::vector<grpc::Slice> slices);
 
   // Releases the slices and the message.
   void Clear();
@@ -60,6 +62,7 @@ class RequestParser {
   }
 
  private:
+  absl::Status ParseSlices();
   bool Walk();
   bool ParseFlat();
   void ForgetReplacedData();

@@ -137,6 +137,10 @@ COVERED_BY: dict[str, str] = {
     "server/request/tensor_roles.cc": "tests/server/request/bad_request_test.cc",
     "server/rpc/call_log.cc": "tests/e2e/test_log.py",
     "server/rpc/compute_loss_call.cc": "tests/integration/compute_loss_test.cc",
+    "server/rpc/compute_losses_call.cc": "tests/integration/compute_losses_test.cc",
+    "server/rpc/entry_answer.cc": "tests/integration/compute_losses_test.cc",
+    "server/rpc/entry_task.cc": "tests/integration/compute_losses_test.cc",
+    "server/rpc/loss_computation.cc": "tests/integration/compute_losses_test.cc",
     "server/rpc/loss_service.cc": "tests/integration/services_test.cc",
     "server/rpc/rpc_call.cc": "tests/integration/overload_test.cc",
     "server/rpc/rpc_threads.cc": "tests/integration/overload_test.cc",
@@ -146,6 +150,7 @@ COVERED_BY: dict[str, str] = {
     "server/shared_memory/region_protocol.cc": "tests/server/shared_memory/region_socket_test.cc",
     "server/signals.cc": "tests/e2e/test_server_process.py",
     "server/wire/field.cc": "tests/server/wire/request_parser_test.cc",
+    "server/wire/sliced_message.cc": "tests/server/rpc/reply_writer_test.cc",
 }
 
 # These measure or soak: a run of `./dev bench`, `./dev gpu` or `./dev soak` tries them, and no

@@ -96,7 +96,8 @@ TEST(ResultBuffers, AreEachOfTheirOwnTypesSize) {
                         .request_id = "",
                         .request = reading.valid,
                         .results = *std::move(results)},
-                       pool));
+                       pool)
+                .Finish());
   EXPECT_EQ(response.losses().dtype(), v1::DATA_TYPE_BFLOAT16);
   EXPECT_EQ(response.losses().data().size(), 20U);
   EXPECT_EQ(response.gradient().dtype(), v1::DATA_TYPE_FLOAT64);
@@ -128,7 +129,8 @@ TEST(ResultBuffers, HoldALossForEachRow) {
                         .request_id = "",
                         .request = reading.valid,
                         .results = *std::move(results)},
-                       pool));
+                       pool)
+                .Finish());
   ASSERT_EQ(response.losses().shape_size(), 1);
   EXPECT_EQ(response.losses().shape(0), 2);
   ASSERT_EQ(response.losses().values_size(), 2);
@@ -161,7 +163,8 @@ TEST(ResultBuffers, HoldASecondDerivativeAndLossesOfTheirTypes) {
                                              .request_id = "",
                                              .request = reading.valid,
                                              .results = *std::move(results)},
-                                            pool);
+                                            pool)
+                                     .Finish();
   const v1::ComputeLossResponse response = Parse(bytes);
   EXPECT_EQ(response.losses().dtype(), v1::DATA_TYPE_FLOAT64);
   EXPECT_EQ(response.losses().data().size(), 80U);
@@ -204,7 +207,7 @@ grpc::ByteBuffer Write(const Asked& asked, size_t count,
   if (asked.valid.wants_losses()) {
     reply.results.losses = Counting(*pool, count, 100);
   }
-  return WriteReply(std::move(reply), pool);
+  return WriteReply(std::move(reply), pool).Finish();
 }
 
 class ReplySize : public testing::TestWithParam<size_t> {};

@@ -57,7 +57,8 @@ std::string ReplyTo(const std::vector<grpc::Slice>& slices) {
                   .request_id = parser.request().request_id(),
                   .request = request,
                   .results = std::move(results)},
-                 pool);
+                 pool)
+          .Finish();
   grpc::Slice flat;
   EXPECT_TRUE(reply.DumpToSingleSlice(&flat).ok());
   return std::string(flat.begin(), flat.end());

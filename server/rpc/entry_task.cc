@@ -1,0 +1,49 @@
+#include "server/rpc/entry_task.h"
+
+#include <utility>
+
+#include "server/base/reusable_buffers.h"
+
+namespace lossd::rpc {
+
+void EntryReturns::Add(EntryTask* task) {
+  EntryTask* before = newest_.load(std::memory_order_relaxed);
+  do {
+    task->next = before;
+  } while (!newest_.compare_exchange_weak(
+      before, task, std::memory_order_release, std::memory_order_relaxed));
+  if (before == nullptr) {
+    alarm_.Set(queue_, gpr_time_0(GPR_CLOCK_MONOTONIC), &tag_);
+  }
+}
+
+EntryTask* EntryReturns::TakeAll() {
+  EntryTask* task = newest_.exchange(nullptr, std::memory_order_acquire);
+  EntryTask* oldest = nullptr;
+  while (task != nullptr) {
+    EntryTask* const before = std::exchange(task->next, oldest);
+    oldest = std::exchange(task, before);
+  }
+  return oldest;
+}
+
+void EntryTask::OnComputed(const batching::Computed& computed) {
+  outcome_ = absl::OkStatus();
+  computed_ = computed;
+  returns_->Add(this);
+}
+
+void EntryTask::OnDropped(const absl::Status& why) {
+  outcome_ = why;
+  returns_->Add(this);
+}
+
+void EntryTask::Clear() {
+  segment = kernels::Segment();
+  ClearForReuse(partials);
+  rows = Rows();
+  computation.Clear();
+  permit = admission::Permit();
+}
+
+}  // namespace lossd::rpc

@@ -1,0 +1,48 @@
+// A message in the making: small parts in one string, large ones where they
+// lie.
+#ifndef LOSSD_SERVER_WIRE_SLICED_MESSAGE_H_
+#define LOSSD_SERVER_WIRE_SLICED_MESSAGE_H_
+
+#include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/slice.h>
+
+#include <cstddef>
+#include <string>
+
+#include "absl/container/inlined_vector.h"
+
+namespace lossd::wire {
+
+// Bytes are added at the end. Movable; not thread-safe.
+class SlicedMessage {
+ public:
+  SlicedMessage() { tail_.reserve(kUsualBytes); }
+
+  // The bytes since the last slice. A FieldWriter appends to it.
+  std::string& tail() { return tail_; }
+
+  // Adds memory without copying it.
+  void AddSlice(grpc::Slice slice);
+
+  // Adds the bytes of another message.
+  void Append(SlicedMessage message);
+
+  size_t bytes() const { return sliced_bytes_ + tail_.size(); }
+
+  // Returns the message for gRPC, and leaves this one empty.
+  grpc::ByteBuffer Finish();
+
+ private:
+  // A reply with a gradient of 64 float32 elements fits.
+  static constexpr size_t kUsualBytes = 512;
+
+  void EndTail();
+
+  std::string tail_;
+  absl::InlinedVector<grpc::Slice, 4> slices_;
+  size_t sliced_bytes_ = 0;
+};
+
+}  // namespace lossd::wire
+
+#endif  // LOSSD_SERVER_WIRE_SLICED_MESSAGE_H_

@@ -86,14 +86,28 @@ void ComputeLossesCall::OnRead(bool ok) {
       wire::ReadEntries(message_);
   message_.Clear();
   if (!entries.ok()) return End(entries.status());
-  for (wire::Entry& entry : *entries) Accept(std::move(entry));
+  arrived_ = call_context_->clock->Now();
+  waiting_ = *std::move(entries);
+  next_waiting_ = 0;
+}
+
+void ComputeLossesCall::AcceptWaiting() {
+  while (next_waiting_ < waiting_.size() && !full()) {
+    Accept(std::move(waiting_[next_waiting_++]));
+  }
+  if (next_waiting_ == waiting_.size()) ForgetWaiting();
+}
+
+void ComputeLossesCall::ForgetWaiting() {
+  waiting_ = std::vector<wire::Entry>();
+  next_waiting_ = 0;
 }
 
 void ComputeLossesCall::Accept(wire::Entry entry) {
   ++entries_;
   call_context_->metrics->RecordCallAccepted(
       observability::Method::kComputeLosses);
-  EntryAnswer failure{.id = entry.id, .received = call_context_->clock->Now()};
+  EntryAnswer failure{.id = entry.id, .received = arrived_};
   absl::Status status;
   if (entry.id == 0) {
     status = absl::InvalidArgumentError("id: absent or 0; an entry needs one");
@@ -246,16 +260,19 @@ void ComputeLossesCall::Advance() {
       CountAnswer(answer, GoneStatus().code());
     }
     ready_.clear();
+    ForgetWaiting();
   }
+  AcceptWaiting();
   if (!writing_ && !ready_.empty()) WriteAnswers();
-  if (ending_ == Ending::kDecided && in_flight_ == 0 && ready_.empty() &&
-      !writing_) {
+  if (ending_ == Ending::kDecided && waiting_.empty() && in_flight_ == 0 &&
+      ready_.empty() && !writing_) {
     ending_ = Ending::kFinishing;
     const grpc::Status answer = door::ToGrpcStatus(end_, "");
     NoteAnswer(answer);
     stream_->Finish(answer, finished_tag());
   }
-  if (ending_ == Ending::kOpen && reading_ == Reading::kPaused && !full()) {
+  if (ending_ == Ending::kOpen && reading_ == Reading::kPaused &&
+      waiting_.empty() && !full()) {
     reading_ = Reading::kReading;
     stream_->Read(&message_, &read_tag_);
   }
@@ -314,6 +331,7 @@ bool ComputeLossesCall::ended() const {
 }
 
 void ComputeLossesCall::Release(absl::StatusCode /*code*/) {
+  ForgetWaiting();
   unanswered_.clear();
   message_.Clear();
   stream_.reset();

@@ -37,7 +37,8 @@ namespace lossd::rpc {
 // while the one before it was written. The next message is read only while few
 // answers are outstanding, so a client that does not read is neither computed
 // for nor read from. An entry is admitted like a call, and its permit goes back
-// when the message with its answer is out.
+// when the message with its answer is out. Entries beyond those few wait as the
+// bytes that they came as.
 //
 // The first error of the stream itself ends it, after the answers to the
 // entries that came before. When the client has gone, what waits is dropped and
@@ -73,6 +74,10 @@ class ComputeLossesCall final : public RpcCall {
   // The client is gone.
   void OnGone();
 
+  // Accepts entries of the message until so much is unanswered that the others
+  // have to wait.
+  void AcceptWaiting();
+  void ForgetWaiting();
   // Begins an entry, or has its failure ready.
   void Accept(wire::Entry entry);
   // Begins an entry that has an id of its own. Errors become its failure.
@@ -104,6 +109,9 @@ class ComputeLossesCall final : public RpcCall {
   // --- state of one RPC; Release() resets it ---
   std::optional<Stream> stream_;
   grpc::ByteBuffer message_;
+  std::vector<wire::Entry> waiting_;  // those of the message read last
+  size_t next_waiting_ = 0;           // how many of these were accepted
+  absl::Time arrived_;                // when they came
   // The entries whose answer was not given to Write yet, by id. The task is
   // null once it is back.
   absl::flat_hash_map<uint64_t, std::unique_ptr<EntryTask>> unanswered_;

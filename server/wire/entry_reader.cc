@@ -1,10 +1,12 @@
 #include "server/wire/entry_reader.h"
 
 #include <google/protobuf/duration.pb.h>
-#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/empty.pb.h>
+#include <google/protobuf/unknown_field_set.h>
 
 #include <limits>
 #include <span>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "lossd/v1/loss_service.pb.h"
@@ -14,20 +16,28 @@
 namespace lossd::wire {
 namespace {
 
-using google::protobuf::io::CodedInputStream;
+using google::protobuf::Empty;
+using google::protobuf::UnknownField;
+using google::protobuf::UnknownFieldSet;
 using ProtoEntry = v1::ComputeLossesRequest::Entry;
 
 constexpr uint32_t kEntries = v1::ComputeLossesRequest::kEntriesFieldNumber;
-// The wire types of groups.
-constexpr uint32_t kStartGroup = 3;
-constexpr uint32_t kEndGroup = 4;
-constexpr int kMaxGroupDepth = 100;  // that of the generated parsers
 
-// Reads the fields of an entry that ends where `end` bytes are left. Fields of
-// one message that come several times are merged, which is to read their bytes
-// one after the other.
+// The generated parser of Empty takes every field for an unknown one.
+const UnknownFieldSet& FieldsOf(const Empty& message) {
+  return message.GetReflection()->GetUnknownFields(message);
+}
+
+bool IsBytes(const UnknownField& field, int number) {
+  return field.number() == number &&
+         field.type() == UnknownField::TYPE_LENGTH_DELIMITED;
+}
+
+// Reads the fields of an entry that ends where `end` bytes are left. Returns
+// false if it has another form than every writer's, which has a message once.
 bool WalkEntry(WireReader& reader, uint64_t end, Entry* entry) {
   std::string unknown;
+  bool has_request = false;
   while (reader.left() > end) {
     const Tag tag = reader.ReadTag();
     if (tag.number == ProtoEntry::kIdFieldNumber && tag.type == kVarint) {
@@ -35,12 +45,12 @@ bool WalkEntry(WireReader& reader, uint64_t end, Entry* entry) {
     } else if (tag.number == ProtoEntry::kRequestFieldNumber &&
                tag.type == kLength) {
       const int64_t length = reader.ReadLength(end);
-      if (length < 0) return false;
+      if (length < 0 || std::exchange(has_request, true)) return false;
       reader.Share(static_cast<uint64_t>(length), &entry->request);
     } else if (tag.number == ProtoEntry::kTimeoutFieldNumber &&
                tag.type == kLength) {
       const int64_t length = reader.ReadLength(end);
-      if (length < 0) return false;
+      if (length < 0 || entry->has_timeout) return false;
       reader.Copy(static_cast<uint64_t>(length), &entry->timeout);
       entry->has_timeout = true;
     } else {
@@ -76,102 +86,65 @@ bool Walk(std::span<const grpc::Slice> slices, std::vector<Entry>* entries) {
   return true;
 }
 
-// Reads past a field that nobody knows, or returns false.
-bool Skip(CodedInputStream& in, uint32_t tag, int depth) {
-  const uint32_t number = tag >> 3;
-  uint64_t varint;
-  int length;
-  if (number == 0 || depth > kMaxGroupDepth) return false;
-  switch (tag & 7) {
-    case kVarint:
-      return in.ReadVarint64(&varint);
-    case kFixed64:
-      return in.Skip(8);
-    case kFixed32:
-      return in.Skip(4);
-    case kLength:
-      return in.ReadVarintSizeAsInt(&length) && in.Skip(length);
-    case kStartGroup:  // its end has the same number
-      while (const uint32_t inner = in.ReadTag()) {
-        if ((inner & 7) == kEndGroup) return inner >> 3 == number;
-        if (!Skip(in, inner, depth + 1)) return false;
-      }
-      return false;
-    default:
-      return false;
+// Appends to `out` a message that came in parts, which protobuf merges. Returns
+// false if there are several and one is no message by itself: the others could
+// make up for what it lacks.
+bool Merge(const std::vector<const std::string*>& parts, std::string* out) {
+  for (const std::string* part : parts) {
+    if (parts.size() > 1 && !Empty().ParseFromString(*part)) return false;
+    *out += *part;
   }
+  return true;
 }
 
-// Reads a field of bytes, or returns false.
-bool ReadBytes(CodedInputStream& in, std::string* bytes) {
-  int length;
-  return in.ReadVarintSizeAsInt(&length) && in.ReadString(bytes, length);
-}
-
-void AppendBytes(Tag tag, const std::string& bytes, std::string* out) {
-  AppendTag(tag, out);
-  AppendVarint(bytes.size(), out);
-  *out += bytes;
-}
-
-CodedInputStream StreamOver(const std::string& bytes) {
-  return CodedInputStream(reinterpret_cast<const uint8_t*>(bytes.data()),
-                          static_cast<int>(bytes.size()));
-}
-
-// The next two write an entry and a message in the form that the walk reads.
-// They return false if the bytes are none. The library reads what the walk does
-// not: varints that are longer than they must be, and groups.
-bool RewriteEntry(const std::string& entry, std::string* out) {
-  CodedInputStream in = StreamOver(entry);
-  std::string bytes;
-  while (const uint32_t read = in.ReadTag()) {
-    const Tag tag = {read >> 3, read & 7};
-    const bool has_bytes = tag.number == ProtoEntry::kRequestFieldNumber ||
-                           tag.number == ProtoEntry::kTimeoutFieldNumber;
-    if (tag.number == ProtoEntry::kIdFieldNumber && tag.type == kVarint) {
-      uint64_t id;
-      if (!in.ReadVarint64(&id)) return false;
-      AppendTag(tag, out);
-      AppendVarint(id, out);
-    } else if (has_bytes && tag.type == kLength) {
-      if (!ReadBytes(in, &bytes)) return false;
-      AppendBytes(tag, bytes, out);
-    } else if (!Skip(in, read, 0)) {
-      return false;
+// Takes the fields of an entry whose form the walk does not expect, or returns
+// false if the bytes are none.
+bool ParseEntry(const std::string& bytes, Entry* entry) {
+  Empty message;
+  if (!message.ParseFromString(bytes)) return false;
+  std::vector<const std::string*> requests;
+  std::vector<const std::string*> timeouts;
+  const UnknownFieldSet& fields = FieldsOf(message);
+  for (int i = 0; i < fields.field_count(); ++i) {
+    const UnknownField& field = fields.field(i);
+    if (field.number() == ProtoEntry::kIdFieldNumber &&
+        field.type() == UnknownField::TYPE_VARINT) {
+      entry->id = field.varint();
+    } else if (IsBytes(field, ProtoEntry::kRequestFieldNumber)) {
+      requests.push_back(&field.length_delimited());
+    } else if (IsBytes(field, ProtoEntry::kTimeoutFieldNumber)) {
+      timeouts.push_back(&field.length_delimited());
     }
   }
-  return in.ConsumedEntireMessage();
+  std::string request;
+  if (!Merge(requests, &request)) return false;
+  if (!request.empty()) entry->request.emplace_back(request);
+  entry->has_timeout = !timeouts.empty();
+  return Merge(timeouts, &entry->timeout);
 }
 
-bool Rewrite(const std::string& message, std::string* out) {
-  CodedInputStream in = StreamOver(message);
-  std::string bytes;
-  std::string entry;
-  while (const uint32_t read = in.ReadTag()) {
-    const Tag tag = {read >> 3, read & 7};
-    if (tag.number != kEntries || tag.type != kLength) {
-      if (!Skip(in, read, 0)) return false;
-      continue;
-    }
-    entry.clear();
-    if (!ReadBytes(in, &bytes) || !RewriteEntry(bytes, &entry)) return false;
-    AppendBytes(tag, entry, out);
-  }
-  return in.ConsumedEntireMessage();
-}
-
-bool WalkRewritten(std::span<const grpc::Slice> slices,
-                   std::vector<Entry>* entries) {
+// Takes the entries of a message that the walk does not expect, by the library
+// alone: varints longer than they must be, groups, messages in parts. The bytes
+// are copied into one string. A stream over the slices would let protobuf
+// allocate what a length claims, and gRPC's ends the program at some of them.
+bool Parse(std::span<const grpc::Slice> slices, std::vector<Entry>* entries) {
+  entries->clear();
   WireReader reader(slices);
   if (reader.left() > std::numeric_limits<int32_t>::max()) return false;
   std::string flat;
-  std::string rewritten;
   reader.Copy(reader.left(), &flat);
-  entries->clear();
-  if (!Rewrite(flat, &rewritten)) return false;
-  const grpc::Slice slice(rewritten);
-  return Walk(std::span(&slice, 1), entries);
+  Empty message;
+  if (!message.ParseFromString(flat)) return false;
+  const UnknownFieldSet& fields = FieldsOf(message);
+  for (int i = 0; i < fields.field_count(); ++i) {
+    const UnknownField& field = fields.field(i);
+    if (!IsBytes(field, kEntries)) continue;
+    if (entries->size() > kMaxEntries) return true;
+    if (!ParseEntry(field.length_delimited(), &entries->emplace_back())) {
+      return false;
+    }
+  }
+  return true;
 }
 
 }  // namespace
@@ -183,7 +156,7 @@ absl::StatusOr<std::vector<Entry>> ReadEntries(const grpc::ByteBuffer& buffer) {
         "request: the message cannot be decompressed");
   }
   std::vector<Entry> entries;
-  if (!Walk(slices, &entries) && !WalkRewritten(slices, &entries)) {
+  if (!Walk(slices, &entries) && !Parse(slices, &entries)) {
     return absl::InvalidArgumentError(
         "request: not a lossd.v1.ComputeLossesRequest (truncated or garbage "
         "protobuf)");

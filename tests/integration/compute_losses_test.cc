@@ -215,6 +215,42 @@ TEST_F(ComputeLosses, AMessageOfTenThousandEntriesIsAnswered) {
   ExpectNothingHeld(server);
 }
 
+// Entries beyond those that may be unanswered wait for their turn, also if all
+// of them together would exceed the budget.
+TEST_F(ComputeLosses, AMessageOfMoreEntriesThanTheBudgetIsAnswered) {
+  Config config;
+  config.max_inflight_requests = 2000;
+  RunningServer server(config);
+  for (uint64_t id = 1; id <= 10000; ++id) {
+    AddEntry(id, SomeRequest(3), &message_);
+  }
+  EntryStream stream(server);
+  std::thread writer([&] { stream.Write(message_); });
+  int answered = 0;
+  for (const auto& [id, answer] : stream.Read(10000)) {
+    if (answer.has_response()) ++answered;
+  }
+  writer.join();
+  EXPECT_EQ(answered, 10000);
+  EXPECT_TRUE(stream.Finish().ok());
+  ExpectNothingHeld(server);
+}
+
+// Two bytes ask for a failure of a hundred, so failures are made only as they
+// are read.
+TEST_F(ComputeLosses, FailuresThatNobodyReadsAreNotMade) {
+  EntryStream stream(server_);
+  for (size_t i = 0; i < wire::kMaxEntries; ++i) message_.add_entries();
+  ASSERT_TRUE(stream.Write(message_));
+  const auto accepted = [&] {
+    return server_.Counter("lossd_accepted_total", "ComputeLosses");
+  };
+  EXPECT_TRUE(server_.WithinAnswers([&] { return accepted() >= 1024; }));
+  EXPECT_LT(accepted(), wire::kMaxEntries / 2);
+  stream.context().TryCancel();
+  ExpectNothingHeld(server_);
+}
+
 TEST_F(ComputeLosses, AMessageOfTooManyEntriesEndsTheStream) {
   EntryStream stream(server_);
   AddEntry(1, SomeRequest(5), &message_);

@@ -12,6 +12,7 @@
 namespace lossd::wire {
 namespace {
 
+using std::string_literals::operator""s;
 using ::testing::HasSubstr;
 
 std::string RequestOf(const Entry& entry) {
@@ -20,6 +21,17 @@ std::string RequestOf(const Entry& entry) {
     request.append(slice.begin(), slice.end());
   }
   return request;
+}
+
+// Returns a message of one entry with these bytes, which are at most 16,383.
+std::string EntryOf(const std::string& bytes) {
+  return "\x0a"s + static_cast<char>(0x80 | (bytes.size() & 0x7f)) +
+         static_cast<char>(bytes.size() >> 7) + bytes;
+}
+
+// Returns groups of field 15 within each other.
+std::string Groups(size_t count) {
+  return std::string(count, '\x7b') + std::string(count, '\x7c');
 }
 
 grpc::ByteBuffer Whole(const std::string& bytes) {
@@ -113,6 +125,53 @@ TEST(EntryReader, FieldsThatComeTwiceAreMerged) {
             absl::Seconds(1) + absl::Nanoseconds(7));
 }
 
+// A part takes few bytes on the wire, and a slice for each would take many.
+TEST(EntryReader, ARequestOfManyPartsIsOneSlice) {
+  std::string parts;
+  for (int i = 0; i < 1000; ++i) parts += "\x12\x02\x7a\x00"s;
+  const auto entries = ReadEntries(Whole(EntryOf(parts)));
+  ASSERT_TRUE(entries.ok()) << entries.status();
+  EXPECT_EQ(entries->front().request.size(), 1U);
+  EXPECT_EQ(RequestOf(entries->front()).size(), 2000U);
+}
+
+// The bytes of two halves are a message together, but protobuf reads each
+// alone.
+TEST(EntryReader, HalvesOfAMessageAreRefused) {
+  for (const char* field : {"\x12", "\x1a"}) {
+    const std::string half = field + "\x01\x08"s;
+    const std::string none = field + "\0"s;
+    EXPECT_TRUE(ReadEntries(Whole(EntryOf(half))).ok());
+    EXPECT_FALSE(ReadEntries(Whole(EntryOf(half + half))).ok());
+    EXPECT_FALSE(ReadEntries(Whole(EntryOf(none + half))).ok());
+  }
+}
+
+TEST(EntryReader, TagsAndLengthsOfMoreThanFiveBytesAreRefused) {
+  v1::ComputeLossesRequest message;
+  for (const std::string& bytes :
+       {"\x8a\x80\x80\x80\x80\x00\x00"s, "\x0a\x80\x80\x80\x80\x80\x00"s,
+        "\xf8\x84\xed\xf9\xf5\xfd\xed\xf8\x1a\x00"s}) {
+    EXPECT_FALSE(message.ParseFromString(bytes));
+    EXPECT_FALSE(ReadEntries(Whole(bytes)).ok());
+    EXPECT_FALSE(ReadEntries(Whole(EntryOf(bytes))).ok());
+  }
+  std::mt19937 random(4);
+  const std::string longest =
+      "\x8a\x80\x80\x80\x00\x82\x80\x80\x80\x00\x08\x01"s;
+  EXPECT_TRUE(message.ParseFromString(longest));
+  ExpectAsGenerated(longest, random);
+}
+
+TEST(EntryReader, GroupsAreAsDeepAsInTheGeneratedParser) {
+  v1::ComputeLossesRequest message;
+  EXPECT_TRUE(message.ParseFromString(Groups(100)));
+  EXPECT_TRUE(ReadEntries(Whole(Groups(100))).ok());
+  EXPECT_FALSE(message.ParseFromString(Groups(101)));
+  EXPECT_FALSE(ReadEntries(Whole(Groups(101))).ok());
+  EXPECT_FALSE(ReadEntries(Whole(EntryOf(Groups(101)))).ok());
+}
+
 TEST(EntryReader, AMessageThatIsCutOffIsRefused) {
   v1::ComputeLossesRequest message;
   message.add_entries()->mutable_request()->set_request_id("some id");
@@ -132,6 +191,11 @@ TEST(EntryReader, EntriesAreBounded) {
   EXPECT_THAT(
       ReadEntries(Whole(message.SerializeAsString())).status().message(),
       HasSubstr("at most 16384"));
+  // An overlong length takes the other way through the reader.
+  EXPECT_THAT(ReadEntries(Whole("\x7a\x80\x00"s + message.SerializeAsString()))
+                  .status()
+                  .message(),
+              HasSubstr("at most 16384"));
 }
 
 TEST(EntryReader, ATimeoutIsADurationThatIsNotNegative) {

@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Protocol, Self, Unpack
 
@@ -114,7 +114,7 @@ class Session(BlockingLosses):
         *,
         timeout: float | None = None,
         **options: Unpack[LossOptions],
-    ) -> Iterator[LossResult[Any, Any]]:
+    ) -> Generator[LossResult[Any, Any], None, None]:
         """Yields the results of compute_loss() for each pair of logits and targets, in order.
 
         Up to 256 requests are under way before the first result is taken. `timeout` is that of

@@ -83,7 +83,7 @@ def test_a_failure_is_the_error_of_a_call_and_of_its_request_alone(
 
 
 def test_a_thousand_requests_at_once_keep_their_answers(server: RunningServer) -> None:
-    async def ask(session: lossd.AsyncSession, _: lossd.AsyncClient) -> None:
+    async def ask(session: lossd.AsyncSession, client: lossd.AsyncClient) -> None:
         def one(index: int) -> Awaitable[lossd.LossResult]:
             targets = np.zeros(3 + (index % 5 == 0), np.float32)
             return session.compute_loss(np.full(3, index, np.float32), targets, timeout=60)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import concurrent.futures
 import itertools
 import re
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -182,3 +185,19 @@ def test_tensors_in_shared_memory_are_named(tmp_path: Any) -> None:
             assert_equal(
                 result, sending.compute_loss(LOGITS, TARGETS, gradient_out=gradient.copy())
             )
+
+
+def test_the_example_of_the_readme_runs(server: RunningServer) -> None:
+    readme = Path(__file__).resolve().parents[2] / "client" / "python" / "README.md"
+    section = readme.read_text(encoding="utf-8").split("## Many small requests")[1]
+    example = section.split("```python\n")[1].split("```")[0]
+    done = subprocess.run(
+        [sys.executable, "-c", example.replace("localhost:50051", server.address)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    logits = np.arange(1000) / 100
+    assert float(done.stdout) == pytest.approx(np.logaddexp(0, logits).sum(), rel=1e-6)

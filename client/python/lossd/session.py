@@ -85,7 +85,6 @@ class Session(BlockingLosses):
         self._stream: _Stream | None = None
         self._closed = False
 
-    @not_compiled
     def submit(
         self,
         logits: Logits,
@@ -105,7 +104,8 @@ class Session(BlockingLosses):
 
         Raises ValueError or TypeError as compute_loss() does; all other errors are the future's.
         """
-        return self._submit(logits, targets, timeout, options)
+        future: Future[LossResult[Any, Any]] = self._submit(logits, targets, timeout, options)
+        return future
 
     def map(
         self,
@@ -158,7 +158,7 @@ class Session(BlockingLosses):
     def _compute(
         self, logits: Logits, targets: Targets, timeout: float | None, options: LossOptions
     ) -> LossResult[Any, Any]:
-        future = self._submit(logits, targets, timeout, options)
+        future: Future[LossResult[Any, Any]] = self._submit(logits, targets, timeout, options)
         try:
             return future.result()
         except BaseException:  # for example KeyboardInterrupt
@@ -167,6 +167,7 @@ class Session(BlockingLosses):
         finally:
             del future  # it refers to the error, whose traceback refers to this frame
 
+    @not_compiled
     def _submit(
         self, logits: Logits, targets: Targets, timeout: float | None, options: LossOptions
     ) -> Future[LossResult[Any, Any]]:

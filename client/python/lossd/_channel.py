@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import functools
+import weakref
 from collections.abc import Awaitable, Mapping
 from typing import Any, ClassVar
 
@@ -133,6 +134,8 @@ class BaseClient(abc.ABC):
         self._named_calls = NamedCalls()
         # Parts of the shared memory that lossd.torch uses again; this client's end frees them.
         self._places: Any = None
+        # Those that AsyncClient.close() ends: gRPC does not find their streams.
+        self._sessions: weakref.WeakSet[Any] = weakref.WeakSet()
         self._closed = False
         _keep_freed_memory()
         # One for each process, or for each event loop.

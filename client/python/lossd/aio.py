@@ -32,7 +32,9 @@ class AsyncClient(AsyncLosses, BaseClient):
         Raises ValueError after close().
         """
         self._check_open()
-        return AsyncSession(self)
+        session = AsyncSession(self)
+        self._sessions.add(session)
+        return session
 
     async def _compute(
         self, logits: Logits, targets: Targets, timeout: float | None, options: LossOptions
@@ -83,6 +85,8 @@ class AsyncClient(AsyncLosses, BaseClient):
 
     async def close(self) -> None:
         self._closed = True
+        for session in list(self._sessions):
+            session._cancel()
         here = asyncio.get_running_loop()
         while self._connections:
             loop, connection = self._connections.popitem()

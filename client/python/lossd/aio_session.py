@@ -82,6 +82,11 @@ class AsyncSession(AsyncLosses):
         if stream is not None:
             await stream.close(cancel)
 
+    def _cancel(self) -> None:
+        """Ends the stream; requests under way fail with CANCELLED."""
+        if self._stream is not None:
+            self._stream.cancel()
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -177,6 +182,11 @@ class _Stream:
             await asyncio.wait([self._reader], timeout=_LAST_SECONDS)
         self._call.cancel()
         await asyncio.wait([self._reader, self._writer])
+
+    def cancel(self) -> None:
+        """Ends the stream at once, from any thread."""
+        if not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(self._call.cancel)
 
     async def _wait_for_room(self, entry: Entry) -> None:
         try:

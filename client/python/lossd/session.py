@@ -84,6 +84,7 @@ class Session(BlockingLosses):
         self._lock = threading.Lock()  # guards the next two against opening and closing at once
         self._stream: _Stream | None = None
         self._closed = False
+        self._calls: set[Future[Any]] = set()  # of losses that are too large for one message
 
     def submit(
         self,
@@ -100,7 +101,8 @@ class Session(BlockingLosses):
 
         A future that is cancelled has no result any more. If its request was sent, the server
         computes it all the same, and writes to memory of `gradient_out` that it shares. Callbacks
-        run on a thread of the session, which delivers no other result meanwhile.
+        run on a thread of the session, which delivers no other result meanwhile; they may call
+        submit() and must not wait for another result.
 
         Raises ValueError or TypeError as compute_loss() does; all other errors are the future's.
         """
@@ -144,6 +146,8 @@ class Session(BlockingLosses):
             stream, self._stream = self._stream, None
         if stream is not None:
             stream.close(cancel_futures)
+        if not cancel_futures:
+            concurrent.futures.wait(list(self._calls))
 
     def __enter__(self) -> Self:
         return self
@@ -158,6 +162,9 @@ class Session(BlockingLosses):
     def _compute(
         self, logits: Logits, targets: Targets, timeout: float | None, options: LossOptions
     ) -> LossResult[Any, Any]:
+        stream = self._stream
+        if stream is not None and stream.runs_callback():
+            raise RuntimeError("a callback of a future would wait for its own thread; use submit()")
         future: Future[LossResult[Any, Any]] = self._submit(logits, targets, timeout, options)
         try:
             return future.result()
@@ -189,6 +196,8 @@ class Session(BlockingLosses):
     ) -> None:
         """Computes a loss that is too large for one message by a call of its own."""
         call_options = self._client._call_options(timeout)
+        self._calls.add(future)
+        future.add_done_callback(self._calls.discard)
 
         def compute() -> None:
             _settle(future, self._client._answer, call, call_options)
@@ -247,7 +256,7 @@ class _Stream:
     def add(self, entry: Entry) -> bool:
         """Has an entry sent, after it has waited for room; False if the stream has ended."""
         with self._lock:
-            if self._entries.full and threading.current_thread() is not self._reader:
+            if self._entries.full and not self.runs_callback():
                 self._wait_for_room(entry.deadline)
             if self.ended or self._closing:
                 return False
@@ -258,6 +267,10 @@ class _Stream:
             if entry.deadline < self._alarm_time:
                 self._set_alarm(entry.deadline)
         return True
+
+    def runs_callback(self) -> bool:
+        """Returns whether the caller is a callback of a future that is being delivered."""
+        return threading.current_thread() is self._reader
 
     def close(self, cancel: bool) -> None:
         """Ends the stream once the requests under way are answered, or cancels them."""
@@ -271,7 +284,7 @@ class _Stream:
         if cancel:
             for future in futures:
                 future.cancel()
-        if threading.current_thread() is self._reader:  # in a callback of a future
+        if self.runs_callback():
             return
         if not cancel:
             concurrent.futures.wait(future for future in futures if not future.cancelled())

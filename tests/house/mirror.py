@@ -71,6 +71,7 @@ COVERED_BY: dict[str, str] = {
     "client/python/lossd/recipes/trees.py": "tests/e2e/test_recipes.py",
     "client/python/lossd/recipes/vision.py": "tests/e2e/test_recipes.py",
     "client/python/lossd/result.py": "tests/client/python/test_types.py",
+    "client/python/lossd/session_stream.py": "tests/client/python/test_session.py",
     "client/python/lossd/shared_memory.py": "tests/e2e/test_shared_memory.py",
     "client/python/lossd/spec.py": "tests/client/python/test_arguments.py",
     "client/python/lossd/streaming.py": "tests/e2e/test_stream.py",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import Any, Protocol, Self
 
 import grpc
 
 from lossd import arguments, forks
+from lossd._channel import Connection
 from lossd.conversion import Call, Logits, Targets
 from lossd.entries import Entries, Entry
 from lossd.errors import LossdError
@@ -15,9 +16,6 @@ from lossd.losses import AsyncLosses
 from lossd.result import LossResult
 from lossd.spec import LossOptions
 from lossd.streaming import LossStream
-
-if TYPE_CHECKING:
-    from lossd._channel import Connection
 
 # close() waits so long for the server to end a stream on which everything is answered.
 _LAST_SECONDS = 1.0

@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import threading
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 
 import grpc
@@ -50,6 +51,7 @@ def shared_memory_call(arguments: argparse.Namespace) -> Callable[[], object]:
 
 
 CALLS = {"client": client_call, "bare": bare_call, "shared_memory": shared_memory_call}
+MODES = [*CALLS, "session", "aio", "aio_session", "bare_aio"]
 
 
 def calls_per_second(
@@ -78,14 +80,30 @@ def calls_per_second(
     return sum(counts) / (time.perf_counter() - start)
 
 
+def session_rate(arguments: argparse.Namespace) -> float:
+    """Returns the rate of one thread that has `concurrency` requests of a session under way."""
+    logits, targets = tensors(arguments.elements)
+    with lossd.Client(arguments.target) as client, client.session() as session:
+        session.compute_loss(logits, targets)
+        count = 0
+        start = time.perf_counter()
+        waiting = deque(session.submit(logits, targets) for _ in range(arguments.concurrency))
+        while time.perf_counter() < start + arguments.seconds:
+            waiting.popleft().result()
+            count += 1
+            waiting.append(session.submit(logits, targets))
+        return count / (time.perf_counter() - start)
+
+
 async def asynchronous_rate(arguments: argparse.Namespace) -> float:
     """Returns the rate of `concurrency` tasks together."""
-    if arguments.mode == "aio":
+    if arguments.mode in ("aio", "aio_session"):
         client = lossd.AsyncClient(arguments.target)
+        asked = client if arguments.mode == "aio" else client.session()
         logits, targets = tensors(arguments.elements)
 
         def start_call() -> Awaitable[object]:
-            return client.compute_loss(logits, targets)
+            return asked.compute_loss(logits, targets)
 
     else:
         bare = grpc.aio.insecure_channel(arguments.target, UNLIMITED).unary_unary(METHOD)
@@ -111,17 +129,19 @@ async def asynchronous_rate(arguments: argparse.Namespace) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--target", required=True)
-    parser.add_argument("--mode", choices=[*CALLS, "aio", "bare_aio"], default="client")
+    parser.add_argument("--mode", choices=MODES, default="client")
     parser.add_argument("--elements", type=int, default=64)
     parser.add_argument("--concurrency", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--shared_memory", help="the server's socket, for that mode")
     arguments = parser.parse_args()
     make = CALLS.get(arguments.mode)
-    if make is None:
-        rate = asyncio.run(asynchronous_rate(arguments))
-    else:
+    if make is not None:
         rate = calls_per_second(make, arguments)
+    elif arguments.mode == "session":
+        rate = session_rate(arguments)
+    else:
+        rate = asyncio.run(asynchronous_rate(arguments))
     print(rate * arguments.elements)
 
 

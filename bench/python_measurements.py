@@ -21,6 +21,13 @@ BASELINE = Path("build/venv-baseline/bin/python")
 
 BARE = "gRPC's own Python API, which sends the same bytes again and again and reads no reply"
 
+ASKED = {
+    "client": "compute_loss()",
+    "aio": "compute_loss()",
+    "session": "Session.submit()",
+    "aio_session": "AsyncSession.compute_loss()",
+}
+
 
 def rate(effort: Effort, target: str, python: str = sys.executable, **options: object) -> float:
     """Returns the elements per second of python_load.py."""
@@ -42,7 +49,7 @@ def against_bare(mode: str, peer_mode: str, elements: int, concurrency: int) -> 
                 lambda: rate(effort, lossd.target, mode=peer_mode, **load) / elements,
             )
         what = (
-            f"compute_loss() of {elements} float32 elements from Python at concurrency "
+            f"{ASKED[mode]} of {elements} float32 elements from Python at concurrency "
             f"{concurrency} over TCP; peer: {BARE}, to the same server"
         )
         return Result(name, ours, peer, ours / peer, "requests/s", what)
@@ -129,6 +136,12 @@ PYTHON_MEASUREMENTS: dict[str, Measurement] = {
     "python_1Mi_c1_vs_bare_grpcio": Measurement(0.85, against_bare("client", "bare", MEBI, 1)),
     "python_aio_64_c64_vs_bare_grpc_aio": Measurement(
         0.85, against_bare("aio", "bare_aio", 64, 64)
+    ),
+    "python_session_64_c64_vs_bare_grpcio": Measurement(
+        3.0, against_bare("session", "bare", 64, 64)
+    ),
+    "python_aio_session_64_c64_vs_bare_grpc_aio": Measurement(
+        3.0, against_bare("aio_session", "bare_aio", 64, 64)
     ),
     "python_1Mi_c1_vs_baseline": Measurement(2.5, against_baseline),
     "python_shm_1Mi_vs_pytorch_inprocess": Measurement(3.0, shared_memory_and_pytorch),

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Literal, Self, TypeVar, Unpack, overload
+from typing import Any, Self
 
 import grpc
-from numpy.typing import ArrayLike, NDArray
 
 from lossd import forks
 from lossd._channel import BaseClient, Connection
+from lossd.aio_session import AsyncSession
 from lossd.conversion import Call, Logits, Targets
-from lossd.pytorch import Tensor, not_compiled
+from lossd.losses import AsyncLosses
 from lossd.result import LossResult
-from lossd.spec import LossOptions, PlainOptions
+from lossd.spec import LossOptions
 from lossd.streaming import LossStream
 from lossd.v1 import loss_service_pb2
 
-TensorT = TypeVar("TensorT", bound=Tensor)
-OutT = TypeVar("OutT")
 
-
-class AsyncClient(BaseClient):
+class AsyncClient(AsyncLosses, BaseClient):
     """Calls one lossd server from any event loop, with a connection for each loop.
 
     Close the client, or use it in an `async with` statement.
@@ -29,75 +26,26 @@ class AsyncClient(BaseClient):
 
     _grpc = grpc.aio
 
-    @overload
-    async def compute_loss(
-        self,
-        logits: TensorT,
-        targets: Targets,
-        *,
-        timeout: float | None = None,
-        gradient: Literal[True] = True,
-        gradient_out: None = None,
-        **options: Unpack[PlainOptions],
-    ) -> LossResult[TensorT, TensorT | None]: ...
+    def session(self) -> AsyncSession:
+        """Returns a new session, which sends many requests over one stream.
 
-    @overload
-    async def compute_loss(
-        self,
-        logits: ArrayLike,
-        targets: Targets,
-        *,
-        timeout: float | None = None,
-        gradient: Literal[True] = True,
-        gradient_out: None = None,
-        **options: Unpack[PlainOptions],
-    ) -> LossResult[NDArray[Any], NDArray[Any] | None]: ...
+        Raises ValueError after close().
+        """
+        self._check_open()
+        session = AsyncSession(self)
+        self._sessions.add(session)
+        return session
 
-    @overload
-    async def compute_loss(
-        self,
-        logits: Logits,
-        targets: Targets,
-        *,
-        timeout: float | None = None,
-        gradient: Literal[False],
-        gradient_out: None = None,
-        **options: Unpack[PlainOptions],
-    ) -> LossResult[None, Any]: ...
-
-    @overload
-    async def compute_loss(
-        self,
-        logits: Logits,
-        targets: Targets,
-        *,
-        timeout: float | None = None,
-        gradient: Literal[True] = True,
-        gradient_out: OutT,
-        **options: Unpack[PlainOptions],
-    ) -> LossResult[OutT, Any]: ...
-
-    @overload
-    async def compute_loss(
-        self,
-        logits: Logits,
-        targets: Targets,
-        *,
-        timeout: float | None = None,
-        **options: Unpack[LossOptions],
-    ) -> LossResult[Any, Any]: ...
-
-    @not_compiled
-    async def compute_loss(
-        self,
-        logits: Logits,
-        targets: Targets,
-        *,
-        timeout: float | None = None,
-        **options: Unpack[LossOptions],
+    async def _compute(
+        self, logits: Logits, targets: Targets, timeout: float | None, options: LossOptions
     ) -> LossResult[Any, Any]:
         call_options = self._call_options(timeout)
-        call = self._prepare(logits, targets, options)
+        return await self._answer(self._prepare(logits, targets, options), call_options)
+
+    async def _answer(
+        self, call: LossStream | Call, call_options: dict[str, Any]
+    ) -> LossResult[Any, Any]:
+        """Returns the result of a call that is ready to be sent."""
         connection = self._connection()
         try:
             if isinstance(call, LossStream):
@@ -137,6 +85,8 @@ class AsyncClient(BaseClient):
 
     async def close(self) -> None:
         self._closed = True
+        for session in list(self._sessions):
+            session._cancel()
         here = asyncio.get_running_loop()
         while self._connections:
             loop, connection = self._connections.popitem()

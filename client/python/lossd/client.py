@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Literal, Self, TypeVar, Unpack, overload
+from typing import Any, Self
 
 import grpc
-from numpy.typing import ArrayLike, NDArray
 
 from lossd import forks
 from lossd._channel import BaseClient, Connection
 from lossd.conversion import Call, Logits, Targets
-from lossd.pytorch import Tensor, not_compiled
+from lossd.losses import BlockingLosses
+from lossd.pytorch import not_compiled
 from lossd.result import LossResult
-from lossd.spec import LossOptions, PlainOptions
+from lossd.session import Session
+from lossd.spec import LossOptions
 from lossd.streaming import LossStream
 from lossd.v1 import loss_service_pb2
 
-TensorT = TypeVar("TensorT", bound=Tensor)
-OutT = TypeVar("OutT")
 
-
-class Client(BaseClient):
+class Client(BlockingLosses, BaseClient):
     """Calls one lossd server and blocks until it answers. Thread-safe.
 
     Close the client, or use it in a `with` statement.
@@ -29,72 +27,16 @@ class Client(BaseClient):
 
     _grpc = grpc
 
-    @overload
-    def compute_loss(
-        self,
-        logits: TensorT,
-        targets: Targets,
-        *,
-        timeout: float | None = None,
-        gradient: Literal[True] = True,
-        gradient_out: None = None,
-        **options: Unpack[PlainOptions],
-    ) -> LossResult[TensorT, TensorT | None]: ...
+    def session(self) -> Session:
+        """Returns a new session, which sends many requests over one stream.
 
-    @overload
-    def compute_loss(
-        self,
-        logits: ArrayLike,
-        targets: Targets,
-        *,
-        timeout: float | None = None,
-        gradient: Literal[True] = True,
-        gradient_out: None = None,
-        **options: Unpack[PlainOptions],
-    ) -> LossResult[NDArray[Any], NDArray[Any] | None]: ...
+        Raises ValueError after close().
+        """
+        self._check_open()
+        return Session(self)
 
-    @overload
-    def compute_loss(
-        self,
-        logits: Logits,
-        targets: Targets,
-        *,
-        timeout: float | None = None,
-        gradient: Literal[False],
-        gradient_out: None = None,
-        **options: Unpack[PlainOptions],
-    ) -> LossResult[None, Any]: ...
-
-    @overload
-    def compute_loss(
-        self,
-        logits: Logits,
-        targets: Targets,
-        *,
-        timeout: float | None = None,
-        gradient: Literal[True] = True,
-        gradient_out: OutT,
-        **options: Unpack[PlainOptions],
-    ) -> LossResult[OutT, Any]: ...
-
-    @overload
-    def compute_loss(
-        self,
-        logits: Logits,
-        targets: Targets,
-        *,
-        timeout: float | None = None,
-        **options: Unpack[LossOptions],
-    ) -> LossResult[Any, Any]: ...
-
-    @not_compiled
-    def compute_loss(
-        self,
-        logits: Logits,
-        targets: Targets,
-        *,
-        timeout: float | None = None,
-        **options: Unpack[LossOptions],
+    def _compute(
+        self, logits: Logits, targets: Targets, timeout: float | None, options: LossOptions
     ) -> LossResult[Any, Any]:
         call_options = self._call_options(timeout)
         return self._answer(self._prepare(logits, targets, options), call_options)

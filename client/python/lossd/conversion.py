@@ -23,6 +23,7 @@ from lossd.targets import Bits, Identity, Ones, from_sparse
 from lossd.wire import WireTensor
 
 COMPUTE_LOSS = "/lossd.v1.LossService/ComputeLoss"
+COMPUTE_LOSSES = "/lossd.v1.LossService/ComputeLosses"
 STREAM_LOSS = "/lossd.v1.LossService/StreamLoss"
 GET_SERVER_INFO = "/lossd.v1.LossService/GetServerInfo"
 

@@ -7,6 +7,7 @@ of the generated code, which the tests compare.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -18,6 +19,10 @@ _DTYPE, _SHAPE, _DATA, _SHARED_MEMORY, _ONES, _IDENTITY = 1, 2, 3, 5, 6, 7
 _REGION, _OFFSET, _BYTE_SIZE = 1, 2, 3
 _ROW_SPLITS, _COLUMNS = 1, 2
 _DIAGONAL = 1
+
+# The numbers of the fields of a ComputeLossesRequest; an entry's id is 1.
+_ENTRIES = 1
+_ENTRY_REQUEST, _ENTRY_TIMEOUT = 2, 3
 
 # A buffer that bytes.join() takes.
 Buffer = Any
@@ -98,6 +103,25 @@ def ones(
 def identity(field: int, diagonal: int) -> bytes:
     """Returns a Tensor of targets that are 1 on one diagonal."""
     return block(field, block(_IDENTITY, number(_DIAGONAL, diagonal)))
+
+
+def entry(number_of_entry: int, request_size: int, timeout: float | None) -> tuple[bytes, bytes]:
+    """Returns what an entry of a ComputeLossesRequest has before its request, and after it.
+
+    `timeout` is in seconds and above 0; with None the entry has none.
+    """
+    before = b"\x08" + varint(number_of_entry) + _block_header(_ENTRY_REQUEST, request_size)
+    after = b"" if timeout is None else block(_ENTRY_TIMEOUT, duration(timeout))
+    size = len(before) + request_size + len(after)
+    return _block_header(_ENTRIES, size) + before, after
+
+
+def duration(seconds: float) -> bytes:
+    """Returns a google.protobuf.Duration, rounded up to whole nanoseconds."""
+    whole = math.floor(seconds)
+    nanos = math.ceil((seconds - whole) * 1e9)
+    whole, nanos = whole + nanos // 1_000_000_000, nanos % 1_000_000_000
+    return number(1, whole) + number(2, nanos)
 
 
 def chunk(field: int, parts: list[tuple[int, Buffer]]) -> bytes:

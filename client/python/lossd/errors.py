@@ -5,6 +5,10 @@ from __future__ import annotations
 import grpc
 
 from lossd.address import Proxy
+from lossd.v1 import loss_service_pb2
+
+# An answer of OK would be no failure.
+_CODES = {code.value[0]: code for code in grpc.StatusCode if code is not grpc.StatusCode.OK}
 
 
 class LossdError(Exception):
@@ -26,6 +30,15 @@ class LossdError(Exception):
     def __reduce__(self) -> tuple[type[LossdError], tuple[object, ...], dict[str, object]]:
         # Exception would call the type with the arguments of super().__init__().
         return type(self), (self.code, self.message, self.retry_after), self.__dict__
+
+
+def of_failure(failure: loss_service_pb2.Failure) -> LossdError:
+    """Returns the error that an entry of a ComputeLosses stream is answered with."""
+    retry_after = None
+    if failure.HasField("retry_delay"):
+        retry_after = failure.retry_delay.seconds + failure.retry_delay.nanos / 1e9
+    code = _CODES.get(failure.code, grpc.StatusCode.UNKNOWN)
+    return LossdError(code, failure.message, retry_after)
 
 
 class Route:

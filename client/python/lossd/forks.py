@@ -2,7 +2,8 @@
 
 gRPC makes itself ready for a fork only while no other thread is inside it. If one is, the child
 may crash or wait for ever in any use of gRPC, so the clients refuse to be used there. A thread
-is inside it during a call, and as long as a channel of asyncio is open (D67).
+is inside it during a call, and as long as a channel of asyncio (D67) or the stream of a session
+(D84) is open.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 # Sets, because adding and removing one element needs no lock.
 _calls: set[object] = set()  # one element for each call under way
+_streams: set[object] = set()  # one for each stream of a session, which has threads inside gRPC
 _channels: weakref.WeakSet[Any] = weakref.WeakSet()  # the open channels of asyncio
 _broken = ""  # the reason why gRPC cannot be used in this process
 
@@ -27,6 +29,18 @@ def begin_call() -> object:
 def end_call(call: object) -> None:
     """Says that the thread of begin_call() has left gRPC."""
     _calls.discard(call)
+
+
+def begin_stream() -> object:
+    """Says that a session opens its stream; returns what end_stream() takes."""
+    stream = object()
+    _streams.add(stream)
+    return stream
+
+
+def end_stream(stream: object) -> None:
+    """Says that the stream of begin_stream() has ended."""
+    _streams.discard(stream)
 
 
 def keep_in_mind(channel: Any) -> None:
@@ -52,9 +66,12 @@ def _look_back() -> None:
     global _broken
     if _calls:
         _broken = "another thread was in a call"
+    elif _streams:
+        _broken = "a Session was open"
     elif _channels:
         _broken = "an AsyncClient was open"
     _calls.clear()
+    _streams.clear()
     _channels.clear()
 
 

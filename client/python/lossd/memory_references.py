@@ -94,13 +94,14 @@ class MemoryReferences:
             yield
         except LossdError as error:
             if error.code in UNANSWERED:
-                self._keep(outs)
+                self.keep_for_a_while(*outs)
             raise
         except BaseException:  # for example the cancellation of the caller's task
-            self._keep(outs)
+            self.keep_for_a_while(*outs)
             raise
 
-    def _keep(self, outs: tuple[Any, ...]) -> None:
+    def keep_for_a_while(self, *outs: Any) -> None:
+        """Keeps memory of `outs` on a GPU allocated, to which the server may still write."""
         if self._memory is None or not self.names_device_memory:
             return
         for out in outs:

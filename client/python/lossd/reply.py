@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import grpc
 from google.protobuf.message import DecodeError
 
-from lossd import element_type, encoding
+from lossd import element_type, encoding, errors
 from lossd.element_type import ElementType
 from lossd.errors import LossdError
 from lossd.result import Execution
@@ -45,6 +45,10 @@ _OF_TENSOR = frozenset((_DTYPE, _SHAPE, _DIMENSION, _DATA))
 STREAM_GRADIENT, STREAM_SUMMARY, STREAM_LOSSES = _key(1, _BLOCK), _key(2, _BLOCK), _key(3, _BLOCK)
 STREAM_SECOND_DERIVATIVE = _key(4, _BLOCK)
 _STREAM_PARTS = (STREAM_GRADIENT, STREAM_SUMMARY, STREAM_LOSSES, STREAM_SECOND_DERIVATIVE)
+
+# The key of the entries of a ComputeLossesResponse, and those of an entry's fields.
+_ENTRIES = _key(1, _BLOCK)
+_ENTRY_ID, _ENTRY_RESPONSE, _ENTRY_FAILURE = _key(1, _VARINT), _key(2, _BLOCK), _key(3, _BLOCK)
 
 
 class Received(NamedTuple):
@@ -191,6 +195,52 @@ def part(message: bytes) -> tuple[int, int, int]:
     except (IndexError, ValueError) as error:
         raise _garbage("StreamLossResponse", error) from error
     return found
+
+
+def answers(message: bytes) -> list[tuple[int, bytes | LossdError | None]]:
+    """Returns the answers of a ComputeLossesResponse: each entry's id, and its response's bytes.
+
+    A failure is given as its error, and an entry that has neither as None. Of several responses
+    or failures in an entry the last counts. Raises LossdError if the bytes are no message.
+    """
+    found: list[tuple[int, bytes | LossdError | None]] = []
+    first, end = 0, len(message)
+    try:
+        while first < end:
+            key = message[first]
+            if key != _ENTRIES:
+                first = _skip(message, first)
+                continue
+            size, first = _number(message, first + 1)
+            found.append(_answer(message, first, first + size))
+            first += size
+        if first > end:
+            raise ValueError(_TOO_LONG)
+    except (IndexError, ValueError, DecodeError) as error:
+        raise _garbage("ComputeLossesResponse", error) from error
+    return found
+
+
+def _answer(message: bytes, first: int, end: int) -> tuple[int, bytes | LossdError | None]:
+    number = 0
+    outcome: bytes | LossdError | None = None
+    while first < end:
+        key = message[first]
+        if key == _ENTRY_ID:
+            number, first = _number(message, first + 1)
+        elif key in (_ENTRY_RESPONSE, _ENTRY_FAILURE):
+            size, begin = _number(message, first + 1)
+            first = begin + size
+            if first > end:
+                break
+            outcome = message[begin:first]
+            if key == _ENTRY_FAILURE:
+                outcome = errors.of_failure(loss_service_pb2.Failure.FromString(outcome))
+        else:
+            first = _skip(message, first)
+    if first > end:
+        raise ValueError(_TOO_LONG)
+    return number, outcome
 
 
 def _garbage(kind: str, error: Exception) -> LossdError:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 PROGRAM = """\
 import asyncio
+from concurrent.futures import Future
 from typing import Any
 import lossd
 import numpy as np
@@ -42,6 +43,16 @@ async def gradients(client: lossd.Client, other: lossd.AsyncClient, wanted: bool
     options: lossd.LossOptions = {"reduction": "none", "gradient": wanted}
     any_of_these: lossd.LossResult = client.compute_loss(x, x, **options)
 
+async def sessions(client: lossd.Client, other: lossd.AsyncClient) -> None:
+    with client.session() as session:
+        future: Future[lossd.LossResult] = session.submit(x, lossd.bits(x), timeout=2)
+        array: NDArray[Any] = session.compute_loss(x, x).gradient
+        losses: list[float] = [result.loss for result in session.map([x], [x], reduction="sum")]
+    session.close(cancel_futures=True)
+    async with other.session() as later:
+        tensor: Tensor = (await later.compute_loss(Tensor(), x)).gradient
+    await later.close(cancel=True)
+
 blocking(lossd.Client("localhost:1", token="t", channel_options={"grpc.x": 1}))
 asyncio.run(asynchronous(lossd.AsyncClient("localhost:1")))
 """
@@ -52,6 +63,9 @@ MISTAKES = {
     'lossd.Client("localhost:1", tokn="t")': "call-arg",
     'lossd.AsyncClient("localhost:1").compute_loss(x, x).loss': "attr-defined",
     'lossd.Client("localhost:1").compute_loss(x, x).gradient.backward()': "attr-defined",
+    'lossd.Client("localhost:1").session().submit(x, x).loss': "attr-defined",
+    'lossd.Client("localhost:1").session().submit(x, x, reduction="median")': "arg-type",
+    'lossd.Client("localhost:1").session().compute_loss(x, x, reducton="mean")': "call-overload",
 }
 
 

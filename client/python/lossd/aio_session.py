@@ -1,0 +1,256 @@
+"""The asyncio client's session: many requests over one stream."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Protocol, Self
+
+import grpc
+
+from lossd import arguments, forks
+from lossd._channel import Connection
+from lossd.conversion import Call, Logits, Targets
+from lossd.entries import Entries, Entry
+from lossd.errors import LossdError
+from lossd.losses import AsyncLosses
+from lossd.result import LossResult
+from lossd.spec import LossOptions
+from lossd.streaming import LossStream
+
+# close() waits so long for the server to end a stream on which everything is answered.
+_LAST_SECONDS = 1.0
+
+
+class SessionClient(Protocol):
+    """What a session uses of its client."""
+
+    def _check_open(self) -> None: ...
+
+    def _connection(self) -> Connection: ...
+
+    def _prepare(
+        self, logits: Logits, targets: Targets, options: LossOptions
+    ) -> LossStream | Call: ...
+
+    def _call_options(self, timeout: float | None) -> dict[str, Any]: ...
+
+    async def _answer(
+        self, call: LossStream | Call, call_options: dict[str, Any]
+    ) -> LossResult[Any, Any]: ...
+
+
+class AsyncSession(AsyncLosses):
+    """Sends many requests of one client over one stream, from one event loop.
+
+    ```python
+    async with client.session() as session:
+        results = await asyncio.gather(*(session.compute_loss(x, t) for x, t in pairs))
+    ```
+
+    Requests that come while a message is being sent share the next one, and so do answers. Results
+    have the same bits as those of AsyncClient.compute_loss(), and failures are the same errors,
+    each of its own request.
+
+    The first request opens the stream. If the stream ends, for example because the server has
+    ended, all requests under way fail with the code of that, which is UNAVAILABLE for a server
+    that is gone, and the next request opens another stream. Nothing is sent twice: gRPC's own
+    retries do not see the requests of a session, and `LossdError.retry_after` says when to send a
+    refused one again.
+
+    While 1,024 requests or 64 MiB of them are not answered, further ones wait. A request whose task
+    is cancelled after it was sent is computed all the same.
+
+    Close the session, or use it in an `async with` statement.
+    """
+
+    def __init__(self, client: SessionClient) -> None:
+        """AsyncClient.session() makes a session."""
+        self._client = client
+        self._stream: _Stream | None = None
+        self._closed = False
+
+    async def close(self, *, cancel: bool = False) -> None:
+        """Waits for the answers to requests under way, and ends the stream.
+
+        `cancel`: True cancels the requests under way instead. Later calls do nothing, and any
+        other method raises ValueError.
+        """
+        self._closed = True
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            await stream.close(cancel)
+
+    def _cancel(self) -> None:
+        """Ends the stream; requests under way fail with CANCELLED."""
+        if self._stream is not None:
+            self._stream.cancel()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: object, *_: object) -> None:
+        """Closes the session; after an exception the requests under way are cancelled."""
+        await self.close(cancel=kind is not None)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError("an AsyncSession cannot be pickled; make it in the process that uses it")
+
+    async def _compute(
+        self, logits: Logits, targets: Targets, timeout: float | None, options: LossOptions
+    ) -> LossResult[Any, Any]:
+        seconds = arguments.seconds("timeout", timeout)
+        self._check_open()
+        call = self._client._prepare(logits, targets, options)
+        if isinstance(call, LossStream):  # too large for one message
+            return await self._client._answer(call, self._client._call_options(timeout))
+        loop = asyncio.get_running_loop()
+        entry = Entry(call, loop.create_future(), seconds)
+        alarm = None if seconds is None else loop.call_later(seconds, _expire, entry)
+        try:
+            if call.references.names_device_memory:
+                await asyncio.to_thread(call.references.synchronize)
+            while not await self._open_stream(loop).add(entry):
+                pass  # that stream has ended in the meantime
+            result: LossResult[Any, Any] = await entry.future
+            return result
+        finally:
+            if alarm is not None:
+                alarm.cancel()
+
+    def _check_open(self) -> None:
+        self._client._check_open()
+        if self._closed:
+            raise ValueError("this AsyncSession is closed; make a new one by AsyncClient.session()")
+
+    def _open_stream(self, loop: asyncio.AbstractEventLoop) -> _Stream:
+        """Returns the stream, which is opened if there is none or it has ended."""
+        forks.check()
+        self._check_open()
+        stream = self._stream
+        if stream is None or stream.ended or stream.loop.is_closed():
+            call_options = self._client._call_options(None)
+            stream = self._stream = _Stream(loop, self._client._connection(), call_options)
+        elif stream.loop is not loop:
+            raise RuntimeError("this AsyncSession is in use in another event loop; make one there")
+        return stream
+
+
+class _Stream:
+    """One RPC of a session, and the tasks that write its requests and read its answers."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, connection: Connection, call_options: dict[str, Any]
+    ) -> None:
+        self.loop = loop
+        self.ended = False
+        self._route = connection.route
+        self._entries = Entries()
+        self._closing = False
+        self._sendable = asyncio.Event()
+        self._queue = asyncio.Lock()  # one request after another waits for room
+        self._has_room = asyncio.Event()
+        self._call = connection.compute_losses(**call_options)
+        self._writer = loop.create_task(self._write())
+        self._reader = loop.create_task(self._read())
+
+    async def add(self, entry: Entry) -> bool:
+        """Has an entry sent, after it has waited for room; False if the stream has ended."""
+        if self._entries.full or self._queue.locked():
+            await self._wait_for_room(entry)
+        if entry.done:  # its time has passed
+            return True
+        if self.ended or self._closing:
+            return False
+        self._entries.add(entry)
+        self._sendable.set()
+        return True
+
+    async def close(self, cancel: bool) -> None:
+        """Ends the stream once the requests under way are answered, or cancels them."""
+        self._closing = True
+        self._sendable.set()
+        self._has_room.set()
+        futures = self._entries.futures()
+        if cancel:
+            for future in futures:
+                future.cancel()
+        elif futures:
+            await asyncio.wait(futures)
+        if not cancel and len(self._entries) == 0:
+            await asyncio.wait([self._reader], timeout=_LAST_SECONDS)
+        self._call.cancel()
+        await asyncio.wait([self._reader, self._writer])
+
+    def cancel(self) -> None:
+        """Ends the stream at once, from any thread."""
+        if not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(self._call.cancel)
+
+    async def _wait_for_room(self, entry: Entry) -> None:
+        try:
+            async with asyncio.timeout(entry.left()), self._queue:
+                while self._entries.full and not self.ended and not self._closing:
+                    self._has_room.clear()
+                    await self._has_room.wait()
+        except TimeoutError:
+            _expire(entry)
+
+    async def _write(self) -> None:
+        try:
+            while not self.ended:
+                message = self._entries.next_message()
+                if message:
+                    await self._call.write(message)
+                elif self._closing:
+                    await self._call.done_writing()
+                    return
+                else:
+                    self._sendable.clear()
+                    await self._sendable.wait()
+        except (grpc.RpcError, asyncio.InvalidStateError):
+            pass  # the reader learns the reason
+
+    async def _read(self) -> None:
+        error = LossdError(
+            grpc.StatusCode.UNAVAILABLE, "the stream ended before the server answered", None
+        )
+        try:
+            async for message in self._call:
+                self._deliver(message)
+        except grpc.RpcError as rpc_error:
+            error = self._route.error(rpc_error)
+        except LossdError as garbage:
+            error = garbage
+            self._call.cancel()
+        except asyncio.CancelledError:  # the client is closed, or the loop ends
+            error = LossdError(grpc.StatusCode.CANCELLED, "the stream was cancelled", None)
+        finally:
+            self._end(error)
+
+    def _deliver(self, message: bytes) -> None:
+        for entry, outcome in self._entries.take_answers(message):
+            if entry.future.done():
+                continue
+            try:
+                result = entry.result(outcome)
+            except BaseException as error:
+                entry.future.set_exception(error)
+            else:
+                entry.future.set_result(result)
+        if not self._entries.full:
+            self._has_room.set()
+
+    def _end(self, error: LossdError) -> None:
+        self.ended = True
+        self._sendable.set()
+        self._has_room.set()
+        for entry in self._entries.take_all(error):
+            if not entry.future.done():
+                entry.future.set_exception(LossdError(error.code, error.message, error.retry_after))
+
+
+def _expire(entry: Entry) -> None:
+    if not entry.done:
+        entry.done = True
+        if not entry.future.done():
+            entry.future.set_exception(entry.expired())

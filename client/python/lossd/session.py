@@ -1,0 +1,214 @@
+"""The blocking client's session: many requests over one stream."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import threading
+from collections import deque
+from collections.abc import Generator, Iterable
+from concurrent.futures import Future
+from typing import Any, Protocol, Self, Unpack
+
+from lossd import arguments, forks
+from lossd._channel import Connection
+from lossd.conversion import Call, Logits, Targets
+from lossd.entries import Entry
+from lossd.losses import BlockingLosses
+from lossd.pytorch import not_compiled
+from lossd.result import LossResult
+from lossd.session_stream import SessionStream, settle
+from lossd.spec import LossOptions
+from lossd.streaming import LossStream
+
+# map() has so many requests under way.
+_AHEAD = 256
+
+
+class SessionClient(Protocol):
+    """What a session uses of its client."""
+
+    def _check_open(self) -> None: ...
+
+    def _connection(self) -> Connection: ...
+
+    def _prepare(
+        self, logits: Logits, targets: Targets, options: LossOptions
+    ) -> LossStream | Call: ...
+
+    def _call_options(self, timeout: float | None) -> dict[str, Any]: ...
+
+    def _answer(
+        self, call: LossStream | Call, call_options: dict[str, Any]
+    ) -> LossResult[Any, Any]: ...
+
+
+class Session(BlockingLosses):
+    """Sends many requests of one client over one stream. Thread-safe.
+
+    ```python
+    with client.session() as session:
+        futures = [session.submit(logits, targets) for logits, targets in pairs]
+        results = [future.result() for future in futures]
+    ```
+
+    Requests that come while a message is being sent share the next one, and so do answers. With
+    many small requests under way that is several times as fast as calls of Client.compute_loss().
+    Where one thread waits for each answer before it asks again, Client.compute_loss() is faster.
+    Results have the same bits, and failures are the same errors, each of its own request.
+
+    The first request opens the stream. If the stream ends, for example because the server has
+    ended, all requests under way fail with the code of that, which is UNAVAILABLE for a server
+    that is gone, and the next request opens another stream. Nothing is sent twice: gRPC's own
+    retries do not see the requests of a session, and `LossdError.retry_after` says when to send a
+    refused one again.
+
+    While 1,024 requests or 64 MiB of them are not answered, further ones wait, except in callbacks
+    of futures.
+
+    Close the session, or use it in a `with` statement. A forked process cannot use lossd if a
+    session had a stream during the fork.
+    """
+
+    def __init__(self, client: SessionClient) -> None:
+        """Client.session() makes a session."""
+        self._client = client
+        self._lock = threading.Lock()  # guards the next two against opening and closing at once
+        self._stream: SessionStream | None = None
+        self._closed = False
+        self._calls: set[Future[Any]] = set()  # of losses that are too large for one message
+
+    def submit(
+        self,
+        logits: Logits,
+        targets: Targets,
+        *,
+        timeout: float | None = None,
+        **options: Unpack[LossOptions],
+    ) -> Future[LossResult[Any, Any]]:
+        """Sends the request of compute_loss() and returns a future of its result.
+
+        The arguments are those of compute_loss(), and arrays that are not in shared memory may be
+        changed as soon as this returns. `timeout` counts from this call on.
+
+        A future that is cancelled has no result any more. If its request was sent, the server
+        computes it all the same, and writes to memory of `gradient_out` that it shares. Callbacks
+        run on a thread of the session, which delivers no other result meanwhile; they may call
+        submit() and must not wait for another result.
+
+        Raises ValueError or TypeError as compute_loss() does; all other errors are the future's.
+        """
+        future: Future[LossResult[Any, Any]] = self._submit(logits, targets, timeout, options)
+        return future
+
+    def map(
+        self,
+        logits: Iterable[Logits],
+        targets: Iterable[Targets],
+        *,
+        timeout: float | None = None,
+        **options: Unpack[LossOptions],
+    ) -> Generator[LossResult[Any, Any], None, None]:
+        """Yields the results of compute_loss() for each pair of logits and targets, in order.
+
+        Up to 256 requests are under way before the first result is taken. `timeout` is that of
+        each, and all have the same options. The first error ends the iteration. Raises ValueError
+        if one of the iterables is longer than the other.
+        """
+        waiting: deque[Future[LossResult[Any, Any]]] = deque()
+        try:
+            for one, its_targets in zip(logits, targets, strict=True):
+                if len(waiting) >= _AHEAD:
+                    yield waiting.popleft().result()
+                waiting.append(self._submit(one, its_targets, timeout, options))
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+    def close(self, *, cancel_futures: bool = False) -> None:
+        """Waits for the answers to requests under way, and ends the stream.
+
+        `cancel_futures`: True cancels the futures under way instead. Later calls do nothing, and
+        any other method raises ValueError.
+        """
+        with self._lock:
+            self._closed = True
+            stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.close(cancel_futures)
+        if not cancel_futures:
+            concurrent.futures.wait(list(self._calls))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        """Closes the session; after an exception the futures under way are cancelled."""
+        self.close(cancel_futures=kind is not None)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError("a Session cannot be pickled; make it in the process that uses it")
+
+    def _compute(
+        self, logits: Logits, targets: Targets, timeout: float | None, options: LossOptions
+    ) -> LossResult[Any, Any]:
+        stream = self._stream
+        if stream is not None and stream.runs_callback():
+            raise RuntimeError("a callback of a future would wait for its own thread; use submit()")
+        future: Future[LossResult[Any, Any]] = self._submit(logits, targets, timeout, options)
+        try:
+            return future.result()
+        except BaseException:  # for example KeyboardInterrupt
+            future.cancel()
+            raise
+        finally:
+            del future  # it refers to the error, whose traceback refers to this frame
+
+    @not_compiled
+    def _submit(
+        self, logits: Logits, targets: Targets, timeout: float | None, options: LossOptions
+    ) -> Future[LossResult[Any, Any]]:
+        seconds = arguments.seconds("timeout", timeout)
+        self._check_open()
+        call = self._client._prepare(logits, targets, options)
+        future: Future[LossResult[Any, Any]] = Future()
+        if isinstance(call, LossStream):
+            self._start_stream_loss(call, timeout, future)
+            return future
+        call.references.synchronize()
+        entry = Entry(call, future, seconds)
+        while not self._open_stream().add(entry):
+            pass  # that stream has ended in the meantime
+        return future
+
+    def _start_stream_loss(
+        self, call: LossStream, timeout: float | None, future: Future[LossResult[Any, Any]]
+    ) -> None:
+        """Computes a loss that is too large for one message by a call of its own."""
+        call_options = self._client._call_options(timeout)
+        self._calls.add(future)
+        future.add_done_callback(self._calls.discard)
+
+        def compute() -> None:
+            settle(future, self._client._answer, call, call_options)
+
+        threading.Thread(target=compute, name="lossd stream loss", daemon=True).start()
+
+    def _check_open(self) -> None:
+        self._client._check_open()
+        if self._closed:
+            raise ValueError("this Session is closed; make a new one by Client.session()")
+
+    def _open_stream(self) -> SessionStream:
+        """Returns the stream, which is opened if there is none or it has ended."""
+        forks.check()
+        stream = self._stream
+        if stream is not None and not stream.ended:
+            return stream
+        with self._lock:
+            self._check_open()
+            if self._stream is None or self._stream.ended:
+                call_options = self._client._call_options(None)
+                self._stream = SessionStream(self._client._connection(), call_options)
+            return self._stream

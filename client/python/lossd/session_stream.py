@@ -1,0 +1,191 @@
+"""The stream of a blocking client's session, and the threads that write and read it."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import math
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Self
+
+import grpc
+
+from lossd import forks
+from lossd._channel import Connection
+from lossd.entries import Entries, Entry
+from lossd.errors import LossdError
+from lossd.result import LossResult
+
+# close() waits so long for the server to end a stream on which everything is answered.
+_LAST_SECONDS = 1.0
+
+
+class SessionStream:
+    """One RPC of a session, and the threads that write its requests and read its answers.
+
+    It is an iterator of the messages to send, which a thread of gRPC asks for the next one as soon
+    as the one before it is out. Thread-safe.
+    """
+
+    def __init__(self, connection: Connection, call_options: dict[str, Any]) -> None:
+        self.ended = False
+        self._in_use = forks.begin_stream()
+        self._process = os.getpid()
+        self._route = connection.route
+        # Guards all below. It may be entered again, by a signal handler of the main thread.
+        self._lock = threading.RLock()
+        self._sendable = threading.Condition(self._lock)
+        self._has_room = threading.Condition(self._lock)
+        self._alarm = threading.Condition(self._lock)
+        self._entries = Entries()
+        self._closing = False
+        self._writer_waits = False
+        self._alarm_time = math.inf
+        self._clock: threading.Thread | None = None  # runs once a request has a timeout
+        try:
+            self._call = connection.compute_losses(self, **call_options)
+        except ValueError:  # the client was closed in the meantime
+            forks.end_stream(self._in_use)
+            raise
+        self._reader = threading.Thread(target=self._read, name="lossd session", daemon=True)
+        self._reader.start()
+
+    def add(self, entry: Entry) -> bool:
+        """Has an entry sent, after it has waited for room; False if the stream has ended."""
+        with self._lock:
+            if self._entries.full and not self.runs_callback():
+                self._wait_for_room(entry.deadline)
+            if self.ended or self._closing:
+                return False
+            self._entries.add(entry)
+            if self._writer_waits:
+                self._writer_waits = False
+                self._sendable.notify()
+            if entry.deadline < self._alarm_time:
+                self._set_alarm(entry.deadline)
+        return True
+
+    def runs_callback(self) -> bool:
+        """Returns whether the caller is a callback of a future that is being delivered."""
+        return threading.current_thread() is self._reader
+
+    def close(self, cancel: bool) -> None:
+        """Ends the stream once the requests under way are answered, or cancels them."""
+        if self._process != os.getpid():  # the parent's stream, which a child must not touch
+            return
+        with self._lock:
+            self._closing = True
+            self._sendable.notify()
+            self._has_room.notify_all()
+            futures = self._entries.futures()
+        if cancel:
+            for future in futures:
+                future.cancel()
+        if self.runs_callback():
+            return
+        if not cancel:
+            concurrent.futures.wait(future for future in futures if not future.cancelled())
+        with self._lock:
+            owed = len(self._entries)  # to nobody who waits
+        if not cancel and owed == 0:
+            self._reader.join(_LAST_SECONDS)
+        self._call.cancel()
+        self._reader.join()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> bytes:
+        with self._lock:
+            while not self.ended:
+                message = self._entries.next_message()
+                if message:
+                    return message
+                if self._closing:
+                    break
+                self._writer_waits = True
+                self._sendable.wait()
+        raise StopIteration
+
+    def _wait_for_room(self, deadline: float) -> None:
+        while self._entries.full and not self.ended and not self._closing:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                self._has_room.notify()  # this thread may have taken the place of another
+                return
+            self._has_room.wait(min(left, threading.TIMEOUT_MAX))
+
+    def _read(self) -> None:
+        error = LossdError(
+            grpc.StatusCode.UNAVAILABLE, "the stream ended before the server answered", None
+        )
+        try:
+            for message in self._call:
+                self._deliver(message)
+        except grpc.RpcError as rpc_error:
+            error = self._route.error(rpc_error)
+        except LossdError as garbage:
+            error = garbage
+            self._call.cancel()
+        finally:
+            self._end(error)
+
+    def _deliver(self, message: bytes) -> None:
+        with self._lock:
+            answered = self._entries.take_answers(message)
+            self._has_room.notify(len(answered))
+        for entry, outcome in answered:
+            settle(entry.future, entry.result, outcome)
+
+    def _end(self, error: LossdError) -> None:
+        with self._lock:
+            self.ended = True
+            entries = self._entries.take_all(error)
+            for condition in (self._sendable, self._has_room, self._alarm):
+                condition.notify_all()
+        forks.end_stream(self._in_use)
+        for entry in entries:
+            fail(entry.future, LossdError(error.code, error.message, error.retry_after))
+
+    def _set_alarm(self, deadline: float) -> None:
+        self._alarm_time = deadline
+        if self._clock is None:
+            self._clock = threading.Thread(target=self._watch, name="lossd clock", daemon=True)
+            self._clock.start()
+        self._alarm.notify()
+
+    def _watch(self) -> None:
+        """Fails the requests whose time has passed."""
+        while not self.ended:
+            with self._lock:
+                left = self._alarm_time - time.monotonic()
+                if left > 0:
+                    self._alarm.wait(min(left, threading.TIMEOUT_MAX))
+                    continue
+                expired, self._alarm_time = self._entries.take_expired()
+                self._has_room.notify(len(expired))
+            for entry in expired:
+                fail(entry.future, entry.expired())
+
+
+def settle(
+    future: Future[LossResult[Any, Any]], compute: Callable[..., Any], *arguments: Any
+) -> None:
+    """Gives a future the result or error of a function, unless it is cancelled."""
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        result = compute(*arguments)
+    except BaseException as error:
+        future.set_exception(error)
+    else:
+        future.set_result(result)
+
+
+def fail(future: Future[LossResult[Any, Any]], error: LossdError) -> None:
+    """Gives a future an error, unless it is cancelled."""
+    if future.set_running_or_notify_cancel():
+        future.set_exception(error)

@@ -1,0 +1,210 @@
+"""Sessions with servers that answer in their own ways, which a real one never would."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import grpc
+import lossd
+import numpy as np
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from lossd.v1 import loss_service_pb2
+
+ZEROS = np.zeros(4, np.float32)
+Request = loss_service_pb2.ComputeLossesRequest
+Answers = loss_service_pb2.ComputeLossesResponse
+Failure = loss_service_pb2.Failure
+Behavior = Callable[[Iterator[bytes], grpc.ServicerContext], Iterable[bytes]]
+
+
+def response(number: int, loss: float) -> bytes:
+    answer = loss_service_pb2.ComputeLossResponse(loss=loss)
+    return Answers(entries=[Answers.Entry(id=number, response=answer)]).SerializeToString()
+
+
+@contextlib.contextmanager
+def serving(*behaviors: Behavior) -> Iterator[str]:
+    """Serves each stream by the next of the behaviors, and yields the address."""
+    left = iter(behaviors)
+
+    def answer(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterable[bytes]:
+        yield from next(left)(requests, context)
+
+    handlers = {"ComputeLosses": grpc.stream_stream_rpc_method_handler(answer)}
+    with ThreadPoolExecutor(4) as threads:
+        server = grpc.server(threads)
+        server.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler("lossd.v1.LossService", handlers),)
+        )
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        yield f"127.0.0.1:{port}"
+        server.stop(None).wait()
+
+
+def ids(message: bytes) -> list[int]:
+    return [entry.id for entry in Request.FromString(message).entries]
+
+
+def echo_ids(requests: Iterator[bytes], _: grpc.ServicerContext) -> Iterator[bytes]:
+    """Answers each request alone, the last one of a message first, with its id as the loss."""
+    for message in requests:
+        for number in reversed(ids(message)):
+            yield response(number, float(number))
+
+
+def garbage(requests: Iterator[bytes], _: grpc.ServicerContext) -> Iterator[bytes]:
+    next(requests)
+    yield b"\x0a\x05garbage"
+    yield from ()
+
+
+def stranger(requests: Iterator[bytes], _: grpc.ServicerContext) -> Iterator[bytes]:
+    next(requests)
+    yield response(99, 1.0)
+
+
+def silence(requests: Iterator[bytes], _: grpc.ServicerContext) -> Iterator[bytes]:
+    next(requests)
+    yield from ()
+
+
+def refusal(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+    next(requests)
+    context.abort(grpc.StatusCode.PERMISSION_DENIED, "not you")
+    yield from ()
+
+
+def emptiness(requests: Iterator[bytes], _: grpc.ServicerContext) -> Iterator[bytes]:
+    (number,) = ids(next(requests))
+    yield Answers(entries=[Answers.Entry(id=number)]).SerializeToString()
+
+
+ENDS: dict[str, tuple[Behavior, str]] = {
+    "garbage": (garbage, "INTERNAL: the reply is no ComputeLossesResponse: "),
+    "a stranger's answer": (stranger, "INTERNAL: an answer has the id 99, which no request"),
+    "silence": (silence, "UNAVAILABLE: the stream ended before the server answered"),
+    "a refusal": (refusal, "PERMISSION_DENIED: not you"),
+}
+NEITHER = "INTERNAL: the answer has neither a response nor a failure"
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_the_reason_is_told_and_the_next_request_opens_another_stream(name: str) -> None:
+    behavior, text = ENDS[name]
+    with (
+        serving(behavior, echo_ids) as address,
+        lossd.Client(address) as client,
+        client.session() as session,
+    ):
+        with pytest.raises(lossd.LossdError, match=f"^{text}"):
+            session.compute_loss(ZEROS, ZEROS)
+        assert session.compute_loss(ZEROS, ZEROS).loss == 1
+
+
+def test_an_answer_without_an_outcome_is_an_error_of_the_server() -> None:
+    with (
+        serving(emptiness) as address,
+        lossd.Client(address) as client,
+        client.session() as session,
+        pytest.raises(lossd.LossdError, match=f"^{NEITHER}"),
+    ):
+        session.compute_loss(ZEROS, ZEROS)
+
+
+@pytest.mark.parametrize(("behavior", "text"), [*ENDS.values(), (emptiness, NEITHER)])
+def test_the_asyncio_client_tells_the_reason_too(behavior: Behavior, text: str) -> None:
+
+    async def ask(address: str) -> None:
+        async with lossd.AsyncClient(address) as client, client.session() as session:
+            with pytest.raises(lossd.LossdError, match=f"^{text}"):
+                await session.compute_loss(ZEROS, ZEROS)
+
+    with serving(behavior) as address:
+        asyncio.run(ask(address))
+
+
+def test_requests_that_wait_share_a_message_and_answers_come_in_any_order() -> None:
+    messages: queue.SimpleQueue[list[int]] = queue.SimpleQueue()
+
+    def record(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+        def recorded() -> Iterator[bytes]:
+            for message in requests:
+                messages.put(ids(message))
+                yield message
+
+        return echo_ids(recorded(), context)
+
+    with (
+        serving(record) as address,
+        lossd.Client(address) as client,
+        client.session() as session,
+    ):
+        assert session.compute_loss(ZEROS, ZEROS).loss == 1
+        assert session._stream is not None
+        with session._stream._lock:  # the writer waits
+            futures = [session.submit(ZEROS, ZEROS) for _ in range(100)]
+        assert [future.result().loss for future in futures] == list(range(2, 102))
+    assert messages.get() == [1]
+    assert messages.get() == list(range(2, 102))
+
+
+def test_a_failure_has_its_code_its_text_and_its_delay() -> None:
+    failure = Failure(code=8, message="full", retry_delay=Duration(seconds=2, nanos=500_000_000))
+
+    def refuse(requests: Iterator[bytes], _: grpc.ServicerContext) -> Iterator[bytes]:
+        for message in requests:
+            for number in ids(message):
+                entry = Answers.Entry(id=number, failure=failure)
+                yield Answers(entries=[entry]).SerializeToString()
+
+    async def ask(address: str) -> None:
+        async with lossd.AsyncClient(address) as client, client.session() as session:
+            await session.compute_loss(ZEROS, ZEROS)
+
+    def ask_blocking(address: str) -> None:
+        with lossd.Client(address) as client, client.session() as session:
+            session.compute_loss(ZEROS, ZEROS)
+
+    for way in (ask_blocking, lambda address: asyncio.run(ask(address))):
+        with serving(refuse) as address, pytest.raises(lossd.LossdError) as raised:
+            way(address)
+        error = raised.value
+        assert error.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert (error.message, error.retry_after) == ("full", 2.5)
+
+
+def test_a_callback_that_would_wait_for_itself_is_told() -> None:
+    raised: Future[BaseException] = Future()
+    closed: Future[None] = Future()
+    release: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+    def late(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+        release.get()
+        return echo_ids(requests, context)
+
+    with serving(late) as address, lossd.Client(address) as client:
+        session = client.session()
+
+        def wait(_: Any) -> None:
+            try:
+                session.compute_loss(ZEROS, ZEROS)
+            except BaseException as error:
+                raised.set_result(error)
+            session.close()  # waits for nothing here
+            closed.set_result(None)
+
+        session.submit(ZEROS, ZEROS).add_done_callback(wait)
+        release.put(None)
+        error = raised.result(timeout=60)
+        assert isinstance(error, RuntimeError)
+        assert str(error).startswith("a callback of a future would wait for its own thread")
+        closed.result(timeout=60)
+        with pytest.raises(ValueError, match="is closed"):
+            session.submit(ZEROS, ZEROS)

@@ -7,9 +7,11 @@ import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-import pytorch_peer
+import in_process
 from connection_rate import connections_per_second
+from kernel_measurements import KERNEL_MEASUREMENTS
 from measurement import MEBI, Effort, Measurement, Result, alternate
+from memory_measurements import MEMORY_MEASUREMENTS
 from overload import overload
 from peer_measurements import (
     narrow_and_float32,
@@ -18,43 +20,9 @@ from peer_measurements import (
 )
 from programs import Programs
 from python_measurements import PYTHON_MEASUREMENTS
+from session_measurements import SESSION_MEASUREMENTS
 from torch_module import TORCH_MEASUREMENTS
 from tree_objective import TREE_MEASUREMENTS
-
-
-def kernel_and_pytorch(
-    case: str, peer_step: pytorch_peer.Loss, elements: int, threads: int = 1
-) -> Callable[[str, Programs, Effort], Result]:
-    def run(name: str, programs: Programs, effort: Effort) -> Result:
-        ours, peer = alternate(
-            effort.rounds,
-            lambda: programs.kernel_rate(f"{case}/{elements}", effort.seconds / 2),
-            lambda: pytorch_peer.elements_per_second(
-                peer_step, elements, effort.seconds / 2, threads=threads
-            ),
-        )
-        on = "one thread" if threads == 1 else f"{threads} threads"
-        what = (
-            f"{case} of {elements} elements (kernel_bench), {on}; peer: {peer_step.what}, "
-            f"PyTorch {pytorch_peer.version()}, eager forward and backward in process, {on}"
-        )
-        return Result(name, ours, peer, ours / peer, "elements/s", what)
-
-    return run
-
-
-def kernel_and_case(
-    case: str, peer_case: str, what: str
-) -> Callable[[str, Programs, Effort], Result]:
-    def run(name: str, programs: Programs, effort: Effort) -> Result:
-        ours, peer = alternate(
-            effort.rounds,
-            lambda: programs.kernel_rate(case, effort.seconds / 2),
-            lambda: programs.kernel_rate(peer_case, effort.seconds / 2),
-        )
-        return Result(name, ours, peer, ours / peer, "elements/s", what)
-
-    return run
 
 
 def unary(elements: int, concurrency: int) -> Callable[[str, Programs, Effort], Result]:
@@ -119,22 +87,6 @@ def stream_and_unary(name: str, programs: Programs, effort: Effort) -> Result:
         "1048576 elements at concurrency 4, one connection each"
     )
     return Result(name, ours, peer, ours / peer, "elements/s", what)
-
-
-def stream_growth(name: str, programs: Programs, effort: Effort) -> Result:
-    del effort  # the promise is about a tensor of this size
-    load = {"stream": "true", "warmup": "0s", "requests": 1, "duration": "600s", "timeout": "600s"}
-    with programs.lossd() as lossd:
-        programs.load(lossd, {**load, "elements": MEBI})
-        before = lossd.resident_bytes()
-        report = programs.load(lossd, {**load, "elements": 1 << 30})
-        growth = (lossd.peak_resident_bytes() - before) / MEBI
-    what = (
-        "growth of lossd's peak resident memory by one StreamLoss of 1073741824 float32 elements "
-        f"({report['elements_per_second'] / 1e6:.0f} million elements/s), after one of 1048576; "
-        "peer: the 256 MB that it may grow by (smaller is better)"
-    )
-    return Result(name, growth, 256.0, growth / 256.0, "MB", what)
 
 
 def small_open_loop(name: str, programs: Programs, effort: Effort) -> Result:
@@ -220,115 +172,20 @@ def shared_memory(
     return run
 
 
-def resident_growth(name: str, programs: Programs, effort: Effort) -> Result:
-    del effort  # the promise is about this number of requests
-    small = {"elements": 64, "concurrency": 64, "threads": 2, "warmup": "0s"}
-    with programs.lossd() as lossd:
-        programs.load(lossd, {**small, "requests": 100_000, "duration": "120s"})
-        before = lossd.resident_bytes()
-        report = programs.load(lossd, {**small, "requests": 1_000_000, "duration": "300s"})
-        growth = (lossd.resident_bytes() - before) / MEBI
-    what = (
-        f"growth of lossd's resident memory over {report['requests']} requests of 64 elements, "
-        "after 100000 to warm up; peer: the 4 MB that it may grow by (smaller is better)"
-    )
-    return Result(name, growth, 4.0, growth / 4.0, "MB", what)
-
-
 MEASUREMENTS: dict[str, Measurement] = {
-    "kernel_f32_64Ki_vs_pytorch": Measurement(
-        4.0, kernel_and_pytorch("f32_gradient", pytorch_peer.CROSS_ENTROPY, 64 << 10)
-    ),
-    "kernel_f32_16Mi_vs_pytorch": Measurement(
-        10.0, kernel_and_pytorch("f32_gradient", pytorch_peer.CROSS_ENTROPY, 16 << 20)
-    ),
-    "kernel_f32_16Mi_2core_vs_pytorch": Measurement(
-        None,
-        kernel_and_pytorch("f32_gradient_halves", pytorch_peer.CROSS_ENTROPY, 16 << 20, threads=2),
-    ),
-    "kernel_f32_vs_highway_math": Measurement(
-        1.3,
-        kernel_and_case(
-            "f32_gradient/65536",
-            "highway_math/65536",
-            "fused float32 loss and gradient of 65536 elements, one thread; peer: the same loop "
-            "from the Exp and Log1p of the Highway library",
-        ),
-    ),
-    "kernel_f32_16Mi_2core_vs_stream": Measurement(
-        0.8,
-        kernel_and_case(
-            "f32_gradient_halves/16777216",
-            "stream_halves/16777216",
-            "fused float32 loss and gradient of 16777216 elements on two threads; peer: a loop of "
-            "two loads, an add and a store over the same memory on two threads",
-        ),
-    ),
-    "kernel_f32_128Mi_2core_vs_stream": Measurement(
-        0.8,
-        kernel_and_case(
-            "f32_gradient_halves/134217728",
-            "stream_halves/134217728",
-            "fused float32 loss and gradient of 134217728 elements, more than any cache holds, on "
-            "two threads; peer: a loop of two loads, an add and a store over the same memory on "
-            "two threads",
-        ),
-    ),
-    "kernel_focal_vs_pytorch": Measurement(
-        # A detector has 100,000 anchors of 80 classes in an image.
-        8.0,
-        kernel_and_pytorch("focal_f32_gradient", pytorch_peer.FOCAL, 8_000_000),
-    ),
-    "kernel_focal_64Ki_vs_pytorch": Measurement(
-        7.0, kernel_and_pytorch("focal_f32_gradient", pytorch_peer.FOCAL, 64 << 10)
-    ),
-    "kernel_bf16_bit_vs_f32": Measurement(
-        1.0,
-        kernel_and_case(
-            "bf16_bit_gradient/16777216",
-            "f32_gradient/16777216",
-            "16777216 bfloat16 logits and bit targets to a bfloat16 gradient, one thread; peer: "
-            "the same in float32 throughout",
-        ),
-    ),
-    "kernel_bf16_bit_64Ki_vs_f32": Measurement(
-        0.8,
-        kernel_and_case(
-            "bf16_bit_gradient/65536",
-            "f32_gradient/65536",
-            "65536 bfloat16 logits and bit targets to a bfloat16 gradient, one thread, all in "
-            "cache; peer: the same in float32 throughout, which needs no conversions",
-        ),
-    ),
-    "second_derivative_vs_gradient_only": Measurement(
-        0.8,
-        kernel_and_case(
-            "f32_second_derivative/65536",
-            "f32_gradient/65536",
-            "65536 float32 elements to a gradient and a second derivative, one thread, all in "
-            "cache; peer: the same to a gradient alone",
-        ),
-    ),
-    "rows_vs_none": Measurement(
-        0.95,
-        kernel_and_case(
-            "f32_rows/1048576",
-            "f32_none/1048576",
-            "1048576 float32 elements to a gradient and a loss for each row of 1024, one thread; "
-            "peer: the same to a loss for each element, which the client has yet to add up",
-        ),
-    ),
+    **KERNEL_MEASUREMENTS,
     "unary_64_c1_vs_echo": Measurement(0.9, unary(64, 1)),
     "unary_64_c64_vs_echo": Measurement(0.9, unary(64, 64)),
     "unary_1Mi_c1_vs_echo": Measurement(0.9, unary(1 << 20, 1)),
     "unary_1Mi_c4_vs_echo": Measurement(0.9, unary(1 << 20, 4)),
     "connections_vs_grpc": Measurement(1.0, connections),
     "unary_1Mi_c4_vs_protobuf_echo": Measurement(1.2, unary_and_protobuf_echo(MEBI, 4)),
-    "bf16_bit_vs_f32_tcp": Measurement(2.0, narrow_and_float32(MEBI, 4)),
-    "vs_triton_64_c64": Measurement(3.0, unary_and_triton(64, 64)),
+    "bf16_bit_vs_f32_tcp": Measurement(2.2, narrow_and_float32("bfloat16", MEBI, 4)),
+    "float8_bit_vs_f32_tcp": Measurement(4.0, narrow_and_float32("float8_e4m3fn", MEBI, 4)),
+    **SESSION_MEASUREMENTS,
+    "unary_64_c64_vs_triton": Measurement(3.0, unary_and_triton(64, 64)),
     "vs_triton_1Mi_c4": Measurement(3.0, unary_and_triton(MEBI, 4)),
-    "stream_vs_unary": Measurement(0.8, stream_and_unary),
-    "rss_growth_stream_1Gi": Measurement(None, stream_growth, ceiling=1.0),
+    "stream_vs_unary": Measurement(0.95, stream_and_unary),
     "small_open_loop_p99_at_half_load": Measurement(None, small_open_loop),
     "overload_3x_in_time_vs_peak": Measurement(0.9, overload(3, 65536)),
     "overload_10x_in_time_vs_peak": Measurement(0.9, overload(10, 65536)),
@@ -359,14 +216,14 @@ MEASUREMENTS: dict[str, Measurement] = {
         2.5,
         shared_memory(
             4,
-            f"{pytorch_peer.CROSS_ENTROPY.what}, PyTorch {pytorch_peer.version()}, eager forward "
+            f"{in_process.CROSS_ENTROPY.what}, PyTorch {in_process.version()}, eager forward "
             "and backward in process, two threads",
-            lambda programs, elements, seconds: pytorch_peer.elements_per_second(
-                pytorch_peer.CROSS_ENTROPY, elements, seconds, threads=2
+            lambda programs, elements, seconds: programs.peer_rate(
+                in_process.CROSS_ENTROPY, elements, seconds, threads=2
             ),
         ),
     ),
-    "rss_growth_1M_requests": Measurement(None, resident_growth, ceiling=1.0),
+    **MEMORY_MEASUREMENTS,
     **PYTHON_MEASUREMENTS,
     **TORCH_MEASUREMENTS,
     **TREE_MEASUREMENTS,

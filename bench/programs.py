@@ -1,8 +1,9 @@
-"""Runs the programs of the bench: servers that it starts and stops, and tools."""
+"""Runs the programs of the bench: servers that it starts and stops, tools, and peers."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -11,16 +12,29 @@ from pathlib import Path
 from typing import Any
 
 import triton_peer
-from started_server import Server, stop
+from in_process import Peer, PeerProcesses
+from started_server import PeerMissing, Server, stop
 
 
 @dataclass(frozen=True)
 class Programs:
-    """Starts the programs of one build; every server gets the same number of threads."""
+    """Starts the programs of one build; every server gets the same number of threads.
+
+    All of them compute with `instruction_set`; with "" each one chooses.
+    """
 
     build_dir: Path
     log_dir: Path
     server_threads: int
+    instruction_set: str = ""
+
+    @functools.cached_property
+    def peers(self) -> PeerProcesses:
+        return PeerProcesses(self.log_dir, self.instruction_set)
+
+    def peer_rate(self, peer: Peer, elements: int, seconds: float, threads: int) -> float:
+        """Returns the elements per second of a peer that computes in process."""
+        return self.peers.elements_per_second(peer, elements, seconds, threads)
 
     @contextlib.contextmanager
     def lossd(self, *flags: str) -> Iterator[Server]:
@@ -31,6 +45,7 @@ class Programs:
                 "--metrics_listen=127.0.0.1:0",
                 "--backend=cpu",
                 f"--rpc_threads={self.server_threads}",
+                *([f"--instruction_set={chosen}"] if (chosen := self.instruction_set) else []),
                 *flags,
             ]
         ) as server:
@@ -110,19 +125,41 @@ class Programs:
 
     def kernel_rate(self, case: str, seconds: float) -> float:
         """Returns the elements per second of the case of kernel_bench with this full name."""
+        return _rate(self._kernel_bench(case, seconds), case)
+
+    def kernel_set(self) -> str:
+        """Returns the name that kernel_bench has for the instruction set."""
+        return str(self._kernel_bench("f32_loss/65536", 0.01)["context"]["instruction_set"])
+
+    def baseline_kernel_rate(self, case: str, seconds: float) -> float:
+        """Returns the elements per second of kernel_bench of the commit 7f199e9.
+
+        Raises PeerMissing if ./dev bench could not build it.
+        """
+        program = self.build_dir.parent / "kernel-baseline" / "kernel_bench"
+        if not program.exists():
+            raise PeerMissing(f"no {program}")
+        return _rate(_kernel_bench([str(program)], case, seconds), case)
+
+    def _kernel_bench(self, case: str, seconds: float) -> dict[str, Any]:
         program = str(self.build_dir / "bench" / "kernels" / "kernel_bench")
-        output = _output(
-            [
-                program,
-                f"--benchmark_filter=^{case}(/real_time.*)?$",
-                f"--benchmark_min_time={seconds}",
-                "--benchmark_format=json",
-            ]
-        )
-        runs = json.loads(output)["benchmarks"]
-        if len(runs) != 1:
-            raise RuntimeError(f"{program} has {len(runs)} cases named {case}")
-        return float(runs[0]["items_per_second"])
+        command = [program, f"--instruction_set={self.instruction_set}"]
+        return _kernel_bench(command, case, seconds)
+
+
+def _kernel_bench(command: list[str], case: str, seconds: float) -> dict[str, Any]:
+    """Returns the report of the case with this full name."""
+    flags = [f"--benchmark_filter=^{case}(/real_time.*)?$", f"--benchmark_min_time={seconds}"]
+    output = _output([*command, *flags, "--benchmark_format=json"])
+    report: dict[str, Any] = json.loads(output)
+    return report
+
+
+def _rate(report: dict[str, Any], case: str) -> float:
+    runs = report["benchmarks"]
+    if len(runs) != 1:
+        raise RuntimeError(f"kernel_bench has {len(runs)} cases named {case}")
+    return float(runs[0]["items_per_second"])
 
 
 def _output(command: list[str]) -> str:

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import pytorch_peer
+import in_process
 from measurement import MEBI, Effort, Measurement, Result, alternate
 from programs import Programs
 from started_server import PeerMissing
@@ -81,14 +81,14 @@ def shared_memory_and_pytorch(name: str, programs: Programs, effort: Effort) -> 
             ours, peer = alternate(
                 effort.rounds,
                 lambda: rate(effort, lossd.target, concurrency=2, **load),
-                lambda: pytorch_peer.elements_per_second(
-                    pytorch_peer.CROSS_ENTROPY, MEBI, effort.seconds / 2, threads=2
+                lambda: programs.peer_rate(
+                    in_process.CROSS_ENTROPY, MEBI, effort.seconds / 2, threads=2
                 ),
             )
     what = (
         f"compute_loss() of {MEBI} float32 elements from two Python threads, tensors and gradient "
-        f"in shared memory; peer: {pytorch_peer.CROSS_ENTROPY.what}, PyTorch "
-        f"{pytorch_peer.version()}, eager forward and backward in process, two threads"
+        f"in shared memory; peer: {in_process.CROSS_ENTROPY.what}, PyTorch "
+        f"{in_process.version()}, eager forward and backward in process, two threads"
     )
     return Result(name, ours, peer, ours / peer, "elements/s", what)
 

@@ -2,8 +2,9 @@
 
 For latency, small requests arrive in an open loop (Poisson arrivals, latency from the
 intended start) at rising rates. lossd, lossd with one request in a batch, and the echo are
-measured in turns. For throughput, a closed loop sends larger and larger requests to lossd
-and the echo. Writes sweep.json, latency_against_load.png, queue_time.png and
+measured in turns. For throughput, a closed loop sends larger and larger requests to the echo and
+to lossd on each instruction set of the machine. Latency is measured on the best one, or on that of
+--instruction_set. Writes sweep.json, latency_against_load.png, queue_time.png and
 throughput_against_size.png.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import sys
 from collections.abc import Iterator, Mapping
@@ -19,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import sweep_charts
-from machine import default_rpc_threads, describe_machine
+from machine import INSTRUCTION_SETS, default_rpc_threads, describe_machine, instruction_sets
 from programs import Programs
 from scrape import Histogram, histogram_of
 from started_server import Server
@@ -83,24 +85,37 @@ def in_turns(
 
 
 @contextlib.contextmanager
-def serve(programs: Programs, elements: int, *, one_by_one: bool) -> Iterator[list[Side]]:
-    """Starts the sides. The echo's replies are as large as lossd's to `elements` elements."""
+def serve_small(programs: Programs) -> Iterator[list[Side]]:
+    """Starts the sides of the latency: lossd, lossd without batches, and the echo."""
     with contextlib.ExitStack() as stack:
         lossd = stack.enter_context(programs.lossd())
-        sides = [Side("lossd", lossd)]
-        if one_by_one:
-            single = stack.enter_context(programs.lossd("--max_batch_requests=1"))
-            sides.append(Side("lossd, one request a batch", single))
-        reply = programs.load(lossd, {"elements": elements, "requests": 10, "warmup": "0s"})
-        echo = stack.enter_context(programs.echo(reply["reply_bytes"]))
-        sides.append(Side("echo", echo, peer="echo"))
-        yield sides
+        single = stack.enter_context(programs.lossd("--max_batch_requests=1"))
+        echo = echo_for(programs, lossd, SMALL_ELEMENTS, stack)
+        yield [Side("lossd", lossd), Side("lossd, one request a batch", single), echo]
+
+
+@contextlib.contextmanager
+def serve_sets(programs: Programs, elements: int, sets: list[str]) -> Iterator[list[Side]]:
+    """Starts the sides of the throughput: lossd on each instruction set, and the echo."""
+    with contextlib.ExitStack() as stack:
+        sides = []
+        for one in sets:
+            lossd = dataclasses.replace(programs, instruction_set=one).lossd()
+            sides.append(Side(sweep_charts.name_on(one), stack.enter_context(lossd)))
+        yield [*sides, echo_for(programs, sides[0].server, elements, stack)]
+
+
+def echo_for(programs: Programs, lossd: Server, elements: int, stack: contextlib.ExitStack) -> Side:
+    """Starts the echo, whose replies are as large as lossd's to `elements` elements."""
+    reply = programs.load(lossd, {"elements": elements, "requests": 10, "warmup": "0s"})
+    echo = stack.enter_context(programs.echo(reply["reply_bytes"]))
+    return Side("echo", echo, peer="echo")
 
 
 def sweep_loads(programs: Programs, effort: Effort) -> dict[str, Any]:
     # The closed loops warm the servers up for the open ones.
     small = {"elements": SMALL_ELEMENTS, "threads": 2, "warmup": "0s"}
-    with serve(programs, SMALL_ELEMENTS, one_by_one=True) as sides:
+    with serve_small(programs) as sides:
         lone = in_turns(programs, sides, effort, elements=SMALL_ELEMENTS, concurrency=1)
         full = in_turns(programs, sides, effort, **small, concurrency=64)
         rate = full["lossd"]["requests_per_second"]
@@ -122,10 +137,10 @@ def load_row(rate: float, reports: Mapping[str, Any]) -> str:
     return f"{rate:>9,.0f}/s  " + ";  ".join(cells)
 
 
-def sweep_sizes(programs: Programs, effort: Effort) -> list[dict[str, Any]]:
+def sweep_sizes(programs: Programs, effort: Effort, sets: list[str]) -> list[dict[str, Any]]:
     points = []
     for elements in SIZES:
-        with serve(programs, elements, one_by_one=False) as sides:
+        with serve_sets(programs, elements, sets) as sides:
             reports = in_turns(programs, sides, effort, elements=elements, threads=2, concurrency=4)
         points.append({"elements": elements, "sides": reports})
         rates = {name: report["elements_per_second"] for name, report in reports.items()}
@@ -142,6 +157,12 @@ def parse_arguments() -> argparse.Namespace:
         "--rounds", type=int, default=3, help="measure each side this many times, in turns"
     )
     parser.add_argument("--seconds", type=float, default=2.0, help="time for one side in one round")
+    parser.add_argument(
+        "--instruction_set",
+        default="",
+        choices=["", *INSTRUCTION_SETS],
+        help="measure lossd on this one alone; by default throughput on each, latency on the best",
+    )
     arguments = parser.parse_args()
     if arguments.rounds < 1 or arguments.seconds <= 0:
         parser.error("--rounds and --seconds must be positive")
@@ -151,16 +172,19 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> int:
     arguments = parse_arguments()
     arguments.out_dir.mkdir(parents=True, exist_ok=True)
-    machine = describe_machine()
+    chosen = arguments.instruction_set
+    sets = [chosen] if chosen else instruction_sets() or [""]
+    machine = {**describe_machine(), "instruction_set": sets[-1] or "the best"}
     print(", ".join(f"{key}: {value}" for key, value in machine.items()), flush=True)
     programs = Programs(
         build_dir=arguments.build_dir,
         log_dir=arguments.out_dir,
         server_threads=default_rpc_threads(),
+        instruction_set=sets[-1],
     )
     effort = Effort(rounds=arguments.rounds, seconds=arguments.seconds)
     loads = sweep_loads(programs, effort)
-    sizes = sweep_sizes(programs, effort)
+    sizes = sweep_sizes(programs, effort, sets)
     measured = {"machine": machine, "loads": loads, "sizes": sizes}
     (arguments.out_dir / "sweep.json").write_text(json.dumps(measured, indent=2) + "\n")
     sweep_charts.save_latency(loads, machine, arguments.out_dir / "latency_against_load.png")

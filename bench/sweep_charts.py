@@ -9,9 +9,17 @@ from typing import Any
 import matplotlib.pyplot as plt
 
 COLORS = {"lossd": "#3b7dd8", "lossd, one request a batch": "#d8573b", "echo": "#888888"}
+SETS = {"avx2": "AVX2", "avx512": "AVX-512"}
+SET_COLORS = {"AVX2": "#8fb8ec", "AVX-512": "#3b7dd8"}
+
+
+def name_on(instruction_set: str) -> str:
+    """Returns the name of lossd on an instruction set, or on the one that it chooses ("")."""
+    return f"lossd, {SETS[instruction_set]}" if instruction_set else "lossd"
 
 
 def _title(what: str, machine: Mapping[str, object]) -> str:
+    """Returns a title; `what` says the instruction set where the picture does not."""
     return f"{what}\n{machine['cpu']}, {machine['cores']} cores, {machine['date']}"
 
 
@@ -41,7 +49,8 @@ def save_latency(loads: Mapping[str, Any], machine: Mapping[str, object], path: 
     latency.set_yscale("log")
     latency.set_ylabel("latency from the intended start, us")
     latency.legend(fontsize=8)
-    what = f"Requests of {loads['elements']} elements, Poisson arrivals"
+    what = f"Requests of {loads['elements']} elements, Poisson arrivals, "
+    what += f"{SETS.get(str(machine['instruction_set']), 'the best instruction set')}"
     latency.set_title(_title(what, machine), fontsize=10)
     cost.set_ylabel("server's CPU, us/request")
     batches.set_ylabel("requests/batch")
@@ -83,9 +92,10 @@ def save_throughput(
     """Draws elements per second by the size of a request."""
     figure, axes = plt.subplots(figsize=(9, 5))
     elements = [point["elements"] for point in sizes]
-    for name in ("lossd", "echo"):
+    for name in sizes[0]["sides"]:
         rates = [point["sides"][name]["elements_per_second"] for point in sizes]
-        axes.plot(elements, rates, "o-", color=COLORS[name], label=name)
+        color = SET_COLORS.get(name.removeprefix("lossd, ")) or COLORS[name]
+        axes.plot(elements, rates, "o-", color=color, label=name)
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     axes.set_xlabel("elements in a request")

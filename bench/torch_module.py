@@ -7,9 +7,9 @@ import tempfile
 import time
 from collections.abc import Callable
 
+import in_process
 import lossd
 import lossd.torch
-import pytorch_peer
 import torch
 from measurement import MEBI, Effort, Measurement, Result, alternate
 from programs import Programs
@@ -71,7 +71,7 @@ def _what(elements: int, where: str = "to which it copies its tensors") -> str:
     return (
         f"lossd.torch.SigmoidCrossEntropyLoss of {elements} float32 elements, forward and "
         f"backward, with a client with shared memory, {where}; peer: "
-        f"torch.nn.BCEWithLogitsLoss, PyTorch {pytorch_peer.version()}, eager, in process, two "
+        f"torch.nn.BCEWithLogitsLoss, PyTorch {in_process.version()}, eager, in process, two "
         "threads; both on the cores that the server uses too"
     )
 

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "kernels/cpu/cpu_kernel.h"
+#include "kernels/cpu/named_set.h"
 #include "server/execution/cpu_executor.h"
 #include "server/execution/cuda/cuda_executor.h"
 #include "server/execution/cuda/pool_lending.h"
@@ -40,6 +40,13 @@ absl::StatusOr<std::unique_ptr<execution::cuda::SlotPool>> MakeSlots(
 absl::StatusOr<BackendChoice> ChooseBackend(const Config& config,
                                             const DeviceOpener& open) {
   BackendChoice choice;
+  choice.instruction_set =
+      kernels::cpu::FindInstructionSet(config.instruction_set);
+  if (choice.instruction_set == nullptr) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--instruction_set=", config.instruction_set, ": this machine has ",
+        kernels::cpu::InstructionSetNames()));
+  }
   choice.executors = config.cpu_threads;
   if (config.backend != Backend::kCpu) {
     auto slots = MakeSlots(config, open);
@@ -57,8 +64,7 @@ absl::StatusOr<BackendChoice> ChooseBackend(const Config& config,
       choice.why_cpu = std::string(slots.status().message());
     }
   }
-  choice.names.push_back("cpu/" +
-                         std::string(kernels::cpu::BestInstructionSet().name));
+  choice.names.push_back("cpu/" + std::string(choice.instruction_set->name));
   return choice;
 }
 
@@ -89,6 +95,7 @@ Executors MakeExecutors(const Config& config, BackendChoice& choice,
   Executors executors;
   execution::CpuExecutorOptions cpu;
   cpu.threads = config.cpu_threads;
+  cpu.instruction_set = choice.instruction_set;
   executors.cpu = std::make_unique<execution::CpuExecutor>(cpu, metrics, clock);
   if (choice.slots == nullptr) return executors;
   if (config.backend != Backend::kCuda) on_none_left = nullptr;

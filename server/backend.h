@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "kernels/cpu/cpu_kernel.h"
 #include "server/base/clock.h"
 #include "server/base/device_lending.h"
 #include "server/base/host_pinning.h"
@@ -30,6 +31,7 @@ struct BackendChoice {
   std::unique_ptr<execution::cuda::SlotPool> slots;
   std::string why_cpu;  // why --backend=auto found no device; else empty
   int executors = 1;    // batches that are computed at once
+  const kernels::cpu::InstructionSet* instruction_set = nullptr;  // the CPU's
 };
 
 // The type of execution::cuda::OpenDevices(); tests pass functions of their
@@ -41,7 +43,8 @@ using DeviceOpener = std::function<
 // Chooses the backend. The settings are complete (WithDefaults()).
 // --backend=auto without a usable device chooses the CPU, and `why_cpu` says
 // why. Errors: UNAVAILABLE, UNIMPLEMENTED or INVALID_ARGUMENT for a
-// --backend=cuda that this machine or this build cannot have;
+// --backend=cuda or an --instruction_set that this machine or this build cannot
+// have;
 // RESOURCE_EXHAUSTED and others if a device lacks memory.
 absl::StatusOr<BackendChoice> ChooseBackend(const Config& config,
                                             const DeviceOpener& open);

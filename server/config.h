@@ -33,6 +33,7 @@ struct Config {
   // Two batches of the largest message, or hundreds of usual ones.
   int64_t max_pinned_bytes = int64_t{1} << 30;
   int cpu_threads = 0;
+  std::string instruction_set;  // empty is the machine's best
   // The default (0) is one for two processors: RPC threads only carry bytes,
   // and two that serve one connection slow each other down.
   int rpc_threads = 0;  // D21

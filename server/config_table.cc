@@ -144,7 +144,11 @@ FlagGroup ComputeFlags(Config& c) {
         "shared memory beyond it is copied by the CPU"},
        {"cpu_threads", InRange(&c.cpu_threads, 0, kMaxThreads),
         "threads that compute on the CPU; 0 starts one for each processor that "
-        "this process may use (affinity and quota of its container)"}}};
+        "this process may use (affinity and quota of its container)"},
+       {"instruction_set", AnyValue(&c.instruction_set),
+        "instructions that the CPU's kernel uses, such as avx2 or avx512, to "
+        "measure one or to spare a machine that slows down for wide vectors; "
+        "empty uses the best; results have the same bits with each"}}};
 }
 
 FlagGroup BatchingFlags(Config& c) {

@@ -101,6 +101,20 @@ need_baseline() {
   need_venv venv-baseline "$folder/client/python"
 }
 
+# kernel_bench of that commit, another peer of the bench; it is built once.
+need_kernel_baseline() {
+  local folder=build/kernel-baseline
+  [[ -x $folder/kernel_bench ]] && return
+  say "building the kernel of an older commit"
+  rm -rf "$folder"
+  mkdir -p "$folder/source"
+  git archive 7f199e9 2> /dev/null | tar -x -C "$folder/source" || return
+  cmake -S "$folder/source" -B "$folder/build" -G Ninja -DCMAKE_BUILD_TYPE=Release \
+    > "$folder/cmake.log" &&
+    cmake --build "$folder/build" -j "$(nproc)" --target kernel_bench > "$folder/build.log" &&
+    cp "$(find "$folder/build" -type f -name kernel_bench)" "$folder/"
+}
+
 need_grpcurl() {
   [[ -x build/bin/grpcurl ]] && return
   say "building grpcurl"

@@ -1,22 +1,33 @@
 // Measures the CPU kernel on one thread, in elements per second. Before
 // anything is timed, samples are compared with the reference and across the
-// instruction sets: a wrong kernel has no speed.
+// instruction sets: a wrong kernel has no speed. --instruction_set=NAME
+// (avx2, avx512 or a name of Highway) chooses the set of the kernel and of its
+// peers; the cases set_NAME run every set.
 #include <benchmark/benchmark.h>
 
 #include <cstdint>
 #include <cstdio>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "bench/kernels/peers.h"
 #include "bench/kernels/proof.h"
 #include "bench/kernels/sample.h"
-#include "kernels/cpu/cpu_kernel.h"
+#include "kernels/cpu/named_set.h"
 #include "kernels/rows.h"
 
 namespace lossd::kernels::cpu {
 namespace {
+
+// The set of --instruction_set, by default the best; main() chooses it before
+// anything is timed.
+const InstructionSet*& ChosenSlot() {
+  static const InstructionSet* chosen = &BestInstructionSet();
+  return chosen;
+}
+const InstructionSet& Chosen() { return *ChosenSlot(); }
 
 void CountElements(benchmark::State& state, uint64_t per_iteration) {
   state.SetItemsProcessed(state.iterations() *
@@ -35,7 +46,7 @@ void Time(benchmark::State& state, S& sample, const InstructionSet& set) {
 template <ElementType kLogits, ElementType kTargets>
 void Gradient(benchmark::State& state) {
   Sample<kLogits, kTargets> sample(static_cast<uint64_t>(state.range(0)));
-  Time(state, sample, BestInstructionSet());
+  Time(state, sample, Chosen());
 }
 // The benchmark compares the size 65536 with PyTorch.
 BENCHMARK(Gradient<ElementType::kFloat32, ElementType::kFloat32>)
@@ -62,7 +73,7 @@ BENCHMARK(Gradient<ElementType::kFloat64, ElementType::kFloat64>)
 void SecondDerivative(benchmark::State& state) {
   Float32Sample sample(static_cast<uint64_t>(state.range(0)));
   sample.WantSecondDerivative();
-  Time(state, sample, BestInstructionSet());
+  Time(state, sample, Chosen());
 }
 BENCHMARK(SecondDerivative)
     ->Name("f32_second_derivative")
@@ -84,7 +95,7 @@ void Rows(benchmark::State& state) {
   std::vector<float> losses(RowCount(segment));
   const double scale = GradientScale(segment, KnownDivisor(segment));
   for (auto _ : state) {
-    BestInstructionSet().compute_blocks(segment, scale, 0, sample.partials);
+    Chosen().compute_blocks(segment, scale, 0, sample.partials);
     RowLossWriter writer(&segment,
                          std::as_writable_bytes(std::span(losses)).data());
     RowAccumulator().Add(segment,
@@ -101,17 +112,21 @@ void EachElement(benchmark::State& state) {
   const std::span<float> losses = AlignedPart(storage, sample.gradient.size());
   sample.segment.options.reduction = Reduction::kNone;
   sample.segment.losses = std::as_writable_bytes(losses).data();
-  Time(state, sample, BestInstructionSet());
+  Time(state, sample, Chosen());
 }
 BENCHMARK(EachElement)->Name("f32_none")->Arg(1048576)->UseRealTime();
 
-// The focal loss with torchvision's defaults: gamma 2, alpha 1/4.
-void Focal(benchmark::State& state) {
-  Float32Sample sample(static_cast<uint64_t>(state.range(0)));
+// Torchvision's defaults: gamma 2, alpha 1/4.
+void AskForFocal(Float32Sample& sample) {
   sample.segment.options.kind = LossKind::kSigmoidFocal;
   sample.segment.options.focal_gamma = 2;
   sample.segment.options.focal_alpha = 0.25;
-  Time(state, sample, BestInstructionSet());
+}
+
+void Focal(benchmark::State& state) {
+  Float32Sample sample(static_cast<uint64_t>(state.range(0)));
+  AskForFocal(sample);
+  Time(state, sample, Chosen());
 }
 // 8,000,000 elements are a detector's image: 100,000 anchors of 80 classes.
 BENCHMARK(Focal)
@@ -123,7 +138,7 @@ BENCHMARK(Focal)
 void LossOnly(benchmark::State& state) {
   Float32Sample sample(static_cast<uint64_t>(state.range(0)));
   sample.segment.gradient = nullptr;
-  Time(state, sample, BestInstructionSet());
+  Time(state, sample, Chosen());
 }
 BENCHMARK(LossOnly)->Name("f32_loss")->Arg(65536)->UseRealTime();
 
@@ -145,13 +160,25 @@ BENCHMARK(HighwayMathPeer)->Name("highway_math")->Arg(65536)->UseRealTime();
 // Two threads run this at the same time, each on half of the elements.
 void Halves(benchmark::State& state) {
   Float32Sample sample(static_cast<uint64_t>(state.range(0)) / 2);
-  Time(state, sample, BestInstructionSet());
+  Time(state, sample, Chosen());
 }
 BENCHMARK(Halves)
     ->Name("f32_gradient_halves")
     ->Arg(1048576)
     ->Arg(16777216)
     ->Arg(134217728)
+    ->Threads(2)
+    ->UseRealTime();
+
+// The focal loss on two threads, each with half of the elements.
+void FocalHalves(benchmark::State& state) {
+  Float32Sample sample(static_cast<uint64_t>(state.range(0)) / 2);
+  AskForFocal(sample);
+  Time(state, sample, Chosen());
+}
+BENCHMARK(FocalHalves)
+    ->Name("focal_f32_gradient_halves")
+    ->Arg(8000000)
     ->Threads(2)
     ->UseRealTime();
 
@@ -173,25 +200,52 @@ BENCHMARK(StreamPeer)
     ->Threads(2)
     ->UseRealTime();
 
-}  // namespace
-}  // namespace lossd::kernels::cpu
+// Chooses the set of the argument --instruction_set=NAME for the kernel and for
+// its peers, and takes that argument out of `arguments`. Returns what is wrong,
+// or "".
+std::string Choose(std::vector<char*>& arguments) {
+  constexpr std::string_view kFlag = "--instruction_set=";
+  for (auto at = arguments.begin(); at != arguments.end(); ++at) {
+    const std::string_view argument = *at;
+    if (!argument.starts_with(kFlag)) continue;
+    ChosenSlot() = FindInstructionSet(argument.substr(kFlag.size()));
+    if (ChosenSlot() == nullptr || !LimitPeers(Chosen())) {
+      return std::string(argument) + ": this machine has " +
+             InstructionSetNames();
+    }
+    arguments.erase(at);
+    break;
+  }
+  benchmark::AddCustomContext("instruction_set", std::string(Chosen().name));
+  benchmark::AddCustomContext("instruction_sets", InstructionSetNames());
+  return "";
+}
 
-int main(int argc, char** argv) {
-  const std::string wrong = lossd::kernels::cpu::WrongInSamples();
+}  // namespace
+
+int Main(std::vector<char*> arguments) {
+  std::string wrong = Choose(arguments);
+  if (wrong.empty()) wrong = WrongInSamples();
   if (!wrong.empty()) {
     std::fprintf(stderr, "kernel_bench: %s\n", wrong.c_str());
     return 1;
   }
-  for (const auto& set : lossd::kernels::cpu::InstructionSets()) {
+  for (const auto& set : InstructionSets()) {
     benchmark::RegisterBenchmark(("set_" + std::string(set.name)).c_str(),
                                  [&set](benchmark::State& state) {
-                                   using namespace lossd::kernels;
-                                   cpu::Float32Sample sample(65536);
-                                   cpu::Time(state, sample, set);
+                                   Float32Sample sample(65536);
+                                   Time(state, sample, set);
                                  });
   }
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+  int argc = static_cast<int>(arguments.size());
+  benchmark::Initialize(&argc, arguments.data());
+  if (benchmark::ReportUnrecognizedArguments(argc, arguments.data())) return 2;
   benchmark::RunSpecifiedBenchmarks();
   return 0;
+}
+
+}  // namespace lossd::kernels::cpu
+
+int main(int argc, char** argv) {
+  return lossd::kernels::cpu::Main({argv, argv + argc});
 }

@@ -78,6 +78,15 @@ namespace lossd::kernels::cpu {
 HWY_EXPORT(HighwayMathLoop);
 HWY_EXPORT(StreamLoop);
 
+bool LimitPeers(const InstructionSet& set) {
+  for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
+    if (set.name != hwy::TargetName(target)) continue;
+    hwy::SetSupportedTargetsForTest(target);
+    return true;
+  }
+  return false;
+}
+
 double HighwayMath(const float* logits, const float* targets, uint64_t n,
                    float scale, float* gradient) {
   return HWY_DYNAMIC_DISPATCH(HighwayMathLoop)(logits, targets, n, scale,

@@ -5,7 +5,13 @@
 
 #include <cstdint>
 
+#include "kernels/cpu/cpu_kernel.h"
+
 namespace lossd::kernels::cpu {
+
+// Makes the peers use the instructions of `set`. Returns false if they were not
+// compiled for it.
+bool LimitPeers(const InstructionSet& set);
 
 // Computes the sigmoid cross-entropy of `n` elements with Highway's own Exp and
 // Log1p, in the form that frameworks use:

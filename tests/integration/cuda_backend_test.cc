@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "kernels/cpu/named_set.h"
 #include "server/execution/cuda/slot_pool.h"
 #include "tests/integration/raw_stream.h"
 #include "tests/integration/running_server.h"
@@ -135,6 +136,23 @@ TEST_F(CudaBackend, DevicesThatCannotMakeTheirSlotsAreNotUsed) {
     return made;
   });
   EXPECT_EQ(refused.status().message(), "--backend=cuda: cuda/0: asked for");
+}
+
+TEST(InstructionSetFlagTest, TheServerComputesWithTheSetThatWasAskedFor) {
+  RunningServer server({.backend = Backend::kCpu, .instruction_set = "scalar"});
+  EXPECT_EQ(server.server().backend(), "cpu/SCALAR");
+  v1::ComputeLossResponse response;
+  EXPECT_TRUE(server.Call(SomeRequest(1000), &response).ok());
+}
+
+TEST(InstructionSetFlagTest, AnUnknownSetIsRefusedWithThoseOfTheMachine) {
+  Config config;
+  config.instruction_set = "avx1024";
+  const auto refused = Server::Create(config);
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(refused.status().message(),
+            "--instruction_set=avx1024: this machine has " +
+                kernels::cpu::InstructionSetNames());
 }
 
 }  // namespace

@@ -57,6 +57,8 @@ def parse_bench(text: str, name: str) -> list[dict[str, Any]]:
             if field not in one:
                 raise BadFile(f"{where} ({one['name']}): has no {field}")
             one[field] = _number(one[field], f"{where} ({one['name']}): {field}")
+        if one.get("goal") is not None:
+            one["goal"] = _number(one["goal"], f"{where} ({one['name']}): goal")
     return measurements
 
 
@@ -138,31 +140,29 @@ def _pyplot() -> Any:
     return matplotlib.pyplot
 
 
-def save_bench(
-    measurements: Sequence[Mapping[str, Any]],
-    path: Path,
-    title: str = "",
-    goals: Mapping[str, float] | None = None,
-    missed: frozenset[str] = frozenset(),
-) -> None:
-    """Draws each ratio to the peer as a bar, and each of `goals` as a black mark.
+def save_bench(measurements: Sequence[Mapping[str, Any]], path: Path, title: str = "") -> None:
+    """Draws each ratio to the peer as a bar, and its "goal", if it has one, as a black mark.
 
-    Bars of `missed` have another colour.
+    A measurement whose "missed" is true has another colour. Measurements of one name that follow
+    each other, as those of several instruction sets do, share the name.
     """
     pyplot = _pyplot()
-    figure, axes = pyplot.subplots(figsize=(9, 1.5 + 0.55 * len(measurements)))
+    figure, axes = pyplot.subplots(figsize=(9, 1.5 + 0.45 * len(measurements)))
     labels = []
+    last = None
     for row, one in enumerate(measurements):
-        color = MISSED if one["name"] in missed else REACHED
         # Memory that shrank gets a bar of length 0, as memory that did not grow.
-        axes.barh(row, max(one["ratio"], 0.0), color=color)
-        goal = (goals or {}).get(one["name"])
+        axes.barh(row, max(one["ratio"], 0.0), color=MISSED if one.get("missed") else REACHED)
+        goal = one.get("goal")
         if goal is not None:
             axes.plot([goal, goal], [row - 0.4, row + 0.4], color="black", linewidth=2)
-        labels.append(f"{one['name']}   {one['ratio']:.2f}")
+        name = "" if one["name"] == last else f"{one['name']}   "
+        last = one["name"]
+        labels.append(f"{name}{one.get('instruction_set', '')} {one['ratio']:.2f}")
     axes.set_yticks(range(len(measurements)), labels)
     axes.invert_yaxis()
     axes.axvline(1.0, color="grey", linestyle=":")
+    goals = any(one.get("goal") is not None for one in measurements)
     marks = " (black: the goal; memory should stay below it)" if goals else ""
     axes.set_xlabel(f"ours / peer{marks}")
     axes.set_title(title, fontsize=10)

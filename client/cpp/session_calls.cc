@@ -26,6 +26,9 @@ absl::Status Unanswered(const absl::Status& status) {
       status.message().empty() ? "" : ": ", status.message()));
 }
 
+// The session whose callbacks this thread runs, or null.
+thread_local const SessionCalls* thread_of = nullptr;
+
 absl::Status Closed() {
   return absl::CancelledError("the session was closed");
 }
@@ -40,7 +43,7 @@ SessionCalls::SessionCalls(const SessionOptions& options,
       thread_([this] { Run(); }) {}
 
 absl::Status SessionCalls::Add(const Call& call) {
-  const bool on_thread = std::this_thread::get_id() == thread_.get_id();
+  const bool on_thread = thread_of == this;
   {
     absl::MutexLock lock(&mu_);
     if (closed_) return Closed();
@@ -55,7 +58,10 @@ absl::Status SessionCalls::Add(const Call& call) {
     waiting_.push_back(call);
     if (call->deadline != absl::InfiniteFuture()) {
       deadlines_.emplace(std::pair(call->deadline, call->id), call);
-      if (call->deadline < wake_at_ && !on_thread) Kick();
+      if (call->deadline < wake_at_) {
+        wake_at_ = call->deadline;
+        if (!on_thread) Kick();
+      }
     }
   }
   // What callbacks add goes out when all callbacks of their message have run.
@@ -98,6 +104,7 @@ void SessionCalls::Close() {
 }
 
 void SessionCalls::Run() {
+  thread_of = this;
   for (;;) {
     absl::Time wake_at;
     {

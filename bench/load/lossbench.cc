@@ -19,6 +19,7 @@
 #include "bench/load/load.h"
 #include "bench/load/report.h"
 #include "bench/load/sample_request.h"
+#include "bench/load/session_load.h"
 #include "bench/load/shared_sample.h"
 #include "bench/load/stream_load.h"
 #include "client/cpp/tensor/cuda_driver.h"
@@ -65,6 +66,7 @@ struct Flags {
 
   SampleOptions sample;
   bool stream = false;
+  bool session = false;
 
   int64_t concurrency = 1;
   double rate = 0;
@@ -99,6 +101,10 @@ FlagGroup RequestRows(Flags& flags) {
            {"stream", AnyValue(&flags.stream),
             "send each request as a StreamLoss whose chunks are the same bytes "
             "over and over, so that --elements may be more than memory holds"},
+           {"session", AnyValue(&flags.session),
+            "send the requests in one session (ComputeLosses) for each of "
+            "--channels, with --concurrency requests in flight in all; the "
+            "sessions have their own threads, so --threads is not read"},
            {"seed", AnyValue(&flags.sample.seed),
             "seed of the random data and of the arrival times"}}};
 }
@@ -177,6 +183,11 @@ absl::Status CheckTogether(const Flags& flags) {
       (flags.rate > 0 || !flags.peer.empty() || !flags.shared_memory.empty())) {
     return absl::InvalidArgumentError(
         "--stream: not with --rate, --peer or --shared_memory");
+  }
+  if (flags.session &&
+      (flags.rate > 0 || !flags.peer.empty() || flags.stream)) {
+    return absl::InvalidArgumentError(
+        "--session: not with --rate, --peer or --stream");
   }
   return absl::OkStatus();
 }
@@ -281,6 +292,30 @@ LoadReport WarmUpAndMeasure(const Flags& flags, const LoadOptions& options,
   return run(options);
 }
 
+std::vector<v1::ComputeLossRequest> RequestsOf(
+    const v1::ComputeLossRequest& sample,
+    const std::vector<SharedSample>& shared) {
+  std::vector<v1::ComputeLossRequest> requests;
+  for (const SharedSample& place : shared) requests.push_back(place.request());
+  if (shared.empty()) requests.push_back(sample);
+  return requests;
+}
+
+int MeasureSessions(const Flags& flags, const LoadOptions& options,
+                    const std::vector<v1::ComputeLossRequest>& requests,
+                    const ReportScale& scale) {
+  absl::Status failure;
+  const LoadReport report =
+      WarmUpAndMeasure(flags, options, [&](const LoadOptions& load) {
+        absl::StatusOr<LoadReport> measured =
+            RunSessionLoad(load, flags.target,
+                           static_cast<int>(flags.channels), requests);
+        failure.Update(measured.status());
+        return measured.ok() ? *std::move(measured) : LoadReport();
+      });
+  return failure.ok() ? Finish(flags, report, scale) : Failed(failure);
+}
+
 int MeasureCalls(const Flags& flags) {
   const auto sample = MakeSample(flags.sample);
   if (!sample.ok()) return Usage(sample.status());
@@ -297,11 +332,13 @@ int MeasureCalls(const Flags& flags) {
       !status.ok()) {
     return Failed(status);
   }
-  const LoadReport report = WarmUpAndMeasure(flags, options, &RunLoad);
-  return Finish(flags, report,
-                {.elements = flags.sample.elements,
-                 .request_bytes =
-                     static_cast<int64_t>(options.messages.front().Length())});
+  const ReportScale scale = {
+      .elements = flags.sample.elements,
+      .request_bytes = static_cast<int64_t>(options.messages.front().Length())};
+  if (flags.session) {
+    return MeasureSessions(flags, options, RequestsOf(*sample, *shared), scale);
+  }
+  return Finish(flags, WarmUpAndMeasure(flags, options, &RunLoad), scale);
 }
 
 // Measures streams. A wrong answer is an error in the report.

@@ -9,7 +9,7 @@ namespace lossd::client {
 
 // One call. It is in flight, then waits for gRPC to drop its slices, then is
 // done. All but Start() and Cancel() runs on the completion thread.
-class AsyncCall {
+class AsyncCall final : public CancellableCall {
  public:
   AsyncCall(const CallOptions& options, const std::string& token,
             std::shared_ptr<SliceTracker> tracker, LossCallback done)
@@ -25,8 +25,7 @@ class AsyncCall {
     call_->Start(channel, method, request, queue, this);
   }
 
-  // May run on any thread, at any time.
-  void Cancel() {
+  void Cancel() override {
     absl::MutexLock lock(&mu_);
     if (call_ != nullptr) call_->Cancel();
   }
@@ -65,10 +64,6 @@ class AsyncCall {
   // Null once the call is over.
   std::unique_ptr<Call> call_ ABSL_GUARDED_BY(mu_);
 };
-
-void CallHandle::Cancel() {
-  if (const std::shared_ptr<AsyncCall> call = call_.lock()) call->Cancel();
-}
 
 AsyncCalls::AsyncCalls() : thread_([this] { Run(); }) {}
 

@@ -10,34 +10,14 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
-#include "absl/functional/any_invocable.h"
 #include "absl/synchronization/mutex.h"
 #include "client/cpp/call.h"
+#include "client/cpp/call_handle.h"
 #include "client/cpp/message/slice_tracker.h"
 
 namespace lossd::client {
 
-using LossCallback =
-    absl::AnyInvocable<void(absl::StatusOr<LossResult> result) &&>;
-
 class AsyncCall;
-
-// A handle that cancels a call. Copies name the same call. A handle may outlive
-// the call and the client. Thread-safe.
-class CallHandle {
- public:
-  CallHandle() = default;
-
-  // Cancels the call: its callback gets CANCELLED, unless the call was already
-  // over.
-  void Cancel();
-
- private:
-  friend class AsyncCalls;
-  explicit CallHandle(std::weak_ptr<AsyncCall> call) : call_(std::move(call)) {}
-
-  std::weak_ptr<AsyncCall> call_;
-};
 
 // A completion queue, and the thread that reads it and runs the callbacks.
 //

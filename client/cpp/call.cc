@@ -48,19 +48,23 @@ absl::StatusOr<LossResult> ResultOf(
     const absl::StatusOr<grpc::ByteBuffer>& reply, const CallOptions& options) {
   if (!reply.ok()) return reply.status();
   absl::StatusOr<LossResult> result = ReadReply(*reply);
+  PlaceGradient(options.gradient_destination, &result);
+  return result;
+}
+
+void PlaceGradient(std::span<std::byte> destination,
+                   absl::StatusOr<LossResult>* result) {
+  if (!result->ok() || destination.empty()) return;
   // A wrong destination is the caller's mistake. It is found only now, because
   // the reply says which dtype the gradient has.
-  if (!result.ok() || options.gradient_destination.empty()) return result;
-  if (!result->gradient.has_value()) {
-    return absl::InvalidArgumentError(
-        "gradient_destination: the reply has no gradient");
-  }
-  absl::Status copied = result->gradient->CopyTo(options.gradient_destination);
+  const absl::Status copied =
+      (*result)->gradient.has_value()
+          ? (*result)->gradient->CopyTo(destination)
+          : absl::InvalidArgumentError("the reply has no gradient");
   if (!copied.ok()) {
-    return absl::InvalidArgumentError(
+    *result = absl::InvalidArgumentError(
         absl::StrCat("gradient_destination: ", copied.message()));
   }
-  return result;
 }
 
 }  // namespace lossd::client

@@ -61,6 +61,11 @@ class Call {
   grpc::Status status_;
 };
 
+// Copies the gradient of a result to `destination` if that is not empty. The
+// result becomes INVALID_ARGUMENT if it does not fit there.
+void PlaceGradient(std::span<std::byte> destination,
+                   absl::StatusOr<LossResult>* result);
+
 // Returns the reply as a result, with the gradient where `options` want it.
 // INVALID_ARGUMENT if it does not fit there.
 absl::StatusOr<LossResult> ResultOf(

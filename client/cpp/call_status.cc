@@ -61,11 +61,13 @@ absl::Status CallStatus(const grpc::Status& status,
   std::optional<absl::Duration> delay =
       RetryDelayOfDetails(status.error_details());
   if (!delay.has_value()) delay = Pushback(context);
-  if (delay.has_value()) {
-    result.SetPayload(kRetryAfterPayload,
-                      absl::Cord(absl::FormatDuration(*delay)));
-  }
+  if (delay.has_value()) SetRetryAfter(*delay, &result);
   return result;
+}
+
+void SetRetryAfter(absl::Duration delay, absl::Status* status) {
+  status->SetPayload(kRetryAfterPayload,
+                     absl::Cord(absl::FormatDuration(delay)));
 }
 
 std::optional<absl::Duration> RetryAfter(const absl::Status& status) {

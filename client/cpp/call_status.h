@@ -22,6 +22,9 @@ absl::Status CallStatus(const grpc::Status& status,
 // server gave none.
 std::optional<absl::Duration> RetryAfter(const absl::Status& status);
 
+// Attaches the delay that RetryAfter() returns.
+void SetRetryAfter(absl::Duration delay, absl::Status* status);
+
 // Returns the delay in a serialized google.rpc.Status (the content of
 // grpc-status-details-bin), or nothing without a google.rpc.RetryInfo in it.
 std::optional<absl::Duration> RetryDelayOfDetails(const std::string& details);

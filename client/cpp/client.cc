@@ -124,6 +124,16 @@ AsyncCalls& Client::Async() {
   return *async_;
 }
 
+absl::StatusOr<std::unique_ptr<Session>> Client::StartSession(
+    const SessionOptions& options) {
+  if (absl::Status s = CheckSessionOptions(options); !s.ok()) return s;
+  return std::make_unique<Session>(
+      this,
+      std::make_unique<SessionCalls>(
+          options, [this] { return connections_.Take(); }, token_),
+      options);
+}
+
 absl::StatusOr<v1::GetServerInfoResponse> Client::GetServerInfo(
     const CallOptions& options) {
   const absl::StatusOr<std::string> bytes = UnaryBytes(

@@ -14,6 +14,8 @@
 #include "client/cpp/call.h"
 #include "client/cpp/connections.h"
 #include "client/cpp/message/loss.h"
+#include "client/cpp/session.h"
+#include "client/cpp/session_options.h"
 #include "lossd/v1/loss_service.pb.h"
 
 namespace lossd::client {
@@ -72,6 +74,12 @@ class Client {
   // and must not destroy the client. It may start calls.
   CallHandle ComputeLossAsync(const LossRequest& request,
                               const CallOptions& options, LossCallback done);
+
+  // Returns a session, which sends many requests over one stream (session.h). It
+  // must end before the client does. INVALID_ARGUMENT for options that make no
+  // sense.
+  absl::StatusOr<std::unique_ptr<Session>> StartSession(
+      const SessionOptions& options = {});
 
   absl::StatusOr<v1::GetServerInfoResponse> GetServerInfo(
       const CallOptions& options = {});

@@ -20,7 +20,11 @@ constexpr int64_t kMaxUnansweredBytes = int64_t{64} << 20;
 // A message of answers is closed when it has so many bytes: clients refuse
 // messages of more than 4 MiB unless they are told otherwise.
 constexpr size_t kFullMessageBytes = size_t{1} << 20;
-constexpr size_t kMaxSpareTasks = 64;
+constexpr size_t kMaxReservedBytes = size_t{64} << 10;
+constexpr size_t kMaxSpareTasks = 128;
+// So many entries of a message are begun before the answers to them are written.
+// Fewer would cost more messages, and threads that wake each other.
+constexpr size_t kGroupEntries = 128;
 
 }  // namespace
 
@@ -41,7 +45,6 @@ void ComputeLossesCall::RequestRpc() {
 }
 
 bool ComputeLossesCall::Handle(int event, bool ok) {
-  enqueued_ = false;
   if (event != kIdle) idle_alarm_.Touch();
   switch (event) {
     case kRequest:
@@ -67,7 +70,7 @@ bool ComputeLossesCall::Handle(int event, bool ok) {
   }
   Advance();
   if (finished_ && done_) idle_alarm_.Cancel();
-  return enqueued_;
+  return false;  // RunInline() has run what is to run inline
 }
 
 void ComputeLossesCall::OnRequest() {
@@ -92,10 +95,20 @@ void ComputeLossesCall::OnRead(bool ok) {
 }
 
 void ComputeLossesCall::AcceptWaiting() {
-  while (next_waiting_ < waiting_.size() && !full()) {
+  const size_t end = std::min(next_waiting_ + kGroupEntries, waiting_.size());
+  while (next_waiting_ < end && !full()) {
     Accept(std::move(waiting_[next_waiting_++]));
   }
   if (next_waiting_ == waiting_.size()) ForgetWaiting();
+  if (std::exchange(enqueued_, false)) RunInline();
+}
+
+// Small entries are computed here and now, so their answers go out together
+// without a detour through the queue.
+void ComputeLossesCall::RunInline() {
+  const bool held = returns_.Hold();
+  call_context_->batcher->RunInline(*call_context_->runner);
+  if (held) OnReturned();
 }
 
 void ComputeLossesCall::ForgetWaiting() {
@@ -262,8 +275,10 @@ void ComputeLossesCall::Advance() {
     ready_.clear();
     ForgetWaiting();
   }
-  AcceptWaiting();
-  if (!writing_ && !ready_.empty()) WriteAnswers();
+  do {
+    AcceptWaiting();
+    if (!writing_ && !ready_.empty()) WriteAnswers();
+  } while (!writing_ && !waiting_.empty() && !full());
   if (ending_ == Ending::kDecided && waiting_.empty() && in_flight_ == 0 &&
       ready_.empty() && !writing_) {
     ending_ = Ending::kFinishing;
@@ -280,10 +295,13 @@ void ComputeLossesCall::Advance() {
 
 void ComputeLossesCall::WriteAnswers() {
   wire::SlicedMessage message;
+  size_t bytes_ready = 0;
+  for (const EntryAnswer& answer : ready_) bytes_ready += answer.bytes.bytes();
+  message.Reserve(std::min(bytes_ready, kMaxReservedBytes));
   while (!ready_.empty() && message.bytes() < kFullMessageBytes) {
     EntryAnswer& answer = ready_.front();
     if (answer.holds_id) unanswered_.erase(answer.id);
-    message.Append(std::exchange(answer.bytes, wire::SlicedMessage()));
+    message.Append(std::move(answer.bytes));
     writing_answers_.push_back(std::move(answer));
     ready_.pop_front();
   }

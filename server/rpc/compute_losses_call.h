@@ -74,9 +74,10 @@ class ComputeLossesCall final : public RpcCall {
   // The client is gone.
   void OnGone();
 
-  // Accepts entries of the message until so much is unanswered that the others
-  // have to wait.
+  // Accepts a group of the message's entries, unless so much is unanswered that
+  // they have to wait, and computes small ones on this thread.
   void AcceptWaiting();
+  void RunInline();
   void ForgetWaiting();
   // Begins an entry, or has its failure ready.
   void Accept(wire::Entry entry);
@@ -126,7 +127,7 @@ class ComputeLossesCall final : public RpcCall {
   bool writing_ = false;
   bool gone_ = false;  // nobody reads any more
 
-  // The batcher was given something during this event.
+  // The batcher was given something that RunInline() has not seen.
   bool enqueued_ = false;
 };
 

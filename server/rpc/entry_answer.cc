@@ -21,8 +21,7 @@ constexpr uint32_t kEntries = v1::ComputeLossesResponse::kEntriesFieldNumber;
 }  // namespace
 
 wire::SlicedMessage ResponseEntry(uint64_t id, wire::SlicedMessage response) {
-  wire::SlicedMessage message;
-  std::string& head = message.tail();
+  std::string head;  // short enough to need no memory of its own
   wire::FieldWriter fields(&head);
   const size_t size = response.bytes();
   fields.Message(kEntries, size, [&] {
@@ -30,8 +29,8 @@ wire::SlicedMessage ResponseEntry(uint64_t id, wire::SlicedMessage response) {
     wire::AppendTag({ProtoEntry::kResponseFieldNumber, wire::kLength}, &head);
     wire::AppendVarint(size, &head);
   });
-  message.Append(std::move(response));
-  return message;
+  response.Prepend(head);
+  return response;
 }
 
 wire::SlicedMessage FailureEntry(uint64_t id, const absl::Status& status,

@@ -6,6 +6,20 @@
 
 namespace lossd::rpc {
 
+EntryReturns::EntryReturns(grpc::CompletionQueue* queue, RpcCall::Tag tag)
+    : queue_(queue),
+      tag_(tag),
+      held_(std::make_unique<EntryTask>(nullptr, nullptr)) {}
+
+EntryReturns::~EntryReturns() = default;
+
+bool EntryReturns::Hold() {
+  EntryTask* nothing = nullptr;
+  held_->next = nullptr;
+  return newest_.compare_exchange_strong(nothing, held_.get(),
+                                         std::memory_order_relaxed);
+}
+
 void EntryReturns::Add(EntryTask* task) {
   EntryTask* before = newest_.load(std::memory_order_relaxed);
   do {
@@ -24,7 +38,7 @@ EntryTask* EntryReturns::TakeAll() {
     EntryTask* const before = std::exchange(task->next, oldest);
     oldest = std::exchange(task, before);
   }
-  return oldest;
+  return oldest == held_.get() ? oldest->next : oldest;
 }
 
 void EntryTask::OnComputed(const batching::Computed& computed) {

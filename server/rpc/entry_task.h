@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
@@ -23,26 +24,33 @@ class EntryTask;
 // Brings tasks from the executors back to the thread of their stream. The tag
 // comes out of the stream's queue once for all tasks that came back since the
 // last TakeAll(), so the cost of waking the thread is shared. Add() is
-// thread-safe and takes no lock; TakeAll() belongs to the stream's thread.
+// thread-safe and takes no lock; the rest belongs to the stream's thread.
 class EntryReturns {
  public:
   // Borrows `queue`.
-  EntryReturns(grpc::CompletionQueue* queue, RpcCall::Tag tag)
-      : queue_(queue), tag_(tag) {}
+  EntryReturns(grpc::CompletionQueue* queue, RpcCall::Tag tag);
+  ~EntryReturns();
 
   // Adds a task. The first task of an empty list lets the tag come; nothing of
   // the stream is touched after that, because it may end with the tag.
   void Add(EntryTask* task);
 
+  // Keeps the tag from coming until TakeAll(), which must follow. Returns false,
+  // and does nothing, if the tag is on its way.
+  bool Hold();
+
   // Returns the tasks, oldest first, linked by `next`. Call it when the tag has
-  // come.
+  // come, or after Hold().
   EntryTask* TakeAll();
 
  private:
   grpc::CompletionQueue* const queue_;
   RpcCall::Tag tag_;
   grpc::Alarm alarm_;
+  // After Hold() the oldest is `held_`, which is no task but takes the place of
+  // one.
   std::atomic<EntryTask*> newest_{nullptr};
+  const std::unique_ptr<EntryTask> held_;
 };
 
 // The stream owns the task, uses it again and again, and is the only one to

@@ -145,7 +145,10 @@ absl::StatusOr<ResultBuffers> TakeResultBuffers(
 
 wire::SlicedMessage WriteReply(Reply reply,
                                const std::shared_ptr<BufferPool>& pool) {
+  // A reply with a gradient of 64 float32 elements fits.
+  constexpr size_t kUsualBytes = 512;
   wire::SlicedMessage message;
+  message.Reserve(kUsualBytes);
   wire::FieldWriter fields(&message.tail());
   PutScalars(reply, fields);
   PutExecution(reply, fields);

@@ -10,6 +10,15 @@ void SlicedMessage::AddSlice(grpc::Slice slice) {
   slices_.push_back(std::move(slice));
 }
 
+void SlicedMessage::Prepend(absl::string_view bytes) {
+  if (slices_.empty()) {
+    tail_.insert(0, bytes.data(), bytes.size());
+    return;
+  }
+  slices_.insert(slices_.begin(), grpc::Slice(bytes.data(), bytes.size()));
+  sliced_bytes_ += bytes.size();
+}
+
 void SlicedMessage::Append(SlicedMessage message) {
   if (message.slices_.empty()) {
     tail_ += message.tail_;

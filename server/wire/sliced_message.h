@@ -10,19 +10,24 @@
 #include <string>
 
 #include "absl/container/inlined_vector.h"
+#include "absl/strings/string_view.h"
 
 namespace lossd::wire {
 
-// Bytes are added at the end. Movable; not thread-safe.
+// Bytes are usually added at the end. Movable; not thread-safe.
 class SlicedMessage {
  public:
-  SlicedMessage() { tail_.reserve(kUsualBytes); }
+  // Makes room for as many bytes outside of slices.
+  void Reserve(size_t bytes) { tail_.reserve(bytes); }
 
   // The bytes since the last slice. A FieldWriter appends to it.
   std::string& tail() { return tail_; }
 
   // Adds memory without copying it.
   void AddSlice(grpc::Slice slice);
+
+  // Adds a few bytes at the beginning.
+  void Prepend(absl::string_view bytes);
 
   // Adds the bytes of another message.
   void Append(SlicedMessage message);
@@ -33,9 +38,6 @@ class SlicedMessage {
   grpc::ByteBuffer Finish();
 
  private:
-  // A reply with a gradient of 64 float32 elements fits.
-  static constexpr size_t kUsualBytes = 512;
-
   void EndTail();
 
   std::string tail_;

@@ -172,6 +172,24 @@ def test_bad_usage_exits_with_2_and_one_line(flag: str, message: str) -> None:
     assert done.stderr == f"lossbench: {message}\n"
 
 
+@pytest.mark.parametrize("load", [(), ("--concurrency=16", "--channels=2")], ids=["one", "many"])
+def test_a_session_answers_as_many_requests_as_asked(load: tuple[str, ...]) -> None:
+    with running_server() as server:
+        result = report(
+            server.address, "--session", "--requests=500", "--elements=64", *load, peer=""
+        )
+    assert result["requests"] == 500
+    assert result["errors"] == {}
+    assert result["reply_bytes"] == 64 * FLOAT32_BYTES
+
+
+@pytest.mark.parametrize("other", ["--rate=5", "--peer=echo", "--stream"])
+def test_a_session_is_no_other_load(other: str) -> None:
+    done = lossbench("--session", other)
+    assert done.returncode == 2
+    assert done.stderr == "lossbench: --session: not with --rate, --peer or --stream\n"
+
+
 @pytest.mark.parametrize(("flag", "most"), [("elements", 1 << 40), ("concurrency", 1024)], ids=str)
 def test_a_stream_has_limits_of_its_own(flag: str, most: int) -> None:
     done = lossbench("--stream", f"--{flag}={most + 1}")

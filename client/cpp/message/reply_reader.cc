@@ -6,9 +6,13 @@
 #include <grpcpp/support/proto_buffer_reader.h>
 
 #include <algorithm>
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "client/cpp/message/wire_cursor.h"
 
 namespace lossd::client {
 namespace {
@@ -147,7 +151,137 @@ absl::StatusOr<ReceivedTensor> MakeTensor(
   return ReceivedTensor(head.dtype(), std::move(shape), std::move(chunks));
 }
 
+std::string StringOf(std::span<const uint8_t> bytes) {
+  return std::string(reinterpret_cast<const char*>(bytes.data()),
+                     bytes.size());
+}
+
+// Reads a tensor with `data` from its bytes in `reply`. Returns nothing if it
+// has another form.
+std::optional<ReceivedTensor> ReadFlatTensor(const grpc::Slice& reply,
+                                             std::span<const uint8_t> tensor) {
+  WireCursor in(tensor);
+  uint64_t dtype = 0;
+  Shape shape;
+  std::vector<grpc::Slice> chunks;
+  while (!in.AtEnd()) {
+    uint32_t number;
+    uint32_t type;
+    std::span<const uint8_t> bytes;
+    if (!in.ReadTag(&number, &type)) return std::nullopt;
+    if (number == v1::Tensor::kDtypeFieldNumber &&
+        type == WireCursor::kVarint) {
+      if (!in.ReadVarint(&dtype)) return std::nullopt;
+      continue;
+    }
+    if (type != WireCursor::kLength || !in.ReadBytes(&bytes)) {
+      return std::nullopt;
+    }
+    if (number == v1::Tensor::kShapeFieldNumber) {
+      for (WireCursor dims(bytes); !dims.AtEnd();) {
+        uint64_t dim;
+        if (!dims.ReadVarint(&dim)) return std::nullopt;
+        shape.push_back(static_cast<int64_t>(dim));
+      }
+    } else if (number == v1::Tensor::kDataFieldNumber && chunks.empty()) {
+      const auto begin = static_cast<size_t>(bytes.data() - reply.begin());
+      chunks.push_back(reply.sub(begin, begin + bytes.size()));
+    } else {
+      return std::nullopt;
+    }
+  }
+  if (chunks.empty() || !v1::DataType_IsValid(static_cast<int>(dtype))) {
+    return std::nullopt;
+  }
+  return ReceivedTensor(static_cast<v1::DataType>(dtype), std::move(shape),
+                        std::move(chunks));
+}
+
+// Returns the tensor of the result that this field of the reply is, or null.
+std::optional<ReceivedTensor>* TensorOf(uint32_t number, LossResult& result) {
+  switch (number) {
+    case ComputeLossResponse::kLossesFieldNumber:
+      return &result.losses;
+    case ComputeLossResponse::kGradientFieldNumber:
+      return &result.gradient;
+    case ComputeLossResponse::kSecondDerivativeFieldNumber:
+      return &result.second_derivative;
+    default:
+      return nullptr;
+  }
+}
+
+// Reads a field that has bytes, which the generated parser would replace or
+// merge if it came twice.
+bool ReadFlatField(const grpc::Slice& reply, uint32_t number,
+                   std::span<const uint8_t> bytes, LossResult& result) {
+  if (std::optional<ReceivedTensor>* tensor = TensorOf(number, result)) {
+    if (tensor->has_value()) return false;
+    *tensor = ReadFlatTensor(reply, bytes);
+    return tensor->has_value();
+  }
+  if (number == ComputeLossResponse::kExecutionFieldNumber) {
+    return result.execution.ParseFromArray(bytes.data(),
+                                           static_cast<int>(bytes.size()));
+  }
+  if (number != ComputeLossResponse::kRequestIdFieldNumber) return false;
+  result.request_id = StringOf(bytes);
+  return true;
+}
+
+bool ReadFlatNumber(WireCursor& in, uint32_t number, uint32_t type,
+                    LossResult& result) {
+  uint64_t value;
+  if (type == WireCursor::kFixed64) {
+    if (number == ComputeLossResponse::kLossFieldNumber) {
+      return in.ReadDouble(&result.loss);
+    }
+    return number == ComputeLossResponse::kNormalizerFieldNumber &&
+           in.ReadDouble(&result.normalizer);
+  }
+  if (type != WireCursor::kVarint || !in.ReadVarint(&value)) return false;
+  if (number == ComputeLossResponse::kValidCountFieldNumber) {
+    result.valid_count = static_cast<int64_t>(value);
+    return true;
+  }
+  if (number != ComputeLossResponse::kNanCountFieldNumber) return false;
+  result.nan_count = static_cast<int64_t>(value);
+  return true;
+}
+
+// Reads a reply in one slice if it has the form in which lossd writes replies
+// with data. Otherwise returns false; the reply may be good all the same.
+bool ReadFlatReply(const grpc::Slice& reply, LossResult& result) {
+  WireCursor in({reply.begin(), reply.size()});
+  bool has_execution = false;
+  while (!in.AtEnd()) {
+    uint32_t number;
+    uint32_t type;
+    if (!in.ReadTag(&number, &type)) return false;
+    if (type != WireCursor::kLength) {
+      if (!ReadFlatNumber(in, number, type, result)) return false;
+      continue;
+    }
+    std::span<const uint8_t> bytes;
+    if (!in.ReadBytes(&bytes)) return false;
+    // A second one would be merged with the first.
+    const bool is_execution =
+        number == ComputeLossResponse::kExecutionFieldNumber;
+    if (is_execution && std::exchange(has_execution, true)) return false;
+    if (!ReadFlatField(reply, number, bytes, result)) return false;
+  }
+  return true;
+}
+
 }  // namespace
+
+absl::StatusOr<LossResult> ReadReply(std::span<const grpc::Slice> reply) {
+  if (reply.size() == 1) {
+    absl::StatusOr<LossResult> result = LossResult();
+    if (ReadFlatReply(reply[0], *result)) return result;
+  }
+  return ReadReply(grpc::ByteBuffer(reply.data(), reply.size()));
+}
 
 absl::StatusOr<LossResult> ReadReply(const grpc::ByteBuffer& reply) {
   SplitReply split;

@@ -3,6 +3,9 @@
 #define LOSSD_CLIENT_CPP_MESSAGE_REPLY_READER_H_
 
 #include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/slice.h>
+
+#include <span>
 
 #include "absl/status/statusor.h"
 #include "client/cpp/message/loss.h"
@@ -13,6 +16,10 @@ namespace lossd::client {
 // the generated parser reads the rest. A tensor that was answered as `values`
 // becomes FLOAT64 data. INTERNAL if the bytes are no such message.
 absl::StatusOr<LossResult> ReadReply(const grpc::ByteBuffer& reply);
+
+// As above, for a reply whose bytes are those of the slices together. A reply in
+// one slice is read fastest.
+absl::StatusOr<LossResult> ReadReply(std::span<const grpc::Slice> reply);
 
 }  // namespace lossd::client
 

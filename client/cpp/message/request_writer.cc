@@ -26,21 +26,37 @@ void PutMessage(int number, const google::protobuf::MessageLite& value,
   value.AppendToString(&message.small());
 }
 
-// Puts a tensor field: first the header, by the generated code, then the
-// payload, as their field numbers and the generated code have them.
+// Puts a tensor in shared memory, which has no payload.
+void PutSharedTensor(int number, const TensorView& view,
+                     SliceBuilder& message) {
+  v1::Tensor tensor;
+  tensor.set_dtype(view.dtype);
+  tensor.mutable_shape()->Add(view.shape.begin(), view.shape.end());
+  *tensor.mutable_shared_memory() = RefOf(*view.region, view.bytes);
+  PutMessage(number, tensor, message);
+}
+
+// Puts a tensor field. Its few fields are written here, because the generated
+// code would allocate for each of them.
 void PutTensor(int number, const TensorView& view, SliceBuilder& message) {
-  v1::Tensor header;
-  header.set_dtype(view.dtype);
-  header.mutable_shape()->Add(view.shape.begin(), view.shape.end());
-  if (view.region != nullptr) {
-    *header.mutable_shared_memory() = RefOf(*view.region, view.bytes);
-    PutMessage(number, header, message);
-    return;
+  if (view.region != nullptr) return PutSharedTensor(number, view, message);
+  const auto dtype = static_cast<uint64_t>(view.dtype);
+  size_t dims = 0;
+  for (const int64_t dim : view.shape) {
+    dims += VarintSize(static_cast<uint64_t>(dim));
   }
-  const std::string head = header.SerializeAsString();
   const size_t payload = view.bytes.size();
-  message.OpenField(number, head.size() + 1 + VarintSize(payload) + payload);
-  message.small() += head;
+  size_t length = 1 + VarintSize(payload) + payload;
+  if (dtype != 0) length += 1 + VarintSize(dtype);
+  if (dims != 0) length += 1 + VarintSize(dims) + dims;
+  message.OpenField(number, length);
+  if (dtype != 0) message.PutVarintField(v1::Tensor::kDtypeFieldNumber, dtype);
+  if (dims != 0) {
+    message.OpenField(v1::Tensor::kShapeFieldNumber, dims);
+    for (const int64_t dim : view.shape) {
+      message.PutVarint(static_cast<uint64_t>(dim));
+    }
+  }
   message.OpenField(v1::Tensor::kDataFieldNumber, payload);
   message.PutPayload(view.bytes);
 }
@@ -77,18 +93,19 @@ v1::Tensor MessageOf(const IdentityTargets& targets) {
   return tensor;
 }
 
-}  // namespace
-
-v1::Tensor OnesMessage(const Targets& targets) {
-  const auto* ones = std::get_if<OnesView>(&targets);
-  return ones != nullptr ? MessageOf(*ones)
-                         : MessageOf(std::get<IdentityTargets>(targets));
+// Returns how many bytes of a tensor are copied into the message.
+size_t CopiedBytes(const TensorView& view) {
+  const bool copied =
+      view.region == nullptr && view.bytes.size() <= kLargestCopiedPayload;
+  return copied ? view.bytes.size() : 0;
 }
 
-grpc::ByteBuffer WriteRequest(const LossRequest& request,
-                              const std::string& request_id,
-                              SliceTracker& tracker) {
-  SliceBuilder message(tracker);
+void Put(const LossRequest& request, const std::string& request_id,
+         SliceBuilder& message) {
+  constexpr size_t kUsualHeaders = 128;
+  const auto* targets = std::get_if<TensorView>(&request.targets);
+  message.Reserve(kUsualHeaders + CopiedBytes(request.logits) +
+                  (targets != nullptr ? CopiedBytes(*targets) : 0));
   PutMessage(ComputeLossRequest::kSpecFieldNumber, request.spec, message);
   PutTensor(ComputeLossRequest::kLogitsFieldNumber, request.logits, message);
   PutTargets(request.targets, message);
@@ -115,7 +132,30 @@ grpc::ByteBuffer WriteRequest(const LossRequest& request,
                      request.shared_second_derivative->bytes),
                message);
   }
+}
+
+}  // namespace
+
+v1::Tensor OnesMessage(const Targets& targets) {
+  const auto* ones = std::get_if<OnesView>(&targets);
+  return ones != nullptr ? MessageOf(*ones)
+                         : MessageOf(std::get<IdentityTargets>(targets));
+}
+
+grpc::ByteBuffer WriteRequest(const LossRequest& request,
+                              const std::string& request_id,
+                              SliceTracker& tracker) {
+  SliceBuilder message(tracker);
+  Put(request, request_id, message);
   return message.Finish();
+}
+
+MessagePieces RequestPieces(const LossRequest& request,
+                            const std::string& request_id,
+                            SliceTracker& tracker) {
+  SliceBuilder message(tracker);
+  Put(request, request_id, message);
+  return message.Take();
 }
 
 }  // namespace lossd::client

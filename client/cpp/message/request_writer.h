@@ -7,6 +7,7 @@
 #include <string>
 
 #include "client/cpp/message/loss.h"
+#include "client/cpp/message/slice_builder.h"
 #include "client/cpp/message/slice_tracker.h"
 
 namespace lossd::client {
@@ -20,6 +21,11 @@ inline constexpr size_t kLargestCopiedPayload = 4096;
 grpc::ByteBuffer WriteRequest(const LossRequest& request,
                               const std::string& request_id,
                               SliceTracker& tracker);
+
+// As above, for a request that goes into a larger message.
+MessagePieces RequestPieces(const LossRequest& request,
+                            const std::string& request_id,
+                            SliceTracker& tracker);
 
 // Returns the message for targets given by their ones; they must not be a
 // TensorView.

@@ -2,15 +2,30 @@
 
 #include <google/protobuf/wire_format_lite.h>
 
+#include <utility>
+
 #include "client/cpp/message/request_writer.h"
 
 namespace lossd::client {
+
+size_t MessagePieces::bytes() const {
+  size_t sum = tail.size();
+  for (const grpc::Slice& slice : slices) sum += slice.size();
+  return sum;
+}
 
 void SliceBuilder::OpenField(int number, size_t length) {
   using google::protobuf::internal::WireFormatLite;
   PutVarint(WireFormatLite::MakeTag(number,
                                     WireFormatLite::WIRETYPE_LENGTH_DELIMITED));
   PutVarint(length);
+}
+
+void SliceBuilder::PutVarintField(int number, uint64_t value) {
+  using google::protobuf::internal::WireFormatLite;
+  PutVarint(
+      WireFormatLite::MakeTag(number, WireFormatLite::WIRETYPE_VARINT));
+  PutVarint(value);
 }
 
 void SliceBuilder::PutPayload(std::span<const std::byte> bytes) {
@@ -27,17 +42,25 @@ grpc::ByteBuffer SliceBuilder::Finish() {
   return grpc::ByteBuffer(slices_.data(), slices_.size());
 }
 
+MessagePieces SliceBuilder::Take() {
+  return {std::exchange(slices_, {}), std::exchange(small_, {})};
+}
+
 void SliceBuilder::PutVarint(uint64_t value) {
-  for (; value >= 0x80; value >>= 7) {
-    small_.push_back(static_cast<char>(value | 0x80));
-  }
-  small_.push_back(static_cast<char>(value));
+  AppendVarint(value, &small_);
 }
 
 void SliceBuilder::CloseSmall() {
   if (small_.empty()) return;
   slices_.emplace_back(small_);
   small_.clear();
+}
+
+void AppendVarint(uint64_t value, std::string* out) {
+  for (; value >= 0x80; value >>= 7) {
+    out->push_back(static_cast<char>(value | 0x80));
+  }
+  out->push_back(static_cast<char>(value));
 }
 
 size_t VarintSize(uint64_t value) {

@@ -1,0 +1,371 @@
+#include "client/cpp/session.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/synchronization/blocking_counter.h"
+#include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
+#include "client/cpp/call_status.h"
+#include "client/cpp/client.h"
+#include "tests/client/cpp/fake_session_server.h"
+
+namespace lossd::client {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+using Stream = FakeSessionServer::Stream;
+
+grpc::Status AnswerAll(Stream& stream) {
+  v1::ComputeLossesRequest request;
+  while (stream.Read(&request)) stream.Write(AnswersTo(request));
+  return grpc::Status::OK;
+}
+
+class SessionTest : public testing::Test {
+ protected:
+  void Start(FakeSessionServer::Handler handler,
+             const SessionOptions& options = {}) {
+    server_ = std::make_unique<FakeSessionServer>(std::move(handler));
+    client_ = *Client::Create({.target = server_->target()});
+    session_ = *client_->StartSession(options);
+  }
+
+  // Starts a request whose outcome is counted in `codes_`.
+  CallHandle Send(const CallOptions& options = {}) {
+    ++sent_;
+    return session_->ComputeLossAsync(
+        request_, options, [this](const absl::StatusOr<LossResult>& result) {
+          absl::MutexLock lock(&mu_);
+          statuses_.push_back(result.status());
+        });
+  }
+
+  // Returns the outcomes of all requests, once all have one.
+  std::vector<absl::Status> Statuses() {
+    absl::MutexLock lock(&mu_);
+    mu_.Await(absl::Condition(
+        +[](SessionTest* test) { return test->statuses_.size() == test->sent_; },
+        this));
+    return statuses_;
+  }
+
+  const std::vector<float> logits_ = std::vector<float>(5, 2.0f);
+  const LossRequest request_{.logits = TensorView::Of<float>(logits_),
+                             .targets = TensorView::Of<float>(logits_)};
+  std::unique_ptr<FakeSessionServer> server_;
+  std::unique_ptr<Client> client_;
+  std::unique_ptr<Session> session_;
+
+  absl::Mutex mu_;
+  size_t sent_ = 0;
+  std::vector<absl::Status> statuses_;
+};
+
+TEST_F(SessionTest, ABlockingRequestGetsItsAnswer) {
+  Start(AnswerAll);
+  std::vector<float> gradient(5);
+  auto result = session_->ComputeLoss(
+      request_, {.request_id = "r",
+                 .gradient_destination =
+                     std::as_writable_bytes(std::span<float>(gradient))});
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->loss, 1);
+  EXPECT_EQ(result->request_id, "r");
+  EXPECT_EQ(gradient, logits_);
+}
+
+TEST_F(SessionTest, AMessageThatExistsIsSentAsItIs) {
+  Start(AnswerAll);
+  v1::ComputeLossRequest request;
+  request.set_request_id("here");
+  auto result = session_->ComputeLoss(request, {.request_id = "not here"});
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->request_id, "here");
+}
+
+// The server lets nothing more through than the windows of the transport, so
+// the first message is under way until it reads.
+TEST_F(SessionTest, RequestsCoalesceWhileAWriteIsUnderWay) {
+  absl::Notification all_waiting;
+  std::vector<int> sizes;
+  Start([&](Stream& stream) {
+    all_waiting.WaitForNotification();
+    v1::ComputeLossesRequest request;
+    while (stream.Read(&request)) {
+      sizes.push_back(request.entries_size());
+      stream.Write(AnswersTo(request));
+    }
+    return grpc::Status::OK;
+  });
+  const std::vector<float> large(1 << 19);  // 2 MiB, twice
+  absl::Notification large_done;
+  session_->ComputeLossAsync({.logits = TensorView::Of<float>(large),
+                              .targets = TensorView::Of<float>(large)},
+                             {}, [&](const auto& result) {
+                               EXPECT_TRUE(result.ok()) << result.status();
+                               large_done.Notify();
+                             });
+  for (int i = 0; i < 300; ++i) Send();
+  all_waiting.Notify();
+  large_done.WaitForNotification();
+  for (const absl::Status& status : Statuses()) EXPECT_TRUE(status.ok());
+  session_.reset();
+  server_.reset();
+  // The large one alone, then as many as SessionOptions lets in a message.
+  EXPECT_THAT(sizes, ElementsAre(1, 256, 44));
+}
+
+TEST_F(SessionTest, WhatCallbacksStartGoesTogether) {
+  std::vector<int> sizes;
+  Start([&](Stream& stream) {
+    // The first two are answered together, however they come.
+    v1::ComputeLossesRequest both;
+    v1::ComputeLossesRequest request;
+    while (both.entries_size() < 2 && stream.Read(&request)) {
+      both.MergeFrom(request);
+    }
+    stream.Write(AnswersTo(both));
+    while (stream.Read(&request)) {
+      sizes.push_back(request.entries_size());
+      stream.Write(AnswersTo(request));
+    }
+    return grpc::Status::OK;
+  });
+  absl::BlockingCounter done(2);
+  for (int i = 0; i < 2; ++i) {
+    session_->ComputeLossAsync(request_, {}, [&](const auto&) {
+      session_->ComputeLossAsync(request_, {},
+                                 [&](const auto&) { done.DecrementCount(); });
+    });
+  }
+  done.Wait();
+  session_.reset();
+  server_.reset();
+  EXPECT_THAT(sizes, ElementsAre(2));
+}
+
+TEST_F(SessionTest, NoMoreAreUnansweredThanTheBound) {
+  Start(
+      [&](Stream& stream) {
+        v1::ComputeLossesRequest request;
+        while (stream.Read(&request)) {
+          EXPECT_LE(request.entries_size(), 3);
+          stream.Write(AnswersTo(request));
+        }
+        return grpc::Status::OK;
+      },
+      {.max_unanswered = 3});
+  for (int i = 0; i < 100; ++i) Send();
+  for (const absl::Status& status : Statuses()) EXPECT_TRUE(status.ok());
+}
+
+TEST_F(SessionTest, TooManyWaitingRequestsAreRefused) {
+  absl::Notification over;
+  Start(
+      [&](Stream& stream) {
+        over.WaitForNotification();
+        return AnswerAll(stream);
+      },
+      {.max_unanswered = 1, .max_waiting = 2});
+  for (int i = 0; i < 4; ++i) Send();
+  over.Notify();
+  const std::vector<absl::Status> statuses = Statuses();
+  EXPECT_TRUE(absl::IsResourceExhausted(statuses.front()));
+  EXPECT_FALSE(RetryAfter(statuses.front()).has_value());
+  EXPECT_THAT(statuses.front().message(), HasSubstr("max_waiting"));
+  for (size_t i = 1; i < 4; ++i) EXPECT_TRUE(statuses[i].ok());
+}
+
+TEST_F(SessionTest, AFailureIsThatOfItsEntryAlone) {
+  Start([&](Stream& stream) {
+    v1::ComputeLossesRequest request;
+    while (stream.Read(&request)) {
+      v1::ComputeLossesResponse answers = AnswersTo(request);
+      for (auto& answer : *answers.mutable_entries()) {
+        if (answer.response().request_id() != "bad") continue;
+        answer.mutable_failure()->set_code(grpc::RESOURCE_EXHAUSTED);
+        answer.mutable_failure()->set_message("full");
+        answer.mutable_failure()->mutable_retry_delay()->set_nanos(1500000);
+      }
+      stream.Write(answers);
+    }
+    return grpc::Status::OK;
+  });
+  const auto bad = session_->ComputeLoss(request_, {.request_id = "bad"});
+  EXPECT_TRUE(absl::IsResourceExhausted(bad.status()));
+  EXPECT_EQ(bad.status().message(), "full");
+  EXPECT_EQ(RetryAfter(bad.status()), absl::Microseconds(1500));
+  EXPECT_TRUE(session_->ComputeLoss(request_).ok());
+}
+
+TEST_F(SessionTest, ACancelledRequestEndsAndItsAnswerIsDropped) {
+  absl::Notification cancelled;
+  Start([&](Stream& stream) {
+    v1::ComputeLossesRequest request;
+    stream.Read(&request);
+    cancelled.WaitForNotification();
+    stream.Write(AnswersTo(request));
+    return AnswerAll(stream);
+  });
+  const CallHandle handle = Send();
+  handle.Cancel();
+  EXPECT_TRUE(absl::IsCancelled(Statuses()[0]));
+  cancelled.Notify();
+  EXPECT_TRUE(session_->ComputeLoss(request_).ok());
+  handle.Cancel();  // over: does nothing
+  session_.reset();
+  handle.Cancel();  // nor does it without a session
+}
+
+TEST_F(SessionTest, ADeadlineEndsARequestThatIsNotAnswered) {
+  absl::Notification over;
+  Start([&](Stream&) {
+    over.WaitForNotification();
+    return grpc::Status::OK;
+  });
+  const auto result = session_->ComputeLoss(
+      request_, {.deadline = absl::Now() + absl::Milliseconds(20)});
+  EXPECT_TRUE(absl::IsDeadlineExceeded(result.status())) << result.status();
+  over.Notify();
+}
+
+TEST_F(SessionTest, TheTimeoutIsWhatIsLeftUntilTheDeadline) {
+  std::vector<google::protobuf::Duration> timeouts;
+  Start([&](Stream& stream) {
+    v1::ComputeLossesRequest request;
+    while (stream.Read(&request)) {
+      if (request.entries(0).has_timeout()) {
+        timeouts.push_back(request.entries(0).timeout());
+      }
+      stream.Write(AnswersTo(request));
+    }
+    return grpc::Status::OK;
+  });
+  EXPECT_TRUE(session_->ComputeLoss(request_).ok());
+  EXPECT_TRUE(session_
+                  ->ComputeLoss(request_,
+                                {.deadline = absl::Now() + absl::Hours(1)})
+                  .ok());
+  session_.reset();
+  server_.reset();
+  ASSERT_EQ(timeouts.size(), 1U);
+  EXPECT_GT(timeouts[0].seconds(), 1800);
+  EXPECT_LE(timeouts[0].seconds(), 3600);
+}
+
+TEST_F(SessionTest, AStreamThatEndsFailsWhatItWasGivenAndTheNextOneServes) {
+  std::atomic<int> streams = 0;
+  Start([&](Stream& stream) {
+    if (++streams > 1) return AnswerAll(stream);
+    v1::ComputeLossesRequest request;
+    stream.Read(&request);
+    return grpc::Status(grpc::UNAVAILABLE, "draining");
+  });
+  const auto lost = session_->ComputeLoss(request_);
+  EXPECT_TRUE(absl::IsUnavailable(lost.status()));
+  EXPECT_THAT(lost.status().message(), HasSubstr("may be sent again: draining"));
+  EXPECT_TRUE(session_->ComputeLoss(request_).ok());
+  EXPECT_EQ(streams, 2);
+}
+
+TEST_F(SessionTest, AnErrorOfTheStreamIsThatOfItsRequests) {
+  Start([](Stream&) {
+    return grpc::Status(grpc::UNAUTHENTICATED, "who is there?");
+  });
+  Send();
+  EXPECT_EQ(Statuses()[0].code(), absl::StatusCode::kUnauthenticated);
+}
+
+TEST_F(SessionTest, WithoutAServerARequestIsUnavailable) {
+  Start(AnswerAll);
+  server_.reset();
+  EXPECT_TRUE(absl::IsUnavailable(session_->ComputeLoss(request_).status()));
+}
+
+TEST_F(SessionTest, ClosingCancelsWhatIsOutstanding) {
+  absl::Notification over;
+  Start(
+      [&](Stream&) {
+        over.WaitForNotification();
+        return grpc::Status::OK;
+      },
+      {.max_unanswered = 2, .own_call_above_bytes = 1 << 20});
+  for (int i = 0; i < 5; ++i) Send();
+  session_->Close();
+  {
+    absl::MutexLock lock(&mu_);
+    EXPECT_EQ(statuses_.size(), sent_);
+  }
+  Send();  // after the end
+  for (const auto& status : Statuses()) EXPECT_TRUE(absl::IsCancelled(status));
+  session_->Close();
+  over.Notify();
+}
+
+TEST_F(SessionTest, AnIdleSessionHalfClosesItsStream) {
+  absl::Notification ended;
+  Start([&](Stream& stream) {
+    const grpc::Status status = AnswerAll(stream);
+    ended.Notify();
+    return status;
+  });
+  EXPECT_TRUE(session_->ComputeLoss(request_).ok());
+  session_.reset();
+  ended.WaitForNotification();
+}
+
+TEST_F(SessionTest, ALargeRequestIsACallOfItsOwn) {
+  Start([](Stream&) { return grpc::Status(grpc::INTERNAL, "not this way"); },
+        {.own_call_above_bytes = 1000});
+  const std::vector<float> large(300);
+  const LossRequest request{.logits = TensorView::Of<float>(large),
+                            .targets = TensorView::Of<float>(large)};
+  auto result = session_->ComputeLoss(request);
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->loss, 7);
+  absl::Notification done;
+  session_->ComputeLossAsync(request, {}, [&](const auto& answer) {
+    EXPECT_TRUE(answer.ok());
+    done.Notify();
+  });
+  done.WaitForNotification();
+}
+
+TEST_F(SessionTest, AGarbledAnswerEndsTheStreamAsInternal) {
+  Start([](Stream& stream) {
+    v1::ComputeLossesRequest request;
+    v1::ComputeLossesResponse answers;
+    stream.Read(&request);
+    answers.add_entries()->set_id(1);  // no outcome
+    stream.Write(answers);
+    return grpc::Status::OK;
+  });
+  Send();
+  EXPECT_EQ(Statuses()[0].code(), absl::StatusCode::kInternal);
+}
+
+TEST(SessionOptionsTest, ABoundBelowOneIsNamed) {
+  auto client = *Client::Create({.target = "localhost:1"});
+  const auto session = client->StartSession({.max_message_entries = 0});
+  EXPECT_TRUE(absl::IsInvalidArgument(session.status()));
+  EXPECT_THAT(session.status().message(), HasSubstr("max_message_entries: 0"));
+}
+
+TEST_F(SessionTest, AParameterOfAnotherLossIsRefusedWithoutSending) {
+  Start(AnswerAll);
+  LossRequest request = request_;
+  request.spec.set_focal_gamma(2);
+  EXPECT_TRUE(
+      absl::IsInvalidArgument(session_->ComputeLoss(request).status()));
+}
+
+}  // namespace
+}  // namespace lossd::client

@@ -19,6 +19,9 @@ from lossd.streaming import LossStream
 
 # close() waits so long for the server to end a stream on which everything is answered.
 _LAST_SECONDS = 1.0
+# gRPC's API for asyncio ends a call with INTERNAL and this text if the transport refuses a message,
+# as it does when the server has gone and the status of the call has not arrived yet.
+_FAILED_WRITE = "Internal error from Core"
 
 
 class SessionClient(Protocol):
@@ -219,6 +222,9 @@ class _Stream:
                 self._deliver(message)
         except grpc.RpcError as rpc_error:
             error = self._route.error(rpc_error)
+            if error.message == _FAILED_WRITE:
+                text = "the connection was lost while a message was being sent"
+                error = LossdError(grpc.StatusCode.UNAVAILABLE, text, None)
         except LossdError as garbage:
             error = garbage
             self._call.cancel()

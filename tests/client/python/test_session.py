@@ -214,7 +214,8 @@ def test_a_message_that_finds_no_connection_is_unavailable(monkeypatch: pytest.M
     lost: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def lose(requests: Iterator[bytes], _: grpc.ServicerContext) -> Iterator[bytes]:
-        yield response(*ids(next(requests)), 1.0)
+        (number,) = ids(next(requests))
+        yield response(number, 1.0)
         lost.get()
 
     async def ask(address: str) -> None:

@@ -164,6 +164,8 @@ def test_a_loss_that_is_too_large_for_one_message_is_streamed(server: RunningSer
             with pytest.raises(lossd.LossdError, match="^INVALID_ARGUMENT: targets"):
                 session.submit(LOGITS, TARGETS + 1).result()
             assert session.compute_loss(ZEROS, ZEROS).loss == HALF
+            last = session.submit(LOGITS, TARGETS)
+        assert last.done()  # the end of the block waits for it too
     assert expected.execution.batch_requests is None
 
 

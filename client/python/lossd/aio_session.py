@@ -72,16 +72,16 @@ class AsyncSession(AsyncLosses):
         self._stream: _Stream | None = None
         self._closed = False
 
-    async def close(self, *, cancel: bool = False) -> None:
+    async def close(self, *, cancel_futures: bool = False) -> None:
         """Waits for the answers to requests under way, and ends the stream.
 
-        `cancel`: True cancels the requests under way instead. Later calls do nothing, and any
+        `cancel_futures`: True cancels the requests under way instead. Later calls do nothing, and any
         other method raises ValueError.
         """
         self._closed = True
         stream, self._stream = self._stream, None
         if stream is not None:
-            await stream.close(cancel)
+            await stream.close(cancel_futures)
 
     def _cancel(self) -> None:
         """Ends the stream; requests under way fail with CANCELLED."""
@@ -93,7 +93,7 @@ class AsyncSession(AsyncLosses):
 
     async def __aexit__(self, kind: object, *_: object) -> None:
         """Closes the session; after an exception the requests under way are cancelled."""
-        await self.close(cancel=kind is not None)
+        await self.close(cancel_futures=kind is not None)
 
     def __reduce__(self) -> tuple[Any, ...]:
         raise TypeError("an AsyncSession cannot be pickled; make it in the process that uses it")

@@ -75,8 +75,8 @@ class AsyncSession(AsyncLosses):
     async def close(self, *, cancel_futures: bool = False) -> None:
         """Waits for the answers to requests under way, and ends the stream.
 
-        `cancel_futures`: True cancels the requests under way instead. Later calls do nothing, and any
-        other method raises ValueError.
+        `cancel_futures`: True cancels the requests under way instead. Later calls do nothing, and
+        any other method raises ValueError.
         """
         self._closed = True
         stream, self._stream = self._stream, None

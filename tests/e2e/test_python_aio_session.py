@@ -241,7 +241,7 @@ def test_closing_waits_for_answers_and_cancelling_does_not(server: RunningServer
             session = client.session()
             tasks = [asyncio.ensure_future(session.compute_loss(ZEROS, ZEROS)) for _ in range(10)]
             await asyncio.sleep(0)
-            await session.close(cancel=True)
+            await session.close(cancel_futures=True)
             for outcome in await asyncio.gather(*tasks, return_exceptions=True):
                 assert isinstance(outcome, asyncio.CancelledError)
 

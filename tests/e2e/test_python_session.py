@@ -147,6 +147,17 @@ def test_a_gradient_goes_to_its_place(client: lossd.Client) -> None:
     assert expected.second_derivative.tobytes() == second_out.tobytes()
 
 
+def test_pytorchs_tensors_have_gradients_of_their_own(client: lossd.Client) -> None:
+    torch = pytest.importorskip("torch")
+    logits, targets = torch.tensor(LOGITS, dtype=torch.bfloat16), torch.tensor(TARGETS)
+    expected = client.compute_loss(logits, targets)
+    with client.session() as session:
+        result = session.compute_loss(logits, targets)
+    assert type(result.gradient) is torch.Tensor
+    assert result.loss == expected.loss
+    assert torch.equal(result.gradient, expected.gradient)
+
+
 def test_arrays_may_change_once_they_are_submitted(client: lossd.Client) -> None:
     expected = client.compute_loss(LOGITS, TARGETS)
     with client.session() as session:
@@ -164,6 +175,8 @@ def test_a_loss_that_is_too_large_for_one_message_is_streamed(server: RunningSer
             with pytest.raises(lossd.LossdError, match="^INVALID_ARGUMENT: targets"):
                 session.submit(LOGITS, TARGETS + 1).result()
             assert session.compute_loss(ZEROS, ZEROS).loss == HALF
+            last = session.submit(LOGITS, TARGETS)
+        assert last.done()  # the end of the block waits for it too
     assert expected.execution.batch_requests is None
 
 

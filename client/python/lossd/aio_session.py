@@ -19,6 +19,9 @@ from lossd.streaming import LossStream
 
 # close() waits so long for the server to end a stream on which everything is answered.
 _LAST_SECONDS = 1.0
+# gRPC's API for asyncio ends a call with INTERNAL and this text if the transport refuses a message,
+# as it does when the server has gone and the status of the call has not arrived yet.
+_FAILED_WRITE = "Internal error from Core"
 
 
 class SessionClient(Protocol):
@@ -69,16 +72,16 @@ class AsyncSession(AsyncLosses):
         self._stream: _Stream | None = None
         self._closed = False
 
-    async def close(self, *, cancel: bool = False) -> None:
+    async def close(self, *, cancel_futures: bool = False) -> None:
         """Waits for the answers to requests under way, and ends the stream.
 
-        `cancel`: True cancels the requests under way instead. Later calls do nothing, and any
-        other method raises ValueError.
+        `cancel_futures`: True cancels the requests under way instead. Later calls do nothing, and
+        any other method raises ValueError.
         """
         self._closed = True
         stream, self._stream = self._stream, None
         if stream is not None:
-            await stream.close(cancel)
+            await stream.close(cancel_futures)
 
     def _cancel(self) -> None:
         """Ends the stream; requests under way fail with CANCELLED."""
@@ -90,7 +93,7 @@ class AsyncSession(AsyncLosses):
 
     async def __aexit__(self, kind: object, *_: object) -> None:
         """Closes the session; after an exception the requests under way are cancelled."""
-        await self.close(cancel=kind is not None)
+        await self.close(cancel_futures=kind is not None)
 
     def __reduce__(self) -> tuple[Any, ...]:
         raise TypeError("an AsyncSession cannot be pickled; make it in the process that uses it")
@@ -219,6 +222,9 @@ class _Stream:
                 self._deliver(message)
         except grpc.RpcError as rpc_error:
             error = self._route.error(rpc_error)
+            if error.message == _FAILED_WRITE:
+                text = "the connection was lost while a message was being sent"
+                error = LossdError(grpc.StatusCode.UNAVAILABLE, text, None)
         except LossdError as garbage:
             error = garbage
             self._call.cancel()

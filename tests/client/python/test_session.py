@@ -208,3 +208,31 @@ def test_a_callback_that_would_wait_for_itself_is_told() -> None:
         closed.result(timeout=60)
         with pytest.raises(ValueError, match="is closed"):
             session.submit(ZEROS, ZEROS)
+
+
+def test_a_message_that_finds_no_connection_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    lost: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+    def lose(requests: Iterator[bytes], _: grpc.ServicerContext) -> Iterator[bytes]:
+        (number,) = ids(next(requests))
+        yield response(number, 1.0)
+        lost.get()
+
+    async def ask(address: str) -> None:
+        async with lossd.AsyncClient(address) as client, client.session() as session:
+            assert (await session.compute_loss(ZEROS, ZEROS)).loss == 1
+            assert session._stream is not None
+            call = session._stream._call
+
+            async def write(_: bytes) -> None:  # as gRPC's own does in that case
+                call._cython_call.set_internal_error("a batch could not be started")
+                lost.put(None)
+                await call._raise_for_status()
+
+            monkeypatch.setattr(call, "write", write)
+            with pytest.raises(lossd.LossdError, match="^UNAVAILABLE: the connection was lost"):
+                await session.compute_loss(ZEROS, ZEROS)
+            assert (await session.compute_loss(ZEROS, ZEROS)).loss == 1
+
+    with serving(lose, echo_ids) as address:
+        asyncio.run(ask(address))

@@ -51,7 +51,7 @@ async def sessions(client: lossd.Client, other: lossd.AsyncClient) -> None:
     session.close(cancel_futures=True)
     async with other.session() as later:
         tensor: Tensor = (await later.compute_loss(Tensor(), x)).gradient
-    await later.close(cancel=True)
+    await later.close(cancel_futures=True)
 
 blocking(lossd.Client("localhost:1", token="t", channel_options={"grpc.x": 1}))
 asyncio.run(asynchronous(lossd.AsyncClient("localhost:1")))

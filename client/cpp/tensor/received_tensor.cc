@@ -1,5 +1,7 @@
 #include "client/cpp/tensor/received_tensor.h"
 
+#include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <utility>
 
@@ -12,6 +14,10 @@ void Gather(const std::vector<grpc::Slice>& chunks, std::byte* destination) {
     std::memcpy(destination, chunk.begin(), chunk.size());
     destination += chunk.size();
   }
+}
+
+bool IsAligned(const grpc::Slice& chunk) {
+  return reinterpret_cast<uintptr_t>(chunk.begin()) % alignof(max_align_t) == 0;
 }
 
 }  // namespace
@@ -36,8 +42,11 @@ absl::Status ReceivedTensor::CopyTo(std::span<std::byte> destination) const {
 }
 
 std::span<const std::byte> ReceivedTensor::Contiguous() {
-  // Even a single slice is copied, because it begins where the message's header
-  // ended, which is rarely aligned.
+  // A single slice of a reply begins where the message's header ended, which is
+  // rarely aligned. The memory that a stream's results came into is.
+  if (chunks_.size() == 1 && IsAligned(chunks_[0])) {
+    return std::as_bytes(std::span(chunks_[0].begin(), byte_size_));
+  }
   if (contiguous_ == nullptr && byte_size_ > 0) {
     contiguous_ = std::make_unique_for_overwrite<std::byte[]>(byte_size_);
     Gather(chunks_, contiguous_.get());

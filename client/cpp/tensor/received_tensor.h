@@ -19,8 +19,8 @@ namespace lossd::client {
 // A tensor in the slices in which it was received, without a copy.
 //
 // chunks() gives the slices, CopyTo() copies the tensor, and As() gives it in
-// one piece, which it copies on the first call. Not thread-safe. A move keeps
-// the spans that were given out valid.
+// one piece, which it copies on the first call, unless it came as one aligned
+// slice. Not thread-safe. A move keeps the spans that were given out valid.
 class ReceivedTensor {
  public:
   ReceivedTensor(v1::DataType dtype, Shape shape,
@@ -58,7 +58,7 @@ class ReceivedTensor {
   Shape shape_;
   std::vector<grpc::Slice> chunks_;
   size_t byte_size_ = 0;
-  // The copy in one piece, or null before it is asked for.
+  // The copy in one piece, or null before it is asked for and needed.
   std::unique_ptr<std::byte[]> contiguous_;
 };
 

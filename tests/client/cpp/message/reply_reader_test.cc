@@ -3,8 +3,11 @@
 #include <google/protobuf/stubs/logging.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <numeric>
 #include <random>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -139,6 +142,24 @@ TEST(ReceivedTensorTest, CopyToRefusesADestinationOfAnotherSize) {
   EXPECT_EQ(std::memcmp(destination, "abcdefgh", 8), 0);
   EXPECT_EQ(tensor.CopyTo(std::span(destination).first(7)).message(),
             "the destination has 7 bytes, the tensor has 8");
+}
+
+TEST(ReceivedTensorTest, OneAlignedSliceIsNotCopiedAndAnyOtherIs) {
+  alignas(max_align_t) const float memory[9] = {0, 1, 2, 3, 4, 5, 6, 7, 8};
+  const auto slice_from = [&](int first) {
+    return grpc::Slice(&memory[first], 8 * sizeof(float),
+                       grpc::Slice::STATIC_SLICE);
+  };
+  ReceivedTensor aligned(v1::DATA_TYPE_FLOAT32, {8}, {slice_from(0)});
+  EXPECT_EQ(aligned.As<float>()->data(), memory);
+  ReceivedTensor other(v1::DATA_TYPE_FLOAT32, {8}, {slice_from(1)});
+  EXPECT_NE(other.As<float>()->data(), &memory[1]);
+  EXPECT_TRUE(
+      std::ranges::equal(*other.As<float>(), std::span(memory).subspan(1)));
+  ReceivedTensor two(v1::DATA_TYPE_FLOAT32, {16},
+                     {slice_from(0), slice_from(1)});
+  EXPECT_EQ(two.As<float>()->size(), 16U);
+  EXPECT_EQ((*two.As<float>())[8], 1);
 }
 
 TEST(ReceivedTensorTest, AsRefusesAnotherElementType) {

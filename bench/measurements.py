@@ -300,6 +300,15 @@ MEASUREMENTS: dict[str, Measurement] = {
             "cache; peer: the same in float32 throughout, which needs no conversions",
         ),
     ),
+    "kernel_float8_bit_vs_f32": Measurement(
+        2.0,
+        kernel_and_case(
+            "float8_bit_gradient/16777216",
+            "f32_gradient/16777216",
+            "16777216 float8_e4m3fn logits and bit targets to a float8_e4m3fn gradient, one "
+            "thread; peer: the same in float32 throughout",
+        ),
+    ),
     "second_derivative_vs_gradient_only": Measurement(
         0.8,
         kernel_and_case(
@@ -324,7 +333,8 @@ MEASUREMENTS: dict[str, Measurement] = {
     "unary_1Mi_c4_vs_echo": Measurement(0.9, unary(1 << 20, 4)),
     "connections_vs_grpc": Measurement(1.0, connections),
     "unary_1Mi_c4_vs_protobuf_echo": Measurement(1.2, unary_and_protobuf_echo(MEBI, 4)),
-    "bf16_bit_vs_f32_tcp": Measurement(2.0, narrow_and_float32(MEBI, 4)),
+    "bf16_bit_vs_f32_tcp": Measurement(2.2, narrow_and_float32("bfloat16", MEBI, 4)),
+    "float8_bit_vs_f32_tcp": Measurement(4.0, narrow_and_float32("float8_e4m3fn", MEBI, 4)),
     "vs_triton_64_c64": Measurement(3.0, unary_and_triton(64, 64)),
     "vs_triton_1Mi_c4": Measurement(3.0, unary_and_triton(MEBI, 4)),
     "stream_vs_unary": Measurement(0.8, stream_and_unary),

@@ -77,10 +77,10 @@ def unary_and_triton(elements: int, concurrency: int) -> Run:
     )
 
 
-def narrow_and_float32(elements: int, concurrency: int) -> Run:
+def narrow_and_float32(dtype: str, elements: int, concurrency: int) -> Run:
     def run(name: str, programs: Programs, effort: Effort) -> Result:
         float32 = closed_loop(elements, concurrency, effort)
-        narrow = {**float32, "dtype": "bfloat16", "targets_dtype": "bit"}
+        narrow = {**float32, "dtype": dtype, "targets_dtype": "bit"}
         with programs.lossd() as lossd:
             ours, peer = alternate(
                 effort.rounds,
@@ -88,7 +88,7 @@ def narrow_and_float32(elements: int, concurrency: int) -> Run:
                 lambda: float(programs.load(lossd, float32)["elements_per_second"]),
             )
         what = (
-            f"ComputeLoss of {elements} bfloat16 logits and bit targets to a bfloat16 gradient at "
+            f"ComputeLoss of {elements} {dtype} logits and bit targets to a {dtype} gradient at "
             f"concurrency {concurrency} over TCP; peer: the same server with float32 logits, "
             "targets and gradient"
         )

@@ -32,6 +32,10 @@ constexpr Row RowOf(ElementType type) {
       return {"int8", 1};
     case ElementType::kInt16:
       return {"int16", 2};
+    case ElementType::kFloat8E4M3Fn:
+      return {"float8_e4m3fn", 1};
+    case ElementType::kFloat8E5M2:
+      return {"float8_e5m2", 1};
   }
   return {"unknown", 0};
 }

@@ -21,22 +21,30 @@ enum class ElementType : uint8_t {
   kInt64,
   kInt8,
   kInt16,
+  kFloat8E4M3Fn,  // the float8 types of the Open Compute Project
+  kFloat8E5M2,
 };
 
 // Every type, in the order of the enum.
 inline constexpr std::array kElementTypes = {
-    ElementType::kFloat32, ElementType::kFloat64, ElementType::kBFloat16,
-    ElementType::kFloat16, ElementType::kUint8,   ElementType::kBool,
-    ElementType::kBit,     ElementType::kInt32,   ElementType::kInt64,
-    ElementType::kInt8,    ElementType::kInt16};
+    ElementType::kFloat32,   ElementType::kFloat64, ElementType::kBFloat16,
+    ElementType::kFloat16,   ElementType::kUint8,   ElementType::kBool,
+    ElementType::kBit,       ElementType::kInt32,   ElementType::kInt64,
+    ElementType::kInt8,      ElementType::kInt16,   ElementType::kFloat8E4M3Fn,
+    ElementType::kFloat8E5M2};
 
 // The types of logits, losses and gradients.
 inline constexpr std::array kFloatTypes = {
-    ElementType::kFloat32, ElementType::kFloat64, ElementType::kBFloat16,
-    ElementType::kFloat16};
+    ElementType::kFloat32,      ElementType::kFloat64,
+    ElementType::kBFloat16,     ElementType::kFloat16,
+    ElementType::kFloat8E4M3Fn, ElementType::kFloat8E5M2};
+
+constexpr bool IsFloat8(ElementType type) {
+  return type == ElementType::kFloat8E4M3Fn || type == ElementType::kFloat8E5M2;
+}
 
 constexpr bool IsFloat(ElementType type) {
-  return type <= ElementType::kFloat16;
+  return type <= ElementType::kFloat16 || IsFloat8(type);
 }
 
 // Returns the bytes that `count` elements take, rounded up to whole bytes.

@@ -90,6 +90,8 @@ LOSSD_ELEMENT_FN Float16 Float16Of(float value) {
       static_cast<uint16_t>(ChooseBelow(0x7f800000, magnitude, 0x7e00, bits))};
 }
 
+#include "element_type/float8-inl.h"
+
 // Rounds to odd: returns `value` if it is a float32, else the neighbour whose
 // last bit is 1. Rounding the result to at most 22 bits gives the same as
 // rounding `value` itself.
@@ -118,6 +120,14 @@ template <class T>
 LOSSD_ELEMENT_FN T Loaded(Float16 value) {
   return static_cast<T>(FloatOf(value));
 }
+template <class T>
+LOSSD_ELEMENT_FN T Loaded(Float8E4M3Fn value) {
+  return static_cast<T>(FloatOf(value));
+}
+template <class T>
+LOSSD_ELEMENT_FN T Loaded(Float8E5M2 value) {
+  return static_cast<T>(FloatOf(value));
+}
 
 // Stores a result of type T, rounded once. Every NaN becomes the canonical one
 // of the stored type: a machine's own conversion may keep another payload.
@@ -128,6 +138,14 @@ LOSSD_ELEMENT_FN void StoreRounded(T value, BFloat16* to) {
 template <class T>
 LOSSD_ELEMENT_FN void StoreRounded(T value, Float16* to) {
   *to = Float16Of(OddFloatOf(value));
+}
+template <class T>
+LOSSD_ELEMENT_FN void StoreRounded(T value, Float8E4M3Fn* to) {
+  *to = Float8E4M3FnOf(OddFloatOf(value));
+}
+template <class T>
+LOSSD_ELEMENT_FN void StoreRounded(T value, Float8E5M2* to) {
+  *to = Float8E5M2Of(OddFloatOf(value));
 }
 template <class T>
 LOSSD_ELEMENT_FN void StoreRounded(T value, float* to) {
@@ -148,7 +166,7 @@ LOSSD_ELEMENT_FN void StoreRounded(T value, double* to) {
 // NOLINTBEGIN(bugprone-branch-clone): the branches differ in the type alone.
 
 // Calls `use` with a value of the C++ type that stores `type`, which is one of
-// the four float types.
+// kFloatTypes.
 template <class Use>
 LOSSD_ELEMENT_FN void WithStoredFloat(ElementType type, Use use) {
   switch (type) {
@@ -156,6 +174,10 @@ LOSSD_ELEMENT_FN void WithStoredFloat(ElementType type, Use use) {
       return use(BFloat16());
     case ElementType::kFloat16:
       return use(Float16());
+    case ElementType::kFloat8E4M3Fn:
+      return use(Float8E4M3Fn());
+    case ElementType::kFloat8E5M2:
+      return use(Float8E5M2());
     case ElementType::kFloat64:
       return use(double());
     default:

@@ -164,7 +164,7 @@ struct Segment {
   LossOptions options;
   Shape shape;                 // of the logits
   uint64_t element_count = 0;  // the product of shape.dims
-  Tensor logits;               // kFloat32, kFloat64, kBFloat16, kFloat16
+  Tensor logits;               // one of kFloatTypes
   Tensor targets;  // any type, element_count elements; absent: see `ones`
   Ones ones;
   Operand weights;     // optional: any type but kBit

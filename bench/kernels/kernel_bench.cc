@@ -60,6 +60,14 @@ BENCHMARK(Gradient<ElementType::kBFloat16, ElementType::kBit>)
     ->Arg(65536)
     ->Arg(16777216)
     ->UseRealTime();
+// A mean of so many elements has a gradient that rounds to 0 in float8; the
+// time does not depend on it.
+BENCHMARK(Gradient<ElementType::kFloat8E4M3Fn, ElementType::kBit>)
+    ->Name("float8_bit_gradient")
+    ->Arg(2048)
+    ->Arg(65536)
+    ->Arg(16777216)
+    ->UseRealTime();
 BENCHMARK(Gradient<ElementType::kFloat32, ElementType::kUint8>)
     ->Name("f32_uint8_gradient")
     ->Arg(65536)

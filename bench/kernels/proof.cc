@@ -23,21 +23,32 @@ std::string BytesOf(const S& sample) {
   return bytes;
 }
 
-// Returns the relative error that a result of a type may have.
-double Tolerance(ElementType type) {
+// The error that a result of a type may have.
+struct Tolerance {
+  double relative;
+  double absolute;
+};
+
+// Half types and float8 are rounded to nearest from a float32; half of the
+// least subnormal is the absolute error.
+Tolerance ToleranceOf(ElementType type) {
   switch (type) {
     case ElementType::kFloat64:
-      return 2 * 0x1p-52;
+      return {2 * 0x1p-52, 0};
     case ElementType::kBFloat16:
-      return 0x1p-8 + 0x1p-23;  // rounded to nearest from a float32
+      return {0x1p-8 + 0x1p-23, 0};
+    case ElementType::kFloat8E4M3Fn:
+      return {0x1p-4 + 0x1p-23, 0x1p-10};
+    case ElementType::kFloat8E5M2:
+      return {0x1p-3 + 0x1p-23, 0x1p-17};
     default:
-      return 0x1p-23;
+      return {0x1p-23, 0};
   }
 }
 
-bool IsClose(double got, long double exact, double tolerance) {
+bool IsClose(double got, long double exact, Tolerance tolerance) {
   return std::fabs(static_cast<long double>(got) - exact) <=
-         tolerance * std::fabs(exact);
+         tolerance.relative * std::fabs(exact) + tolerance.absolute;
 }
 
 // Returns what is wrong with the sample's results, or "" if nothing is.
@@ -51,18 +62,19 @@ std::string Wrong(const S& sample, const reference::Answer& exact,
   const Tensor gradient = {type, std::span(&bytes[0], 1)};
   const Tensor second = {type, std::span(&bytes[1], 1)};
   for (size_t i = 0; i < sample.gradient.size(); ++i) {
-    if (!IsClose(ElementAt(gradient, i), exact.gradient[i], Tolerance(type))) {
+    if (!IsClose(ElementAt(gradient, i), exact.gradient[i],
+                 ToleranceOf(type))) {
       return "has a wrong gradient at " + std::to_string(i);
     }
     if (!IsClose(ElementAt(second, i), exact.second_derivative[i],
-                 Tolerance(type))) {
+                 ToleranceOf(type))) {
       return "has a wrong second derivative at " + std::to_string(i);
     }
   }
   const Totals totals = Combine(sample.partials);
   const double normalizer = NormalizerOf(sample.segment, totals);
   return IsClose(LossOf(sample.segment, totals, normalizer), exact.loss,
-                 0x1p-23)
+                 {0x1p-23, 0})
              ? ""
              : "has a wrong loss";
 }
@@ -96,6 +108,8 @@ std::string WrongInSamples() {
   for (auto* check : {WrongIn<ElementType::kFloat32, ElementType::kFloat32>,
                       WrongIn<ElementType::kFloat32, ElementType::kUint8>,
                       WrongIn<ElementType::kBFloat16, ElementType::kBit>,
+                      WrongIn<ElementType::kFloat8E4M3Fn, ElementType::kBit>,
+                      WrongIn<ElementType::kFloat8E5M2, ElementType::kUint8>,
                       WrongIn<ElementType::kFloat64, ElementType::kFloat64>}) {
     wrong = check();
     if (!wrong.empty()) break;

@@ -44,6 +44,16 @@ struct Stored<ElementType::kBFloat16> {
   using T = BFloat16;
   static T From(float v) { return BFloat16Of(v); }
 };
+template <>
+struct Stored<ElementType::kFloat8E4M3Fn> {
+  using T = Float8E4M3Fn;
+  static T From(float v) { return Float8E4M3FnOf(v); }
+};
+template <>
+struct Stored<ElementType::kFloat8E5M2> {
+  using T = Float8E5M2;
+  static T From(float v) { return Float8E5M2Of(v); }
+};
 
 // A segment with its memory. Not copyable: the segment points into it.
 template <ElementType kLogits, ElementType kTargets>

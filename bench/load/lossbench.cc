@@ -91,13 +91,14 @@ FlagGroup RequestRows(Flags& flags) {
           {{"elements", AnyValue(&flags.sample.elements),
             "elements of one request"},
            {"dtype", OneOf(kSampleTypes, &flags.sample.dtype),
-            "dtype of the logits: float32, float64, bfloat16 or float16"},
+            "dtype of the logits: float32, float64, bfloat16, float16, "
+            "float8_e4m3fn or float8_e5m2"},
            {"targets_dtype", OneOf(kTargetTypes, &flags.sample.targets_dtype),
-            "dtype of the targets: float32, float64, bfloat16, float16, uint8, "
-            "bool or bit"},
+            "dtype of the targets: float32, float64, bfloat16, float16, "
+            "float8_e4m3fn, float8_e5m2, uint8, bool or bit"},
            {"gradient_dtype", OneOf(kSampleTypes, &flags.sample.gradient_dtype),
-            "dtype of the gradient: float32, float64, bfloat16 or float16; "
-            "empty is the logits'"},
+            "dtype of the gradient: float32, float64, bfloat16, float16, "
+            "float8_e4m3fn or float8_e5m2; empty is the logits'"},
            {"stream", AnyValue(&flags.stream),
             "send each request as a StreamLoss whose chunks are the same bytes "
             "over and over, so that --elements may be more than memory holds"},

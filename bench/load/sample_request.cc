@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "client/cpp/tensor/float8.h"
 #include "client/cpp/tensor/half.h"
 
 namespace lossd::bench {
@@ -37,6 +38,16 @@ void FillHalves(v1::DataType dtype, const std::vector<double>& values,
   tensor.add_shape(static_cast<int64_t>(values.size()));
 }
 
+void FillFloat8(v1::DataType dtype, const std::vector<double>& values,
+                v1::Tensor& tensor) {
+  std::string& data = *tensor.mutable_data();
+  for (const double value : values) {
+    data += static_cast<char>(client::DoubleToFloat8(dtype, value).value_or(0));
+  }
+  tensor.set_dtype(dtype);
+  tensor.add_shape(static_cast<int64_t>(values.size()));
+}
+
 void FillBits(const std::vector<double>& values, v1::Tensor& tensor) {
   std::string& data = *tensor.mutable_data();
   data.resize((values.size() + 7) / 8);
@@ -60,6 +71,10 @@ absl::Status FillNamed(const std::string& dtype,
     FillHalves(v1::DATA_TYPE_BFLOAT16, values, tensor);
   } else if (dtype == "float16") {
     FillHalves(v1::DATA_TYPE_FLOAT16, values, tensor);
+  } else if (dtype == "float8_e4m3fn") {
+    FillFloat8(v1::DATA_TYPE_FLOAT8_E4M3FN, values, tensor);
+  } else if (dtype == "float8_e5m2") {
+    FillFloat8(v1::DATA_TYPE_FLOAT8_E5M2, values, tensor);
   } else if (dtype == "bit" && !floats_only) {
     FillBits(values, tensor);
   } else if (dtype == "uint8" && !floats_only) {
@@ -76,6 +91,7 @@ absl::Status FillNamed(const std::string& dtype,
 // Returns the bytes of an element of a floating-point type.
 size_t WidthOf(v1::DataType dtype) {
   if (dtype == v1::DATA_TYPE_FLOAT64) return 8;
+  if (client::IsFloat8(dtype)) return 1;
   return client::IsHalf(dtype) ? 2 : 4;
 }
 
@@ -96,6 +112,10 @@ double ElementAt(const v1::Tensor& tensor, size_t i) {
     std::memcpy(&half, tensor.data().data() + i * 2, 2);
     return client::HalfToDouble(tensor.dtype(), half);
   }
+  if (client::IsFloat8(tensor.dtype())) {
+    return client::Float8ToDouble(tensor.dtype(),
+                                  static_cast<uint8_t>(tensor.data()[i]));
+  }
   if (tensor.dtype() == v1::DATA_TYPE_BIT) {
     return (static_cast<unsigned char>(tensor.data()[i / 8]) >> (i % 8)) & 1;
   }
@@ -112,6 +132,8 @@ Rounding RoundingOf(v1::DataType dtype) {
   if (dtype == v1::DATA_TYPE_BFLOAT16) return {0x1p-8, 0x1p-134};
   if (dtype == v1::DATA_TYPE_FLOAT16) return {0x1p-11, 0x1p-25};
   if (dtype == v1::DATA_TYPE_FLOAT32) return {0x1p-23, 0};
+  if (dtype == v1::DATA_TYPE_FLOAT8_E4M3FN) return {0x1p-4, 0x1p-10};
+  if (dtype == v1::DATA_TYPE_FLOAT8_E5M2) return {0x1p-3, 0x1p-17};
   return {0, 0};
 }
 

@@ -14,10 +14,12 @@
 namespace lossd::bench {
 
 // The types of logits and gradients, and those of targets.
-inline constexpr std::array kSampleTypes = {"float32", "float64", "bfloat16",
-                                            "float16"};
+inline constexpr std::array kSampleTypes = {"float32",       "float64",
+                                            "bfloat16",      "float16",
+                                            "float8_e4m3fn", "float8_e5m2"};
 inline constexpr std::array kTargetTypes = {
-    "float32", "float64", "bfloat16", "float16", "uint8", "bool", "bit"};
+    "float32",     "float64", "bfloat16", "float16", "float8_e4m3fn",
+    "float8_e5m2", "uint8",   "bool",     "bit"};
 
 struct SampleOptions {
   int64_t elements = 64;

@@ -14,6 +14,7 @@
 #include "base/data_type.h"
 #include "base/number.h"
 #include "client/cli/array_file.h"
+#include "client/cpp/tensor/float8.h"
 #include "client/cpp/tensor/half.h"
 
 namespace lossd::cli {
@@ -34,6 +35,11 @@ bool FitsFloat(double value) {
 // Appends the value as an element of the type. Returns false, and appends
 // nothing, if the type cannot hold it.
 bool AppendAs(v1::DataType dtype, double value, std::vector<std::byte>& bytes) {
+  if (client::IsFloat8(dtype)) {
+    const std::optional<uint8_t> bits = client::DoubleToFloat8(dtype, value);
+    if (bits.has_value()) Append(*bits, bytes);
+    return bits.has_value();
+  }
   if (client::IsHalf(dtype)) {
     const std::optional<uint16_t> half = client::DoubleToHalf(dtype, value);
     if (half.has_value()) Append(*half, bytes);
@@ -92,7 +98,7 @@ absl::StatusOr<Array> ParseNumbers(absl::string_view text, v1::DataType dtype) {
 
 absl::StatusOr<Array> ReadArgument(absl::string_view text, v1::DataType dtype) {
   const std::optional<ArrayFileName> file = ParseArrayFileName(text);
-  if (file.has_value()) return ReadArrayFile(*file);
+  if (file.has_value()) return ReadArrayFile(*file, dtype);
   return ParseNumbers(text, dtype);
 }
 

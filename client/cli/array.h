@@ -32,6 +32,7 @@ absl::StatusOr<size_t> BytesOf(const client::Shape& shape, size_t width);
 absl::StatusOr<Array> ParseNumbers(absl::string_view text, v1::DataType dtype);
 
 // Reads the array of a file that `text` names (array_file.h), or else numbers.
+// `dtype` is the type of numbers, and of a file's bytes without a type.
 absl::StatusOr<Array> ReadArgument(absl::string_view text, v1::DataType dtype);
 
 }  // namespace lossd::cli

@@ -73,10 +73,11 @@ absl::StatusOr<std::string> ChooseArray(const std::vector<std::string>& names,
       "the file has no array \"", asked, "\"; it has ", Listed(names)));
 }
 
-absl::StatusOr<Array> ReadArrayFile(const ArrayFileName& name) {
-  if (name.format == FileFormat::kNpy) return ReadNpy(name.path);
+absl::StatusOr<Array> ReadArrayFile(const ArrayFileName& name,
+                                    v1::DataType float8) {
+  if (name.format == FileFormat::kNpy) return ReadNpy(name.path, float8);
   absl::StatusOr<Array> array = name.format == FileFormat::kNpz
-                                    ? ReadNpz(name.path, name.array)
+                                    ? ReadNpz(name.path, name.array, float8)
                                     : ReadSafetensors(name.path, name.array);
   if (!array.ok()) return InFile(name.path, array.status());
   return array;

@@ -28,9 +28,11 @@ struct ArrayFileName {
 // "x.safetensors:NAME". Returns nothing for any other text.
 std::optional<ArrayFileName> ParseArrayFileName(absl::string_view text);
 
-// Reads one array of a file. INVALID_ARGUMENT or UNIMPLEMENTED, whose message
-// is one line that begins with the path.
-absl::StatusOr<Array> ReadArrayFile(const ArrayFileName& name);
+// Reads one array of a file. An array of single bytes whose file does not name
+// its type has the type `float8`, if that is one (npy.h). INVALID_ARGUMENT or
+// UNIMPLEMENTED, whose message is one line that begins with the path.
+absl::StatusOr<Array> ReadArrayFile(
+    const ArrayFileName& name, v1::DataType float8 = v1::DATA_TYPE_UNSPECIFIED);
 
 // Writes one array of a floating-point type to the file that `text` names, as
 // .npy unless it names one of the other formats. There the array is the file's

@@ -13,6 +13,7 @@
 #include "client/cli/json_request.h"
 #include "client/cli/result_text.h"
 #include "client/cpp/client.h"
+#include "client/cpp/tensor/float8.h"
 
 namespace lossd::cli {
 namespace {
@@ -41,6 +42,15 @@ absl::Status ReadTensor(const char* flag, const std::string& text,
   return absl::OkStatus();
 }
 
+// Gives logits that are bytes the float8 type that `dtype` names: a program
+// without float8 saves their bits as integers, which no logits are.
+void NameFloat8(v1::DataType dtype, std::optional<Array>& logits) {
+  if (logits.has_value() && logits->dtype == v1::DATA_TYPE_UINT8 &&
+      client::IsFloat8(dtype)) {
+    logits->dtype = dtype;
+  }
+}
+
 // Reads all tensors. Logits and targets must be among them; the server checks
 // whether the tensors fit together.
 absl::StatusOr<Arrays> ReadTensors(const TensorFlags& flags) {
@@ -57,6 +67,7 @@ absl::StatusOr<Arrays> ReadTensors(const TensorFlags& flags) {
                    &arrays.upstream_gradient)}) {
     if (!status.ok()) return status;
   }
+  NameFloat8(*dtype, arrays.logits);
   const bool identity = flags.identity_targets.has_value();
   if (identity && arrays.targets.has_value()) {
     return absl::InvalidArgumentError(
@@ -208,8 +219,10 @@ FlagGroup TensorRows(TensorFlags& flags) {
         "factors of the gradient: numbers (1,2) or an array of a file; empty "
         "is 1"},
        {"dtype", FloatTypeValue(&flags.dtype),
-        "dtype of tensors given as numbers on the command line: float32, "
-        "float64, bfloat16 or float16"},
+        "dtype of tensors given as numbers on the command line, and of arrays "
+        "of single bytes, whose .npy file does not name it (<V1, <f1, and |u1 "
+        "of --logits): float32, float64, bfloat16, float16, float8_e4m3fn or "
+        "float8_e5m2"},
        {"request", PathValue(&flags.request),
         "replaces the flags of tensors and of the loss: file with a "
         "ComputeLossRequest in proto3 JSON; - is standard input"},

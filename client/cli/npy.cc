@@ -16,6 +16,7 @@
 #include "absl/strings/strip.h"
 #include "base/data_type.h"
 #include "base/file.h"
+#include "client/cpp/tensor/float8.h"
 
 namespace lossd::cli {
 namespace {
@@ -32,23 +33,37 @@ struct NpyType {
 };
 
 // Where a type has two descriptions, files are written with the first one.
+// Those of float8 are written as bytes without a meaning, which NumPy reads.
 constexpr NpyType kNpyTypes[] = {
-    {"<f2", ElementType::kFloat16},  {"<V2", ElementType::kBFloat16},
-    {"|V2", ElementType::kBFloat16}, {"<f4", ElementType::kFloat32},
-    {"<f8", ElementType::kFloat64},  {"|u1", ElementType::kUint8},
-    {"|b1", ElementType::kBool},     {"<i4", ElementType::kInt32},
-    {"<i8", ElementType::kInt64},    {"|i1", ElementType::kInt8},
-    {"<i2", ElementType::kInt16},
+    {"<f2", ElementType::kFloat16},    {"<V2", ElementType::kBFloat16},
+    {"|V2", ElementType::kBFloat16},   {"<f4", ElementType::kFloat32},
+    {"<f8", ElementType::kFloat64},    {"|u1", ElementType::kUint8},
+    {"|b1", ElementType::kBool},       {"<i4", ElementType::kInt32},
+    {"<i8", ElementType::kInt64},      {"|i1", ElementType::kInt8},
+    {"<i2", ElementType::kInt16},      {"|V1", ElementType::kFloat8E4M3Fn},
+    {"|V1", ElementType::kFloat8E5M2},
 };
 
-absl::StatusOr<ElementType> ElementTypeOf(absl::string_view descr) {
+// The descriptions of single bytes, as which NumPy saves the float8 types of
+// ml_dtypes; they do not say which of these it is.
+constexpr absl::string_view kFloat8Descrs[] = {"|V1", "<V1", "|f1", "<f1"};
+
+absl::StatusOr<ElementType> ElementTypeOf(absl::string_view descr,
+                                          v1::DataType float8) {
+  if (std::ranges::find(kFloat8Descrs, descr) != std::end(kFloat8Descrs)) {
+    if (client::IsFloat8(float8)) return *FromProto(float8);
+    return absl::InvalidArgumentError(absl::StrCat(
+        "element type '", descr,
+        "' does not say which float8 it is; --dtype=float8_e4m3fn or "
+        "--dtype=float8_e5m2 does"));
+  }
   for (const NpyType& known : kNpyTypes) {
     if (known.descr == descr) return known.type;
   }
   return absl::UnimplementedError(absl::StrCat(
       "element type '", descr,
-      "' is not read; save as <f2, <f4, <f8, |u1, |b1, |i1, <i2, <i4, <i8, or "
-      "bfloat16 as <V2"));
+      "' is not read; save as <f2, <f4, <f8, |u1, |b1, |i1, <i2, <i4, <i8, "
+      "bfloat16 as <V2, or float8 as |V1"));
 }
 
 // A .npy file's header.
@@ -211,12 +226,12 @@ absl::Status InFile(const std::string& path, const absl::Status& status) {
 
 }  // namespace
 
-absl::StatusOr<Array> ParseNpy(absl::string_view content) {
+absl::StatusOr<Array> ParseNpy(absl::string_view content, v1::DataType float8) {
   const auto text = TakeHeader(content);
   if (!text.ok()) return text.status();
   auto header = ParseHeader(*text);
   if (!header.ok()) return header.status();
-  const auto type = ElementTypeOf(header->descr);
+  const auto type = ElementTypeOf(header->descr, float8);
   if (!type.ok()) return type.status();
   if (header->fortran_order && header->shape.size() > 1) {
     return absl::UnimplementedError(
@@ -234,10 +249,10 @@ absl::StatusOr<Array> ParseNpy(absl::string_view content) {
                std::vector<std::byte>(begin, begin + content.size())};
 }
 
-absl::StatusOr<Array> ReadNpy(const std::string& path) {
+absl::StatusOr<Array> ReadNpy(const std::string& path, v1::DataType float8) {
   const absl::StatusOr<std::string> content = ReadFileOrStdin(path);
   if (!content.ok()) return content.status();
-  absl::StatusOr<Array> array = ParseNpy(*content);
+  absl::StatusOr<Array> array = ParseNpy(*content, float8);
   if (!array.ok()) return InFile(path, array.status());
   return array;
 }

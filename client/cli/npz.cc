@@ -143,8 +143,8 @@ bool WriteMember(zipFile archive, absl::string_view content) {
 
 }  // namespace
 
-absl::StatusOr<Array> ReadNpz(const std::string& path,
-                              const std::string& name) {
+absl::StatusOr<Array> ReadNpz(const std::string& path, const std::string& name,
+                              v1::DataType float8) {
   const absl::StatusOr<Archive> archive = Open(path);
   if (!archive.ok()) return archive.status();
   absl::Status status = GoTo(archive->get(), name);
@@ -152,7 +152,7 @@ absl::StatusOr<Array> ReadNpz(const std::string& path,
   if (!status.ok()) return status;
   const absl::StatusOr<std::string> content = ReadMember(archive->get());
   if (!content.ok()) return content.status();
-  return ParseNpy(*content);
+  return ParseNpy(*content, float8);
 }
 
 absl::Status WriteNpz(const std::string& path, const std::string& name,

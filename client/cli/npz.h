@@ -14,8 +14,10 @@ namespace lossd::cli {
 // Reads the array `name` of an archive, stored or deflated, as numpy.savez()
 // and numpy.savez_compressed() write it; an empty name means the only array.
 // INVALID_ARGUMENT if the file is damaged or has no such array, UNIMPLEMENTED
-// if the array is of a kind that ParseNpy() does not read.
-absl::StatusOr<Array> ReadNpz(const std::string& path, const std::string& name);
+// if the array is of a kind that ParseNpy() does not read. `float8` is that of
+// ParseNpy().
+absl::StatusOr<Array> ReadNpz(const std::string& path, const std::string& name,
+                              v1::DataType float8 = v1::DATA_TYPE_UNSPECIFIED);
 
 // Writes an archive of one array, stored. INVALID_ARGUMENT if the file cannot
 // be written.

@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "client/cpp/tensor/float8.h"
 #include "client/cpp/tensor/half.h"
 
 namespace lossd::cli {
@@ -60,11 +61,18 @@ absl::StatusOr<Result> ReadElements(client::ReceivedTensor& tensor, Read read) {
   if (tensor.dtype() == v1::DATA_TYPE_FLOAT64) {
     return read(*tensor.As<double>(), widen);
   }
+  const std::span<const std::byte> bytes = tensor.Contiguous();
+  if (client::IsFloat8(tensor.dtype())) {
+    const std::span float8s(reinterpret_cast<const uint8_t*>(bytes.data()),
+                            bytes.size());
+    return read(float8s, [dtype = tensor.dtype()](uint8_t bits) {
+      return client::Float8ToDouble(dtype, bits);
+    });
+  }
   if (!client::IsHalf(tensor.dtype())) {
     return absl::UnimplementedError(
         absl::StrCat("cannot show ", v1::DataType_Name(tensor.dtype())));
   }
-  const std::span<const std::byte> bytes = tensor.Contiguous();
   const std::span halves(reinterpret_cast<const uint16_t*>(bytes.data()),
                          bytes.size() / sizeof(uint16_t));
   return read(halves, [dtype = tensor.dtype()](uint16_t half) {

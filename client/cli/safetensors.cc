@@ -33,12 +33,18 @@ struct SafetensorsType {
   ElementType type;
 };
 
-constexpr SafetensorsType kTypes[] = {
-    {"F16", ElementType::kFloat16}, {"BF16", ElementType::kBFloat16},
-    {"F32", ElementType::kFloat32}, {"F64", ElementType::kFloat64},
-    {"U8", ElementType::kUint8},    {"BOOL", ElementType::kBool},
-    {"I8", ElementType::kInt8},     {"I16", ElementType::kInt16},
-    {"I32", ElementType::kInt32},   {"I64", ElementType::kInt64}};
+constexpr SafetensorsType kTypes[] = {{"F16", ElementType::kFloat16},
+                                      {"BF16", ElementType::kBFloat16},
+                                      {"F32", ElementType::kFloat32},
+                                      {"F64", ElementType::kFloat64},
+                                      {"U8", ElementType::kUint8},
+                                      {"BOOL", ElementType::kBool},
+                                      {"I8", ElementType::kInt8},
+                                      {"I16", ElementType::kInt16},
+                                      {"I32", ElementType::kInt32},
+                                      {"I64", ElementType::kInt64},
+                                      {"F8_E4M3", ElementType::kFloat8E4M3Fn},
+                                      {"F8_E5M2", ElementType::kFloat8E5M2}};
 
 std::optional<ElementType> TypeNamed(absl::string_view name) {
   for (const SafetensorsType& known : kTypes) {
@@ -213,8 +219,8 @@ absl::StatusOr<Array> ReadSafetensors(const std::string& path,
   if (!type.has_value()) {
     return absl::UnimplementedError(absl::StrCat(
         "\"", *chosen, "\" is of type ", entry.dtype,
-        ", which is not read; save as F16, BF16, F32, F64, BOOL, U8, I8, I16, "
-        "I32 or I64"));
+        ", which is not read; save as F8_E4M3, F8_E5M2, F16, BF16, F32, F64, "
+        "BOOL, U8, I8, I16, I32 or I64"));
   }
   Array array{ToProto(*type), entry.shape,
               std::vector<std::byte>(entry.end - entry.begin)};

@@ -189,10 +189,12 @@ FlagGroup SpecRows(SpecFlags& flags) {
         "compute the second derivative with respect to each logit"},
        {"gradient_dtype", FloatTypeValue(&flags.gradient_dtype),
         "dtype of the gradient and the second derivative: float32, float64, "
-        "bfloat16 or float16; empty is the logits'"},
+        "bfloat16, float16, float8_e4m3fn or float8_e5m2; empty is the "
+        "logits'"},
        {"losses_dtype", FloatTypeValue(&flags.losses_dtype),
         "dtype of the losses of --reduction=none and rows: float32, float64, "
-        "bfloat16 or float16; empty is the logits'"},
+        "bfloat16, float16, float8_e4m3fn or float8_e5m2; empty is the "
+        "logits'"},
        {"nan_policy", EnumValue<v1::NanPolicy>(&flags.nan_policy),
         "NaN logits, and weights, positive weights and upstream gradients that "
         "are not finite: reject (the call fails) or propagate (to the "

@@ -18,6 +18,7 @@ namespace scalar {
 #define LOSSD_ELEMENT_FN inline
 #include "kernels/element/element-inl.h"
 #include "kernels/cpu/exact-inl.h"
+#include "kernels/cpu/table-inl.h"
 #include "kernels/cpu/fast-inl.h"
 // clang-format on
 
@@ -26,6 +27,9 @@ void ComputeBlocks(const Segment& segment, double gradient_scale,
   if (segment.logits.type == ElementType::kFloat64) {
     ComputeBlocksOf<ScalarOps<double>, ScalarOps<double>>(
         segment, gradient_scale, first_block, partials);
+  } else if (IsFloat8(segment.logits.type)) {
+    ComputeFloat8Blocks<ScalarOps<float>>(segment, gradient_scale, first_block,
+                                          partials);
   } else {
     ComputeBlocksOf<ScalarOps<float>, ScalarOps<float>>(segment, gradient_scale,
                                                         first_block, partials);

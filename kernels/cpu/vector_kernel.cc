@@ -27,6 +27,7 @@ namespace HWY_NAMESPACE {
 #include "kernels/cpu/pair_ops-inl.h"
 #include "element_type/half-inl.h"
 #include "kernels/cpu/exact-inl.h"
+#include "kernels/cpu/table-inl.h"
 #include "kernels/cpu/fast-inl.h"
 // clang-format on
 
@@ -35,6 +36,9 @@ void ComputeBlocks(const Segment& segment, double gradient_scale,
   if (segment.logits.type == ElementType::kFloat64) {
     ComputeBlocksOf<HwyOps<double>, PairOps<HwyOps<double>>>(
         segment, gradient_scale, first_block, partials);
+  } else if (IsFloat8(segment.logits.type)) {
+    ComputeFloat8Blocks<HwyOps<float>>(segment, gradient_scale, first_block,
+                                       partials);
   } else {
     ComputeBlocksOf<HwyOps<float>, PairOps<HwyOps<float>>>(
         segment, gradient_scale, first_block, partials);

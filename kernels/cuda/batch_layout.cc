@@ -87,7 +87,7 @@ PackedSegment Relative(const PackedSegment& at_addresses,
   MakeRelative(segment.pos_weight.tensor, batch.input,
                packed.pos_weight.offset);
   MakeRelative(segment.upstream.tensor, batch.input, packed.upstream.offset);
-  // All addresses are even, so the distance is never kNoIndex.
+  // Derivatives are aligned to 64 bytes, so the distance is never kNoIndex.
   for (const Derivative& derivative : DerivativesOf(segment)) {
     if (derivative.on_device) {
       packed.*derivative.offset -= AddressOf(batch.output);

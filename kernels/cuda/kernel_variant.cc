@@ -62,8 +62,10 @@ std::optional<KernelVariant> FastVariant(ElementType logits,
       return Choose(targets, {.bytes = KernelVariant::kFloat16Bytes,
                               .bits = KernelVariant::kFloat16Bits,
                               .float32 = KernelVariant::kFloat16Float32});
-    default:
+    case ElementType::kFloat64:
       if (same) return KernelVariant::kFloat64;
+      return std::nullopt;
+    default:  // float8
       return std::nullopt;
   }
 }

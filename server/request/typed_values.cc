@@ -68,14 +68,15 @@ absl::Status StoreTruths(absl::string_view path, const Values& values,
   return absl::OkStatus();
 }
 
-absl::Status StoreHalves(absl::string_view path, const Values& values,
+// Stores elements of the floating-point types that C++ lacks.
+absl::Status StoreNarrow(absl::string_view path, const Values& values,
                          kernels::ElementType type,
                          std::vector<std::byte>* out) {
+  const size_t size = kernels::ByteSize(type, 1);
   for (int i = 0; i < values.size(); ++i) {
-    const std::optional<uint16_t> bits = DoubleToHalf(type, values[i]);
+    const std::optional<uint16_t> bits = DoubleToNarrow(type, values[i]);
     if (!bits.has_value()) return DoesNotFit(path, i, values[i], type);
-    std::memcpy(out->data() + static_cast<size_t>(i) * sizeof(*bits), &*bits,
-                sizeof(*bits));
+    std::memcpy(out->data() + static_cast<size_t>(i) * size, &*bits, size);
   }
   return absl::OkStatus();
 }
@@ -99,11 +100,16 @@ double NearestElement(kernels::ElementType type, double value) {
     case ElementType::kFloat64:
       return value;
     case ElementType::kBFloat16:
-    case ElementType::kFloat16: {
-      const std::optional<uint16_t> bits = DoubleToHalf(type, value);
-      return bits ? HalfToDouble(type, *bits)
-                  : std::copysign(std::numeric_limits<double>::infinity(),
-                                  value);
+    case ElementType::kFloat16:
+    case ElementType::kFloat8E4M3Fn:
+    case ElementType::kFloat8E5M2: {
+      const std::optional<uint16_t> bits = DoubleToNarrow(type, value);
+      if (bits) return NarrowToDouble(type, *bits);
+      // FLOAT8_E4M3FN has no infinity; its largest value is 448.
+      const double largest = type == ElementType::kFloat8E4M3Fn
+                                 ? 448
+                                 : std::numeric_limits<double>::infinity();
+      return std::copysign(largest, value);
     }
     case ElementType::kUint8:
       return NearestInteger<uint8_t>(value);
@@ -151,7 +157,9 @@ absl::Status StoreValues(absl::string_view path, const Values& values,
       return StoreTruths(path, values, type, out);
     case ElementType::kBFloat16:
     case ElementType::kFloat16:
-      return StoreHalves(path, values, type, out);
+    case ElementType::kFloat8E4M3Fn:
+    case ElementType::kFloat8E5M2:
+      return StoreNarrow(path, values, type, out);
   }
   return absl::InternalError("an element type that StoreValues does not know");
 }

@@ -60,7 +60,10 @@ def test_half_logits_with_bit_targets(client: lossd.Client, half: Any) -> None:
     assert result.losses.tobytes() == wide.losses.astype(half).tobytes()
 
 
-FLOATS: list[Any] = [np.float32, np.float64, ml_dtypes.bfloat16, np.float16]
+FLOATS: list[Any] = [
+    *(np.float32, np.float64, ml_dtypes.bfloat16, np.float16),
+    *(ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e5m2),
+]
 
 
 @pytest.mark.parametrize(("logits", "gradient"), list(itertools.product(FLOATS, FLOATS)))
@@ -76,7 +79,10 @@ def test_every_type_of_gradient_for_every_type_of_logits(
     wide = x.astype(np.float64)
     exact = np.where(t == 1, -1 / (1 + np.exp(wide)), 1 / (1 + np.exp(-wide)))
     step = max(ml_dtypes.finfo(gradient).eps, 0 if logits is np.float64 else 2.0**-23)
-    np.testing.assert_allclose(result.gradient.astype(np.float64), exact, rtol=float(step))
+    least = float(ml_dtypes.finfo(gradient).smallest_subnormal) / 2
+    np.testing.assert_allclose(
+        result.gradient.astype(np.float64), exact, rtol=float(step), atol=least
+    )
 
 
 def test_operands_of_narrow_types_count_with_their_exact_values(client: lossd.Client) -> None:

@@ -117,8 +117,18 @@ def test_a_wrong_answer_is_not_measured() -> None:
     assert done.stdout == ""
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16", "float16"])
-@pytest.mark.parametrize("gradient", ["float32", "float64", "bfloat16", "float16"])
+TYPES = {
+    "float32": 4,
+    "float64": 8,
+    "bfloat16": 2,
+    "float16": 2,
+    "float8_e4m3fn": 1,
+    "float8_e5m2": 1,
+}
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("gradient", TYPES)
 def test_answers_of_a_real_server_are_found_right_in_every_type(dtype: str, gradient: str) -> None:
     with running_server() as server:
         done = lossbench(
@@ -133,8 +143,7 @@ def test_answers_of_a_real_server_are_found_right_in_every_type(dtype: str, grad
         )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["errors"] == {}
-    size = {"float32": 4, "float64": 8, "bfloat16": 2, "float16": 2}
-    assert 0 <= json.loads(done.stdout)["reply_bytes"] - 5000 * size[gradient] < 200
+    assert 0 <= json.loads(done.stdout)["reply_bytes"] - 5000 * TYPES[gradient] < 200
 
 
 def test_no_server_is_a_failed_call() -> None:

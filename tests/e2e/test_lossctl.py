@@ -312,9 +312,10 @@ BAD_USAGE = [
     (["--logits=1", "--targets=1", "--reduction=max"],
      '--reduction: "max" is none of mean, sum, none, rows, mean_of_rows'),
     (["--logits=1", "--targets=1", "--dtype=int8"],
-     '--dtype: "int8" is none of float32, float64, bfloat16, float16'),
+     '--dtype: "int8" is none of float32, float64, bfloat16, float16, float8_e4m3fn, float8_e5m2'),
     (["--logits=1", "--targets=1", "--gradient_dtype=int32"],
-     '--gradient_dtype: "int32" is none of float32, float64, bfloat16, float16'),
+     '--gradient_dtype: "int32" is none of float32, float64, bfloat16, float16, float8_e4m3fn, '
+     'float8_e5m2'),
     (["--logits=1", "--targets=1", "--focal_gamma=2"],
      "--focal_gamma: is for kind sigmoid_focal, poly, quality_focal or varifocal, "
      "and the kind is sigmoid_cross_entropy, which would ignore it"),

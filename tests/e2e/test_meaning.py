@@ -86,7 +86,8 @@ def test_nan_targets_take_no_part(client: lossd.Client, dtype: Any) -> None:
 @pytest.mark.parametrize(
     ("dtype", "ignored"),
     [(np.uint8, 0.5), (np.int8, 300), (np.uint8, -1), (np.bool_, 255), (np.int64, np.nan),
-     (np.float32, 0.1), (np.float16, 0.1), (ml_dtypes.bfloat16, 257)],
+     (np.float32, 0.1), (np.float16, 0.1), (ml_dtypes.bfloat16, 257),
+     (ml_dtypes.float8_e4m3fn, 500), (ml_dtypes.float8_e5m2, 255)],
 )  # fmt: skip
 def test_an_ignored_target_that_no_target_equals_is_refused(
     client: lossd.Client, dtype: Any, ignored: float

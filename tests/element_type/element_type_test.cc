@@ -23,6 +23,8 @@ TEST(ElementTypes, HaveTheNamesThatFrameworksUse) {
   EXPECT_EQ(Name(ElementType::kInt64), "int64");
   EXPECT_EQ(Name(ElementType::kInt8), "int8");
   EXPECT_EQ(Name(ElementType::kInt16), "int16");
+  EXPECT_EQ(Name(ElementType::kFloat8E4M3Fn), "float8_e4m3fn");
+  EXPECT_EQ(Name(ElementType::kFloat8E5M2), "float8_e5m2");
 }
 
 TEST(ElementTypes, AreAllListedInTheOrderOfTheEnum) {
@@ -54,7 +56,7 @@ TEST(ElementTypes, TheLargestCountDoesNotOverflow) {
             uint64_t{1} << 63);
 }
 
-TEST(ElementTypes, FourAreFloatingPoint) {
+TEST(ElementTypes, SixAreFloatingPoint) {
   std::set<ElementType> floats;
   for (const ElementType type : kElementTypes) {
     if (IsFloat(type)) floats.insert(type);

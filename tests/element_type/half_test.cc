@@ -183,32 +183,33 @@ TEST(Half, HasTheLargestValuesAndLimitsOfTheFormats) {
   EXPECT_EQ(Float16Of(1.0f).bits, 0x3c00);
 }
 
-TEST(DoubleToHalf, SaysThatAFiniteValueIsTooLarge) {
+TEST(DoubleToNarrow, SaysThatAFiniteValueIsTooLarge) {
   const double infinity = std::numeric_limits<double>::infinity();
   const auto half = ElementType::kFloat16, brain = ElementType::kBFloat16;
-  EXPECT_EQ(DoubleToHalf(half, 65519), 0x7bff);
-  EXPECT_EQ(DoubleToHalf(half, 65520), std::nullopt);
-  EXPECT_EQ(DoubleToHalf(half, -1e300), std::nullopt);
-  EXPECT_EQ(DoubleToHalf(half, -infinity), 0xfc00);
-  EXPECT_EQ(DoubleToHalf(brain, 0x1.fep127), 0x7f7f);
-  EXPECT_EQ(DoubleToHalf(brain, 0x1.ffp127), std::nullopt);
-  EXPECT_EQ(DoubleToHalf(brain, infinity), 0x7f80);
+  EXPECT_EQ(DoubleToNarrow(half, 65519), 0x7bff);
+  EXPECT_EQ(DoubleToNarrow(half, 65520), std::nullopt);
+  EXPECT_EQ(DoubleToNarrow(half, -1e300), std::nullopt);
+  EXPECT_EQ(DoubleToNarrow(half, -infinity), 0xfc00);
+  EXPECT_EQ(DoubleToNarrow(brain, 0x1.fep127), 0x7f7f);
+  EXPECT_EQ(DoubleToNarrow(brain, 0x1.ffp127), std::nullopt);
+  EXPECT_EQ(DoubleToNarrow(brain, infinity), 0x7f80);
 }
 
-TEST(DoubleToHalf, KeepsTheSignOfNanAndZero) {
+TEST(DoubleToNarrow, KeepsTheSignOfNanAndZero) {
   const double nan = std::numeric_limits<double>::quiet_NaN();
-  EXPECT_EQ(DoubleToHalf(ElementType::kFloat16, nan), 0x7e00);
-  EXPECT_EQ(DoubleToHalf(ElementType::kFloat16, -nan), 0xfe00);
-  EXPECT_EQ(DoubleToHalf(ElementType::kBFloat16, -nan), 0xffc0);
-  EXPECT_EQ(DoubleToHalf(ElementType::kBFloat16, -0.0), 0x8000);
-  EXPECT_TRUE(std::signbit(HalfToDouble(ElementType::kFloat16, 0xfe00)));
+  EXPECT_EQ(DoubleToNarrow(ElementType::kFloat16, nan), 0x7e00);
+  EXPECT_EQ(DoubleToNarrow(ElementType::kFloat16, -nan), 0xfe00);
+  EXPECT_EQ(DoubleToNarrow(ElementType::kBFloat16, -nan), 0xffc0);
+  EXPECT_EQ(DoubleToNarrow(ElementType::kBFloat16, -0.0), 0x8000);
+  EXPECT_TRUE(std::signbit(NarrowToDouble(ElementType::kFloat16, 0xfe00)));
 }
 
 // The result is rounded once, although 1 + 2^-8 lies in the middle of two
 // bfloat16 numbers and 2^-40 is lost in float32.
-TEST(DoubleToHalf, RoundsOnce) {
-  EXPECT_EQ(DoubleToHalf(ElementType::kBFloat16, 1 + 0x1p-8 + 0x1p-40), 0x3f81);
-  EXPECT_EQ(DoubleToHalf(ElementType::kBFloat16, 1 + 0x1p-8), 0x3f80);
+TEST(DoubleToNarrow, RoundsOnce) {
+  EXPECT_EQ(DoubleToNarrow(ElementType::kBFloat16, 1 + 0x1p-8 + 0x1p-40),
+            0x3f81);
+  EXPECT_EQ(DoubleToNarrow(ElementType::kBFloat16, 1 + 0x1p-8), 0x3f80);
 }
 
 }  // namespace

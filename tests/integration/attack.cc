@@ -47,7 +47,7 @@ v1::DataType SomeDtype(Random& random, int kinds) {
 }
 
 constexpr int kFloats = 4;     // FLOAT32 to FLOAT16
-constexpr int kAnyDtype = 11;  // every type
+constexpr int kAnyDtype = 13;  // every type
 constexpr int kLossKinds = 3;
 
 v1::LossSpec SomeSpec(Random& random) {

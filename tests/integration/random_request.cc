@@ -3,6 +3,8 @@
 #include <bit>
 #include <string>
 
+#include "client/cpp/tensor/float8.h"
+
 namespace lossd {
 namespace {
 
@@ -23,6 +25,10 @@ std::string Encoded(v1::DataType dtype, const std::vector<double>& values) {
       case v1::DATA_TYPE_BFLOAT16:
         put(static_cast<uint16_t>(
             std::bit_cast<uint32_t>(static_cast<float>(v)) >> 16));
+        break;
+      case v1::DATA_TYPE_FLOAT8_E4M3FN:
+      case v1::DATA_TYPE_FLOAT8_E5M2:
+        put(client::DoubleToFloat8(dtype, v).value_or(0));
         break;
       case v1::DATA_TYPE_UINT8:
       case v1::DATA_TYPE_BOOL:
@@ -71,9 +77,10 @@ void Set(v1::Tensor* tensor, v1::DataType dtype,
 v1::ComputeLossRequest RandomRequest::Make() {
   MakeSpec();
   const std::vector<int64_t> shape = Shape();
-  const v1::DataType floats[] = {v1::DATA_TYPE_FLOAT32, v1::DATA_TYPE_FLOAT64,
-                                 v1::DATA_TYPE_BFLOAT16};
-  Set(request_.mutable_logits(), floats[Below(3)], shape, [this] {
+  const v1::DataType floats[] = {
+      v1::DATA_TYPE_FLOAT32, v1::DATA_TYPE_FLOAT64, v1::DATA_TYPE_BFLOAT16,
+      v1::DATA_TYPE_FLOAT8_E4M3FN, v1::DATA_TYPE_FLOAT8_E5M2};
+  Set(request_.mutable_logits(), floats[Below(5)], shape, [this] {
     return static_cast<double>(static_cast<int>(Below(4001)) - 2000) / 64;
   });
   MakeTargets(shape);

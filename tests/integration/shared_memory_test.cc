@@ -124,6 +124,31 @@ TEST_F(SharedMemory, EveryOperandAndASecondPassOverTheBlocksGiveTheSameBytes) {
   EXPECT_EQ(by_reference.loss(), by_data.loss());
 }
 
+TEST_F(SharedMemory, Float8MayLieAtAnyByteAndGivesTheSameBytes) {
+  constexpr int64_t kCount = 5001;
+  v1::ComputeLossRequest request;
+  std::string logits(kCount, '\0'), bits((kCount + 7) / 8, '\x5a');
+  for (size_t i = 0; i < logits.size(); ++i) {
+    logits[i] = static_cast<char>(i % 0x78);
+  }
+  request.mutable_logits()->set_dtype(v1::DATA_TYPE_FLOAT8_E5M2);
+  request.mutable_logits()->add_shape(kCount);
+  request.mutable_logits()->set_data(logits);
+  request.mutable_targets()->set_dtype(v1::DATA_TYPE_BIT);
+  request.mutable_targets()->add_shape(kCount);
+  request.mutable_targets()->set_data(bits);
+  request.mutable_spec()->set_reduction(v1::REDUCTION_SUM);
+  v1::ComputeLossResponse by_data, by_reference;
+  ASSERT_TRUE(server_.Call(request, &by_data).ok());
+  Move(request.mutable_logits(), 3);
+  Move(request.mutable_targets(), 3 + kCount);
+  *request.mutable_gradient_destination() = Ref(kBytes / 2, kCount);
+  const grpc::Status status = server_.Call(request, &by_reference);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(At(kBytes / 2, kCount), by_data.gradient().data());
+  EXPECT_EQ(by_reference.loss(), by_data.loss());
+}
+
 TEST_F(SharedMemory, WithoutADestinationTheGradientIsInTheReply) {
   v1::ComputeLossRequest request = Shared(100);
   request.clear_gradient_destination();

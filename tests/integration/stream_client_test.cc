@@ -66,6 +66,24 @@ TEST_F(StreamClient, GetsTheBitsOfTheUnaryCall) {
   EXPECT_EQ(server_.Counter("lossd_requests_total", "StreamLoss"), 1);
 }
 
+TEST_F(StreamClient, GetsTheBitsOfTheUnaryCallInFloat8) {
+  std::vector<std::byte> logits(logits_.size()), bits((logits.size() + 7) / 8);
+  for (size_t i = 0; i < logits.size(); ++i) {
+    logits[i] = static_cast<std::byte>(i * 37 % 0x78);
+    bits[i / 8] |= static_cast<std::byte>(i % 3 == 0 ? 1 << (i % 8) : 0);
+  }
+  request_.spec.set_reduction(v1::REDUCTION_SUM);
+  request_.targets = TensorView{v1::DATA_TYPE_BIT, {kRows, kColumns}, bits};
+  for (const v1::DataType dtype :
+       {v1::DATA_TYPE_FLOAT8_E4M3FN, v1::DATA_TYPE_FLOAT8_E5M2}) {
+    request_.logits = {dtype, {kRows, kColumns}, logits};
+    request_.spec.clear_gradient_dtype();
+    ExpectSameBits(request_);
+    request_.spec.set_gradient_dtype(v1::DATA_TYPE_FLOAT32);
+    ExpectSameBits(request_);
+  }
+}
+
 TEST_F(StreamClient, SendsWeightsOfEveryShape) {
   request_.weights = TensorView::Of<float>(weights_, {kRows, kColumns});
   request_.pos_weight =

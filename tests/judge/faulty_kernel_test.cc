@@ -9,6 +9,7 @@
 
 #include "tests/judge/enumeration.h"
 #include "tests/judge/families.h"
+#include "tests/judge/float8s.h"
 #include "tests/judge/halves.h"
 #include "tests/judge/row_sums.h"
 
@@ -71,6 +72,10 @@ void SpoilGradientOfRows(const Segment& segment) {
   if (segment.row_sums != nullptr) AddToFirstByte(segment.gradient, 1);
 }
 
+void SpoilFloat8Gradient(const Segment& segment) {
+  if (IsFloat8(segment.logits.type)) AddToFirstByte(segment.gradient, 1);
+}
+
 EnumerationOptions Few(const InstructionSet& set) {
   EnumerationOptions options;
   options.stride = 1 << 14;
@@ -94,6 +99,11 @@ TEST(FaultyKernel, NothingIsWrongWithTheRealOne) {
   EXPECT_EQ(found.instruction_sets.count, 0u);
   EXPECT_EQ(CheckLimits({{BestInstructionSet()}}, 100).broken, "");
   EXPECT_EQ(CheckHalves(BestInstructionSet()).different, 0u);
+  const Float8Findings float8s = CheckFloat8s(BestInstructionSet());
+  EXPECT_EQ(float8s.different, 0u);
+  // Losses and gradients of 21 copies of 256 patterns, in two formats, for two
+  // targets of two types and two formats of the gradient.
+  EXPECT_EQ(float8s.results, 2u * 21 * 256 * 2 * 2 * 2 * 2);
   const RowFindings rows = CheckRows(BestInstructionSet(), 5000, 1);
   EXPECT_LE(rows.max_ulps, kRowBound);
   EXPECT_EQ(rows.different, 0u);
@@ -155,6 +165,29 @@ TEST(FaultyKernel, IsFoundAtInfinitiesAndNans) {
       CheckLimits({{Faulty<&SpoilLimits>()}}, 100).broken;
   EXPECT_NE(broken.find("at -inf, 1"), std::string::npos) << broken;
   EXPECT_NE(broken.find("NaNs from 0x7f800001"), std::string::npos) << broken;
+}
+
+TEST(FaultyKernel, IsFoundWhereAFloat8GradientIsTheNextOne) {
+  EXPECT_GT(CheckFloat8s(Faulty<&SpoilFloat8Gradient>()).different, 0u);
+}
+
+TEST(Float8s, AreReadAndRoundedAsTheirFormatsSay) {
+  const auto e4m3 = ElementType::kFloat8E4M3Fn, e5m2 = ElementType::kFloat8E5M2;
+  EXPECT_EQ(Float8Value(e4m3, 0x38), 1.0);
+  EXPECT_EQ(Float8Value(e4m3, 0x81), -0x1p-9);
+  EXPECT_EQ(Float8Value(e4m3, 0x7e), 448.0);
+  EXPECT_TRUE(std::isnan(Float8Value(e4m3, 0xff)));
+  EXPECT_EQ(Float8Value(e5m2, 0x3c), 1.0);
+  EXPECT_EQ(Float8Value(e5m2, 0x7b), 57344.0);
+  EXPECT_TRUE(std::isinf(Float8Value(e5m2, 0xfc)));
+  EXPECT_TRUE(std::isnan(Float8Value(e5m2, 0x7d)));
+  EXPECT_EQ(NearestFloat8(e4m3, 1 + 0x1p-4), 1.0);  // ties to even
+  EXPECT_EQ(NearestFloat8(e4m3, 1 + 0x3p-4), 1.25);
+  EXPECT_EQ(NearestFloat8(e4m3, 0x1p-10), 0.0);
+  EXPECT_EQ(NearestFloat8(e4m3, 464.0), 448.0);
+  EXPECT_TRUE(std::isnan(NearestFloat8(e4m3, 464.01)));
+  EXPECT_EQ(NearestFloat8(e5m2, 61439.0), 57344.0);
+  EXPECT_TRUE(std::isinf(NearestFloat8(e5m2, -61440.0)));
 }
 
 TEST(Halves, AreReadAndRoundedAsTheirFormatsSay) {

@@ -86,6 +86,7 @@ int main(int argc, char** argv) {
       lossd::judge::JudgeFamilies(options.instruction_sets.front(),
                                   absl::GetFlag(FLAGS_samples), options.seed);
   report.halves = lossd::judge::CheckHalves(options.instruction_sets.front());
+  report.float8s = lossd::judge::CheckFloat8s(options.instruction_sets.front());
   report.rows =
       lossd::judge::CheckRows(options.instruction_sets.front(),
                               absl::GetFlag(FLAGS_samples), options.seed);

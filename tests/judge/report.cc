@@ -142,6 +142,15 @@ std::string Halves(const HalfFindings& halves) {
       halves.results, halves.different);
 }
 
+std::string Float8s(const Float8Findings& float8s) {
+  return absl::StrFormat(
+      "\nfloat8_e4m3fn and float8_e5m2, every logit, targets 0 and 1, computed "
+      "and looked up: of %u losses\nand gradients %u are not float32's, "
+      "rounded "
+      "correctly.\n",
+      float8s.results, float8s.different);
+}
+
 std::string SumsOfRows(const RowFindings& rows) {
   return absl::StrFormat(
       "\nThe losses of %u rows of 1 to 131,073 elements are within %.1f units "
@@ -287,7 +296,7 @@ std::string Markdown(const Report& report) {
           report.limits.broken.empty() ? " give their limits and NaN" : ""),
       Heading(), Rows("lossd", enumeration.kernel),
       Rows("PyTorch", enumeration.pytorch), Rows("Caffe", enumeration.caffe),
-      Families(report.families), Halves(report.halves),
+      Families(report.families), Halves(report.halves), Float8s(report.float8s),
       SumsOfRows(report.rows));
 }
 
@@ -314,6 +323,8 @@ std::string Json(const Report& report) {
   }
   json["halves"] = {{"results", report.halves.results},
                     {"different", report.halves.different}};
+  json["float8s"] = {{"results", report.float8s.results},
+                     {"different", report.float8s.different}};
   json["rows"] = {{"rows", report.rows.rows},
                   {"max_ulps", report.rows.max_ulps},
                   {"different", report.rows.different}};
@@ -344,6 +355,10 @@ std::string Broken(const Report& report) {
     absl::StrAppend(&broken,
                     "16-bit results rounded wrongly: ", report.halves.different,
                     "\n");
+  }
+  if (report.float8s.different != 0) {
+    absl::StrAppend(&broken, "float8 results rounded wrongly: ",
+                    report.float8s.different, "\n");
   }
   if (report.rows.different != 0 || report.rows.max_ulps > kRowBound) {
     absl::StrAppend(&broken, SumsOfRows(report.rows));

@@ -7,6 +7,7 @@
 
 #include "tests/judge/enumeration.h"
 #include "tests/judge/families.h"
+#include "tests/judge/float8s.h"
 #include "tests/judge/halves.h"
 #include "tests/judge/mpfr_judge.h"
 #include "tests/judge/row_sums.h"
@@ -21,6 +22,7 @@ struct Report {
   Enumeration enumeration;
   std::vector<FamilyFindings> families;
   HalfFindings halves;
+  Float8Findings float8s;
   RowFindings rows;
 };
 

@@ -34,6 +34,12 @@ std::string Difference(const SegmentAnswer& a, const SegmentAnswer& b);
 // which arithmetic is done: their errors are the arithmetic's.
 inline double RoundingError(ElementType type, double result) {
   if (type == ElementType::kBFloat16) return 0x1p-8 * std::fabs(result);
+  if (type == ElementType::kFloat8E4M3Fn) {
+    return std::max(0x1p-4 * std::fabs(result), 0x1p-10);
+  }
+  if (type == ElementType::kFloat8E5M2) {
+    return std::max(0x1p-3 * std::fabs(result), 0x1p-17);
+  }
   if (type != ElementType::kFloat16) return 0;
   return std::max(0x1p-11 * std::fabs(result), 0x1p-25);
 }
@@ -42,7 +48,7 @@ inline double RoundingError(ElementType type, double result) {
 class OwnedSegment {
  public:
   // Makes a segment with a gradient of the logits' type and no options. Logits
-  // are of one of the four float types. Empty `dims` are rank 0.
+  // are of one of kFloatTypes. Empty `dims` are rank 0.
   OwnedSegment(ElementType type, std::vector<uint64_t> dims);
   OwnedSegment(const OwnedSegment&) = delete;
   OwnedSegment& operator=(const OwnedSegment&) = delete;

@@ -48,11 +48,12 @@ std::vector<uint64_t> RandomStrides(const Shape& shape, std::mt19937& random,
 
 // kBit is last, because operands are of any type but kBit.
 constexpr ElementType kTypes[] = {
-    ElementType::kFloat32, ElementType::kFloat64, ElementType::kBFloat16,
-    ElementType::kFloat16, ElementType::kUint8,   ElementType::kBool,
-    ElementType::kInt32,   ElementType::kInt64,   ElementType::kInt8,
-    ElementType::kInt16,   ElementType::kBit};
-constexpr unsigned kOperandTypes = 10;
+    ElementType::kFloat32, ElementType::kFloat64,      ElementType::kBFloat16,
+    ElementType::kFloat16, ElementType::kUint8,        ElementType::kBool,
+    ElementType::kInt32,   ElementType::kInt64,        ElementType::kInt8,
+    ElementType::kInt16,   ElementType::kFloat8E4M3Fn, ElementType::kFloat8E5M2,
+    ElementType::kBit};
+constexpr unsigned kOperandTypes = 12;
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
@@ -161,8 +162,9 @@ void RandomOptions(OwnedSegment& owned, std::mt19937& random) {
     SetRandomOperand(owned, random, &OwnedSegment::SetPosWeight);
   }
   if (options.reduction == Reduction::kNone) {
-    owned.WantLosses(random() % 2 == 0 ? owned.segment.logits.type
-                                       : kFloatTypes[random() % 4]);
+    owned.WantLosses(random() % 2 == 0
+                         ? owned.segment.logits.type
+                         : kFloatTypes[random() % kFloatTypes.size()]);
     if (random() % 2 == 0) {
       SetRandomOperand(owned, random, &OwnedSegment::SetUpstream);
     }
@@ -209,14 +211,16 @@ void SetRandomTargets(OwnedSegment& owned, std::mt19937& random) {
 
 std::unique_ptr<OwnedSegment> RandomSegment(unsigned seed) {
   std::mt19937 random(seed);
-  const ElementType type =
-      random() % 3 == 0 ? ElementType::kFloat32 : kFloatTypes[random() % 4];
+  const ElementType type = random() % 3 == 0
+                               ? ElementType::kFloat32
+                               : kFloatTypes[random() % kFloatTypes.size()];
   auto owned = std::make_unique<OwnedSegment>(type, RandomDims(random));
   std::vector<double> logits(owned->segment.element_count);
   for (double& x : logits) x = RandomLogit(random);
   owned->SetLogits(logits);
   SetRandomTargets(*owned, random);
-  if (random() % 3 == 0) owned->SetGradientType(kFloatTypes[random() % 4]);
+  if (random() % 3 == 0)
+    owned->SetGradientType(kFloatTypes[random() % kFloatTypes.size()]);
   if (random() % 3 != 0) RandomOptions(*owned, random);
   if (random() % 2 == 0) RandomLoss(owned->segment.options, random);
   if (NeedsUnitInterval(owned->segment.options))

@@ -59,6 +59,10 @@ TEST(Reference, AgreesWithTheKernelForRequestsOfEveryKind) {
     const auto close = [](double got, long double want, double largest = 1e-3,
                           ElementType type = ElementType::kFloat64) {
       if (std::isnan(want)) return std::isnan(got);
+      // The middle of 448, its largest value, and the next one, which it lacks.
+      if (type == ElementType::kFloat8E4M3Fn && std::fabs(want) > 463) {
+        return std::isnan(got) || std::fabs(want) < 465;
+      }
       if (std::isinf(want)) return static_cast<long double>(got) == want;
       return std::fabs(got - static_cast<double>(want)) <=
              3e-7 * largest + 2e-6 * std::fabs(static_cast<double>(want)) +

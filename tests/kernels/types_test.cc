@@ -1,4 +1,4 @@
-// The effect of types, bit for bit: half logits are computed like float32
+// The effect of types, bit for bit: narrow logits are computed like float32
 // logits of the same values, results are rounded once, and targets by their
 // ones are the targets that they stand for.
 #include <gtest/gtest.h>
@@ -18,8 +18,6 @@ namespace lossd::kernels {
 namespace {
 
 constexpr unsigned kSegments = 400;
-
-bool IsHalf(ElementType type) { return ByteSize(type, 1) == 2; }
 
 // Returns `bytes`, elements of type From, with each element rounded to `type`.
 template <class From>
@@ -70,13 +68,12 @@ TEST(Types, AGradientOfAnyTypeIsTheArithmeticsRoundedOnce) {
   }
 }
 
-TEST(Types, HalfLogitsAreComputedAsFloat32OnesOfTheSameValues) {
+TEST(Types, NarrowLogitsAreComputedAsFloat32OnesOfTheSameValues) {
   int compared = 0;
   for (unsigned seed = 0; seed < kSegments; ++seed) {
     const auto owned = RandomSegment(seed);
     Segment& s = owned->segment;
-    const ElementType half = s.logits.type;
-    if (!IsHalf(half)) continue;
+    if (!IsNarrow(s.logits.type)) continue;
     ++compared;
     const SegmentAnswer answer = owned->Compute(cpu::BestInstructionSet());
     const std::vector<double> logits = LogitsOf(s);
@@ -138,13 +135,15 @@ TEST(Types, EveryHalfLogitIsWidenedAlikeByEveryInstructionSet) {
 // them, and numbers beyond the largest.
 template <class Half, class T>
 std::vector<double> NearTies() {
+  using Bits = decltype(Half::bits);
   std::vector<double> values = {std::numeric_limits<T>::max(),
                                 std::numeric_limits<T>::infinity(),
                                 -std::numeric_limits<T>::infinity()};
-  for (uint16_t bits = 0; std::isfinite(FloatOf(Half{bits})); ++bits) {
+  for (Bits bits = 0; std::isfinite(FloatOf(Half{bits})); ++bits) {
     const double from = FloatOf(Half{bits});
-    const double to = FloatOf(Half{static_cast<uint16_t>(bits + 1)});
-    const T middle = static_cast<T>((from + (std::isinf(to) ? from : to)) / 2);
+    const double to = FloatOf(Half{static_cast<Bits>(bits + 1)});
+    const T middle =
+        static_cast<T>((from + (std::isfinite(to) ? to : from)) / 2);
     for (const T sign : {T{1}, T{-1}}) {
       values.push_back(sign * std::nextafter(middle, T{0}));
       values.push_back(sign * middle);
@@ -178,8 +177,12 @@ TEST(Types, EveryInstructionSetRoundsEveryTieAlike) {
   using enum ElementType;
   ExpectEveryTieRounded<BFloat16, float>(kFloat32, kBFloat16);
   ExpectEveryTieRounded<Float16, float>(kFloat32, kFloat16);
+  ExpectEveryTieRounded<Float8E4M3Fn, float>(kFloat32, kFloat8E4M3Fn);
+  ExpectEveryTieRounded<Float8E5M2, float>(kFloat32, kFloat8E5M2);
   ExpectEveryTieRounded<BFloat16, double>(kFloat64, kBFloat16);
   ExpectEveryTieRounded<Float16, double>(kFloat64, kFloat16);
+  ExpectEveryTieRounded<Float8E4M3Fn, double>(kFloat64, kFloat8E4M3Fn);
+  ExpectEveryTieRounded<Float8E5M2, double>(kFloat64, kFloat8E5M2);
 }
 
 // A float64 result near the middle of two bfloat16 numbers. float32 would round

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/data_type.h"
 #include "client/cpp/message/stream_writer.h"
 #include "client/cpp/tensor/half.h"
 
@@ -25,25 +26,6 @@ using v1::StreamLossResponse;
 constexpr uint32_t BytesTag(int number) {
   return WireFormatLite::MakeTag(number,
                                  WireFormatLite::WIRETYPE_LENGTH_DELIMITED);
-}
-
-// Replaces each element by `step` of it, which takes and returns float64.
-template <typename T, typename Step>
-void Transform(std::span<std::byte> elements, Step step) {
-  for (size_t at = 0; at + sizeof(T) <= elements.size(); at += sizeof(T)) {
-    T value;
-    std::memcpy(&value, elements.data() + at, sizeof(T));
-    value = step(value);
-    std::memcpy(elements.data() + at, &value, sizeof(T));
-  }
-}
-
-// Rounds to nearest, and to infinity beyond the largest number.
-uint16_t ToHalf(v1::DataType dtype, double value) {
-  const double infinity = std::numeric_limits<double>::infinity();
-  return DoubleToHalf(dtype, value)
-      .value_or(
-          DoubleToHalf(dtype, value > 0 ? infinity : -infinity).value_or(0));
 }
 
 v1::DataType Or(v1::DataType dtype, v1::DataType other) {
@@ -65,17 +47,15 @@ absl::Status CheckSize(const TensorView& logits, int64_t elements) {
 }  // namespace
 
 void Scale(v1::DataType dtype, double factor, std::span<std::byte> elements) {
-  if (IsHalf(dtype)) {
-    Transform<uint16_t>(elements, [&](uint16_t bits) {
-      return ToHalf(dtype, HalfToDouble(dtype, bits) * factor);
-    });
-  } else if (dtype == v1::DATA_TYPE_FLOAT64) {
-    Transform<double>(elements, [&](double x) { return x * factor; });
-  } else {
-    Transform<float>(elements, [&](float x) {
-      return static_cast<float>(double{x} * factor);
-    });
-  }
+  WithStoredFloat(
+      FromProto(dtype).value_or(ElementType::kFloat32), [&](auto element) {
+        constexpr size_t kSize = sizeof(element);
+        for (size_t at = 0; at + kSize <= elements.size(); at += kSize) {
+          std::memcpy(&element, elements.data() + at, kSize);
+          StoreRounded(Loaded<double>(element) * factor, &element);
+          std::memcpy(elements.data() + at, &element, kSize);
+        }
+      });
 }
 
 absl::StatusOr<StreamReader> StreamReader::Create(

@@ -22,13 +22,13 @@ inline ElementType HalfType(v1::DataType dtype) {
 
 // Returns the value of `bits`, exactly.
 inline double HalfToDouble(v1::DataType dtype, uint16_t bits) {
-  return lossd::HalfToDouble(HalfType(dtype), bits);
+  return lossd::NarrowToDouble(HalfType(dtype), bits);
 }
 
 // Rounds to nearest, ties to even, once. Returns nothing for a finite value
 // that rounds beyond the largest element.
 inline std::optional<uint16_t> DoubleToHalf(v1::DataType dtype, double value) {
-  return lossd::DoubleToHalf(HalfType(dtype), value);
+  return lossd::DoubleToNarrow(HalfType(dtype), value);
 }
 
 }  // namespace lossd::client

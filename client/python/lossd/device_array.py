@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lossd import arguments
-from lossd.element_type import BFLOAT16
+from lossd import arguments, element_type
 from lossd.pytorch import torch_of
 
 
@@ -75,7 +74,7 @@ def not_lent(name: str, array: DeviceArray) -> TypeError:
 def _of_tensor(torch: Any, tensor: Any) -> DeviceArray:
     """Describes a PyTorch tensor by its own methods.
 
-    Its CUDA array interface lacks bfloat16 and refuses tensors that require a gradient.
+    Its CUDA array interface lacks bfloat16 and float8, and refuses tensors that require a gradient.
     """
     if tensor.layout != torch.strided:
         raise TypeError(f"a tensor of layout {tensor.layout} has no plain memory")
@@ -98,14 +97,17 @@ def _of_interface(array: Any, interface: dict[str, Any]) -> DeviceArray:
     if interface.get("mask") is not None:
         raise TypeError("the mask of a masked array would be lost; use ignore_target")
     address, read_only = interface["data"]
-    dtype = np.dtype(interface["typestr"])
+    # NumPy does not know "<f1", the type string of float8_e5m2.
+    dtype = np.dtype(interface["typestr"].replace("f1", "V1"))
     shape = tuple(interface["shape"])
-    # The type string of bfloat16 is "<V2", so only the object's own dtype tells its name.
+    # The type string of bfloat16 is "<V2" and that of float8_e4m3fn "<V1", so only the object's
+    # own dtype tells their names.
     own = getattr(getattr(array, "dtype", None), "name", "")
+    is_extension = dtype.kind == "V" and element_type.extension(own) is not None
     return DeviceArray(
         address=address or 0,
         shape=shape,
-        dtype=own if dtype.kind == "V" and own == BFLOAT16.name else dtype.newbyteorder("<").name,
+        dtype=own if is_extension else dtype.newbyteorder("<").name,
         item_bytes=dtype.itemsize,
         contiguous=_is_row_major(shape, interface.get("strides"), dtype.itemsize)
         and dtype.newbyteorder("<") == dtype,

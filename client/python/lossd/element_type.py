@@ -19,8 +19,8 @@ class ElementType:
     data_type: tensor_pb2.DataType
     bits: int  # the size of one element
     # The NumPy type of the bytes on the wire, which are little-endian on every machine.
-    # NumPy has neither bfloat16 nor single bits: the former travels in "<u2", the latter
-    # packed in "u1".
+    # NumPy has neither the types of EXTENSION_TYPES nor single bits: the former travel as
+    # integers of their size, the latter packed in "u1".
     storage: np.dtype[Any]
 
     def byte_size(self, elements: int) -> int:
@@ -38,15 +38,24 @@ INT8 = ElementType("int8", tensor_pb2.DATA_TYPE_INT8, 8, np.dtype("i1"))
 INT16 = ElementType("int16", tensor_pb2.DATA_TYPE_INT16, 16, np.dtype("<i2"))
 INT32 = ElementType("int32", tensor_pb2.DATA_TYPE_INT32, 32, np.dtype("<i4"))
 INT64 = ElementType("int64", tensor_pb2.DATA_TYPE_INT64, 64, np.dtype("<i8"))
+FLOAT8_E4M3FN = ElementType("float8_e4m3fn", tensor_pb2.DATA_TYPE_FLOAT8_E4M3FN, 8, np.dtype("u1"))
+FLOAT8_E5M2 = ElementType("float8_e5m2", tensor_pb2.DATA_TYPE_FLOAT8_E5M2, 8, np.dtype("u1"))
 BIT = ElementType("bit", tensor_pb2.DATA_TYPE_BIT, 1, np.dtype("u1"))
 
 # An array or a tensor has one of these types. Only lossd.bits() makes targets of BIT.
-ARRAY_TYPES = (BFLOAT16, FLOAT32, FLOAT64, FLOAT16, UINT8, BOOL, INT8, INT16, INT32, INT64)
-GRADIENT_TYPES = (FLOAT32, FLOAT64, BFLOAT16, FLOAT16)
+FLOAT8_TYPES = (FLOAT8_E4M3FN, FLOAT8_E5M2)
+# NumPy has these types only with the package ml_dtypes, under the same names.
+EXTENSION_TYPES = (BFLOAT16, *FLOAT8_TYPES)
+ARRAY_TYPES = (
+    *(BFLOAT16, FLOAT32, FLOAT64, FLOAT16, UINT8, BOOL, INT8, INT16, INT32, INT64),
+    *FLOAT8_TYPES,
+)
+GRADIENT_TYPES = (FLOAT32, FLOAT64, BFLOAT16, FLOAT16, *FLOAT8_TYPES)
 
+_EXTENSIONS = {known.name: known for known in EXTENSION_TYPES}
 _BY_NAME = {known.name: known for known in ARRAY_TYPES}
 _BY_DATA_TYPE: dict[int, ElementType] = {known.data_type: known for known in (*ARRAY_TYPES, BIT)}
-_BY_STORAGE = {known.storage: known for known in ARRAY_TYPES if known is not BFLOAT16}
+_BY_STORAGE = {known.storage: known for known in ARRAY_TYPES if known not in EXTENSION_TYPES}
 
 
 def by_name(name: str) -> ElementType | None:
@@ -67,9 +76,12 @@ def by_storage(dtype: np.dtype[Any]) -> ElementType | None:
 def by_dtype(dtype: np.dtype[Any]) -> ElementType | None:
     """Returns the type of a NumPy array of either byte order, or None if lossd has no such type."""
     known = _BY_STORAGE.get(dtype.newbyteorder("<"))
-    if known is None and dtype.name == BFLOAT16.name:  # the extension type of ml_dtypes
-        return BFLOAT16
-    return known
+    return _EXTENSIONS.get(dtype.name) if known is None else known
+
+
+def extension(name: str) -> ElementType | None:
+    """Returns the type of this name if NumPy has it only with ml_dtypes, else None."""
+    return _EXTENSIONS.get(name)
 
 
 def names(types: Iterable[ElementType]) -> str:

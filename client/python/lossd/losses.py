@@ -32,7 +32,7 @@ class ComputesLosses(abc.ABC):
         """Returns the loss of `logits` and its gradient.
 
         `logits` are an array, a tensor of PyTorch, or lists of numbers, of float32, float64,
-        bfloat16 or float16.
+        bfloat16, float16, float8_e4m3fn or float8_e5m2.
 
         `targets` are one of:
 
@@ -100,8 +100,9 @@ class ComputesLosses(abc.ABC):
         The gradient:
 
         - `gradient`: False returns the loss alone; the default is True
-        - `gradient_dtype`: "float32", "float64", "bfloat16", "float16", or such a dtype of
-          NumPy, ml_dtypes or PyTorch; None, the default, is the logits' type
+        - `gradient_dtype`: "float32", "float64", "bfloat16", "float16", "float8_e4m3fn",
+          "float8_e5m2", or such a dtype of NumPy, ml_dtypes or PyTorch; None, the default, is the
+          logits' type. A mean over many elements has a gradient that is 0 in float8
         - `gradient_out`: an array or tensor of the logits' shape that receives the gradient, and
           is returned as it; its type is the gradient's. The server writes it there itself if it
           lies in shared memory or on a GPU. None, the default, makes a new one. After an error

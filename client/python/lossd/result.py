@@ -61,7 +61,8 @@ class LossResult(Generic[GradientT_co, LossesT_co]):
     part, and `nan_count` that of the NaN logits with nan_policy="propagate". `execution` says how
     the server computed the request, whose `request_id` comes back.
 
-    Without the package ml_dtypes, a view of bfloat16 is widened to float32, which is exact.
+    Without the package ml_dtypes, a view of bfloat16 or float8 is widened to float32, which is
+    exact.
     """
 
     loss: float

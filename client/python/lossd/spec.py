@@ -26,7 +26,7 @@ NanPolicy = Literal["reject", "propagate"]
 TargetRange = Literal["unit_interval", "any"]
 TargetShapeRule = Literal["same", "same_count"]
 SoftTargetRule = Literal["linear", "mixture"]
-GradientType = Literal["float32", "float64", "bfloat16", "float16"]
+GradientType = Literal["float32", "float64", "bfloat16", "float16", "float8_e4m3fn", "float8_e5m2"]
 
 
 class PlainOptions(TypedDict, total=False):

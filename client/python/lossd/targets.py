@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lossd import arguments, device_array, sparse
-from lossd.element_type import BFLOAT16, UINT8
+from lossd import arguments, device_array, element_type, sparse
+from lossd.element_type import UINT8
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def bits(
     if bitorder != "little":
         raise ValueError("bitorder: has no effect without shape, which says that bits are packed")
     values = unmasked("bits", array)
-    if values.dtype.name == BFLOAT16.name:
+    if element_type.extension(values.dtype.name) is not None:
         values = values.astype(np.float32)
     if values.dtype.kind not in "biuf":
         raise TypeError(f"bits: dtype {values.dtype} is not one of zeros and ones")

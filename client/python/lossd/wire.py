@@ -8,15 +8,22 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lossd import arguments, device_array, element_type
-from lossd.element_type import ARRAY_TYPES, BFLOAT16, GRADIENT_TYPES, ElementType
+from lossd import arguments, device_array, element_type, float8
+from lossd.element_type import (
+    ARRAY_TYPES,
+    BFLOAT16,
+    EXTENSION_TYPES,
+    FLOAT8_TYPES,
+    GRADIENT_TYPES,
+    ElementType,
+)
 from lossd.pytorch import torch_of
 from lossd.reply import Received
 
-try:  # NumPy has no bfloat16, the optional package ml_dtypes has
-    from ml_dtypes import bfloat16 as _bfloat16
+try:  # NumPy has neither bfloat16 nor float8, the optional package ml_dtypes has
+    import ml_dtypes as _ml_dtypes
 except ImportError:
-    _bfloat16 = None
+    _ml_dtypes = None  # type: ignore[assignment]
 
 _LABELS = "lossd.ones() and lossd.ones_from_lists() take lists of labels"
 
@@ -27,7 +34,7 @@ class WireTensor(NamedTuple):
     element_type: ElementType
     shape: tuple[int, ...]
     # C-contiguous and little-endian; it is the caller's own memory if that holds these bytes.
-    # bfloat16 is carried by an integer type of NumPy, of the same size.
+    # bfloat16 and float8 are carried by an integer type of NumPy, of the same size.
     values: NDArray[Any]
 
 
@@ -61,28 +68,31 @@ def to_wire(name: str, array: Any) -> WireTensor:
 def values_of(array: Any) -> tuple[NDArray[Any], ElementType | None]:
     """Returns a NumPy array of the same bytes, and their type; None if lossd has no such type.
 
-    The array is over the memory of `array`, unless that is a list or lies on a GPU. bfloat16 is
-    returned as int16 of the same byte order, a type that NumPy has.
+    The array is over the memory of `array`, unless that is a list or lies on a GPU. Types of
+    EXTENSION_TYPES are returned as integers of the same size and byte order.
     """
     torch = torch_of(array)
     if torch is not None:
         if array.layout != torch.strided:
             raise TypeError(f"a tensor of layout {array.layout} has no plain memory")
         tensor = array.detach().cpu()
-        if tensor.dtype == torch.bfloat16:
-            return tensor.view(torch.int16).numpy(), BFLOAT16
+        extension = element_type.extension(str(tensor.dtype).removeprefix("torch."))
+        if extension is not None:
+            integers = torch.int16 if extension is BFLOAT16 else torch.uint8
+            return tensor.view(integers).numpy(), extension
         return values_of(tensor.numpy())
     values = np.asarray(array)
     known = element_type.by_dtype(values.dtype)
-    if known is not BFLOAT16:
+    if known not in EXTENSION_TYPES:
         return values, known
-    return values.view(np.dtype(np.int16).newbyteorder(values.dtype.byteorder)), known
+    storage = np.dtype(np.int16) if known is BFLOAT16 else known.storage
+    return values.view(storage.newbyteorder(values.dtype.byteorder)), known
 
 
 def to_array(tensor: Received) -> NDArray[Any]:
     """Returns the elements of a reply's tensor as a read-only view of the reply.
 
-    Without the package ml_dtypes, bfloat16 is widened to a copy in float32.
+    Without the package ml_dtypes, bfloat16 and float8 are widened to a copy in float32.
     """
     kind, shape, message, first, _ = tensor
     return view(kind, shape, message, first)
@@ -91,24 +101,29 @@ def to_array(tensor: Received) -> NDArray[Any]:
 def view(kind: ElementType, shape: tuple[int, ...], message: bytes, first: int) -> NDArray[Any]:
     """Returns what to_array() does for elements that begin at the byte `first`."""
     stored: NDArray[Any] = np.ndarray(shape, kind.storage, message, first)
-    return stored if kind is not BFLOAT16 else as_elements(kind, stored)
+    return stored if kind not in EXTENSION_TYPES else as_elements(kind, stored)
 
 
 def as_elements(kind: ElementType, stored: NDArray[Any]) -> NDArray[Any]:
     """Returns an array of `kind.storage` as one of the elements' own type, if NumPy has it."""
-    if kind is not BFLOAT16:
+    if kind not in EXTENSION_TYPES:
         return stored
-    if _bfloat16 is not None and sys.byteorder == "little":
-        return stored.view(_bfloat16)
+    if _ml_dtypes is not None and sys.byteorder == "little":
+        return stored.view(getattr(_ml_dtypes, kind.name))
+    if kind in FLOAT8_TYPES:
+        widened: NDArray[Any] = float8.values(kind)[stored]
+        return widened
     return (stored.astype("<u4") << 16).view("<f4")
 
 
 def store(kind: ElementType, stored: NDArray[Any], values: NDArray[np.float64]) -> None:
     """Rounds values to elements of `kind` and puts them into an array of `kind.storage`."""
-    if kind is not BFLOAT16:
+    if kind in FLOAT8_TYPES:
+        stored[...] = float8.rounded(kind, values)
+    elif kind is not BFLOAT16:
         stored[...] = values
-    elif _bfloat16 is not None and sys.byteorder == "little":
-        stored.view(_bfloat16)[...] = values
+    elif _ml_dtypes is not None and sys.byteorder == "little":
+        stored.view(_ml_dtypes.bfloat16)[...] = values
     else:
         bits = values.astype(np.float32).view(np.uint32)
         rounded = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16  # to the nearest, ties to even
@@ -120,6 +135,10 @@ def _not_known(name: str, values: NDArray[Any]) -> TypeError:
     hint = ""
     if values.dtype.kind == "V" and values.dtype.itemsize == BFLOAT16.storage.itemsize:
         hint = "; numpy.load() reads bfloat16 so, which array.view(ml_dtypes.bfloat16) mends"
+    elif values.dtype.kind == "V" and values.dtype.itemsize == 1:
+        hint = (
+            "; numpy.load() reads float8_e4m3fn so, which array.view(ml_dtypes.float8_e4m3fn) mends"
+        )
     elif values.dtype.hasobject:
         hint = f"; {_LABELS}"
     return TypeError(f"{name}: dtype {values.dtype} is none of {element_type.names(types)}{hint}")

@@ -47,6 +47,19 @@ TEST(ArrayTest, HalvesAreRoundedOnce) {
             "65520 is too large for float16");
 }
 
+TEST(ArrayTest, Float8NumbersAreRoundedOnce) {
+  const auto array = ParseNumbers("1,-2,0.1", v1::DATA_TYPE_FLOAT8_E4M3FN);
+  ASSERT_TRUE(array.ok()) << array.status();
+  const uint8_t expected[] = {0x38, 0xC0, 0x1D};
+  ASSERT_EQ(array->bytes.size(), sizeof(expected));
+  EXPECT_EQ(std::memcmp(array->bytes.data(), expected, sizeof(expected)), 0);
+  EXPECT_EQ(ParseNumbers("465", v1::DATA_TYPE_FLOAT8_E4M3FN).status().message(),
+            "465 is too large for float8_e4m3fn");
+  EXPECT_EQ(ParseNumbers("inf", v1::DATA_TYPE_FLOAT8_E4M3FN).status().message(),
+            "inf is too large for float8_e4m3fn");
+  EXPECT_TRUE(ParseNumbers("inf", v1::DATA_TYPE_FLOAT8_E5M2).ok());
+}
+
 TEST(ArrayTest, NamesWhatIsNoNumberOrDoesNotFit) {
   const auto message = [](const char* text) {
     return std::string(

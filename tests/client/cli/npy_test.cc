@@ -63,6 +63,32 @@ TEST(NpyTest, ReadsEveryElementType) {
   }
 }
 
+TEST(NpyTest, ReadsSingleBytesAsTheFloat8ThatIsNamed) {
+  for (const char* descr : {"<V1", "|V1", "<f1", "|f1"}) {
+    const std::string file = File(1, Dictionary(descr, "(2,)"), "\x38\xb8");
+    for (const v1::DataType float8 :
+         {v1::DATA_TYPE_FLOAT8_E4M3FN, v1::DATA_TYPE_FLOAT8_E5M2}) {
+      const auto array = ParseNpy(file, float8);
+      ASSERT_TRUE(array.ok()) << descr << ": " << array.status();
+      EXPECT_EQ(array->dtype, float8);
+      EXPECT_EQ(std::memcmp(array->bytes.data(), "\x38\xb8", 2), 0);
+    }
+    EXPECT_FALSE(ParseNpy(file, v1::DATA_TYPE_FLOAT32).ok()) << descr;
+  }
+  const std::string plain = File(1, Dictionary("|u1", "(2,)"), "12");
+  EXPECT_EQ(ParseNpy(plain, v1::DATA_TYPE_FLOAT8_E5M2)->dtype,
+            v1::DATA_TYPE_UINT8);
+}
+
+TEST(NpyTest, WritesFloat8AsBytesThatNumPyReads) {
+  for (const v1::DataType float8 :
+       {v1::DATA_TYPE_FLOAT8_E4M3FN, v1::DATA_TYPE_FLOAT8_E5M2}) {
+    const auto header = NpyHeader({float8, {3}, {}});
+    ASSERT_TRUE(header.ok()) << header.status();
+    EXPECT_NE(header->find("'descr': '|V1'"), std::string::npos) << *header;
+  }
+}
+
 TEST(NpyTest, ReadsScalarsAndEmptyArrays) {
   EXPECT_EQ(Parse(File(1, Dictionary("|u1", "()"), "x"))->shape.size(), 0u);
   EXPECT_EQ(Parse(File(1, Dictionary("<f8", "(0, 7)"), ""))->shape,
@@ -96,7 +122,10 @@ TEST(NpyTest, BadFilesGiveAMessageThatSaysWhatIsWrong) {
       {File(4, "{}", ""), ".npy version 4 is not read"},
       {File(1, Dictionary(">f4", "(2,)"), "12345678"),
        "element type '>f4' is not read; save as <f2, <f4, <f8, |u1, |b1, "
-       "|i1, <i2, <i4, <i8, or bfloat16 as <V2"},
+       "|i1, <i2, <i4, <i8, bfloat16 as <V2, or float8 as |V1"},
+      {File(1, Dictionary("<V1", "(2,)"), "12"),
+       "element type '<V1' does not say which float8 it is; "
+       "--dtype=float8_e4m3fn or --dtype=float8_e5m2 does"},
       {File(1, "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': ()}",
             "1234"),
        "structured .npy types are not read"},

@@ -55,8 +55,9 @@ TEST(SafetensorsTest, ReadsTheTensorThatIsNamed) {
 
 TEST(SafetensorsTest, ReadsEveryTypeThatLossdHas) {
   const std::pair<std::string, size_t> types[] = {
-      {"F16", 2},  {"BF16", 2}, {"F32", 4}, {"F64", 8}, {"U8", 1},
-      {"BOOL", 1}, {"I8", 1},   {"I16", 2}, {"I32", 4}, {"I64", 8}};
+      {"F16", 2}, {"BF16", 2}, {"F32", 4},     {"F64", 8},
+      {"U8", 1},  {"BOOL", 1}, {"I8", 1},      {"I16", 2},
+      {"I32", 4}, {"I64", 8},  {"F8_E4M3", 1}, {"F8_E5M2", 1}};
   for (const auto& [dtype, width] : types) {
     const auto array =
         Read(File(R"({"x":{"dtype":")" + dtype +
@@ -72,7 +73,8 @@ TEST(SafetensorsTest, ReadsEveryTypeThatLossdHas) {
 }
 
 TEST(SafetensorsTest, AnotherTypeIsRefusedOnlyWhereItIsAskedFor) {
-  for (const std::string dtype : {"F8_E4M3", "F8_E5M2", "F4", "U16", "C64"}) {
+  for (const std::string dtype :
+       {"F8_E8M0", "F8_E4M3FNUZ", "F4", "U16", "C64"}) {
     const std::string file =
         File(R"({"x":{"dtype":")" + dtype +
                  R"(","shape":[3],"data_offsets":[0,3]},)"

@@ -131,7 +131,7 @@ def test_bfloat16_is_sent_as_it_is_and_comes_back(monkeypatch: pytest.MonkeyPatc
     assert back.tobytes() == array.tobytes()
     # An array that is not contiguous is sent in row-major order too.
     assert messages.to_tensor("logits", array.T).data == array.T.tobytes()
-    monkeypatch.setattr(wire, "_bfloat16", None)
+    monkeypatch.setattr(wire, "_ml_dtypes", None)
     widened = wire.to_array(messages.received(tensor))
     assert widened.dtype == np.float32
     assert np.array_equal(widened, array.astype(np.float32))

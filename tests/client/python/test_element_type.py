@@ -6,7 +6,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 from lossd import element_type
-from lossd.element_type import ARRAY_TYPES, BFLOAT16, BIT, ElementType
+from lossd.element_type import ARRAY_TYPES, BIT, EXTENSION_TYPES, ElementType
 from lossd.v1 import tensor_pb2
 
 
@@ -21,7 +21,7 @@ def test_the_table_has_every_type_of_the_proto_under_its_name() -> None:
 
 @pytest.mark.parametrize("known", ARRAY_TYPES, ids=lambda known: known.name)
 def test_an_array_type_has_numpys_name_and_size(known: ElementType) -> None:
-    dtype = np.dtype(ml_dtypes.bfloat16 if known is BFLOAT16 else known.name)
+    dtype = np.dtype(getattr(ml_dtypes, known.name) if known in EXTENSION_TYPES else known.name)
     assert dtype.name == known.name
     assert dtype.itemsize * 8 == known.storage.itemsize * 8 == known.bits
     assert known.byte_size(3) == 3 * dtype.itemsize

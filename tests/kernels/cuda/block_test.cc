@@ -133,12 +133,14 @@ TEST(CudaBlocks, GiveTheSameBitsHoweverARequestIsDivided) {
   }
 }
 
-constexpr ElementType kLogits[] = {ElementType::kFloat32, ElementType::kFloat64,
-                                   ElementType::kBFloat16,
-                                   ElementType::kFloat16};
+constexpr ElementType kLogits[] = {
+    ElementType::kFloat32,      ElementType::kFloat64,
+    ElementType::kBFloat16,     ElementType::kFloat16,
+    ElementType::kFloat8E4M3Fn, ElementType::kFloat8E5M2};
 constexpr ElementType kTargets[] = {
-    ElementType::kFloat32, ElementType::kFloat64, ElementType::kBFloat16,
-    ElementType::kFloat16, ElementType::kUint8,   ElementType::kBit};
+    ElementType::kFloat32,      ElementType::kFloat64,   ElementType::kBFloat16,
+    ElementType::kFloat16,      ElementType::kUint8,     ElementType::kBit,
+    ElementType::kFloat8E4M3Fn, ElementType::kFloat8E5M2};
 
 // Returns a segment without options. Its size is near that of a row, of a
 // thread's part of a row, or of a block.

@@ -20,9 +20,10 @@
 namespace lossd::kernels::cuda {
 namespace {
 
-constexpr ElementType kLogits[] = {ElementType::kFloat32, ElementType::kFloat64,
-                                   ElementType::kBFloat16,
-                                   ElementType::kFloat16};
+constexpr ElementType kLogits[] = {
+    ElementType::kFloat32,      ElementType::kFloat64,
+    ElementType::kBFloat16,     ElementType::kFloat16,
+    ElementType::kFloat8E4M3Fn, ElementType::kFloat8E5M2};
 constexpr ElementType kTargets[] = {
     ElementType::kFloat32, ElementType::kFloat64, ElementType::kBFloat16,
     ElementType::kFloat16, ElementType::kUint8,   ElementType::kBit};

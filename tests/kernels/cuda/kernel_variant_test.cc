@@ -54,6 +54,19 @@ TEST(KernelVariant, IsFastForTheseTypesWithoutOptions) {
   EXPECT_EQ(variant(kFloat64, kBit), KernelVariant::kExactFloat64);
 }
 
+TEST(KernelVariant, OfFloat8IsExact) {
+  const ElementType e4m3 = ElementType::kFloat8E4M3Fn;
+  for (const ElementType type : {e4m3, ElementType::kFloat8E5M2}) {
+    for (const ElementType targets : {kBit, ElementType::kUint8, type}) {
+      EXPECT_EQ(VariantOf(SegmentWithoutOptions(type, targets)->segment, 1),
+                KernelVariant::kExact)
+          << Name(type) << Name(targets);
+    }
+  }
+  EXPECT_EQ(VariantOf(SegmentWithoutOptions(kFloat32, e4m3)->segment, 1),
+            KernelVariant::kExact);
+}
+
 TEST(KernelVariant, OfASecondDerivativeIsExactAndHasIt) {
   const auto variant = [](ElementType logits, LossKind kind) {
     const auto owned = SegmentWithoutOptions(logits, logits);

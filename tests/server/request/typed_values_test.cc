@@ -76,5 +76,43 @@ INSTANTIATE_TEST_SUITE_P(TypedValues, Halves,
                          testing::Values(ElementType::kBFloat16,
                                          ElementType::kFloat16));
 
+class Float8s : public testing::TestWithParam<ElementType> {};
+
+TEST_P(Float8s, EveryValueIsStoredAsItself) {
+  for (uint16_t bits = 0; bits < 0x100; ++bits) {
+    const double value = Decoded(bits, GetParam());
+    if (std::isnan(value)) {
+      EXPECT_TRUE(std::isnan(Stored(value, GetParam()))) << bits;
+    } else {
+      EXPECT_EQ(Stored(value, GetParam()), value) << bits;
+      EXPECT_EQ(NearestElement(GetParam(), value), value) << bits;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(TypedValues, Float8s,
+                         testing::Values(ElementType::kFloat8E4M3Fn,
+                                         ElementType::kFloat8E5M2));
+
+TEST(TypedValues, AFloat8ThatIsTooLargeIsRefusedAndSoIsAnInfinityItLacks) {
+  const double infinity = std::numeric_limits<double>::infinity();
+  const auto message = [](ElementType type, double value) {
+    google::protobuf::RepeatedField<double> values;
+    values.Add(1);
+    values.Add(value);
+    std::vector<std::byte> bytes;
+    return std::string(StoreValues("t", values, type, &bytes).message());
+  };
+  const auto e4m3 = ElementType::kFloat8E4M3Fn, e5m2 = ElementType::kFloat8E5M2;
+  EXPECT_EQ(message(e4m3, 464), "");
+  EXPECT_EQ(message(e4m3, 465), "t.values[1]: 465 is not a float8_e4m3fn");
+  EXPECT_EQ(message(e4m3, infinity), "t.values[1]: inf is not a float8_e4m3fn");
+  EXPECT_EQ(message(e5m2, infinity), "");
+  EXPECT_EQ(message(e5m2, 61440), "t.values[1]: 61440 is not a float8_e5m2");
+  EXPECT_EQ(NearestElement(e4m3, -infinity), -448);
+  EXPECT_EQ(NearestElement(e4m3, 500), 448);
+  EXPECT_EQ(NearestElement(e5m2, 1e9), infinity);
+}
+
 }  // namespace
 }  // namespace lossd::request

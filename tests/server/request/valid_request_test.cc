@@ -100,6 +100,8 @@ TEST(Validation, AnIgnoredTargetIsAValueOfTheTargetsType) {
       {v1::DATA_TYPE_FLOAT32, {-1, 255, 0.1F, kInf, kNaN}, {0.1, 1e300, 1e-60}},
       {v1::DATA_TYPE_BFLOAT16, {-1, 255, 0.5, kInf, kNaN}, {257, 0.1F, 1e39}},
       {v1::DATA_TYPE_FLOAT16, {-100, 2048, 0x1p-24, kNaN}, {2049, 65520, 0.1F}},
+      {v1::DATA_TYPE_FLOAT8_E4M3FN, {-1, 448, 0x1p-9, kNaN}, {17, 449, kInf}},
+      {v1::DATA_TYPE_FLOAT8_E5M2, {-1, 57344, kInf, kNaN}, {9, 255, 1e6}},
   };
   for (const auto& type : types) {
     const auto status = [&](double ignored) {
@@ -249,8 +251,10 @@ TEST(Validation, FillsInTheParametersOfTheChosenKindAlone) {
 }
 
 TEST(Validation, TakesEveryFloatTypeOfGradientWithEveryOneOfLogits) {
-  const v1::DataType floats[] = {v1::DATA_TYPE_FLOAT32, v1::DATA_TYPE_FLOAT64,
-                                 v1::DATA_TYPE_BFLOAT16, v1::DATA_TYPE_FLOAT16};
+  const v1::DataType floats[] = {
+      v1::DATA_TYPE_FLOAT32,       v1::DATA_TYPE_FLOAT64,
+      v1::DATA_TYPE_BFLOAT16,      v1::DATA_TYPE_FLOAT16,
+      v1::DATA_TYPE_FLOAT8_E4M3FN, v1::DATA_TYPE_FLOAT8_E5M2};
   for (const v1::DataType logits : floats) {
     for (const v1::DataType gradient : floats) {
       Request request;
@@ -268,9 +272,7 @@ TEST(Validation, TakesEveryFloatTypeOfGradientWithEveryOneOfLogits) {
       EXPECT_EQ(ToProto(segment.logits.type), logits);
       EXPECT_EQ(ToProto(segment.gradient_type), gradient);
       const auto bytes = [](v1::DataType type) {
-        return type == v1::DATA_TYPE_FLOAT64   ? 24U
-               : type == v1::DATA_TYPE_FLOAT32 ? 12U
-                                               : 6U;
+        return kernels::ByteSize(*FromProto(type), 3);
       };
       EXPECT_EQ(reading.valid.losses_bytes(), bytes(logits));
       EXPECT_EQ(reading.valid.gradient_bytes(), bytes(gradient));
@@ -282,12 +284,26 @@ TEST(Validation, TakesEveryFloatTypeOfGradientWithEveryOneOfLogits) {
   }
 }
 
+TEST(Validation, AFloat8TensorOfTheWrongSizeIsNamed) {
+  Request request;
+  request.mutable_logits()->set_dtype(v1::DATA_TYPE_FLOAT8_E4M3FN);
+  for (const int64_t dim : {2, 3}) request.mutable_logits()->add_shape(dim);
+  request.mutable_logits()->set_data(std::string(12, '\0'));
+  for (int i = 0; i < 6; ++i) request.mutable_targets()->add_values(1);
+  for (const int64_t dim : {2, 3}) request.mutable_targets()->add_shape(dim);
+  const absl::Status status = Reading(request).status;
+  EXPECT_TRUE(absl::IsInvalidArgument(status));
+  EXPECT_THAT(std::string(status.message()),
+              testing::StartsWith("logits.data: 12 bytes"));
+}
+
 TEST(Validation, TakesOperandsOfEveryTypeButBit) {
   for (const v1::DataType type :
        {v1::DATA_TYPE_FLOAT32, v1::DATA_TYPE_FLOAT64, v1::DATA_TYPE_BFLOAT16,
         v1::DATA_TYPE_FLOAT16, v1::DATA_TYPE_UINT8, v1::DATA_TYPE_BOOL,
         v1::DATA_TYPE_INT32, v1::DATA_TYPE_INT64, v1::DATA_TYPE_INT8,
-        v1::DATA_TYPE_INT16}) {
+        v1::DATA_TYPE_INT16, v1::DATA_TYPE_FLOAT8_E4M3FN,
+        v1::DATA_TYPE_FLOAT8_E5M2}) {
     Request request = TwoByThree();
     for (v1::Tensor* tensor :
          {request.mutable_weights(), request.mutable_pos_weight(),

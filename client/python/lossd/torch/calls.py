@@ -8,6 +8,7 @@ import torch
 
 from lossd import conversion
 from lossd.client import Client
+from lossd.element_type import EXTENSION_TYPES
 from lossd.errors import LossdError
 from lossd.memory_references import UNANSWERED
 from lossd.pytorch import not_compiled
@@ -18,6 +19,10 @@ from lossd.torch.places import Place, PlacedCall, Pool, padded
 
 # A smaller gradient is copied, so that what keeps it keeps no shared memory.
 _LEAST_LENT_BYTES = 64 << 10
+# NumPy lacks these types. PyTorch has had float8 from 2.1 on.
+_EXTENSION_TYPES = tuple(
+    getattr(torch, known.name) for known in EXTENSION_TYPES if hasattr(torch, known.name)
+)
 # It stands for the logits in a call that is kept: its results are tensors on the host.
 _ON_THE_HOST = torch.empty(0)
 
@@ -214,7 +219,7 @@ def _options(inputs: Inputs, wanted: _Wanted) -> dict[str, Any]:
     given = {**of_loss, **wanted._asdict()}
     if inputs.divisor is not None:
         given.update(normalizer="caller", normalizer_value=inputs.divisor.item())
-    if inputs.logits.dtype in (torch.bfloat16, torch.float16):
+    if inputs.logits.dtype not in (torch.float32, torch.float64):
         given["gradient_dtype"] = "float32"
         if of_loss["reduction"] in ("none", "rows"):
             given["losses_dtype"] = "float32"
@@ -250,7 +255,7 @@ def _plain(tensor: torch.Tensor | None) -> Any:
     if (
         tensor is None
         or tensor.device.type != "cpu"
-        or tensor.dtype == torch.bfloat16  # NumPy has no such type
+        or tensor.dtype in _EXTENSION_TYPES
         or tensor.layout is not torch.strided
     ):
         return tensor

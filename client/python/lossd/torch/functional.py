@@ -9,10 +9,20 @@ import torch
 
 from lossd import arguments, spec
 from lossd.client import Client
+from lossd.element_type import FLOAT8_TYPES, GRADIENT_TYPES, ElementType, names
 from lossd.torch import distributed, eager, operators, options, servers
 
 # The options of compute_loss() that are tensors here, or that the operators choose.
 _OWN = spec.OF_RESULTS | {"weights", "pos_weight", "upstream_gradient"}
+
+
+def _dtypes(types: tuple[ElementType, ...]) -> tuple[torch.dtype, ...]:
+    """Returns PyTorch's types of these names; it has had float8 from 2.1 on."""
+    return tuple(getattr(torch, known.name) for known in types if hasattr(torch, known.name))
+
+
+_LOGITS_TYPES = _dtypes(GRADIENT_TYPES)
+_FLOAT8_TYPES = _dtypes(FLOAT8_TYPES)
 
 
 def sigmoid_cross_entropy(
@@ -183,8 +193,10 @@ def differentiable(inputs: tuple[Any, ...]) -> torch.Tensor:
         loss = operators.value_and_gradient(*inputs)[0]
     else:
         loss = operators.value(*inputs)
-    # PyTorch's own loss is one of the functions that autocast has return float32.
-    if loss.dtype != logits.dtype and not torch.is_autocast_enabled(logits.device.type):
+    # PyTorch's own loss is one of the functions that autocast has return float32. PyTorch has no
+    # loss of float8, whose few digits would be too few for one.
+    is_wide = logits.dtype in _FLOAT8_TYPES or torch.is_autocast_enabled(logits.device.type)
+    if loss.dtype != logits.dtype and not is_wide:
         loss = loss.to(logits.dtype)
     found: torch.Tensor = loss
     return found
@@ -243,8 +255,8 @@ def check_logits(name: str, logits: Any) -> None:
     """Raises TypeError for logits that the server does not take, and RuntimeError on `meta`."""
     if not isinstance(logits, torch.Tensor):
         raise TypeError(f"{name}: {type(logits).__name__} is not a tensor")
-    if logits.dtype not in (torch.float32, torch.float64, torch.bfloat16, torch.float16):
-        raise TypeError(f"{name}: {logits.dtype} is none of float32, float64, bfloat16, float16")
+    if logits.dtype not in _LOGITS_TYPES:
+        raise TypeError(f"{name}: {logits.dtype} is none of {names(GRADIENT_TYPES)}")
     if logits.device.type not in ("cpu", "cuda"):
         raise RuntimeError(f"{name}: is on {logits.device}; lossd takes tensors on cpu and cuda")
 

@@ -141,7 +141,7 @@ PYTHON_MEASUREMENTS: dict[str, Measurement] = {
         3.0, against_bare("session", "bare", 64, 64)
     ),
     "python_aio_session_64_c64_vs_bare_grpc_aio": Measurement(
-        3.0, against_bare("aio_session", "bare_aio", 64, 64)
+        2.0, against_bare("aio_session", "bare_aio", 64, 64)
     ),
     "python_1Mi_c1_vs_baseline": Measurement(2.5, against_baseline),
     "python_shm_1Mi_vs_pytorch_inprocess": Measurement(3.0, shared_memory_and_pytorch),

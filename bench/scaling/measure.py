@@ -107,7 +107,7 @@ def measure_times(programs: Programs, seconds: float) -> ServiceTimes:
         carried = cost(programs, echo, flags_of(load), seconds, peer="echo")
     machine = describe_machine()
     return ServiceTimes(
-        cpu=f"{machine['cpu']}, {machine['cores']} cores",
+        cpu=f"{machine['cpu']}, {machine['cores']} cores, {machine['instruction_sets']}",
         date=str(machine["date"]),
         unary=unary,
         session=session,
@@ -115,7 +115,7 @@ def measure_times(programs: Programs, seconds: float) -> ServiceTimes:
         client_seconds_per_byte=(large.client_seconds - unary.client) / tensors,
         elements_per_second=rate,
         connection_bytes_per_second=carried.requests_per_second * tensors,
-        # What a lone echo takes beyond the processors' time is two wake-ups.
+        # A lone echo takes two wake-ups beyond the processors' time.
         wake_seconds=max(
             (1 / lone.requests_per_second - lone.server_seconds - lone.client_seconds) / 2, 0
         ),

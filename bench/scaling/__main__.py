@@ -9,7 +9,7 @@ from pathlib import Path
 from machine import default_rpc_threads, describe_machine
 from programs import Programs
 
-from scaling import measure, pictures, tables
+from scaling import measure, pictures, plan
 from scaling.inputs import TABLE, best_of, load_times
 
 
@@ -38,19 +38,19 @@ def main() -> None:
         times = load_times(arguments.times)
         if arguments.compare:
             cores = int(str(describe_machine()["cores"]))
-            loads = tables.compared_loads(times)
+            loads = plan.compared_loads(times)
             seen = [
                 measure.measure_throughput(programs, loads, arguments.seconds)
                 for _ in range(arguments.rounds)
             ]
             measured = [max(of_load) for of_load in zip(*seen, strict=True)]
-            print(tables.of_times(times))
-            print(tables.of_comparison(times, cores, loads, measured))
+            print(plan.of_times(times))
+            print(plan.of_comparison(times, cores, loads, measured))
             return
-    print(tables.of_times(times))
-    print(tables.of_hosts(times))
-    outcomes = tables.fleets(times)
-    print(tables.of_fleets(times, outcomes))
+    print(plan.of_times(times))
+    print(plan.of_hosts(times))
+    outcomes = plan.fleets(times)
+    print(plan.of_fleets(times, outcomes))
     pictures.draw(times, outcomes, arguments.out_dir)
 
 

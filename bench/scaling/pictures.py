@@ -12,8 +12,8 @@ import matplotlib.pyplot as plt
 
 from scaling.bounds import bounds, enough_rpc_threads, first_bottleneck
 from scaling.inputs import ServiceTimes
+from scaling.plan import CORES, FLEETS, host_of, regimes
 from scaling.simulation import Outcome
-from scaling.tables import CORES, FLEETS, host_of, regimes
 
 
 def draw(times: ServiceTimes, outcomes: dict[str, list[Outcome]], folder: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "bench"))
 from scaling.inputs import Load, load_times  # noqa: E402
-from scaling.tables import compared_loads, of_comparison, of_times, regimes, table  # noqa: E402
+from scaling.plan import compared_loads, of_comparison, of_times, regimes, table  # noqa: E402
 
 
 def test_a_table_is_markdown() -> None:

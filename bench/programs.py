@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import triton_peer
 from in_process import Peer, PeerProcesses
 from started_server import PeerMissing, Server, stop
 
@@ -76,6 +75,8 @@ class Programs:
 
     @contextlib.contextmanager
     def triton(self) -> Iterator[Server]:
+        import triton_peer  # which needs PyTorch
+
         with triton_peer.serve(self.triton_venv, self.log_dir) as server:
             yield server
 

@@ -1,10 +1,12 @@
-// Writes the inputs that a search begins with: seeds [--streams] FOLDER
+// Writes the inputs that a search begins with:
+// seeds [--streams | --entries] FOLDER
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "tests/fuzz/entries.h"
 #include "tests/fuzz/requests.h"
 #include "tests/fuzz/sequence.h"
 
@@ -21,13 +23,15 @@ std::vector<std::string> Requests() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const bool streams = argc == 3 && std::string(argv[1]) == "--streams";
-  if (argc != 2 && !streams) {
-    std::fputs("usage: seeds [--streams] FOLDER\n", stderr);
+  const std::string kind = argc == 3 ? argv[1] : "";
+  if (argc != 2 && kind != "--streams" && kind != "--entries") {
+    std::fputs("usage: seeds [--streams | --entries] FOLDER\n", stderr);
     return 2;
   }
   const std::vector<std::string> messages =
-      streams ? lossd::fuzz::EverySequence() : Requests();
+      kind == "--streams"   ? lossd::fuzz::EverySequence()
+      : kind == "--entries" ? lossd::fuzz::EveryEntries()
+                            : Requests();
   const std::filesystem::path folder = argv[argc - 1];
   std::filesystem::create_directories(folder);
   for (size_t i = 0; i < messages.size(); ++i) {

@@ -14,6 +14,7 @@ COVERED_BY: dict[str, str] = {
     "bench/load/shared_sample.cc": "tests/e2e/test_shared_memory_programs.py",
     "bench/load/stream_load.cc": "tests/e2e/test_lossbench.py",
     "bench/peers/peer_server.cc": "tests/e2e/test_lossbench.py",
+    "bench/scaling/inputs.py": "tests/bench/scaling/test_bounds.py",
     "client/cli/commands.cc": "tests/e2e/test_completion.py",
     "client/cli/compute_command.cc": "tests/e2e/test_lossctl.py",
     "client/cli/connection_flags.cc": "tests/e2e/test_lossctl_secure.py",
@@ -172,6 +173,7 @@ MEASURING = (
     ),
     "bench/admission/",
     "bench/kernels/",
+    *(f"bench/scaling/{name}.py" for name in ("__main__", "measure", "pictures")),
     "bench/pipeline/pipeline_bench.cc",
     "bench/peers/triton_model/",
     *(

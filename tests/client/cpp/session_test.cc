@@ -57,6 +57,7 @@ class SessionTest : public testing::Test {
     return statuses_;
   }
 
+  absl::Notification over_;  // handlers may wait for it until the server ends
   const std::vector<float> logits_ = std::vector<float>(5, 2.0f);
   const LossRequest request_{.logits = TensorView::Of<float>(logits_),
                              .targets = TensorView::Of<float>(logits_)};
@@ -226,15 +227,14 @@ TEST_F(SessionTest, ACancelledRequestEndsAndItsAnswerIsDropped) {
 }
 
 TEST_F(SessionTest, ADeadlineEndsARequestThatIsNotAnswered) {
-  absl::Notification over;
   Start([&](Stream&) {
-    over.WaitForNotification();
+    over_.WaitForNotification();
     return grpc::Status::OK;
   });
   const auto result = session_->ComputeLoss(
       request_, {.deadline = absl::Now() + absl::Milliseconds(20)});
   EXPECT_TRUE(absl::IsDeadlineExceeded(result.status())) << result.status();
-  over.Notify();
+  over_.Notify();
 }
 
 TEST_F(SessionTest, TheTimeoutIsWhatIsLeftUntilTheDeadline) {
@@ -291,10 +291,9 @@ TEST_F(SessionTest, WithoutAServerARequestIsUnavailable) {
 }
 
 TEST_F(SessionTest, ClosingCancelsWhatIsOutstanding) {
-  absl::Notification over;
   Start(
       [&](Stream&) {
-        over.WaitForNotification();
+        over_.WaitForNotification();
         return grpc::Status::OK;
       },
       {.max_unanswered = 2, .own_call_above_bytes = 1 << 20});
@@ -307,7 +306,7 @@ TEST_F(SessionTest, ClosingCancelsWhatIsOutstanding) {
   Send();  // after the end
   for (const auto& status : Statuses()) EXPECT_TRUE(absl::IsCancelled(status));
   session_->Close();
-  over.Notify();
+  over_.Notify();
 }
 
 TEST_F(SessionTest, AnIdleSessionHalfClosesItsStream) {

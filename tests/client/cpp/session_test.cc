@@ -52,7 +52,9 @@ class SessionTest : public testing::Test {
   std::vector<absl::Status> Statuses() {
     absl::MutexLock lock(&mu_);
     mu_.Await(absl::Condition(
-        +[](SessionTest* test) { return test->statuses_.size() == test->sent_; },
+        +[](SessionTest* test) {
+          return test->statuses_.size() == test->sent_;
+        },
         this));
     return statuses_;
   }
@@ -250,10 +252,10 @@ TEST_F(SessionTest, TheTimeoutIsWhatIsLeftUntilTheDeadline) {
     return grpc::Status::OK;
   });
   EXPECT_TRUE(session_->ComputeLoss(request_).ok());
-  EXPECT_TRUE(session_
-                  ->ComputeLoss(request_,
-                                {.deadline = absl::Now() + absl::Hours(1)})
-                  .ok());
+  EXPECT_TRUE(
+      session_
+          ->ComputeLoss(request_, {.deadline = absl::Now() + absl::Hours(1)})
+          .ok());
   session_.reset();
   server_.reset();
   ASSERT_EQ(timeouts.size(), 1U);
@@ -271,7 +273,8 @@ TEST_F(SessionTest, AStreamThatEndsFailsWhatItWasGivenAndTheNextOneServes) {
   });
   const auto lost = session_->ComputeLoss(request_);
   EXPECT_TRUE(absl::IsUnavailable(lost.status()));
-  EXPECT_THAT(lost.status().message(), HasSubstr("may be sent again: draining"));
+  EXPECT_THAT(lost.status().message(),
+              HasSubstr("may be sent again: draining"));
   EXPECT_TRUE(session_->ComputeLoss(request_).ok());
   EXPECT_EQ(streams, 2);
 }
@@ -362,8 +365,7 @@ TEST_F(SessionTest, AParameterOfAnotherLossIsRefusedWithoutSending) {
   Start(AnswerAll);
   LossRequest request = request_;
   request.spec.set_focal_gamma(2);
-  EXPECT_TRUE(
-      absl::IsInvalidArgument(session_->ComputeLoss(request).status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(session_->ComputeLoss(request).status()));
 }
 
 }  // namespace

@@ -308,9 +308,8 @@ int MeasureSessions(const Flags& flags, const LoadOptions& options,
   absl::Status failure;
   const LoadReport report =
       WarmUpAndMeasure(flags, options, [&](const LoadOptions& load) {
-        absl::StatusOr<LoadReport> measured =
-            RunSessionLoad(load, flags.target,
-                           static_cast<int>(flags.channels), requests);
+        absl::StatusOr<LoadReport> measured = RunSessionLoad(
+            load, flags.target, static_cast<int>(flags.channels), requests);
         failure.Update(measured.status());
         return measured.ok() ? *std::move(measured) : LoadReport();
       });

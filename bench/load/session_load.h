@@ -14,8 +14,9 @@ namespace lossd::bench {
 // Puts a closed loop of requests on the server at `target`, in one session for
 // each of `sessions` connections, and measures. The places that a request in
 // flight can have take turns on the sessions and on `requests`, which say where
-// the tensors lie. The callback of an answer starts the next request. Of
-// `options`, `concurrency`, `duration`, `requests` and `timeout` are read.
+// the tensors lie. The callback of an answer starts the next request. Only
+// `concurrency`, `duration`, `requests` and `timeout` of the options are read.
+// The report's reply_bytes are those of a gradient.
 // Errors: those of Client::Create().
 absl::StatusOr<LoadReport> RunSessionLoad(
     const LoadOptions& options, const std::string& target, int sessions,

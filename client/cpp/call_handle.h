@@ -1,4 +1,4 @@
-// What an asynchronous call gives to its caller, and takes from it.
+// The callback and the handle of an asynchronous call.
 #ifndef LOSSD_CLIENT_CPP_CALL_HANDLE_H_
 #define LOSSD_CLIENT_CPP_CALL_HANDLE_H_
 

@@ -75,9 +75,9 @@ class Client {
   CallHandle ComputeLossAsync(const LossRequest& request,
                               const CallOptions& options, LossCallback done);
 
-  // Returns a session, which sends many requests over one stream (session.h). It
-  // must end before the client does. INVALID_ARGUMENT for options that make no
-  // sense.
+  // Returns a session, which sends many requests over one stream (session.h).
+  // It must end before the client does. INVALID_ARGUMENT for options that make
+  // no sense.
   absl::StatusOr<std::unique_ptr<Session>> StartSession(
       const SessionOptions& options = {});
 

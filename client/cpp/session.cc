@@ -133,8 +133,8 @@ CallHandle Session::StartOwnCall(const LossRequest& request,
   }
   call->Set(client_->ComputeLossAsync(
       request, options,
-      [this, call, done = std::move(done)](
-          absl::StatusOr<LossResult> result) mutable {
+      [this, call,
+       done = std::move(done)](absl::StatusOr<LossResult> result) mutable {
         std::move(done)(std::move(result));
         absl::MutexLock lock(&mu_);
         own_calls_.erase(call);

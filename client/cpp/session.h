@@ -103,8 +103,7 @@ class Session {
 
   absl::Mutex mu_;
   bool closed_ ABSL_GUARDED_BY(mu_) = false;
-  absl::flat_hash_set<std::shared_ptr<OwnCall>> own_calls_
-      ABSL_GUARDED_BY(mu_);
+  absl::flat_hash_set<std::shared_ptr<OwnCall>> own_calls_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace lossd::client

@@ -17,8 +17,8 @@ constexpr absl::Duration kLongestClose = absl::Seconds(1);
 // Returns the error of calls whose stream ended as `status` says.
 absl::Status Unanswered(const absl::Status& status) {
   // Nobody here has cancelled the stream, so a proxy or the server did.
-  const bool lost = status.ok() || absl::IsCancelled(status) ||
-                    absl::IsUnavailable(status);
+  const bool lost =
+      status.ok() || absl::IsCancelled(status) || absl::IsUnavailable(status);
   if (!lost) return status;
   return absl::UnavailableError(absl::StrCat(
       "the stream ended before the answer came; the request may have been "
@@ -29,9 +29,7 @@ absl::Status Unanswered(const absl::Status& status) {
 // The session whose callbacks this thread runs, or null.
 thread_local const SessionCalls* thread_of = nullptr;
 
-absl::Status Closed() {
-  return absl::CancelledError("the session was closed");
-}
+absl::Status Closed() { return absl::CancelledError("the session was closed"); }
 
 }  // namespace
 
@@ -64,7 +62,8 @@ absl::Status SessionCalls::Add(const Call& call) {
       }
     }
   }
-  // What callbacks add goes out when all callbacks of their message have run.
+  // Requests that callbacks add go out when all callbacks of their message have
+  // run.
   if (!on_thread) Flush();
   return absl::OkStatus();
 }
@@ -72,7 +71,8 @@ absl::Status SessionCalls::Add(const Call& call) {
 void SessionCalls::Cancel(SessionCall* call) {
   absl::MutexLock lock(&mu_);
   if (call->over) return;
-  EndAs(call->shared_from_this(), absl::CancelledError("the request was cancelled"));
+  EndAs(call->shared_from_this(),
+        absl::CancelledError("the request was cancelled"));
   Kick();
 }
 
@@ -162,8 +162,8 @@ void SessionCalls::OnRead(bool ok) {
     ++tags_;
   }
   Deliver(*std::move(answers));
-  // gRPC sends a frame of its own for flow control when a read begins. What the
-  // callbacks have asked for goes first.
+  // gRPC sends a frame of its own for flow control when a read begins. The
+  // requests of the callbacks go first.
   Flush();
   stream->Read();
 }

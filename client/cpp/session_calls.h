@@ -91,8 +91,7 @@ class SessionCalls final : public SessionCallOwner {
 
   // Returns the message of what waits, and counts it as being written.
   // Something must wait.
-  grpc::ByteBuffer NextMessage()
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  grpc::ByteBuffer NextMessage() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool CanWrite() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Decides the call's outcome. Returns false if it is decided already.
   bool End(SessionCall* call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -134,7 +133,7 @@ class SessionCalls final : public SessionCallOwner {
   int64_t unanswered_bytes_ ABSL_GUARDED_BY(mu_) = 0;
   int tags_ ABSL_GUARDED_BY(mu_) = 0;  // that have yet to come
   bool writing_ ABSL_GUARDED_BY(mu_) = false;
-  bool broken_ ABSL_GUARDED_BY(mu_) = false;    // no write may start
+  bool broken_ ABSL_GUARDED_BY(mu_) = false;  // no write may start
   bool finished_stream_ ABSL_GUARDED_BY(mu_) = false;
   absl::Status garbage_ ABSL_GUARDED_BY(mu_);  // the server's message was wrong
   // The time at which a stream that closes is cancelled.

@@ -9,8 +9,8 @@
 namespace lossd::client {
 
 struct SessionOptions {
-  // Requests that are sent and not answered yet, and their bytes. Others wait in
-  // the session. The server reads no further at 1,024 requests or 64 MiB of
+  // Requests that are sent and not answered yet, and their bytes. Others wait
+  // in the session. The server reads no further at 1,024 requests or 64 MiB of
   // requests and answers, so larger values gain nothing.
   int max_unanswered = 1000;
   int64_t max_unanswered_bytes = int64_t{32} << 20;
@@ -20,13 +20,13 @@ struct SessionOptions {
   // message has what waits when it is made, and waits for nothing.
   int max_message_entries = 256;
   int64_t max_message_bytes = int64_t{1} << 20;
-  // A request that sends more bytes of tensors is not put into the stream, where
-  // it would hold up the others, but is a call of its own. Keep this and
+  // A request that sends more bytes of tensors is not put into the stream,
+  // where it would hold up the others, but is a call of its own. Keep this and
   // max_message_bytes below the server's --max_message_bytes, because a larger
   // message ends the stream.
   int64_t own_call_above_bytes = int64_t{4} << 20;
-  // Without a connection, requests wait for one until their deadlines instead of
-  // failing.
+  // Without a connection, requests wait for one until their deadlines instead
+  // of failing.
   bool wait_for_ready = false;
 };
 

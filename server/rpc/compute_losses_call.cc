@@ -22,7 +22,7 @@ constexpr int64_t kMaxUnansweredBytes = int64_t{64} << 20;
 constexpr size_t kFullMessageBytes = size_t{1} << 20;
 constexpr size_t kMaxReservedBytes = size_t{64} << 10;
 constexpr size_t kMaxSpareTasks = 128;
-// So many entries of a message are begun before the answers to them are written.
+// So many entries of a message are computed before their answers are written.
 // Fewer would cost more messages, and threads that wake each other.
 constexpr size_t kGroupEntries = 128;
 
@@ -95,8 +95,8 @@ void ComputeLossesCall::OnRead(bool ok) {
 }
 
 void ComputeLossesCall::AcceptWaiting() {
-  const size_t end = std::min(next_waiting_ + kGroupEntries, waiting_.size());
-  while (next_waiting_ < end && !full()) {
+  const size_t group_end = in_flight_ + kGroupEntries;
+  while (next_waiting_ < waiting_.size() && in_flight_ < group_end && !full()) {
     Accept(std::move(waiting_[next_waiting_++]));
   }
   if (next_waiting_ == waiting_.size()) ForgetWaiting();

@@ -35,8 +35,8 @@ class EntryReturns {
   // the stream is touched after that, because it may end with the tag.
   void Add(EntryTask* task);
 
-  // Keeps the tag from coming until TakeAll(), which must follow. Returns false,
-  // and does nothing, if the tag is on its way.
+  // Keeps the tag from coming until TakeAll(), which must follow. Returns
+  // false, and does nothing, if the tag is on its way.
   bool Hold();
 
   // Returns the tasks, oldest first, linked by `next`. Call it when the tag has

@@ -86,6 +86,7 @@ ALLOWED: dict[str, set[str]] = {  # D1
         "base",
         "base/completion",
         "bench/peers",
+        "client/cpp",
         "client/cpp/tensor",
     },
     # The benchmark proves its kernels before it times them.

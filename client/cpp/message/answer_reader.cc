@@ -75,8 +75,7 @@ class SliceCursor {
 
   // Returns the slice that has all of the next bytes, or null if none has.
   const grpc::Slice* Whole(size_t count) const {
-    const bool whole =
-        count > 0 && count <= slices_[slice_].size() - offset_;
+    const bool whole = count > 0 && count <= slices_[slice_].size() - offset_;
     return whole ? &slices_[slice_] : nullptr;
   }
 
@@ -122,11 +121,10 @@ bool ReadFailure(std::span<const uint8_t> bytes, EntryAnswer* answer) {
     return false;
   }
   // No server fails an entry with OK.
-  answer->status =
-      absl::Status(failure.code() == 0
-                       ? absl::StatusCode::kInternal
-                       : static_cast<absl::StatusCode>(failure.code()),
-                   failure.message());
+  answer->status = absl::Status(
+      failure.code() == 0 ? absl::StatusCode::kInternal
+                          : static_cast<absl::StatusCode>(failure.code()),
+      failure.message());
   if (failure.has_retry_delay()) {
     answer->retry_delay = absl::Seconds(failure.retry_delay().seconds()) +
                           absl::Nanoseconds(failure.retry_delay().nanos());

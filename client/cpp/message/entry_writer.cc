@@ -26,8 +26,8 @@ constexpr int64_t kMaxSeconds = 315'576'000'000;
 std::string TimeoutField(absl::Duration timeout) {
   std::string field;
   if (timeout >= absl::Seconds(kMaxSeconds)) return field;
-  const absl::Duration rounded = absl::Ceil(
-      std::max(timeout, absl::ZeroDuration()), absl::Nanoseconds(1));
+  const absl::Duration rounded =
+      absl::Ceil(std::max(timeout, absl::ZeroDuration()), absl::Nanoseconds(1));
   absl::Duration rest;
   const int64_t seconds = absl::IDivDuration(rounded, absl::Seconds(1), &rest);
   const int64_t nanos = absl::ToInt64Nanoseconds(rest);
@@ -52,9 +52,9 @@ void EntryWriter::Add(uint64_t id, MessagePieces request,
   const std::string timeout_field = TimeoutField(timeout);
   const size_t size = request.bytes();
   small_ += LengthTag(v1::ComputeLossesRequest::kEntriesFieldNumber);
-  AppendVarint(1 + VarintSize(id) + 1 + VarintSize(size) + size +
-                   timeout_field.size(),
-               &small_);
+  AppendVarint(
+      1 + VarintSize(id) + 1 + VarintSize(size) + size + timeout_field.size(),
+      &small_);
   small_ += VarintTag(Entry::kIdFieldNumber);
   AppendVarint(id, &small_);
   small_ += LengthTag(Entry::kRequestFieldNumber);

@@ -152,8 +152,7 @@ absl::StatusOr<ReceivedTensor> MakeTensor(
 }
 
 std::string StringOf(std::span<const uint8_t> bytes) {
-  return std::string(reinterpret_cast<const char*>(bytes.data()),
-                     bytes.size());
+  return std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
 }
 
 // Reads a tensor with `data` from its bytes in `reply`. Returns nothing if it

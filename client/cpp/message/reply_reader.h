@@ -17,8 +17,8 @@ namespace lossd::client {
 // becomes FLOAT64 data. INTERNAL if the bytes are no such message.
 absl::StatusOr<LossResult> ReadReply(const grpc::ByteBuffer& reply);
 
-// As above, for a reply whose bytes are those of the slices together. A reply in
-// one slice is read fastest.
+// Reads a reply whose bytes are those of the slices together. A reply in one
+// slice is read fastest.
 absl::StatusOr<LossResult> ReadReply(std::span<const grpc::Slice> reply);
 
 }  // namespace lossd::client

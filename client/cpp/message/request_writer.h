@@ -22,7 +22,7 @@ grpc::ByteBuffer WriteRequest(const LossRequest& request,
                               const std::string& request_id,
                               SliceTracker& tracker);
 
-// As above, for a request that goes into a larger message.
+// Returns the same bytes, to be put into a larger message.
 MessagePieces RequestPieces(const LossRequest& request,
                             const std::string& request_id,
                             SliceTracker& tracker);

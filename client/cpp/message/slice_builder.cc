@@ -23,8 +23,7 @@ void SliceBuilder::OpenField(int number, size_t length) {
 
 void SliceBuilder::PutVarintField(int number, uint64_t value) {
   using google::protobuf::internal::WireFormatLite;
-  PutVarint(
-      WireFormatLite::MakeTag(number, WireFormatLite::WIRETYPE_VARINT));
+  PutVarint(WireFormatLite::MakeTag(number, WireFormatLite::WIRETYPE_VARINT));
   PutVarint(value);
 }
 
@@ -46,9 +45,7 @@ MessagePieces SliceBuilder::Take() {
   return {std::exchange(slices_, {}), std::exchange(small_, {})};
 }
 
-void SliceBuilder::PutVarint(uint64_t value) {
-  AppendVarint(value, &small_);
-}
+void SliceBuilder::PutVarint(uint64_t value) { AppendVarint(value, &small_); }
 
 void SliceBuilder::CloseSmall() {
   if (small_.empty()) return;

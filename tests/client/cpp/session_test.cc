@@ -52,11 +52,14 @@ class SessionTest : public testing::Test {
   std::vector<absl::Status> Statuses() {
     absl::MutexLock lock(&mu_);
     mu_.Await(absl::Condition(
-        +[](SessionTest* test) { return test->statuses_.size() == test->sent_; },
+        +[](SessionTest* test) {
+          return test->statuses_.size() == test->sent_;
+        },
         this));
     return statuses_;
   }
 
+  absl::Notification over_;  // handlers may wait for it until the server ends
   const std::vector<float> logits_ = std::vector<float>(5, 2.0f);
   const LossRequest request_{.logits = TensorView::Of<float>(logits_),
                              .targets = TensorView::Of<float>(logits_)};
@@ -226,15 +229,14 @@ TEST_F(SessionTest, ACancelledRequestEndsAndItsAnswerIsDropped) {
 }
 
 TEST_F(SessionTest, ADeadlineEndsARequestThatIsNotAnswered) {
-  absl::Notification over;
   Start([&](Stream&) {
-    over.WaitForNotification();
+    over_.WaitForNotification();
     return grpc::Status::OK;
   });
   const auto result = session_->ComputeLoss(
       request_, {.deadline = absl::Now() + absl::Milliseconds(20)});
   EXPECT_TRUE(absl::IsDeadlineExceeded(result.status())) << result.status();
-  over.Notify();
+  over_.Notify();
 }
 
 TEST_F(SessionTest, TheTimeoutIsWhatIsLeftUntilTheDeadline) {
@@ -250,10 +252,10 @@ TEST_F(SessionTest, TheTimeoutIsWhatIsLeftUntilTheDeadline) {
     return grpc::Status::OK;
   });
   EXPECT_TRUE(session_->ComputeLoss(request_).ok());
-  EXPECT_TRUE(session_
-                  ->ComputeLoss(request_,
-                                {.deadline = absl::Now() + absl::Hours(1)})
-                  .ok());
+  EXPECT_TRUE(
+      session_
+          ->ComputeLoss(request_, {.deadline = absl::Now() + absl::Hours(1)})
+          .ok());
   session_.reset();
   server_.reset();
   ASSERT_EQ(timeouts.size(), 1U);
@@ -271,7 +273,8 @@ TEST_F(SessionTest, AStreamThatEndsFailsWhatItWasGivenAndTheNextOneServes) {
   });
   const auto lost = session_->ComputeLoss(request_);
   EXPECT_TRUE(absl::IsUnavailable(lost.status()));
-  EXPECT_THAT(lost.status().message(), HasSubstr("may be sent again: draining"));
+  EXPECT_THAT(lost.status().message(),
+              HasSubstr("may be sent again: draining"));
   EXPECT_TRUE(session_->ComputeLoss(request_).ok());
   EXPECT_EQ(streams, 2);
 }
@@ -291,10 +294,9 @@ TEST_F(SessionTest, WithoutAServerARequestIsUnavailable) {
 }
 
 TEST_F(SessionTest, ClosingCancelsWhatIsOutstanding) {
-  absl::Notification over;
   Start(
       [&](Stream&) {
-        over.WaitForNotification();
+        over_.WaitForNotification();
         return grpc::Status::OK;
       },
       {.max_unanswered = 2, .own_call_above_bytes = 1 << 20});
@@ -307,7 +309,7 @@ TEST_F(SessionTest, ClosingCancelsWhatIsOutstanding) {
   Send();  // after the end
   for (const auto& status : Statuses()) EXPECT_TRUE(absl::IsCancelled(status));
   session_->Close();
-  over.Notify();
+  over_.Notify();
 }
 
 TEST_F(SessionTest, AnIdleSessionHalfClosesItsStream) {
@@ -363,8 +365,7 @@ TEST_F(SessionTest, AParameterOfAnotherLossIsRefusedWithoutSending) {
   Start(AnswerAll);
   LossRequest request = request_;
   request.spec.set_focal_gamma(2);
-  EXPECT_TRUE(
-      absl::IsInvalidArgument(session_->ComputeLoss(request).status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(session_->ComputeLoss(request).status()));
 }
 
 }  // namespace

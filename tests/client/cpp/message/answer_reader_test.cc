@@ -60,9 +60,9 @@ TEST(AnswerReaderTest, ReadsEveryAnswerHoweverTheMessageIsCut) {
         ASSERT_TRUE(result.ok()) << result.status();
         EXPECT_EQ(result->loss, expected.response().loss());
         const auto got = result->gradient->Contiguous();
-        EXPECT_EQ(std::string(reinterpret_cast<const char*>(got.data()),
-                              got.size()),
-                  expected.response().gradient().data());
+        EXPECT_EQ(
+            std::string(reinterpret_cast<const char*>(got.data()), got.size()),
+            expected.response().gradient().data());
       }
       EXPECT_EQ(answers->back().id, 77U);
       EXPECT_TRUE(absl::IsResourceExhausted(answers->back().status));
@@ -91,8 +91,7 @@ TEST(AnswerReaderTest, TruncatedBytesAreInternal) {
   const std::string bytes = Sample().SerializeAsString();
   for (int trial = 0; trial < 200; ++trial) {
     const size_t size = 1 + random() % (bytes.size() - 1);
-    const auto answers =
-        ReadAnswers(Cut(bytes.substr(0, size), 5000, random));
+    const auto answers = ReadAnswers(Cut(bytes.substr(0, size), 5000, random));
     // A message may end between two entries.
     if (answers.ok()) {
       EXPECT_LT(answers->size(), 6U);

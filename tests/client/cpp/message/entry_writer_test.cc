@@ -15,8 +15,8 @@ v1::ComputeLossesRequest Parsed(const grpc::ByteBuffer& message) {
   grpc::Slice slice;
   EXPECT_TRUE(message.DumpToSingleSlice(&slice).ok());
   v1::ComputeLossesRequest request;
-  EXPECT_TRUE(request.ParseFromArray(slice.begin(),
-                                     static_cast<int>(slice.size())));
+  EXPECT_TRUE(
+      request.ParseFromArray(slice.begin(), static_cast<int>(slice.size())));
   return request;
 }
 

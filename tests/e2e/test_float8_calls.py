@@ -12,6 +12,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 import safetensors.numpy
+from float8_results import exact, expect_rounded
 from running_server import RunningServer
 from shared_memory_server import socket_path, start_server
 from test_lossctl import lossctl
@@ -38,23 +39,6 @@ def every_pair(dtype: Any, copies: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """Returns every finite logit with both hard targets."""
     logits = np.tile(np.repeat(numbers(dtype), 2), copies)
     return logits, np.tile(np.array([0, 1], np.uint8), logits.size // 2)
-
-
-def exact(logits: np.ndarray, targets: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Returns losses and gradient in float64."""
-    x, t = logits.astype(np.float64), np.asarray(targets).astype(np.float64)
-    z = np.exp(-np.abs(x))
-    a = np.where(x >= 0, 1 - t, t)
-    losses = np.abs(x) * a + np.log1p(z)
-    part = z / (1 + z)
-    return losses, np.where(x >= 0, a - part, part - a)
-
-
-def expect_rounded(got: np.ndarray, wanted: np.ndarray, dtype: Any) -> None:
-    """Fails unless `got` is `wanted`, rounded by ml_dtypes; near ties float32 decides."""
-    assert got.dtype == dtype
-    narrow = [(wanted * off).astype(np.float32).astype(dtype) for off in (1 - 3e-7, 1, 1 + 3e-7)]
-    assert np.all(np.any([got.astype(np.float32) == each.astype(np.float32) for each in narrow], 0))
 
 
 @pytest.mark.parametrize("dtype", TYPES)
@@ -208,48 +192,3 @@ def test_lossctl_names_files_that_do_not_say_their_type(
     assert '--dtype: "float8_e4m3" is none of float32, float64' in done.stderr
     typed = lossctl(call[0], "--logits=1000", "--targets=1", "--dtype=float8_e4m3fn")
     assert typed.stderr == "lossctl: --logits: 1000 is too large for float8_e4m3fn\n"
-
-
-# --- Frameworks ---
-
-
-@pytest.mark.parametrize("name", ["float8_e4m3fn", "float8_e5m2"])
-def test_pytorchs_logits_have_pytorchs_gradient(server: RunningServer, name: str) -> None:
-    torch = pytest.importorskip("torch")
-    lossd_torch = pytest.importorskip("lossd.torch")
-    dtype = getattr(torch, name)
-    wide = torch.linspace(-4, 4, 40).reshape(5, 8)
-    logits = wide.to(dtype)
-    targets = torch.arange(40).reshape(5, 8) % 3 == 0
-    values = logits.double().requires_grad_()
-    loss = torch.nn.functional.binary_cross_entropy_with_logits(values, targets.double())
-    loss.backward()
-    with lossd.Client(server.address) as client:
-        result = client.compute_loss(logits, targets, reduction="sum")
-    assert result.gradient.dtype == dtype
-    sums = values.grad * 40
-    assert torch.equal(result.gradient.float(), sums.float().to(dtype).float())
-    leaf = logits.clone().requires_grad_()
-    own = lossd_torch.SigmoidCrossEntropyLoss(reduction="sum", client=server.address)(leaf, targets)
-    assert own.dtype == torch.float32
-    assert own.item() == pytest.approx(loss.item() * 40, rel=1e-6)
-    own.backward()
-    assert leaf.grad.dtype == dtype
-    assert torch.equal(leaf.grad.float(), result.gradient.float())
-
-
-@pytest.mark.parametrize("name", ["float8_e4m3fn", "float8_e5m2"])
-def test_jaxs_logits_have_jaxs_gradient(server: RunningServer, name: str) -> None:
-    jax = pytest.importorskip("jax")
-    lossd_jax = pytest.importorskip("lossd.jax")
-    logits = jax.numpy.linspace(-4, 4, 40).astype(name)
-    targets = jax.numpy.arange(40) % 3 == 0
-    losses, gradient = exact(np.asarray(logits), np.asarray(targets))
-    with lossd.Client(server.address) as client:
-        result = client.compute_loss(logits, targets, reduction="sum")
-        loss = lossd_jax.sigmoid_loss(client, reduction="sum")
-        value, found = jax.value_and_grad(loss)(logits, targets)
-    expect_rounded(result.gradient, gradient, np.dtype(getattr(ml_dtypes, name)))
-    assert float(value) == pytest.approx(losses.sum(), rel=1e-6)
-    assert found.dtype == logits.dtype
-    assert np.asarray(found).tobytes() == result.gradient.tobytes()

@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 import in_process
-from chart import save_chart
+from chart import read_rows, save_chart
 from kernel_measurements import KERNEL_MEASUREMENTS
 from machine import INSTRUCTION_SETS, default_rpc_threads, describe_machine, instruction_sets
 from measurement import Effort, Result
@@ -132,7 +132,8 @@ def main() -> int:
     write_json(arguments.out_dir / "bench.json", rows)
     write_json(arguments.out_dir / "machine.json", machine)
     if results:
-        save_chart(rows, arguments.out_dir / "bench.png")
+        chart = read_rows([arguments.out_dir / "bench.json"])
+        save_chart(chart, arguments.out_dir / "bench.png")
     return 1 if failures else 0
 
 

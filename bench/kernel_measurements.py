@@ -164,15 +164,6 @@ KERNEL_MEASUREMENTS: dict[str, Measurement] = {
             "thread; peer: the same in float32 throughout",
         ),
     ),
-    "kernel_float8_bit_vs_f32": Measurement(
-        2.0,
-        against_case(
-            "float8_bit_gradient/16777216",
-            "f32_gradient/16777216",
-            "16777216 float8_e4m3fn logits and bit targets to a float8_e4m3fn gradient, one "
-            "thread; peer: the same in float32 throughout",
-        ),
-    ),
     "second_derivative_vs_gradient_only": Measurement(
         0.8,
         against_case(

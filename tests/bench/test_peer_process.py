@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
 
+import peer_process  # noqa: E402
 from peer_process import check, check_instructions, rate  # noqa: E402
 
 STEPS = ("formula_cross_entropy", "formula_focal", "eager_cross_entropy", "eager_focal")
@@ -81,19 +81,31 @@ def test_no_code_is_refused(tmp_path: Path) -> None:
         check_instructions(tmp_path, "torch", "avx2")
 
 
-def test_more_busy_threads_than_asked_for_are_refused() -> None:
-    def work() -> None:
-        array = np.ones(1 << 20)
-        for _ in range(50):
-            np.sqrt(array, out=array)  # NumPy lets go of the interpreter's lock
+class Clock:
+    """A clock of steps that each take a second, and `busy` seconds of processor time."""
 
-    def two_threads() -> None:
-        other = threading.Thread(target=work)
-        other.start()
-        work()
-        other.join()
+    def __init__(self, busy: float) -> None:
+        self.busy, self.steps = busy, 0
 
-    # The limit is far below one thread, so that the result does not depend on free processors.
-    with pytest.raises(RuntimeError, match="threads were busy, not 0"):
-        rate(two_threads, 1, 0.01, threads=0)
-    assert rate(lambda: None, 10, 0.01, threads=1) > 0
+    def step(self) -> None:
+        self.steps += 1
+
+    def perf_counter(self) -> float:
+        return float(self.steps)
+
+    def process_time(self) -> float:
+        return self.steps * self.busy
+
+
+def test_the_rate_counts_elements_of_whole_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(busy=1)
+    monkeypatch.setattr(peer_process, "time", clock)
+    assert rate(clock.step, 1000, 3, threads=1) == 1000
+
+
+def test_more_busy_threads_than_asked_for_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(busy=1.7)
+    monkeypatch.setattr(peer_process, "time", clock)
+    with pytest.raises(RuntimeError, match=r"1\.70 threads were busy, not 1"):
+        rate(clock.step, 1000, 3, threads=1)
+    assert rate(clock.step, 1000, 3, threads=2) == 1000

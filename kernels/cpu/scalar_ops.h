@@ -25,6 +25,7 @@ struct ScalarOps {
   using M = bool;
   using Bits = std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>;
   static constexpr int kWidth = 1;
+  static constexpr int kStepsAhead = 0;
   static constexpr int kMantissaBits = sizeof(T) == 4 ? 23 : 52;
 
   static V Set(T value) { return value; }

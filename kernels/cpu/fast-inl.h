@@ -83,49 +83,62 @@ LOSSD_ELEMENT_FN void PrefetchAhead(const std::byte* from, uint64_t bytes) {
   }
 }
 
-// The early part of a loss that has none.
-struct NoPart {};
-
-// The part of an element's loss that the loop computes kSteps steps before the
-// rest. Losses with powers have none.
-template <class Ops, class Logits, class Loss>
-struct EarlyPart {
-  static constexpr uint64_t kSteps = 0;
-  using Part = NoPart;
-  LOSSD_ELEMENT_FN static Part Of(typename Ops::V) { return {}; }
-  LOSSD_ELEMENT_FN void Prepare(const FastBlock&, uint64_t) {}
-  LOSSD_ELEMENT_FN Part Get(const FastBlock&, uint64_t) const { return {}; }
+// Vectors that are kept from one step of the loop to a later one: kCount of
+// them for each step. Element `i` of a block is the first of a step.
+template <class Ops, int kCount>
+struct KeptVectors {
+  alignas(64) typename Ops::T values[kCount][kBlockLanes];
+  LOSSD_ELEMENT_FN void Put(int k, uint64_t i, typename Ops::V v) {
+    Ops::Store(v, values[k] + i % kBlockLanes);
+  }
+  LOSSD_ELEMENT_FN typename Ops::V Get(int k, uint64_t i) const {
+    return Ops::Load(values[k] + i % kBlockLanes);
+  }
 };
 
-// The early part of the cross-entropy is e^-|x|. The rest of a vector is then
-// not at the end of that long chain of operations (D86).
-template <class Ops, class Logits>
-class EarlyPart<Ops, Logits, CrossEntropyLoss<Ops>> {
- public:
-  static constexpr uint64_t kSteps = Ops::kStepsAhead;
-  static_assert((kSteps + 1) * Ops::kWidth <= kBlockLanes);
+// The part of an element's work that depends on the logit alone. The loop
+// computes it Ops::kStepsAhead steps before the rest, so that a vector is not
+// one long chain of operations (D86). For the losses with powers it is the
+// softplus; unscaled_z is left out, which only second derivatives need.
+template <class Ops, class Loss>
+struct EarlyPart {
+  using Part = SoftplusResult<Ops>;
+  using Kept = KeptVectors<Ops, 6>;
+  LOSSD_ELEMENT_FN static Part Of(typename Ops::V x) {
+    return SoftplusOf<Ops>(Ops::Abs(x));
+  }
+  LOSSD_ELEMENT_FN static void Keep(const Part& s, uint64_t i, Kept& kept) {
+    kept.Put(0, i, s.plus.high);
+    kept.Put(1, i, s.plus.low);
+    kept.Put(2, i, s.minus.high);
+    kept.Put(3, i, s.minus.low);
+    kept.Put(4, i, s.z.high);
+    kept.Put(5, i, s.z.low);
+  }
+  LOSSD_ELEMENT_FN static Part Recall(const Kept& kept, uint64_t i) {
+    const typename Ops::V zero = Ops::Set(0);
+    return {{kept.Get(0, i), kept.Get(1, i)},
+            {kept.Get(2, i), kept.Get(3, i)},
+            {kept.Get(4, i), kept.Get(5, i)},
+            {{zero, zero}, zero}};
+  }
+};
+
+// For the cross-entropy it is e^-|x|.
+template <class Ops>
+struct EarlyPart<Ops, CrossEntropyLoss<Ops>> {
   using Part = ExpResult<Ops>;
+  using Kept = KeptVectors<Ops, 2>;
   LOSSD_ELEMENT_FN static Part Of(typename Ops::V x) {
     return ExpOfMinusAbs<Ops>(x);
   }
-  // Computes the part of the vector at element `i` of the block, for Get().
-  LOSSD_ELEMENT_FN void Prepare(const FastBlock& block, uint64_t i) {
-    if constexpr (kSteps > 0) {
-      const Part z = Of(Logits::Load(block.logits, i));
-      Ops::Store(z.high, high_ + i % kBlockLanes);
-      Ops::Store(z.low, low_ + i % kBlockLanes);
-    }
+  LOSSD_ELEMENT_FN static void Keep(const Part& z, uint64_t i, Kept& kept) {
+    kept.Put(0, i, z.high);
+    kept.Put(1, i, z.low);
   }
-  // Returns the part of the vector at element `i`.
-  LOSSD_ELEMENT_FN Part Get(const FastBlock& block, uint64_t i) const {
-    if constexpr (kSteps == 0) return Of(Logits::Load(block.logits, i));
-    return {Ops::Load(high_ + i % kBlockLanes),
-            Ops::Load(low_ + i % kBlockLanes)};
+  LOSSD_ELEMENT_FN static Part Recall(const Kept& kept, uint64_t i) {
+    return {kept.Get(0, i), kept.Get(1, i)};
   }
-
- private:
-  alignas(64) typename Ops::T high_[kBlockLanes];
-  alignas(64) typename Ops::T low_[kBlockLanes];
 };
 
 // Returns the loss of an element whose logit is finite, or whose block is
@@ -133,8 +146,9 @@ class EarlyPart<Ops, Logits, CrossEntropyLoss<Ops>> {
 template <class Ops, bool kSecond, class Loss>
 LOSSD_ELEMENT_FN ElementResult<Ops> FastElement(const Loss& loss,
                                                 typename Ops::V x,
-                                                typename Ops::V t, NoPart) {
-  return loss.template At<kSecond>(x, TargetPairOf<Ops>(t), Ops::Set(1));
+                                                typename Ops::V t,
+                                                const SoftplusResult<Ops>& s) {
+  return loss.template At<kSecond>(x, TargetPairOf<Ops>(t), Ops::Set(1), s);
 }
 
 // Returns the cross-entropy without the steps that only infinite logits need.
@@ -166,8 +180,8 @@ LOSSD_ELEMENT_FN typename Ops::V FastStep(const Loss& loss,
                                           typename Ops::V& seen) {
   constexpr bool kSecond = kOutput == FastOutput::kSecondDerivative;
   const auto t = Targets::Load(block.targets, i);
-  const ElementResult<Ops> result = FastElement<Ops, kSecond>(
-      loss, Logits::Load(block.logits, i), t, early);
+  const ElementResult<Ops> result =
+      FastElement<Ops, kSecond>(loss, Logits::Load(block.logits, i), t, early);
   if constexpr (kOutput != FastOutput::kNothing) {
     Logits::Store(Ops::Mul(result.derivative, scale), block.gradient, i);
   }
@@ -196,8 +210,7 @@ LOSSD_ELEMENT_FN void FastTail(const Loss& loss, const FastBlock& block,
               Logits::Bytes(count));
   std::memcpy(targets, block.targets + Targets::Bytes(first),
               Targets::Bytes(count));
-  const auto early =
-      EarlyPart<Ops, Logits, Loss>::Of(Logits::Load(logits, 0));
+  const auto early = EarlyPart<Ops, Loss>::Of(Logits::Load(logits, 0));
   const typename Ops::V losses = FastStep<Ops, Logits, Targets, kOutput>(
       loss, {logits, targets, gradient, second}, 0, early, scale, seen);
   Ops::AddToLanes(
@@ -237,18 +250,28 @@ LOSSD_ELEMENT_FN uint64_t FastVectors(const Loss& loss, const FastBlock& block,
                                       uint64_t n, typename Ops::V scale,
                                       typename Ops::V& seen, double* lanes) {
   constexpr uint64_t kWidth = Ops::kWidth;
-  using Early = EarlyPart<Ops, Logits, Loss>;
-  constexpr uint64_t kAhead = Early::kSteps * kWidth;
-  Early early;
+  using Early = EarlyPart<Ops, Loss>;
+  constexpr uint64_t kAhead = Ops::kStepsAhead * kWidth;
+  static_assert(kAhead + kWidth <= kBlockLanes);
+  typename Early::Kept kept;
   const uint64_t end = n - n % kWidth;
   for (uint64_t i = 0; i < std::min(kAhead, end); i += kWidth) {
-    early.Prepare(block, i);
+    Early::Keep(Early::Of(Logits::Load(block.logits, i)), i, kept);
   }
   for (uint64_t i = 0; i < end; i += kWidth) {
     PrefetchVector<Ops, Logits, Targets, kOutput>(block, i);
-    if (i + kAhead < end) early.Prepare(block, i + kAhead);
-    Ops::AddToLanes(FastStep<Ops, Logits, Targets, kOutput>(
-                        loss, block, i, early.Get(block, i), scale, seen),
+    typename Early::Part early;
+    if constexpr (kAhead == 0) {
+      early = Early::Of(Logits::Load(block.logits, i));
+    } else {
+      const uint64_t next = i + kAhead;
+      if (next < end) {
+        Early::Keep(Early::Of(Logits::Load(block.logits, next)), next, kept);
+      }
+      early = Early::Recall(kept, i);
+    }
+    Ops::AddToLanes(FastStep<Ops, Logits, Targets, kOutput>(loss, block, i,
+                                                            early, scale, seen),
                     lanes + i % kBlockLanes);
   }
   return end;

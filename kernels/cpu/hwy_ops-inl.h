@@ -65,8 +65,10 @@ struct HwyOps {
                 Set(Layout::kBias));
     const V power = hn::BitCast(
         D(), hn::ShiftLeft<kMantissaBits>(hn::BitCast(Bits(), biased)));
-    return hn::Mul(hn::Mul(a, power),
-                   hn::IfThenElse(deep, Set(Layout::kStepFactor), Set(T{1})));
+    // kStepFactor's bit is the one in which the bits of 1 and 1/2 differ.
+    const V factor =
+        hn::Or(Set(Layout::kStepFactor), hn::IfThenZeroElse(deep, Set(T{0.5})));
+    return hn::Mul(hn::Mul(a, power), factor);
 #endif
   }
   static HWY_INLINE V ExponentOf(V a) {
@@ -124,6 +126,8 @@ struct HwyOps {
     return chosen;
   }
 #endif
+  static HWY_INLINE V ZeroWhere(M m, V a) { return hn::IfThenZeroElse(m, a); }
+  static HWY_INLINE V ZeroUnless(M m, V a) { return hn::IfThenElseZero(m, a); }
   static HWY_INLINE bool All(M m) { return hn::AllTrue(D(), m); }
 
   // --- The block loops need the functions below, the element functions do not.

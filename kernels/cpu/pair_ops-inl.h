@@ -94,6 +94,13 @@ struct PairOps {
     return {Single::Select(m.low, a.low, b.low),
             Single::Select(m.high, a.high, b.high)};
   }
+  static HWY_INLINE V ZeroWhere(M m, V a) {
+    return {Single::ZeroWhere(m.low, a.low), Single::ZeroWhere(m.high, a.high)};
+  }
+  static HWY_INLINE V ZeroUnless(M m, V a) {
+    return {Single::ZeroUnless(m.low, a.low),
+            Single::ZeroUnless(m.high, a.high)};
+  }
   static HWY_INLINE bool All(M m) {
     return Single::All(m.low) && Single::All(m.high);
   }

@@ -103,8 +103,8 @@ LOSSD_ELEMENT_FN ElementResult<Ops> CrossEntropyOf(typename Ops::V x,
           Ops::Select(is_near, near.second, tail.curve)};
 }
 
-// Returns e^-|x|, which the functions here take as `z`. It is apart from them so
-// that a loop can compute it before they need it.
+// Returns e^-|x|, which the functions here take as `z`. It is apart from them
+// so that a loop can compute it before they need it.
 template <class Ops>
 LOSSD_ELEMENT_FN ExpResult<Ops> ExpOfMinusAbs(typename Ops::V x) {
   return ExpOfMinus<Ops>(Ops::Abs(x));

@@ -274,7 +274,6 @@ template <class Ops>
 LOSSD_ELEMENT_FN Exponential<Ops> PowerOf(const Parts<Ops>& gamma,  // D11
                                           const Parts<Ops>& l) {
   using T = typename Ops::T;
-  using V = typename Ops::V;
   using Layout = PowerLayout<T>;
   Parts<Ops> w = Product<Ops>(gamma.high, l);
   w.low = Ops::Fma(gamma.low, l.high, w.low);

@@ -4,14 +4,14 @@
 
 struct FastLoopShape {
 #if HWY_TARGET == HWY_AVX2
-  // 16 registers do not hold two vectors and a polynomial's constants. A loop
-  // of single vectors has independent operations too, if it computes the first
-  // part of an element some steps before the rest.
-  static constexpr bool kPairs = false;
-  static constexpr int kStepsAhead = 4;
+  // 16 registers do not hold the constants of a polynomial and two vectors, so
+  // that the order of the operations and the number of loads decide.
+  static constexpr int kPairsAhead = 2;
+  static constexpr bool kSharesConstants = true;
 #else
-  // 32 registers hold two vectors, and nothing has to be kept in memory.
-  static constexpr bool kPairs = true;
-  static constexpr int kStepsAhead = 0;
+  // AVX-512 and NEON have 32 registers, and AVX-512's two ports are busy as it
+  // is.
+  static constexpr int kPairsAhead = 0;
+  static constexpr bool kSharesConstants = false;
 #endif
 };

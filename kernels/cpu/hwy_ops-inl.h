@@ -13,7 +13,6 @@ struct HwyOps {
   using M = hn::Mask<D>;
   using Bits = hn::Rebind<hwy::MakeUnsigned<T>, D>;
   static constexpr int kWidth = static_cast<int>(hn::MaxLanes(D()));
-  static constexpr int kStepsAhead = FastLoopShape::kStepsAhead;
   static constexpr int kMantissaBits = sizeof(T) == 4 ? 23 : 52;
 
   static HWY_INLINE V Set(T value) { return hn::Set(D(), value); }
@@ -168,11 +167,6 @@ struct HwyOps {
     const auto is_odd = hn::TestBit(bits, hn::Set(words, 0x10000));
     return hn::IfThenElse(is_odd, hn::Add(bits, hn::Set(words, 0x8000)),
                           hn::Add(bits, hn::Set(words, 0x7fff)));
-  }
-  static HWY_INLINE void StoreBFloat16(V a, uint16_t* to) {
-    const hn::Rebind<uint16_t, D> halves;
-    hn::StoreU(hn::TruncateTo(halves, hn::ShiftRight<16>(RoundToBFloat16(a))),
-               halves, to);
   }
   // Adds each element to its lane, in float64.
   static HWY_INLINE void AddToLanes(V a, double* lanes) {

@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <type_traits>
 
 #include "kernels/cpu/staging.h"
 #include "kernels/cpu/vector_kernel.h"
@@ -24,26 +23,22 @@ namespace HWY_NAMESPACE {
 #undef LOSSD_ELEMENT_FN
 #define LOSSD_ELEMENT_FN HWY_INLINE
 #include "kernels/element/element-inl.h"
-#include "kernels/cpu/fast_shape-inl.h"
 #include "kernels/cpu/hwy_ops-inl.h"
+#include "kernels/cpu/fast_shape-inl.h"
 #include "kernels/cpu/pair_ops-inl.h"
 #include "element_type/half-inl.h"
 #include "kernels/cpu/exact-inl.h"
 #include "kernels/cpu/fast-inl.h"
 // clang-format on
 
-template <class T>
-using FastOps =
-    std::conditional_t<FastLoopShape::kPairs, PairOps<HwyOps<T>>, HwyOps<T>>;
-
 void ComputeBlocks(const Segment& segment, double gradient_scale,
                    uint64_t first_block, std::span<BlockPartial> partials) {
   if (segment.logits.type == ElementType::kFloat64) {
-    ComputeBlocksOf<HwyOps<double>, FastOps<double>>(segment, gradient_scale,
-                                                     first_block, partials);
+    ComputeBlocksOf<HwyOps<double>, PairOps<HwyOps<double>>>(
+        segment, gradient_scale, first_block, partials);
   } else {
-    ComputeBlocksOf<HwyOps<float>, FastOps<float>>(segment, gradient_scale,
-                                                   first_block, partials);
+    ComputeBlocksOf<HwyOps<float>, PairOps<HwyOps<float>>>(
+        segment, gradient_scale, first_block, partials);
   }
 }
 BlocksFunction Blocks() { return &ComputeBlocks; }

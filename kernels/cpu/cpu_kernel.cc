@@ -18,6 +18,7 @@ namespace scalar {
 #define LOSSD_ELEMENT_FN inline
 #include "kernels/element/element-inl.h"
 #include "kernels/cpu/exact-inl.h"
+#include "kernels/cpu/early_part-inl.h"
 #include "kernels/cpu/fast-inl.h"
 // clang-format on
 

@@ -28,6 +28,7 @@ namespace HWY_NAMESPACE {
 #include "kernels/cpu/pair_ops-inl.h"
 #include "element_type/half-inl.h"
 #include "kernels/cpu/exact-inl.h"
+#include "kernels/cpu/early_part-inl.h"
 #include "kernels/cpu/fast-inl.h"
 // clang-format on
 

@@ -1,6 +1,6 @@
-// What the fast loop computes of an element ahead of the rest. This file is a
-// body without an include guard, included before fast-inl.h in the same
-// namespace.
+// The fast loop computes a part of each element ahead of the rest, and this
+// file says which. It is a body without an include guard, included before
+// fast-inl.h in the same namespace.
 
 // Vectors that are kept from one step of the loop to a later one: kCount of
 // them for each step. Element `i` of a block is the first of a step.

@@ -19,6 +19,7 @@ namespace scalar {
 #include "kernels/element/element-inl.h"
 #include "kernels/cpu/exact-inl.h"
 #include "kernels/cpu/table-inl.h"
+#include "kernels/cpu/early_part-inl.h"
 #include "kernels/cpu/fast-inl.h"
 // clang-format on
 

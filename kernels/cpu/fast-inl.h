@@ -4,7 +4,7 @@
 // block again. Where both loops have an answer, the bits are the same (D10).
 //
 // This file is a body without an include guard. Each instruction set includes
-// it in its own namespace, after exact-inl.h.
+// it in its own namespace, after exact-inl.h and early_part-inl.h.
 
 // The structs below load and store vectors of a stored type. Element `i` of a
 // block is the first of a vector; `base` has any alignment. Bytes() is the size
@@ -84,39 +84,46 @@ LOSSD_ELEMENT_FN void PrefetchAhead(const std::byte* from, uint64_t bytes) {
 }
 
 // Returns the loss of an element whose logit is finite, or whose block is
-// computed again. The cross-entropy omits the steps that only infinite logits
-// need.
+// computed again.
 template <class Ops, bool kSecond, class Loss>
 LOSSD_ELEMENT_FN ElementResult<Ops> FastElement(const Loss& loss,
                                                 typename Ops::V x,
-                                                typename Ops::V t) {
-  if constexpr (std::is_same_v<Loss, CrossEntropyLoss<Ops>>) {
-    return SigmoidCrossEntropy<Ops, kSecond>(x, t);
-  } else {
-    return loss.template At<kSecond>(x, TargetPairOf<Ops>(t), Ops::Set(1));
-  }
+                                                typename Ops::V t,
+                                                const SoftplusResult<Ops>& s) {
+  return loss.template At<kSecond>(x, TargetPairOf<Ops>(t), Ops::Set(1), s);
+}
+
+// Returns the cross-entropy without the steps that only infinite logits need.
+template <class Ops, bool kSecond>
+LOSSD_ELEMENT_FN ElementResult<Ops> FastElement(const CrossEntropyLoss<Ops>&,
+                                                typename Ops::V x,
+                                                typename Ops::V t,
+                                                const ExpResult<Ops>& z) {
+  return SigmoidCrossEntropy<Ops, kSecond>(x, t, z);
 }
 
 // Returns the cross-entropy for packed targets, which can only be 0 or 1.
 template <class Ops, bool kSecond>
 LOSSD_ELEMENT_FN ElementResult<Ops> FastElement(const CrossEntropyLoss<Ops>&,
                                                 typename Ops::V x,
-                                                typename Ops::M positive) {
-  return HardSigmoidCrossEntropy<Ops, kSecond>(x, positive);
+                                                typename Ops::M positive,
+                                                const ExpResult<Ops>& z) {
+  return HardSigmoidCrossEntropy<Ops, kSecond>(x, positive, z);
 }
 
 // Computes the vector at element `i` of a block: stores its derivatives,
 // returns its losses and collects the targets' bits in `seen`.
 template <class Ops, class Logits, class Targets, FastOutput kOutput,
-          class Loss>
+          class Loss, class Early>
 LOSSD_ELEMENT_FN typename Ops::V FastStep(const Loss& loss,
                                           const FastBlock& block, uint64_t i,
+                                          const Early& early,
                                           typename Ops::V scale,
                                           typename Ops::V& seen) {
   constexpr bool kSecond = kOutput == FastOutput::kSecondDerivative;
   const auto t = Targets::Load(block.targets, i);
   const ElementResult<Ops> result =
-      FastElement<Ops, kSecond>(loss, Logits::Load(block.logits, i), t);
+      FastElement<Ops, kSecond>(loss, Logits::Load(block.logits, i), t, early);
   if constexpr (kOutput != FastOutput::kNothing) {
     Logits::Store(Ops::Mul(result.derivative, scale), block.gradient, i);
   }
@@ -145,8 +152,9 @@ LOSSD_ELEMENT_FN void FastTail(const Loss& loss, const FastBlock& block,
               Logits::Bytes(count));
   std::memcpy(targets, block.targets + Targets::Bytes(first),
               Targets::Bytes(count));
+  const auto early = EarlyPart<Ops, Loss>::Of(Logits::Load(logits, 0));
   const typename Ops::V losses = FastStep<Ops, Logits, Targets, kOutput>(
-      loss, {logits, targets, gradient, second}, 0, scale, seen);
+      loss, {logits, targets, gradient, second}, 0, early, scale, seen);
   Ops::AddToLanes(
       Ops::Select(Ops::FirstN(static_cast<int>(count)), losses, Ops::Set(0)),
       lanes);
@@ -160,6 +168,57 @@ LOSSD_ELEMENT_FN void FastTail(const Loss& loss, const FastBlock& block,
   }
 }
 
+// Prefetches what the loop reads and writes kPrefetchBytes after the vector at
+// element `i`.
+template <class Ops, class Logits, class Targets, FastOutput kOutput>
+LOSSD_ELEMENT_FN void PrefetchVector(const FastBlock& block, uint64_t i) {
+  constexpr uint64_t kBytes = Logits::Bytes(Ops::kWidth);
+  PrefetchAhead<false>(block.logits + Logits::Bytes(i), kBytes);
+  PrefetchAhead<false>(block.targets + Targets::Bytes(i),
+                       Targets::Bytes(Ops::kWidth));
+  if constexpr (kOutput != FastOutput::kNothing) {
+    PrefetchAhead<true>(block.gradient + Logits::Bytes(i), kBytes);
+  }
+  if constexpr (kOutput == FastOutput::kSecondDerivative) {
+    PrefetchAhead<true>(block.second + Logits::Bytes(i), kBytes);
+  }
+}
+
+// Computes the whole vectors of a block of `n` elements. Returns the index of
+// the first element that is left.
+template <class Ops, class Logits, class Targets, FastOutput kOutput,
+          class Loss>
+LOSSD_ELEMENT_FN uint64_t FastVectors(const Loss& loss, const FastBlock& block,
+                                      uint64_t n, typename Ops::V scale,
+                                      typename Ops::V& seen, double* lanes) {
+  constexpr uint64_t kWidth = Ops::kWidth;
+  using Early = EarlyPart<Ops, Loss>;
+  constexpr uint64_t kAhead = Ops::kStepsAhead * kWidth;
+  static_assert(kAhead + kWidth <= kBlockLanes);
+  typename Early::Kept kept;
+  const uint64_t end = n - n % kWidth;
+  for (uint64_t i = 0; i < std::min(kAhead, end); i += kWidth) {
+    Early::Keep(Early::Of(Logits::Load(block.logits, i)), i, kept);
+  }
+  for (uint64_t i = 0; i < end; i += kWidth) {
+    PrefetchVector<Ops, Logits, Targets, kOutput>(block, i);
+    typename Early::Part early;
+    if constexpr (kAhead == 0) {
+      early = Early::Of(Logits::Load(block.logits, i));
+    } else {
+      const uint64_t next = i + kAhead;
+      if (next < end) {
+        Early::Keep(Early::Of(Logits::Load(block.logits, next)), next, kept);
+      }
+      early = Early::Recall(kept, i);
+    }
+    Ops::AddToLanes(FastStep<Ops, Logits, Targets, kOutput>(loss, block, i,
+                                                            early, scale, seen),
+                    lanes + i % kBlockLanes);
+  }
+  return end;
+}
+
 // Computes a block of `n` elements and fills in its partial. Returns false if
 // the fast loop has no answer for the block: partial and derivatives are then
 // to be computed again.
@@ -170,24 +229,8 @@ bool ComputeFastBlock(const Loss& loss, const FastBlock& block, uint64_t n,
   alignas(64) double lanes[kBlockLanes] = {};
   typename Ops::V seen = Ops::Set(0);
   const typename Ops::V scale_v = Ops::Set(scale);
-  uint64_t i = 0;
-  for (; i + Ops::kWidth <= n; i += Ops::kWidth) {
-    PrefetchAhead<false>(block.logits + Logits::Bytes(i),
-                         Logits::Bytes(Ops::kWidth));
-    PrefetchAhead<false>(block.targets + Targets::Bytes(i),
-                         Targets::Bytes(Ops::kWidth));
-    if constexpr (kOutput != FastOutput::kNothing) {
-      PrefetchAhead<true>(block.gradient + Logits::Bytes(i),
-                          Logits::Bytes(Ops::kWidth));
-    }
-    if constexpr (kOutput == FastOutput::kSecondDerivative) {
-      PrefetchAhead<true>(block.second + Logits::Bytes(i),
-                          Logits::Bytes(Ops::kWidth));
-    }
-    Ops::AddToLanes(
-        FastStep<Ops, Logits, Targets, kOutput>(loss, block, i, scale_v, seen),
-        lanes + i % kBlockLanes);
-  }
+  const uint64_t i = FastVectors<Ops, Logits, Targets, kOutput>(
+      loss, block, n, scale_v, seen, lanes);
   if (i < n) {
     FastTail<Ops, Logits, Targets, kOutput>(loss, block, i, n - i, scale_v,
                                             seen, lanes + i % kBlockLanes);

@@ -25,6 +25,7 @@ struct ScalarOps {
   using M = bool;
   using Bits = std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>;
   static constexpr int kWidth = 1;
+  static constexpr int kStepsAhead = 0;
   static constexpr int kMantissaBits = sizeof(T) == 4 ? 23 : 52;
 
   static V Set(T value) { return value; }
@@ -69,6 +70,8 @@ struct ScalarOps {
   static V SelectNegative(V x, V a, V b) { return std::signbit(x) ? a : b; }
   static V FlipUnlessNegative(V x, V a) { return std::signbit(x) ? a : -a; }
   static V Select(M m, V a, V b) { return m ? a : b; }
+  static V ZeroWhere(M m, V a) { return m ? T{0} : a; }
+  static V ZeroUnless(M m, V a) { return m ? a : T{0}; }
   static bool All(M m) { return m; }
 
   static V CanonicalNan() { return std::numeric_limits<T>::quiet_NaN(); }

@@ -24,10 +24,12 @@ namespace HWY_NAMESPACE {
 #define LOSSD_ELEMENT_FN HWY_INLINE
 #include "kernels/element/element-inl.h"
 #include "kernels/cpu/hwy_ops-inl.h"
+#include "kernels/cpu/fast_shape-inl.h"
 #include "kernels/cpu/pair_ops-inl.h"
 #include "element_type/half-inl.h"
 #include "kernels/cpu/exact-inl.h"
 #include "kernels/cpu/table-inl.h"
+#include "kernels/cpu/early_part-inl.h"
 #include "kernels/cpu/fast-inl.h"
 // clang-format on
 

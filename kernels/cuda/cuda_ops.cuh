@@ -51,6 +51,8 @@ struct CudaOps<float> {
   static __device__ M IsOne(V a) { return a == 1; }
   static __device__ M IsBelow(V a, T limit) { return a < limit; }
   static __device__ V Select(M m, V a, V b) { return m ? a : b; }
+  static __device__ V ZeroWhere(M m, V a) { return m ? T{0} : a; }
+  static __device__ V ZeroUnless(M m, V a) { return m ? a : T{0}; }
   static __device__ bool All(M m) { return m; }
   static __device__ V SelectNegative(V x, V a, V b) {
     return (__float_as_uint(x) >> 31) != 0 ? a : b;
@@ -106,6 +108,8 @@ struct CudaOps<double> {
   static __device__ M IsOne(V a) { return a == 1; }
   static __device__ M IsBelow(V a, T limit) { return a < limit; }
   static __device__ V Select(M m, V a, V b) { return m ? a : b; }
+  static __device__ V ZeroWhere(M m, V a) { return m ? T{0} : a; }
+  static __device__ V ZeroUnless(M m, V a) { return m ? a : T{0}; }
   static __device__ bool All(M m) { return m; }
   static __device__ V SelectNegative(V x, V a, V b) {
     return __double_as_longlong(x) < 0 ? a : b;

@@ -170,12 +170,19 @@ class AsymmetricLoss {
   template <bool kSecond>
   LOSSD_ELEMENT_FN ElementResult<Ops> At(V x, const TargetPair<Ops>& target,
                                          V q) const {
+    return At<kSecond>(x, target, q, SoftplusOf<Ops>(Ops::Abs(x)));
+  }
+
+  // Returns the same; `s` is the softplus of |x|.
+  template <bool kSecond>
+  LOSSD_ELEMENT_FN ElementResult<Ops> At(V x, const TargetPair<Ops>& target,
+                                         V q,
+                                         const SoftplusResult<Ops>& s) const {
     const V positive =
         Ops::Mul(Ops::Mul(target.t, q), Ops::Set(alpha_positive_));
     const V negative = Ops::Mul(target.complement, Ops::Set(alpha_negative_));
     const Gamma<Ops> of_positive = positive_.template Get<Ops>();
     const Gamma<Ops> of_negative = negative_.template Get<Ops>();
-    const SoftplusResult<Ops> s = SoftplusOf<Ops>(Ops::Abs(x));
     const Parts<Ops> sigmoid = SigmoidOf<Ops>(s.z);
     const Gamma<Ops> of_wrong =
         SelectNegativeGamma<Ops>(x, of_positive, of_negative);
@@ -224,7 +231,14 @@ class AsymmetricMarginLoss {
   template <bool kSecond>
   LOSSD_ELEMENT_FN ElementResult<Ops> At(V x, const TargetPair<Ops>& target,
                                          V q) const {
-    const SoftplusResult<Ops> s = SoftplusOf<Ops>(Ops::Abs(x));
+    return At<kSecond>(x, target, q, SoftplusOf<Ops>(Ops::Abs(x)));
+  }
+
+  // Returns the same; `s` is the softplus of |x|.
+  template <bool kSecond>
+  LOSSD_ELEMENT_FN ElementResult<Ops> At(V x, const TargetPair<Ops>& target,
+                                         V q,
+                                         const SoftplusResult<Ops>& s) const {
     const Parts<Ops> sigmoid = SigmoidOf<Ops>(s.z);
     const V weight = Ops::Mul(target.t, q);
     const Gamma<Ops> gamma = positive_.template Get<Ops>();

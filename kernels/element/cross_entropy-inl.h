@@ -80,15 +80,16 @@ LOSSD_ELEMENT_FN LossAndSlope<Ops> NearZero(typename Ops::V y,
           Ops::Sub(slope_bracket, half), second};
 }
 
-// Returns the cross-entropy of a logit and its wrong weight. With kFinite the
-// logit must be finite: where `a` is 0 and x infinite, the loss would be a NaN
-// instead of 0. The derivatives are right for every x.
-template <class Ops, bool kFinite, bool kSecond = false, class Weight>
+// Returns the cross-entropy of a logit and its wrong weight; `z` is e^-|x|.
+// With kFinite the logit must be finite: where `a` is 0 and x infinite, the
+// loss would be a NaN instead of 0. The derivatives are right for every x.
+template <class Ops, bool kFinite, bool kSecond, class Weight>
 LOSSD_ELEMENT_FN ElementResult<Ops> CrossEntropyOf(typename Ops::V x,
-                                                   const Weight& weight) {
+                                                   const Weight& weight,
+                                                   const ExpResult<Ops>& z) {
   using V = typename Ops::V;
   const V y = Ops::Abs(x);
-  const TailResult<Ops> tail = Tail<Ops, kSecond>(y);
+  const TailResult<Ops> tail = Tail<Ops, kSecond>(z);
   V tail_loss = weight.TimesPlus(y, tail.log1p);
   if constexpr (!kFinite) {
     tail_loss = Ops::Select(weight.IsZero(), tail.log1p, tail_loss);
@@ -102,22 +103,41 @@ LOSSD_ELEMENT_FN ElementResult<Ops> CrossEntropyOf(typename Ops::V x,
           Ops::Select(is_near, near.second, tail.curve)};
 }
 
+// Returns e^-|x|, which the functions here take as `z`. It is apart from them
+// so that a loop can compute it before they need it.
+template <class Ops>
+LOSSD_ELEMENT_FN ExpResult<Ops> ExpOfMinusAbs(typename Ops::V x) {
+  return ExpOfMinus<Ops>(Ops::Abs(x));
+}
+
+template <class Ops, bool kFinite, bool kSecond = false, class Weight>
+LOSSD_ELEMENT_FN ElementResult<Ops> CrossEntropyOf(typename Ops::V x,
+                                                   const Weight& weight) {
+  return CrossEntropyOf<Ops, kFinite, kSecond>(x, weight,
+                                               ExpOfMinusAbs<Ops>(x));
+}
+
 // Returns the cross-entropy of a finite logit, without options.
-template <class Ops, bool kSecond = false>
-LOSSD_ELEMENT_FN ElementResult<Ops> SigmoidCrossEntropy(typename Ops::V x,
-                                                        typename Ops::V t) {
+template <class Ops, bool kSecond>
+LOSSD_ELEMENT_FN ElementResult<Ops> SigmoidCrossEntropy(
+    typename Ops::V x, typename Ops::V t, const ExpResult<Ops>& z) {
   const typename Ops::V one = Ops::Set(typename Ops::T{1});
   return CrossEntropyOf<Ops, true, kSecond>(
-      x, WrongWeight<Ops>{Ops::SelectNegative(x, t, Ops::Sub(one, t))});
+      x, WrongWeight<Ops>{Ops::SelectNegative(x, t, Ops::Sub(one, t))}, z);
+}
+template <class Ops>
+LOSSD_ELEMENT_FN ElementResult<Ops> SigmoidCrossEntropy(typename Ops::V x,
+                                                        typename Ops::V t) {
+  return SigmoidCrossEntropy<Ops, false>(x, t, ExpOfMinusAbs<Ops>(x));
 }
 
 // Returns the cross-entropy of a finite logit whose target is 1 where
 // `positive` is true, else 0.
-template <class Ops, bool kSecond = false>
+template <class Ops, bool kSecond>
 LOSSD_ELEMENT_FN ElementResult<Ops> HardSigmoidCrossEntropy(
-    typename Ops::V x, typename Ops::M positive) {
+    typename Ops::V x, typename Ops::M positive, const ExpResult<Ops>& z) {
   return CrossEntropyOf<Ops, true, kSecond>(
-      x, HardWrongWeight<Ops>{Ops::Differ(Ops::HasNoSign(x), positive)});
+      x, HardWrongWeight<Ops>{Ops::Differ(Ops::HasNoSign(x), positive)}, z);
 }
 
 // Returns a y and its derivative by x: the loss that is left where b is 0, `a`

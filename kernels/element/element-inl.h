@@ -23,6 +23,7 @@
 //   Scale(a, n) = a 2^n, rounded once, for integers n in [-252, 126]; in
 //   float64 for n in [-2044, 1022]
 //   IsZero(a)  IsOne(a)  IsBelow(a, T limit)  Select(m, a, b) = m ? a : b
+//   ZeroWhere(m, a) = m ? 0 : a and ZeroUnless(m, a) = m ? a : 0
 //   HasNoSign(a): whether a's sign bit is 0; Differ(m, n). Only policies that
 //   load targets as truth values have these two.
 //   ExponentOf(a): the integer k for which a 2^-k is in [sqrt(1/2), sqrt(2));

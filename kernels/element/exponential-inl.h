@@ -126,12 +126,11 @@ LOSSD_ELEMENT_FN typename Ops::V TailCurve(typename Ops::V sigmoid,
                   Ops::NegFma(sigmoid, sigmoid, Ops::Mul(lost, slope)));
 }
 
-// Returns them for y >= 1.
+// Returns them for z = e^-y and y >= 1.
 template <class Ops, bool kSecond>
-LOSSD_ELEMENT_FN TailResult<Ops> Tail(typename Ops::V y) {
+LOSSD_ELEMENT_FN TailResult<Ops> Tail(const ExpResult<Ops>& z) {
   using T = typename Ops::T;
   using V = typename Ops::V;
-  const ExpResult<Ops> z = ExpOfMinus<Ops>(y);
   const V r = ReciprocalOfOnePlus<Ops>(z.high);
   // log1p(z + low) = log1p(z) + low / (1 + z). The small terms are summed
   // before the one addition that rounds the result.

@@ -109,12 +109,19 @@ class FocalLoss {
   template <bool kSecond>
   LOSSD_ELEMENT_FN ElementResult<Ops> At(V x, const TargetPair<Ops>& target,
                                          V q) const {
+    return At<kSecond>(x, target, q, SoftplusOf<Ops>(Ops::Abs(x)));
+  }
+
+  // Returns the same; `s` is the softplus of |x|.
+  template <bool kSecond>
+  LOSSD_ELEMENT_FN ElementResult<Ops> At(V x, const TargetPair<Ops>& target,
+                                         V q,
+                                         const SoftplusResult<Ops>& s) const {
     const V positive = Ops::Mul(target.t, q);
     const V wrong = Ops::SelectNegative(x, target.t, target.complement);
     const V right = Ops::SelectNegative(x, target.complement, target.t);
     const V a = Ops::SelectNegative(x, positive, target.complement);
     const V b = Ops::SelectNegative(x, target.complement, positive);
-    const SoftplusResult<Ops> s = SoftplusOf<Ops>(Ops::Abs(x));
     FocalTerms<Ops> terms = FocalTermsOf<Ops, kSecond>(s, wrong, right);
     // Beyond the clamp the loss of a right logit is 0 whatever the power is.
     terms.distance.high =

@@ -205,8 +205,8 @@ LOSSD_ELEMENT_FN SoftplusResult<Ops> SoftplusOf(typename Ops::V y) {
       Ops::IsBelow(y, T{1}), SoftplusNearZero<Ops>(y), Log1pOf<Ops>(z));
   Parts<Ops> plus = ExactSum<Ops>(y, minus.high);
   // For an infinite y the sum would be a NaN.
-  plus.low = Ops::Select(Ops::IsBelow(y, ExponentLayout<T>::kClamp),
-                         Ops::Add(plus.low, minus.low), zero);
+  plus.low = Ops::ZeroUnless(Ops::IsBelow(y, ExponentLayout<T>::kClamp),
+                             Ops::Add(plus.low, minus.low));
   return {plus, minus, z, e};
 }
 
@@ -274,15 +274,13 @@ template <class Ops>
 LOSSD_ELEMENT_FN Exponential<Ops> PowerOf(const Parts<Ops>& gamma,  // D11
                                           const Parts<Ops>& l) {
   using T = typename Ops::T;
-  using V = typename Ops::V;
   using Layout = PowerLayout<T>;
   Parts<Ops> w = Product<Ops>(gamma.high, l);
   w.low = Ops::Fma(gamma.low, l.high, w.low);
-  const V zero = Ops::Set(T{0});
   const typename Ops::M dead = Ops::IsBelow(Ops::Neg(w.high), -Layout::kLimit);
   w.high = Ops::ClampAbove(w.high, Layout::kLimit);
   Exponential<Ops> power = ExponentialOfMinus<Ops>(w);
-  power.mantissa.high = Ops::Select(dead, zero, power.mantissa.high);
+  power.mantissa.high = Ops::ZeroWhere(dead, power.mantissa.high);
   return power;
 }
 
@@ -297,6 +295,6 @@ LOSSD_ELEMENT_FN typename Ops::V TimesPower(const Exponential<Ops>& power,
   const V finite =
       Ops::ClampAbove(value.high, ExponentLayout<typename Ops::T>::kLargest);
   const V low = Ops::Fma(finite, m.low, Ops::Mul(value.low, m.high));
-  return Ops::Select(Ops::IsZero(m.high), Ops::Set(typename Ops::T{0}),
-                     Ops::Scale(Ops::Fma(value.high, m.high, low), power.n));
+  return Ops::ZeroWhere(Ops::IsZero(m.high),
+                        Ops::Scale(Ops::Fma(value.high, m.high, low), power.n));
 }

@@ -93,7 +93,8 @@ void ExpectNear(double got, long double exact, double unit) {
 
 TEST(RowsBits, OfRandomSegmentsAreThoseOfTheReference) {
   int compared = 0;
-  for (unsigned seed = 0; seed < kSegments; ++seed) {
+  // One segment in thirty is of float64 throughout.
+  for (unsigned seed = 0; seed < 3 * kSegments; ++seed) {
     const auto owned = RandomRows(seed);
     if (owned == nullptr) continue;
     const Segment& segment = owned->segment;

@@ -166,6 +166,21 @@ TEST_F(Copies, OfEntriesAreNone) {
   EXPECT_TRUE(stream.Finish().ok());
 }
 
+// Threads of the session send and receive, so both sides count together.
+TEST_F(Copies, OfASessionAreTheGradientInOnePiece) {
+  const auto client = ClientThatStreamsAbove(int64_t{1} << 30);
+  const auto session =
+      *client->StartSession({.own_call_above_bytes = int64_t{1} << 30});
+  ASSERT_TRUE(session->ComputeLoss(request_).ok());  // opens the stream
+  const CopiedBytes copied;
+  auto result = session->ComputeLoss(request_);
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_LT(copied.OnThisThread(), kLittle);
+  EXPECT_LT(copied.OnOtherThreads(), kSplitBlocks);
+  EXPECT_TRUE(result->gradient->As<float>().ok());
+  EXPECT_LT(copied.OnThisThread(), kTensor + kLittle);
+}
+
 TEST_F(Copies, OfTensorsInSharedMemoryAreNone) {
   const auto client = ClientThatStreamsAbove(int64_t{1} << 30);
   const auto memory = SharedMemory::Connect(WithSocket().shared_memory_socket);

@@ -238,8 +238,14 @@ TEST_F(ComputeLosses, AMessageOfMoreEntriesThanTheBudgetIsAnswered) {
 
 // Two bytes ask for a failure of a hundred, so failures are made only as they
 // are read.
+// Flow control takes 64 KiB of the failures, and no more as the client is told
+// not to widen its window.
 TEST_F(ComputeLosses, FailuresThatNobodyReadsAreNotMade) {
-  EntryStream stream(server_);
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  const auto stub =
+      v1::LossService::NewStub(server_.AnotherConnection(arguments));
+  EntryStream stream(*stub);
   for (size_t i = 0; i < wire::kMaxEntries; ++i) message_.add_entries();
   ASSERT_TRUE(stream.Write(message_));
   const auto accepted = [&] {

@@ -16,8 +16,9 @@ namespace lossd {
 
 class EntryStream {
  public:
-  explicit EntryStream(RunningServer& server)
-      : stream_(server.stub().ComputeLosses(&context_)) {}
+  explicit EntryStream(RunningServer& server) : EntryStream(server.stub()) {}
+  explicit EntryStream(v1::LossService::Stub& stub)
+      : stream_(stub.ComputeLosses(&context_)) {}
 
   grpc::ClientContext& context() { return context_; }
   bool Write(const v1::ComputeLossesRequest& request) {

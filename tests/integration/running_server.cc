@@ -46,8 +46,8 @@ RunningServer::~RunningServer() {
   EXPECT_EQ(Counter("lossd_accepted_total"), Counter("lossd_requests_total"));
 }
 
-std::shared_ptr<grpc::Channel> RunningServer::AnotherConnection() const {
-  grpc::ChannelArguments arguments;
+std::shared_ptr<grpc::Channel> RunningServer::AnotherConnection(
+    grpc::ChannelArguments arguments) const {
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetMaxReceiveMessageSize(-1);
   return grpc::CreateCustomChannel(

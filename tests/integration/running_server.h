@@ -30,7 +30,8 @@ class RunningServer {
   v1::LossService::Stub& stub() { return *stub_; }
   const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
   // Opens a second connection, which does not share channel()'s.
-  std::shared_ptr<grpc::Channel> AnotherConnection() const;
+  std::shared_ptr<grpc::Channel> AnotherConnection(
+      grpc::ChannelArguments arguments = grpc::ChannelArguments()) const;
 
   // Makes one ComputeLoss call with generated code.
   grpc::Status Call(const v1::ComputeLossRequest& request,

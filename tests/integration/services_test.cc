@@ -108,8 +108,8 @@ TEST(GetServerInfo, TellsLimitsAndSupportedLosses) {
                                    v1::LOSS_KIND_ASYMMETRIC, v1::LOSS_KIND_POLY,
                                    v1::LOSS_KIND_QUALITY_FOCAL,
                                    v1::LOSS_KIND_VARIFOCAL));
-  EXPECT_EQ(info.logits_dtypes_size(), 4);
-  EXPECT_EQ(info.targets_dtypes_size(), 11);
+  EXPECT_EQ(info.logits_dtypes_size(), 6);
+  EXPECT_EQ(info.targets_dtypes_size(), 13);
   EXPECT_TRUE(info.supports_streaming());
 }
 

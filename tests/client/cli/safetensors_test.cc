@@ -83,8 +83,8 @@ TEST(SafetensorsTest, AnotherTypeIsRefusedOnlyWhereItIsAskedFor) {
     EXPECT_TRUE(Read(file, "y").ok());
     EXPECT_EQ(Read(file, "x").status().message(),
               "\"x\" is of type " + dtype +
-                  ", which is not read; save as F16, BF16, F32, F64, BOOL, "
-                  "U8, I8, I16, I32 or I64");
+                  ", which is not read; save as F8_E4M3, F8_E5M2, F16, BF16, "
+                  "F32, F64, BOOL, U8, I8, I16, I32 or I64");
   }
 }
 

@@ -296,9 +296,10 @@ LoadReport WarmUpAndMeasure(const Flags& flags, const LoadOptions& options,
 std::vector<v1::ComputeLossRequest> RequestsOf(
     const v1::ComputeLossRequest& sample,
     const std::vector<SharedSample>& shared) {
+  if (shared.empty()) return {sample};
   std::vector<v1::ComputeLossRequest> requests;
+  requests.reserve(shared.size());
   for (const SharedSample& place : shared) requests.push_back(place.request());
-  if (shared.empty()) requests.push_back(sample);
   return requests;
 }
 

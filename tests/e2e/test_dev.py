@@ -31,6 +31,7 @@ def test_help_lists_every_command_and_nothing_else() -> None:
         "soak",
         "exhaustive",
         "peers",
+        "scaling",
         "caffe",
         "fuzz",
         "sanitize",

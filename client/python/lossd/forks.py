@@ -9,13 +9,16 @@ is inside it during a call, and as long as a channel of asyncio (D67) or the str
 from __future__ import annotations
 
 import os
+import threading
 import weakref
+from collections.abc import Iterable
 from typing import Any
 
 # Sets, because adding and removing one element needs no lock.
 _calls: set[object] = set()  # one element for each call under way
 _streams: set[object] = set()  # one for each stream of a session, which has threads inside gRPC
 _channels: weakref.WeakSet[Any] = weakref.WeakSet()  # the open channels of asyncio
+_LEAVING_SECONDS = 1.0
 _broken = ""  # the reason why gRPC cannot be used in this process
 
 
@@ -38,8 +41,15 @@ def begin_stream() -> object:
     return stream
 
 
-def end_stream(stream: object) -> None:
-    """Says that the stream of begin_stream() has ended."""
+def end_stream(stream: object, threads: Iterable[threading.Thread] = ()) -> None:
+    """Says that the stream of begin_stream() has ended.
+
+    `threads` are those that gRPC has started for it. They leave gRPC a little later, unless they
+    serve another stream, so they are waited for; at most a second, because one may be another's.
+    """
+    if len(_streams) == 1:
+        for thread in threads:
+            thread.join(_LEAVING_SECONDS)
     _streams.discard(stream)
 
 

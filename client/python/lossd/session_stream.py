@@ -45,11 +45,13 @@ class SessionStream:
         self._writer_waits = False
         self._alarm_time = math.inf
         self._clock: threading.Thread | None = None  # runs once a request has a timeout
+        others = set(threading.enumerate())
         try:
             self._call = connection.compute_losses(self, **call_options)
         except ValueError:  # the client was closed in the meantime
             forks.end_stream(self._in_use)
             raise
+        self._grpc_threads = set(threading.enumerate()) - others
         self._reader = threading.Thread(target=self._read, name="lossd session", daemon=True)
         self._reader.start()
 
@@ -146,9 +148,9 @@ class SessionStream:
             entries = self._entries.take_all(error)
             for condition in (self._sendable, self._has_room, self._alarm):
                 condition.notify_all()
-        forks.end_stream(self._in_use)
         for entry in entries:
             fail(entry.future, LossdError(error.code, error.message, error.retry_after))
+        forks.end_stream(self._in_use, self._grpc_threads)
 
     def _set_alarm(self, deadline: float) -> None:
         self._alarm_time = deadline

@@ -38,7 +38,8 @@ EntryTask* EntryReturns::TakeAll() {
     EntryTask* const before = std::exchange(task->next, oldest);
     oldest = std::exchange(task, before);
   }
-  return oldest == held_.get() ? oldest->next : oldest;
+  if (oldest != nullptr && oldest == held_.get()) return oldest->next;
+  return oldest;
 }
 
 void EntryTask::OnComputed(const batching::Computed& computed) {

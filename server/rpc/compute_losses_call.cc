@@ -24,7 +24,7 @@ constexpr size_t kMaxReservedBytes = size_t{64} << 10;
 constexpr size_t kMaxSpareTasks = 128;
 // So many entries of a message are computed before their answers are written.
 // Fewer would cost more messages, and threads that wake each other.
-constexpr size_t kGroupEntries = 12;
+constexpr size_t kGroupEntries = 24;
 
 }  // namespace
 

@@ -49,7 +49,8 @@ FlagGroup SpecRows(SpecFlags& flags);
 // that the chosen kind, reduction or normalizer does not read.
 absl::StatusOr<v1::LossSpec> MakeSpec(const SpecFlags& flags);
 
-// Returns the type named float32, float64, bfloat16 or float16.
+// Returns the type named float32, float64, bfloat16, float16, float8_e4m3fn or
+// float8_e5m2.
 // INVALID_ARGUMENT, beginning with the flag, for any other name.
 absl::StatusOr<v1::DataType> FloatTypeNamed(absl::string_view flag_name,
                                             absl::string_view name);

@@ -66,9 +66,6 @@ class Session::OwnCall final : public CancellableCall {
 
 absl::StatusOr<LossResult> Session::ComputeLoss(const LossRequest& request,
                                                 const CallOptions& options) {
-  if (SentBytes(request) > options_.own_call_above_bytes) {
-    return client_->ComputeLoss(request, options);
-  }
   Waiter waiter;
   ComputeLossAsync(request, options, waiter.Callback());
   return waiter.Wait();
@@ -118,8 +115,8 @@ CallHandle Session::Start(MessagePieces request,
 }
 
 CallHandle Session::StartOwnCall(const LossRequest& request,
-                                 const CallOptions& options,
-                                 LossCallback done) {
+                                 CallOptions options, LossCallback done) {
+  options.wait_for_ready = options_.wait_for_ready;
   const auto call = std::make_shared<OwnCall>();
   bool closed;
   {

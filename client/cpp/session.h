@@ -94,8 +94,8 @@ class Session {
 
   CallHandle Start(MessagePieces request, std::shared_ptr<SliceTracker> tracker,
                    const CallOptions& options, LossCallback done);
-  CallHandle StartOwnCall(const LossRequest& request,
-                          const CallOptions& options, LossCallback done);
+  CallHandle StartOwnCall(const LossRequest& request, CallOptions options,
+                          LossCallback done);
 
   Client* const client_;
   const SessionOptions options_;

@@ -16,9 +16,11 @@ constexpr absl::Duration kLongestClose = absl::Seconds(1);
 
 // Returns the error of calls whose stream ended as `status` says.
 absl::Status Unanswered(const absl::Status& status) {
-  // Nobody here has cancelled the stream, so a proxy or the server did.
-  const bool lost =
-      status.ok() || absl::IsCancelled(status) || absl::IsUnavailable(status);
+  // Nobody here has cancelled the stream or given it a deadline, so a proxy or
+  // the server did.
+  const bool lost = status.ok() || absl::IsCancelled(status) ||
+                    absl::IsDeadlineExceeded(status) ||
+                    absl::IsUnavailable(status);
   if (!lost) return status;
   return absl::UnavailableError(absl::StrCat(
       "the stream ended before the answer came; the request may have been "
@@ -45,7 +47,11 @@ absl::Status SessionCalls::Add(const Call& call) {
   {
     absl::MutexLock lock(&mu_);
     if (closed_) return Closed();
-    if (waiting_.size() >= static_cast<size_t>(options_.max_waiting)) {
+    const auto bound = static_cast<size_t>(options_.max_waiting);
+    if (waiting_.size() >= bound) {
+      std::erase_if(waiting_, [](const Call& other) { return other->over; });
+    }
+    if (waiting_.size() >= bound) {
       return absl::ResourceExhaustedError(
           absl::StrCat(waiting_.size(),
                        " requests of the session wait to be sent "

@@ -22,6 +22,8 @@ constexpr int64_t kMaxUnansweredBytes = int64_t{64} << 20;
 constexpr size_t kFullMessageBytes = size_t{1} << 20;
 constexpr size_t kMaxReservedBytes = size_t{64} << 10;
 constexpr size_t kMaxSpareTasks = 128;
+// So many of them stay for the next stream of this call.
+constexpr size_t kKeptTasks = 8;
 // So many entries of a message are computed before their answers are written.
 // Fewer would cost more messages, and threads that wake each other.
 constexpr size_t kGroupEntries = 24;
@@ -45,7 +47,6 @@ void ComputeLossesCall::RequestRpc() {
 }
 
 bool ComputeLossesCall::Handle(int event, bool ok) {
-  if (event != kIdle) idle_alarm_.Touch();
   switch (event) {
     case kRequest:
       OnRequest();
@@ -156,8 +157,12 @@ absl::Status ComputeLossesCall::Begin(wire::Entry entry, EntryTask* task) {
   task->deadline = std::min(deadline_, task->received + *timeout);
   task->flow = flow_;
   RETURN_IF_ERROR(task->computation.Read(std::move(entry.request)));
-  absl::StatusOr<admission::Permit> permit = TakePermit(
-      task->computation.ChargedBytes(), task->deadline, task->received);
+  // The entry may have waited as bytes since it arrived.
+  const absl::Time now = task->deadline == absl::InfiniteFuture()
+                             ? task->received
+                             : call_context_->clock->Now();
+  absl::StatusOr<admission::Permit> permit =
+      TakePermit(task->computation.ChargedBytes(), task->deadline, now);
   if (!permit.ok()) {
     // The server drains, so the client goes elsewhere with the next entries.
     if (absl::IsUnavailable(permit.status())) End(permit.status());
@@ -214,6 +219,7 @@ void ComputeLossesCall::AddAnswer(EntryAnswer answer) {
 }
 
 void ComputeLossesCall::OnWritten(bool ok) {
+  idle_alarm_.Touch();
   writing_ = false;
   if (!ok) OnGone();
   for (const EntryAnswer& answer : writing_answers_) {
@@ -258,6 +264,7 @@ void ComputeLossesCall::OnIdle() {
   if (finished_ && done_) return idle_alarm_.Drop();
   // A client may be silent as long as it likes, but has to take its answers.
   const bool owes_nothing = !writing_ && ready_.empty();
+  if (owes_nothing && in_flight_ == 0) GiveMemoryBack(0);
   if (!idle_alarm_.OnTag(/*excused=*/owes_nothing)) return;
   const absl::Status idle = absl::DeadlineExceededError(absl::StrCat(
       "the client has not read its answers for ",
@@ -298,7 +305,10 @@ void ComputeLossesCall::WriteAnswers() {
   size_t bytes_ready = 0;
   for (const EntryAnswer& answer : ready_) bytes_ready += answer.bytes.bytes();
   message.Reserve(std::min(bytes_ready, kMaxReservedBytes));
-  while (!ready_.empty() && message.bytes() < kFullMessageBytes) {
+  // The first answer may be larger than a full message.
+  while (!ready_.empty() && (message.bytes() == 0 ||
+                             message.bytes() + ready_.front().bytes.bytes() <=
+                                 kFullMessageBytes)) {
     EntryAnswer& answer = ready_.front();
     if (answer.holds_id) unanswered_.erase(answer.id);
     message.Append(std::move(answer.bytes));
@@ -308,6 +318,7 @@ void ComputeLossesCall::WriteAnswers() {
   const grpc::ByteBuffer bytes = message.Finish();
   call_context_->metrics->RecordBytesSent(static_cast<int64_t>(bytes.Length()));
   writing_ = true;
+  idle_alarm_.Touch();  // from now on the client owes reading
   stream_->Write(bytes, &written_tag_);
 }
 
@@ -339,6 +350,11 @@ void ComputeLossesCall::PutTask(std::unique_ptr<EntryTask> task) {
   }
 }
 
+void ComputeLossesCall::GiveMemoryBack(size_t kept_tasks) {
+  if (spare_tasks_.size() > kept_tasks) spare_tasks_.resize(kept_tasks);
+  if (writing_answers_.empty()) writing_answers_ = std::vector<EntryAnswer>();
+}
+
 std::string ComputeLossesCall::LogDetail() const {
   return absl::StrCat(" of ", entries_, " entries");
 }
@@ -350,6 +366,7 @@ bool ComputeLossesCall::ended() const {
 
 void ComputeLossesCall::Release(absl::StatusCode /*code*/) {
   ForgetWaiting();
+  GiveMemoryBack(kKeptTasks);
   unanswered_.clear();
   message_.Clear();
   stream_.reset();

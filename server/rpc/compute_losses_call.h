@@ -96,6 +96,8 @@ class ComputeLossesCall final : public RpcCall {
 
   std::unique_ptr<EntryTask> TakeTask();
   void PutTask(std::unique_ptr<EntryTask> task);
+  // Frees what is kept for further entries, but for so many tasks.
+  void GiveMemoryBack(size_t kept_tasks);
   // Whether so much is unanswered that nothing more is read.
   bool full() const;
 

@@ -257,6 +257,28 @@ TEST_F(ComputeLosses, FailuresThatNobodyReadsAreNotMade) {
   ExpectNothingHeld(server_);
 }
 
+// The gradient does not fit into the client's window, so its Write waits.
+TEST(ComputeLossesIdle, AClientThatSendsWithoutReadingIsEnded) {
+  Config config;
+  config.stream_idle_timeout = absl::Milliseconds(20);
+  RunningServer server(config);
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  const auto stub =
+      v1::LossService::NewStub(server.AnotherConnection(arguments));
+  EntryStream stream(*stub);
+  v1::ComputeLossesRequest message;
+  AddEntry(1, SomeRequest(1 << 18), &message);
+  ASSERT_TRUE(stream.Write(message));
+  const v1::ComputeLossesRequest nothing;
+  EXPECT_TRUE(server.WithinAnswers([&] {
+    stream.Write(nothing);
+    return server.Counter("lossd_requests_total", "ComputeLossesStream") == 1;
+  }));
+  stream.context().TryCancel();
+  ExpectNothingHeld(server);
+}
+
 TEST_F(ComputeLosses, AMessageOfTooManyEntriesEndsTheStream) {
   EntryStream stream(server_);
   AddEntry(1, SomeRequest(5), &message_);

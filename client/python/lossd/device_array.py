@@ -98,7 +98,8 @@ def _of_interface(array: Any, interface: dict[str, Any]) -> DeviceArray:
         raise TypeError("the mask of a masked array would be lost; use ignore_target")
     address, read_only = interface["data"]
     # NumPy does not know "<f1", the type string of float8_e5m2.
-    dtype = np.dtype(interface["typestr"].replace("f1", "V1"))
+    typestr = interface["typestr"]
+    dtype = np.dtype("V1" if typestr[1:] == "f1" else typestr)
     shape = tuple(interface["shape"])
     # The type string of bfloat16 is "<V2" and that of float8_e4m3fn "<V1", so only the object's
     # own dtype tells their names.

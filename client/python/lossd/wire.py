@@ -137,7 +137,8 @@ def _not_known(name: str, values: NDArray[Any]) -> TypeError:
         hint = "; numpy.load() reads bfloat16 so, which array.view(ml_dtypes.bfloat16) mends"
     elif values.dtype.kind == "V" and values.dtype.itemsize == 1:
         hint = (
-            "; numpy.load() reads float8_e4m3fn so, which array.view(ml_dtypes.float8_e4m3fn) mends"
+            "; numpy.load() reads both types of float8 so, which array.view() with "
+            "ml_dtypes.float8_e4m3fn or float8_e5m2 mends, whichever was saved"
         )
     elif values.dtype.hasobject:
         hint = f"; {_LABELS}"

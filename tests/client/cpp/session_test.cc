@@ -187,6 +187,23 @@ TEST_F(SessionTest, TooManyWaitingRequestsAreRefused) {
   for (size_t i = 1; i < 4; ++i) EXPECT_TRUE(statuses[i].ok());
 }
 
+TEST_F(SessionTest, ACancelledRequestLeavesItsPlaceToAnother) {
+  Start(
+      [&](Stream& stream) {
+        over_.WaitForNotification();
+        return AnswerAll(stream);
+      },
+      {.max_unanswered = 1, .max_waiting = 2});
+  Send();
+  Send();
+  Send().Cancel();
+  Send();
+  over_.Notify();
+  const std::vector<absl::Status> statuses = Statuses();
+  EXPECT_TRUE(absl::IsCancelled(statuses.front()));
+  for (size_t i = 1; i < 4; ++i) EXPECT_TRUE(statuses[i].ok());
+}
+
 TEST_F(SessionTest, AFailureIsThatOfItsEntryAlone) {
   Start([&](Stream& stream) {
     v1::ComputeLossesRequest request;
@@ -285,6 +302,30 @@ TEST_F(SessionTest, AnErrorOfTheStreamIsThatOfItsRequests) {
   });
   Send();
   EXPECT_EQ(Statuses()[0].code(), absl::StatusCode::kUnauthenticated);
+}
+
+// The request had no deadline, so it cannot have passed.
+TEST_F(SessionTest, AStreamThatWasIdleTooLongIsUnavailable) {
+  Start([](Stream&) {
+    return grpc::Status(grpc::DEADLINE_EXCEEDED, "idle for a minute");
+  });
+  Send();
+  EXPECT_TRUE(absl::IsUnavailable(Statuses()[0]));
+  EXPECT_THAT(Statuses()[0].message(), HasSubstr("idle for a minute"));
+}
+
+TEST_F(SessionTest, ALargeRequestWaitsForAServerIfTheSessionDoes) {
+  Start(AnswerAll, {.own_call_above_bytes = 1, .wait_for_ready = true});
+  server_.reset();
+  const CallOptions soon = {.deadline = absl::Now() + absl::Milliseconds(50)};
+  EXPECT_TRUE(
+      absl::IsDeadlineExceeded(session_->ComputeLoss(request_, soon).status()));
+}
+
+TEST_F(SessionTest, ALargeRequestAfterTheEndIsCancelled) {
+  Start(AnswerAll, {.own_call_above_bytes = 1});
+  session_->Close();
+  EXPECT_TRUE(absl::IsCancelled(session_->ComputeLoss(request_).status()));
 }
 
 TEST_F(SessionTest, WithoutAServerARequestIsUnavailable) {

@@ -13,64 +13,13 @@
 #include "absl/time/clock.h"
 #include "client/cpp/call_status.h"
 #include "client/cpp/client.h"
-#include "tests/client/cpp/fake_session_server.h"
+#include "tests/client/cpp/session_fixture.h"
 
 namespace lossd::client {
 namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
-
-using Stream = FakeSessionServer::Stream;
-
-grpc::Status AnswerAll(Stream& stream) {
-  v1::ComputeLossesRequest request;
-  while (stream.Read(&request)) stream.Write(AnswersTo(request));
-  return grpc::Status::OK;
-}
-
-class SessionTest : public testing::Test {
- protected:
-  void Start(FakeSessionServer::Handler handler,
-             const SessionOptions& options = {}) {
-    server_ = std::make_unique<FakeSessionServer>(std::move(handler));
-    client_ = *Client::Create({.target = server_->target()});
-    session_ = *client_->StartSession(options);
-  }
-
-  // Starts a request whose outcome is counted in `codes_`.
-  CallHandle Send(const CallOptions& options = {}) {
-    ++sent_;
-    return session_->ComputeLossAsync(
-        request_, options, [this](const absl::StatusOr<LossResult>& result) {
-          absl::MutexLock lock(&mu_);
-          statuses_.push_back(result.status());
-        });
-  }
-
-  // Returns the outcomes of all requests, once all have one.
-  std::vector<absl::Status> Statuses() {
-    absl::MutexLock lock(&mu_);
-    mu_.Await(absl::Condition(
-        +[](SessionTest* test) {
-          return test->statuses_.size() == test->sent_;
-        },
-        this));
-    return statuses_;
-  }
-
-  absl::Notification over_;  // handlers may wait for it until the server ends
-  const std::vector<float> logits_ = std::vector<float>(5, 2.0f);
-  const LossRequest request_{.logits = TensorView::Of<float>(logits_),
-                             .targets = TensorView::Of<float>(logits_)};
-  std::unique_ptr<FakeSessionServer> server_;
-  std::unique_ptr<Client> client_;
-  std::unique_ptr<Session> session_;
-
-  absl::Mutex mu_;
-  size_t sent_ = 0;
-  std::vector<absl::Status> statuses_;
-};
 
 TEST_F(SessionTest, ABlockingRequestGetsItsAnswer) {
   Start(AnswerAll);
@@ -278,91 +227,6 @@ TEST_F(SessionTest, TheTimeoutIsWhatIsLeftUntilTheDeadline) {
   ASSERT_EQ(timeouts.size(), 1U);
   EXPECT_GT(timeouts[0].seconds(), 1800);
   EXPECT_LE(timeouts[0].seconds(), 3600);
-}
-
-TEST_F(SessionTest, AStreamThatEndsFailsWhatItWasGivenAndTheNextOneServes) {
-  std::atomic<int> streams = 0;
-  Start([&](Stream& stream) {
-    if (++streams > 1) return AnswerAll(stream);
-    v1::ComputeLossesRequest request;
-    stream.Read(&request);
-    return grpc::Status(grpc::UNAVAILABLE, "draining");
-  });
-  const auto lost = session_->ComputeLoss(request_);
-  EXPECT_TRUE(absl::IsUnavailable(lost.status()));
-  EXPECT_THAT(lost.status().message(),
-              HasSubstr("may be sent again: draining"));
-  EXPECT_TRUE(session_->ComputeLoss(request_).ok());
-  EXPECT_EQ(streams, 2);
-}
-
-TEST_F(SessionTest, AnErrorOfTheStreamIsThatOfItsRequests) {
-  Start([](Stream&) {
-    return grpc::Status(grpc::UNAUTHENTICATED, "who is there?");
-  });
-  Send();
-  EXPECT_EQ(Statuses()[0].code(), absl::StatusCode::kUnauthenticated);
-}
-
-// The request had no deadline, so it cannot have passed.
-TEST_F(SessionTest, AStreamThatWasIdleTooLongIsUnavailable) {
-  Start([](Stream&) {
-    return grpc::Status(grpc::DEADLINE_EXCEEDED, "idle for a minute");
-  });
-  Send();
-  EXPECT_TRUE(absl::IsUnavailable(Statuses()[0]));
-  EXPECT_THAT(Statuses()[0].message(), HasSubstr("idle for a minute"));
-}
-
-TEST_F(SessionTest, ALargeRequestWaitsForAServerIfTheSessionDoes) {
-  Start(AnswerAll, {.own_call_above_bytes = 1, .wait_for_ready = true});
-  server_.reset();
-  const CallOptions soon = {.deadline = absl::Now() + absl::Milliseconds(50)};
-  EXPECT_TRUE(
-      absl::IsDeadlineExceeded(session_->ComputeLoss(request_, soon).status()));
-}
-
-TEST_F(SessionTest, ALargeRequestAfterTheEndIsCancelled) {
-  Start(AnswerAll, {.own_call_above_bytes = 1});
-  session_->Close();
-  EXPECT_TRUE(absl::IsCancelled(session_->ComputeLoss(request_).status()));
-}
-
-TEST_F(SessionTest, WithoutAServerARequestIsUnavailable) {
-  Start(AnswerAll);
-  server_.reset();
-  EXPECT_TRUE(absl::IsUnavailable(session_->ComputeLoss(request_).status()));
-}
-
-TEST_F(SessionTest, ClosingCancelsWhatIsOutstanding) {
-  Start(
-      [&](Stream&) {
-        over_.WaitForNotification();
-        return grpc::Status::OK;
-      },
-      {.max_unanswered = 2, .own_call_above_bytes = 1 << 20});
-  for (int i = 0; i < 5; ++i) Send();
-  session_->Close();
-  {
-    absl::MutexLock lock(&mu_);
-    EXPECT_EQ(statuses_.size(), sent_);
-  }
-  Send();  // after the end
-  for (const auto& status : Statuses()) EXPECT_TRUE(absl::IsCancelled(status));
-  session_->Close();
-  over_.Notify();
-}
-
-TEST_F(SessionTest, AnIdleSessionHalfClosesItsStream) {
-  absl::Notification ended;
-  Start([&](Stream& stream) {
-    const grpc::Status status = AnswerAll(stream);
-    ended.Notify();
-    return status;
-  });
-  EXPECT_TRUE(session_->ComputeLoss(request_).ok());
-  session_.reset();
-  ended.WaitForNotification();
 }
 
 TEST_F(SessionTest, ALargeRequestIsACallOfItsOwn) {

@@ -122,33 +122,38 @@ void ComputeLossesCall::Accept(wire::Entry entry) {
   call_context_->metrics->RecordCallAccepted(
       observability::Method::kComputeLosses);
   EntryAnswer failure{.id = entry.id, .received = arrived_};
-  absl::Status status;
   if (entry.id == 0) {
-    status = absl::InvalidArgumentError("id: absent or 0; an entry needs one");
-  } else if (unanswered_.contains(entry.id)) {
-    status = absl::InvalidArgumentError(absl::StrCat(
-        "id: ", entry.id, " is that of an entry which is not answered yet"));
-  } else {
-    std::unique_ptr<EntryTask> task = TakeTask();
-    task->id = entry.id;
-    task->received = failure.received;
-    status = Begin(std::move(entry), task.get());
+    return Fail(std::move(failure), absl::InvalidArgumentError(
+                                        "id: absent or 0; an entry needs one"));
+  }
+  const auto [place, is_new] = unanswered_.try_emplace(entry.id);
+  if (!is_new) {
+    return Fail(std::move(failure),
+                absl::InvalidArgumentError(absl::StrCat(
+                    "id: ", entry.id,
+                    " is that of an entry which is not answered yet")));
+  }
+  std::unique_ptr<EntryTask> task = TakeTask();
+  task->id = entry.id;
+  task->received = arrived_;
+  const absl::Status begun = Begin(std::move(entry), task.get());
+  if (!begun.ok()) {
     failure.holds_id = true;
     failure.request_id = std::string(task->computation.request_id());
-    if (status.ok()) {
-      EntryTask* const begun = task.get();
-      unanswered_[begun->id] = std::move(task);
-      ++in_flight_;
-      enqueued_ = true;
-      return call_context_->batcher->Enqueue(begun, /*may_run_inline=*/true);
-    }
-    unanswered_[failure.id] = nullptr;
     PutTask(std::move(task));
+    return Fail(std::move(failure), begun);
   }
-  failure.code = status.code();
-  failure.reason = std::string(status.message());
-  failure.bytes = FailureEntry(failure.id, status, failure.request_id);
-  AddAnswer(std::move(failure));
+  place->second = std::move(task);
+  ++in_flight_;
+  enqueued_ = true;
+  call_context_->batcher->Enqueue(place->second.get(), /*may_run_inline=*/true);
+}
+
+void ComputeLossesCall::Fail(EntryAnswer answer, const absl::Status& why) {
+  answer.code = why.code();
+  answer.reason = std::string(why.message());
+  answer.bytes = FailureEntry(answer.id, why, answer.request_id);
+  AddAnswer(std::move(answer));
 }
 
 absl::Status ComputeLossesCall::Begin(wire::Entry entry, EntryTask* task) {
@@ -202,12 +207,8 @@ void ComputeLossesCall::Settle(EntryTask* task) {
       answer.bytes = ResponseEntry(answer.id, *std::move(response));
     }
   }
-  if (!status.ok()) {
-    answer.bytes = FailureEntry(answer.id, status, answer.request_id);
-  }
-  answer.code = status.code();
-  answer.reason = std::string(status.message());
   PutTask(std::move(unanswered_[answer.id]));
+  if (!status.ok()) return Fail(std::move(answer), status);
   AddAnswer(std::move(answer));
 }
 

@@ -33,12 +33,13 @@ namespace lossd::rpc {
 //   Read -> ReadEntries() -> EntryTask -> [batcher, executor] -> EntryReturns
 //        -> EntryAnswer -> Write
 //
-// Nothing waits so that a message gets fuller: a message has what became ready
-// while the one before it was written. The next message is read only while few
-// answers are outstanding, so a client that does not read is neither computed
-// for nor read from. An entry is admitted like a call, and its permit goes back
-// when the message with its answer is out. Entries beyond those few wait as the
-// bytes that they came as.
+// Nothing but a group of small entries, which are computed at once, waits so
+// that a message gets fuller: a message has what became ready while the one
+// before it was written. The next message is read only while few answers are
+// outstanding, so a client that does not read is neither computed for nor read
+// from. An entry is admitted like a call, and its permit goes back when the
+// message with its answer is out. Entries beyond those few wait as the bytes
+// that they came as.
 //
 // The first error of the stream itself ends it, after the answers to the
 // entries that came before. When the client has gone, what waits is dropped and
@@ -85,6 +86,8 @@ class ComputeLossesCall final : public RpcCall {
   absl::Status Begin(wire::Entry entry, EntryTask* task);
   // Has the answer to a task that came back ready.
   void Settle(EntryTask* task);
+  // Has the answer ready, as the failure that `why` is.
+  void Fail(EntryAnswer answer, const absl::Status& why);
   void AddAnswer(EntryAnswer answer);
 
   // Starts everything that can be started now.

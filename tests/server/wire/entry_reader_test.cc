@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "lossd/v1/loss_service.pb.h"
+#include "tests/server/wire/in_slices.h"
 
 namespace lossd::wire {
 namespace {
@@ -37,17 +38,6 @@ std::string Groups(size_t count) {
 grpc::ByteBuffer Whole(const std::string& bytes) {
   const grpc::Slice slice(bytes);
   return grpc::ByteBuffer(&slice, 1);
-}
-
-// Returns `bytes` in slices that end at random places.
-grpc::ByteBuffer InSlices(const std::string& bytes, std::mt19937& random) {
-  std::vector<grpc::Slice> slices;
-  for (size_t at = 0; at < bytes.size();) {
-    const size_t size = random() % 40;
-    slices.emplace_back(bytes.substr(at, size));
-    at += size;
-  }
-  return grpc::ByteBuffer(slices.data(), slices.size());
 }
 
 // Expects the entries that the generated parser reads from the bytes. A request

@@ -5,6 +5,8 @@
 #include <random>
 #include <string>
 
+#include "tests/server/wire/in_slices.h"
+
 namespace lossd::wire {
 namespace {
 
@@ -14,17 +16,6 @@ std::string DataOf(StreamMessage& message, Field field) {
     data.append(slice.begin(), slice.end());
   }
   return data;
-}
-
-// Returns `bytes` in slices that end at random places.
-grpc::ByteBuffer InSlices(const std::string& bytes, std::mt19937& random) {
-  std::vector<grpc::Slice> slices;
-  for (size_t at = 0; at < bytes.size();) {
-    const size_t size = random() % 40;
-    slices.emplace_back(bytes.substr(at, size));
-    at += size;
-  }
-  return grpc::ByteBuffer(slices.data(), slices.size());
 }
 
 // Expects the message that the generated parser reads from the bytes.

@@ -184,7 +184,6 @@ MEASURING = (
         for name in (
             "chart",
             "machine",
-            "memory_measurements",
             "session_measurements",
             "overload",
             "peer_measurements",

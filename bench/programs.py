@@ -75,7 +75,7 @@ class Programs:
 
     @contextlib.contextmanager
     def triton(self) -> Iterator[Server]:
-        import triton_peer  # which needs PyTorch
+        import triton_peer
 
         with triton_peer.serve(self.triton_venv, self.log_dir) as server:
             yield server

@@ -151,7 +151,6 @@ COVERED_BY: dict[str, str] = {
     "server/rpc/compute_loss_call.cc": "tests/integration/compute_loss_test.cc",
     "server/rpc/compute_losses_call.cc": "tests/integration/compute_losses_test.cc",
     "server/rpc/entry_answer.cc": "tests/integration/compute_losses_test.cc",
-    "server/rpc/entry_task.cc": "tests/integration/compute_losses_test.cc",
     "server/rpc/loss_computation.cc": "tests/integration/compute_losses_test.cc",
     "server/rpc/loss_service.cc": "tests/integration/services_test.cc",
     "server/rpc/rpc_call.cc": "tests/integration/overload_test.cc",

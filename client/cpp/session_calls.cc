@@ -15,6 +15,9 @@ namespace {
 // stands still for no longer.
 constexpr absl::Duration kLongestStandstill = absl::Seconds(1);
 
+// The limit of a server that has not said it.
+constexpr int64_t kUnknownLimit = std::numeric_limits<int64_t>::max();
+
 // Returns the error of calls whose stream ended as `status` says.
 absl::Status Unanswered(const absl::Status& status) {
   // Nobody here has cancelled the stream or given it a deadline, so a proxy or
@@ -285,6 +288,7 @@ void SessionCalls::Flush() {
   bool opens;
   {
     absl::MutexLock lock(&mu_);
+    if (stream_ == nullptr && pending_.Waits(kUnknownLimit)) Greet();
     const bool can_write = CanWrite();
     // The server may not take some calls at all.
     if (pending_.has_ended()) Kick();
@@ -309,10 +313,6 @@ void SessionCalls::Kick() {
 }
 
 bool SessionCalls::CanWrite() {
-  if (stream_ == nullptr) {
-    if (pending_.Waits(std::numeric_limits<int64_t>::max())) Greet();
-    return false;
-  }
   return state_.greeted && !state_.writing && !state_.broken &&
          pending_.HasRoom() && pending_.Waits(stream_->max_message_bytes());
 }

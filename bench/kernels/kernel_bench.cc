@@ -233,7 +233,7 @@ std::string Choose(std::vector<char*>& arguments) {
 
 int Main(std::vector<char*> arguments) {
   std::string wrong = Choose(arguments);
-  if (wrong.empty()) wrong = WrongInSamples();
+  if (wrong.empty()) wrong = WrongInSamples(InstructionSets());
   if (!wrong.empty()) {
     std::fprintf(stderr, "kernel_bench: %s\n", wrong.c_str());
     return 1;

@@ -45,13 +45,13 @@ class CountingClock final : public Clock {
             absl::Time until) const override ABSL_SHARED_LOCKS_REQUIRED(mu) {
     clock_->Wait(mu, condition, until);
   }
-  // Returns true once the time was read so many more times; false after 20 s.
+  // Returns true once the time was read so many more times; false after 60 s.
   bool AwaitLooks(int more) const {
     absl::MutexLock lock(&mu_);
     const auto enough =
         [this, wanted = looks_ + more]()
             ABSL_SHARED_LOCKS_REQUIRED(mu_) { return looks_ >= wanted; };
-    return mu_.AwaitWithTimeout(absl::Condition(&enough), absl::Seconds(20));
+    return mu_.AwaitWithTimeout(absl::Condition(&enough), absl::Seconds(60));
   }
 
  private:
@@ -100,7 +100,7 @@ class IdleStreams : public testing::Test {
   void AwaitAlarms() { ASSERT_TRUE(clock_.AwaitLooks(11)); }
   bool WaitForInflight(int64_t requests) {
     return admission_.WaitForRequests(requests,
-                                      absl::Now() + absl::Seconds(20));
+                                      absl::Now() + absl::Seconds(60));
   }
   // Expects that the stream ends at the limit and not before.
   void ExpectIdle(OpenStream& stream) {

@@ -98,7 +98,9 @@ class SessionCalls final : public SessionCallOwner {
   // Wakes the thread.
   void Kick() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
+  // Returns whether something waits that may be written now.
   bool CanWrite() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Begins the next stream.
   void Greet() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Cancels the stream, for a reason that its calls get if it is not OK.
   void CancelStream(absl::Status why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

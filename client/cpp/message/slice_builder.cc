@@ -1,6 +1,5 @@
 #include "client/cpp/message/slice_builder.h"
 
-#include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/wire_format_lite.h>
 
 #include <utility>
@@ -8,23 +7,6 @@
 #include "client/cpp/message/request_writer.h"
 
 namespace lossd::client {
-namespace {
-
-using google::protobuf::internal::WireFormatLite;
-using google::protobuf::io::CodedOutputStream;
-
-// Appends both at once, because an append costs more than a varint.
-void AppendTagAndVarint(uint32_t tag, uint64_t value, std::string* out) {
-  constexpr size_t kMaxTagBytes = 5;
-  constexpr size_t kMaxVarintBytes = 10;
-  uint8_t bytes[kMaxTagBytes + kMaxVarintBytes];
-  uint8_t* end = CodedOutputStream::WriteTagToArray(tag, bytes);
-  end = CodedOutputStream::WriteVarint64ToArray(value, end);
-  out->append(reinterpret_cast<const char*>(bytes),
-              static_cast<size_t>(end - bytes));
-}
-
-}  // namespace
 
 size_t MessagePieces::bytes() const {
   size_t sum = tail.size();
@@ -33,15 +15,16 @@ size_t MessagePieces::bytes() const {
 }
 
 void SliceBuilder::OpenField(int number, size_t length) {
-  AppendTagAndVarint(WireFormatLite::MakeTag(
-                         number, WireFormatLite::WIRETYPE_LENGTH_DELIMITED),
-                     length, &small_);
+  using google::protobuf::internal::WireFormatLite;
+  PutVarint(WireFormatLite::MakeTag(number,
+                                    WireFormatLite::WIRETYPE_LENGTH_DELIMITED));
+  PutVarint(length);
 }
 
 void SliceBuilder::PutVarintField(int number, uint64_t value) {
-  AppendTagAndVarint(
-      WireFormatLite::MakeTag(number, WireFormatLite::WIRETYPE_VARINT), value,
-      &small_);
+  using google::protobuf::internal::WireFormatLite;
+  PutVarint(WireFormatLite::MakeTag(number, WireFormatLite::WIRETYPE_VARINT));
+  PutVarint(value);
 }
 
 void SliceBuilder::PutPayload(std::span<const std::byte> bytes) {

@@ -30,7 +30,7 @@ constexpr int64_t kNoBound = int64_t{1} << 30;
 // the windows and buffers on the way.
 class LargeSessionTest : public SessionTest {
  protected:
-  const std::vector<float> large_ = std::vector<float>(1 << 23);  // 32 MiB
+  const std::vector<float> large_ = Zeros(1 << 23);  // 32 MiB
   const LossRequest large_request_{.logits = TensorView::Of<float>(large_),
                                    .targets = TensorView::Of<float>(large_)};
 };

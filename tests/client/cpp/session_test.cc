@@ -70,7 +70,7 @@ TEST_F(SessionTest, RequestsCoalesceWhileAWriteIsUnderWay) {
     }
     return grpc::Status::OK;
   });
-  const std::vector<float> large(1 << 19);  // 2 MiB, twice
+  const std::vector<float> large = Zeros(1 << 19);  // 2 MiB, twice
   absl::Notification large_done;
   session_->ComputeLossAsync({.logits = TensorView::Of<float>(large),
                               .targets = TensorView::Of<float>(large)},

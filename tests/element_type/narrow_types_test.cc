@@ -115,19 +115,20 @@ using Types = testing::Types<BFloat16, Float16, Float8E4M3Fn, Float8E5M2>;
 TYPED_TEST_SUITE(NarrowTypes, Types);
 
 TYPED_TEST(NarrowTypes, EveryPatternHasTheValueOfItsFormatAndComesBack) {
-  using F = Format<TypeParam>;
+  using Layout = Format<TypeParam>;
   for (uint32_t bits = 0; bits < 2 * this->kSign; ++bits) {
-    const float value = FloatOf(TypeParam{static_cast<typename F::Bits>(bits)});
+    const float value =
+        FloatOf(TypeParam{static_cast<typename Layout::Bits>(bits)});
     const uint32_t magnitude = bits & (this->kSign - 1);
     ASSERT_EQ(std::signbit(value), bits >= this->kSign) << bits;
     uint32_t back = bits;
-    if (magnitude < F::kBeyond) {
+    if (magnitude < Layout::kBeyond) {
       ASSERT_EQ(std::fabs(value), this->ValueOf(magnitude)) << bits;
-    } else if (magnitude == F::kBeyond && this->kHasInfinity) {
+    } else if (magnitude == Layout::kBeyond && this->kHasInfinity) {
       ASSERT_TRUE(std::isinf(value)) << bits;
     } else {
       ASSERT_TRUE(std::isnan(value)) << bits;
-      back = F::kNan;
+      back = Layout::kNan;
     }
     ASSERT_EQ(this->Rounded(value), back);
     ASSERT_EQ(this->Rounded(static_cast<double>(value)), back);
@@ -173,21 +174,21 @@ TYPED_TEST(NarrowTypes, RandomPatternsOfEveryExponentGoToTheNearest) {
 }
 
 TYPED_TEST(NarrowTypes, EveryNanBecomesTheCanonicalOne) {
-  using F = Format<TypeParam>;
+  using Layout = Format<TypeParam>;
   for (const uint32_t bits : {0x7f800001u, 0xffc00000u, 0xffffffffu}) {
-    EXPECT_EQ(this->Rounded(std::bit_cast<float>(bits)), F::kNan);
+    EXPECT_EQ(this->Rounded(std::bit_cast<float>(bits)), Layout::kNan);
   }
   for (const uint64_t bits : {0x7ff0000000000001u, 0xfff8000000000000u}) {
-    EXPECT_EQ(this->Rounded(std::bit_cast<double>(bits)), F::kNan);
+    EXPECT_EQ(this->Rounded(std::bit_cast<double>(bits)), Layout::kNan);
   }
 }
 
 TYPED_TEST(NarrowTypes, AreNarrowedAndWidenedByTheirNumbersToo) {
-  using F = Format<TypeParam>;
-  for (uint32_t m = 0; m < F::kBeyond; ++m) {
+  using Layout = Format<TypeParam>;
+  for (uint32_t m = 0; m < Layout::kBeyond; ++m) {
     const auto bits = static_cast<uint16_t>(m | this->kSign);
-    ASSERT_EQ(NarrowToDouble(F::kType, bits), -this->values_[m]);
-    ASSERT_EQ(DoubleToNarrow(F::kType, -this->values_[m]), bits);
+    ASSERT_EQ(NarrowToDouble(Layout::kType, bits), -this->values_[m]);
+    ASSERT_EQ(DoubleToNarrow(Layout::kType, -this->values_[m]), bits);
   }
 }
 

@@ -313,7 +313,7 @@ class HeldRequest : public SharedMemory {
   static Config Held() {
     Config config = WithSocket();
     config.rpc_threads = 1;
-    config.max_queue_delay = absl::Seconds(90);
+    config.max_queue_delay = absl::Seconds(10);
     config.max_batch_requests = 2;
     return config;
   }
@@ -365,7 +365,7 @@ TEST_F(HeldRequest, LetsGoOfItsRegionWhenItIsCancelled) {
   call.Cancel();
   EXPECT_EQ(call.Wait().error_code(), StatusCode::CANCELLED);
   // A request that stays in the queue would outlast this timeout.
-  EXPECT_TRUE(server_.server().Shutdown(absl::Seconds(60)));
+  EXPECT_TRUE(server_.server().Shutdown(absl::Seconds(5)));
   EXPECT_EQ(server_.server().shared_memory_bytes(), 0);
 }
 

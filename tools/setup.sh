@@ -25,6 +25,8 @@ readonly SOAK_PROGRAMS=(
 
 # This is the last grpcurl that Debian 12's Go (1.19) can build.
 readonly GRPCURL=github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.8.7
+# Helm renders deploy/helm in tests. It needs a newer Go than Debian 12 has (need_helm).
+readonly HELM=helm.sh/helm/v3/cmd/helm@v3.22.0
 
 say() { printf '\033[1m== %s\033[0m\n' "$*"; }
 
@@ -121,4 +123,12 @@ need_grpcurl() {
   mkdir -p build/bin
   # cgo is off because Go may be installed without a C compiler.
   CGO_ENABLED=0 GOBIN=$PWD/build/bin GOFLAGS=-mod=mod go install "$GRPCURL"
+}
+
+# need_helm: builds helm, or fails where the Go here is too old for it.
+need_helm() {
+  [[ -x build/bin/helm ]] && return
+  say "building helm"
+  mkdir -p build/bin
+  CGO_ENABLED=0 GOBIN=$PWD/build/bin GOFLAGS=-mod=mod GOTOOLCHAIN=local go install -ldflags=-s "$HELM"
 }

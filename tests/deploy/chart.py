@@ -31,11 +31,13 @@ HELM = find_helm()
 needs_helm = pytest.mark.skipif(HELM is None, reason="helm cannot be had: see need_helm")
 
 
-def run_helm(command: str, *arguments: str, values: Values | None = None) -> Any:
+def run_helm(
+    command: str, *arguments: str, values: Values | None = None, chart: Path = CHART
+) -> Any:
     """Runs `helm COMMAND` on the chart; `values` are read from standard input."""
     assert HELM is not None
     return subprocess.run(
-        [HELM, *command.split(), str(CHART), "-f", "-", KUBERNETES, *arguments],
+        [HELM, *command.split(), str(chart), "-f", "-", KUBERNETES, *arguments],
         input=yaml.safe_dump(values or {}),
         capture_output=True,
         text=True,
@@ -44,9 +46,9 @@ def run_helm(command: str, *arguments: str, values: Values | None = None) -> Any
     )
 
 
-def render(values: Values | None = None, *arguments: str) -> list[Manifest]:
+def render(values: Values | None = None, chart: Path = CHART) -> list[Manifest]:
     """Returns the manifests of a release called lossd."""
-    done = run_helm("template lossd", *arguments, values=values)
+    done = run_helm("template lossd", values=values, chart=chart)
     assert done.returncode == 0, done.stderr
     return [document for document in yaml.safe_load_all(done.stdout) if document]
 

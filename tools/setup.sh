@@ -14,12 +14,15 @@ readonly FUZZ_PACKAGES=(clang libclang-rt-dev llvm)
 readonly CAFFE_PACKAGES=(
   libboost-filesystem-dev libboost-python-dev libboost-regex-dev libboost-system-dev
   libboost-thread-dev libgflags-dev libgoogle-glog-dev libgtk2.0-0 libhdf5-dev libopenblas-dev)
+readonly CLUSTER_PACKAGES=(
+  containerd containernetworking-plugins curl etcd-server gcc iproute2 libc6-dev openssl procps runc)
 readonly LINT_PACKAGES=(clang-format clang-tidy codespell shellcheck)
 # Programs that build and run the clients of other languages, each with the package that has it,
 # shells whose completion is tested, and programs that ./dev soak runs.
 readonly LANGUAGE_PROGRAMS=(
   go:golang-go javac:default-jdk-headless mvn:maven node:nodejs npm:npm)
 readonly SHELL_PROGRAMS=(fish:fish zsh:zsh)
+readonly CLUSTER_PROGRAMS=(go:golang-go kubectl:kubernetes-client)
 readonly SOAK_PROGRAMS=(
   "${LANGUAGE_PROGRAMS[@]}" prometheus:prometheus victoria-metrics:victoria-metrics)
 

@@ -72,9 +72,7 @@ def test_lint_finds_nothing(values: Values) -> None:
 @each_case
 def test_kubernetes_accepts_it(values: Values) -> None:
     manifests = [
-        manifest
-        for manifest in render(values)
-        if not manifest["apiVersion"].startswith(OF_OTHERS)
+        manifest for manifest in render(values) if not manifest["apiVersion"].startswith(OF_OTHERS)
     ]
     assert len(manifests) >= 5
     for manifest in manifests:

@@ -29,9 +29,7 @@ def write_credentials() -> None:
         "apiVersion": "v1",
         "kind": "Config",
         # The API server makes its certificate itself.
-        "clusters": [
-            {"name": "c", "cluster": {"server": API, "insecure-skip-tls-verify": True}}
-        ],
+        "clusters": [{"name": "c", "cluster": {"server": API, "insecure-skip-tls-verify": True}}],
         "users": [{"name": "u", "user": {"token": token}}],
         "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
         "current-context": "x",
@@ -87,7 +85,7 @@ def write_dns() -> Path:
 def control_plane() -> Iterator[None]:
     """Starts the parts in their order, and waits until each serves."""
     write_credentials()
-    etcd = [
+    etcd: list[str | Path] = [
         "etcd",
         f"--data-dir={RUN / 'etcd'}",
         "--listen-client-urls=http://127.0.0.1:23790",
@@ -95,7 +93,7 @@ def control_plane() -> Iterator[None]:
         "--listen-peer-urls=http://127.0.0.1:23800",
         "--unsafe-no-fsync",
     ]
-    scheduler = [BIN / "kube-scheduler", f"--kubeconfig={CONFIG}", "--leader-elect=false"]
+    scheduler: list[str | Path] = [BIN / "kube-scheduler", f"--kubeconfig={CONFIG}", "--leader-elect=false"]
     with contextlib.ExitStack() as parts:
         parts.enter_context(program("etcd", etcd))
         parts.enter_context(program("kube-apiserver", api_server()))

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes a folder as an image of one layer, in the form of `docker save`.
 
-    image.py OUT.tar NAME:TAG FOLDER ENTRYPOINT [USER]
+image.py OUT.tar NAME:TAG FOLDER ENTRYPOINT [USER]
 """
 
 from __future__ import annotations

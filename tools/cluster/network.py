@@ -1,8 +1,8 @@
 """Gives each node a network namespace on a bridge, as if it were a machine of its own.
 
-    10.213.0.1   the host: API server, DNS, clients
-    10.213.0.1N  node N
-    10.213.N.x   the pods of node N
+10.213.0.1   the host: API server, DNS, clients
+10.213.0.1N  node N
+10.213.N.x   the pods of node N
 """
 
 from __future__ import annotations

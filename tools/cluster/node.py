@@ -133,7 +133,7 @@ def running_node(node: int) -> Iterator[None]:
         f"--root-dir={folder(node) / 'kubelet'}",
         f"--cert-dir={folder(node) / 'certificates'}",
     ]
-    containerd = ["containerd", "--config", write_containerd(node)]
+    containerd: list[str | Path] = ["containerd", "--config", write_containerd(node)]
     inside = network.namespace(node)
     try:
         with program(f"containerd-{node}", containerd, network=inside):

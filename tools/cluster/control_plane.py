@@ -93,7 +93,11 @@ def control_plane() -> Iterator[None]:
         "--listen-peer-urls=http://127.0.0.1:23800",
         "--unsafe-no-fsync",
     ]
-    scheduler: list[str | Path] = [BIN / "kube-scheduler", f"--kubeconfig={CONFIG}", "--leader-elect=false"]
+    scheduler: list[str | Path] = [
+        BIN / "kube-scheduler",
+        f"--kubeconfig={CONFIG}",
+        "--leader-elect=false",
+    ]
     with contextlib.ExitStack() as parts:
         parts.enter_context(program("etcd", etcd))
         parts.enter_context(program("kube-apiserver", api_server()))

@@ -29,7 +29,7 @@ from chart import (
 pytestmark = needs_helm
 
 VERSIONS = [f"1.{minor}" for minor in range(29, 38)]
-# kubernetes-validate has the schemas of Kubernetes itself. ./dev cluster tries the others.
+# kubernetes-validate has no schemas of these; docs/kubernetes.md says how they were checked.
 OF_OTHERS = ("monitoring.coreos.com", "cert-manager.io", "keda.sh")
 EVERYTHING: Values = {
     "service": {"annotations": {"a": "b"}},

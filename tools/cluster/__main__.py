@@ -43,15 +43,6 @@ def wait_until_rolled_out(kind: str = "deployment", release: str = "lossd") -> N
     kubectl("rollout", "status", f"{kind}/{release}", "--timeout=300s")
 
 
-def servers() -> list[str]:
-    """Returns the pods of the release that are ready and not about to end."""
-    rows = kubectl(
-        "get", "pods", "-l", "app.kubernetes.io/instance=lossd",
-        "-o=jsonpath={range .items[?(@.metadata.deletionTimestamp=='')]}{.metadata.name} {end}",
-    )  # fmt: skip
-    return rows.split()
-
-
 def addresses() -> list[str]:
     return kubectl(
         "get", "endpointslices", "-l", "kubernetes.io/service-name=lossd",

@@ -9,6 +9,8 @@ cd "$(dirname "$0")/../.."
 readonly OUT=$PWD/build/cluster IMAGE=${1:-}
 # The parts of Kubernetes are modules of their own, of the same release.
 readonly KUBERNETES=v1.37.2 PARTS=v0.37.2 COREDNS=v1.15.0
+# A line of go.mod that holds a module of Kubernetes' build at its version there.
+readonly REPLACEMENT='{{if not .Main}}{{.Path}} => {{with .Replace}}{{.Path}} {{.Version}}{{else}}{{.Path}} {{.Version}}{{end}}{{end}}'
 export GOTOOLCHAIN=local GOFLAGS=-mod=mod CGO_ENABLED=0
 mkdir -p "$OUT/bin" "$OUT/kubernetes" "$OUT/dns" "$OUT/images"
 
@@ -48,7 +50,7 @@ build_dns() {
     printf 'module lossd.example/dns\n\n'
     grep -E '^(go|godebug) ' "$OUT/kubernetes/go.mod"
     printf '\nrequire github.com/coredns/coredns %s\n\nreplace (\n' "$COREDNS"
-    cd "$OUT/kubernetes" && go list -m -f '{{if not .Main}}{{.Path}} => {{with .Replace}}{{.Path}} {{.Version}}{{else}}{{.Path}} {{.Version}}{{end}}{{end}}' all
+    (cd "$OUT/kubernetes" && go list -m -f "$REPLACEMENT" all)
     printf ')\n'
   } > "$OUT/dns/go.mod"
   (cd "$OUT/dns" && go build -buildvcs=false -ldflags=-s -o "$OUT/bin/dns" .)

@@ -205,7 +205,7 @@ MEASURING = (
 )
 
 # These folders of tests mirror no folder of sources, because they test the whole.
-WHOLE = ("house", "e2e", "integration", "fuzz", "judge", "tsan")
+WHOLE = ("house", "e2e", "deploy", "integration", "fuzz", "judge", "tsan")
 
 ROOMS = ("base", "element_type", "kernels", "server", "client", "bench", "soak")
 SOURCES = (".cc", ".cu", ".py")

@@ -15,10 +15,12 @@ import grpc
 import lossd
 import numpy as np
 import pytest
-from fleet import Fleet, all_loads, free_port
 from lossd import lookups
-from running_server import RunningServer, eventually, running_server, stopped
+from running_server import BINARIES, RunningServer, eventually, running_server, stopped
 from test_tls_renewal import make_certificate
+
+from soak.loads import all_loads
+from soak.server import Server, Setting, free_port, running
 
 TIMES = 6
 ZEROS = np.zeros(4, np.float32)
@@ -26,13 +28,15 @@ HALF = pytest.approx(np.log(2), rel=1e-6)
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_no_call_fails_while_servers_end_and_come_back(how: signal.Signals) -> None:
-    with Fleet() as fleet, all_loads(fleet.addresses) as loads:
+def test_no_call_fails_while_servers_end_and_come_back(how: signal.Signals, tmp_path: Path) -> None:
+    setting = Setting(BINARIES / "server/lossd", tmp_path, quick=False)
+    servers = [Server(setting, name=f"server-{number}") for number in range(3)]
+    with running(*servers), all_loads([server.address for server in servers]) as loads:
         for time in range(TIMES):
             for load in loads:
                 load.wait_for_more(3)
-            fleet.end(time % 3, how)
-            fleet.restart(time % 3)
+            servers[time % 3].end(how)
+            servers[time % 3].start()
         for load in loads:
             load.wait_for_more(3)
         outcomes = {load.name: dict(load.stop()) for load in loads}

@@ -1,20 +1,17 @@
-"""Three real servers that are killed and started again, and loads that must not notice it."""
+"""Loads by every kind of Python client on several servers, which compare every answer."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
-import signal
-import socket
-import subprocess
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 import lossd
 import numpy as np
-from running_server import BINARIES, READY
+
+from soak.server import PATIENCE
 
 RANDOM = np.random.default_rng(16)
 SMALL = [
@@ -25,60 +22,6 @@ LARGE = (
     RANDOM.normal(0, 3, 500_000).astype(np.float32),
     (RANDOM.random(500_000) < 0.4).astype(np.float32),
 )
-SECONDS = 60.0  # bounds every wait, generously
-
-
-def free_port() -> int:
-    """Returns a port that no outgoing connection takes, because it is below theirs."""
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with contextlib.suppress(OSError), socket.socket() as probe:
-            probe.bind(("127.0.0.1", port))
-            return port
-
-
-class Fleet:
-    """Servers that keep their addresses. One thread uses it."""
-
-    def __init__(self, count: int = 3, flags: Sequence[str] = ()) -> None:
-        self.addresses = [f"127.0.0.1:{free_port()}" for _ in range(count)]
-        self._flags = flags
-        self._processes: list[subprocess.Popen[str]] = []
-
-    def __enter__(self) -> Fleet:
-        self._processes = [self._start(address) for address in self.addresses]
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for process in self._processes:
-            process.kill()
-            process.communicate()
-
-    def send(self, number: int, what: signal.Signals) -> None:
-        self._processes[number].send_signal(what)
-
-    def end(self, number: int, how: signal.Signals) -> None:
-        self.send(number, how)
-        self._processes[number].communicate(timeout=SECONDS)
-
-    def restart(self, number: int) -> None:
-        self._processes[number] = self._start(self.addresses[number])
-
-    def _start(self, address: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [
-                str(BINARIES / "server/lossd"),
-                f"--listen={address}",
-                "--metrics_listen=127.0.0.1:0",
-                *self._flags,
-            ],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        assert process.stdout is not None
-        assert READY.match(process.stdout.readline()), f"no ready line of {address}"
-        return process
 
 
 class Load:
@@ -107,13 +50,13 @@ class Load:
         """Waits for so many further outcomes."""
         with self._progress:
             goal = self.outcomes.total() + count
-            assert self._progress.wait_for(lambda: self.outcomes.total() >= goal, SECONDS), (
+            assert self._progress.wait_for(lambda: self.outcomes.total() >= goal, PATIENCE), (
                 f"{self.name} stands still: {self.outcomes}"
             )
 
     def stop(self) -> Counter[str]:
         self.stopped = True
-        self._thread.join(SECONDS)
+        self._thread.join(PATIENCE)
         assert not self._thread.is_alive(), f"{self.name} did not end"
         return self.outcomes
 
@@ -140,19 +83,19 @@ def gradients(address: str, pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> l
 def calls(client: lossd.Client) -> Callable[[Load], None]:
     def ask(load: Load) -> None:
         for number, (logits, targets) in enumerate(SMALL):
-            load.check(number, client.compute_loss(logits, targets, timeout=SECONDS))
+            load.check(number, client.compute_loss(logits, targets, timeout=PATIENCE))
 
     return ask
 
 
 def large_calls(client: lossd.Client) -> Callable[[Load], None]:
-    return lambda load: load.check(0, client.compute_loss(*LARGE, timeout=SECONDS))
+    return lambda load: load.check(0, client.compute_loss(*LARGE, timeout=PATIENCE))
 
 
 def session(session: lossd.Session) -> Callable[[Load], None]:
     def ask(load: Load) -> None:
         futures = [
-            (number % 8, session.submit(*SMALL[number % 8], timeout=SECONDS))
+            (number % 8, session.submit(*SMALL[number % 8], timeout=PATIENCE))
             for number in range(64)
         ]
         for number, future in futures:
@@ -168,7 +111,7 @@ def asyncio_calls(targets: list[str], in_session: bool) -> Callable[[Load], None
 
             async def one(number: int) -> None:
                 try:
-                    load.check(number, await asks.compute_loss(*SMALL[number], timeout=SECONDS))
+                    load.check(number, await asks.compute_loss(*SMALL[number], timeout=PATIENCE))
                 except lossd.LossdError as error:
                     load.count(str(error))
 

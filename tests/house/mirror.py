@@ -182,6 +182,7 @@ MEASURING = (
         for name in (
             "bench",
             "chart",
+            "fleet_measurements",
             "gpu_torch",
             "machine",
             "measurement",

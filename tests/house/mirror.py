@@ -162,6 +162,7 @@ COVERED_BY: dict[str, str] = {
     "server/server.cc": "tests/integration/services_test.cc",
     "server/shared_memory/region_protocol.cc": "tests/server/shared_memory/region_socket_test.cc",
     "server/signals.cc": "tests/e2e/test_server_process.py",
+    "soak/loads.py": "tests/e2e/test_many_servers.py",
     "server/wire/field.cc": "tests/server/wire/request_parser_test.cc",
     "server/wire/sliced_message.cc": "tests/server/rpc/reply_writer_test.cc",
 }
@@ -184,6 +185,7 @@ MEASURING = (
         f"bench/{name}.py"
         for name in (
             "chart",
+            "fleet_measurements",
             "machine",
             "session_measurements",
             "overload",

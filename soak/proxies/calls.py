@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Iterator
 
-from soak.proxies.fleet import Fleet, Front
+from soak.proxies.fleet import Fleet, Front, total
 from soak.proxies.load import PLAIN, RETRYING, Load, asked_directly, random_request
 from soak.row import Row, judged
 from soak.server import Server, counts, wait_until
@@ -44,7 +44,7 @@ def ended(
             server = fleet.servers[turn % len(fleet.servers)]
             wait_for_calls(server)
             # So the signal meets a call. A proxy may be slow to come back to a server.
-            wait_until(lambda: server.total("lossd_inflight_requests") > 0, BUSY)  # noqa: B023
+            wait_until(lambda: total(server, "lossd_inflight_requests") > 0, BUSY)  # noqa: B023
             server.end(number)
             server.start()
         for server in fleet.servers:
@@ -87,7 +87,7 @@ def stopped(fleet: Fleet, front: Front) -> Row:
 
 def wait_for_calls(server: Server) -> None:
     """Waits until the server has answered a call since its start."""
-    if wait_until(lambda: server.total("lossd_requests_total") > 0, LONG) == float("inf"):
+    if wait_until(lambda: total(server, "lossd_requests_total") > 0, LONG) == float("inf"):
         raise RuntimeError(f"no call came to {server.address} in {LONG:.0f} s")
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +13,7 @@ import grpc
 
 from soak import message
 from soak.proxies.proxy import Backend, Kind, running_proxy
-from soak.server import Server, Setting, free_port, running, wait_until
+from soak.server import PATIENCE, Server, Setting, free_port, running, wait_until
 
 # As docs/proxies.md says, but for the last one: lossd itself ends no stream here, so that a stream
 # can be idle for longer than a proxy allows.
@@ -67,6 +69,18 @@ def in_front(fleet: Fleet, name: str, kind: Kind, folders: Sequence[Path]) -> It
         front = Front(name, kind.version_of(program), address)
         wait_until(lambda: answers(address))
         yield front
+
+
+def total(server: Server, metric: str) -> float:
+    """Returns the sum of a metric's samples, however long a busy machine takes for the page."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return server.total(metric)
+        except (OSError, http.client.HTTPException):
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.1)
 
 
 def answers(address: str) -> bool:

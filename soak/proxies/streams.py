@@ -14,7 +14,7 @@ import lossd
 import numpy as np
 
 from soak import message
-from soak.proxies.fleet import Fleet, Front
+from soak.proxies.fleet import Fleet, Front, total
 from soak.row import Row, judged
 from soak.scenarios.drain import halves
 from soak.server import PATIENCE, counts, wait_until
@@ -104,7 +104,7 @@ def ended_amid_streams(fleet: Fleet, front: Front, number: signal.Signals) -> Ro
         with grpc.insecure_channel(front.address, OWN) as channel:
             streams = Streams(channel, go_on)
             wait_until(lambda: under_way(fleet) == STREAMS)
-            there = int(server.total("lossd_inflight_requests"))
+            there = int(total(server, "lossd_inflight_requests"))
             server.send(number)
             if number == signal.SIGKILL:
                 server.wait()
@@ -180,7 +180,7 @@ def ask(sessions: list[lossd.Session]) -> Counter[str]:
 
 
 def under_way(fleet: Fleet) -> int:
-    return int(sum(server.total("lossd_inflight_requests") for server in fleet.servers))
+    return int(sum(total(server, "lossd_inflight_requests") for server in fleet.servers))
 
 
 def wait_until_back(fleet: Fleet, front: Front) -> None:
@@ -191,6 +191,6 @@ def wait_until_back(fleet: Fleet, front: Front) -> None:
         def all_back() -> bool:
             with contextlib.suppress(grpc.RpcError):
                 call(message.small_request(), timeout=5)
-            return all(server.total("lossd_requests_total") > 0 for server in fleet.servers)
+            return all(total(server, "lossd_requests_total") > 0 for server in fleet.servers)
 
         wait_until(all_back)

@@ -20,6 +20,7 @@ from peer_measurements import (
     unary_and_triton,
 )
 from programs import Programs
+from proxy_measurements import PROXY_MEASUREMENTS
 from python_measurements import PYTHON_MEASUREMENTS
 from session_measurements import SESSION_MEASUREMENTS
 from torch_module import TORCH_MEASUREMENTS
@@ -186,6 +187,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "bf16_bit_vs_f32_tcp": Measurement(2.2, narrow_and_float32("bfloat16", MEBI, 4)),
     "float8_bit_vs_f32_tcp": Measurement(4.0, narrow_and_float32("float8_e4m3fn", MEBI, 4)),
     **SESSION_MEASUREMENTS,
+    **PROXY_MEASUREMENTS,
     "unary_64_c64_vs_triton": Measurement(3.0, unary_and_triton(64, 64)),
     "vs_triton_1Mi_c4": Measurement(3.0, unary_and_triton(MEBI, 4)),
     "stream_vs_unary": Measurement(0.95, stream_and_unary),

@@ -64,6 +64,7 @@ struct Config {
   std::string tls_key;
   std::string tls_client_ca;
   std::string token_file;
+  bool trust_flow_header = false;  // D91
   std::string shared_memory_socket;
   // These bytes are taken from the machine as clients ask for them, beside the
   // bytes in flight.

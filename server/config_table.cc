@@ -256,7 +256,11 @@ FlagGroup SecurityFlags(Config& c) {
             "certificate of one of them (mutual TLS); empty for none"},
            {"token_file", ReadableFile(&c.token_file),
             "file with bearer tokens, one a line; clients then need one of "
-            "them; empty for none"}}};
+            "them; empty for none"},
+           {"trust_flow_header", AnyValue(&c.trust_flow_header),
+            "let the metadata lossd-flow of a call name its flow, between "
+            "which the server is fair, in place of its connection; for servers "
+            "that clients reach only through a proxy that sets it"}}};
 }
 
 FlagGroup LoggingFlags(Config& c) {

@@ -194,7 +194,8 @@ void Server::BuildServices(const v1::GetServerInfoResponse& info) {
                    .buffers = buffers_,
                    .regions = config_.shared_memory_socket.empty()
                                   ? nullptr
-                                  : regions_.get()};
+                                  : regions_.get(),
+                   .trust_flow_header = config_.trust_flow_header};
   if (config_.stream_idle_timeout > absl::ZeroDuration()) {
     call_context_.stream_idle_limit = config_.stream_idle_timeout;
   }
@@ -323,7 +324,8 @@ bool Server::AnswerAccepted(absl::Time end) {
 
 // The clients of idle connections need not wait for the requests of others. The
 // total is read first, so that it is larger than the sum if one of the requests
-// belongs to a connection whose flow is not known; then none is ended.
+// belongs to a connection whose flow is not known, or to a flow that has a
+// name; then none is ended.
 void Server::EndIdleConnections() {
   const int64_t all = inflight_requests();
   int64_t known = 0;

@@ -64,8 +64,8 @@ def rows_in(folder: Path) -> list[Row]:
     return [Row(**row) for report in reports for row in report["rows"]]
 
 
-def table(rows: Sequence[Row], before: Sequence[Row] = ()) -> str:
-    """Returns the rows as a table in Markdown.
+def table(rows: Sequence[Row], before: Sequence[Row] = (), command: str = "./dev soak") -> str:
+    """Returns the rows as a table in Markdown; `command` prints that of one scenario.
 
     With `before`, the rows of another build, a column says what that lost.
     """
@@ -82,7 +82,7 @@ def table(rows: Sequence[Row], before: Sequence[Row] = ()) -> str:
             f"{row.lost:,}",
             row.verdict,
             row.seen,
-            f"`./dev soak {row.scenario}`",
+            f"`{command} {row.scenario}`",
         ]
         if before:
             cells.insert(BEFORE, losses(row, before))

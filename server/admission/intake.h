@@ -33,7 +33,7 @@ class MessageReader {
 // sets the first three members before Enter().
 struct Arrival {
   MessageReader* reader = nullptr;
-  uint64_t flow = 0;  // the connection's number
+  uint64_t flow = 0;  // the client's number
   absl::Time deadline = absl::InfiniteFuture();
 
  private:

@@ -12,8 +12,8 @@ namespace lossd::door {
 
 // Returns a number for the flow of a call, between which the server is fair
 // (D48): the client's process if it came through a Unix socket, and else its
-// connection. With TLS on a Unix socket, each connection is a flow.
-// Thread-safe.
+// connection. With TLS on a Unix socket, each connection is a flow. A name that
+// the call carries (flow_name.h) is not looked at. Thread-safe.
 uint64_t FlowOf(const grpc::ServerContext& context,
                 const Connections& connections);
 

@@ -34,6 +34,8 @@ struct CallContext {
   std::shared_ptr<BufferPool> buffers;  // shared with the slices inside gRPC
   // Null if requests with tensors in shared memory are UNIMPLEMENTED.
   const shared_memory::RegionTable* regions = nullptr;
+  // Whether the metadata lossd-flow of a call names its flow.
+  bool trust_flow_header = false;
   // The idle limit: a stream whose client makes no progress for so long is
   // ended.
   absl::Duration stream_idle_limit = absl::InfiniteDuration();

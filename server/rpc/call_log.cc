@@ -35,6 +35,7 @@ void LogCall(const EndedCall& call) {
                              {"seconds", absl::ToDoubleSeconds(call.latency)},
                              {"request_id", std::string(call.request_id)},
                              {"peer", call.peer},
+                             {"flow", call.flow},
                              {"reason", call.reason}});
 }
 

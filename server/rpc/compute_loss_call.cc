@@ -31,8 +31,7 @@ bool ComputeLossCall::Handle(int event, bool ok) {
 
 void ComputeLossCall::OnRequest() {
   admission::Intake& intake = *call_context_->intake;
-  if (absl::Status status = call_context_->authenticator->Check(*context_);
-      !status.ok()) {
+  if (absl::Status status = CheckClient(); !status.ok()) {
     return FinishWithError(status);
   }
   if (call_context_->admission->IsTight()) {

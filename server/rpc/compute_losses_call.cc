@@ -72,8 +72,7 @@ bool ComputeLossesCall::Handle(int event, bool ok) {
 
 void ComputeLossesCall::OnRequest() {
   idle_alarm_.Start();
-  const absl::Status allowed = call_context_->authenticator->Check(*context_);
-  if (!allowed.ok()) End(allowed);
+  if (absl::Status status = CheckClient(); !status.ok()) End(status);
 }
 
 void ComputeLossesCall::OnRead(bool ok) {
@@ -237,6 +236,7 @@ void ComputeLossesCall::CountAnswer(const EntryAnswer& answer,
            .latency = latency,
            .request_id = answer.request_id,
            .peer = call_context_->connections->NameOf(context_->peer()),
+           .flow = flow_name_,
            .reason = answer.reason});
 }
 

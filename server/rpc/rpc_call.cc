@@ -8,7 +8,9 @@
 
 #include "absl/random/random.h"
 #include "absl/strings/str_cat.h"
+#include "server/base/status_macros.h"
 #include "server/door/client_flow.h"
+#include "server/door/flow_name.h"
 #include "server/door/retry_delay.h"
 #include "server/door/status.h"
 #include "server/observability/log.h"
@@ -70,11 +72,27 @@ void RpcCall::Begin() {
   received_ = call_context_->clock->Now();
   deadline_ = DeadlineOf(*context_);
   flow_ = door::FlowOf(*context_, *call_context_->connections);
+  if (call_context_->trust_flow_header) TakeNamedFlow();
   // At the end of the call its connection may have gone.
   if (observability::LogsRequests()) {
     peer_ = call_context_->connections->NameOf(context_->peer());
   }
   call_context_->metrics->RecordCallAccepted(method_);
+}
+
+void RpcCall::TakeNamedFlow() {
+  absl::StatusOr<door::NamedFlow> named = door::NamedFlowOf(*context_);
+  if (!named.ok()) {
+    naming_ = named.status();
+  } else if (!named->name.empty()) {
+    flow_ = named->flow;
+    flow_name_ = std::move(named->name);
+  }
+}
+
+absl::Status RpcCall::CheckClient() const {
+  RETURN_IF_ERROR(call_context_->authenticator->Check(*context_));
+  return naming_;
 }
 
 absl::Duration RpcCall::ExpectedWait(absl::Time deadline) const {
@@ -204,6 +222,7 @@ void RpcCall::Log(absl::StatusCode code, absl::Duration latency) const {
            .latency = latency,
            .request_id = request_id(),
            .peer = peer_,
+           .flow = flow_name_,
            .reason = code == code_ ? reason_ : std::string(),
            .detail = LogDetail()});
 }
@@ -218,6 +237,8 @@ void RpcCall::Reset() {
   LetOthersIn();
   context_.reset();
   code_ = absl::StatusCode::kOk;
+  naming_ = absl::OkStatus();
+  flow_name_.clear();
   peer_.clear();
   reason_.clear();
   finished_ = done_ = sent_ = cancelled_ = false;

@@ -48,6 +48,10 @@ class RpcCall : public door::QueueCall {
   Tag* request_tag() { return &request_tag_; }
   Tag* finished_tag() { return &finished_tag_; }
 
+  // Errors: UNAUTHENTICATED if the client needs a token and sent none that is
+  // accepted; INVALID_ARGUMENT if it is trusted to name its flow and did so
+  // wrongly.
+  absl::Status CheckClient() const;
   // Returns a permit for `bytes` at the time `now`. Errors: those of
   // AdmissionController::Admit(), which this method counts. If a budget is
   // full, door::RetryDelayOf() the error is the time after which to try again.
@@ -85,8 +89,9 @@ class RpcCall : public door::QueueCall {
   // --- state of one RPC; Begin() and Reset() set it anew ---
   std::optional<grpc::ServerContext> context_;
   absl::Time received_;
-  absl::Time deadline_;  // the client's, or the infinite future
-  uint64_t flow_ = 0;    // door::FlowOf()
+  absl::Time deadline_;    // the client's, or the infinite future
+  uint64_t flow_ = 0;      // door::FlowOf(), or the flow that the call names
+  std::string flow_name_;  // empty if it names none
   admission::Permit permit_;
   bool finished_ = false;  // kFinished has come
   bool done_ = false;      // kDone has come
@@ -104,6 +109,8 @@ class RpcCall : public door::QueueCall {
   virtual std::string LogDetail() const { return {}; }
 
   void Begin();
+  // Takes the flow that the call names, if it names one.
+  void TakeNamedFlow();
   // Returns the time that a request of this call would wait in the queue. The
   // queue is asked only for a deadline.
   absl::Duration ExpectedWait(absl::Time deadline) const;
@@ -122,6 +129,7 @@ class RpcCall : public door::QueueCall {
   Tag done_tag_{this, kDone};
 
   // --- state of one RPC; Reset() resets it ---
+  absl::Status naming_;  // what is wrong with the name of the flow
   // The code of the answer; written before Finish, read after kFinished.
   absl::StatusCode code_ = absl::StatusCode::kOk;
   std::string peer_;        // Connections::NameOf(), if requests are logged

@@ -56,8 +56,7 @@ bool StreamLossCall::Handle(int event, bool ok) {
 
 void StreamLossCall::OnRequest() {
   idle_alarm_.Start();
-  absl::Status allowed = call_context_->authenticator->Check(*context_);
-  if (!allowed.ok()) Fail(allowed);
+  if (absl::Status status = CheckClient(); !status.ok()) Fail(status);
 }
 
 void StreamLossCall::OnRead(bool ok) {

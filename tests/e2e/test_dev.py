@@ -29,6 +29,7 @@ def test_help_lists_every_command_and_nothing_else() -> None:
         "test",
         "bench",
         "soak",
+        "proxies",
         "exhaustive",
         "peers",
         "scaling",

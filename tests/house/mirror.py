@@ -167,8 +167,8 @@ COVERED_BY: dict[str, str] = {
     "server/wire/sliced_message.cc": "tests/server/rpc/reply_writer_test.cc",
 }
 
-# These measure or soak: a run of `./dev bench`, `./dev gpu` or `./dev soak` tries them, and no
-# test stands for them.
+# These measure or soak: a run of `./dev bench`, `./dev gpu`, `./dev soak` or `./dev proxies` tries
+# them, and no test stands for them.
 MEASURING = (
     "soak/scenarios/",
     "soak/clients/",
@@ -176,6 +176,7 @@ MEASURING = (
         f"soak/{name}.py"
         for name in ("__main__", "certificates", "cgroup", "counterparts", "server")
     ),
+    *(f"soak/proxies/{name}.py" for name in ("__main__", "calls", "fleet", "streams")),
     "bench/admission/",
     "bench/kernels/",
     *(f"bench/scaling/{name}.py" for name in ("__main__", "measure", "pictures")),
@@ -191,6 +192,7 @@ MEASURING = (
             "overload",
             "peer_measurements",
             "programs",
+            "proxy_measurements",
             "python_load",
             "python_measurements",
             "in_process",

@@ -46,6 +46,11 @@ class OpenStream {
     context_.set_deadline(deadline);
     stream_ = server.stub().StreamLoss(&context_);
   }
+  // A stream that names its flow.
+  OpenStream(RunningServer& server, const std::string& flow) {
+    context_.AddMetadata("lossd-flow", flow);
+    stream_ = server.stub().StreamLoss(&context_);
+  }
   grpc::ClientContext& context() { return context_; }
   bool Write(const v1::StreamLossRequest& request) {
     return stream_->Write(request);

@@ -126,10 +126,14 @@ Config OneRpcThread() {
   return config;
 }
 
-PendingCall::PendingCall(RunningServer& server, v1::ComputeLossRequest request)
-    : request_(std::move(request)), thread_([this, &server] {
-        status_ = server.stub().ComputeLoss(&context_, request_, &response_);
-      }) {}
+PendingCall::PendingCall(RunningServer& server, v1::ComputeLossRequest request,
+                         const std::string& flow)
+    : request_(std::move(request)) {
+  if (!flow.empty()) context_.AddMetadata("lossd-flow", flow);
+  thread_ = std::thread([this, &server] {
+    status_ = server.stub().ComputeLoss(&context_, request_, &response_);
+  });
+}
 
 PendingCall::~PendingCall() { Wait(); }
 

@@ -68,10 +68,12 @@ class RunningServer {
 // Returns a default config with the one RPC thread that WaitForTaken() needs.
 Config OneRpcThread();
 
-// Makes a ComputeLoss call on a thread of its own. The destructor waits for it.
+// Makes a ComputeLoss call on a thread of its own, which names its flow if
+// `flow` is not empty. The destructor waits for it.
 class PendingCall {
  public:
-  PendingCall(RunningServer& server, v1::ComputeLossRequest request);
+  PendingCall(RunningServer& server, v1::ComputeLossRequest request,
+              const std::string& flow = "");
   ~PendingCall();
   void Cancel() { context_.TryCancel(); }
   grpc::Status Wait();

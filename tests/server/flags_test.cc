@@ -40,6 +40,7 @@ TEST_F(Flags, HaveTheDefaultsOfConfig) {
   EXPECT_EQ(line->config.max_batch_elements, Config().max_batch_elements);
   EXPECT_EQ(line->config.drain_timeout, Config().drain_timeout);
   EXPECT_FALSE(line->config.channelz);
+  EXPECT_FALSE(line->config.trust_flow_header);
   EXPECT_FALSE(line->print.has_value());
 }
 

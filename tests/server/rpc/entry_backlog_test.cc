@@ -16,7 +16,7 @@ wire::Entry EntryOf(uint64_t id, size_t bytes) {
   return entry;
 }
 
-constexpr int64_t kOwn = sizeof(wire::Entry);
+constexpr int64_t kOwnFlow = sizeof(wire::Entry);
 
 class EntryBacklogTest : public testing::Test {
  protected:
@@ -33,14 +33,14 @@ class EntryBacklogTest : public testing::Test {
 
 TEST_F(EntryBacklogTest, CountsTheBytesOfThoseThatWait) {
   EXPECT_EQ(backlog_.size(), 3U);
-  EXPECT_EQ(backlog_.bytes(), 102 + 1002 + 3 * kOwn);
+  EXPECT_EQ(backlog_.bytes(), 102 + 1002 + 3 * kOwnFlow);
   EXPECT_EQ(backlog_.Take().id, 7U);
-  EXPECT_EQ(backlog_.bytes(), 1002 + 2 * kOwn);
+  EXPECT_EQ(backlog_.bytes(), 1002 + 2 * kOwnFlow);
   const wire::Entry second = backlog_.Take();
   EXPECT_EQ(second.id, 8U);
   EXPECT_EQ(second.request.front().size(), 999U);
   EXPECT_EQ(second.timeout, "ab");
-  EXPECT_EQ(backlog_.bytes(), kOwn);
+  EXPECT_EQ(backlog_.bytes(), kOwnFlow);
   EXPECT_FALSE(backlog_.empty());
   EXPECT_EQ(backlog_.Take().id, 9U);
   EXPECT_TRUE(backlog_.empty());
@@ -53,7 +53,7 @@ TEST_F(EntryBacklogTest, KeepsTheIdsOfThoseThatMayNotWait) {
   EXPECT_TRUE(backlog_.refusal().ok());
   backlog_.Refuse(absl::ResourceExhaustedError("full"));
   EXPECT_EQ(backlog_.refusal().message(), "full");
-  EXPECT_EQ(backlog_.bytes(), 2 * kOwn);
+  EXPECT_EQ(backlog_.bytes(), 2 * kOwnFlow);
   const wire::Entry entry = backlog_.Take();
   EXPECT_EQ(entry.id, 8U);
   EXPECT_TRUE(entry.request.empty());

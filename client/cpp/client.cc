@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "client/cpp/message/request_writer.h"
 #include "client/cpp/message/spec_check.h"
 #include "client/cpp/message/stream_writer.h"
@@ -40,15 +41,28 @@ absl::StatusOr<std::string> StringOf(const grpc::ByteBuffer& buffer) {
 
 absl::StatusOr<std::unique_ptr<Client>> Client::Create(
     const ClientOptions& options) {
-  absl::StatusOr<Connections> connections = Connections::Open(options);
+  auto connections = Connections::Open(options);
   if (!connections.ok()) return connections.status();
   return std::unique_ptr<Client>(new Client(*std::move(connections), options));
 }
 
-Client::Client(Connections connections, const ClientOptions& options)
+Client::Client(std::unique_ptr<Connections> connections,
+               const ClientOptions& options)
     : token_(options.token),
       stream_above_bytes_(options.stream_above_bytes),
-      connections_(std::move(connections)) {}
+      connections_(std::move(connections)),
+      retries_(connections_->several() ? std::make_unique<Retries>()
+                                       : nullptr) {}
+
+absl::Status Client::Check(const LossRequest& request) const {
+  if (absl::Status s = CheckParameters(request.spec); !s.ok()) return s;
+  if (retries_ == nullptr || !NamesSharedMemory(request)) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      "the request names shared memory, which is one server's, and the client "
+      "has several");
+}
 
 absl::StatusOr<grpc::ByteBuffer> Client::Unary(const std::string& method,
                                                grpc::ByteBuffer request,
@@ -57,7 +71,7 @@ absl::StatusOr<grpc::ByteBuffer> Client::Unary(const std::string& method,
   grpc::CompletionQueue queue;
   grpc::Alarm returned;
   Call call(options, token_);
-  call.Start(connections_.Take(), method, request, queue, &call);
+  call.Start(connections_->Take(), method, request, queue, &call);
   request.Clear();
   void* tag = nullptr;
   bool ok = false;
@@ -84,17 +98,32 @@ absl::StatusOr<std::string> Client::UnaryBytes(const std::string& method,
 
 absl::StatusOr<LossResult> Client::ComputeLoss(const LossRequest& request,
                                                const CallOptions& options) {
-  if (absl::Status s = CheckParameters(request.spec); !s.ok()) return s;
+  if (absl::Status s = Check(request); !s.ok()) return s;
   if (!request.shared_gradient.has_value() &&
       !request.shared_second_derivative.has_value() &&
       SentBytes(request) > stream_above_bytes_ && StreamTakes(request)) {
-    return ComputeByStream(connections_.Take(), token_, request, options);
+    return Stream(request, options);
   }
   const std::shared_ptr<SliceTracker> tracker = SliceTracker::Make();
   return ResultOf(
       Unary(kComputeLoss, WriteRequest(request, options.request_id, *tracker),
             options, *tracker),
       options);
+}
+
+absl::StatusOr<LossResult> Client::Stream(const LossRequest& request,
+                                          const CallOptions& options) {
+  for (int attempt = 1;; ++attempt) {
+    absl::StatusOr<LossResult> result =
+        ComputeByStream(connections_->Take(), token_, request, options);
+    if (retries_ == nullptr) return result;
+    if (result.ok()) retries_->Answered();
+    if (result.ok()) return result;
+    const auto delay =
+        retries_->Delay(result.status(), attempt, options.deadline);
+    if (!delay.has_value()) return result;
+    absl::SleepFor(*delay);
+  }
 }
 
 absl::StatusOr<LossResult> Client::ComputeLoss(
@@ -107,14 +136,14 @@ absl::StatusOr<LossResult> Client::ComputeLoss(
 CallHandle Client::ComputeLossAsync(const LossRequest& request,
                                     const CallOptions& options,
                                     LossCallback done) {
-  if (absl::Status s = CheckParameters(request.spec); !s.ok()) {
+  if (absl::Status s = Check(request); !s.ok()) {
     std::move(done)(std::move(s));
     return CallHandle();
   }
   std::shared_ptr<SliceTracker> tracker = SliceTracker::Make();
   const grpc::ByteBuffer message =
       WriteRequest(request, options.request_id, *tracker);
-  return Async().Start(connections_.Take(), kComputeLoss, message,
+  return Async().Start(connections_->Take(), kComputeLoss, message,
                        std::move(tracker), options, token_, std::move(done));
 }
 
@@ -130,7 +159,7 @@ absl::StatusOr<std::unique_ptr<Session>> Client::StartSession(
   return std::make_unique<Session>(
       this,
       std::make_unique<SessionCalls>(
-          options, [this] { return connections_.Take(); }, token_),
+          options, [this] { return connections_->Take(); }, token_),
       options);
 }
 

@@ -18,6 +18,10 @@ namespace lossd::client {
 // so that it can begin with each message.
 inline constexpr int64_t kChunkElements = int64_t{1} << 17;
 
+// Returns true if a tensor of the request, or a place for a result, lies in
+// shared memory.
+bool NamesSharedMemory(const LossRequest& request);
+
 // Returns the bytes of the tensors that a request sends; tensors in shared
 // memory are only named.
 int64_t SentBytes(const LossRequest& request);

@@ -56,9 +56,15 @@ Client::Client(std::unique_ptr<Connections> connections,
 
 absl::Status Client::Check(const LossRequest& request) const {
   if (absl::Status s = CheckParameters(request.spec); !s.ok()) return s;
-  if (retries_ == nullptr || !NamesSharedMemory(request)) {
-    return absl::OkStatus();
-  }
+  return CheckMemory(NamesSharedMemory(request));
+}
+
+absl::Status Client::Check(const v1::ComputeLossRequest& request) const {
+  return CheckMemory(NamesSharedMemory(request));
+}
+
+absl::Status Client::CheckMemory(bool named) const {
+  if (retries_ == nullptr || !named) return absl::OkStatus();
   return absl::InvalidArgumentError(
       "the request names shared memory, which is one server's, and the client "
       "has several");
@@ -128,6 +134,7 @@ absl::StatusOr<LossResult> Client::Stream(const LossRequest& request,
 
 absl::StatusOr<LossResult> Client::ComputeLoss(
     const v1::ComputeLossRequest& request, const CallOptions& options) {
+  if (absl::Status s = Check(request); !s.ok()) return s;
   return ResultOf(Unary(kComputeLoss, BufferOf(request.SerializeAsString()),
                         options, *SliceTracker::Make()),
                   options);
@@ -147,6 +154,18 @@ CallHandle Client::ComputeLossAsync(const LossRequest& request,
                        std::move(tracker), options, token_, std::move(done));
 }
 
+CallHandle Client::ComputeLossAsync(const v1::ComputeLossRequest& request,
+                                    const CallOptions& options,
+                                    LossCallback done) {
+  if (absl::Status s = Check(request); !s.ok()) {
+    std::move(done)(std::move(s));
+    return CallHandle();
+  }
+  return Async().Start(connections_->Take(), kComputeLoss,
+                       BufferOf(request.SerializeAsString()),
+                       SliceTracker::Make(), options, token_, std::move(done));
+}
+
 AsyncCalls& Client::Async() {
   absl::MutexLock lock(&mu_);
   if (async_ == nullptr) async_ = std::make_unique<AsyncCalls>();
@@ -159,7 +178,8 @@ absl::StatusOr<std::unique_ptr<Session>> Client::StartSession(
   return std::make_unique<Session>(
       this,
       std::make_unique<SessionCalls>(
-          options, [this] { return connections_->Take(); }, token_),
+          options, [this] { return connections_->Take(); }, token_,
+          retries_.get()),
       options);
 }
 

@@ -78,11 +78,22 @@ class Client {
   CallHandle ComputeLossAsync(const LossRequest& request,
                               const CallOptions& options, LossCallback done);
 
+  // Sends a message that exists already. Its request_id counts, not that of
+  // `options`.
+  CallHandle ComputeLossAsync(const v1::ComputeLossRequest& request,
+                              const CallOptions& options, LossCallback done);
+
   // Returns a session, which sends many requests over one stream (session.h).
   // It must end before the client does. INVALID_ARGUMENT for options that make
   // no sense.
   absl::StatusOr<std::unique_ptr<Session>> StartSession(
       const SessionOptions& options = {});
+
+  // Returns INVALID_ARGUMENT for a request that the calls above do not send: of
+  // parameters that its loss kind lacks, or of shared memory with several
+  // servers.
+  absl::Status Check(const LossRequest& request) const;
+  absl::Status Check(const v1::ComputeLossRequest& request) const;
 
   absl::StatusOr<v1::GetServerInfoResponse> GetServerInfo(
       const CallOptions& options = {});
@@ -97,8 +108,7 @@ class Client {
   Client(std::unique_ptr<Connections> connections,
          const ClientOptions& options);
 
-  // Returns INVALID_ARGUMENT for what no server could answer rightly.
-  absl::Status Check(const LossRequest& request) const;
+  absl::Status CheckMemory(bool named) const;
   // Calls StreamLoss, and again for another server's answer.
   absl::StatusOr<LossResult> Stream(const LossRequest& request,
                                     const CallOptions& options);

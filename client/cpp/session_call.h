@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <utility>
 
@@ -73,8 +74,11 @@ class SessionCall final : public CancellableCall,
 
   // --- owned by SessionCalls, under its lock ---
   uint64_t id = 0;
-  MessagePieces request;  // until it is given to a stream
-  const int64_t bytes;    // of the request
+  uint64_t stream = 0;  // the number of the stream that it was given to
+  // Until it is given to a stream, or with several servers until it is over.
+  MessagePieces request;
+  int attempts = 1;
+  const int64_t bytes;  // of the request
   const absl::Time deadline;
   bool over = false;  // the outcome is decided
 
@@ -83,7 +87,7 @@ class SessionCall final : public CancellableCall,
   const std::shared_ptr<SliceTracker> tracker_;
   LossCallback done_;
   absl::StatusOr<LossResult> result_;
-  grpc::Alarm free_;
+  std::optional<grpc::Alarm> free_;  // if gRPC held tensors
 
   absl::Mutex mu_;
   // Null once the call is over. SessionCalls' lock may be taken under mu_.

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/blocking_counter.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
@@ -134,6 +135,29 @@ Load::Ask Async(client::Client& client) {
   };
 }
 
+// Has many requests under way, and returns the first answer that is wrong, or
+// the last one.
+Load::Ask InSession(client::Session& session) {
+  return [&session](const Sample& sample) {
+    constexpr int kUnderWay = 32;
+    std::vector<absl::StatusOr<LossResult>> results(kUnderWay);
+    absl::BlockingCounter here(kUnderWay);
+    for (auto& result : results) {
+      session.ComputeLossAsync(sample.request(), InTime(), [&](auto answer) {
+        result = std::move(answer);
+        here.DecrementCount();
+      });
+    }
+    here.Wait();
+    for (auto& result : results) {
+      if (!result.ok() || BytesOf(*result) != sample.expected) {
+        return std::move(result);
+      }
+    }
+    return std::move(results.back());
+  };
+}
+
 class SeveralServersTest : public testing::TestWithParam<int> {};
 
 TEST_P(SeveralServersTest, NoCallFailsWhileServersEndAndComeBack) {
@@ -148,7 +172,10 @@ TEST_P(SeveralServersTest, NoCallFailsWhileServersEndAndComeBack) {
   auto streaming =
       client::Client::Create({.target = target, .stream_above_bytes = 1 << 20});
   ASSERT_TRUE(client.ok() && streaming.ok());
+  auto session = (*client)->StartSession();
+  ASSERT_TRUE(session.ok());
   std::vector<std::unique_ptr<Load>> loads;
+  loads.push_back(std::make_unique<Load>(small, InSession(**session)));
   loads.push_back(std::make_unique<Load>(small, Blocking(**client)));
   loads.push_back(std::make_unique<Load>(small, Async(**client)));
   loads.push_back(std::make_unique<Load>(large, Blocking(**client)));
@@ -170,6 +197,28 @@ INSTANTIATE_TEST_SUITE_P(Signals, SeveralServersTest,
                          [](const auto& param) {
                            return param.param == SIGKILL ? "Kill" : "Term";
                          });
+
+TEST(SeveralServersClientTest, SharedMemoryIsRefused) {
+  auto client = client::Client::Create({.target = "dns:///localhost:1"});
+  auto session = (*client)->StartSession();
+  v1::ComputeLossRequest request;
+  request.mutable_logits()->mutable_shared_memory()->set_region("region");
+  for (const absl::Status& status :
+       {(*client)->ComputeLoss(request).status(),
+        (*session)->ComputeLoss(request).status()}) {
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+  }
+}
+
+TEST(SeveralServersClientTest, AListWithTlsNeedsOneName) {
+  client::ClientOptions options = {.target = "a:1,b:1",
+                                   .tls = client::TlsOptions()};
+  const absl::Status status = client::Client::Create(options).status();
+  EXPECT_TRUE(absl::IsInvalidArgument(status));
+  EXPECT_EQ(status.message().substr(0, 17), "tls.server_name: ");
+  options.tls->server_name = "a";
+  EXPECT_TRUE(client::Client::Create(options).ok());
+}
 
 TEST(SeveralServersClientTest, TheBudgetAndTheDeadlineEndRetries) {
   // Nobody listens there, so each attempt fails at once.

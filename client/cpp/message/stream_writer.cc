@@ -50,6 +50,16 @@ bool NamesSharedMemory(const LossRequest& request) {
   return named;
 }
 
+bool NamesSharedMemory(const v1::ComputeLossRequest& request) {
+  return request.has_gradient_destination() ||
+         request.has_second_derivative_destination() ||
+         request.logits().has_shared_memory() ||
+         request.targets().has_shared_memory() ||
+         request.weights().has_shared_memory() ||
+         request.pos_weight().has_shared_memory() ||
+         request.upstream_gradient().has_shared_memory();
+}
+
 int64_t SentBytes(const LossRequest& request) {
   const auto sent = [](const TensorView& tensor) {
     return tensor.region == nullptr ? tensor.bytes.size() : 0;

@@ -11,6 +11,7 @@
 
 #include "client/cpp/message/loss.h"
 #include "client/cpp/message/slice_tracker.h"
+#include "lossd/v1/loss_service.pb.h"
 
 namespace lossd::client {
 
@@ -21,6 +22,7 @@ inline constexpr int64_t kChunkElements = int64_t{1} << 17;
 // Returns true if a tensor of the request, or a place for a result, lies in
 // shared memory.
 bool NamesSharedMemory(const LossRequest& request);
+bool NamesSharedMemory(const v1::ComputeLossRequest& request);
 
 // Returns the bytes of the tensors that a request sends; tensors in shared
 // memory are only named.

@@ -184,6 +184,7 @@ MEASURING = (
         for name in (
             "bench",
             "chart",
+            "fleet_measurements",
             "gpu_torch",
             "machine",
             "measurement",

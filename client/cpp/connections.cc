@@ -58,12 +58,12 @@ absl::Status CheckToken(absl::string_view token) {
 }
 
 // Checks what a list of servers cannot have.
-absl::Status CheckList(const Targets& targets, const ClientOptions& options) {
+absl::Status CheckList(const Servers& servers, const ClientOptions& options) {
   if (!options.tls.has_value() || !options.tls->server_name.empty()) {
     return absl::OkStatus();
   }
-  for (const Address& server : targets.listed) {
-    if (server.host == targets.listed[0].host) continue;
+  for (const Address& server : servers.listed) {
+    if (server.host == servers.listed[0].host) continue;
     return absl::InvalidArgumentError(
         "tls.server_name: must not be empty, because gRPC checks the "
         "certificates of a list's servers against one name");
@@ -97,7 +97,7 @@ std::shared_ptr<grpc::ChannelCredentials> CredentialsFor(
 }
 
 // Adds what a channel to several servers has.
-void AddBalancing(const Targets& targets, grpc::ChannelArguments& arguments) {
+void AddBalancing(const Servers& servers, grpc::ChannelArguments& arguments) {
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 1);
   arguments.SetServiceConfigJSON(kSeveralServers);
   // gRPC keeps a message for another attempt below this limit, by reference.
@@ -108,14 +108,14 @@ void AddBalancing(const Targets& targets, grpc::ChannelArguments& arguments) {
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 2000);
-  if (!targets.listed.empty()) {
+  if (!servers.listed.empty()) {
     // The servers would be told the whole list as their name.
-    arguments.SetString(GRPC_ARG_DEFAULT_AUTHORITY, targets.listed[0].text());
+    arguments.SetString(GRPC_ARG_DEFAULT_AUTHORITY, servers.listed[0].text());
   }
 }
 
 // Returns the arguments that every channel of a client has.
-grpc::ChannelArguments ArgumentsFor(const Targets& targets,
+grpc::ChannelArguments ArgumentsFor(const Servers& servers,
                                     const ClientOptions& options) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(-1);
@@ -130,8 +130,8 @@ grpc::ChannelArguments ArgumentsFor(const Targets& targets,
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS,
                    static_cast<int>(std::min(
                        absl::ToInt64Milliseconds(options.keepalive), never)));
-  if (targets.several) {
-    AddBalancing(targets, arguments);
+  if (servers.several) {
+    AddBalancing(servers, arguments);
   } else {
     arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
   }
@@ -145,23 +145,23 @@ grpc::ChannelArguments ArgumentsFor(const Targets& targets,
 
 absl::StatusOr<std::unique_ptr<Connections>> Connections::Open(
     const ClientOptions& options) {
-  absl::StatusOr<Targets> targets = ParseTargets(options.target);
-  if (!targets.ok()) return targets.status();
+  absl::StatusOr<Servers> servers = ParseServers(options.target);
+  if (!servers.ok()) return servers.status();
   if (absl::Status s = Check(options); !s.ok()) return s;
-  if (absl::Status s = CheckList(*targets, options); !s.ok()) return s;
+  if (absl::Status s = CheckList(*servers, options); !s.ok()) return s;
   return std::unique_ptr<Connections>(
-      new Connections(*std::move(targets), options));
+      new Connections(*std::move(servers), options));
 }
 
-Connections::Connections(Targets targets, const ClientOptions& options)
-    : targets_(std::move(targets)),
+Connections::Connections(Servers servers, const ClientOptions& options)
+    : servers_(std::move(servers)),
       count_(options.channels),
-      arguments_(ArgumentsFor(targets_, options)),
+      arguments_(ArgumentsFor(servers_, options)),
       credentials_(CredentialsFor(options.tls)),
-      lookups_(targets_.listed.empty()
+      lookups_(servers_.listed.empty()
                    ? nullptr
-                   : std::make_unique<Lookups>(targets_.listed)),
-      target_(lookups_ == nullptr ? targets_.text : lookups_->Target()),
+                   : std::make_unique<Lookups>(servers_.listed)),
+      target_(lookups_ == nullptr ? servers_.text : lookups_->Target()),
       channels_(Make(target_)) {}
 
 Connections::Channels Connections::Make(const std::string& target) const {

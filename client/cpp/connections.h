@@ -18,7 +18,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "client/cpp/lookups.h"
-#include "client/cpp/targets.h"
+#include "client/cpp/servers.h"
 
 namespace lossd::client {
 
@@ -80,16 +80,16 @@ class Connections {
   std::shared_ptr<grpc::Channel> Take();
 
   // Returns true if there may be several servers.
-  bool several() const { return targets_.several; }
+  bool several() const { return servers_.several; }
 
  private:
   using Channels = std::vector<std::shared_ptr<grpc::Channel>>;
 
-  Connections(Targets targets, const ClientOptions& options);
+  Connections(Servers servers, const ClientOptions& options);
 
   Channels Make(const std::string& target) const;
 
-  const Targets targets_;
+  const Servers servers_;
   const int count_;
   const grpc::ChannelArguments arguments_;
   const std::shared_ptr<grpc::ChannelCredentials> credentials_;

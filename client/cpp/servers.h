@@ -1,6 +1,6 @@
 // What the target of a client names.
-#ifndef LOSSD_CLIENT_CPP_TARGETS_H_
-#define LOSSD_CLIENT_CPP_TARGETS_H_
+#ifndef LOSSD_CLIENT_CPP_SERVERS_H_
+#define LOSSD_CLIENT_CPP_SERVERS_H_
 
 #include <string>
 #include <vector>
@@ -11,7 +11,7 @@
 
 namespace lossd::client {
 
-struct Targets {
+struct Servers {
   // As written, which is what gRPC takes unless `listed` has servers.
   std::string text;
   // The servers of a list: HOST:PORT,HOST:PORT.
@@ -23,8 +23,8 @@ struct Targets {
 
 // Reads a target: HOST:PORT, unix:/path, SCHEME:ADDRESS, or a list of HOST:PORT
 // with commas. Errors: INVALID_ARGUMENT, beginning with "target: ".
-absl::StatusOr<Targets> ParseTargets(absl::string_view target);
+absl::StatusOr<Servers> ParseServers(absl::string_view target);
 
 }  // namespace lossd::client
 
-#endif  // LOSSD_CLIENT_CPP_TARGETS_H_
+#endif  // LOSSD_CLIENT_CPP_SERVERS_H_

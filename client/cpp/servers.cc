@@ -1,4 +1,4 @@
-#include "client/cpp/targets.h"
+#include "client/cpp/servers.h"
 
 #include <optional>
 
@@ -55,23 +55,23 @@ absl::StatusOr<std::vector<Address>> ParseList(absl::string_view target) {
 
 }  // namespace
 
-absl::StatusOr<Targets> ParseTargets(absl::string_view target) {
+absl::StatusOr<Servers> ParseServers(absl::string_view target) {
   if (target.empty()) {
     return absl::InvalidArgumentError("target: must not be empty");
   }
   if (HasScheme(target)) {
-    return Targets{.text = std::string(target),
+    return Servers{.text = std::string(target),
                    .several = MayBeSeveral(target)};
   }
   if (absl::StrContains(target, ',')) {
     absl::StatusOr<std::vector<Address>> listed = ParseList(target);
     if (!listed.ok()) return listed.status();
-    return Targets{.text = std::string(target),
+    return Servers{.text = std::string(target),
                    .listed = *std::move(listed),
                    .several = true};
   }
   // gRPC takes 443 for a missing port, and a URL for a host name.
-  if (ParseAddress(target).has_value()) return Targets{std::string(target)};
+  if (ParseAddress(target).has_value()) return Servers{std::string(target)};
   return Bad(target, "must be HOST:PORT, [IPv6]:PORT or unix:/path");
 }
 

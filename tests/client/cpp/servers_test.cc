@@ -58,8 +58,9 @@ TEST(ServersTest, BadTargetsAreNamed) {
   for (const auto& [target, why] : cases) {
     const auto servers = ParseServers(target);
     EXPECT_TRUE(absl::IsInvalidArgument(servers.status())) << target;
-    EXPECT_THAT(servers.status().message(), StartsWith("target: "));
-    EXPECT_THAT(servers.status().message(), HasSubstr(why));
+    const std::string message(servers.status().message());
+    EXPECT_THAT(message, StartsWith("target: "));
+    EXPECT_THAT(message, HasSubstr(why));
   }
 }
 

@@ -145,7 +145,9 @@ def polite_beside_greedy(name: str, programs: Programs, effort: Effort) -> Resul
 
 
 def shared_memory(
-    concurrency: int, peer_what: str, peer_rate: Callable[[Programs, int, float], float]
+    concurrency: int,
+    peer_what: Callable[[], str],
+    peer_rate: Callable[[Programs, int, float], float],
 ) -> Callable[[str, Programs, Effort], Result]:
     def run(name: str, programs: Programs, effort: Effort) -> Result:
         elements = MEBI
@@ -166,7 +168,7 @@ def shared_memory(
                 )
         what = (
             f"ComputeLoss of {elements} float32 elements at concurrency {concurrency}, tensors and "
-            f"gradient in shared memory, messages over TCP; peer: {peer_what}"
+            f"gradient in shared memory, messages over TCP; peer: {peer_what()}"
         )
         return Result(name, ours, peer, ours / peer, "elements/s", what)
 
@@ -197,7 +199,7 @@ MEASUREMENTS: dict[str, Measurement] = {
         0.7,
         shared_memory(
             1,
-            "the kernel alone, one thread",
+            lambda: "the kernel alone, one thread",
             lambda programs, elements, seconds: programs.kernel_rate(
                 f"f32_gradient/{elements}", seconds
             ),
@@ -207,7 +209,7 @@ MEASUREMENTS: dict[str, Measurement] = {
         0.9,
         shared_memory(
             4,
-            "the kernel alone on two threads, each with half of as many elements",
+            lambda: "the kernel alone on two threads, each with half of as many elements",
             lambda programs, elements, seconds: programs.kernel_rate(
                 f"f32_gradient_halves/{elements}", seconds
             ),
@@ -217,8 +219,10 @@ MEASUREMENTS: dict[str, Measurement] = {
         2.5,
         shared_memory(
             4,
-            f"{in_process.CROSS_ENTROPY.what}, PyTorch {in_process.version()}, eager forward "
-            "and backward in process, two threads",
+            lambda: (
+                f"{in_process.CROSS_ENTROPY.what}, PyTorch {in_process.version()}, eager forward "
+                "and backward in process, two threads"
+            ),
             lambda programs, elements, seconds: programs.peer_rate(
                 in_process.CROSS_ENTROPY, elements, seconds, threads=2
             ),

@@ -1,4 +1,4 @@
-// What a client of several servers sends again, and when (D90).
+// The retries of a client of several servers (D90).
 #ifndef LOSSD_CLIENT_CPP_RETRIES_H_
 #define LOSSD_CLIENT_CPP_RETRIES_H_
 

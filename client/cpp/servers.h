@@ -1,4 +1,4 @@
-// What the target of a client names.
+// The servers that the target of a client names.
 #ifndef LOSSD_CLIENT_CPP_SERVERS_H_
 #define LOSSD_CLIENT_CPP_SERVERS_H_
 

@@ -79,7 +79,8 @@ FlagGroup ConnectionRows(ConnectionFlags& flags) {
   return {
       "Transport",
       {{"target", AddressValue(&flags.target),
-        "the server's address: HOST:PORT, or unix:/path of its Unix socket"},
+        "the server's address: HOST:PORT, or unix:/path of its Unix socket; "
+        "several servers are HOST:PORT,HOST:PORT or dns:///NAME:PORT"},
        TimeoutRow(flags),
        {"tls", AnyValue(&flags.tls),
         "use TLS; implied by --tls_ca, --tls_cert and --tls_key"},

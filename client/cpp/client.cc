@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "client/cpp/message/request_writer.h"
 #include "client/cpp/message/spec_check.h"
 #include "client/cpp/message/stream_writer.h"
@@ -40,15 +41,34 @@ absl::StatusOr<std::string> StringOf(const grpc::ByteBuffer& buffer) {
 
 absl::StatusOr<std::unique_ptr<Client>> Client::Create(
     const ClientOptions& options) {
-  absl::StatusOr<Connections> connections = Connections::Open(options);
+  auto connections = Connections::Open(options);
   if (!connections.ok()) return connections.status();
   return std::unique_ptr<Client>(new Client(*std::move(connections), options));
 }
 
-Client::Client(Connections connections, const ClientOptions& options)
+Client::Client(std::unique_ptr<Connections> connections,
+               const ClientOptions& options)
     : token_(options.token),
       stream_above_bytes_(options.stream_above_bytes),
-      connections_(std::move(connections)) {}
+      connections_(std::move(connections)),
+      retries_(connections_->several() ? std::make_unique<Retries>()
+                                       : nullptr) {}
+
+absl::Status Client::Check(const LossRequest& request) const {
+  if (absl::Status s = CheckParameters(request.spec); !s.ok()) return s;
+  return CheckMemory(NamesSharedMemory(request));
+}
+
+absl::Status Client::Check(const v1::ComputeLossRequest& request) const {
+  return CheckMemory(NamesSharedMemory(request));
+}
+
+absl::Status Client::CheckMemory(bool named) const {
+  if (retries_ == nullptr || !named) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      "the request names shared memory, which is one server's, and the client "
+      "has several");
+}
 
 absl::StatusOr<grpc::ByteBuffer> Client::Unary(const std::string& method,
                                                grpc::ByteBuffer request,
@@ -57,7 +77,7 @@ absl::StatusOr<grpc::ByteBuffer> Client::Unary(const std::string& method,
   grpc::CompletionQueue queue;
   grpc::Alarm returned;
   Call call(options, token_);
-  call.Start(connections_.Take(), method, request, queue, &call);
+  call.Start(connections_->Take(), method, request, queue, &call);
   request.Clear();
   void* tag = nullptr;
   bool ok = false;
@@ -84,11 +104,11 @@ absl::StatusOr<std::string> Client::UnaryBytes(const std::string& method,
 
 absl::StatusOr<LossResult> Client::ComputeLoss(const LossRequest& request,
                                                const CallOptions& options) {
-  if (absl::Status s = CheckParameters(request.spec); !s.ok()) return s;
+  if (absl::Status s = Check(request); !s.ok()) return s;
   if (!request.shared_gradient.has_value() &&
       !request.shared_second_derivative.has_value() &&
       SentBytes(request) > stream_above_bytes_ && StreamTakes(request)) {
-    return ComputeByStream(connections_.Take(), token_, request, options);
+    return Stream(request, options);
   }
   const std::shared_ptr<SliceTracker> tracker = SliceTracker::Make();
   return ResultOf(
@@ -97,8 +117,24 @@ absl::StatusOr<LossResult> Client::ComputeLoss(const LossRequest& request,
       options);
 }
 
+absl::StatusOr<LossResult> Client::Stream(const LossRequest& request,
+                                          const CallOptions& options) {
+  for (int attempt = 1;; ++attempt) {
+    absl::StatusOr<LossResult> result =
+        ComputeByStream(connections_->Take(), token_, request, options);
+    if (retries_ == nullptr) return result;
+    if (result.ok()) retries_->Answered();
+    if (result.ok()) return result;
+    const auto delay =
+        retries_->Delay(result.status(), attempt, options.deadline);
+    if (!delay.has_value()) return result;
+    absl::SleepFor(*delay);
+  }
+}
+
 absl::StatusOr<LossResult> Client::ComputeLoss(
     const v1::ComputeLossRequest& request, const CallOptions& options) {
+  if (absl::Status s = Check(request); !s.ok()) return s;
   return ResultOf(Unary(kComputeLoss, BufferOf(request.SerializeAsString()),
                         options, *SliceTracker::Make()),
                   options);
@@ -107,21 +143,25 @@ absl::StatusOr<LossResult> Client::ComputeLoss(
 CallHandle Client::ComputeLossAsync(const LossRequest& request,
                                     const CallOptions& options,
                                     LossCallback done) {
-  if (absl::Status s = CheckParameters(request.spec); !s.ok()) {
+  if (absl::Status s = Check(request); !s.ok()) {
     std::move(done)(std::move(s));
     return CallHandle();
   }
   std::shared_ptr<SliceTracker> tracker = SliceTracker::Make();
   const grpc::ByteBuffer message =
       WriteRequest(request, options.request_id, *tracker);
-  return Async().Start(connections_.Take(), kComputeLoss, message,
+  return Async().Start(connections_->Take(), kComputeLoss, message,
                        std::move(tracker), options, token_, std::move(done));
 }
 
 CallHandle Client::ComputeLossAsync(const v1::ComputeLossRequest& request,
                                     const CallOptions& options,
                                     LossCallback done) {
-  return Async().Start(connections_.Take(), kComputeLoss,
+  if (absl::Status s = Check(request); !s.ok()) {
+    std::move(done)(std::move(s));
+    return CallHandle();
+  }
+  return Async().Start(connections_->Take(), kComputeLoss,
                        BufferOf(request.SerializeAsString()),
                        SliceTracker::Make(), options, token_, std::move(done));
 }
@@ -138,7 +178,8 @@ absl::StatusOr<std::unique_ptr<Session>> Client::StartSession(
   return std::make_unique<Session>(
       this,
       std::make_unique<SessionCalls>(
-          options, [this] { return connections_.Take(); }, token_),
+          options, [this] { return connections_->Take(); }, token_,
+          retries_.get()),
       options);
 }
 

@@ -14,6 +14,7 @@
 #include "client/cpp/call.h"
 #include "client/cpp/connections.h"
 #include "client/cpp/message/loss.h"
+#include "client/cpp/retries.h"
 #include "client/cpp/session.h"
 #include "client/cpp/session_options.h"
 #include "lossd/v1/loss_service.pb.h"
@@ -36,7 +37,9 @@ namespace lossd::client {
 //
 // Errors have the server's code and message. RetryAfter() (call_status.h)
 // returns the delay after which a RESOURCE_EXHAUSTED call may be tried again.
-// The client itself never retries.
+// With one server the client itself never retries; with several it does
+// (ClientOptions::target), and requests that name shared memory, which is one
+// server's, are INVALID_ARGUMENT.
 //
 // Thread-safe. Calls from several threads share the connections.
 class Client {
@@ -86,6 +89,12 @@ class Client {
   absl::StatusOr<std::unique_ptr<Session>> StartSession(
       const SessionOptions& options = {});
 
+  // Returns INVALID_ARGUMENT for a request that the calls above do not send: of
+  // parameters that its loss kind lacks, or of shared memory with several
+  // servers.
+  absl::Status Check(const LossRequest& request) const;
+  absl::Status Check(const v1::ComputeLossRequest& request) const;
+
   absl::StatusOr<v1::GetServerInfoResponse> GetServerInfo(
       const CallOptions& options = {});
 
@@ -96,8 +105,13 @@ class Client {
                            const CallOptions& options = {});
 
  private:
-  Client(Connections connections, const ClientOptions& options);
+  Client(std::unique_ptr<Connections> connections,
+         const ClientOptions& options);
 
+  absl::Status CheckMemory(bool named) const;
+  // Calls StreamLoss, and again for another server's answer.
+  absl::StatusOr<LossResult> Stream(const LossRequest& request,
+                                    const CallOptions& options);
   // Calls and waits for the reply, and until gRPC has dropped all slices that
   // `tracker` made for `request`.
   absl::StatusOr<grpc::ByteBuffer> Unary(const std::string& method,
@@ -112,7 +126,8 @@ class Client {
 
   const std::string token_;
   const int64_t stream_above_bytes_;
-  Connections connections_;  // thread-safe
+  const std::unique_ptr<Connections> connections_;  // thread-safe
+  const std::unique_ptr<Retries> retries_;  // null without several servers
 
   absl::Mutex mu_;
   // The first asynchronous call makes this. An idle completion thread would

@@ -1,7 +1,6 @@
 #include "client/cpp/connections.h"
 
 #include <grpcpp/create_channel.h>
-#include <grpcpp/security/credentials.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -9,12 +8,12 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "base/address.h"
 #include "base/pem.h"
+#include "client/cpp/retries.h"
 
 namespace lossd::client {
 namespace {
@@ -58,24 +57,22 @@ absl::Status CheckToken(absl::string_view token) {
   return absl::OkStatus();
 }
 
-// Checks the options; the message begins with the field.
-// gRPC takes 443 for a missing port, and a URL for a host name.
-absl::Status CheckTarget(absl::string_view target) {
-  constexpr absl::string_view kSchemes[] = {
-      "unix:", "unix-abstract:", "dns:", "ipv4:", "ipv6:", "xds:", "vsock:"};
-  for (const absl::string_view scheme : kSchemes) {
-    if (absl::StartsWith(target, scheme)) return absl::OkStatus();
+// Checks what a list of servers cannot have.
+absl::Status CheckList(const Servers& servers, const ClientOptions& options) {
+  if (!options.tls.has_value() || !options.tls->server_name.empty()) {
+    return absl::OkStatus();
   }
-  if (ParseAddress(target).has_value()) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(
-      "target: \"", target, "\" must be HOST:PORT, [IPv6]:PORT or unix:/path"));
+  for (const Address& server : servers.listed) {
+    if (server.host == servers.listed[0].host) continue;
+    return absl::InvalidArgumentError(
+        "tls.server_name: must not be empty, because gRPC checks the "
+        "certificates of a list's servers against one name");
+  }
+  return absl::OkStatus();
 }
 
+// Checks the options but for the target; the message begins with the field.
 absl::Status Check(const ClientOptions& options) {
-  if (options.target.empty()) {
-    return absl::InvalidArgumentError("target: must not be empty");
-  }
-  if (absl::Status s = CheckTarget(options.target); !s.ok()) return s;
   if (options.channels < 1) {
     return absl::InvalidArgumentError(
         absl::StrCat("channels: ", options.channels, ", must be at least 1"));
@@ -99,13 +96,31 @@ std::shared_ptr<grpc::ChannelCredentials> CredentialsFor(
       {tls->root_certificates, tls->private_key, tls->certificate_chain});
 }
 
+// Adds what a channel to several servers has.
+void AddBalancing(const Servers& servers, grpc::ChannelArguments& arguments) {
+  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 1);
+  arguments.SetServiceConfigJSON(kSeveralServers);
+  // gRPC keeps a message for another attempt below this limit, by reference.
+  arguments.SetInt(GRPC_ARG_PER_RPC_RETRY_BUFFER_SIZE,
+                   std::numeric_limits<int>::max());
+  // A server should be tried again as soon as it is back, where gRPC's own
+  // backoff grows to two minutes.
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 2000);
+  if (!servers.listed.empty()) {
+    // The servers would be told the whole list as their name.
+    arguments.SetString(GRPC_ARG_DEFAULT_AUTHORITY, servers.listed[0].text());
+  }
+}
+
 // Returns the arguments that every channel of a client has.
-grpc::ChannelArguments ArgumentsFor(const ClientOptions& options) {
+grpc::ChannelArguments ArgumentsFor(const Servers& servers,
+                                    const ClientOptions& options) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(-1);
   arguments.SetMaxSendMessageSize(-1);
   arguments.SetUserAgentPrefix(options.user_agent);
-  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
   // gRPC would ask the proxy of http_proxy even for this host.
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   // Without this, all channels with these arguments would share a connection.
@@ -115,19 +130,58 @@ grpc::ChannelArguments ArgumentsFor(const ClientOptions& options) {
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS,
                    static_cast<int>(std::min(
                        absl::ToInt64Milliseconds(options.keepalive), never)));
+  if (servers.several) {
+    AddBalancing(servers, arguments);
+  } else {
+    arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
+  }
+  if (options.tls.has_value() && !options.tls->server_name.empty()) {
+    arguments.SetSslTargetNameOverride(options.tls->server_name);
+  }
   return arguments;
 }
 
 }  // namespace
 
-absl::StatusOr<Connections> Connections::Open(const ClientOptions& options) {
-  if (absl::Status status = Check(options); !status.ok()) return status;
-  Connections connections;
-  for (int i = 0; i < options.channels; ++i) {
-    connections.channels_.push_back(grpc::CreateCustomChannel(
-        options.target, CredentialsFor(options.tls), ArgumentsFor(options)));
+absl::StatusOr<std::unique_ptr<Connections>> Connections::Open(
+    const ClientOptions& options) {
+  absl::StatusOr<Servers> servers = ParseServers(options.target);
+  if (!servers.ok()) return servers.status();
+  if (absl::Status s = Check(options); !s.ok()) return s;
+  if (absl::Status s = CheckList(*servers, options); !s.ok()) return s;
+  return std::unique_ptr<Connections>(
+      new Connections(*std::move(servers), options));
+}
+
+Connections::Connections(Servers servers, const ClientOptions& options)
+    : servers_(std::move(servers)),
+      count_(options.channels),
+      arguments_(ArgumentsFor(servers_, options)),
+      credentials_(CredentialsFor(options.tls)),
+      lookups_(servers_.listed.empty()
+                   ? nullptr
+                   : std::make_unique<Lookups>(servers_.listed)),
+      target_(lookups_ == nullptr ? servers_.text : lookups_->Target()),
+      channels_(Make(target_)) {}
+
+Connections::Channels Connections::Make(const std::string& target) const {
+  Channels channels;
+  for (int i = 0; i < count_; ++i) {
+    channels.push_back(
+        grpc::CreateCustomChannel(target, credentials_, arguments_));
   }
-  return connections;
+  return channels;
+}
+
+std::shared_ptr<grpc::Channel> Connections::Take() {
+  const size_t next = next_.fetch_add(1, std::memory_order_relaxed);
+  std::string target = lookups_ == nullptr ? "" : lookups_->Target();
+  absl::MutexLock lock(&mu_);
+  if (lookups_ != nullptr && target != target_) {
+    channels_ = Make(target);
+    target_ = std::move(target);
+  }
+  return channels_[next % channels_.size()];
 }
 
 }  // namespace lossd::client

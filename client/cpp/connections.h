@@ -1,8 +1,10 @@
-// The connections of a client to its server.
+// The connections of a client to its server, or to several.
 #ifndef LOSSD_CLIENT_CPP_CONNECTIONS_H_
 #define LOSSD_CLIENT_CPP_CONNECTIONS_H_
 
 #include <grpcpp/channel.h>
+#include <grpcpp/security/credentials.h>
+#include <grpcpp/support/channel_arguments.h>
 
 #include <atomic>
 #include <cstdint>
@@ -11,8 +13,12 @@
 #include <string>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "client/cpp/lookups.h"
+#include "client/cpp/servers.h"
 
 namespace lossd::client {
 
@@ -22,10 +28,19 @@ struct TlsOptions {
   // PEM; both or none. The client's own certificate, for servers that want one.
   std::string certificate_chain = {};
   std::string private_key = {};
+  // The name in the server's certificate; empty takes the target's host. A list
+  // of servers with several hosts needs one, because gRPC checks the
+  // certificates of all against one name.
+  std::string server_name = {};
 };
 
 struct ClientOptions {
-  // HOST:PORT, or unix:/path.
+  // HOST:PORT, or unix:/path. Several servers are a list with commas,
+  // HOST:PORT,HOST:PORT, or dns:///NAME:PORT for all addresses of a name. Calls
+  // then take turns among the servers that are healthy, and what one of them
+  // leaves unanswered, or refuses for now, is sent again to another one: up to
+  // five times before the deadline, within a budget. The names of a list are
+  // looked up when the client is made and every 30 s.
   std::string target = "localhost:50051";
   // The number of connections, on which calls take turns. One connection
   // carries as many bytes as one core can.
@@ -49,30 +64,41 @@ struct ClientOptions {
   absl::Duration keepalive = absl::Minutes(1);
 };
 
-// Channels to one server, with one TCP connection each. Messages have no size
-// limit on this side. gRPC's own retries are off, because its retry layer would
-// keep references to the tensors; the caller retries, after the server's delay.
-// Thread-safe.
+// Channels to one server, with one TCP connection each, or to several, with one
+// to each of them. Messages have no size limit on this side. With one server
+// gRPC's own retries are off, because its retry layer would keep references to
+// the tensors; the caller retries, after the server's delay. Thread-safe.
 class Connections {
  public:
   // Returns channels that connect when first used. INVALID_ARGUMENT for options
   // that make no sense.
-  static absl::StatusOr<Connections> Open(const ClientOptions& options);
+  static absl::StatusOr<std::unique_ptr<Connections>> Open(
+      const ClientOptions& options);
 
-  Connections(Connections&& other) noexcept
-      : channels_(std::move(other.channels_)) {}
+  // Returns the next channel in turn. One to addresses that the names of a list
+  // no longer have lives as long as its calls.
+  std::shared_ptr<grpc::Channel> Take();
 
-  // Returns the next channel in turn.
-  const std::shared_ptr<grpc::Channel>& Take() {
-    return channels_[next_.fetch_add(1, std::memory_order_relaxed) %
-                     channels_.size()];
-  }
+  // Returns true if there may be several servers.
+  bool several() const { return servers_.several; }
 
  private:
-  Connections() = default;
+  using Channels = std::vector<std::shared_ptr<grpc::Channel>>;
 
-  std::vector<std::shared_ptr<grpc::Channel>> channels_;
+  Connections(Servers servers, const ClientOptions& options);
+
+  Channels Make(const std::string& target) const;
+
+  const Servers servers_;
+  const int count_;
+  const grpc::ChannelArguments arguments_;
+  const std::shared_ptr<grpc::ChannelCredentials> credentials_;
+  const std::unique_ptr<Lookups> lookups_;  // null without a list
   std::atomic<size_t> next_ = 0;
+
+  absl::Mutex mu_;
+  std::string target_ ABSL_GUARDED_BY(mu_);  // of the channels
+  Channels channels_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace lossd::client

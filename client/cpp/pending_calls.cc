@@ -1,6 +1,7 @@
 #include "client/cpp/pending_calls.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -63,8 +64,13 @@ grpc::ByteBuffer PendingCalls::NextMessage(uint64_t stream,
   do {
     const Call call = std::move(waiting_.front());
     waiting_.pop_front();
-    message.Add(call->id, std::move(call->request), call->deadline - now);
-    call->request = {};
+    MessagePieces request;
+    if (retries_ == nullptr) {
+      request = std::exchange(call->request, {});
+    } else {
+      request = call->request;  // shares the tensors, for another attempt
+    }
+    message.Add(call->id, std::move(request), call->deadline - now);
     call->stream = stream;
     unanswered_bytes_ += call->bytes;
     unanswered_.emplace(call->id, call);
@@ -81,6 +87,31 @@ PendingCalls::Call PendingCalls::Answer(uint64_t id) {
   return Decide(call.get()) ? call : nullptr;
 }
 
+bool PendingCalls::AnswerLater(uint64_t id, const absl::Status& why) {
+  const auto found = unanswered_.find(id);
+  if (found == unanswered_.end() || !Postpone(found->second, why)) return false;
+  unanswered_bytes_ -= found->second->bytes;
+  unanswered_.erase(found);
+  return true;
+}
+
+bool PendingCalls::Postpone(const Call& call, const absl::Status& why) {
+  if (retries_ == nullptr || call->over) return false;
+  const std::optional<absl::Duration> delay =
+      retries_->Delay(why, call->attempts, call->deadline);
+  if (!delay.has_value()) return false;
+  ++call->attempts;
+  postponed_.emplace(absl::Now() + *delay, call);
+  return true;
+}
+
+void PendingCalls::Resume(absl::Time now) {
+  while (!postponed_.empty() && postponed_.begin()->first <= now) {
+    waiting_.push_back(std::move(postponed_.begin()->second));
+    postponed_.erase(postponed_.begin());
+  }
+}
+
 void PendingCalls::End(const Call& call, absl::Status why) {
   if (!Decide(call.get())) return;
   call->Fail(std::move(why));
@@ -92,8 +123,15 @@ void PendingCalls::EndWaiting(const absl::Status& why) {
   waiting_.clear();
 }
 
+void PendingCalls::EndPostponed(const absl::Status& why) {
+  for (const auto& [time, call] : postponed_) End(call, why);
+  postponed_.clear();
+}
+
 void PendingCalls::EndUnanswered(const absl::Status& why) {
-  for (const auto& [id, call] : unanswered_) End(call, why);
+  for (const auto& [id, call] : unanswered_) {
+    if (!Postpone(call, why)) End(call, why);
+  }
 }
 
 void PendingCalls::EndExpired(absl::Time now) {

@@ -15,13 +15,15 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "client/cpp/message/entry_writer.h"
+#include "client/cpp/retries.h"
 #include "client/cpp/session_call.h"
 #include "client/cpp/session_options.h"
 
 namespace lossd::client {
 
 // A call waits until a message takes it, and is then unanswered until its
-// answer comes or its stream ends. Its outcome may be decided sooner. It is
+// answer comes or its stream ends. With several servers it may then be
+// postponed, and waits again. Its outcome may be decided sooner. It is
 // then over, and an unanswered one stays until its answer comes, which is
 // dropped: so the bounds agree with those of the server.
 //
@@ -31,7 +33,9 @@ class PendingCalls {
   using Call = std::shared_ptr<SessionCall>;
   using Calls = std::vector<Call>;
 
-  explicit PendingCalls(const SessionOptions& options) : options_(options) {}
+  // Without `retries`, which is borrowed, no call is sent twice.
+  PendingCalls(const SessionOptions& options, Retries* retries)
+      : options_(options), retries_(retries) {}
 
   // Lets a call wait. RESOURCE_EXHAUSTED if too many do.
   absl::Status Add(const Call& call);
@@ -56,9 +60,24 @@ class PendingCalls {
   // over.
   Call Answer(uint64_t id);
 
-  // End calls that are not over, for TakeEnded().
+  // Postpones the call whose answer is `why`, if it is to be sent again.
+  // Returns whether it is.
+  bool AnswerLater(uint64_t id, const absl::Status& why);
+
+  // Lets postponed calls wait whose time has come.
+  void Resume(absl::Time now);
+
+  // Returns the time of the next postponed call, or the infinite future.
+  absl::Time NextResume() const {
+    return postponed_.empty() ? absl::InfiniteFuture()
+                              : postponed_.begin()->first;
+  }
+
+  // End calls that are not over, for TakeEnded(). EndUnanswered() postpones
+  // those that are to be sent again.
   void End(const Call& call, absl::Status why);
   void EndWaiting(const absl::Status& why);
+  void EndPostponed(const absl::Status& why);
   void EndUnanswered(const absl::Status& why);
   void EndExpired(absl::Time now);
 
@@ -81,13 +100,20 @@ class PendingCalls {
   // Returns whether the call in front may join a message.
   bool Fits(const EntryWriter& message, int64_t most_bytes) const;
 
+  // Postpones a call that has failed, if it is to be sent again. Returns
+  // whether it is.
+  bool Postpone(const Call& call, const absl::Status& why);
+
   const SessionOptions options_;
+  Retries* const retries_;  // null if no call is sent twice
   uint64_t next_id_ = 1;
   std::deque<Call> waiting_;
   absl::flat_hash_map<uint64_t, Call> unanswered_;  // by id
   int64_t unanswered_bytes_ = 0;
   // The calls with a deadline, by it and by id, that are not over.
   absl::btree_map<std::pair<absl::Time, uint64_t>, Call> deadlines_;
+  // The calls that wait to be sent again, by the time for that.
+  absl::btree_multimap<absl::Time, Call> postponed_;
   Calls ended_;
 };
 

@@ -6,7 +6,6 @@
 
 #include "client/cpp/client.h"
 #include "client/cpp/message/request_writer.h"
-#include "client/cpp/message/spec_check.h"
 #include "client/cpp/message/stream_writer.h"
 
 namespace lossd::client {
@@ -79,7 +78,7 @@ std::future<absl::StatusOr<LossResult>> Session::Submit(
 CallHandle Session::ComputeLossAsync(const LossRequest& request,
                                      const CallOptions& options,
                                      LossCallback done) {
-  if (absl::Status s = CheckParameters(request.spec); !s.ok()) {
+  if (absl::Status s = client_->Check(request); !s.ok()) {
     Refuse(std::move(s), std::move(done));
     return CallHandle();
   }
@@ -94,6 +93,10 @@ CallHandle Session::ComputeLossAsync(const LossRequest& request,
 CallHandle Session::ComputeLossAsync(const v1::ComputeLossRequest& request,
                                      const CallOptions& options,
                                      LossCallback done) {
+  if (absl::Status s = client_->Check(request); !s.ok()) {
+    Refuse(std::move(s), std::move(done));
+    return CallHandle();
+  }
   MessagePieces pieces{.slices = {}, .tail = request.SerializeAsString()};
   if (std::cmp_greater(pieces.tail.size(), options_.own_call_above_bytes)) {
     return StartOwnCall(request, options, std::move(done));

@@ -54,7 +54,10 @@ class Client;
 //                       whether the request was computed, and it may always be
 //                       sent again: a loss depends on its request alone.
 // A request that was made after the stream ended opens a new one, on the
-// client's next connection. The session itself never sends a request twice.
+// client's next connection. With one server the session itself never sends a
+// request twice. With several (ClientOptions::target) it does when its stream
+// breaks or the server refuses a request for now: up to five times before the
+// deadline, within the client's budget. Its stream is that of one of them.
 //
 // Thread-safe.
 class Session {

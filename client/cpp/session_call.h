@@ -74,9 +74,11 @@ class SessionCall final : public CancellableCall,
 
   // --- owned by SessionCalls, under its lock ---
   uint64_t id = 0;
-  uint64_t stream = 0;    // the number of the stream that it was given to
-  MessagePieces request;  // until it is given to a stream
-  const int64_t bytes;    // of the request
+  uint64_t stream = 0;  // the number of the stream that it was given to
+  // Until it is given to a stream, or with several servers until it is over.
+  MessagePieces request;
+  int attempts = 1;
+  const int64_t bytes;  // of the request
   const absl::Time deadline;
   bool over = false;  // the outcome is decided
 

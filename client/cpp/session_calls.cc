@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "client/cpp/call_status.h"
 #include "client/cpp/message/answer_reader.h"
 
 namespace lossd::client {
@@ -46,11 +47,13 @@ absl::Status Closed() { return absl::CancelledError("the session was closed"); }
 }  // namespace
 
 SessionCalls::SessionCalls(const SessionOptions& options,
-                           TakeChannel take_channel, std::string token)
+                           TakeChannel take_channel, std::string token,
+                           Retries* retries)
     : wait_for_ready_(options.wait_for_ready),
       take_channel_(std::move(take_channel)),
       token_(std::move(token)),
-      pending_(options),
+      retries_(retries),
+      pending_(options, retries),
       held_(&queue_),
       thread_([this] { Run(); }) {}
 
@@ -98,6 +101,7 @@ void SessionCalls::Close() {
       absl::MutexLock lock(&mu_);
       closed_ = true;
       pending_.EndWaiting(Closed());
+      pending_.EndPostponed(Closed());
       pending_.EndUnanswered(Closed());
       const bool idle = !pending_.has_unanswered() && !state_.writing;
       if (state_.open && idle && !state_.broken) {
@@ -213,6 +217,7 @@ void SessionCalls::Deliver(std::vector<EntryAnswer> answers) {
   {
     absl::MutexLock lock(&mu_);
     for (EntryAnswer& answer : answers) {
+      if (retries_ != nullptr && SendsAgain(answer)) continue;
       Call call = pending_.Answer(answer.id);
       if (call == nullptr) continue;
       // The places of calls and answers are the same.
@@ -221,11 +226,30 @@ void SessionCalls::Deliver(std::vector<EntryAnswer> answers) {
       }
       answered.push_back(std::move(call));
     }
+    SeeToPostponed();
   }
   for (size_t i = 0; i < answered.size(); ++i) {
     answered[i]->Take(std::move(answers[i]));
   }
   Report(answered);
+}
+
+bool SessionCalls::SendsAgain(const EntryAnswer& answer) {
+  if (answer.status.ok()) {
+    retries_->Answered();
+    return false;
+  }
+  absl::Status why = answer.status;
+  if (answer.retry_delay) SetRetryAfter(*answer.retry_delay, &why);
+  state_.refuses |= absl::IsUnavailable(why);
+  return pending_.AnswerLater(answer.id, why);
+}
+
+void SessionCalls::SeeToPostponed() {
+  wake_at_ = std::min(wake_at_, pending_.NextResume());
+  if (!state_.refuses) return;
+  state_.broken = true;
+  if (!pending_.has_unanswered()) CancelStream(absl::OkStatus());
 }
 
 void SessionCalls::OnFinished() {
@@ -235,6 +259,7 @@ void SessionCalls::OnFinished() {
       state_.why.ok() ? Unanswered(stream_->status()) : state_.why;
   pending_.EndUnanswered(why);
   pending_.ForgetUnanswered();
+  wake_at_ = std::min(wake_at_, pending_.NextResume());
 }
 
 void SessionCalls::Expire() {
@@ -242,9 +267,11 @@ void SessionCalls::Expire() {
   if (wake_at_ == absl::InfiniteFuture()) return;
   const absl::Time now = absl::Now();
   pending_.EndExpired(now);
+  pending_.Resume(now);
   if (state_.look_at <= now) LookAtStream(now);
   if (wake_at_ <= now) wake_at_ = absl::InfiniteFuture();
-  wake_at_ = std::min({wake_at_, pending_.FirstDeadline(), state_.look_at});
+  wake_at_ = std::min({wake_at_, pending_.FirstDeadline(),
+                       pending_.NextResume(), state_.look_at});
 }
 
 void SessionCalls::LookAtStream(absl::Time now) {

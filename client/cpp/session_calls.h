@@ -38,7 +38,8 @@ namespace lossd::client {
 //
 // A stream begins with a greeting, and gets no call before the server has
 // answered it. Without a server all calls that wait fail. A stream that ends
-// fails the calls it had been given. Calls that still wait open the next one,
+// fails the calls it had been given, or with several servers postpones them
+// until they are sent again. Calls that still wait open the next one,
 // through the next connection of the client in turn.
 //
 // Thread-safe.
@@ -47,8 +48,10 @@ class SessionCalls final : public SessionCallOwner {
   using TakeChannel = std::function<std::shared_ptr<grpc::Channel>()>;
 
   // `take_channel` must be thread-safe.
+  // `retries`, which is borrowed, says what is sent again to another server;
+  // null is for one server alone.
   SessionCalls(const SessionOptions& options, TakeChannel take_channel,
-               std::string token);
+               std::string token, Retries* retries);
   ~SessionCalls() override { Close(); }
 
   SessionCalls(const SessionCalls&) = delete;
@@ -86,6 +89,12 @@ class SessionCalls final : public SessionCallOwner {
   // Reads no more and asks for the status.
   void FinishStream(absl::Status garbage);
   void Deliver(std::vector<EntryAnswer> answers);
+  // Counts an answer for the budget, and postpones its call if that is to be
+  // sent again. Returns whether it is.
+  bool SendsAgain(const EntryAnswer& answer) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Lets Expire() see to the calls that were postponed, and leaves a server
+  // that takes no more requests once it owes no answer.
+  void SeeToPostponed() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Ends the calls whose deadline has passed, and a stream that is not read.
   void Expire();
   void LookAtStream(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -113,6 +122,7 @@ class SessionCalls final : public SessionCallOwner {
   const bool wait_for_ready_;
   const TakeChannel take_channel_;
   const std::string token_;
+  Retries* const retries_;  // thread-safe; null with one server
   Tag greeted_, read_, written_, half_closed_, finished_, kick_;
 
   grpc::CompletionQueue queue_;  // thread-safe
@@ -137,6 +147,7 @@ class SessionCalls final : public SessionCallOwner {
     bool open = false;     // a call has been
     bool writing = false;
     bool broken = false;    // no write may start
+    bool refuses = false;   // the server takes no more requests
     bool finished = false;  // nothing comes but the tags
     absl::Status why;       // of the end, if the stream's status is not it
     // The time at which to see whether the stream stands still.

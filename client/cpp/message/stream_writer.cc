@@ -38,6 +38,29 @@ std::span<const std::byte> Part(const TensorView& view, int64_t from,
 
 }  // namespace
 
+bool NamesSharedMemory(const LossRequest& request) {
+  const auto* targets = std::get_if<TensorView>(&request.targets);
+  bool named = request.shared_gradient.has_value() ||
+               request.shared_second_derivative.has_value() ||
+               request.logits.region != nullptr ||
+               (targets != nullptr && targets->region != nullptr);
+  for (const auto* tensor :
+       {&request.weights, &request.pos_weight, &request.upstream_gradient}) {
+    named |= tensor->has_value() && (*tensor)->region != nullptr;
+  }
+  return named;
+}
+
+bool NamesSharedMemory(const v1::ComputeLossRequest& request) {
+  return request.has_gradient_destination() ||
+         request.has_second_derivative_destination() ||
+         request.logits().has_shared_memory() ||
+         request.targets().has_shared_memory() ||
+         request.weights().has_shared_memory() ||
+         request.pos_weight().has_shared_memory() ||
+         request.upstream_gradient().has_shared_memory();
+}
+
 int64_t SentBytes(const LossRequest& request) {
   const auto sent = [](const TensorView& tensor) {
     return tensor.region == nullptr ? tensor.bytes.size() : 0;

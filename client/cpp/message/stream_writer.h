@@ -11,12 +11,18 @@
 
 #include "client/cpp/message/loss.h"
 #include "client/cpp/message/slice_tracker.h"
+#include "lossd/v1/loss_service.pb.h"
 
 namespace lossd::client {
 
 // The elements of a chunk. They are as many as the server computes at a time,
 // so that it can begin with each message.
 inline constexpr int64_t kChunkElements = int64_t{1} << 17;
+
+// Returns true if a tensor of the request, or a place for a result, lies in
+// shared memory.
+bool NamesSharedMemory(const LossRequest& request);
+bool NamesSharedMemory(const v1::ComputeLossRequest& request);
 
 // Returns the bytes of the tensors that a request sends; tensors in shared
 // memory are only named.

@@ -1,0 +1,49 @@
+// The addresses of the servers of a list.
+#ifndef LOSSD_CLIENT_CPP_LOOKUPS_H_
+#define LOSSD_CLIENT_CPP_LOOKUPS_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "base/address.h"
+
+namespace lossd::client {
+
+// Makes one target for gRPC of a list of servers. gRPC takes only IP addresses
+// for a list, so names are looked up here, and again every 30 s while Target()
+// is called, as gRPC does for one name. A name that is not found keeps the
+// addresses that it had. Thread-safe.
+class Lookups {
+ public:
+  // Returns the IP addresses of a host.
+  using Resolver = std::function<absl::StatusOr<std::vector<std::string>>(
+      const std::string& host)>;
+  // Asks the C library.
+  static absl::StatusOr<std::vector<std::string>> Resolve(
+      const std::string& host);
+
+  // Looks the names up, which may take as long as the resolver does.
+  explicit Lookups(std::vector<Address> listed, Resolver resolver = &Resolve);
+
+  // Returns the target of all addresses, which is the same whatever their order
+  // was, and does not wait. Without any address, it is that of the first name
+  // alone, so that gRPC says what is wrong, or waits.
+  std::string Target();
+
+  // As Target(), at another time than now.
+  std::string TargetAt(absl::Time now);
+
+ private:
+  struct State;
+
+  // Threads that look names up share it, because they may outlive this object.
+  const std::shared_ptr<State> state_;
+};
+
+}  // namespace lossd::client
+
+#endif  // LOSSD_CLIENT_CPP_LOOKUPS_H_

@@ -12,9 +12,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import math
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import in_process
 from chart import read_rows, save_chart
@@ -26,18 +29,34 @@ from programs import Programs
 from started_server import PeerMissing
 
 
-def parse_arguments() -> argparse.Namespace:
+class Once(argparse.Action):
+    """Stores the value of a flag, and refuses the flag a second time."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        if getattr(namespace, self.dest) != self.default:
+            parser.error(f"{option_string} is given twice")
+        setattr(namespace, self.dest, values)
+
+
+def parse_arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build_dir", type=Path, default=Path("build/release"))
     parser.add_argument("--out_dir", type=Path, default=Path("build/bench"))
     parser.add_argument(
         "--only",
-        default="",
+        action=Once,
         metavar="NAME,...",
         help="measure only these of " + ", ".join(MEASUREMENTS),
     )
     parser.add_argument(
         "--instruction_set",
+        action=Once,
         default="",
         choices=["", *INSTRUCTION_SETS],
         help="measure everything on this one; by default the kernel on each, the service on the "
@@ -47,18 +66,51 @@ def parse_arguments() -> argparse.Namespace:
         "--rounds", type=int, default=5, help="measure each side this many times, in turns"
     )
     parser.add_argument("--seconds", type=float, default=2.0, help="time for one side in one round")
-    arguments = parser.parse_args()
-    arguments.names = [name for name in arguments.only.split(",") if name] or list(MEASUREMENTS)
-    for name in arguments.names:
-        if name not in MEASUREMENTS:
-            parser.error(f"--only: {name} is none of {', '.join(MEASUREMENTS)}")
-    if arguments.rounds < 1 or arguments.seconds <= 0:
-        parser.error("--rounds and --seconds must be positive")
-    here = instruction_sets()
-    if arguments.instruction_set and arguments.instruction_set not in here:
-        has = ", ".join(here) or "none of them"
-        parser.error(f"--instruction_set={arguments.instruction_set}: this machine has {has}")
+    arguments = parser.parse_args(given)
+    try:
+        arguments.names = chosen_names(arguments.only)
+        check_effort(arguments.rounds, arguments.seconds)
+        check_instruction_set(arguments.instruction_set)
+        check_programs(arguments.build_dir)
+        arguments.out_dir.mkdir(parents=True, exist_ok=True)
+    except ValueError as error:
+        parser.error(str(error))
+    except OSError as error:
+        parser.error(f"--out_dir={arguments.out_dir}: {error.strerror}")
     return arguments
+
+
+def chosen_names(only: str | None) -> list[str]:
+    """Returns what --only names, or everything without it; raises ValueError."""
+    if only is None:
+        return list(MEASUREMENTS)
+    names = only.split(",")
+    for name in names:
+        if name not in MEASUREMENTS:
+            raise ValueError(f"--only: {name!r} is none of {', '.join(MEASUREMENTS)}")
+        if names.count(name) > 1:
+            raise ValueError(f"--only: {name} is named twice")
+    return names
+
+
+def check_effort(rounds: int, seconds: float) -> None:
+    if rounds < 1:
+        raise ValueError(f"--rounds={rounds}: must be at least 1")
+    if not 0 < seconds < math.inf:
+        raise ValueError(f"--seconds={seconds:g}: must be above 0")
+
+
+def check_instruction_set(chosen: str) -> None:
+    here = instruction_sets()
+    if chosen and chosen not in here:
+        has = ", ".join(here) or "none of them"
+        raise ValueError(f"--instruction_set={chosen}: this machine has {has}")
+
+
+def check_programs(build_dir: Path) -> None:
+    for program in ("server/lossd", "client/lossbench", "bench/kernels/kernel_bench"):
+        if not (build_dir / program).is_file():
+            raise ValueError(f"--build_dir={build_dir}: has no {program}; ./dev bench builds it")
 
 
 def plan(names: list[str], chosen: str) -> list[tuple[str, list[str]]]:
@@ -107,7 +159,6 @@ def main() -> int:
     if arguments.instruction_set:
         # PyTorch in this process reads it with its first operation.
         os.environ["ATEN_CPU_CAPABILITY"] = arguments.instruction_set
-    arguments.out_dir.mkdir(parents=True, exist_ok=True)
     machine = {**describe_machine(), "pytorch": in_process.version()}
     print(", ".join(f"{key}: {value}" for key, value in machine.items()))
     print(

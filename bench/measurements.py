@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import in_process
 from connection_rate import connections_per_second
+from fleet_measurements import FLEET_MEASUREMENTS
 from kernel_measurements import KERNEL_MEASUREMENTS
 from measurement import MEBI, Effort, Measurement, Result, alternate
 from memory_measurements import MEMORY_MEASUREMENTS
@@ -145,7 +146,9 @@ def polite_beside_greedy(name: str, programs: Programs, effort: Effort) -> Resul
 
 
 def shared_memory(
-    concurrency: int, peer_what: str, peer_rate: Callable[[Programs, int, float], float]
+    concurrency: int,
+    peer_what: Callable[[], str],
+    peer_rate: Callable[[Programs, int, float], float],
 ) -> Callable[[str, Programs, Effort], Result]:
     def run(name: str, programs: Programs, effort: Effort) -> Result:
         elements = MEBI
@@ -166,7 +169,7 @@ def shared_memory(
                 )
         what = (
             f"ComputeLoss of {elements} float32 elements at concurrency {concurrency}, tensors and "
-            f"gradient in shared memory, messages over TCP; peer: {peer_what}"
+            f"gradient in shared memory, messages over TCP; peer: {peer_what()}"
         )
         return Result(name, ours, peer, ours / peer, "elements/s", what)
 
@@ -198,7 +201,7 @@ MEASUREMENTS: dict[str, Measurement] = {
         0.7,
         shared_memory(
             1,
-            "the kernel alone, one thread",
+            lambda: "the kernel alone, one thread",
             lambda programs, elements, seconds: programs.kernel_rate(
                 f"f32_gradient/{elements}", seconds
             ),
@@ -208,7 +211,7 @@ MEASUREMENTS: dict[str, Measurement] = {
         0.9,
         shared_memory(
             4,
-            "the kernel alone on two threads, each with half of as many elements",
+            lambda: "the kernel alone on two threads, each with half of as many elements",
             lambda programs, elements, seconds: programs.kernel_rate(
                 f"f32_gradient_halves/{elements}", seconds
             ),
@@ -218,8 +221,10 @@ MEASUREMENTS: dict[str, Measurement] = {
         2.5,
         shared_memory(
             4,
-            f"{in_process.CROSS_ENTROPY.what}, PyTorch {in_process.version()}, eager forward "
-            "and backward in process, two threads",
+            lambda: (
+                f"{in_process.CROSS_ENTROPY.what}, PyTorch {in_process.version()}, eager forward "
+                "and backward in process, two threads"
+            ),
             lambda programs, elements, seconds: programs.peer_rate(
                 in_process.CROSS_ENTROPY, elements, seconds, threads=2
             ),
@@ -227,6 +232,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     ),
     **MEMORY_MEASUREMENTS,
     **PYTHON_MEASUREMENTS,
+    **FLEET_MEASUREMENTS,
     **TORCH_MEASUREMENTS,
     **TREE_MEASUREMENTS,
 }

@@ -8,19 +8,23 @@ gradient are compared with NumPy's in float64.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-# Instructions of AVX-512: 512-bit registers, the upper 16 of the others, and masks.
-AVX512 = ("%zmm", *(f"%ymm{n}" for n in range(16, 32)), *(f"%k{n}" for n in range(1, 8)))
+# Registers that only AVX-512 has: those of 512 bits, the upper 16 of the others, and masks.
+AVX512 = re.compile(r"%zmm|%[xy]mm(?:1[6-9]|2\d|3[01])\b|%k[1-7]\b")
+YMM = re.compile(r"%ymm\d+")
+AVX2_REGISTERS = 16
 
 
 def expected(step: str, x: np.ndarray, t: np.ndarray) -> tuple[float, np.ndarray]:
@@ -46,34 +50,85 @@ def check(step: str, results: tuple[Any, Any], x: np.ndarray, t: np.ndarray) -> 
         raise RuntimeError(f"{step} computed a gradient that is off by {off}")
 
 
-# The names of compiled steps; PyTorch's other libraries try what the compiler can do.
-OBJECTS = {"torch": "*.main.so", "jax": "*.o"}
+# The names of a compiled step's objects. PyTorch's other libraries try what the compiler can do,
+# and XLA also compiles what makes arrays.
+OBJECTS = {"torch": "*.main.so", "jax": "*.jit_loss_and_gradient.*.o"}
 
 
-def check_instructions(folder: Path, framework: str, instruction_set: str) -> None:
-    """Raises RuntimeError if compiled steps below `folder` are of another instruction set."""
-    objects = [str(path) for path in folder.rglob(OBJECTS[framework])]
-    if not objects:
-        raise RuntimeError(f"no compiled code in {folder}")
-    code = subprocess.run(
-        ["objdump", "--disassemble", *objects], capture_output=True, text=True, check=True
-    ).stdout
-    wide = any(register in code for register in AVX512)
-    if wide != (instruction_set == "avx512"):
-        raise RuntimeError(f"code in {folder} is not that of {instruction_set}")
+class CompiledSteps:
+    """Finds the objects below `folder` that were compiled for a step.
+
+    A step that is made again may take what was compiled for it the first time.
+    """
+
+    def __init__(self, folder: Path, framework: str) -> None:
+        self._folder, self._pattern = folder, OBJECTS[framework]
+        self._of: dict[tuple[str, int], set[Path]] = {}
+
+    def objects(self, step: str, elements: int) -> list[Path]:
+        """Returns the objects of the step that was compiled last.
+
+        Raises RuntimeError if there are none.
+        """
+        older = set().union(*self._of.values())
+        new = set(self._folder.rglob(self._pattern)) - older
+        if new:
+            self._of[step, elements] = new
+        if (step, elements) not in self._of:
+            raise RuntimeError(f"no code was compiled for {step} in {self._folder}")
+        return sorted(self._of[step, elements])
+
+
+def check_instructions(objects: Iterable[Path], instruction_set: str) -> None:
+    """Raises RuntimeError if an object of a step was compiled for another instruction set.
+
+    An object that needs few registers looks the same for both sets, so it passes if another
+    object of the step shows the set.
+    """
+    shown = False
+    for path in objects:
+        code = subprocess.run(
+            ["objdump", "--disassemble", str(path)], capture_output=True, text=True, check=True
+        ).stdout
+        registers, wide = len(set(YMM.findall(code))), AVX512.search(code) is not None
+        if instruction_set == "avx512":
+            of_other, shows = not wide and registers >= AVX2_REGISTERS, wide
+        else:
+            of_other, shows = wide, registers > 0
+        if of_other:
+            raise RuntimeError(f"the code in {path} is not that of {instruction_set}")
+        shown = shown or shows
+    if not shown:
+        raise RuntimeError(f"the step's code is not that of {instruction_set}")
+
+
+def seconds_in_queue() -> float:
+    """Returns how long the threads of this process have waited for a processor so far."""
+    waited = 0
+    for path in Path("/proc/self/task").glob("*/schedstat"):
+        with contextlib.suppress(OSError):  # a thread may end meanwhile
+            waited += int(path.read_text().split()[1])
+    return waited / 1e9
 
 
 def rate(step: Callable[[], object], elements: int, seconds: float, threads: int) -> float:
-    """Returns the elements a second; raises RuntimeError if more threads were busy."""
+    """Returns the elements a second.
+
+    Raises RuntimeError if more threads were busy than were asked for, or fewer had work. A thread
+    that waits for a processor has work.
+    """
     step()
-    steps, cpu, start = 0, time.process_time(), time.perf_counter()
+    steps, queue, cpu, start = 0, seconds_in_queue(), time.process_time(), time.perf_counter()
     while steps < 2 or time.perf_counter() - start < seconds:
         step()
         steps += 1
     wall = time.perf_counter() - start
     busy = (time.process_time() - cpu) / wall
+    at_work = busy + (seconds_in_queue() - queue) / wall
     if busy > threads + 0.1:
         raise RuntimeError(f"{busy:.2f} threads were busy, not {threads}")
+    if at_work < threads - 0.5:
+        raise RuntimeError(f"{at_work:.2f} threads had work, not {threads}")
     return elements * steps / wall
 
 
@@ -104,6 +159,7 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     arguments = parse_arguments()
     make = maker(arguments)
+    compiled = CompiledSteps(arguments.folder, arguments.framework)
     asked: tuple[str, int] | None = None
     step: Callable[[], tuple[Any, Any]] = tuple
     for line in sys.stdin:
@@ -117,9 +173,8 @@ def main() -> None:
                 step = make(question["step"], x, t)
                 check(question["step"], step(), x, t)
                 if question["step"].startswith("formula") and arguments.instruction_set:
-                    check_instructions(
-                        arguments.folder, arguments.framework, arguments.instruction_set
-                    )
+                    objects = compiled.objects(question["step"], question["elements"])
+                    check_instructions(objects, arguments.instruction_set)
                 asked = (question["step"], question["elements"])
             answer: dict[str, object] = {
                 "rate": rate(step, question["elements"], question["seconds"], arguments.threads)

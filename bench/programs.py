@@ -75,7 +75,7 @@ class Programs:
 
     @contextlib.contextmanager
     def triton(self) -> Iterator[Server]:
-        import triton_peer  # which needs PyTorch
+        import triton_peer
 
         with triton_peer.serve(self.triton_venv, self.log_dir) as server:
             yield server
@@ -160,6 +160,8 @@ def _rate(report: dict[str, Any], case: str) -> float:
     runs = report["benchmarks"]
     if len(runs) != 1:
         raise RuntimeError(f"kernel_bench has {len(runs)} cases named {case}")
+    if runs[0].get("error_occurred"):
+        raise RuntimeError(f"kernel_bench: {case}: {runs[0]['error_message']}")
     return float(runs[0]["items_per_second"])
 
 

@@ -50,8 +50,9 @@ def session_and_triton(elements: int, outstanding: int) -> Run:
             f"{outstanding} outstanding, over TCP; peer: NVIDIA Triton (nvidia-pytriton "
             f"{triton_peer.version(programs.triton_venv)}) on the CPU, Python backend with two "
             f"instances of one thread, dynamic batching, {in_process.CROSS_ENTROPY.what} by "
-            f"PyTorch {in_process.version()}, asked by unary calls with raw contents at "
-            f"concurrency {outstanding}, one connection"
+            f"PyTorch {in_process.version()}, asked by unary calls (ModelInfer) with raw contents "
+            f"at concurrency {outstanding}, one connection; Triton's own stream "
+            "(ModelStreamInfer) is not measured"
         )
         return Result(name, ours, theirs, ours / theirs, "requests/s", what)
 

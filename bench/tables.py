@@ -1,6 +1,6 @@
 """Prints bench.json as tables, one for each instruction set: `./dev bench tables FILE...`.
 
-Each FILE is a bench.json of the same machine. Where several have a name on an instruction set,
+Each FILE is a bench.json. Where several have a name on an instruction set,
 their ratios stand beside each other. With --write=DOCUMENT the tables replace what stands there
 between the lines `<!-- tables -->` and `<!-- end of tables -->`.
 """
@@ -8,18 +8,16 @@ between the lines `<!-- tables -->` and `<!-- end of tables -->`.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from machine import INSTRUCTION_SETS
+from lossd.plot import BadFile
+from results import Row, instruction_sets_of, machine_of, read_results
 
 BEGIN, END = "<!-- tables -->", "<!-- end of tables -->"
 TITLES = {"avx2": "AVX2", "avx512": "AVX-512", "": "The machine's own choice"}
 
-Row = Mapping[str, Any]
 Runs = Sequence[Sequence[Row]]
 
 
@@ -34,13 +32,11 @@ def ratio(row: Row) -> str:
 
 
 def table(runs: Runs, instruction_set: str) -> list[str]:
-    """Returns the lines of the table for one instruction set, or none without a row."""
+    """Returns the lines of the table for one instruction set, which has a row."""
     found: dict[str, list[Row]] = {}
     for row in (row for run in runs for row in run):
         if row["instruction_set"] == instruction_set:
             found.setdefault(row["name"], []).append(row)
-    if not found:
-        return []
     most = max(len(rows) for rows in found.values())
     again = ["again"] * (most - 1)
     lines = ["| " + " | ".join(["name", "ours", "peer", "unit", "ratio", *again, "goal"]) + " |"]
@@ -54,14 +50,14 @@ def table(runs: Runs, instruction_set: str) -> list[str]:
 
 
 def document(runs: Runs) -> str:
-    """Returns the tables, each below its title and the machine."""
-    machine = next(row for run in runs for row in run)
-    where = f"{machine['cpu']}, {machine['cores']} cores, {machine['date']}."
+    """Returns the tables, each below its title and its machines."""
+    rows = [row for run in runs for row in run]
     lines: list[str] = []
-    for instruction_set in (*INSTRUCTION_SETS, ""):
-        rows = table(runs, instruction_set)
-        if rows:
-            lines += [f"### {TITLES[instruction_set]}", "", where, "", *rows, ""]
+    for instruction_set in instruction_sets_of(rows):
+        title = TITLES.get(instruction_set, instruction_set)
+        machines = {machine_of(row) for row in rows if row["instruction_set"] == instruction_set}
+        lines += [f"### {title}", "", "; ".join(sorted(machines)) + ".", ""]
+        lines += [*table(runs, instruction_set), ""]
     return "\n".join(lines)
 
 
@@ -74,21 +70,31 @@ def replace_tables(text: str, tables: str) -> str:
     return f"{before}{BEGIN}\n\n{tables}\n{END}{after}"
 
 
+def write_tables(path: Path, tables: str) -> None:
+    """Replaces the tables of a document; raises BadFile if it cannot be."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        path.write_text(replace_tables(text, tables), encoding="utf-8")
+    except OSError as error:
+        raise BadFile(f"{path}: {error.strerror}") from None
+    except ValueError as error:
+        raise BadFile(f"{path}: {error}") from None
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
     parser.add_argument("--write", type=Path, metavar="DOCUMENT")
     arguments = parser.parse_args()
-    tables = document([json.loads(path.read_text(encoding="utf-8")) for path in arguments.files])
-    if arguments.write is None:
-        print(tables)
-        return 0
     try:
-        text = replace_tables(arguments.write.read_text(encoding="utf-8"), tables)
-    except ValueError as error:
-        print(f"{arguments.write}: {error}", file=sys.stderr)
+        tables = document(read_results(arguments.files))
+        if arguments.write is None:
+            print(tables)
+            return 0
+        write_tables(arguments.write, tables)
+    except BadFile as error:
+        print(error, file=sys.stderr)
         return 2
-    arguments.write.write_text(text, encoding="utf-8")
     return 0
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch_formulas
 from torch.nn import functional
 
 Step = Callable[[], tuple[torch.Tensor, torch.Tensor]]
-Formula = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 
 CAPABILITIES = {"avx2": "AVX2", "avx512": "AVX512"}
 VECTOR_BITS = {"avx2": 256, "avx512": 512}
@@ -52,29 +52,6 @@ def _focal(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return (alpha_t * (cross_entropy * (1 - p_t) ** gamma)).mean()
 
 
-# The forms of the formulas are the fastest of those tried under torch.compile.
-def _cross_entropy_formula(
-    logits: torch.Tensor, targets: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    z = torch.exp(-logits.abs())
-    losses = logits.clamp(min=0) - logits * targets + torch.log1p(z)
-    p = torch.where(logits >= 0, torch.ones_like(z), z) / (1 + z)
-    return losses.mean(), (p - targets) * (1.0 / logits.numel())
-
-
-def _focal_formula(
-    logits: torch.Tensor, targets: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    z = torch.exp(-logits.abs())
-    p = torch.sigmoid(logits)
-    cross_entropy = logits.clamp(min=0) - logits * targets + torch.log1p(z)
-    q = p + targets - 2 * p * targets  # 1 - p_t
-    alpha_t = 0.75 - 0.5 * targets
-    losses = alpha_t * cross_entropy * q * q
-    slope = q * (p - targets) + 2 * cross_entropy * (1 - 2 * targets) * p * (1 - p)
-    return losses.mean(), alpha_t * q * slope * (1.0 / logits.numel())
-
-
 def _eager(loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> Callable[..., Step]:
     def make(logits: torch.Tensor, targets: torch.Tensor) -> Step:
         logits.requires_grad_()
@@ -91,7 +68,7 @@ def _eager(loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> Callab
     return make
 
 
-def _compiled(formula: Formula) -> Callable[..., Step]:
+def _compiled(formula: torch_formulas.Formula) -> Callable[..., Step]:
     """Compiles loss and gradient as one function that writes into memory it is given.
 
     The kernel is given its gradient's memory as well.
@@ -101,12 +78,9 @@ def _compiled(formula: Formula) -> Callable[..., Step]:
         torch._dynamo.reset()
         gradient = torch.empty_like(logits)
 
-        def both(x: torch.Tensor, t: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
-            loss, slope = formula(x, t)
-            out.copy_(slope)
-            return loss
-
-        compiled = torch.compile(both, dynamic=False, fullgraph=True)
+        compiled = torch.compile(
+            torch_formulas.writes_gradient(formula), dynamic=False, fullgraph=True
+        )
 
         def step() -> tuple[torch.Tensor, torch.Tensor]:
             with torch.no_grad():
@@ -120,8 +94,8 @@ def _compiled(formula: Formula) -> Callable[..., Step]:
 _MAKERS = {
     "eager_cross_entropy": _eager(functional.binary_cross_entropy_with_logits),
     "eager_focal": _eager(_focal),
-    "formula_cross_entropy": _compiled(_cross_entropy_formula),
-    "formula_focal": _compiled(_focal_formula),
+    "formula_cross_entropy": _compiled(torch_formulas.cross_entropy),
+    "formula_focal": _compiled(torch_formulas.focal),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import shutil
 import socket
@@ -11,7 +12,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import torch
 from started_server import PeerMissing, Server, Transcript, stop
 
 MODEL = Path(__file__).parent / "peers" / "triton_model"
@@ -46,7 +46,7 @@ def serve(venv: Path, work_dir: Path) -> Iterator[Server]:
         f"--grpc-port={port}",
     ]
     # Triton uses this process's PyTorch, so that both peers have one version.
-    environment = {**os.environ, "BENCH_SITE_PACKAGES": str(Path(torch.__file__).parents[1])}
+    environment = {**os.environ, "BENCH_SITE_PACKAGES": str(_site_packages())}
     log = work_dir / "triton.log"
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment
@@ -60,6 +60,14 @@ def serve(venv: Path, work_dir: Path) -> Iterator[Server]:
     finally:
         stop(process)
         transcript.wait_for_end(SECONDS_TO_START)
+
+
+def _site_packages() -> Path:
+    """Returns the folder with this process's PyTorch; PeerMissing without one."""
+    torch = importlib.util.find_spec("torch")
+    if torch is None or torch.origin is None:
+        raise PeerMissing("torch is not installed")
+    return Path(torch.origin).parents[1]
 
 
 def _repository(folder: Path) -> Path:

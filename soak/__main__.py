@@ -16,6 +16,7 @@ from soak.scenarios import (
     cancel,
     descriptors,
     drain,
+    fleet,
     health,
     memory,
     ping,
@@ -27,6 +28,7 @@ from soak.server import Setting
 
 SCENARIOS: dict[str, ModuleType] = {
     "drain": drain,
+    "fleet": fleet,
     "signals": signals,
     "descriptors": descriptors,
     "memory": memory,

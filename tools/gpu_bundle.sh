@@ -19,7 +19,7 @@ for program in "${programs[@]}"; do
   strip -o "$folder/bin/${program##*/}" "$build/$program"
 done
 chmod +x "$folder"/bin/*
-cp bench/gpu_{bench,torch}.py "$folder/bin"
+cp bench/{gpu_bench,gpu_torch,torch_formulas}.py "$folder/bin"
 cp tools/gpu_run.sh "$folder/run.sh"
 
 # glibc's libraries must be the machine's, because they belong to its loader.

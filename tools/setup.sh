@@ -14,18 +14,23 @@ readonly FUZZ_PACKAGES=(clang libclang-rt-dev llvm)
 readonly CAFFE_PACKAGES=(
   libboost-filesystem-dev libboost-python-dev libboost-regex-dev libboost-system-dev
   libboost-thread-dev libgflags-dev libgoogle-glog-dev libgtk2.0-0 libhdf5-dev libopenblas-dev)
+readonly CLUSTER_PACKAGES=(
+  containerd containernetworking-plugins curl etcd-server gcc iproute2 libc6-dev openssl procps runc)
 readonly LINT_PACKAGES=(clang-format clang-tidy codespell shellcheck)
 # Programs that build and run the clients of other languages, each with the package that has it,
 # shells whose completion is tested, proxies, and programs that ./dev soak runs.
 readonly LANGUAGE_PROGRAMS=(
   go:golang-go javac:default-jdk-headless mvn:maven node:nodejs npm:npm)
 readonly SHELL_PROGRAMS=(fish:fish zsh:zsh)
+readonly CLUSTER_PROGRAMS=(go:golang-go kubectl:kubernetes-client)
 readonly PROXY_PROGRAMS=(nginx:nginx haproxy:haproxy)
 readonly SOAK_PROGRAMS=(
   "${LANGUAGE_PROGRAMS[@]}" prometheus:prometheus victoria-metrics:victoria-metrics)
 
 # This is the last grpcurl that Debian 12's Go (1.19) can build.
 readonly GRPCURL=github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.8.7
+# Helm renders deploy/helm in tests. It needs a newer Go than Debian 12 has (need_helm).
+readonly HELM=helm.sh/helm/v3/cmd/helm@v3.22.0
 
 say() { printf '\033[1m== %s\033[0m\n' "$*"; }
 
@@ -126,4 +131,12 @@ need_grpcurl() {
   mkdir -p build/bin
   # cgo is off because Go may be installed without a C compiler.
   CGO_ENABLED=0 GOBIN=$PWD/build/bin GOFLAGS=-mod=mod go install "$GRPCURL"
+}
+
+# need_helm: builds helm, or fails where the Go here is too old for it.
+need_helm() {
+  [[ -x build/bin/helm ]] && return
+  say "building helm"
+  mkdir -p build/bin
+  CGO_ENABLED=0 GOBIN=$PWD/build/bin GOFLAGS=-mod=mod GOTOOLCHAIN=local go install -ldflags=-s "$HELM"
 }

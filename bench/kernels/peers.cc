@@ -6,8 +6,6 @@
 #include <hwy/contrib/math/math-inl.h>
 #include <hwy/highway.h>
 
-#include <cstring>
-
 #include "bench/kernels/peers.h"
 #include "kernels/sigmoid_loss.h"
 
@@ -18,38 +16,37 @@ namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 #if HWY_TARGET != HWY_SCALAR && !HWY_HAVE_SCALABLE
-// Adds each element to its lane, in float64.
-template <class D>
-HWY_INLINE void AddToLanes(D, hn::Vec<D> values, double* lanes) {
-  const hn::Half<D> half;
-  const hn::Rebind<double, decltype(half)> wide;
-  const size_t n = hn::Lanes(half);
-  const auto low = hn::PromoteTo(wide, hn::LowerHalf(half, values));
-  const auto high = hn::PromoteTo(wide, hn::UpperHalf(half, values));
-  hn::Store(hn::Add(hn::Load(wide, lanes), low), wide, lanes);
-  hn::Store(hn::Add(hn::Load(wide, lanes + n), high), wide, lanes + n);
+using D = hn::ScalableTag<float>;
+
+// Writes the gradient of a vector of elements and returns their losses.
+HWY_INLINE hn::Vec<D> HighwayMathStep(const float* logits, const float* targets,
+                                      hn::Vec<D> scale, float* gradient) {
+  const D d;
+  const auto one = hn::Set(d, 1.0f);
+  const auto x = hn::LoadU(d, logits);
+  const auto t = hn::LoadU(d, targets);
+  const auto z = hn::Exp(d, hn::Or(x, hn::SignBit(d)));
+  const auto s = hn::Div(hn::IfNegativeThenElse(x, z, one), hn::Add(one, z));
+  hn::StoreU(hn::Mul(hn::Sub(s, t), scale), d, gradient);
+  return hn::Add(hn::NegMulAdd(x, t, hn::Max(x, hn::Zero(d))), hn::Log1p(d, z));
 }
 
 double HighwayMathLoop(const float* logits, const float* targets, uint64_t n,
                        float scale, float* gradient) {
+  const D d;
+  const auto scales = hn::Set(d, scale);
   double sum = 0;
-  const hn::ScalableTag<float> d;
-  const auto one = hn::Set(d, 1.0f);
   for (uint64_t first = 0; first < n; first += kBlockElements) {
-    alignas(64) double lanes[kBlockLanes] = {};
-    for (uint64_t i = 0; i < kBlockElements; i += hn::Lanes(d)) {
-      const auto x = hn::LoadU(d, logits + first + i);
-      const auto t = hn::LoadU(d, targets + first + i);
-      const auto z = hn::Exp(d, hn::Neg(hn::Abs(x)));
-      const auto loss = hn::Add(hn::NegMulAdd(x, t, hn::Max(x, hn::Zero(d))),
-                                hn::Log1p(d, z));
-      const auto s =
-          hn::Div(hn::IfNegativeThenElse(x, z, one), hn::Add(one, z));
-      hn::StoreU(hn::Mul(hn::Sub(s, t), hn::Set(d, scale)), d,
-                 gradient + first + i);
-      AddToLanes(d, loss, lanes + i % kBlockLanes);
+    auto even = hn::Zero(d);
+    auto odd = hn::Zero(d);
+    for (uint64_t i = first; i < first + kBlockElements; i += hn::Lanes(d)) {
+      even = hn::Add(
+          even, HighwayMathStep(logits + i, targets + i, scales, gradient + i));
+      i += hn::Lanes(d);
+      odd = hn::Add(
+          odd, HighwayMathStep(logits + i, targets + i, scales, gradient + i));
     }
-    sum += SumLanes(lanes);
+    sum += hn::GetLane(hn::SumOfLanes(d, hn::Add(even, odd)));
   }
   return sum;
 }

@@ -16,8 +16,9 @@ bool LimitPeers(const InstructionSet& set);
 // Computes the sigmoid cross-entropy of `n` elements with Highway's own Exp and
 // Log1p, in the form that frameworks use:
 //   max(x, 0) - x t + log1p(e^-|x|)      s(x) - t
-// Writes the gradient times `scale` and returns the sum of the losses, added in
-// the kernel's order. `n` is a multiple of kBlockElements.
+// Takes two vectors at a time. Writes the gradient times `scale` and returns
+// the sum of the losses, added in float32 within a block. The kernel's sum has
+// no such error; the peer's is cheaper. `n` is a multiple of kBlockElements.
 double HighwayMath(const float* logits, const float* targets, uint64_t n,
                    float scale, float* gradient);
 

@@ -93,6 +93,8 @@ struct Sample {
     }
   }
 
+  static T Value(float v) { return Stored<kLogits>::From(v); }
+
   void WantSecondDerivative() {
     second_storage.resize(gradient_storage.size());
     second = AlignedPart(second_storage, gradient.size());

@@ -162,6 +162,9 @@ absl::StatusOr<v1::ComputeLossRequest> MakeSample(
     request.mutable_spec()->set_gradient_dtype(gradient.dtype());
   }
   if (!status.ok()) return status;
+  if (client::IsFloat8(GradientType(request))) {
+    request.mutable_spec()->set_reduction(v1::REDUCTION_SUM);
+  }
   return request;
 }
 
@@ -187,7 +190,8 @@ absl::Status CheckAnswer(const v1::ComputeLossRequest& sample,
       response.gradient().data().size() != GradientBytes(sample)) {
     return absl::InternalError("the reply's gradient has the wrong size");
   }
-  const auto n = static_cast<double>(count);
+  const bool is_sum = sample.spec().reduction() == v1::REDUCTION_SUM;
+  const double n = is_sum ? 1 : static_cast<double>(count);
   const Rounding rounding = RoundingOf(dtype);
   const double tolerance =
       sample.logits().dtype() == v1::DATA_TYPE_FLOAT64 ? 1e-14 : 1e-6;
@@ -201,13 +205,14 @@ absl::Status CheckAnswer(const v1::ComputeLossRequest& sample,
     const double off =
         tolerance + rounding.relative * std::abs(gradient) + rounding.least * n;
     if (!(std::abs(got - gradient) <= off)) {
-      return absl::InternalError(absl::StrCat("gradient[", i, "] times n is ",
+      return absl::InternalError(absl::StrCat("gradient[", i, "] of a sum is ",
                                               got, ", expected ", gradient));
     }
   }
-  if (!(std::abs(response.loss() - sum / n) <= tolerance * (1 + sum / n))) {
+  const double loss = sum / n;
+  if (!(std::abs(response.loss() - loss) <= tolerance * (1 + loss))) {
     return absl::InternalError(
-        absl::StrCat("loss is ", response.loss(), ", expected ", sum / n));
+        absl::StrCat("loss is ", response.loss(), ", expected ", loss));
   }
   return absl::OkStatus();
 }

@@ -33,11 +33,13 @@ struct SampleOptions {
 };
 
 // Returns a request of one dimension, with logits uniform in [-8, 8) and
-// targets 0 or 1. INVALID_ARGUMENT for a dtype that is none of those above.
+// targets 0 or 1. It asks for the mean; for the sum if the gradient is float8,
+// where that of a mean of many elements is 0. INVALID_ARGUMENT for a dtype that
+// is none of those above.
 absl::StatusOr<v1::ComputeLossRequest> MakeSample(const SampleOptions& options);
 
-// Returns OK if `reply` is the answer to `sample`: the mean cross-entropy and
-// its gradient, to a few units of the dtype's last place. INTERNAL otherwise,
+// Returns OK if `reply` is the answer to `sample`: its cross-entropy and the
+// gradient, to a few units of the dtype's last place. INTERNAL otherwise,
 // because it is of no use to measure wrong answers.
 absl::Status CheckAnswer(const v1::ComputeLossRequest& sample,
                          const std::string& reply);

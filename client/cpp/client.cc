@@ -118,6 +118,14 @@ CallHandle Client::ComputeLossAsync(const LossRequest& request,
                        std::move(tracker), options, token_, std::move(done));
 }
 
+CallHandle Client::ComputeLossAsync(const v1::ComputeLossRequest& request,
+                                    const CallOptions& options,
+                                    LossCallback done) {
+  return Async().Start(connections_.Take(), kComputeLoss,
+                       BufferOf(request.SerializeAsString()),
+                       SliceTracker::Make(), options, token_, std::move(done));
+}
+
 AsyncCalls& Client::Async() {
   absl::MutexLock lock(&mu_);
   if (async_ == nullptr) async_ = std::make_unique<AsyncCalls>();

@@ -75,6 +75,11 @@ class Client {
   CallHandle ComputeLossAsync(const LossRequest& request,
                               const CallOptions& options, LossCallback done);
 
+  // Sends a message that exists already. Its request_id counts, not that of
+  // `options`.
+  CallHandle ComputeLossAsync(const v1::ComputeLossRequest& request,
+                              const CallOptions& options, LossCallback done);
+
   // Returns a session, which sends many requests over one stream (session.h).
   // It must end before the client does. INVALID_ARGUMENT for options that make
   // no sense.

@@ -1,8 +1,9 @@
 #include "client/cpp/session.h"
 
+#include <future>
+#include <utility>
 #include <vector>
 
-#include "absl/synchronization/notification.h"
 #include "client/cpp/client.h"
 #include "client/cpp/message/request_writer.h"
 #include "client/cpp/message/spec_check.h"
@@ -11,28 +12,13 @@
 namespace lossd::client {
 namespace {
 
-MessagePieces PiecesOf(const v1::ComputeLossRequest& request) {
-  return {.slices = {}, .tail = request.SerializeAsString()};
+// Returns a callback that makes the future of `promise` ready.
+LossCallback CallbackOf(std::promise<absl::StatusOr<LossResult>> promise) {
+  return [promise =
+              std::move(promise)](absl::StatusOr<LossResult> result) mutable {
+    promise.set_value(std::move(result));
+  };
 }
-
-// Takes a result on another thread than the one that waits for it.
-class Waiter {
- public:
-  LossCallback Callback() {
-    return [this](absl::StatusOr<LossResult> result) {
-      result_ = std::move(result);
-      here_.Notify();
-    };
-  }
-  absl::StatusOr<LossResult> Wait() {
-    here_.WaitForNotification();
-    return std::move(result_);
-  }
-
- private:
-  absl::Notification here_;
-  absl::StatusOr<LossResult> result_;
-};
 
 }  // namespace
 
@@ -66,23 +52,35 @@ class Session::OwnCall final : public CancellableCall {
 
 absl::StatusOr<LossResult> Session::ComputeLoss(const LossRequest& request,
                                                 const CallOptions& options) {
-  Waiter waiter;
-  ComputeLossAsync(request, options, waiter.Callback());
-  return waiter.Wait();
+  return Submit(request, options).get();
 }
 
 absl::StatusOr<LossResult> Session::ComputeLoss(
     const v1::ComputeLossRequest& request, const CallOptions& options) {
-  Waiter waiter;
-  ComputeLossAsync(request, options, waiter.Callback());
-  return waiter.Wait();
+  return Submit(request, options).get();
+}
+
+std::future<absl::StatusOr<LossResult>> Session::Submit(
+    const LossRequest& request, const CallOptions& options) {
+  std::promise<absl::StatusOr<LossResult>> promise;
+  std::future<absl::StatusOr<LossResult>> result = promise.get_future();
+  ComputeLossAsync(request, options, CallbackOf(std::move(promise)));
+  return result;
+}
+
+std::future<absl::StatusOr<LossResult>> Session::Submit(
+    const v1::ComputeLossRequest& request, const CallOptions& options) {
+  std::promise<absl::StatusOr<LossResult>> promise;
+  std::future<absl::StatusOr<LossResult>> result = promise.get_future();
+  ComputeLossAsync(request, options, CallbackOf(std::move(promise)));
+  return result;
 }
 
 CallHandle Session::ComputeLossAsync(const LossRequest& request,
                                      const CallOptions& options,
                                      LossCallback done) {
   if (absl::Status s = CheckParameters(request.spec); !s.ok()) {
-    std::move(done)(std::move(s));
+    Refuse(std::move(s), std::move(done));
     return CallHandle();
   }
   if (SentBytes(request) > options_.own_call_above_bytes) {
@@ -96,7 +94,11 @@ CallHandle Session::ComputeLossAsync(const LossRequest& request,
 CallHandle Session::ComputeLossAsync(const v1::ComputeLossRequest& request,
                                      const CallOptions& options,
                                      LossCallback done) {
-  return Start(PiecesOf(request), SliceTracker::Make(), options,
+  MessagePieces pieces{.slices = {}, .tail = request.SerializeAsString()};
+  if (std::cmp_greater(pieces.tail.size(), options_.own_call_above_bytes)) {
+    return StartOwnCall(request, options, std::move(done));
+  }
+  return Start(std::move(pieces), SliceTracker::Make(), options,
                std::move(done));
 }
 
@@ -108,14 +110,20 @@ CallHandle Session::Start(MessagePieces request,
       std::move(done));
   absl::Status added = calls_->Add(call);
   if (added.ok()) return CallHandle(call);
-  call->Detach();
-  call->Fail(std::move(added));
-  call->RunCallback();
+  calls_->Refuse(call, std::move(added));
   return CallHandle();
 }
 
-CallHandle Session::StartOwnCall(const LossRequest& request,
-                                 CallOptions options, LossCallback done) {
+void Session::Refuse(absl::Status why, LossCallback done) {
+  calls_->Refuse(std::make_shared<SessionCall>(calls_.get(), MessagePieces{},
+                                               SliceTracker::Make(),
+                                               CallOptions{}, std::move(done)),
+                 std::move(why));
+}
+
+template <typename Request>
+CallHandle Session::StartOwnCall(const Request& request, CallOptions options,
+                                 LossCallback done) {
   options.wait_for_ready = options_.wait_for_ready;
   const auto call = std::make_shared<OwnCall>();
   bool closed;
@@ -125,14 +133,15 @@ CallHandle Session::StartOwnCall(const LossRequest& request,
     if (!closed) own_calls_.insert(call);
   }
   if (closed) {
-    std::move(done)(absl::CancelledError("the session was closed"));
+    Refuse(absl::CancelledError("the session was closed"), std::move(done));
     return CallHandle();
   }
   call->Set(client_->ComputeLossAsync(
       request, options,
       [this, call,
        done = std::move(done)](absl::StatusOr<LossResult> result) mutable {
-        std::move(done)(std::move(result));
+        // The captures go before the call does, because Close() waits for that.
+        std::exchange(done, nullptr)(std::move(result));
         absl::MutexLock lock(&mu_);
         own_calls_.erase(call);
       }));

@@ -28,7 +28,7 @@ bool SessionCall::IsFree(grpc::CompletionQueue* queue) {
   // The news goes through the queue, because a slice may be dropped deep inside
   // gRPC, where no user's code should run.
   return tracker_->AllDroppedOrElse([this, queue] {
-    free_.Set(queue, gpr_time_0(GPR_CLOCK_MONOTONIC), tag());
+    free_.emplace().Set(queue, gpr_time_0(GPR_CLOCK_MONOTONIC), tag());
   });
 }
 

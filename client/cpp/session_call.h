@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <utility>
 
@@ -73,6 +74,7 @@ class SessionCall final : public CancellableCall,
 
   // --- owned by SessionCalls, under its lock ---
   uint64_t id = 0;
+  uint64_t stream = 0;    // the number of the stream that it was given to
   MessagePieces request;  // until it is given to a stream
   const int64_t bytes;    // of the request
   const absl::Time deadline;
@@ -83,7 +85,7 @@ class SessionCall final : public CancellableCall,
   const std::shared_ptr<SliceTracker> tracker_;
   LossCallback done_;
   absl::StatusOr<LossResult> result_;
-  grpc::Alarm free_;
+  std::optional<grpc::Alarm> free_;  // if gRPC held tensors
 
   absl::Mutex mu_;
   // Null once the call is over. SessionCalls' lock may be taken under mu_.

@@ -1,18 +1,22 @@
 #include "client/cpp/session_calls.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "client/cpp/message/answer_reader.h"
-#include "client/cpp/message/entry_writer.h"
 
 namespace lossd::client {
 namespace {
 
 // A stream without unanswered requests is closed in order, if that takes no
-// longer than this.
-constexpr absl::Duration kLongestClose = absl::Seconds(1);
+// longer than this. A stream whose server does not read a request that is over
+// stands still for no longer.
+constexpr absl::Duration kLongestStandstill = absl::Seconds(1);
+
+// The limit of a server that has not said it.
+constexpr int64_t kUnknownLimit = std::numeric_limits<int64_t>::max();
 
 // Returns the error of calls whose stream ended as `status` says.
 absl::Status Unanswered(const absl::Status& status) {
@@ -31,15 +35,23 @@ absl::Status Unanswered(const absl::Status& status) {
 // The session whose callbacks this thread runs, or null.
 thread_local const SessionCalls* thread_of = nullptr;
 
+absl::Status NotRead() {
+  return absl::UnavailableError(
+      "the stream was ended because the server does not read it; the request "
+      "may have been computed, and may be sent again");
+}
+
 absl::Status Closed() { return absl::CancelledError("the session was closed"); }
 
 }  // namespace
 
 SessionCalls::SessionCalls(const SessionOptions& options,
                            TakeChannel take_channel, std::string token)
-    : options_(options),
+    : wait_for_ready_(options.wait_for_ready),
       take_channel_(std::move(take_channel)),
       token_(std::move(token)),
+      pending_(options),
+      held_(&queue_),
       thread_([this] { Run(); }) {}
 
 absl::Status SessionCalls::Add(const Call& call) {
@@ -47,25 +59,11 @@ absl::Status SessionCalls::Add(const Call& call) {
   {
     absl::MutexLock lock(&mu_);
     if (closed_) return Closed();
-    const auto bound = static_cast<size_t>(options_.max_waiting);
-    if (waiting_.size() >= bound) {
-      std::erase_if(waiting_, [](const Call& other) { return other->over; });
-    }
-    if (waiting_.size() >= bound) {
-      return absl::ResourceExhaustedError(
-          absl::StrCat(waiting_.size(),
-                       " requests of the session wait to be sent "
-                       "(SessionOptions::max_waiting)"));
-    }
-    call->id = next_id_++;
+    if (absl::Status s = pending_.Add(call); !s.ok()) return s;
     ++live_;
-    waiting_.push_back(call);
-    if (call->deadline != absl::InfiniteFuture()) {
-      deadlines_.emplace(std::pair(call->deadline, call->id), call);
-      if (call->deadline < wake_at_) {
-        wake_at_ = call->deadline;
-        if (!on_thread) Kick();
-      }
+    if (call->deadline < wake_at_) {
+      wake_at_ = call->deadline;
+      if (!on_thread) Kick();
     }
   }
   // Requests that callbacks add go out when all callbacks of their message have
@@ -74,11 +72,23 @@ absl::Status SessionCalls::Add(const Call& call) {
   return absl::OkStatus();
 }
 
+void SessionCalls::Refuse(const Call& call, absl::Status why) {
+  call->Detach();
+  call->request = {};
+  call->Fail(std::move(why));
+  // A callback of the session's thread that starts the next request is not
+  // called in itself, and the stream goes on in between.
+  if (thread_of != this) return call->RunCallback();
+  absl::MutexLock lock(&mu_);
+  ++live_;
+  refused_.push_back(call);
+  Kick();
+}
+
 void SessionCalls::Cancel(SessionCall* call) {
   absl::MutexLock lock(&mu_);
-  if (call->over) return;
-  EndAs(call->shared_from_this(),
-        absl::CancelledError("the request was cancelled"));
+  pending_.End(call->shared_from_this(),
+               absl::CancelledError("the request was cancelled"));
   Kick();
 }
 
@@ -87,16 +97,17 @@ void SessionCalls::Close() {
     {
       absl::MutexLock lock(&mu_);
       closed_ = true;
-      const bool idle = unanswered_.empty() && !writing_;
-      for (const Call& call : waiting_) EndAs(call, Closed());
-      waiting_.clear();
-      for (const auto& [id, call] : unanswered_) EndAs(call, Closed());
-      if (stream_ != nullptr && idle && !broken_) {
-        ++tags_;
+      pending_.EndWaiting(Closed());
+      pending_.EndUnanswered(Closed());
+      const bool idle = !pending_.has_unanswered() && !state_.writing;
+      if (state_.open && idle && !state_.broken) {
+        ++state_.tags;
         stream_->HalfClose();
-        cancel_at_ = absl::Now() + kLongestClose;
+        LookBy(absl::Now() + kLongestStandstill);
       } else if (stream_ != nullptr) {
-        stream_->Cancel();
+        CancelStream(absl::OkStatus());
+        state_.finished |= state_.greeted && !state_.open;
+        DropStreamIfDone();
       }
       Kick();
     }
@@ -136,18 +147,32 @@ void SessionCalls::OnTag(void* tag, bool ok) {
     kicked_ = false;
     return;
   }
-  if (const auto found = returning_.find(tag); found != returning_.end()) {
-    return OnFree(tag);
-  }
+  const Call call = held_.Take(tag);
+  if (call == nullptr) return OnStreamTag(tag, ok);
+  call->RunCallback();
+  absl::MutexLock lock(&mu_);
+  --live_;
+}
+
+void SessionCalls::OnStreamTag(void* tag, bool ok) {
+  if (tag == &greeted_) OnGreeted();
   if (tag == &read_) OnRead(ok);
   if (tag == &finished_) OnFinished();
   absl::MutexLock lock(&mu_);
-  --tags_;
+  --state_.tags;
   if (tag == &written_) {
-    writing_ = false;
-    broken_ |= !ok;
+    state_.writing = false;
+    state_.broken |= !ok;
   }
   DropStreamIfDone();
+}
+
+void SessionCalls::OnGreeted() {
+  absl::MutexLock lock(&mu_);
+  absl::Status status = stream_->TakeGreeting();
+  if (!status.ok()) pending_.EndWaiting(status);
+  state_.greeted = status.ok() && !closed_;
+  state_.finished = !state_.greeted;
 }
 
 void SessionCalls::OnRead(bool ok) {
@@ -165,7 +190,7 @@ void SessionCalls::OnRead(bool ok) {
   }
   {
     absl::MutexLock lock(&mu_);
-    ++tags_;
+    ++state_.tags;
   }
   Deliver(*std::move(answers));
   // gRPC sends a frame of its own for flow control when a read begins. The
@@ -176,9 +201,9 @@ void SessionCalls::OnRead(bool ok) {
 
 void SessionCalls::FinishStream(absl::Status garbage) {
   absl::MutexLock lock(&mu_);
-  garbage_ = std::move(garbage);
-  broken_ = true;
-  ++tags_;
+  if (!garbage.ok()) state_.why = std::move(garbage);
+  state_.broken = true;
+  ++state_.tags;
   stream_->Finish();
 }
 
@@ -188,12 +213,8 @@ void SessionCalls::Deliver(std::vector<EntryAnswer> answers) {
   {
     absl::MutexLock lock(&mu_);
     for (EntryAnswer& answer : answers) {
-      const auto found = unanswered_.find(answer.id);
-      if (found == unanswered_.end()) continue;
-      Call call = std::move(found->second);
-      unanswered_.erase(found);
-      unanswered_bytes_ -= call->bytes;
-      if (!End(call.get())) continue;
+      Call call = pending_.Answer(answer.id);
+      if (call == nullptr) continue;
       // The places of calls and answers are the same.
       if (answered.size() != static_cast<size_t>(&answer - answers.data())) {
         answers[answered.size()] = std::move(answer);
@@ -209,50 +230,39 @@ void SessionCalls::Deliver(std::vector<EntryAnswer> answers) {
 
 void SessionCalls::OnFinished() {
   absl::MutexLock lock(&mu_);
-  finished_stream_ = true;
+  state_.finished = true;
   const absl::Status why =
-      garbage_.ok() ? Unanswered(stream_->status()) : garbage_;
-  for (auto& [id, call] : unanswered_) EndAs(call, why);
-  unanswered_.clear();
-  unanswered_bytes_ = 0;
-}
-
-void SessionCalls::OnFree(void* tag) {
-  const auto found = returning_.find(tag);
-  const Call call = std::move(found->second);
-  returning_.erase(found);
-  call->RunCallback();
-  absl::MutexLock lock(&mu_);
-  --live_;
+      state_.why.ok() ? Unanswered(stream_->status()) : state_.why;
+  pending_.EndUnanswered(why);
+  pending_.ForgetUnanswered();
 }
 
 void SessionCalls::Expire() {
   absl::MutexLock lock(&mu_);
-  if (wake_at_ == absl::InfiniteFuture() && deadlines_.empty() &&
-      cancel_at_ == absl::InfiniteFuture()) {
-    return;
-  }
+  if (wake_at_ == absl::InfiniteFuture()) return;
   const absl::Time now = absl::Now();
-  while (!deadlines_.empty() && deadlines_.begin()->first.first <= now) {
-    const Call call = deadlines_.begin()->second;
-    EndAs(call, absl::DeadlineExceededError("the deadline passed"));
-  }
-  if (cancel_at_ <= now && stream_ != nullptr) {
-    cancel_at_ = absl::InfiniteFuture();
-    stream_->Cancel();
-  }
+  pending_.EndExpired(now);
+  if (state_.look_at <= now) LookAtStream(now);
   if (wake_at_ <= now) wake_at_ = absl::InfiniteFuture();
-  if (!deadlines_.empty()) {
-    wake_at_ = std::min(wake_at_, deadlines_.begin()->first.first);
-  }
-  wake_at_ = std::min(wake_at_, cancel_at_);
+  wake_at_ = std::min({wake_at_, pending_.FirstDeadline(), state_.look_at});
+}
+
+void SessionCalls::LookAtStream(absl::Time now) {
+  state_.look_at = absl::InfiniteFuture();
+  if (stream_ == nullptr) return;
+  if (closed_) return CancelStream(absl::OkStatus());
+  const absl::Time since = held_.HeldSince(streams_);
+  if (since + kLongestStandstill <= now) return CancelStream(NotRead());
+  LookBy(since + kLongestStandstill);
 }
 
 void SessionCalls::ReportEnded() {
   Calls ended;
   {
     absl::MutexLock lock(&mu_);
-    ended.swap(ended_);
+    ended = pending_.TakeEnded();
+    ended.insert(ended.end(), refused_.begin(), refused_.end());
+    refused_.clear();
   }
   if (!ended.empty()) Report(ended);
 }
@@ -261,15 +271,15 @@ void SessionCalls::Report(const Calls& calls) {
   int64_t reported = 0;
   for (const Call& call : calls) {
     call->Detach();
-    if (call->IsFree(&queue_)) {
-      call->RunCallback();
-      ++reported;
-    } else {
-      returning_.emplace(call->tag(), call);
-    }
+    if (held_.Hold(call)) continue;
+    call->RunCallback();
+    ++reported;
   }
   absl::MutexLock lock(&mu_);
   live_ -= reported;
+  if (std::cmp_less(reported, calls.size())) {
+    LookBy(absl::Now() + kLongestStandstill);
+  }
 }
 
 void SessionCalls::Flush() {
@@ -278,11 +288,20 @@ void SessionCalls::Flush() {
   bool opens;
   {
     absl::MutexLock lock(&mu_);
-    if (!CanWrite()) return;
-    opens = stream_ == nullptr;
-    if (opens) OpenStream();
+    if (stream_ == nullptr && pending_.Waits(kUnknownLimit)) Greet();
+    const bool can_write = CanWrite();
+    // The server may not take some calls at all.
+    if (pending_.has_ended()) Kick();
+    if (!can_write) return;
     stream = stream_.get();
-    message = NextMessage();
+    opens = !std::exchange(state_.open, true);
+    if (opens) {
+      stream->Open();
+      ++state_.tags;  // of the first read
+    }
+    message = pending_.NextMessage(streams_, stream->max_message_bytes());
+    state_.writing = true;
+    ++state_.tags;
   }
   stream->Write(message);
   if (opens) stream->Read();
@@ -294,60 +313,34 @@ void SessionCalls::Kick() {
 }
 
 bool SessionCalls::CanWrite() {
-  // Calls that are over must not open a stream.
-  while (!waiting_.empty() && waiting_.front()->over) waiting_.pop_front();
-  return !waiting_.empty() && !writing_ && !broken_ &&
-         unanswered_.size() < static_cast<size_t>(options_.max_unanswered) &&
-         unanswered_bytes_ < options_.max_unanswered_bytes;
+  return state_.greeted && !state_.writing && !state_.broken &&
+         pending_.HasRoom() && pending_.Waits(stream_->max_message_bytes());
 }
 
-grpc::ByteBuffer SessionCalls::NextMessage() {
-  EntryWriter message;
-  const absl::Time now =
-      deadlines_.empty() ? absl::InfinitePast() : absl::Now();
-  do {
-    const Call call = std::move(waiting_.front());
-    waiting_.pop_front();
-    message.Add(call->id, std::move(call->request), call->deadline - now);
-    call->request = {};
-    unanswered_bytes_ += call->bytes;
-    unanswered_.emplace(call->id, call);
-  } while (CanWrite() && message.entries() < options_.max_message_entries &&
-           static_cast<int64_t>(message.bytes()) + waiting_.front()->bytes <=
-               options_.max_message_bytes);
-  writing_ = true;
-  ++tags_;
-  return message.Finish();
-}
-
-bool SessionCalls::End(SessionCall* call) {
-  if (std::exchange(call->over, true)) return false;
-  call->request = {};  // gives back tensors that were not sent
-  if (call->deadline != absl::InfiniteFuture()) {
-    deadlines_.erase(std::pair(call->deadline, call->id));
-  }
-  return true;
-}
-
-void SessionCalls::EndAs(const Call& call, absl::Status why) {
-  if (!End(call.get())) return;
-  call->Fail(std::move(why));
-  ended_.push_back(call);
-}
-
-void SessionCalls::OpenStream() {
+void SessionCalls::Greet() {
+  ++streams_;
+  ++state_.tags;
   stream_ = std::make_unique<SessionStream>(
-      take_channel_(), token_, options_.wait_for_ready, &queue_,
-      SessionStream::Tags{&read_, &written_, &half_closed_, &finished_});
-  ++tags_;  // of the first read
+      take_channel_(), token_, wait_for_ready_, &queue_,
+      SessionStream::Tags{&greeted_, &read_, &written_, &half_closed_,
+                          &finished_});
+}
+
+void SessionCalls::CancelStream(absl::Status why) {
+  state_.broken = true;
+  state_.why = std::move(why);
+  stream_->Cancel();
+}
+
+void SessionCalls::LookBy(absl::Time time) {
+  state_.look_at = std::min(state_.look_at, time);
+  wake_at_ = std::min(wake_at_, state_.look_at);
 }
 
 void SessionCalls::DropStreamIfDone() {
-  if (!finished_stream_ || tags_ > 0) return;
+  if (!state_.finished || state_.tags > 0) return;
   stream_ = nullptr;
-  writing_ = broken_ = finished_stream_ = false;
-  garbage_ = absl::OkStatus();
-  cancel_at_ = absl::InfiniteFuture();
+  state_ = {};
 }
 
 }  // namespace lossd::client

@@ -8,7 +8,6 @@
 #include <grpcpp/support/byte_buffer.h>
 
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
@@ -18,11 +17,12 @@
 
 #include "absl/base/call_once.h"
 #include "absl/base/thread_annotations.h"
-#include "absl/container/btree_map.h"
-#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "client/cpp/held_calls.h"
+#include "client/cpp/message/answer_reader.h"
+#include "client/cpp/pending_calls.h"
 #include "client/cpp/session_call.h"
 #include "client/cpp/session_options.h"
 #include "client/cpp/session_stream.h"
@@ -31,13 +31,15 @@ namespace lossd::client {
 
 // Requests wait until no write is under way, then go together in one message:
 //
-//   Add() -> waiting_ -> Write -> unanswered_ -> Read -> callback
+//   Add() -> waits -> Write -> unanswered -> Read -> callback
 //
 // Nothing waits so that a message gets fuller. The stream is always read from,
 // so it never stands still but while a callback runs.
 //
-// A stream that ends fails the calls it had been given. Calls that still wait
-// open the next one, through the next connection of the client in turn.
+// A stream begins with a greeting, and gets no call before the server has
+// answered it. Without a server all calls that wait fail. A stream that ends
+// fails the calls it had been given. Calls that still wait open the next one,
+// through the next connection of the client in turn.
 //
 // Thread-safe.
 class SessionCalls final : public SessionCallOwner {
@@ -57,6 +59,10 @@ class SessionCalls final : public SessionCallOwner {
   // Close(); the call is then not taken.
   absl::Status Add(const std::shared_ptr<SessionCall>& call);
 
+  // Runs the callback of a call that was not taken, with `why`: at once, or
+  // after the callbacks that run now if this is the session's thread.
+  void Refuse(const std::shared_ptr<SessionCall>& call, absl::Status why);
+
   // Ends a call as CANCELLED, unless it is over.
   void Cancel(SessionCall* call) override;
 
@@ -65,61 +71,59 @@ class SessionCalls final : public SessionCallOwner {
   void Close();
 
  private:
-  using Call = std::shared_ptr<SessionCall>;
-  using Calls = std::vector<Call>;
+  using Call = PendingCalls::Call;
+  using Calls = PendingCalls::Calls;
   // The address of a Tag is the tag of one kind of event.
   struct Tag {};
 
   void Run();
   void OnTag(void* tag, bool ok);
+  void OnStreamTag(void* tag, bool ok);
+  // Lets the calls that wait go out, or fails them without a server.
+  void OnGreeted();
   void OnRead(bool ok);
   void OnFinished();
-  void OnFree(void* call);
   // Reads no more and asks for the status.
   void FinishStream(absl::Status garbage);
   void Deliver(std::vector<EntryAnswer> answers);
-  // Ends the calls whose deadline has passed, and a stream that does not close.
+  // Ends the calls whose deadline has passed, and a stream that is not read.
   void Expire();
-  // Runs the callbacks of calls that Cancel(), Close() and Expire() ended.
+  void LookAtStream(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Runs the callbacks of calls that are over without an answer.
   void ReportEnded();
   // Runs the callback of each call, or lets it run when its tensors are free.
   void Report(const Calls& calls);
-  // Writes what waits, unless a write is under way.
+  // Writes what waits, unless a write or a greeting is under way.
   void Flush();
   // Wakes the thread.
   void Kick() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
-  // Returns the message of what waits, and counts it as being written.
-  // Something must wait.
-  grpc::ByteBuffer NextMessage() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Returns whether something waits that may be written now.
   bool CanWrite() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // Decides the call's outcome. Returns false if it is decided already.
-  bool End(SessionCall* call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void EndAs(const Call& call, absl::Status why)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void OpenStream() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Begins the next stream.
+  void Greet() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Cancels the stream, for a reason that its calls get if it is not OK.
+  void CancelStream(absl::Status why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Lets Expire() look at the stream then, at the latest.
+  void LookBy(absl::Time time) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Destroys a stream that has ended and whose every tag has come.
   void DropStreamIfDone() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   // --- constant ---
-  const SessionOptions options_;
+  const bool wait_for_ready_;
   const TakeChannel take_channel_;
   const std::string token_;
-  Tag read_, written_, half_closed_, finished_, kick_;
+  Tag greeted_, read_, written_, half_closed_, finished_, kick_;
 
   grpc::CompletionQueue queue_;  // thread-safe
   absl::once_flag closed_once_;
 
   absl::Mutex mu_;
   bool closed_ ABSL_GUARDED_BY(mu_) = false;
-  uint64_t next_id_ ABSL_GUARDED_BY(mu_) = 1;
   int64_t live_ ABSL_GUARDED_BY(mu_) = 0;  // calls whose callback has not run
-  std::deque<Call> waiting_ ABSL_GUARDED_BY(mu_);
-  // Calls whose outcome is decided, and not by an answer.
-  Calls ended_ ABSL_GUARDED_BY(mu_);
-  // The calls with a deadline, by it and by id, that are not over.
-  absl::btree_map<std::pair<absl::Time, uint64_t>, Call> deadlines_
-      ABSL_GUARDED_BY(mu_);
+  PendingCalls pending_ ABSL_GUARDED_BY(mu_);
+  // Calls that were refused, whose callbacks the thread runs.
+  Calls refused_ ABSL_GUARDED_BY(mu_);
   grpc::Alarm kick_alarm_ ABSL_GUARDED_BY(mu_);
   bool kicked_ ABSL_GUARDED_BY(mu_) = false;
   // The thread wakes by itself then, at the latest. It is not put off when a
@@ -127,21 +131,22 @@ class SessionCalls final : public SessionCallOwner {
   absl::Time wake_at_ ABSL_GUARDED_BY(mu_) = absl::InfiniteFuture();
 
   // --- the stream, or null, and what is under way on it ---
+  struct StreamState {
+    int tags = 0;          // that have yet to come
+    bool greeted = false;  // calls may be given to the stream
+    bool open = false;     // a call has been
+    bool writing = false;
+    bool broken = false;    // no write may start
+    bool finished = false;  // nothing comes but the tags
+    absl::Status why;       // of the end, if the stream's status is not it
+    // The time at which to see whether the stream stands still.
+    absl::Time look_at = absl::InfiniteFuture();
+  };
   std::unique_ptr<SessionStream> stream_ ABSL_GUARDED_BY(mu_);
-  // By id. Calls that are over stay until their answer comes, which is dropped.
-  absl::flat_hash_map<uint64_t, Call> unanswered_ ABSL_GUARDED_BY(mu_);
-  int64_t unanswered_bytes_ ABSL_GUARDED_BY(mu_) = 0;
-  int tags_ ABSL_GUARDED_BY(mu_) = 0;  // that have yet to come
-  bool writing_ ABSL_GUARDED_BY(mu_) = false;
-  bool broken_ ABSL_GUARDED_BY(mu_) = false;  // no write may start
-  bool finished_stream_ ABSL_GUARDED_BY(mu_) = false;
-  absl::Status garbage_ ABSL_GUARDED_BY(mu_);  // the server's message was wrong
-  // The time at which a stream that closes is cancelled.
-  absl::Time cancel_at_ ABSL_GUARDED_BY(mu_) = absl::InfiniteFuture();
+  StreamState state_ ABSL_GUARDED_BY(mu_);
+  uint64_t streams_ ABSL_GUARDED_BY(mu_) = 0;  // until now
 
-  // Calls that are over, while gRPC holds their tensors. The thread alone uses
-  // this.
-  absl::flat_hash_map<void*, Call> returning_;
+  HeldCalls held_;  // the thread alone uses this
 
   // The thread is last because it uses the other members.
   std::thread thread_;

@@ -16,14 +16,14 @@ struct SessionOptions {
   int64_t max_unanswered_bytes = int64_t{32} << 20;
   // Requests that wait to be sent. One more is RESOURCE_EXHAUSTED at once.
   int max_waiting = 65536;
-  // Requests in one message, and its bytes unless one request has more. A
-  // message has what waits when it is made, and waits for nothing.
+  // Requests in one message, at most 16,384, and its bytes unless one request
+  // has more. A message has what waits when it is made, and waits for nothing.
+  // It never has more bytes than the server says that it takes.
   int max_message_entries = 256;
   int64_t max_message_bytes = int64_t{1} << 20;
-  // A request that sends more bytes of tensors is not put into the stream,
-  // where it would hold up the others, but is a call of its own. Keep this and
-  // max_message_bytes below the server's --max_message_bytes, because a larger
-  // message ends the stream.
+  // A request that sends more bytes of tensors, or a message of more bytes that
+  // exists already, is not put into the stream, where it would hold up the
+  // others, but is a call of its own.
   int64_t own_call_above_bytes = int64_t{4} << 20;
   // Without a connection, requests wait for one until their deadlines instead
   // of failing.
@@ -31,7 +31,7 @@ struct SessionOptions {
 };
 
 // Returns INVALID_ARGUMENT, beginning with the field's name, for a bound below
-// 1.
+// 1 or above the most that it may be.
 absl::Status CheckSessionOptions(const SessionOptions& options);
 
 }  // namespace lossd::client

@@ -15,15 +15,16 @@ using ByteVector [[gnu::vector_size(16)]] = uint8_t;
 // plus 256 where the target is 1.
 struct ResultTable {
   static constexpr uint64_t kSize = 512;
-  static constexpr uint16_t kPadding = kSize;  // the place of a loss of 0
+  // The place of an element that is ignored or is not there: results of 0.
+  static constexpr uint16_t kNothing = kSize;
   // An entry is a loss that has float32's digits, as float64. Its lowest byte
   // would be 0: there lies the gradient, if that takes one byte.
   static constexpr uint64_t kGradientBits = 0xff;
   double entries[kSize + 1] = {};
-  // Results as they are stored; unset where they are not wanted.
-  alignas(64) std::byte gradient[kSize * sizeof(double)];
-  alignas(64) std::byte second[kSize * sizeof(double)];
-  alignas(64) std::byte losses[kSize * sizeof(double)];
+  // Results as they are stored; 0 where they are not wanted.
+  alignas(64) std::byte gradient[(kSize + 1) * sizeof(double)] = {};
+  alignas(64) std::byte second[(kSize + 1) * sizeof(double)] = {};
+  alignas(64) std::byte losses[(kSize + 1) * sizeof(double)] = {};
 };
 
 // Calls of fewer elements are computed by the exact loop. A table takes it 6
@@ -32,15 +33,16 @@ struct ResultTable {
 inline constexpr uint64_t kLeastLookedUp = 3072;  // D85
 
 // Returns true if the results depend on nothing but the logit and the target.
+// Only targets of whole bytes can be told apart from one to ignore.
 inline bool IsTabulated(const Segment& segment) {
   const ElementType targets = segment.targets.type;
-  const bool hard = targets == ElementType::kBit ||
-                    targets == ElementType::kUint8 ||
-                    targets == ElementType::kBool;
   const double ignored = segment.options.ignore_target.value_or(-1);
-  return segment.targets.present() && hard && ignored != 0 && ignored != 1 &&
-         !segment.weights.present() && !segment.pos_weight.present() &&
-         !segment.upstream.present() && segment.row_sums == nullptr;
+  const bool hard =
+      targets == ElementType::kUint8 || targets == ElementType::kBool ||
+      (targets == ElementType::kBit && ignored != 0 && ignored != 1);
+  return segment.targets.present() && hard && !segment.weights.present() &&
+         !segment.pos_weight.present() && !segment.upstream.present() &&
+         segment.row_sums == nullptr;
 }
 
 // Computes the table of a segment for which IsTabulated() is true.
@@ -109,18 +111,33 @@ inline void PlaceBits(const std::byte* logits, const std::byte* targets,
   }
 }
 
-// Sets the places of `n` elements whose targets are bytes. Returns false if one
-// of these is neither 0 nor 1.
-inline bool PlaceBytes(const std::byte* logits, const std::byte* targets,
-                       uint64_t n, uint16_t* places) {
-  unsigned seen = 0;
+// Returns the byte of a target to ignore, or a number that is no byte.
+inline uint16_t IgnoredByte(const LossOptions& options) {
+  const double ignored = options.ignore_target.value_or(-1);
+  const bool is_byte = ignored >= 0 && ignored <= 255 &&
+                       ignored == static_cast<uint8_t>(ignored);
+  return is_byte ? static_cast<uint16_t>(ignored) : 256;
+}
+
+struct PlacedBytes {
+  bool good = false;     // every other target is 0 or 1
+  uint16_t ignored = 0;  // elements
+};
+
+// Sets the places of `n` elements whose targets are bytes.
+inline PlacedBytes PlaceBytes(const std::byte* logits, const std::byte* targets,
+                              uint64_t n, uint16_t ignored, uint16_t* places) {
+  uint16_t seen = 0, count = 0;
   for (uint64_t i = 0; i < n; ++i) {
-    const unsigned target = std::to_integer<unsigned>(targets[i]);
-    seen |= target;
-    places[i] = static_cast<uint16_t>(std::to_integer<unsigned>(logits[i]) |
-                                      (target & 1) << 8);
+    const auto target = std::to_integer<uint16_t>(targets[i]);
+    const auto element = static_cast<uint16_t>(
+        std::to_integer<uint16_t>(logits[i]) | (target & 1) << 8);
+    const bool is_ignored = target == ignored;
+    seen |= is_ignored ? uint16_t{0} : target;
+    count += is_ignored ? 1 : 0;
+    places[i] = is_ignored ? ResultTable::kNothing : element;
   }
-  return seen <= 1;
+  return {seen <= 1, count};
 }
 
 // Looks up `rows` rows of kBlockLanes places each: sets `lanes` to the sums of
@@ -175,16 +192,16 @@ inline void CopyResults(ElementType type, const std::byte* table,
   });
 }
 
-// Looks up a block of `n` elements that starts at element `first`, and fills in
-// its partial. Returns false if a logit is a NaN: the exact loop then computes
-// the block again.
+// Looks up a block of `n` elements that starts at element `first`, `valid` of
+// which are not ignored, and fills in its partial. Returns false if a logit is
+// a NaN: the exact loop then computes the block again.
 inline bool LookUpBlock(const ResultTable& table, const Segment& segment,
                         uint16_t* places, uint64_t first, uint64_t n,
-                        BlockPartial& partial) {
+                        uint64_t valid, BlockPartial& partial) {
   alignas(64) double lanes[kBlockLanes];
   alignas(64) std::byte scratch[kBlockElements];
   const uint64_t rows = (n + kBlockLanes - 1) / kBlockLanes;
-  std::fill(places + n, places + rows * kBlockLanes, ResultTable::kPadding);
+  std::fill(places + n, places + rows * kBlockLanes, ResultTable::kNothing);
   const bool has_byte =
       segment.gradient != nullptr && ByteSize(segment.gradient_type, 1) == 1;
   if (has_byte) {
@@ -203,9 +220,9 @@ inline bool LookUpBlock(const ResultTable& table, const Segment& segment,
   CopyResults(segment.losses_type, table.losses, places, first, n,
               segment.losses);
   partial.loss_sum = SumLanes(lanes);
-  partial.valid_count = static_cast<uint32_t>(n);
-  partial.nonzero_weight_count = static_cast<uint32_t>(n);
-  partial.weight_sum = static_cast<double>(n);
+  partial.valid_count = static_cast<uint32_t>(valid);
+  partial.nonzero_weight_count = static_cast<uint32_t>(valid);
+  partial.weight_sum = static_cast<double>(valid);
   return !std::isnan(partial.loss_sum);
 }
 
@@ -222,20 +239,22 @@ void LookUpBlocks(const Segment& segment, float scale, uint64_t first_block,
   PieceCursor logits(segment.logits);
   PieceCursor targets(segment.targets);
   const ElementType type = segment.targets.type;
+  const uint16_t ignored = IgnoredByte(segment.options);
   for (uint64_t k = 0; k < partials.size(); ++k) {
     const uint64_t first = (first_block + k) * kBlockElements;
     const uint64_t n = std::min(kBlockElements, segment.element_count - first);
     const std::byte* const from = logits.Fetch(first, n, logits_scratch);
     const std::byte* const of = targets.Fetch(
         ByteSize(type, first), ByteSize(type, n), targets_scratch);
-    bool good = true;
+    PlacedBytes placed = {.good = true};
     if (type == ElementType::kBit) {
       PlaceBits(from, of, n, places);
     } else {
-      good = PlaceBytes(from, of, n, places);
+      placed = PlaceBytes(from, of, n, ignored, places);
     }
     partials[k] = BlockPartial();
-    if (!good || !LookUpBlock(table, segment, places, first, n, partials[k])) {
+    if (!placed.good || !LookUpBlock(table, segment, places, first, n,
+                                     n - placed.ignored, partials[k])) {
       ComputeExact<Ops>(segment, scale, first_block + k,
                         partials.subspan(k, 1));
     }

@@ -19,6 +19,27 @@ namespace lossd::request {
 
 using wire::Field;
 
+namespace {
+
+// Checks the type of derivatives that the client scales. They are those of the
+// plain sum, which a type of a smaller range than float32's may round to 0 or
+// beyond its largest number although the results have a place in it.
+absl::Status CheckUnscaledType(kernels::ElementType type,
+                               v1::Normalizer normalizer) {
+  if (!IsFloat8(type) && type != kernels::ElementType::kFloat16) {
+    return absl::OkStatus();
+  }
+  const absl::string_view name = View(kernels::Name(type));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "header.spec.gradient_dtype: ", name, " with ",
+      v1::Normalizer_Name(normalizer),
+      ", a count that only the end of the stream knows, and ", name,
+      " cannot hold what is scaled afterwards; ask for float32, or give the "
+      "count in header.declared_normalizer"));
+}
+
+}  // namespace
+
 absl::Status StreamPlan::Read(v1::StreamLossHeader header) {
   header_ = std::move(header);
   absl::StatusOr<kernels::LossOptions> options = ReadSpec(header_.spec());
@@ -45,7 +66,11 @@ absl::Status StreamPlan::Read(v1::StreamLossHeader header) {
   absl::StatusOr<Scaling> scaling = ReadScaling();
   if (!scaling.ok()) return scaling.status();
   scaling_ = *scaling;
-  return absl::OkStatus();
+  const bool has_derivatives = wants_gradient_ || wants_second_derivative_;
+  if (!scaling_.deferred() || !has_derivatives || element_count() == 0) {
+    return absl::OkStatus();
+  }
+  return CheckUnscaledType(whole_.gradient_type, header_.spec().normalizer());
 }
 
 absl::Status StreamPlan::ReadResults() {

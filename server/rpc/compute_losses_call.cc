@@ -17,12 +17,7 @@ namespace {
 // tells clients. The bytes are what the permits stand for.
 constexpr size_t kMaxUnanswered = 1024;
 constexpr int64_t kMaxUnansweredBytes = int64_t{64} << 20;
-// A message of answers is closed when it has so many bytes: clients refuse
-// messages of more than 4 MiB unless they are told otherwise.
-constexpr size_t kFullMessageBytes = size_t{1} << 20;
-constexpr size_t kMaxReservedBytes = size_t{64} << 10;
-constexpr size_t kMaxSpareTasks = 128;
-// So many of them stay for the next stream of this call.
+// So many tasks stay for the next stream of this call.
 constexpr size_t kKeptTasks = 8;
 // So many entries of a message are computed before their answers are written.
 // Fewer would cost more messages, and threads that wake each other.
@@ -38,7 +33,8 @@ ComputeLossesCall::ComputeLossesCall(const CallContext* call_context,
       queue_(queue),
       idle_alarm_(call_context->clock, call_context->stream_idle_limit, queue,
                   Tag{this, kIdle}),
-      returns_(queue, Tag{this, kReturned}) {}
+      returns_(queue, Tag{this, kReturned}),
+      open_(call_context, &returns_) {}
 
 void ComputeLossesCall::RequestRpc() {
   stream_.emplace(&*context_);
@@ -71,7 +67,7 @@ bool ComputeLossesCall::Handle(int event, bool ok) {
   }
   Advance();
   if (finished_ && done_) idle_alarm_.Cancel();
-  return false;  // RunInline() has run what is to run inline
+  return false;  // AcceptGroup() has run what is to run inline
 }
 
 void ComputeLossesCall::OnRequest() {
@@ -89,73 +85,77 @@ void ComputeLossesCall::OnRead(bool ok) {
       wire::ReadEntries(message_);
   message_.Clear();
   if (!entries.ok()) return End(entries.status());
-  arrived_ = call_context_->clock->Now();
-  waiting_ = *std::move(entries);
-  next_waiting_ = 0;
+  backlog_.Fill(*std::move(entries), call_context_->clock->Now());
 }
 
-void ComputeLossesCall::AcceptWaiting() {
-  const size_t group_end = in_flight_ + kGroupEntries;
-  while (next_waiting_ < waiting_.size() && in_flight_ < group_end && !full()) {
-    Accept(std::move(waiting_[next_waiting_++]));
-  }
-  if (next_waiting_ == waiting_.size()) ForgetWaiting();
-  if (std::exchange(enqueued_, false)) RunInline();
-}
-
-// Small entries are computed here and now, so their answers go out together
-// without a detour through the queue.
-void ComputeLossesCall::RunInline() {
+// Tasks that come back meanwhile are settled together, without a detour through
+// the queue. Small ones do, as they are computed here.
+void ComputeLossesCall::AcceptGroup() {
+  if (backlog_.empty()) return;
   const bool held = returns_.Hold();
-  call_context_->batcher->RunInline(*call_context_->runner);
+  const size_t group_end = open_.tasks() + kGroupEntries;
+  bool enqueued = false;
+  while (!backlog_.empty() && open_.tasks() < group_end && !full()) {
+    enqueued |= Accept(TakeWaiting());
+  }
+  if (enqueued) call_context_->batcher->RunInline(*call_context_->runner);
   if (held) OnReturned();
 }
 
-void ComputeLossesCall::ForgetWaiting() {
-  waiting_ = std::vector<wire::Entry>();
-  next_waiting_ = 0;
+// The call's place among the requests goes back before the last entry is
+// admitted, which may then be the only request of its flow.
+wire::Entry ComputeLossesCall::TakeWaiting() {
+  wire::Entry entry = backlog_.Take();
+  if (backlog_.empty()) {
+    permit_ = admission::Permit();
+  } else if (permit_.held()) {
+    permit_.ShrinkTo(backlog_.bytes());
+  }
+  return entry;
 }
 
-void ComputeLossesCall::Accept(wire::Entry entry) {
+void ComputeLossesCall::ChargeWaiting() {
+  const bool settled = permit_.held() || !backlog_.refusal().ok();
+  if (backlog_.empty() || settled) return;
+  const absl::Status charged = AdmitWaiting(backlog_.bytes(), backlog_.size());
+  if (charged.ok()) return;
+  backlog_.Refuse(charged);
+  // The server drains, so the client goes elsewhere with the next entries.
+  if (absl::IsUnavailable(charged)) End(charged);
+}
+
+bool ComputeLossesCall::Accept(wire::Entry entry) {
   ++entries_;
   call_context_->metrics->RecordCallAccepted(
       observability::Method::kComputeLosses);
-  EntryAnswer failure{.id = entry.id, .received = arrived_};
+  EntryAnswer failure{.id = entry.id, .received = backlog_.arrived()};
   if (entry.id == 0) {
-    return Fail(std::move(failure), absl::InvalidArgumentError(
-                                        "id: absent or 0; an entry needs one"));
+    Fail(std::move(failure),
+         absl::InvalidArgumentError("id: absent or 0; an entry needs one"));
+    return false;
   }
-  const auto [place, is_new] = unanswered_.try_emplace(entry.id);
-  if (!is_new) {
-    return Fail(std::move(failure),
-                absl::InvalidArgumentError(absl::StrCat(
-                    "id: ", entry.id,
-                    " is that of an entry which is not answered yet")));
+  EntryTask* const task = open_.Open(entry.id);
+  if (task == nullptr) {
+    Fail(std::move(failure),
+         absl::InvalidArgumentError(
+             absl::StrCat("id: ", entry.id,
+                          " is that of an entry which is not answered yet")));
+    return false;
   }
-  std::unique_ptr<EntryTask> task = TakeTask();
-  task->id = entry.id;
-  task->received = arrived_;
-  const absl::Status begun = Begin(std::move(entry), task.get());
-  if (!begun.ok()) {
+  task->received = backlog_.arrived();
+  if (const absl::Status begun = Begin(std::move(entry), task); !begun.ok()) {
     failure.holds_id = true;
     failure.request_id = std::string(task->computation.request_id());
-    PutTask(std::move(task));
-    return Fail(std::move(failure), begun);
+    open_.EndTask(task->id);
+    Fail(std::move(failure), begun);
+    return false;
   }
-  place->second = std::move(task);
-  ++in_flight_;
-  enqueued_ = true;
-  call_context_->batcher->Enqueue(place->second.get(), /*may_run_inline=*/true);
-}
-
-void ComputeLossesCall::Fail(EntryAnswer answer, const absl::Status& why) {
-  answer.code = why.code();
-  answer.reason = std::string(why.message());
-  answer.bytes = FailureEntry(answer.id, why, answer.request_id);
-  AddAnswer(std::move(answer));
+  call_context_->batcher->Enqueue(task, /*may_run_inline=*/true);
+  return true;
 }
 
 absl::Status ComputeLossesCall::Begin(wire::Entry entry, EntryTask* task) {
+  RETURN_IF_ERROR(backlog_.refusal());
   const absl::StatusOr<absl::Duration> timeout = wire::TimeoutOf(entry);
   if (!timeout.ok()) return timeout.status();
   task->deadline = std::min(deadline_, task->received + *timeout);
@@ -168,7 +168,6 @@ absl::Status ComputeLossesCall::Begin(wire::Entry entry, EntryTask* task) {
   absl::StatusOr<admission::Permit> permit =
       TakePermit(task->computation.ChargedBytes(), task->deadline, now);
   if (!permit.ok()) {
-    // The server drains, so the client goes elsewhere with the next entries.
     if (absl::IsUnavailable(permit.status())) End(permit.status());
     return permit.status();
   }
@@ -180,14 +179,18 @@ absl::Status ComputeLossesCall::Begin(wire::Entry entry, EntryTask* task) {
   return absl::OkStatus();
 }
 
+void ComputeLossesCall::Fail(EntryAnswer answer, const absl::Status& why) {
+  answer.code = why.code();
+  answer.reason = std::string(why.message());
+  answer.bytes = FailureEntry(answer.id, why, answer.request_id);
+  outbox_.Add(std::move(answer));
+}
+
 void ComputeLossesCall::OnReturned() {
-  for (EntryTask* task = returns_.TakeAll(); task != nullptr;) {
-    Settle(std::exchange(task, task->next));
-  }
+  returns_.TakeAll([this](EntryTask* task) { Settle(task); });
 }
 
 void ComputeLossesCall::Settle(EntryTask* task) {
-  --in_flight_;
   EntryAnswer answer{.id = task->id,
                      .holds_id = true,
                      .received = task->received,
@@ -206,26 +209,18 @@ void ComputeLossesCall::Settle(EntryTask* task) {
       answer.bytes = ResponseEntry(answer.id, *std::move(response));
     }
   }
-  PutTask(std::move(unanswered_[answer.id]));
+  open_.EndTask(answer.id);
   if (!status.ok()) return Fail(std::move(answer), status);
-  AddAnswer(std::move(answer));
-}
-
-// The client may act on an answer before kWritten, hence the permit is marked
-// as answered before Write.
-void ComputeLossesCall::AddAnswer(EntryAnswer answer) {
-  answer.permit.MarkAnswered();
-  ready_.push_back(std::move(answer));
+  outbox_.Add(std::move(answer));
 }
 
 void ComputeLossesCall::OnWritten(bool ok) {
   idle_alarm_.Touch();
-  writing_ = false;
   if (!ok) OnGone();
-  for (const EntryAnswer& answer : writing_answers_) {
+  for (const EntryAnswer& answer : outbox_.in_message()) {
     CountAnswer(answer, ok ? answer.code : GoneStatus().code());
   }
-  writing_answers_.clear();
+  outbox_.EndMessage();
   LetOthersIn();
 }
 
@@ -249,13 +244,7 @@ void ComputeLossesCall::OnGone() {
   if (std::exchange(gone_, true)) return;
   const absl::Status gone = GoneStatus();
   End(gone);
-  std::vector<EntryTask*> removed;
-  for (const auto& [id, task] : unanswered_) {
-    if (task != nullptr && call_context_->batcher->Remove(task.get())) {
-      removed.push_back(task.get());
-    }
-  }
-  for (EntryTask* task : removed) {
+  for (EntryTask* task : open_.RemoveFromQueue()) {
     task->Drop(gone);
     Settle(task);
   }
@@ -263,10 +252,11 @@ void ComputeLossesCall::OnGone() {
 
 void ComputeLossesCall::OnIdle() {
   if (finished_ && done_) return idle_alarm_.Drop();
-  // A client may be silent as long as it likes, but has to take its answers.
-  const bool owes_nothing = !writing_ && ready_.empty();
-  if (owes_nothing && in_flight_ == 0) GiveMemoryBack(0);
-  if (!idle_alarm_.OnTag(/*excused=*/owes_nothing)) return;
+  if (outbox_.empty() && open_.tasks() == 0) GiveMemoryBack(0);
+  // A client may be silent as long as it likes, but has to take its answers. It
+  // does so while a part of a large one goes out.
+  const bool takes_answers = outbox_.HasMoved() || outbox_.empty();
+  if (!idle_alarm_.OnTag(/*excused=*/takes_answers)) return;
   const absl::Status idle = absl::DeadlineExceededError(absl::StrCat(
       "the client has not read its answers for ",
       absl::FormatDuration(idle_alarm_.limit()), " (--stream_idle_timeout)"));
@@ -276,51 +266,40 @@ void ComputeLossesCall::OnIdle() {
 }
 
 void ComputeLossesCall::Advance() {
-  if (gone_) {
-    for (const EntryAnswer& answer : ready_) {
-      CountAnswer(answer, GoneStatus().code());
-    }
-    ready_.clear();
-    ForgetWaiting();
-  }
+  if (gone_) DropAnswers();
   do {
-    AcceptWaiting();
-    if (!writing_ && !ready_.empty()) WriteAnswers();
-  } while (!writing_ && !waiting_.empty() && !full());
-  if (ending_ == Ending::kDecided && waiting_.empty() && in_flight_ == 0 &&
-      ready_.empty() && !writing_) {
-    ending_ = Ending::kFinishing;
-    const grpc::Status answer = door::ToGrpcStatus(end_, "");
-    NoteAnswer(answer);
-    stream_->Finish(answer, finished_tag());
+    AcceptGroup();
+    if (outbox_.has_ready() && !outbox_.writing()) WriteAnswers();
+  } while (!outbox_.writing() && !backlog_.empty() && !full());
+  ChargeWaiting();
+  if (!backlog_.empty()) return;
+  if (ending_ == Ending::kDecided && open_.tasks() == 0 && outbox_.empty()) {
+    Finish();
   }
-  if (ending_ == Ending::kOpen && reading_ == Reading::kPaused &&
-      waiting_.empty() && !full()) {
+  if (ending_ == Ending::kOpen && reading_ == Reading::kPaused && !full()) {
     reading_ = Reading::kReading;
     stream_->Read(&message_, &read_tag_);
   }
 }
 
-void ComputeLossesCall::WriteAnswers() {
-  wire::SlicedMessage message;
-  size_t bytes_ready = 0;
-  for (const EntryAnswer& answer : ready_) bytes_ready += answer.bytes.bytes();
-  message.Reserve(std::min(bytes_ready, kMaxReservedBytes));
-  // The first answer may be larger than a full message.
-  while (!ready_.empty() && (message.bytes() == 0 ||
-                             message.bytes() + ready_.front().bytes.bytes() <=
-                                 kFullMessageBytes)) {
-    EntryAnswer& answer = ready_.front();
-    if (answer.holds_id) unanswered_.erase(answer.id);
-    message.Append(std::move(answer.bytes));
-    writing_answers_.push_back(std::move(answer));
-    ready_.pop_front();
+void ComputeLossesCall::DropAnswers() {
+  for (const EntryAnswer& answer : outbox_.TakeReady()) {
+    CountAnswer(answer, GoneStatus().code());
   }
-  const grpc::ByteBuffer bytes = message.Finish();
-  call_context_->metrics->RecordBytesSent(static_cast<int64_t>(bytes.Length()));
-  writing_ = true;
+  backlog_.Clear();
+  permit_ = admission::Permit();
+  LetOthersIn();
+}
+
+void ComputeLossesCall::WriteAnswers() {
+  const grpc::ByteBuffer message = outbox_.NextMessage();
+  for (const EntryAnswer& answer : outbox_.in_message()) {
+    if (answer.holds_id) open_.Close(answer.id);
+  }
+  call_context_->metrics->RecordBytesSent(
+      static_cast<int64_t>(message.Length()));
   idle_alarm_.Touch();  // from now on the client owes reading
-  stream_->Write(bytes, &written_tag_);
+  stream_->Write(message, &written_tag_);
 }
 
 void ComputeLossesCall::End(const absl::Status& status) {
@@ -329,31 +308,21 @@ void ComputeLossesCall::End(const absl::Status& status) {
   end_ = status;
 }
 
+void ComputeLossesCall::Finish() {
+  ending_ = Ending::kFinishing;
+  const grpc::Status answer = door::ToGrpcStatus(end_, "");
+  NoteAnswer(answer);
+  stream_->Finish(answer, finished_tag());
+}
+
 bool ComputeLossesCall::full() const {
-  return in_flight_ + ready_.size() + writing_answers_.size() >=
-             kMaxUnanswered ||
+  return open_.tasks() + outbox_.size() >= kMaxUnanswered ||
          held_bytes_ >= kMaxUnansweredBytes;
 }
 
-std::unique_ptr<EntryTask> ComputeLossesCall::TakeTask() {
-  if (spare_tasks_.empty()) {
-    return std::make_unique<EntryTask>(call_context_, &returns_);
-  }
-  std::unique_ptr<EntryTask> task = std::move(spare_tasks_.back());
-  spare_tasks_.pop_back();
-  return task;
-}
-
-void ComputeLossesCall::PutTask(std::unique_ptr<EntryTask> task) {
-  task->Clear();
-  if (spare_tasks_.size() < kMaxSpareTasks) {
-    spare_tasks_.push_back(std::move(task));
-  }
-}
-
 void ComputeLossesCall::GiveMemoryBack(size_t kept_tasks) {
-  if (spare_tasks_.size() > kept_tasks) spare_tasks_.resize(kept_tasks);
-  if (writing_answers_.empty()) writing_answers_ = std::vector<EntryAnswer>();
+  open_.GiveMemoryBack(kept_tasks);
+  if (!outbox_.writing()) outbox_.GiveMemoryBack();
 }
 
 std::string ComputeLossesCall::LogDetail() const {
@@ -361,14 +330,14 @@ std::string ComputeLossesCall::LogDetail() const {
 }
 
 bool ComputeLossesCall::ended() const {
-  return RpcCall::ended() && reading_ != Reading::kReading && !writing_ &&
-         in_flight_ == 0 && !idle_alarm_.pending();
+  return RpcCall::ended() && reading_ != Reading::kReading &&
+         !outbox_.writing() && open_.tasks() == 0 && !idle_alarm_.pending();
 }
 
 void ComputeLossesCall::Release(absl::StatusCode /*code*/) {
-  ForgetWaiting();
+  backlog_.Clear();
   GiveMemoryBack(kKeptTasks);
-  unanswered_.clear();
+  open_.Clear();
   message_.Clear();
   stream_.reset();
   held_bytes_ = 0;

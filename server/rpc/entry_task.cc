@@ -6,22 +6,14 @@
 
 namespace lossd::rpc {
 
-EntryReturns::EntryReturns(grpc::CompletionQueue* queue, RpcCall::Tag tag)
-    : queue_(queue),
-      tag_(tag),
-      held_(std::make_unique<EntryTask>(nullptr, nullptr)) {}
-
-EntryReturns::~EntryReturns() = default;
-
 bool EntryReturns::Hold() {
-  EntryTask* nothing = nullptr;
-  held_->next = nullptr;
-  return newest_.compare_exchange_strong(nothing, held_.get(),
+  EntryLink* nothing = nullptr;
+  return newest_.compare_exchange_strong(nothing, &held_,
                                          std::memory_order_relaxed);
 }
 
 void EntryReturns::Add(EntryTask* task) {
-  EntryTask* before = newest_.load(std::memory_order_relaxed);
+  EntryLink* before = newest_.load(std::memory_order_relaxed);
   do {
     task->next = before;
   } while (!newest_.compare_exchange_weak(
@@ -31,15 +23,19 @@ void EntryReturns::Add(EntryTask* task) {
   }
 }
 
-EntryTask* EntryReturns::TakeAll() {
-  EntryTask* task = newest_.exchange(nullptr, std::memory_order_acquire);
-  EntryTask* oldest = nullptr;
-  while (task != nullptr) {
-    EntryTask* const before = std::exchange(task->next, oldest);
-    oldest = std::exchange(task, before);
+void EntryReturns::TakeAll(absl::FunctionRef<void(EntryTask*)> take) {
+  EntryLink* link = newest_.exchange(nullptr, std::memory_order_acquire);
+  EntryLink* oldest = nullptr;
+  while (link != nullptr) {
+    EntryLink* const before = std::exchange(link->next, oldest);
+    oldest = std::exchange(link, before);
   }
-  if (oldest != nullptr && oldest == held_.get()) return oldest->next;
-  return oldest;
+  while (oldest != nullptr) {
+    // The task may be used again at once.
+    EntryLink* const taken = std::exchange(oldest, oldest->next);
+    taken->next = nullptr;
+    if (taken != &held_) take(static_cast<EntryTask*>(taken));
+  }
 }
 
 void EntryTask::OnComputed(const batching::Computed& computed) {

@@ -7,8 +7,8 @@
 
 #include <atomic>
 #include <cstdint>
-#include <memory>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "server/admission/admission.h"
@@ -21,6 +21,11 @@ namespace lossd::rpc {
 
 class EntryTask;
 
+// A task's place in EntryReturns.
+struct EntryLink {
+  EntryLink* next = nullptr;
+};
+
 // Brings tasks from the executors back to the thread of their stream. The tag
 // comes out of the stream's queue once for all tasks that came back since the
 // last TakeAll(), so the cost of waking the thread is shared. Add() is
@@ -28,8 +33,8 @@ class EntryTask;
 class EntryReturns {
  public:
   // Borrows `queue`.
-  EntryReturns(grpc::CompletionQueue* queue, RpcCall::Tag tag);
-  ~EntryReturns();
+  EntryReturns(grpc::CompletionQueue* queue, RpcCall::Tag tag)
+      : queue_(queue), tag_(tag) {}
 
   // Adds a task. The first task of an empty list lets the tag come; nothing of
   // the stream is touched after that, because it may end with the tag.
@@ -39,23 +44,21 @@ class EntryReturns {
   // false, and does nothing, if the tag is on its way.
   bool Hold();
 
-  // Returns the tasks, oldest first, linked by `next`. Call it when the tag has
-  // come, or after Hold().
-  EntryTask* TakeAll();
+  // Empties the list and gives its tasks to `take`, oldest first. Call it when
+  // the tag has come, or after Hold().
+  void TakeAll(absl::FunctionRef<void(EntryTask*)> take);
 
  private:
   grpc::CompletionQueue* const queue_;
   RpcCall::Tag tag_;
   grpc::Alarm alarm_;
-  // After Hold() the oldest is `held_`, which is no task but takes the place of
-  // one.
-  std::atomic<EntryTask*> newest_{nullptr};
-  const std::unique_ptr<EntryTask> held_;
+  std::atomic<EntryLink*> newest_{nullptr};
+  EntryLink held_;  // the oldest after Hold(), in place of a task
 };
 
 // The stream owns the task, uses it again and again, and is the only one to
 // touch it but between Enqueue() and the return.
-class EntryTask final : public batching::Task {
+class EntryTask final : public batching::Task, public EntryLink {
  public:
   // Borrows both.
   EntryTask(const CallContext* call_context, EntryReturns* returns)
@@ -80,9 +83,6 @@ class EntryTask final : public batching::Task {
   absl::Time received;
   LossComputation computation;
   admission::Permit permit;
-
-  // --- owned by EntryReturns ---
-  EntryTask* next = nullptr;
 
  private:
   EntryReturns* const returns_;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/random/random.h"
+#include "absl/strings/str_cat.h"
 #include "server/base/status_macros.h"
 #include "server/door/client_flow.h"
 #include "server/door/flow_name.h"
@@ -136,6 +137,27 @@ grpc::Status RpcCall::Admit(int64_t bytes, absl::Time now) {
   if (!permit.ok()) return AnswerTo(permit.status());
   permit_ = *std::move(permit);
   return grpc::Status::OK;
+}
+
+absl::Status RpcCall::AdmitWaiting(int64_t bytes, size_t requests) {
+  admission::Refusal refusal{};
+  absl::StatusOr<admission::Permit> permit = call_context_->admission->Admit(
+      bytes, flow_, absl::InfiniteFuture(), call_context_->clock->Now(),
+      absl::ZeroDuration(), &refusal);
+  if (permit.ok()) {
+    permit_ = *std::move(permit);
+    return absl::OkStatus();
+  }
+  for (size_t i = 1; i < requests; ++i) {
+    call_context_->metrics->RecordRejection(Reason(refusal));
+  }
+  absl::Status why = permit.status();
+  if (absl::IsResourceExhausted(why)) {
+    why = absl::ResourceExhaustedError(
+        absl::StrCat("no room for the ", requests,
+                     " entries of the message that wait: ", why.message()));
+  }
+  return Refuse(why, refusal, /*bytes=*/0);
 }
 
 grpc::Status RpcCall::ChargeMore(int64_t bytes) {

@@ -6,6 +6,7 @@
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/status.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -59,6 +60,11 @@ class RpcCall : public door::QueueCall {
                                                absl::Time now);
   // Takes the permit of the call. Returns the call's answer if it is refused.
   grpc::Status Admit(int64_t bytes, absl::Time now);
+  // Takes the permit of the call for `bytes` of `requests` that wait until each
+  // is admitted with a permit of its own. Errors: those of TakePermit(); all of
+  // the requests are counted as refused. RESOURCE_EXHAUSTED always has a delay:
+  // fewer of them may fit, even if so many never do.
+  absl::Status AdmitWaiting(int64_t bytes, size_t requests);
   // Returns the answer of Admit() for `bytes` if it would refuse now.
   grpc::Status Foresee(int64_t bytes);
   // Returns the answer to a call that the intake has no place for.

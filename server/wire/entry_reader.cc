@@ -1,36 +1,29 @@
 #include "server/wire/entry_reader.h"
 
 #include <google/protobuf/duration.pb.h>
-#include <google/protobuf/empty.pb.h>
-#include <google/protobuf/unknown_field_set.h>
 
 #include <limits>
+#include <optional>
 #include <span>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "lossd/v1/loss_service.pb.h"
+#include "server/wire/field_reader.h"
 #include "server/wire/wire_format.h"
 #include "server/wire/wire_reader.h"
 
 namespace lossd::wire {
 namespace {
 
-using google::protobuf::Empty;
-using google::protobuf::UnknownField;
-using google::protobuf::UnknownFieldSet;
 using ProtoEntry = v1::ComputeLossesRequest::Entry;
 
 constexpr uint32_t kEntries = v1::ComputeLossesRequest::kEntriesFieldNumber;
 
-// The generated parser of Empty takes every field for an unknown one.
-const UnknownFieldSet& FieldsOf(const Empty& message) {
-  return message.GetReflection()->GetUnknownFields(message);
-}
-
-bool IsBytes(const UnknownField& field, int number) {
-  return field.number() == number &&
-         field.type() == UnknownField::TYPE_LENGTH_DELIMITED;
+bool IsBytes(const Field& field, int number) {
+  return field.tag.type == kLength &&
+         field.tag.number == static_cast<uint32_t>(number);
 }
 
 // Reads the fields of an entry that ends where `end` bytes are left. Returns
@@ -89,62 +82,52 @@ bool Walk(std::span<const grpc::Slice> slices, std::vector<Entry>* entries) {
 // Appends to `out` a message that came in parts, which protobuf merges. Returns
 // false if there are several and one is no message by itself: the others could
 // make up for what it lacks.
-bool Merge(const std::vector<const std::string*>& parts, std::string* out) {
-  for (const std::string* part : parts) {
-    if (parts.size() > 1 && !Empty().ParseFromString(*part)) return false;
-    *out += *part;
+bool Merge(const std::vector<absl::string_view>& parts, std::string* out) {
+  for (const absl::string_view part : parts) {
+    if (parts.size() > 1 && !IsMessage(part)) return false;
+    absl::StrAppend(out, part);
   }
   return true;
 }
 
 // Takes the fields of an entry whose form the walk does not expect, or returns
 // false if the bytes are none.
-bool ParseEntry(const std::string& bytes, Entry* entry) {
-  Empty message;
-  if (!message.ParseFromString(bytes)) return false;
-  std::vector<const std::string*> requests;
-  std::vector<const std::string*> timeouts;
-  const UnknownFieldSet& fields = FieldsOf(message);
-  for (int i = 0; i < fields.field_count(); ++i) {
-    const UnknownField& field = fields.field(i);
-    if (field.number() == ProtoEntry::kIdFieldNumber &&
-        field.type() == UnknownField::TYPE_VARINT) {
-      entry->id = field.varint();
-    } else if (IsBytes(field, ProtoEntry::kRequestFieldNumber)) {
-      requests.push_back(&field.length_delimited());
-    } else if (IsBytes(field, ProtoEntry::kTimeoutFieldNumber)) {
-      timeouts.push_back(&field.length_delimited());
+bool ParseEntry(absl::string_view bytes, Entry* entry) {
+  std::vector<absl::string_view> requests;
+  std::vector<absl::string_view> timeouts;
+  FieldReader reader(bytes);
+  while (const std::optional<Field> field = reader.Next()) {
+    if (field->tag.number == ProtoEntry::kIdFieldNumber &&
+        field->tag.type == kVarint) {
+      entry->id = field->varint;
+    } else if (IsBytes(*field, ProtoEntry::kRequestFieldNumber)) {
+      requests.push_back(field->bytes);
+    } else if (IsBytes(*field, ProtoEntry::kTimeoutFieldNumber)) {
+      timeouts.push_back(field->bytes);
     }
   }
   std::string request;
-  if (!Merge(requests, &request)) return false;
+  if (!reader.ok() || !Merge(requests, &request)) return false;
   if (!request.empty()) entry->request.emplace_back(request);
   entry->has_timeout = !timeouts.empty();
   return Merge(timeouts, &entry->timeout);
 }
 
-// Takes the entries of a message that the walk does not expect, by the library
-// alone: varints longer than they must be, groups, messages in parts. The bytes
-// are copied into one string. A stream over the slices would let protobuf
-// allocate what a length claims, and gRPC's ends the program at some of them.
+// Takes the entries of a message in a form that the walk does not expect. The
+// bytes are copied into one string, and nothing but entries is kept of them.
 bool Parse(std::span<const grpc::Slice> slices, std::vector<Entry>* entries) {
   entries->clear();
-  WireReader reader(slices);
-  if (reader.left() > std::numeric_limits<int32_t>::max()) return false;
+  WireReader bytes(slices);
+  if (bytes.left() > std::numeric_limits<int32_t>::max()) return false;
   std::string flat;
-  reader.Copy(reader.left(), &flat);
-  Empty message;
-  if (!message.ParseFromString(flat)) return false;
-  const UnknownFieldSet& fields = FieldsOf(message);
-  for (int i = 0; i < fields.field_count(); ++i) {
-    const UnknownField& field = fields.field(i);
-    if (!IsBytes(field, kEntries)) continue;
+  bytes.Copy(bytes.left(), &flat);
+  FieldReader reader(flat);
+  while (const std::optional<Field> field = reader.Next()) {
+    if (!IsBytes(*field, kEntries)) continue;
+    if (!ParseEntry(field->bytes, &entries->emplace_back())) return false;
     if (entries->size() > kMaxEntries) return true;
-    if (!ParseEntry(field.length_delimited(), &entries->emplace_back())) {
-      return false;
-    }
   }
-  return true;
+  return reader.ok();
 }
 
 }  // namespace

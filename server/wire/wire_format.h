@@ -7,11 +7,13 @@
 
 namespace lossd::wire {
 
-// The wire types that writers of proto3 use. Groups have two more.
+// The wire types. Writers of proto3 use no groups.
 enum WireType : uint32_t {
   kVarint = 0,
   kFixed64 = 1,
   kLength = 2,
+  kStartGroup = 3,
+  kEndGroup = 4,
   kFixed32 = 5
 };
 

@@ -14,6 +14,7 @@ BENCH = Path(__file__).parents[2] / "bench"
 sys.path.insert(0, str(BENCH))
 
 from chart import read_rows  # noqa: E402
+from results import read_results  # noqa: E402
 from tables import document, replace_tables  # noqa: E402
 
 
@@ -95,3 +96,55 @@ def test_a_picture_has_the_newest_of_each_name_and_set(tmp_path: Path) -> None:
     rows = read_rows([first, second])
     found = [(one["name"], one["instruction_set"], one["ratio"]) for one in rows]
     assert found == [("a", "avx2", 1.5), ("a", "avx512", 9.0), ("b", "avx512", 2.0)]
+
+
+OLD = {"name": "c", "ours": 3.0, "peer": 2.0, "ratio": 1.5}  # as earlier releases wrote it
+
+
+def test_results_of_any_release_are_shown(tmp_path: Path) -> None:
+    old, new = tmp_path / "old.json", tmp_path / "new.json"
+    old.write_text(json.dumps([OLD, {**OLD, "name": "d", "goal": 2}]))
+    new.write_text(json.dumps([row("a", "avx2", 3.0), row("a", "neon", 3.0)]))
+    lines = document(read_results([old, new])).splitlines()
+    assert [line for line in lines if line.startswith("###")] == [
+        "### AVX2",
+        "### neon",
+        "### The machine's own choice",
+    ]
+    assert "an unknown processor, unknown cores, an unknown date." in lines
+    assert "| `c` | 3 | 2 |  | 1.50 | reported |" in lines
+    assert "| `d` | 3 | 2 |  | 1.50 | >= 2 |" in lines
+    found = {(one["name"], one["instruction_set"]) for one in read_rows([old, new])}
+    assert found == {("c", ""), ("d", ""), ("a", "avx2"), ("a", "neon")}
+
+
+def test_machines_stand_above_their_results() -> None:
+    other = {**row("a", "avx2", 2.0), "cpu": "Another processor"}
+    lines = document([ROWS, [other]]).splitlines()
+    assert lines[2] == ("A processor, 2 cores, 2026-11-30; Another processor, 2 cores, 2026-11-30.")
+
+
+@pytest.mark.parametrize("program", ["tables.py", "chart.py"])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "No such file or directory"),
+        (b"\xff\xfe", "is no text"),
+        (b"", "Expecting value"),
+        (b"[]", "must be a list of measurements"),
+        (b'{"results": []}', "must be a list of measurements"),
+        (b'[{"name": "a", "ours": 1, "peer": 1}]', "measurement 0 (a): has no ratio"),
+    ],
+)
+def test_a_bad_file_is_named(
+    program: str, text: bytes | None, message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "bad.json"
+    if text is not None:
+        path.write_bytes(text)
+    command = [sys.executable, str(BENCH / program), str(path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert str(path) in done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr

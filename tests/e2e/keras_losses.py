@@ -163,6 +163,19 @@ def check_tensorflow(address: str) -> None:
     raises("targets[0]: 3", lambda: tf.function(mine)(targets * 0 + 3, logits))
 
 
+def check_float8(address: str, folder: str) -> None:
+    """Requires losses of float8 logits in float32, whose means float8 would round."""
+    targets = keras.ops.convert_to_tensor(TARGETS)
+    loss = lossd.keras.SigmoidLoss(client=address)
+    for name in ("float8_e4m3fn", "float8_e5m2"):
+        logits = keras.ops.cast(keras.ops.convert_to_tensor(LOGITS), name)
+        wide = keras.ops.cast(logits, "float32")
+        losses = loss.call(targets, logits)
+        assert keras.backend.standardize_dtype(losses.dtype) == "float32"
+        found, expected = map(keras.ops.convert_to_numpy, (losses, loss.call(targets, wide)))
+        np.testing.assert_allclose(found, expected, rtol=3e-7)
+
+
 def check_all(address: str, folder: str) -> None:
     """Checks everything but what the other checks are for."""
     if keras.backend.backend() == "numpy":
@@ -209,6 +222,7 @@ CHECKS = {
     "compiled": check_compiled,
     "connections": check_connections,
     "distributed": check_distributed,
+    "float8": check_float8,
 }
 
 

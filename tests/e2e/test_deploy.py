@@ -137,7 +137,8 @@ def test_kubernetes_accepts_the_manifest(version: str) -> None:
 
 
 def test_the_manifest_agrees_with_flags_and_image() -> None:
-    pod = MANIFEST[0]["spec"]["template"]["spec"]
+    of_kind = {manifest["kind"]: manifest for manifest in MANIFEST}
+    pod = of_kind["Deployment"]["spec"]["template"]["spec"]
     [container] = pod["containers"]
     ports = {str(port["containerPort"]) for port in container["ports"]}
     assert ports == {FLAGS["listen"].split(":")[-1], FLAGS["metrics_listen"].split(":")[-1]}
@@ -145,6 +146,8 @@ def test_the_manifest_agrees_with_flags_and_image() -> None:
     [mount] = container["volumeMounts"]
     assert container["args"] == [f"--flagfile={mount['mountPath']}/lossd.flags"]
     assert {"startupProbe", "readinessProbe", "livenessProbe"} <= set(container)
+    lines = of_kind["ConfigMap"]["data"]["lossd.flags"].splitlines()
+    assert {f"--{name}={value}" for name, value in FLAGS.items()} <= set(lines)
 
 
 def compose_command() -> list[str] | None:

@@ -53,3 +53,20 @@ def test_jaxs_logits_have_jaxs_gradient(server: RunningServer, name: str) -> Non
     assert float(value) == pytest.approx(losses.sum(), rel=1e-6)
     assert found.dtype == logits.dtype
     assert np.asarray(found).tobytes() == result.gradient.tobytes()
+
+
+@pytest.mark.parametrize("name", ["float8_e4m3fn", "float8_e5m2"])
+def test_jaxs_losses_of_elements_are_float32(server: RunningServer, name: str) -> None:
+    jax = pytest.importorskip("jax")
+    lossd_jax = pytest.importorskip("lossd.jax")
+    logits = jax.numpy.linspace(-4, 4, 40).astype(name)
+    targets = jax.numpy.arange(40) % 3 == 0
+    wanted, slopes = exact(np.asarray(logits), np.asarray(targets))
+    with lossd.Client(server.address) as client:
+        loss = lossd_jax.sigmoid_loss(client, reduction="none")
+        losses, pull = jax.jit(lambda x: jax.vjp(lambda y: loss(y, targets), x))(logits)
+        (gradient,) = pull(jax.numpy.full(40, 4, losses.dtype))
+    assert losses.dtype == np.float32
+    np.testing.assert_allclose(losses, wanted, rtol=3e-7)
+    assert gradient.dtype == logits.dtype
+    expect_rounded(np.asarray(gradient), 4 * slopes, np.dtype(getattr(ml_dtypes, name)))

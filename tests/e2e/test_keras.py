@@ -22,6 +22,11 @@ def test_the_losses_with_a_backend(backend: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("backend", ["jax", "tensorflow", "torch"])
+def test_losses_of_float8_logits_are_float32(backend: str, tmp_path: Path) -> None:
+    run("float8", backend, tmp_path)
+
+
+@pytest.mark.parametrize("backend", ["jax", "tensorflow", "torch"])
 def test_the_losses_of_a_server_share_a_connection(backend: str, tmp_path: Path) -> None:
     run("connections", backend, tmp_path)
 

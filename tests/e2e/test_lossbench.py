@@ -29,7 +29,7 @@ def echo_server(*flags: str, program: str = "echo_server") -> Iterator[str]:
     assert words[:3] == [program, "listening", "on"], words
     yield words[3]
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=10) == 0
+    assert process.wait(timeout=60) == 0
 
 
 def lossbench(*flags: str) -> subprocess.CompletedProcess[str]:

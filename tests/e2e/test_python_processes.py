@@ -288,7 +288,7 @@ PROGRAMS = {
     "a client that ends in a destructor": (
         "class Owner:\n"
         "    def __init__(self): self.client = lossd.Client(T)\n"
-        "    def __del__(self): self.client.compute_loss(Z, Z, timeout=5); self.client.close()\n"
+        "    def __del__(self): self.client.compute_loss(Z, Z, timeout=30); self.client.close()\n"
         "o = Owner(); o.client.compute_loss(Z, Z); del o"
     ),
     "a call of a daemon thread": (

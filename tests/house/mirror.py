@@ -9,12 +9,15 @@ COVERED_BY: dict[str, str] = {
     "base/completion/bash.cc": "tests/base/completion/script_test.cc",
     "base/completion/fish.cc": "tests/base/completion/script_test.cc",
     "base/completion/zsh.cc": "tests/base/completion/script_test.cc",
+    "bench/bench.py": "tests/bench/test_measurements.py",
     "bench/load/report.cc": "tests/e2e/test_lossbench.py",
     "bench/load/session_load.cc": "tests/e2e/test_lossbench.py",
     "bench/load/shared_sample.cc": "tests/e2e/test_shared_memory_programs.py",
     "bench/load/stream_load.cc": "tests/e2e/test_lossbench.py",
     "bench/peers/peer_server.cc": "tests/e2e/test_lossbench.py",
+    "bench/results.py": "tests/bench/test_tables.py",
     "bench/scaling/inputs.py": "tests/bench/scaling/test_bounds.py",
+    "bench/torch_formulas.py": "tests/bench/test_gpu_torch.py",
     "client/cli/commands.cc": "tests/e2e/test_completion.py",
     "client/cli/compute_command.cc": "tests/e2e/test_lossctl.py",
     "client/cli/connection_flags.cc": "tests/e2e/test_lossctl_secure.py",
@@ -32,10 +35,12 @@ COVERED_BY: dict[str, str] = {
     "client/cpp/connections.cc": "tests/client/cpp/client_test.cc",
     "client/cpp/message/slice_builder.cc": "tests/client/cpp/message/request_writer_test.cc",
     "client/cpp/message/wire_fields.cc": "tests/client/cpp/call_status_test.cc",
+    "client/cpp/held_calls.cc": "tests/client/cpp/session_server_test.cc",
+    "client/cpp/pending_calls.cc": "tests/client/cpp/session_test.cc",
     "client/cpp/session_call.cc": "tests/client/cpp/session_test.cc",
     "client/cpp/session_calls.cc": "tests/client/cpp/session_test.cc",
     "client/cpp/session_options.cc": "tests/client/cpp/session_test.cc",
-    "client/cpp/session_stream.cc": "tests/client/cpp/session_test.cc",
+    "client/cpp/session_stream.cc": "tests/client/cpp/session_server_test.cc",
     "client/cpp/stream_call.cc": "tests/integration/stream_client_test.cc",
     "client/cpp/tensor/cuda_driver.cc": "tests/client/cpp/tensor/lent_memory_test.cc",
     "client/cpp/tensor/received_tensor.cc": "tests/client/cpp/message/reply_reader_test.cc",
@@ -148,7 +153,6 @@ COVERED_BY: dict[str, str] = {
     "server/rpc/compute_loss_call.cc": "tests/integration/compute_loss_test.cc",
     "server/rpc/compute_losses_call.cc": "tests/integration/compute_losses_test.cc",
     "server/rpc/entry_answer.cc": "tests/integration/compute_losses_test.cc",
-    "server/rpc/entry_task.cc": "tests/integration/compute_losses_test.cc",
     "server/rpc/loss_computation.cc": "tests/integration/compute_losses_test.cc",
     "server/rpc/loss_service.cc": "tests/integration/services_test.cc",
     "server/rpc/rpc_call.cc": "tests/integration/overload_test.cc",
@@ -158,6 +162,7 @@ COVERED_BY: dict[str, str] = {
     "server/server.cc": "tests/integration/services_test.cc",
     "server/shared_memory/region_protocol.cc": "tests/server/shared_memory/region_socket_test.cc",
     "server/signals.cc": "tests/e2e/test_server_process.py",
+    "soak/loads.py": "tests/e2e/test_many_servers.py",
     "server/wire/field.cc": "tests/server/wire/request_parser_test.cc",
     "server/wire/sliced_message.cc": "tests/server/rpc/reply_writer_test.cc",
 }
@@ -180,15 +185,10 @@ MEASURING = (
     *(
         f"bench/{name}.py"
         for name in (
-            "bench",
             "chart",
-            "gpu_torch",
+            "fleet_measurements",
             "machine",
-            "measurement",
-            "memory_measurements",
             "session_measurements",
-            "tables",
-            "measurements",
             "overload",
             "peer_measurements",
             "programs",
@@ -198,7 +198,6 @@ MEASURING = (
             "in_process",
             "jax_steps",
             "kernel_measurements",
-            "peer_process",
             "torch_steps",
             "sweep",
             "sweep_charts",
@@ -210,7 +209,7 @@ MEASURING = (
 )
 
 # These folders of tests mirror no folder of sources, because they test the whole.
-WHOLE = ("house", "e2e", "integration", "fuzz", "judge", "tsan")
+WHOLE = ("house", "e2e", "deploy", "integration", "fuzz", "judge", "tsan")
 
 ROOMS = ("base", "element_type", "kernels", "server", "client", "bench", "soak")
 SOURCES = (".cc", ".cu", ".py")

@@ -1,5 +1,6 @@
 #include "tests/integration/attack.h"
 
+#include <algorithm>
 #include <iterator>
 
 namespace lossd {
@@ -98,6 +99,19 @@ v1::ComputeLossRequest SomeAttack(Random& random, Targets& targets) {
     *request.mutable_gradient_destination() = ref;
   }
   return request;
+}
+
+std::map<grpc::StatusCode, int> AttackUntilAllAnswersCame(
+    int least, absl::FunctionRef<grpc::StatusCode()> attack) {
+  std::map<grpc::StatusCode, int> answers;
+  const auto came = [&](grpc::StatusCode code) {
+    return answers.contains(code);
+  };
+  for (int sent = 0; sent < 500 * least; ++sent) {
+    if (sent >= least && std::ranges::all_of(kAttackAnswers, came)) break;
+    ++answers[attack()];
+  }
+  return answers;
 }
 
 }  // namespace lossd

@@ -3,13 +3,17 @@
 #ifndef LOSSD_TESTS_INTEGRATION_ATTACK_H_
 #define LOSSD_TESTS_INTEGRATION_ATTACK_H_
 
+#include <grpcpp/grpcpp.h>
+
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <random>
 #include <string>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/functional/function_ref.h"
 #include "absl/synchronization/mutex.h"
 #include "lossd/v1/loss_service.pb.h"
 
@@ -67,6 +71,18 @@ class Targets {
 // Makes a request that is valid more often than not, so that kernels read
 // regions while their bytes change.
 v1::ComputeLossRequest SomeAttack(Random& random, Targets& targets);
+
+// Every code that the server may answer an attack with.
+inline constexpr grpc::StatusCode kAttackAnswers[] = {
+    grpc::StatusCode::OK, grpc::StatusCode::INVALID_ARGUMENT,
+    grpc::StatusCode::NOT_FOUND, grpc::StatusCode::FAILED_PRECONDITION};
+
+// Calls `attack` at least `least` times, and then until each of kAttackAnswers
+// has come: the scheduler decides how soon an attack names a region that is
+// there. Gives up after 500 times as many calls. Returns how many attacks got
+// each code.
+std::map<grpc::StatusCode, int> AttackUntilAllAnswersCame(
+    int least, absl::FunctionRef<grpc::StatusCode()> attack);
 
 }  // namespace lossd
 

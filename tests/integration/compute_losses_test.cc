@@ -329,13 +329,11 @@ TEST_F(ComputeLosses, ACancelledStreamGivesEverythingBack) {
 // answer was read; then the client cancels.
 TEST_F(ComputeLosses, AClientThatDoesNotReadIsNotReadFrom) {
   EntryStream stream(server_);
+  for (int i = 0; i < 8; ++i) AddEntry(1, SomeRequest(100000), &message_);
   std::thread writer([&] {
     uint64_t id = 0;
     do {
-      message_.Clear();
-      for (int i = 0; i < 8; ++i) {
-        AddEntry(++id, SomeRequest(100000), &message_);
-      }
+      for (auto& entry : *message_.mutable_entries()) entry.set_id(++id);
     } while (stream.Write(message_));
   });
   // A request is counted once its answer is out, which stops when the

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <bit>
 #include <cmath>
+#include <future>
 #include <memory>
 #include <optional>
 #include <string>
@@ -108,6 +109,26 @@ TEST(SessionClient, AFailureNamesItsElement) {
   const auto result = session->ComputeLoss(request);
   EXPECT_TRUE(absl::IsInvalidArgument(result.status()));
   EXPECT_THAT(result.status().message(), testing::HasSubstr("logits[1]"));
+}
+
+TEST(SessionClient, ARequestAboveTheServersLimitFailsAlone) {
+  Config config;
+  config.max_message_bytes = 100000;
+  RunningServer server(config);
+  auto client = ClientOf(server);
+  auto session = *client->StartSession();
+  const v1::ComputeLossRequest small = SomeRequest(100);
+  const v1::ComputeLossRequest large = SomeRequest(100000);
+  std::vector<std::future<absl::StatusOr<LossResult>>> others;
+  for (int i = 0; i < 50; ++i) others.push_back(session->Submit(small));
+  auto refused = session->Submit(large);
+  for (int i = 0; i < 50; ++i) others.push_back(session->Submit(small));
+  EXPECT_TRUE(absl::IsResourceExhausted(refused.get().status()));
+  for (auto& other : others) EXPECT_TRUE(other.get().ok());
+  session.reset();
+  server.CountAll();
+  // All answers came from one stream.
+  EXPECT_EQ(server.Counter("lossd_requests_total", "ComputeLossesStream"), 1);
 }
 
 TEST(SessionClient, ADeadlineThatHasPassedIsExceeded) {

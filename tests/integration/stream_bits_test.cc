@@ -4,6 +4,7 @@
 
 #include <bit>
 
+#include "client/cpp/tensor/float8.h"
 #include "tests/integration/loss_stream.h"
 #include "tests/integration/random_request.h"
 
@@ -46,6 +47,20 @@ void ExpectTheSumsGradient(RunningServer& server,
   EXPECT_TRUE(answer.second_derivative == sum.second_derivative().data());
 }
 
+bool AsksForDerivativesOfASmallRange(const v1::ComputeLossRequest& request) {
+  const v1::DataType asked = request.spec().gradient_dtype();
+  const v1::DataType dtype =
+      asked == v1::DATA_TYPE_UNSPECIFIED ? request.logits().dtype() : asked;
+  return client::IsFloat8(dtype) || dtype == v1::DATA_TYPE_FLOAT16;
+}
+
+// Such derivatives are refused if the client would have to scale them.
+bool IsRefusedForItsNormalizer(const StreamAnswer& answer) {
+  return answer.status.error_code() == grpc::StatusCode::INVALID_ARGUMENT &&
+         answer.status.error_message().find("header.declared_normalizer") !=
+             std::string::npos;
+}
+
 class StreamBits : public testing::TestWithParam<unsigned> {};
 
 TEST_P(StreamBits, AreThoseOfTheUnaryCallWhereverChunksAreCut) {
@@ -70,6 +85,11 @@ TEST_P(StreamBits, AreThoseOfTheUnaryCallWhereverChunksAreCut) {
             unary.normalizer());
       }
       const StreamAnswer answer = RunStream(server, messages);
+      if (!declared && AsksForDerivativesOfASmallRange(request) &&
+          IsRefusedForItsNormalizer(answer)) {
+        depends_on_data = true;
+        continue;
+      }
       ASSERT_TRUE(answer.status.ok()) << answer.status.error_message();
       ASSERT_TRUE(answer.summary.has_value());
       ExpectSameNumbers(*answer.summary, unary);

@@ -2,10 +2,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstring>
 
+#include "base/data_type.h"
 #include "client/cpp/client.h"
 #include "client/cpp/message/stream_writer.h"
+#include "element_type/half.h"
 #include "tests/integration/running_server.h"
 
 namespace lossd {
@@ -43,6 +47,12 @@ class StreamClient : public testing::Test {
       EXPECT_EQ(stream->gradient->shape(), unary->gradient->shape());
       EXPECT_TRUE(std::ranges::equal(stream->gradient->Contiguous(),
                                      unary->gradient->Contiguous()));
+    }
+    ASSERT_EQ(stream->second_derivative.has_value(),
+              unary->second_derivative.has_value());
+    if (unary->second_derivative) {
+      EXPECT_TRUE(std::ranges::equal(stream->second_derivative->Contiguous(),
+                                     unary->second_derivative->Contiguous()));
     }
     ASSERT_EQ(stream->losses.has_value(), unary->losses.has_value());
     if (unary->losses) {
@@ -102,6 +112,8 @@ TEST_F(StreamClient, GetsLossesAndTakesIdentityTargets) {
   ExpectSameBits(request_);
 }
 
+// Weights other than 0 and 1 are multiplied before the scale here, and after it
+// in a unary call.
 TEST_F(StreamClient, ScalesWhatOnlyTheEndKnows) {
   request_.spec.set_normalizer(v1::NORMALIZER_WEIGHT_SUM);
   request_.weights = TensorView::Of<float>(weights_, {kRows, kColumns});
@@ -115,6 +127,66 @@ TEST_F(StreamClient, ScalesWhatOnlyTheEndKnows) {
   for (size_t i = 0; i < gradient.size(); ++i) {
     ASSERT_NEAR(gradient[i], expected[i], std::fabs(expected[i]) * 0x1p-22);
   }
+}
+
+// Returns the logits of class StreamClient as elements of a floating-point
+// type.
+std::vector<std::byte> Stored(const std::vector<float>& logits,
+                              ElementType type) {
+  std::vector<std::byte> bytes(ByteSize(type, logits.size()));
+  WithStoredFloat(type, [&](auto element) {
+    for (size_t i = 0; i < logits.size(); ++i) {
+      StoreRounded(logits[i], &element);
+      std::memcpy(bytes.data() + i * sizeof(element), &element,
+                  sizeof(element));
+    }
+  });
+  return bytes;
+}
+
+TEST_F(StreamClient, ScalesDerivativesOfEveryTypeToTheBitsOfTheUnaryCall) {
+  std::vector<uint8_t> targets(logits_.size());
+  for (size_t i = 0; i < targets.size(); ++i) {
+    targets[i] = i % 7 == 0 ? 255 : i % 2;
+  }
+  request_.targets = TensorView::Of<uint8_t>(targets, {kRows, kColumns});
+  request_.spec.set_normalizer(v1::NORMALIZER_VALID);
+  request_.spec.set_ignore_target(255);
+  request_.spec.set_second_derivative(v1::SECOND_DERIVATIVE_MODE_RETURN);
+  const std::vector<float> pos_weight = {1000};
+  request_.pos_weight = TensorView::Of<float>(pos_weight);
+  const std::vector<float> upstream = {3000.0F * kRows * kColumns};
+  const TensorView large = TensorView::Of<float>(upstream);
+  for (const ElementType type : kFloatTypes) {
+    const std::vector<std::byte> logits = Stored(logits_, type);
+    request_.logits = {ToProto(type), {kRows, kColumns}, logits};
+    for (const ElementType wanted : kFloatTypes) {
+      SCOPED_TRACE(testing::Message() << Name(type) << " " << Name(wanted));
+      request_.spec.set_gradient_dtype(ToProto(wanted));
+      request_.upstream_gradient = std::nullopt;
+      ExpectSameBits(request_);
+      request_.upstream_gradient = large;
+      ExpectSameBits(request_);
+    }
+  }
+}
+
+TEST_F(StreamClient, PutsAScaledGradientOfFloat8WhereItIsWanted) {
+  const std::vector<std::byte> logits(5000, std::byte{0xD0});  // -8 in E4M3FN
+  std::vector<uint8_t> targets(5000);
+  targets[0] = 255;
+  const std::vector<float> upstream = {1024.0F * 4999};
+  request_.logits = {v1::DATA_TYPE_FLOAT8_E4M3FN, {5000}, logits};
+  request_.targets = TensorView::Of<uint8_t>(targets);
+  request_.upstream_gradient = TensorView::Of<float>(upstream);
+  request_.spec.set_normalizer(v1::NORMALIZER_VALID);
+  request_.spec.set_ignore_target(255);
+  std::vector<std::byte> gradient(5000);
+  const auto stream = ClientThatStreamsAbove(0)->ComputeLoss(
+      request_, {.gradient_destination = gradient});
+  ASSERT_TRUE(stream.ok()) << stream.status();
+  EXPECT_EQ(gradient[0], std::byte{0});
+  EXPECT_EQ(std::ranges::count(gradient, std::byte{0x2B}), 4999);  // 0.34375
 }
 
 TEST_F(StreamClient, PutsTheGradientWhereItIsWanted) {

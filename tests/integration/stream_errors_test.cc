@@ -164,6 +164,38 @@ TEST_F(StreamErrors, ADeclaredNormalizerOfZero) {
   ExpectRefused(messages_, "header.declared_normalizer: 0");
 }
 
+TEST_F(StreamErrors, DerivativesOfASmallRangeThatTheClientWouldHaveToScale) {
+  v1::StreamLossHeader& header = *messages_[0].mutable_header();
+  v1::LossSpec& spec = *header.mutable_spec();
+  spec.set_normalizer(v1::NORMALIZER_VALID);
+  spec.set_ignore_target(1);
+  const std::pair<v1::DataType, std::string> refused[] = {
+      {v1::DATA_TYPE_FLOAT16, "float16"},
+      {v1::DATA_TYPE_FLOAT8_E4M3FN, "float8_e4m3fn"},
+      {v1::DATA_TYPE_FLOAT8_E5M2, "float8_e5m2"}};
+  for (const auto& [dtype, name] : refused) {
+    spec.set_gradient_dtype(dtype);
+    ExpectRefused(messages_, "header.spec.gradient_dtype: " + name +
+                                 " with NORMALIZER_VALID, a count that only");
+    ExpectRefused(messages_, "in header.declared_normalizer");
+    // The server scales, or there is nothing to scale.
+    header.set_declared_normalizer(2500);
+    EXPECT_TRUE(RunStream(server_, messages_).status.ok());
+    header.clear_declared_normalizer();
+    spec.set_gradient(v1::GRADIENT_MODE_OMIT);
+    EXPECT_TRUE(RunStream(server_, messages_).status.ok());
+    spec.set_second_derivative(v1::SECOND_DERIVATIVE_MODE_RETURN);
+    ExpectRefused(messages_, "header.spec.gradient_dtype: " + name);
+    spec.clear_second_derivative();
+    spec.clear_gradient();
+  }
+  for (const v1::DataType dtype :
+       {v1::DATA_TYPE_FLOAT32, v1::DATA_TYPE_FLOAT64, v1::DATA_TYPE_BFLOAT16}) {
+    spec.set_gradient_dtype(dtype);
+    EXPECT_TRUE(RunStream(server_, messages_).status.ok());
+  }
+}
+
 TEST_F(StreamErrors, NanLogitsAndBadTargetsHaveTheirIndexInTheWholeTensor) {
   v1::ComputeLossRequest large = SomeRequest(400000);
   std::vector<float> logits = Floats(large.logits());

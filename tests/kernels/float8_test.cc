@@ -196,6 +196,40 @@ TEST(Float8, IgnoredTargetsTakeNoPart) {
   }
 }
 
+// Ignored elements are looked up too, whatever their logits are.
+TEST(Float8, ATableHasTheBitsOfFloat32LogitsWithIgnoredTargets) {
+  constexpr size_t kCount = 10001;
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  for (const ElementType type : kFloat8s) {
+    for (const double ignored : {0, 1, 7, 255}) {
+      Elements all = ElementsOf(type, kCount);
+      for (size_t i = 0; i < kCount; ++i) {
+        if (i % 5 == 0 && i < 4000) all.targets[i] = ignored;
+        if (std::isinf(all.logits[i])) all.logits[i] = 2;
+        if (all.targets[i] == ignored && i % 3 == 0) all.logits[i] = nan;
+      }
+      OwnedSegment owned(type, {kCount});
+      OwnedSegment wide(ElementType::kFloat32, {kCount});
+      for (OwnedSegment* each : {&owned, &wide}) {
+        each->segment.options.ignore_target = ignored;
+        each->segment.options.reduction = Reduction::kSum;
+        each->SetLogits(all.logits);
+        each->SetTargets(ElementType::kUint8, all.targets);
+        each->WantSecondDerivative();
+      }
+      for (const ElementType gradient : kFloatTypes) {
+        owned.SetGradientType(gradient);
+        wide.SetGradientType(gradient);
+        const SegmentAnswer expected = wide.Compute(cpu::BestInstructionSet());
+        for (const cpu::InstructionSet& set : cpu::InstructionSets()) {
+          ASSERT_EQ(Difference(owned.Compute(set), expected), "")
+              << set.name << " " << Name(type) << ", ignored " << ignored;
+        }
+      }
+    }
+  }
+}
+
 TEST(Float8, AnOverflowIsANanInE4M3AndAnInfinityInE5M2) {
   for (const uint64_t n : {8, 4096}) {
     for (const ElementType type : kFloat8s) {

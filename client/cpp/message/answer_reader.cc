@@ -1,5 +1,7 @@
 #include "client/cpp/message/answer_reader.h"
 
+#include <grpcpp/support/proto_buffer_reader.h>
+
 #include <algorithm>
 #include <cstddef>
 #include <span>
@@ -15,8 +17,8 @@ namespace {
 using Slices = absl::InlinedVector<grpc::Slice, 1>;
 using Entry = v1::ComputeLossesResponse::Entry;
 
-constexpr uint32_t kEntriesField =
-    v1::ComputeLossesResponse::kEntriesFieldNumber;
+constexpr uint64_t kEntriesTag =
+    v1::ComputeLossesResponse::kEntriesFieldNumber << 3 | WireCursor::kLength;
 
 // Entries that several slices share are joined if they are not larger.
 constexpr size_t kMaxJoinedBytes = 16384;
@@ -115,11 +117,8 @@ class SliceCursor {
   size_t left_ = 0;
 };
 
-bool ReadFailure(std::span<const uint8_t> bytes, EntryAnswer* answer) {
-  v1::Failure failure;
-  if (!failure.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
-    return false;
-  }
+// Makes the failure the outcome of an answer.
+void TakeFailure(const v1::Failure& failure, EntryAnswer* answer) {
   // No server fails an entry with OK.
   answer->status = absl::Status(
       failure.code() == 0 ? absl::StatusCode::kInternal
@@ -129,10 +128,28 @@ bool ReadFailure(std::span<const uint8_t> bytes, EntryAnswer* answer) {
     answer->retry_delay = absl::Seconds(failure.retry_delay().seconds()) +
                           absl::Nanoseconds(failure.retry_delay().nanos());
   }
+}
+
+// Reads the outcome `number` of an entry. `bytes` lie in the slice.
+bool ReadOutcome(uint32_t number, const grpc::Slice& slice,
+                 std::span<const uint8_t> bytes, EntryAnswer* answer) {
+  if (number == Entry::kResponseFieldNumber) {
+    const auto begin = static_cast<size_t>(bytes.data() - slice.begin());
+    answer->response.push_back(slice.sub(begin, begin + bytes.size()));
+    return true;
+  }
+  v1::Failure failure;
+  if (!std::in_range<int>(bytes.size()) ||
+      !failure.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+    return false;
+  }
+  TakeFailure(failure, answer);
   return true;
 }
 
-// Reads an entry that lies in one slice, which has the bytes of `entry`.
+// Reads an entry that lies in one slice, which has the bytes of `entry`, if it
+// has one outcome and no group. Otherwise returns false; the entry may be good
+// all the same.
 bool ReadEntry(const grpc::Slice& slice, std::span<const uint8_t> entry,
                EntryAnswer* answer) {
   WireCursor in(entry);
@@ -140,23 +157,20 @@ bool ReadEntry(const grpc::Slice& slice, std::span<const uint8_t> entry,
   while (!in.AtEnd()) {
     uint32_t number;
     uint32_t type;
+    uint64_t value;
     std::span<const uint8_t> bytes;
     if (!in.ReadTag(&number, &type)) return false;
     if (type == WireCursor::kVarint) {
-      uint64_t value;
       if (!in.ReadVarint(&value)) return false;
       if (number == Entry::kIdFieldNumber) answer->id = value;
-      continue;
-    }
-    if (type != WireCursor::kLength || !in.ReadBytes(&bytes)) return false;
-    if (number == Entry::kResponseFieldNumber) {
-      const auto begin = static_cast<size_t>(bytes.data() - slice.begin());
-      answer->response.clear();
-      answer->response.push_back(slice.sub(begin, begin + bytes.size()));
-      answered = true;
-    } else if (number == Entry::kFailureFieldNumber) {
-      if (!ReadFailure(bytes, answer)) return false;
-      answered = true;
+    } else if (type != WireCursor::kLength) {
+      if (!in.SkipFixed(type)) return false;
+    } else if (!in.ReadBytes(&bytes)) {
+      return false;
+    } else if (number == Entry::kResponseFieldNumber ||
+               number == Entry::kFailureFieldNumber) {
+      if (std::exchange(answered, true)) return false;
+      if (!ReadOutcome(number, slice, bytes, answer)) return false;
     }
   }
   return answered;
@@ -196,28 +210,60 @@ bool ReadSplitEntry(Slices slices, EntryAnswer* answer) {
   return ReadEntry(joined, BytesOf(joined), answer);
 }
 
+// Reads a message of entries alone, each with one outcome. Otherwise returns
+// false; the message may be good all the same.
+bool ReadPlainly(std::span<const grpc::Slice> slices,
+                 std::vector<EntryAnswer>* answers) {
+  for (SliceCursor in(slices); in.left() > 0;) {
+    uint64_t tag;
+    uint64_t length;
+    if (!in.ReadVarint(&tag) || tag != kEntriesTag || !in.ReadVarint(&length) ||
+        length > in.left()) {
+      return false;
+    }
+    const grpc::Slice* const whole = in.Whole(length);
+    EntryAnswer* const answer = &answers->emplace_back();
+    const bool good = whole != nullptr
+                          ? ReadEntry(*whole, in.TakeWhole(length), answer)
+                          : ReadSplitEntry(in.Take(length), answer);
+    if (!good) return false;
+  }
+  return true;
+}
+
+// Reads any message, with copies. Returns false if it is no
+// ComputeLossesResponse, or has an entry without an outcome.
+bool ReadWithProtobuf(grpc::ByteBuffer message,
+                      std::vector<EntryAnswer>* answers) {
+  v1::ComputeLossesResponse parsed;
+  grpc::ProtoBufferReader reader(&message);
+  if (!parsed.ParseFromZeroCopyStream(&reader)) return false;
+  answers->clear();
+  for (const Entry& entry : parsed.entries()) {
+    EntryAnswer& answer = answers->emplace_back();
+    answer.id = entry.id();
+    if (entry.has_response()) {
+      answer.response.emplace_back(entry.response().SerializeAsString());
+    } else if (entry.has_failure()) {
+      TakeFailure(entry.failure(), &answer);
+    } else {
+      return false;
+    }
+  }
+  return true;
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<EntryAnswer>> ReadAnswers(
     const grpc::ByteBuffer& message) {
   std::vector<grpc::Slice> slices;
   std::vector<EntryAnswer> answers;
-  bool good = !message.Valid() || message.Dump(&slices).ok();
-  for (SliceCursor in(slices); good && in.left() > 0;) {
-    uint64_t tag;
-    uint64_t length;
-    good = in.ReadVarint(&tag) && (tag & 7) == WireCursor::kLength &&
-           in.ReadVarint(&length) && length <= in.left();
-    if (!good) break;
-    if (tag >> 3 != kEntriesField) {
-      in.Take(length);
-    } else if (const grpc::Slice* const whole = in.Whole(length)) {
-      good = ReadEntry(*whole, in.TakeWhole(length), &answers.emplace_back());
-    } else {
-      good = ReadSplitEntry(in.Take(length), &answers.emplace_back());
-    }
+  if (!message.Valid()) return answers;
+  if ((message.Dump(&slices).ok() && ReadPlainly(slices, &answers)) ||
+      ReadWithProtobuf(message, &answers)) {
+    return answers;
   }
-  if (good) return answers;
   return absl::InternalError("the answer is not a ComputeLossesResponse");
 }
 

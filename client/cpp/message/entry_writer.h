@@ -18,6 +18,9 @@ namespace lossd::client {
 // Puts requests into one ComputeLossesRequest. Not thread-safe.
 class EntryWriter {
  public:
+  // An entry has at most this many bytes beside those of its request.
+  static constexpr size_t kMostExtraBytes = 64;
+
   // Adds a request under an id. The timeout is rounded up to nanoseconds; an
   // infinite one is left out, and a negative one counts as 0.
   void Add(uint64_t id, MessagePieces request, absl::Duration timeout);

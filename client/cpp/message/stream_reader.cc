@@ -7,15 +7,12 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstring>
 #include <limits>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "base/data_type.h"
 #include "client/cpp/message/stream_writer.h"
-#include "client/cpp/tensor/half.h"
 
 namespace lossd::client {
 namespace {
@@ -46,27 +43,16 @@ absl::Status CheckSize(const TensorView& logits, int64_t elements) {
 
 }  // namespace
 
-void Scale(v1::DataType dtype, double factor, std::span<std::byte> elements) {
-  WithStoredFloat(
-      FromProto(dtype).value_or(ElementType::kFloat32), [&](auto element) {
-        constexpr size_t kSize = sizeof(element);
-        for (size_t at = 0; at + kSize <= elements.size(); at += kSize) {
-          std::memcpy(&element, elements.data() + at, kSize);
-          StoreRounded(Loaded<double>(element) * factor, &element);
-          std::memcpy(elements.data() + at, &element, kSize);
-        }
-      });
-}
-
 absl::StatusOr<StreamReader> StreamReader::Create(
     const LossRequest& request, std::span<std::byte> destination) {
   StreamReader reader;
   reader.shape_ = request.logits.shape;
   const int64_t elements = ElementCount(request.logits.shape).value_or(0);
   if (absl::Status s = CheckSize(request.logits, elements); !s.ok()) return s;
-  const v1::DataType logits = Or(request.logits.dtype, v1::DATA_TYPE_FLOAT32);
+  reader.logits_ = Or(request.logits.dtype, v1::DATA_TYPE_FLOAT32);
   const v1::LossSpec& spec = request.spec;
-  const v1::DataType dtype = Or(spec.gradient_dtype(), logits);
+  const v1::DataType dtype = DerivativeType(request);
+  const v1::DataType sent = SentDerivativeType(request);
   if (spec.gradient() != v1::GRADIENT_MODE_OMIT) {
     const auto size = static_cast<size_t>(BytesOf(dtype, elements));
     if (!destination.empty() && destination.size() != size) {
@@ -75,12 +61,14 @@ absl::StatusOr<StreamReader> StreamReader::Create(
                        destination.size(), " bytes, the tensor has ", size));
     }
     Prepare(dtype, elements, destination, reader.gradient_);
+    if (sent != dtype) Widen(sent, elements, reader.gradient_);
   } else if (!destination.empty()) {
     return absl::InvalidArgumentError(
         "gradient_destination: the reply has no gradient");
   }
   if (spec.second_derivative() == v1::SECOND_DERIVATIVE_MODE_RETURN) {
     Prepare(dtype, elements, {}, reader.second_derivative_);
+    if (sent != dtype) Widen(sent, elements, reader.second_derivative_);
   }
   const bool by_rows = spec.reduction() == v1::REDUCTION_ROWS;
   if (by_rows || spec.reduction() == v1::REDUCTION_NONE) {
@@ -88,7 +76,7 @@ absl::StatusOr<StreamReader> StreamReader::Create(
     reader.losses_shape_ = reader.shape_;
     if (by_rows)
       reader.losses_shape_.resize(std::min<size_t>(1, reader.shape_.size()));
-    Prepare(Or(spec.losses_dtype(), logits),
+    Prepare(Or(spec.losses_dtype(), reader.logits_),
             ElementCount(reader.losses_shape_).value_or(0), {}, reader.losses_);
   }
   return reader;
@@ -96,13 +84,20 @@ absl::StatusOr<StreamReader> StreamReader::Create(
 
 void StreamReader::Prepare(v1::DataType dtype, int64_t elements,
                            std::span<std::byte> destination, Landing& landing) {
-  landing.dtype = dtype;
   landing.wanted = true;
-  landing.memory = destination;
-  if (!destination.empty()) return;
-  const auto size = static_cast<size_t>(BytesOf(dtype, elements));
-  landing.owned = std::make_unique_for_overwrite<std::byte[]>(size);
-  landing.memory = {landing.owned.get(), size};
+  if (destination.empty()) {
+    const auto size = static_cast<size_t>(BytesOf(dtype, elements));
+    landing.owned = std::make_unique_for_overwrite<std::byte[]>(size);
+    destination = {landing.owned.get(), size};
+  }
+  landing.sent = landing.result = {dtype, destination};
+}
+
+void StreamReader::Widen(v1::DataType sent, int64_t elements,
+                         Landing& landing) {
+  const auto size = static_cast<size_t>(BytesOf(sent, elements));
+  landing.wide = std::make_unique_for_overwrite<std::byte[]>(size);
+  landing.sent = {sent, {landing.wide.get(), size}};
 }
 
 StreamReader::Landing* StreamReader::LandingOf(uint32_t tag) {
@@ -136,8 +131,8 @@ absl::Status StreamReader::Add(const grpc::ByteBuffer& message) {
       int size = 0;
       if (!in.ReadVarintSizeAsInt(&size) ||
           static_cast<size_t>(size) >
-              landing->memory.size() - landing->arrived ||
-          !in.ReadRaw(landing->memory.data() + landing->arrived, size)) {
+              landing->sent.bytes.size() - landing->arrived ||
+          !in.ReadRaw(landing->sent.bytes.data() + landing->arrived, size)) {
         return absl::InternalError(
             "the stream's reply has more results than the logits have");
       }
@@ -155,8 +150,8 @@ absl::Status StreamReader::Add(const grpc::ByteBuffer& message) {
 }
 
 ReceivedTensor StreamReader::TensorOf(Landing& landing, const Shape& shape) {
-  std::byte* const memory = landing.memory.data();
-  const size_t size = landing.memory.size();
+  std::byte* const memory = landing.result.bytes.data();
+  const size_t size = landing.result.bytes.size();
   std::vector<grpc::Slice> chunks;
   if (size > 0 && landing.owned != nullptr) {
     std::byte* const owned = landing.owned.release();
@@ -166,7 +161,17 @@ ReceivedTensor StreamReader::TensorOf(Landing& landing, const Shape& shape) {
   } else if (size > 0) {
     chunks.emplace_back(memory, size, grpc::Slice::STATIC_SLICE);
   }
-  return ReceivedTensor(landing.dtype, shape, std::move(chunks));
+  return ReceivedTensor(landing.result.dtype, shape, std::move(chunks));
+}
+
+void StreamReader::FinishDerivatives() {
+  const bool scales = summary_->has_gradient_scale();
+  const double factor = scales ? summary_->gradient_scale() : 1;
+  for (Landing* const landing : {&gradient_, &second_derivative_}) {
+    if (!scales && landing->wide == nullptr) continue;
+    Scale(logits_, factor, landing->sent, landing->result);
+    landing->wide.reset();
+  }
 }
 
 absl::StatusOr<LossResult> StreamReader::Finish() {
@@ -174,17 +179,14 @@ absl::StatusOr<LossResult> StreamReader::Finish() {
     return absl::InternalError("the stream ended without its summary");
   }
   for (const Landing* landing : {&gradient_, &second_derivative_, &losses_}) {
-    if (landing->arrived != landing->memory.size()) {
+    const size_t expected = landing->sent.bytes.size();
+    if (landing->arrived != expected) {
       return absl::InternalError(
           absl::StrCat("the stream ended after ", landing->arrived,
-                       " bytes of results of ", landing->memory.size()));
+                       " bytes of results of ", expected));
     }
   }
-  if (summary_->has_gradient_scale()) {
-    for (const Landing* landing : {&gradient_, &second_derivative_}) {
-      Scale(landing->dtype, summary_->gradient_scale(), landing->memory);
-    }
-  }
+  FinishDerivatives();
   LossResult result;
   result.loss = summary_->loss();
   result.normalizer = summary_->normalizer();

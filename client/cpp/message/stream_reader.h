@@ -12,17 +12,17 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "client/cpp/message/derivative_scaling.h"
 #include "client/cpp/message/loss.h"
 #include "lossd/v1/loss_service.pb.h"
 
 namespace lossd::client {
 
-// Multiplies elements of a floating-point type by `factor`, rounding once.
-void Scale(v1::DataType dtype, double factor, std::span<std::byte> elements);
-
 // Puts the replies of a stream together into a result. The gradient lies in the
 // destination if there is one, else in memory of its own, where the other
-// results lie too. Not thread-safe.
+// results lie too. Derivatives that are sent in a wider type than the result's
+// take memory of that type too, until Finish() has rounded them. Not
+// thread-safe.
 class StreamReader {
  public:
   // Returns a reader with memory for the results. `destination` is empty or
@@ -40,24 +40,30 @@ class StreamReader {
   absl::StatusOr<LossResult> Finish();
 
  private:
-  // The memory into which results are received.
+  // The memory of a result, and where its bytes are received.
   struct Landing {
-    v1::DataType dtype = v1::DATA_TYPE_FLOAT32;
-    std::unique_ptr<std::byte[]> owned;
-    std::span<std::byte> memory;
+    Elements result;
+    std::unique_ptr<std::byte[]> owned;  // unless the result is the caller's
+    Elements sent;                       // is `result` if the types are equal
+    std::unique_ptr<std::byte[]> wide;   // of `sent`, if the types differ
     size_t arrived = 0;
     bool wanted = false;
   };
   StreamReader() = default;
   static void Prepare(v1::DataType dtype, int64_t elements,
                       std::span<std::byte> destination, Landing& landing);
+  // Makes elements of type `sent` arrive in memory of their own.
+  static void Widen(v1::DataType sent, int64_t elements, Landing& landing);
+  // Scales the derivatives, if that is left to the client, and rounds them.
+  void FinishDerivatives();
   static ReceivedTensor TensorOf(Landing& landing, const Shape& shape);
 
-  Shape shape_;
-  Shape losses_shape_;
   // Returns where the bytes of this field of a response go, or null.
   Landing* LandingOf(uint32_t tag);
 
+  v1::DataType logits_ = v1::DATA_TYPE_FLOAT32;
+  Shape shape_;
+  Shape losses_shape_;
   Landing gradient_;
   Landing second_derivative_;
   Landing losses_;

@@ -4,6 +4,7 @@
 #include <span>
 
 #include "base/data_type.h"
+#include "client/cpp/message/derivative_scaling.h"
 #include "client/cpp/message/request_writer.h"
 #include "client/cpp/message/slice_builder.h"
 
@@ -53,14 +54,11 @@ int64_t SentBytes(const LossRequest& request) {
 }
 
 bool StreamTakes(const LossRequest& request) {
-  const v1::LossSpec& spec = request.spec;
-  const bool is_mean = spec.reduction() == v1::REDUCTION_MEAN_OF_ROWS;
-  if (!is_mean && spec.reduction() != v1::REDUCTION_ROWS) return true;
-  const bool by_weights = spec.normalizer() == v1::NORMALIZER_NONZERO_WEIGHTS ||
-                          spec.normalizer() == v1::NORMALIZER_WEIGHT_SUM;
-  if (by_weights && request.weights.has_value()) return false;
-  if (!spec.has_ignore_target()) return true;
-  return !is_mean && !by_weights && spec.normalizer() != v1::NORMALIZER_VALID;
+  const v1::Reduction reduction = request.spec.reduction();
+  const bool is_mean = reduction == v1::REDUCTION_MEAN_OF_ROWS;
+  if (!is_mean && reduction != v1::REDUCTION_ROWS) return true;
+  return !DivisorIsCounted(request) &&
+         !(is_mean && request.spec.has_ignore_target());
 }
 
 std::optional<int64_t> ElementCount(const Shape& shape) {
@@ -113,6 +111,10 @@ grpc::ByteBuffer StreamWriter::Header() {
   StreamLossRequest message;
   v1::StreamLossHeader& header = *message.mutable_header();
   *header.mutable_spec() = request_.spec;
+  if (const v1::DataType sent = SentDerivativeType(request_);
+      sent != DerivativeType(request_)) {
+    header.mutable_spec()->set_gradient_dtype(sent);
+  }
   header.mutable_shape()->Add(request_.logits.shape.begin(),
                               request_.logits.shape.end());
   header.set_logits_dtype(request_.logits.dtype);

@@ -46,6 +46,15 @@ class WireCursor {
     return true;
   }
 
+  // Skips the value of a field of type kFixed32 or kFixed64. Returns false for
+  // other types too.
+  bool SkipFixed(uint32_t type) {
+    const int size = type == kFixed32 ? 4 : type == kFixed64 ? 8 : 0;
+    if (size == 0 || end_ - at_ < size) return false;
+    at_ += size;
+    return true;
+  }
+
   // Reads the bytes of a length-delimited field.
   bool ReadBytes(std::span<const uint8_t>* bytes) {
     uint64_t length;

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import abc
 import functools
+import os
 import weakref
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import grpc
@@ -14,7 +15,9 @@ from lossd import address, arguments, conversion, forks, streaming
 from lossd import shared_memory as shared
 from lossd.conversion import Logits, Targets
 from lossd.errors import Route
+from lossd.lookups import Lookups
 from lossd.named_calls import NamedCalls
+from lossd.retries import RETRY_BUFFER_BYTES, SERVICE_CONFIG, Retries
 from lossd.shared_memory import SharedMemory
 from lossd.spec import NAMES, LossOptions
 from lossd.v1 import loss_service_pb2
@@ -41,13 +44,21 @@ _OPTIONS: dict[str, int | str | bytes] = {
     # server accepts such pings (D60).
     "grpc.keepalive_time_ms": 10_000,
 }
+# Those of a channel to several servers.
+_BALANCED: dict[str, int | str | bytes] = {
+    "grpc.service_config": SERVICE_CONFIG,
+    "grpc.per_rpc_retry_buffer_size": RETRY_BUFFER_BYTES,
+}
+# Each of these names the servers' certificate.
+_CERTIFICATE_NAMES = ("grpc.ssl_target_name_override", "grpc.default_authority")
 
 
 class Connection:
     """A channel and its calls. Requests and replies are bytes, except for server_info()."""
 
-    def __init__(self, channel: Any, route: Route) -> None:
+    def __init__(self, channel: Any, target: str, route: Route) -> None:
         self.channel = channel
+        self.target = target  # as gRPC has it
         self.route = route
         self.compute_loss = channel.unary_unary(conversion.COMPUTE_LOSS)
         self.stream_loss = channel.stream_stream(conversion.STREAM_LOSS)
@@ -58,9 +69,18 @@ class Connection:
             response_deserializer=loss_service_pb2.GetServerInfoResponse.FromString,
         )
 
+    def close_when_unused(self) -> None:
+        """Closes a channel of the blocking API when nothing refers to this object any more."""
+        weakref.finalize(self, _close, self.channel, os.getpid()).atexit = False
+
+
+def _close(channel: grpc.Channel, process: int) -> None:
+    if process == os.getpid():  # a child must not touch its parent's
+        channel.close()
+
 
 class BaseClient(abc.ABC):
-    """The address of one lossd server, and the arguments of the calls to it.
+    """The addresses of one lossd server or several, and the arguments of the calls to them.
 
     A subclass chooses one of gRPC's two APIs, sends what this class prepares, and waits for
     the answer in the way of that API.
@@ -71,7 +91,7 @@ class BaseClient(abc.ABC):
 
     def __init__(
         self,
-        target: str,
+        target: str | Sequence[str],
         *,
         credentials: grpc.ChannelCredentials | None = None,
         token: str | None = None,
@@ -83,10 +103,15 @@ class BaseClient(abc.ABC):
     ) -> None:
         """Connects nothing yet; the first call does.
 
-        `target` is HOST:PORT or unix:/path.
+        `target` is HOST:PORT or unix:/path. Several servers are a list of HOST:PORT, one text of
+        them with commas, or dns:///NAME:PORT for all addresses of a name. Calls then take turns
+        among the servers that are healthy. A call that one of them leaves unanswered, or refuses
+        for now, is sent again to another one, up to five times within its timeout: a loss depends
+        on its request alone. Names are looked up again every 30 s.
 
         `credentials` is a grpc.ChannelCredentials for a server with TLS. None, the default,
-        connects without TLS.
+        connects without TLS. gRPC checks the certificates of a list's servers against one name,
+        which channel_options={"grpc.ssl_target_name_override": NAME} gives if their hosts differ.
 
         `token` is sent as a bearer token with every call. None, the default, sends none.
 
@@ -97,7 +122,7 @@ class BaseClient(abc.ABC):
         that, rows whose divisors are counts are sent in one message, because a stream cannot
         compute them.
 
-        `shared_memory` is a connection to the same server. With it, arrays in shared memory
+        `shared_memory` is a connection to the same, only server. With it, arrays in shared memory
         and tensors on a GPU are passed by reference, and PyTorch logits on a GPU receive their
         gradient as a new tensor there. Without it (None, the default), a tensor on a GPU can be
         sent only if its library converts it to NumPy implicitly.
@@ -118,7 +143,8 @@ class BaseClient(abc.ABC):
 
         Raises TypeError or ValueError; the message begins with the name of the argument.
         """
-        self._target = address.target("target", target)
+        self._given = address.targets("target", target)
+        self._target = self._given.text
         if credentials is not None and not isinstance(credentials, grpc.ChannelCredentials):
             raise TypeError(f"credentials: {credentials!r} is not a grpc.ChannelCredentials")
         self._credentials = credentials
@@ -129,6 +155,10 @@ class BaseClient(abc.ABC):
         self._wait_for_ready = arguments.truth("wait_for_ready", wait_for_ready)
         self._use_http_proxy = arguments.truth("use_http_proxy", use_http_proxy)
         self._channel_options = arguments.channel_options("channel_options", channel_options or {})
+        self._check_several()
+        # A client of several servers sends requests again, and one of a list looks its names up.
+        self._retries = Retries() if self._given.several else None
+        self._lookups = Lookups(self._given.listed) if self._given.listed else None
         # A call with fewer bytes of tensors, and without options, is one message.
         self._plain_bytes = min(self._stream_above_bytes, streaming.LARGEST_MESSAGE)
         self._named_calls = NamedCalls()
@@ -172,24 +202,49 @@ class BaseClient(abc.ABC):
             "use_http_proxy": self._use_http_proxy,
             "channel_options": self._channel_options,
         }
-        return _unpickled, (type(self), self._target, options)
+        return _unpickled, (type(self), self._given.listed or self._target, options)
 
-    def _connect(self) -> Connection:
-        """Returns a new connection.
+    def _check_several(self) -> None:
+        """Raises ValueError for what only a client of one server can do."""
+        if not self._given.several:
+            return
+        if self._shared_memory is not None:
+            raise ValueError(
+                f"shared_memory: its regions are one server's, and {self._target!r} names several; "
+                "make a client of that server alone"
+            )
+        hosts = {one.rpartition(":")[0].lower() for one in self._given.listed}
+        if len(hosts) < 2:
+            return
+        if self._use_http_proxy:
+            raise ValueError("use_http_proxy: a proxy is asked for one name, not for a list")
+        named = any(option in self._channel_options for option in _CERTIFICATE_NAMES)
+        if self._credentials is not None and not named:
+            raise ValueError(
+                "credentials: gRPC checks the certificates of a list's servers against one name; "
+                f"give channel_options={{{_CERTIFICATE_NAMES[0]!r}: NAME}}"
+            )
+
+    def _connect(self, target: str) -> Connection:
+        """Returns a new connection; `target` is that of the servers, or their addresses'.
 
         Raises ValueError after close(), and RuntimeError where gRPC cannot be used.
         """
         self._check_open()
         forks.check()
         proxied = self._use_http_proxy and not address.is_local(self._target)
-        options = {**_OPTIONS, "grpc.enable_http_proxy": int(proxied), **self._channel_options}
+        options = {**_OPTIONS, "grpc.enable_http_proxy": int(proxied)}
+        if self._given.several:
+            options |= _BALANCED
+        if self._given.listed:  # or the servers would be told the whole list as their name
+            options["grpc.default_authority"] = self._given.listed[0]
+        options |= self._channel_options
         if self._credentials is None:
-            channel = self._grpc.insecure_channel(self._target, list(options.items()))
+            channel = self._grpc.insecure_channel(target, list(options.items()))
         else:
-            channel = self._grpc.secure_channel(
-                self._target, self._credentials, list(options.items())
-            )
-        return Connection(channel, Route(self._target, address.proxy() if proxied else None))
+            channel = self._grpc.secure_channel(target, self._credentials, list(options.items()))
+        route = Route(self._target, address.proxy() if proxied else None)
+        return Connection(channel, target, route)
 
     def _check_open(self) -> None:
         """Raises ValueError after close()."""

@@ -1,10 +1,11 @@
-"""The address of a server: which texts are one, and how gRPC gets there."""
+"""The addresses of servers: which texts are one, and how gRPC gets there."""
 
 from __future__ import annotations
 
 import ipaddress
 import os
 import re
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from lossd import arguments
@@ -24,6 +25,47 @@ class Proxy(NamedTuple):
 
     variable: str
     address: str  # without the user's name and password
+
+
+class Targets(NamedTuple):
+    """The target of a client, which names one server or several."""
+
+    text: str  # one target, or those of a list with commas between them
+    # HOST:PORT of each server of a list. There is none if gRPC reads the text itself.
+    listed: tuple[str, ...] = ()
+
+    @property
+    def several(self) -> bool:
+        """Whether gRPC may find more than one server."""
+        scheme, _, rest = self.text.partition(":")
+        return bool(self.listed) or scheme == "dns" or (scheme in ("ipv4", "ipv6") and "," in rest)
+
+
+def targets(name: str, value: Any) -> Targets:
+    """Returns what a client's target names: one address, or a list of HOST:PORT.
+
+    A list is a sequence of texts, or one text with commas. Raises TypeError or ValueError, which
+    name `name`; among others for an empty list, and for a target that is given twice.
+    """
+    if isinstance(value, str):
+        if value.partition(":")[0] in _SCHEMES or "," not in value:
+            return Targets(target(name, value))
+        parts: Sequence[Any] = [part.strip() for part in value.split(",")]
+    elif isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
+        parts = value
+    else:
+        raise TypeError(f"{name}: {value!r} is neither a string nor a list of strings")
+    if len(parts) == 0:
+        raise ValueError(f"{name}: an empty list has no server; give HOST:PORT of each")
+    listed: dict[str, None] = {}
+    for part in parts:
+        one = target(name, part)
+        if one.partition(":")[0] in _SCHEMES:
+            raise ValueError(f"{name}: {one!r} in a list of servers; give HOST:PORT of each")
+        if one.lower() in listed:
+            raise ValueError(f"{name}: {one!r} is given twice")
+        listed[one.lower()] = None
+    return Targets(",".join(parts), tuple(parts))
 
 
 def target(name: str, value: Any) -> str:
@@ -65,7 +107,7 @@ def is_local(where: str) -> bool:
     scheme, _, rest = where.partition(":")
     if scheme in _UNIX:
         return True
-    addresses = rest.strip("/").split(",") if scheme in _SCHEMES else [where]
+    addresses = (rest.strip("/") if scheme in _SCHEMES else where).split(",")
     return all(_is_loopback(address) for address in addresses)
 
 

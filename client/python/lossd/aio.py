@@ -13,13 +13,14 @@ from lossd.aio_session import AsyncSession
 from lossd.conversion import Call, Logits, Targets
 from lossd.losses import AsyncLosses
 from lossd.result import LossResult
+from lossd.retries import Resend
 from lossd.spec import LossOptions
 from lossd.streaming import LossStream
 from lossd.v1 import loss_service_pb2
 
 
 class AsyncClient(AsyncLosses, BaseClient):
-    """Calls one lossd server from any event loop, with a connection for each loop.
+    """Calls one lossd server, or several, from any event loop, with a connection for each loop.
 
     Close the client, or use it in an `async with` statement.
     """
@@ -46,18 +47,34 @@ class AsyncClient(AsyncLosses, BaseClient):
         self, call: LossStream | Call, call_options: dict[str, Any]
     ) -> LossResult[Any, Any]:
         """Returns the result of a call that is ready to be sent."""
+        await self._look_up(call_options["timeout"])
+        if isinstance(call, LossStream):
+            return await self._stream(call, call_options)
         connection = self._connection()
         try:
-            if isinstance(call, LossStream):
-                # gRPC sends the messages from a task of its own while these are read.
-                async for message in connection.stream_loss(call.messages(), **call_options):
-                    call.add(message)
-                return call.result()
             if not call.references.names_device_memory:
                 return call.result(await connection.compute_loss(call.request, **call_options))
             return await self._call_on_device(connection, call, call_options)
         except grpc.RpcError as error:
             raise connection.route.error(error) from error
+
+    async def _stream(self, call: LossStream, call_options: dict[str, Any]) -> LossResult[Any, Any]:
+        """Returns the result of StreamLoss, which is called again for another server's answer."""
+        resend = Resend(self._retries, call_options)
+        while True:
+            connection = self._connection()
+            try:
+                # gRPC sends the messages from a task of its own while these are read.
+                async for message in connection.stream_loss(call.messages(), **resend.options()):
+                    call.add(message)
+                return call.result()
+            except grpc.RpcError as error:
+                failure = connection.route.error(error)
+                delay = resend.delay(failure)
+                if delay is None:
+                    raise failure from error
+            call.restart()
+            await asyncio.sleep(delay)
 
     @staticmethod
     async def _call_on_device(
@@ -74,6 +91,7 @@ class AsyncClient(AsyncLosses, BaseClient):
         self, timeout: float | None = None
     ) -> loss_service_pb2.GetServerInfoResponse:
         call_options = self._call_options(timeout)
+        await self._look_up(call_options["timeout"])
         connection = self._connection()
         try:
             info: loss_service_pb2.GetServerInfoResponse = await connection.get_server_info(
@@ -102,13 +120,22 @@ class AsyncClient(AsyncLosses, BaseClient):
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
+    async def _look_up(self, seconds: float | None) -> None:
+        """Lets _connection() return at once, where names have to be looked up first."""
+        if self._lookups is not None and not self._lookups.known:
+            await asyncio.to_thread(self._lookups.target, seconds, self._wait_for_ready)
+
     def _connection(self) -> Connection:
         loop = asyncio.get_running_loop()
+        target = self._target
+        if self._lookups is not None:
+            target = self._lookups.target(None, self._wait_for_ready)
         connection = self._connections.get(loop)
-        if connection is None:
+        if connection is None or connection.target != target:
             for other in [other for other in self._connections if other.is_closed()]:
                 self._connections.pop(other, None)
-            connection = self._connections[loop] = self._connect()
+            # One to other addresses is closed by gRPC when its calls have come to their end.
+            connection = self._connections[loop] = self._connect(target)
             forks.keep_in_mind(connection.channel)
         else:
             forks.check()

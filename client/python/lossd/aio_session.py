@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import time
 from typing import Any, Protocol, Self
 
 import grpc
@@ -14,22 +16,24 @@ from lossd.entries import Entries, Entry
 from lossd.errors import LossdError
 from lossd.losses import AsyncLosses
 from lossd.result import LossResult
+from lossd.retries import Retries
 from lossd.spec import LossOptions
 from lossd.streaming import LossStream
 
 # close() waits so long for the server to end a stream on which everything is answered.
 _LAST_SECONDS = 1.0
-# gRPC's API for asyncio ends a call with INTERNAL and this text if the transport refuses a message,
-# as it does when the server has gone and the status of the call has not arrived yet.
-_FAILED_WRITE = "Internal error from Core"
 
 
 class SessionClient(Protocol):
     """What a session uses of its client."""
 
+    _retries: Retries | None
+
     def _check_open(self) -> None: ...
 
     def _connection(self) -> Connection: ...
+
+    async def _look_up(self, seconds: float | None) -> None: ...
 
     def _prepare(
         self, logits: Logits, targets: Targets, options: LossOptions
@@ -60,6 +64,10 @@ class AsyncSession(AsyncLosses):
     retries do not see the requests of a session, and `LossdError.retry_after` says when to send a
     refused one again.
 
+    With a client of several servers the stream is that of one of them, and a request that it
+    leaves unanswered or refuses for now is sent again, up to five times within its timeout, on
+    another stream if that server is gone.
+
     While 1,024 requests or 64 MiB of them are not answered, further ones wait. A request whose task
     is cancelled after it was sent is computed all the same.
 
@@ -71,6 +79,9 @@ class AsyncSession(AsyncLosses):
         self._client = client
         self._stream: _Stream | None = None
         self._closed = False
+        self._cancelled = False
+        # Futures of the requests that may be sent again, which are done when they are over.
+        self._under_way: set[asyncio.Future[None]] = set()
 
     async def close(self, *, cancel_futures: bool = False) -> None:
         """Waits for the answers to requests under way, and ends the stream.
@@ -79,6 +90,9 @@ class AsyncSession(AsyncLosses):
         any other method raises ValueError.
         """
         self._closed = True
+        self._cancelled = cancel_futures
+        if self._under_way and not cancel_futures:
+            await asyncio.wait(list(self._under_way))
         stream, self._stream = self._stream, None
         if stream is not None:
             await stream.close(cancel_futures)
@@ -106,6 +120,41 @@ class AsyncSession(AsyncLosses):
         call = self._client._prepare(logits, targets, options)
         if isinstance(call, LossStream):  # too large for one message
             return await self._client._answer(call, self._client._call_options(timeout))
+        retries = self._client._retries
+        if retries is None:
+            return await self._ask(call, seconds)
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._under_way.add(over)
+        try:
+            return await self._ask_until_answered(call, seconds, retries)
+        finally:
+            self._under_way.discard(over)
+            over.cancel()
+
+    async def _ask_until_answered(
+        self, call: Call, seconds: float | None, retries: Retries
+    ) -> LossResult[Any, Any]:
+        """Returns the answer to a request, which is sent again where that helps."""
+        deadline = None if seconds is None else time.monotonic() + seconds
+        await self._client._look_up(seconds)
+        for attempt in itertools.count(1):
+            left = None if deadline is None else max(deadline - time.monotonic(), 1e-6)
+            try:
+                result = await self._ask(call, left)
+            except LossdError as error:
+                if deadline is not None:
+                    left = deadline - time.monotonic()
+                delay = retries.delay(error, attempt, left)
+                if delay is None or self._cancelled:
+                    raise
+            else:
+                retries.answered()
+                return result
+            await asyncio.sleep(delay)
+        raise AssertionError("count() has no end")
+
+    async def _ask(self, call: Call, seconds: float | None) -> LossResult[Any, Any]:
+        """Returns the answer to a request that is sent once."""
         loop = asyncio.get_running_loop()
         entry = Entry(call, loop.create_future(), seconds)
         alarm = None if seconds is None else loop.call_later(seconds, _expire, entry)
@@ -122,7 +171,7 @@ class AsyncSession(AsyncLosses):
 
     def _check_open(self) -> None:
         self._client._check_open()
-        if self._closed:
+        if self._closed and (self._cancelled or not self._under_way):
             raise ValueError("this AsyncSession is closed; make a new one by AsyncClient.session()")
 
     def _open_stream(self, loop: asyncio.AbstractEventLoop) -> _Stream:
@@ -130,9 +179,11 @@ class AsyncSession(AsyncLosses):
         forks.check()
         self._check_open()
         stream = self._stream
-        if stream is None or stream.ended or stream.loop.is_closed():
+        if stream is None or not stream.takes_requests or stream.loop.is_closed():
             call_options = self._client._call_options(None)
-            stream = self._stream = _Stream(loop, self._client._connection(), call_options)
+            connection = self._client._connection()
+            several = self._client._retries is not None
+            stream = self._stream = _Stream(loop, connection, call_options, several)
         elif stream.loop is not loop:
             raise RuntimeError("this AsyncSession is in use in another event loop; make one there")
         return stream
@@ -142,11 +193,17 @@ class _Stream:
     """One RPC of a session, and the tasks that write its requests and read its answers."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, connection: Connection, call_options: dict[str, Any]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        connection: Connection,
+        call_options: dict[str, Any],
+        several: bool,
     ) -> None:
+        """`several` servers may answer what this one leaves."""
         self.loop = loop
+        self._several = several
         self.ended = False
-        self._route = connection.route
+        self._connection = connection
         self._entries = Entries()
         self._closing = False
         self._sendable = asyncio.Event()
@@ -156,8 +213,16 @@ class _Stream:
         self._writer = loop.create_task(self._write())
         self._reader = loop.create_task(self._read())
 
+    @property
+    def takes_requests(self) -> bool:
+        """Whether the stream has neither ended nor been given up."""
+        return not self.ended and not self._closing
+
     async def add(self, entry: Entry) -> bool:
-        """Has an entry sent, after it has waited for room; False if the stream has ended."""
+        """Has an entry sent, after it has waited for room.
+
+        Returns False if the stream takes no requests any more.
+        """
         if self._entries.full or self._queue.locked():
             await self._wait_for_room(entry)
         if entry.done:  # its time has passed
@@ -221,10 +286,7 @@ class _Stream:
             async for message in self._call:
                 self._deliver(message)
         except grpc.RpcError as rpc_error:
-            error = self._route.error(rpc_error)
-            if error.message == _FAILED_WRITE:
-                text = "the connection was lost while a message was being sent"
-                error = LossdError(grpc.StatusCode.UNAVAILABLE, text, None)
+            error = self._connection.route.error(rpc_error)
         except LossdError as garbage:
             error = garbage
             self._call.cancel()
@@ -235,6 +297,8 @@ class _Stream:
 
     def _deliver(self, message: bytes) -> None:
         for entry, outcome in self._entries.take_answers(message):
+            if self._several and isinstance(outcome, LossdError):
+                self._give_up_after(outcome)
             if entry.future.done():
                 continue
             try:
@@ -244,6 +308,13 @@ class _Stream:
             else:
                 entry.future.set_result(result)
         if not self._entries.full:
+            self._has_room.set()
+
+    def _give_up_after(self, failure: LossdError) -> None:
+        """Leaves further requests to another stream if this server takes no more."""
+        if failure.code is grpc.StatusCode.UNAVAILABLE:
+            self._closing = True
+            self._sendable.set()
             self._has_room.set()
 
     def _end(self, error: LossdError) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import Any, Self
 
 import grpc
@@ -13,6 +14,7 @@ from lossd.conversion import Call, Logits, Targets
 from lossd.losses import BlockingLosses
 from lossd.pytorch import not_compiled
 from lossd.result import LossResult
+from lossd.retries import Resend
 from lossd.session import Session
 from lossd.spec import LossOptions
 from lossd.streaming import LossStream
@@ -20,7 +22,7 @@ from lossd.v1 import loss_service_pb2
 
 
 class Client(BlockingLosses, BaseClient):
-    """Calls one lossd server and blocks until it answers. Thread-safe.
+    """Calls one lossd server, or several in turn, and blocks until one answers. Thread-safe.
 
     Close the client, or use it in a `with` statement.
     """
@@ -45,14 +47,11 @@ class Client(BlockingLosses, BaseClient):
         self, call: LossStream | Call, call_options: dict[str, Any]
     ) -> LossResult[Any, Any]:
         """Returns the result of a call that is ready to be sent."""
-        connection = self._connection()
+        if isinstance(call, LossStream):
+            return self._stream(call, call_options)
+        connection = self._connection(call_options["timeout"])
         under_way = forks.begin_call()
         try:
-            if isinstance(call, LossStream):
-                # gRPC sends the messages from a thread of its own while these are read.
-                for message in connection.stream_loss(call.messages(), **call_options):
-                    call.add(message)
-                return call.result()
             if call.references.names_device_memory:
                 return self._call_on_device(connection, call, call_options)
             return call.result(connection.compute_loss(call.request, **call_options))
@@ -60,6 +59,27 @@ class Client(BlockingLosses, BaseClient):
             raise connection.route.error(error) from error
         finally:
             forks.end_call(under_way)
+
+    def _stream(self, call: LossStream, call_options: dict[str, Any]) -> LossResult[Any, Any]:
+        """Returns the result of StreamLoss, which is called again for another server's answer."""
+        resend = Resend(self._retries, call_options)
+        while True:
+            connection = self._connection(call_options["timeout"])
+            under_way = forks.begin_call()
+            try:
+                # gRPC sends the messages from a thread of its own while these are read.
+                for message in connection.stream_loss(call.messages(), **resend.options()):
+                    call.add(message)
+                return call.result()
+            except grpc.RpcError as error:
+                failure = connection.route.error(error)
+                delay = resend.delay(failure)
+                if delay is None:
+                    raise failure from error
+            finally:
+                forks.end_call(under_way)
+            call.restart()
+            time.sleep(delay)
 
     @staticmethod
     def _call_on_device(
@@ -75,7 +95,7 @@ class Client(BlockingLosses, BaseClient):
     @not_compiled
     def server_info(self, timeout: float | None = None) -> loss_service_pb2.GetServerInfoResponse:
         call_options = self._call_options(timeout)
-        connection = self._connection()
+        connection = self._connection(call_options["timeout"])
         under_way = forks.begin_call()
         try:
             info: loss_service_pb2.GetServerInfoResponse = connection.get_server_info(
@@ -100,16 +120,27 @@ class Client(BlockingLosses, BaseClient):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _connection(self) -> Connection:
-        """Returns the connection of this process.
+    def _connection(self, seconds: float | None = None) -> Connection:
+        """Returns the connection of this process, after at most `seconds` for looking up names.
 
         A child keeps its parent's as well, because ending it would use the parent's gRPC.
         """
+        if self._lookups is not None:
+            return self._connection_of_list(self._lookups.target(seconds, self._wait_for_ready))
         connection = self._connections.get(os.getpid())
         if connection is not None:
             return connection
-        made = self._connect()
+        made = self._connect(self._target)
         connection = self._connections.setdefault(os.getpid(), made)
         if connection is not made:  # another thread was faster
             made.channel.close()
+        return connection
+
+    def _connection_of_list(self, target: str) -> Connection:
+        """Returns the connection to these addresses; calls on one to others come to their end."""
+        connection = self._connections.get(os.getpid())
+        if connection is None or connection.target != target:
+            connection = self._connect(target)
+            connection.close_when_unused()
+            self._connections[os.getpid()] = connection
         return connection

@@ -28,7 +28,7 @@ _FULL_MESSAGE_BYTES = 1 << 20
 class Entry:
     """One request, and the future of its result."""
 
-    __slots__ = ("call", "deadline", "done", "future", "number", "sent", "timeout")
+    __slots__ = ("attempts", "call", "deadline", "done", "future", "number", "sent", "timeout")
 
     def __init__(self, call: Call, future: Any, timeout: float | None) -> None:
         """`future` is one of concurrent.futures or of asyncio, `timeout` is in seconds."""
@@ -37,6 +37,7 @@ class Entry:
         self.timeout = timeout
         self.deadline = math.inf if timeout is None else time.monotonic() + timeout
         self.number = 0
+        self.attempts = 1
         self.sent = False
         self.done = False  # the future has its outcome, or is about to
 

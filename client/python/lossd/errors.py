@@ -7,6 +7,10 @@ import grpc
 from lossd.address import Proxy
 from lossd.v1 import loss_service_pb2
 
+# gRPC's API for asyncio ends a call with INTERNAL and this text if the transport refuses a message,
+# as it does when the server has ended the call and its status has not arrived yet.
+_FAILED_WRITE = "Internal error from Core"
+
 # An answer of OK would be no failure.
 _CODES = {code.value[0]: code for code in grpc.StatusCode if code is not grpc.StatusCode.OK}
 
@@ -60,6 +64,9 @@ class Route:
             if key == "grpc-retry-pushback-ms" and value.isdecimal():
                 retry_after = int(value) / 1000
         message = error.details() or ""
+        if message == _FAILED_WRITE:
+            text = "the server or the connection ended the call while a message was being sent"
+            return LossdError(grpc.StatusCode.UNAVAILABLE, text, None)
         if error.code() is grpc.StatusCode.UNAVAILABLE and self._proxy is not None:
             message += (
                 f" (for {self._target} the HTTP proxy {self._proxy.address} of the variable "

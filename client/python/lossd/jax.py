@@ -57,9 +57,10 @@ def sigmoid_loss(
     by default 60; None waits as long as the server takes.
 
     The loss is a number of float32, or of float64 for such logits. With reduction="none" it is an
-    array of the logits' shape and type. Only logits have derivatives, of which the first two exist.
-    Those of 16-bit logits are rounded once, after the multiplication by what comes from above, so
-    that a scaled loss keeps small ones.
+    array of the logits' shape and type, or of float32 for float8 logits, whose sum would soon be
+    beyond float8. Only logits have derivatives, of which the first two exist. Those of 16-bit and
+    float8 logits are rounded once, after the multiplication by what comes from above, so that a
+    scaled loss keeps small ones.
 
     Raises TypeError and ValueError for a bad client, and for an option that is unknown, bad or not
     the caller's to choose. The function raises them, beginning with the argument's name, while JAX
@@ -107,12 +108,13 @@ class _Server:
     def ask(
         self, logits: Array, targets: Array, operands: Mapping[str, Array], derivatives: int
     ) -> list[Array]:
-        """Returns the loss and so many derivatives by the logits, which are never 16-bit."""
+        """Returns the loss and so many derivatives by the logits, which are never narrow."""
         wide = jnp.float64 if logits.dtype == jnp.float64 else jnp.float32
+        is_float8 = logits.dtype.itemsize == 1
         loss = (
             jax.ShapeDtypeStruct((), wide)
             if self.is_reduced
-            else jax.ShapeDtypeStruct(logits.shape, logits.dtype)
+            else jax.ShapeDtypeStruct(logits.shape, wide if is_float8 else logits.dtype)
         )
         results = [loss, *[jax.ShapeDtypeStruct(logits.shape, wide)] * derivatives]
         call = functools.partial(self._call, logits.ndim, list(operands), results)
@@ -137,6 +139,7 @@ class _Server:
             gradient=len(results) > 1,
             second_derivative=len(results) > 2,
             gradient_dtype=None if len(results) == 1 else results[1].dtype,
+            losses_dtype=None if self.is_reduced else results[0].dtype,
             timeout=self._timeout,
             **operands,
             **self._options,

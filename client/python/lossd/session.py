@@ -9,14 +9,19 @@ from collections.abc import Generator, Iterable
 from concurrent.futures import Future
 from typing import Any, Protocol, Self, Unpack
 
+import grpc
+
 from lossd import arguments, forks
 from lossd._channel import Connection
 from lossd.conversion import Call, Logits, Targets
 from lossd.entries import Entry
+from lossd.errors import LossdError
 from lossd.losses import BlockingLosses
 from lossd.pytorch import not_compiled
+from lossd.resends import Resends
 from lossd.result import LossResult
-from lossd.session_stream import SessionStream, settle
+from lossd.retries import Retries
+from lossd.session_stream import SessionStream, fail, settle
 from lossd.spec import LossOptions
 from lossd.streaming import LossStream
 
@@ -27,9 +32,11 @@ _AHEAD = 256
 class SessionClient(Protocol):
     """What a session uses of its client."""
 
+    _retries: Retries | None
+
     def _check_open(self) -> None: ...
 
-    def _connection(self) -> Connection: ...
+    def _connection(self, seconds: float | None = None) -> Connection: ...
 
     def _prepare(
         self, logits: Logits, targets: Targets, options: LossOptions
@@ -62,6 +69,10 @@ class Session(BlockingLosses):
     retries do not see the requests of a session, and `LossdError.retry_after` says when to send a
     refused one again.
 
+    With a client of several servers the stream is that of one of them, and a request that it
+    leaves unanswered or refuses for now is sent again, up to five times within its timeout, on
+    another stream if that server is gone.
+
     While 1,024 requests or 64 MiB of them are not answered, further ones wait, except in callbacks
     of futures.
 
@@ -75,7 +86,11 @@ class Session(BlockingLosses):
         self._lock = threading.Lock()  # guards the next two against opening and closing at once
         self._stream: SessionStream | None = None
         self._closed = False
-        self._calls: set[Future[Any]] = set()  # of losses that are too large for one message
+        # Those that close() waits for beside the stream's: of losses that are too large for one
+        # message, and of all requests that may be sent again.
+        self._calls: set[Future[Any]] = set()
+        retries = client._retries
+        self._resends = None if retries is None else Resends(retries, self._send_again)
 
     def submit(
         self,
@@ -134,11 +149,25 @@ class Session(BlockingLosses):
         """
         with self._lock:
             self._closed = True
+        if self._resends is not None:
+            self._finish(self._resends, cancel_futures)
+        with self._lock:
             stream, self._stream = self._stream, None
         if stream is not None:
             stream.close(cancel_futures)
         if not cancel_futures:
             concurrent.futures.wait(list(self._calls))
+
+    def _finish(self, resends: Resends, cancel: bool) -> None:
+        """Waits until nothing is to be sent again, or cancels the futures."""
+        if resends.runs_callback():
+            return
+        futures = list(self._calls)
+        for future in futures:
+            if cancel:
+                future.cancel()
+        if not cancel:
+            concurrent.futures.wait(future for future in futures if not future.cancelled())
 
     def __enter__(self) -> Self:
         return self
@@ -177,10 +206,24 @@ class Session(BlockingLosses):
             self._start_stream_loss(call, timeout, future)
             return future
         call.references.synchronize()
+        if self._resends is not None:
+            self._calls.add(future)
+            future.add_done_callback(self._calls.discard)
         entry = Entry(call, future, seconds)
-        while not self._open_stream().add(entry):
+        while not self._open_stream(seconds).add(entry):
             pass  # that stream has ended in the meantime
         return future
+
+    def _send_again(self, entry: Entry) -> None:
+        """Has an entry sent on whichever stream there is, also while the session closes."""
+        if entry.future.cancelled():
+            return entry.drop()
+        try:
+            while not self._open_stream(entry.left(), closing=True).add(entry, waits=False):
+                pass
+        except (LossdError, RuntimeError, ValueError) as error:  # for example a closed client
+            text = f"the request could not be sent again: {error}"
+            fail(entry.future, LossdError(grpc.StatusCode.CANCELLED, text, None))
 
     def _start_stream_loss(
         self, call: LossStream, timeout: float | None, future: Future[LossResult[Any, Any]]
@@ -195,20 +238,25 @@ class Session(BlockingLosses):
 
         threading.Thread(target=compute, name="lossd stream loss", daemon=True).start()
 
-    def _check_open(self) -> None:
+    def _check_open(self, closing: bool = False) -> None:
         self._client._check_open()
-        if self._closed:
+        if self._closed and not closing:
             raise ValueError("this Session is closed; make a new one by Client.session()")
 
-    def _open_stream(self) -> SessionStream:
-        """Returns the stream, which is opened if there is none or it has ended."""
+    def _open_stream(self, seconds: float | None, closing: bool = False) -> SessionStream:
+        """Returns the stream, which is opened if there is none or it takes no requests.
+
+        `seconds` are those for looking up the names of servers. `closing`: also in a session that
+        is being closed.
+        """
         forks.check()
         stream = self._stream
-        if stream is not None and not stream.ended:
+        if stream is not None and stream.takes_requests:
             return stream
+        connection = self._client._connection(seconds)
         with self._lock:
-            self._check_open()
-            if self._stream is None or self._stream.ended:
+            self._check_open(closing)
+            if self._stream is None or not self._stream.takes_requests:
                 call_options = self._client._call_options(None)
-                self._stream = SessionStream(self._client._connection(), call_options)
+                self._stream = SessionStream(connection, call_options, self._resends)
             return self._stream

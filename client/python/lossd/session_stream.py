@@ -17,6 +17,7 @@ from lossd import forks
 from lossd._channel import Connection
 from lossd.entries import Entries, Entry
 from lossd.errors import LossdError
+from lossd.resends import Resends
 from lossd.result import LossResult
 
 # close() waits so long for the server to end a stream on which everything is answered.
@@ -30,11 +31,15 @@ class SessionStream:
     as the one before it is out. Thread-safe.
     """
 
-    def __init__(self, connection: Connection, call_options: dict[str, Any]) -> None:
+    def __init__(
+        self, connection: Connection, call_options: dict[str, Any], resends: Resends | None
+    ) -> None:
+        """`resends` takes the entries that another server may answer; None if there is none."""
         self.ended = False
+        self._resends = resends
+        self._connection = connection  # which is open as long as something refers to it
         self._in_use = forks.begin_stream()
         self._process = os.getpid()
-        self._route = connection.route
         # Guards all below. It may be entered again, by a signal handler of the main thread.
         self._lock = threading.RLock()
         self._sendable = threading.Condition(self._lock)
@@ -53,12 +58,22 @@ class SessionStream:
             raise
         self._grpc_threads = set(threading.enumerate()) - others
         self._reader = threading.Thread(target=self._read, name="lossd session", daemon=True)
+        if resends is not None:
+            resends.know(self._reader)
         self._reader.start()
 
-    def add(self, entry: Entry) -> bool:
-        """Has an entry sent, after it has waited for room; False if the stream has ended."""
+    @property
+    def takes_requests(self) -> bool:
+        """Whether the stream has neither ended nor been given up."""
+        return not self.ended and not self._closing
+
+    def add(self, entry: Entry, *, waits: bool = True) -> bool:
+        """Has an entry sent, after it has waited for room if it `waits`.
+
+        Returns False if the stream takes no requests any more.
+        """
         with self._lock:
-            if self._entries.full and not self.runs_callback():
+            if waits and self._entries.full and not self.runs_callback():
                 self._wait_for_room(entry.deadline)
             if self.ended or self._closing:
                 return False
@@ -128,7 +143,7 @@ class SessionStream:
             for message in self._call:
                 self._deliver(message)
         except grpc.RpcError as rpc_error:
-            error = self._route.error(rpc_error)
+            error = self._connection.route.error(rpc_error)
         except LossdError as garbage:
             error = garbage
             self._call.cancel()
@@ -139,8 +154,32 @@ class SessionStream:
         with self._lock:
             answered = self._entries.take_answers(message)
             self._has_room.notify(len(answered))
+        if self._resends is not None:
+            answered = self._without_resent(self._resends, answered)
         for entry, outcome in answered:
             settle(entry.future, entry.result, outcome)
+
+    def _without_resent(
+        self, resends: Resends, answered: list[tuple[Entry, bytes | LossdError | None]]
+    ) -> list[tuple[Entry, bytes | LossdError | None]]:
+        """Has entries sent again where that helps; returns the others."""
+        resends.answered(len(answered))
+        kept = []
+        for entry, outcome in answered:
+            if isinstance(outcome, LossdError):
+                if outcome.code is grpc.StatusCode.UNAVAILABLE:
+                    self._give_up()
+                if resends.take(entry, outcome):
+                    continue
+            kept.append((entry, outcome))
+        return kept
+
+    def _give_up(self) -> None:
+        """Leaves further requests to another stream, because this server takes no more."""
+        with self._lock:
+            self._closing = True
+            self._sendable.notify()
+            self._has_room.notify_all()
 
     def _end(self, error: LossdError) -> None:
         with self._lock:
@@ -149,7 +188,8 @@ class SessionStream:
             for condition in (self._sendable, self._has_room, self._alarm):
                 condition.notify_all()
         for entry in entries:
-            fail(entry.future, LossdError(error.code, error.message, error.retry_after))
+            if self._resends is None or not self._resends.take(entry, error):
+                fail(entry.future, LossdError(error.code, error.message, error.retry_after))
         forks.end_stream(self._in_use, self._grpc_threads)
 
     def _set_alarm(self, deadline: float) -> None:

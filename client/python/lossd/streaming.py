@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lossd import conversion, device_array, encoding, gradient, pytorch, reply, spec, wire
 from lossd.conversion import NOTHING_SHARED, Logits, Targets
-from lossd.element_type import ElementType
+from lossd.element_type import FLOAT32, FLOAT64, GRADIENT_TYPES, ElementType
 from lossd.encoding import Buffer
 from lossd.reply import (
     STREAM_GRADIENT,
@@ -31,7 +31,7 @@ STREAM_ABOVE_BYTES = 64 << 20
 LARGEST_MESSAGE = (1 << 31) - (1 << 20)
 # A chunk has as many elements as a window of the server.
 _CHUNK_ELEMENTS = 1 << 17
-# A gradient is scaled in parts of so many elements, which bounds the float64 copies.
+# A gradient is scaled in parts of so many elements, which bounds the copies.
 _SCALE_ELEMENTS = 1 << 20
 
 # The numbers of the fields of StreamLossRequest, StreamLossHeader and StreamLossChunk.
@@ -49,10 +49,29 @@ def takes(options: Mapping[str, Any]) -> bool:
     if reduction not in ("rows", "mean_of_rows"):
         return True
     ignores = options.get("ignore_target") is not None
+    return not (_is_counted(options) or (ignores and reduction == "mean_of_rows"))
+
+
+def _is_counted(options: Mapping[str, Any]) -> bool:
+    """Returns whether targets or weights decide the divisor of a mean or of a row."""
+    ignores = options.get("ignore_target") is not None
     by_weights = ignores or options.get("weights") is not None
     counts = {"valid": ignores, "nonzero_weights": by_weights, "weight_sum": by_weights}
-    counted = counts.get(str(options.get("normalizer")).lower(), False)
-    return not (counted or (ignores and reduction == "mean_of_rows"))
+    return counts.get(str(options.get("normalizer")).lower(), False)
+
+
+def _sent_type(
+    options: Mapping[str, Any], wanted: ElementType, arithmetic: ElementType
+) -> ElementType:
+    """Returns the type in which a stream sends derivatives of type `wanted`.
+
+    Where the client scales them at the end, they are sent as those of the plain sum, which may be
+    beyond the range of `wanted`: so in the type of the server's arithmetic, if that is wider.
+    """
+    reduction = str(options.get("reduction", "mean")).lower()
+    scales = reduction == "mean" and _is_counted(options)
+    is_narrower = wanted in GRADIENT_TYPES and wanted.bits < arithmetic.bits
+    return arithmetic if scales and is_narrower else wanted
 
 
 def sends_more_than(
@@ -123,25 +142,25 @@ class LossStream:
         for name, array in parsed.operands.items():
             self._add_operand(name, array)
         asked, outs, _ = conversion.given_places(parsed, asked, sent.shape, NOTHING_SHARED)
+        self._arithmetic = FLOAT64 if sent.element_type is FLOAT64 else FLOAT32
+        kind = asked.gradient_type or sent.element_type
+        arriving = _sent_type(options, kind, self._arithmetic)
+        if arriving is not kind:
+            asked = spec.of({**parsed.plain, "gradient_dtype": arriving.name})
         self._fields[_SPEC] = [encoding.block(_SPEC, asked.encoded)]
         self._fields[_SHAPE] = [encoding.integers(_SHAPE, sent.shape)]
         self._fields[_LOGITS_DTYPE] = [encoding.number(_LOGITS_DTYPE, sent.element_type.data_type)]
         self._fields[_REQUEST_ID] = [encoding.text(_REQUEST_ID, parsed.request_id)]
         self._summary: loss_service_pb2.StreamLossSummary | None = None
-        kind = asked.gradient_type or sent.element_type
-        self._gradient = (
-            _ArrivingTensor(kind, self._shape, logits, outs.get("gradient_out"))
-            if asked.has_gradient
-            else None
-        )
-        self._second_derivative = (
-            _ArrivingTensor(kind, self._shape, logits, outs.get("second_derivative_out"))
-            if asked.has_second_derivative
-            else None
+        self._gradient, self._second_derivative = (
+            _ArrivingTensor(kind, arriving, self._shape, logits, outs.get(name)) if wanted else None
+            for name, wanted in zip(
+                spec.OUTS, (asked.has_gradient, asked.has_second_derivative), strict=True
+            )
         )
         losses = asked.losses_type or sent.element_type
         shape = self._shape[:1] if asked.has_row_losses else self._shape
-        self._losses = _ArrivingTensor(losses, shape, logits) if asked.has_losses else None
+        self._losses = _ArrivingTensor(losses, losses, shape, logits) if asked.has_losses else None
 
     def _add_targets(self, targets: Targets) -> None:
         sparse = targets if isinstance(targets, Identity | Ones) else None
@@ -186,6 +205,13 @@ class LossStream:
             ]
             yield encoding.chunk(_CHUNK, parts)
 
+    def restart(self) -> None:
+        """Forgets what has arrived, so that another stream can be asked."""
+        self._summary = None
+        for arriving in (self._gradient, self._losses, self._second_derivative):
+            if arriving is not None:
+                arriving.restart()
+
     def add(self, message: bytes) -> None:
         """Takes the next message of the server; LossdError if it is none."""
         key, first, end = reply.part(message)
@@ -208,10 +234,10 @@ class LossStream:
         if summary is None:
             raise RuntimeError("the stream ended without its summary")
         second = self._second_derivative
-        if summary.HasField("gradient_scale"):
-            for derivative in (self._gradient, second):
-                if derivative is not None:
-                    derivative.scale(summary.gradient_scale)
+        factor = summary.gradient_scale if summary.HasField("gradient_scale") else None
+        for derivative in (self._gradient, second):
+            if derivative is not None:
+                derivative.finish(factor, self._arithmetic)
         return LossResult(
             loss=summary.loss,
             losses=None if self._losses is None else self._losses.result(),
@@ -229,10 +255,19 @@ class _ArrivingTensor:
     """A tensor of the reply whose bytes arrive in several messages."""
 
     def __init__(
-        self, kind: ElementType, shape: tuple[int, ...], logits: Any, out: Any = None
+        self,
+        kind: ElementType,
+        arriving: ElementType,
+        shape: tuple[int, ...],
+        logits: Any,
+        out: Any = None,
     ) -> None:
-        """The bytes go to `out`, or to a new tensor of the library of the logits."""
-        self._element_type = kind
+        """The elements go to `out`, or to a new tensor of the library of the logits.
+
+        If they arrive in another type than `kind`, they have memory of their own until finish().
+        """
+        self._kind = kind
+        self._arriving = arriving
         self._device = None
         torch = pytorch.torch_of(logits)
         if out is None and torch is not None:
@@ -242,7 +277,12 @@ class _ArrivingTensor:
         self._stored: NDArray[Any] = np.empty(shape, kind.storage)
         if out is not None:
             self._stored = gradient.stored(out).view(kind.storage).reshape(shape)
-        self._bytes = self._stored.reshape(-1).view(np.uint8)
+        self._received = self._stored if arriving is kind else np.empty(shape, arriving.storage)
+        self._bytes = self._received.reshape(-1).view(np.uint8)
+        self._arrived = 0
+
+    def restart(self) -> None:
+        """Takes the bytes from the first one on again."""
         self._arrived = 0
 
     def add(self, message: bytes, first: int, end: int) -> None:
@@ -253,24 +293,37 @@ class _ArrivingTensor:
         self._bytes[self._arrived : stop] = np.frombuffer(message, np.uint8, end - first, first)
         self._arrived = stop
 
-    def scale(self, factor: float) -> None:
-        """Multiplies the elements in float64 and rounds them once."""
-        stored = self._stored.reshape(-1)
-        for first in range(0, stored.size, _SCALE_ELEMENTS):
-            part = stored[first : first + _SCALE_ELEMENTS]
-            elements = wire.as_elements(self._element_type, part)
-            wire.store(self._element_type, part, elements.astype(np.float64) * factor)
+    def finish(self, factor: float | None, arithmetic: ElementType) -> None:
+        """Multiplies the elements as the server would, and rounds them to their type.
+
+        Without a factor they are only rounded. `arithmetic` is the type in which the server
+        computes. Raises RuntimeError if bytes are missing.
+        """
+        self._check_whole()
+        if factor is None and self._received is self._stored:
+            return
+        received, stored = self._received.reshape(-1), self._stored.reshape(-1)
+        number = arithmetic.storage.type
+        with np.errstate(over="ignore", invalid="ignore"):
+            scale = number(1 if factor is None else factor)
+            for first in range(0, stored.size, _SCALE_ELEMENTS):
+                part = slice(first, first + _SCALE_ELEMENTS)
+                elements = wire.as_elements(self._arriving, received[part]).astype(number)
+                wire.store(self._kind, stored[part], elements * scale)
 
     def result(self) -> Any:
         """Returns the tensor; RuntimeError if bytes are missing."""
-        if self._arrived != len(self._bytes):
-            raise RuntimeError(
-                f"the stream ended after {self._arrived} of {len(self._bytes)} bytes of results"
-            )
+        self._check_whole()
         if self._device is not None:
             return self._out.to(self._device)
         if self._out is not None:
             return self._out
-        array = wire.as_elements(self._element_type, self._stored)
+        array = wire.as_elements(self._kind, self._stored)
         array.flags.writeable = False
         return array
+
+    def _check_whole(self) -> None:
+        if self._arrived != len(self._bytes):
+            raise RuntimeError(
+                f"the stream ended after {self._arrived} of {len(self._bytes)} bytes of results"
+            )

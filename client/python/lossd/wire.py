@@ -116,18 +116,33 @@ def as_elements(kind: ElementType, stored: NDArray[Any]) -> NDArray[Any]:
     return (stored.astype("<u4") << 16).view("<f4")
 
 
-def store(kind: ElementType, stored: NDArray[Any], values: NDArray[np.float64]) -> None:
-    """Rounds values to elements of `kind` and puts them into an array of `kind.storage`."""
+def store(kind: ElementType, stored: NDArray[Any], values: NDArray[Any]) -> None:
+    """Rounds values of float32 or float64 to elements of `kind`, as the server rounds.
+
+    The elements are put into an array of `kind.storage`. Every NaN becomes the canonical one.
+    """
     if kind in FLOAT8_TYPES:
-        stored[...] = float8.rounded(kind, values)
-    elif kind is not BFLOAT16:
-        stored[...] = values
-    elif _ml_dtypes is not None and sys.byteorder == "little":
-        stored.view(_ml_dtypes.bfloat16)[...] = values
-    else:
-        bits = values.astype(np.float32).view(np.uint32)
+        stored[...] = float8.rounded(kind, values.astype(np.float64))
+        return
+    is_nan = np.isnan(values)
+    if kind is BFLOAT16:
+        bits = _odd(values).view(np.uint32)
         rounded = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16  # to the nearest, ties to even
-        stored[...] = np.where(np.isnan(values), 0x7FC0, rounded)
+        stored[...] = np.where(is_nan, 0x7FC0, rounded)
+    else:
+        stored[...] = np.where(is_nan, np.nan, values)
+
+
+def _odd(values: NDArray[Any]) -> NDArray[np.float32]:
+    """Returns float32 values of which rounding to bfloat16 gives the same as of `values`.
+
+    A value that is no float32 becomes the neighbour whose last bit is 1, so that the second
+    rounding sees on which side of a tie it was.
+    """
+    nearest = values.astype(np.float32)
+    past = np.abs(nearest) > np.abs(values)
+    bits: NDArray[np.uint32] = nearest.view(np.uint32) - past | (nearest != values)
+    return bits.view(np.float32)
 
 
 def _not_known(name: str, values: NDArray[Any]) -> TypeError:

@@ -1,5 +1,6 @@
 #include "bench/load/sample_request.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <string>
@@ -59,6 +60,22 @@ TEST(SampleRequestTest, ChecksTheTypeOfTheGradient) {
   response.mutable_gradient()->set_data("1234");
   EXPECT_EQ(CheckAnswer(*sample, response.SerializeAsString()).message(),
             "the reply's gradient has the wrong size");
+}
+
+TEST(SampleRequestTest, AGradientOfZerosIsNoAnswerInAnyType) {
+  for (const char* dtype : kSampleTypes) {
+    const auto sample = MakeSample({.elements = 5000, .dtype = dtype});
+    ASSERT_TRUE(sample.ok());
+    v1::ComputeLossResponse response;
+    response.mutable_gradient()->set_dtype(GradientType(*sample));
+    response.mutable_gradient()->set_data(
+        std::string(GradientBytes(*sample), '\0'));
+    EXPECT_THAT(
+        std::string(
+            CheckAnswer(*sample, response.SerializeAsString()).message()),
+        testing::StartsWith("gradient["))
+        << dtype;
+  }
 }
 
 }  // namespace

@@ -87,6 +87,32 @@ TEST_F(SessionTest, ClosingCancelsWhatIsOutstanding) {
   over_.Notify();
 }
 
+TEST_F(SessionTest, AFutureOutlivesItsSessionAndItsClient) {
+  Start([&](Stream&) {
+    over_.WaitForNotification();
+    return grpc::Status::OK;
+  });
+  auto result = session_->Submit(request_);
+  session_.reset();
+  client_.reset();
+  EXPECT_TRUE(absl::IsCancelled(result.get().status()));
+  over_.Notify();
+}
+
+// The capture is seen from outside, because its destructor must not still run.
+TEST_F(SessionTest, CapturesOfLargeRequestsAreGoneWhenTheSessionIs) {
+  Start(AnswerAll, {.own_call_above_bytes = 1});
+  for (int trial = 0; trial < 500; ++trial) {
+    auto capture = std::make_shared<int>(trial);
+    const std::weak_ptr<int> seen = capture;
+    session_->ComputeLossAsync(request_, {},
+                               [capture = std::move(capture)](const auto&) {});
+    session_->Close();
+    ASSERT_TRUE(seen.expired()) << "trial " << trial;
+    session_ = *client_->StartSession({.own_call_above_bytes = 1});
+  }
+}
+
 TEST_F(SessionTest, AnIdleSessionHalfClosesItsStream) {
   absl::Notification ended;
   Start([&](Stream& stream) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -43,6 +44,18 @@ TEST_F(SessionTest, AMessageThatExistsIsSentAsItIs) {
   EXPECT_EQ(result->request_id, "here");
 }
 
+TEST_F(SessionTest, FuturesHaveTheOutcomes) {
+  Start(AnswerAll);
+  LossRequest wrong = request_;
+  wrong.spec.set_focal_gamma(2);
+  auto first = session_->Submit(request_);
+  auto refused = session_->Submit(wrong);
+  auto second = session_->Submit(v1::ComputeLossRequest());
+  EXPECT_EQ(second.get()->loss, 2);
+  EXPECT_EQ(first.get()->loss, 1);
+  EXPECT_TRUE(absl::IsInvalidArgument(refused.get().status()));
+}
+
 // The server lets nothing more through than the windows of the transport, so
 // the first message is under way until it reads.
 TEST_F(SessionTest, RequestsCoalesceWhileAWriteIsUnderWay) {
@@ -57,7 +70,7 @@ TEST_F(SessionTest, RequestsCoalesceWhileAWriteIsUnderWay) {
     }
     return grpc::Status::OK;
   });
-  const std::vector<float> large(1 << 19);  // 2 MiB, twice
+  const std::vector<float> large = Zeros(1 << 19);  // 2 MiB, twice
   absl::Notification large_done;
   session_->ComputeLossAsync({.logits = TensorView::Of<float>(large),
                               .targets = TensorView::Of<float>(large)},
@@ -119,16 +132,33 @@ TEST_F(SessionTest, NoMoreAreUnansweredThanTheBound) {
   for (const absl::Status& status : Statuses()) EXPECT_TRUE(status.ok());
 }
 
-TEST_F(SessionTest, TooManyWaitingRequestsAreRefused) {
-  absl::Notification over;
-  Start(
-      [&](Stream& stream) {
-        over.WaitForNotification();
-        return AnswerAll(stream);
-      },
-      {.max_unanswered = 1, .max_waiting = 2});
-  for (int i = 0; i < 4; ++i) Send();
-  over.Notify();
+// Sessions of which one request is unanswered and two may wait.
+class FullSessionTest : public SessionTest {
+ protected:
+  // Sends a request that is answered when `over_` is notified, and returns when
+  // the server has it.
+  void StartWithOneUnanswered() {
+    Start(
+        [&](Stream& stream) {
+          v1::ComputeLossesRequest request;
+          stream.Read(&request);
+          read_.Notify();
+          over_.WaitForNotification();
+          stream.Write(AnswersTo(request));
+          return AnswerAll(stream);
+        },
+        {.max_unanswered = 1, .max_waiting = 2});
+    Send();
+    read_.WaitForNotification();
+  }
+
+  absl::Notification read_;
+};
+
+TEST_F(FullSessionTest, TooManyWaitingRequestsAreRefused) {
+  StartWithOneUnanswered();
+  for (int i = 0; i < 3; ++i) Send();
+  over_.Notify();
   const std::vector<absl::Status> statuses = Statuses();
   EXPECT_TRUE(absl::IsResourceExhausted(statuses.front()));
   EXPECT_FALSE(RetryAfter(statuses.front()).has_value());
@@ -136,14 +166,8 @@ TEST_F(SessionTest, TooManyWaitingRequestsAreRefused) {
   for (size_t i = 1; i < 4; ++i) EXPECT_TRUE(statuses[i].ok());
 }
 
-TEST_F(SessionTest, ACancelledRequestLeavesItsPlaceToAnother) {
-  Start(
-      [&](Stream& stream) {
-        over_.WaitForNotification();
-        return AnswerAll(stream);
-      },
-      {.max_unanswered = 1, .max_waiting = 2});
-  Send();
+TEST_F(FullSessionTest, ACancelledRequestLeavesItsPlaceToAnother) {
+  StartWithOneUnanswered();
   Send();
   Send().Cancel();
   Send();
@@ -246,6 +270,16 @@ TEST_F(SessionTest, ALargeRequestIsACallOfItsOwn) {
   done.WaitForNotification();
 }
 
+TEST_F(SessionTest, ALargeMessageThatExistsIsACallOfItsOwn) {
+  Start([](Stream&) { return grpc::Status(grpc::INTERNAL, "not this way"); },
+        {.own_call_above_bytes = 1000});
+  v1::ComputeLossRequest request;
+  request.mutable_logits()->set_data(std::string(1001, '\0'));
+  const auto result = session_->ComputeLoss(request);
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->loss, 7);
+}
+
 TEST_F(SessionTest, AGarbledAnswerEndsTheStreamAsInternal) {
   Start([](Stream& stream) {
     v1::ComputeLossesRequest request;
@@ -266,11 +300,38 @@ TEST(SessionOptionsTest, ABoundBelowOneIsNamed) {
   EXPECT_THAT(session.status().message(), HasSubstr("max_message_entries: 0"));
 }
 
+TEST(SessionOptionsTest, MoreEntriesThanAServerTakesInAMessageAreNamed) {
+  auto client = *Client::Create({.target = "localhost:1"});
+  EXPECT_TRUE(client->StartSession({.max_message_entries = 16384}).ok());
+  const auto session = client->StartSession({.max_message_entries = 16385});
+  EXPECT_TRUE(absl::IsInvalidArgument(session.status()));
+  EXPECT_EQ(session.status().message(),
+            "max_message_entries: 16385, must be at most 16384");
+}
+
 TEST_F(SessionTest, AParameterOfAnotherLossIsRefusedWithoutSending) {
   Start(AnswerAll);
   LossRequest request = request_;
   request.spec.set_focal_gamma(2);
   EXPECT_TRUE(absl::IsInvalidArgument(session_->ComputeLoss(request).status()));
+}
+
+// If callbacks called each other, the stack would end.
+TEST_F(SessionTest, ARefusedRequestOfACallbackIsNotReportedInIt) {
+  Start(AnswerAll);
+  LossRequest wrong = request_;
+  wrong.spec.set_focal_gamma(2);
+  constexpr int kTimes = 50000;
+  int times = 0;
+  absl::Notification done;
+  std::function<void()> next = [&] {
+    if (++times == kTimes) return done.Notify();
+    session_->ComputeLossAsync(wrong, {}, [&](const auto&) { next(); });
+  };
+  session_->ComputeLossAsync(request_, {}, [&](const auto&) { next(); });
+  done.WaitForNotification();
+  session_.reset();
+  EXPECT_EQ(times, kTimes);
 }
 
 }  // namespace

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import lossd
 import pytest
 from lossd import address
@@ -65,6 +68,62 @@ def test_an_address_is_taken_as_it_is(target: str) -> None:
 def test_what_is_no_address_is_refused_with_what_to_give(target: str, text: str) -> None:
     with pytest.raises(ValueError, match=f"^target: .*{text}"):
         address.target("target", target)
+
+
+@pytest.mark.parametrize("given", [["a:1", "b:1"], ("a:1", "b:1"), "a:1,b:1", "a:1, b:1"], ids=str)
+def test_a_list_is_a_sequence_or_has_commas(given: Any) -> None:
+    found = address.targets("target", given)
+    assert tuple(found) == ("a:1,b:1", ("a:1", "b:1"))
+    assert found.several
+    assert not address.is_local(found.text)
+    assert address.is_local("localhost:1,127.0.0.1:2")
+
+
+@pytest.mark.parametrize(
+    ("given", "several"),
+    [
+        ("a:1", False),
+        (["a:1"], True),
+        ("dns:///a:1", True),
+        ("ipv4:10.0.0.1:1", False),
+        ("ipv4:10.0.0.1:1,10.0.0.2:1", True),
+        ("ipv6:[::1]:1,[::2]:1", True),
+        ("unix:/a,b", False),
+        ("xds:///service", False),
+    ],
+)
+def test_a_list_or_a_name_of_gRPC_may_be_several_servers(given: Any, several: bool) -> None:
+    assert address.targets("target", given).several == several
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ([], "an empty list has no server; give HOST:PORT of each"),
+        ((), "an empty list has no server"),
+        (["a:1", "a:1"], "'a:1' is given twice"),
+        (["host:1", "HOST:1"], "'HOST:1' is given twice"),
+        (["a:1", "b"], "'b' has no port"),
+        (["a:1", "b:0"], "port 0 of 'b:0' is not from 1 to 65535"),
+        (["a:1", "unix:/path"], "'unix:/path' in a list of servers; give HOST:PORT of each"),
+        (["dns:///a:1"], "'dns:///a:1' in a list of servers"),
+        (["a:1,b:1"], "'a:1,b:1' is an IPv6 address or has several colons"),
+        ("a:1,unix:/path", "'unix:/path' in a list"),
+        ("a:1,", "'' has no port"),
+        (",", "'' has no port"),
+    ],
+)
+def test_a_bad_list_is_refused_with_the_server(given: Any, text: str) -> None:
+    with pytest.raises(ValueError, match=f"^target: {re.escape(text)}"):
+        lossd.Client(given)
+
+
+@pytest.mark.parametrize("given", [None, 3, b"a:1", {"a:1"}, ["a:1", 3], ["a:1", None]])
+def test_what_is_no_list_of_texts_is_a_type_error(given: Any) -> None:
+    with pytest.raises(
+        TypeError, match="^target: .* is (neither a string nor a list|not a string)"
+    ):
+        lossd.Client(given)
 
 
 def test_the_proxy_is_the_first_that_grpc_reads(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -188,6 +188,14 @@ TEST(EntryReader, EntriesAreBounded) {
               HasSubstr("at most 16384"));
 }
 
+// Entries cost two bytes each, and far more once they are parsed.
+TEST(EntryReader, EntriesAreCountedBeforeTheRestIsParsed) {
+  std::string bytes = "\x7a\x80\x00"s;
+  for (size_t i = 0; i <= kMaxEntries; ++i) bytes += "\x0a\x00"s;
+  EXPECT_THAT(ReadEntries(Whole(bytes + "\x07")).status().message(),
+              HasSubstr("at most 16384"));
+}
+
 TEST(EntryReader, ATimeoutIsADurationThatIsNotNegative) {
   Entry entry;
   EXPECT_EQ(*TimeoutOf(entry), absl::InfiniteDuration());

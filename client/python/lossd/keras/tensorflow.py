@@ -32,7 +32,7 @@ _DECIDED = spec.OF_RESULTS | {
 
 
 def elements(client: Client, options: Mapping[str, Any]) -> Callable[[Tensor, Tensor], Tensor]:
-    """Returns losses(logits, targets), of the logits' shape and type.
+    """Returns losses(logits, targets), of the logits' shape and type; float32 for float8 logits.
 
     The logits' gradient is rounded to their type once, after the multiplication by what comes from
     above. Targets have no gradient. Raises TypeError or ValueError for a bad option.
@@ -43,9 +43,10 @@ def elements(client: Client, options: Mapping[str, Any]) -> Callable[[Tensor, Te
     spec.of({name: value for name, value in given.items() if name != "request_id"})
 
     def ask(logits: Tensor, targets: Tensor, *wanted: str) -> list[Tensor]:
-        """Returns the results that `wanted` names; derivatives are never 16-bit."""
+        """Returns the results that `wanted` names; derivatives are never narrow."""
         wide = tf.float64 if logits.dtype == tf.float64 else tf.float32
-        types = [logits.dtype if name == "losses" else wide for name in wanted]
+        of_losses = wide if logits.dtype.size == 1 else logits.dtype
+        types = [of_losses if name == "losses" else wide for name in wanted]
 
         def call(logits: Any, targets: Any) -> list[Any]:
             result = client.compute_loss(
@@ -55,6 +56,7 @@ def elements(client: Client, options: Mapping[str, Any]) -> Callable[[Tensor, Te
                 gradient="gradient" in wanted,
                 second_derivative="second_derivative" in wanted,
                 gradient_dtype=wide.as_numpy_dtype,
+                losses_dtype=of_losses.as_numpy_dtype,
                 timeout=timeout,
                 **given,
             )

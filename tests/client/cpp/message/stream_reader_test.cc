@@ -93,6 +93,23 @@ TEST_F(Reader, PutsTheGradientWhereItIsWantedAndScalesIt) {
   EXPECT_THAT(*result->gradient->As<float>(), testing::ElementsAre(2, 2.5, 3));
 }
 
+TEST_F(Reader, RoundsDerivativesThatCameWiderAfterItHasScaledThem) {
+  request_.spec.set_normalizer(v1::NORMALIZER_VALID);
+  request_.spec.set_ignore_target(255);
+  request_.spec.set_gradient_dtype(v1::DATA_TYPE_FLOAT8_E4M3FN);
+  for (const std::optional<double> scale : {std::optional(0.5), {}}) {
+    std::vector<uint8_t> gradient(3);
+    StreamReader reader = Create(std::as_writable_bytes(std::span(gradient)));
+    ASSERT_TRUE(reader.Add(Gradient({-500, 2, 0.5})).ok());
+    ASSERT_TRUE(reader.Add(Summary(scale)).ok());
+    absl::StatusOr<LossResult> result = reader.Finish();
+    ASSERT_TRUE(result.ok()) << result.status();
+    EXPECT_EQ(result->gradient->dtype(), v1::DATA_TYPE_FLOAT8_E4M3FN);
+    EXPECT_THAT(gradient, scale ? testing::ElementsAre(0xF8, 0x38, 0x28)
+                                : testing::ElementsAre(0x7F, 0x40, 0x30));
+  }
+}
+
 TEST_F(Reader, RefusesADestinationOfTheWrongSize) {
   std::vector<std::byte> small(11);
   EXPECT_EQ(StreamReader::Create(request_, small).status().code(),
@@ -113,20 +130,6 @@ TEST_F(Reader, TellsWhatNoServerAnswers) {
   const grpc::Slice slice("\x0a\x05x");
   EXPECT_EQ(garbage.Add(grpc::ByteBuffer(&slice, 1)).code(),
             absl::StatusCode::kInternal);
-}
-
-TEST(Scale, RoundsOnceInEveryType) {
-  float single = 1.0F + 0x1p-23F;
-  Scale(v1::DATA_TYPE_FLOAT32, 1.0 / 3,
-        std::as_writable_bytes(std::span(&single, 1)));
-  EXPECT_EQ(single, static_cast<float>((1.0 + 0x1p-23) / 3));
-  double wide = 3;
-  Scale(v1::DATA_TYPE_FLOAT64, 0.1,
-        std::as_writable_bytes(std::span(&wide, 1)));
-  EXPECT_EQ(wide, 3 * 0.1);
-  uint16_t halves[] = {0x3f80, 0x7f80, 0x7f7f};  // 1, infinity, the largest
-  Scale(v1::DATA_TYPE_BFLOAT16, 2, std::as_writable_bytes(std::span(halves)));
-  EXPECT_THAT(halves, testing::ElementsAre(0x4000, 0x7f80, 0x7f80));
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace lossd::client {
@@ -39,6 +40,30 @@ TEST(StreamWriterTest, ChunksAreLentAndNotCopied) {
     EXPECT_EQ(CountAt(*message, &weights[from]), 1);
   }
   EXPECT_FALSE(writer.Next().has_value());
+}
+
+TEST(StreamWriterTest, AsksForDerivativesThatItCanScale) {
+  const std::vector<uint8_t> logits(5);
+  LossRequest request{.logits = {v1::DATA_TYPE_FLOAT8_E4M3FN,
+                                 {5},
+                                 std::as_bytes(std::span(logits))},
+                      .targets = TensorView::Of<uint8_t>(logits)};
+  const std::shared_ptr<SliceTracker> tracker = SliceTracker::Make();
+  const auto header = [&] {
+    grpc::Slice slice;
+    v1::StreamLossRequest message;
+    EXPECT_TRUE(StreamWriter(request, "", *tracker)
+                    .Next()
+                    ->DumpToSingleSlice(&slice)
+                    .ok());
+    EXPECT_TRUE(
+        message.ParseFromArray(slice.begin(), static_cast<int>(slice.size())));
+    return message.header();
+  };
+  EXPECT_EQ(header().spec().gradient_dtype(), v1::DATA_TYPE_UNSPECIFIED);
+  request.spec.set_normalizer(v1::NORMALIZER_VALID);
+  request.spec.set_ignore_target(255);
+  EXPECT_EQ(header().spec().gradient_dtype(), v1::DATA_TYPE_FLOAT32);
 }
 
 }  // namespace

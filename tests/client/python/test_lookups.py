@@ -1,0 +1,114 @@
+"""The addresses of a list of servers, with a stand-in for the DNS."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from typing import Any
+
+import grpc
+import lossd
+import pytest
+from lossd import lookups
+from lossd.lookups import Lookups
+
+
+class Dns:
+    """Answers lookups from a table, and counts them."""
+
+    def __init__(self, **table: list[str]) -> None:
+        self.table = table
+        self.asked = 0
+        self.open = threading.Event()
+        self.open.set()
+
+    def getaddrinfo(self, host: str, port: str, **_: Any) -> list[Any]:
+        self.asked += 1
+        assert self.open.wait(60)
+        if host not in self.table:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [(0, 0, 0, "", (ip, int(port))) for ip in self.table[host]]
+
+
+@pytest.fixture(name="dns")
+def replace_dns(monkeypatch: pytest.MonkeyPatch) -> Dns:
+    dns = Dns(a=["10.0.0.2", "10.0.0.1"], b=["10.0.0.3"], c=["fd00::1", "10.0.0.4"])
+    monkeypatch.setattr(lookups.socket, "getaddrinfo", dns.getaddrinfo)
+    return dns
+
+
+def test_addresses_are_sorted_and_not_looked_up(dns: Dns) -> None:
+    found = Lookups(["10.0.0.2:1", "10.0.0.1:2"])
+    assert found.known
+    assert found.target(None, patient=False) == "ipv4:10.0.0.1:2,10.0.0.2:1"
+    assert (
+        Lookups(["[::1]:1", "10.0.0.1:2"]).target(None, patient=False)
+        == "ipv6:%5B::ffff:10.0.0.1%5D:2,%5B::1%5D:1"
+    )
+    assert (
+        Lookups(["[fe80::1%eth0]:1"]).target(None, patient=False) == "ipv6:%5Bfe80::1%25eth0%5D:1"
+    )
+    assert dns.asked == 0
+
+
+def test_names_and_addresses_become_one_target_whatever_their_order(dns: Dns) -> None:
+    found = Lookups(["a:1", "b:2", "10.0.0.1:1"])
+    assert not found.known
+    expected = "ipv4:10.0.0.1:1,10.0.0.2:1,10.0.0.3:2"
+    assert found.target(None, patient=False) == expected
+    dns.table["a"].reverse()
+    assert Lookups(["b:2", "a:1"]).target(None, patient=False) == expected
+    assert (
+        Lookups(["c:1"]).target(None, patient=False)
+        == "ipv6:%5B::ffff:10.0.0.4%5D:1,%5Bfd00::1%5D:1"
+    )
+
+
+def test_names_are_looked_up_again_without_a_wait(
+    dns: Dns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = Lookups(["a:1", "b:1"])
+    first = found.target(None, patient=False)
+    for _ in range(100):
+        assert found.target(None, patient=False) == first
+    assert dns.asked == 2
+    monkeypatch.setattr(found, "_again_at", 0.0)
+    dns.table["b"] = ["10.0.0.9"]
+    del dns.table["a"]  # it keeps its addresses
+    dns.open.clear()
+    assert found.target(None, patient=False) == first
+    assert found._under_way is not None
+    looked_up = found._under_way[1]
+    assert found.target(None, patient=False) == first  # by the same lookup
+    dns.open.set()
+    assert looked_up.wait(60)
+    assert found.target(None, patient=False) == "ipv4:10.0.0.1:1,10.0.0.2:1,10.0.0.9:1"
+    assert dns.asked == 4
+
+
+def test_one_unknown_name_does_not_matter_and_no_known_one_is_unavailable(dns: Dns) -> None:
+    assert Lookups(["nobody:1", "b:1"]).target(None, patient=False) == "ipv4:10.0.0.3:1"
+    with pytest.raises(lossd.LossdError, match="nobody:1: Name or service not known") as raised:
+        Lookups(["nobody:1", "none:1"]).target(None, patient=False)
+    assert raised.value.code is grpc.StatusCode.UNAVAILABLE
+
+
+def test_a_patient_caller_waits_for_a_name(dns: Dns, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookups, "_UNKNOWN_SECONDS", 0.01)
+    found = Lookups(["late:1"])
+    answers: list[str] = []
+    thread = threading.Thread(target=lambda: answers.append(found.target(60, patient=True)))
+    thread.start()
+    while dns.asked < 3:
+        threading.Event().wait(0.001)
+    dns.table["late"] = ["10.0.0.5"]
+    thread.join()
+    assert answers == ["ipv4:10.0.0.5:1"]
+
+
+def test_the_timeout_ends_a_lookup(dns: Dns) -> None:
+    dns.open.clear()
+    with pytest.raises(lossd.LossdError, match="not found within the timeout of 0.01 s") as raised:
+        Lookups(["a:1"]).target(0.01, patient=False)
+    assert raised.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
+    dns.open.set()

@@ -1,0 +1,244 @@
+"""Clients of several servers, with a stand-in that leaves or refuses what it is asked."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+import lossd
+import numpy as np
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from lossd.v1 import loss_service_pb2
+
+ZEROS = np.zeros(4, np.float32)
+Request = loss_service_pb2.ComputeLossesRequest
+Answers = loss_service_pb2.ComputeLossesResponse
+Failure = loss_service_pb2.Failure
+Behavior = Callable[[Iterator[bytes], grpc.ServicerContext], Iterable[bytes]]
+UNAVAILABLE, RESOURCE_EXHAUSTED = 14, 8
+
+
+class StandIn:
+    """Serves each stream by the next of its behaviors, the last one for good."""
+
+    def __init__(self, *behaviors: Behavior) -> None:
+        self.streams = 0
+        self.calls = 0
+        self._behaviors = behaviors
+        self.address = ""
+
+    def losses(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterable[bytes]:
+        behavior = self._behaviors[min(self.streams, len(self._behaviors) - 1)]
+        self.streams += 1
+        yield from behavior(requests, context)
+
+    def loss(self, _: bytes, context: grpc.ServicerContext) -> bytes:
+        self.calls += 1
+        context.abort(grpc.StatusCode.UNAVAILABLE, "never")
+        return b""
+
+
+@contextlib.contextmanager
+def standing_in(*behaviors: Behavior) -> Iterator[StandIn]:
+    stand_in = StandIn(*behaviors)
+    handlers = {
+        "ComputeLosses": grpc.stream_stream_rpc_method_handler(stand_in.losses),
+        "StreamLoss": grpc.stream_stream_rpc_method_handler(stand_in.losses),
+        "ComputeLoss": grpc.unary_unary_rpc_method_handler(stand_in.loss),
+    }
+    with ThreadPoolExecutor(16) as threads:
+        server = grpc.server(threads)
+        server.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler("lossd.v1.LossService", handlers),)
+        )
+        stand_in.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+        server.start()
+        yield stand_in
+        server.stop(None).wait()
+
+
+def answers(message: bytes, failure: Failure | None = None) -> bytes:
+    """Answers every request of a message alike; a loss is the attempts that it took."""
+    response = loss_service_pb2.ComputeLossResponse(loss=0.5)
+    entries = [
+        Answers.Entry(id=entry.id, failure=failure)
+        if failure
+        else Answers.Entry(id=entry.id, response=response)
+        for entry in Request.FromString(message).entries
+    ]
+    return Answers(entries=entries).SerializeToString()
+
+
+def answering(requests: Iterator[bytes], _: grpc.ServicerContext) -> Iterator[bytes]:
+    yield from map(answers, requests)
+
+
+def breaking(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+    next(requests)
+    context.abort(grpc.StatusCode.UNAVAILABLE, "gone")
+    yield b""
+
+
+def forbidding(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+    next(requests)
+    context.abort(grpc.StatusCode.PERMISSION_DENIED, "not you")
+    yield b""
+
+
+def draining(requests: Iterator[bytes], _: grpc.ServicerContext) -> Iterator[bytes]:
+    """Refuses everything, as a server does that drains."""
+    for message in requests:
+        yield answers(message, Failure(code=UNAVAILABLE, message="draining"))
+
+
+def full_once(requests: Iterator[bytes], _: grpc.ServicerContext) -> Iterator[bytes]:
+    full = Failure(code=RESOURCE_EXHAUSTED, message="full", retry_delay=Duration(nanos=20_000_000))
+    yield answers(next(requests), full)
+    yield from map(answers, requests)
+
+
+def ask(address: Any, count: int, use_asyncio: bool) -> list[lossd.LossResult | BaseException]:
+    """Returns the results and errors of requests that one session has under way at once."""
+    if not use_asyncio:
+        with lossd.Client(address) as client, client.session() as session:
+            futures = [session.submit(ZEROS, ZEROS, timeout=30) for _ in range(count)]
+            return [future.exception() or future.result() for future in futures]
+
+    async def all_at_once() -> list[lossd.LossResult | BaseException]:
+        async with lossd.AsyncClient(address) as client, client.session() as session:
+            waiting = (session.compute_loss(ZEROS, ZEROS, timeout=30) for _ in range(count))
+            return await asyncio.gather(*waiting, return_exceptions=True)
+
+    return asyncio.run(all_at_once())
+
+
+def codes(found: list[lossd.LossResult | BaseException]) -> set[object]:
+    return {one.code if isinstance(one, lossd.LossdError) else type(one) for one in found}
+
+
+@pytest.mark.parametrize("use_asyncio", [False, True])
+@pytest.mark.parametrize("behavior", [breaking, draining, full_once])
+def test_what_a_stream_leaves_or_refuses_is_answered_later(
+    behavior: Behavior, use_asyncio: bool
+) -> None:
+    with standing_in(behavior, answering) as server:
+        assert codes(ask([server.address], 100, use_asyncio)) == {lossd.LossResult}
+        assert server.streams == (1 if behavior is full_once else 2)
+
+
+@pytest.mark.parametrize("use_asyncio", [False, True])
+def test_a_client_of_one_server_sends_nothing_again(use_asyncio: bool) -> None:
+    with standing_in(breaking, answering) as server:
+        assert codes(ask(server.address, 1, use_asyncio)) == {grpc.StatusCode.UNAVAILABLE}
+    with standing_in(full_once) as server:
+        assert codes(ask(server.address, 1, use_asyncio)) == {grpc.StatusCode.RESOURCE_EXHAUSTED}
+
+
+@pytest.mark.parametrize("use_asyncio", [False, True])
+def test_other_errors_are_reported_at_once(use_asyncio: bool) -> None:
+    with standing_in(forbidding) as server:
+        found = codes(ask([server.address], 1, use_asyncio))
+        assert found == {grpc.StatusCode.PERMISSION_DENIED}
+        assert server.streams == 1
+
+
+@pytest.mark.parametrize("use_asyncio", [False, True])
+def test_after_five_attempts_the_error_is_reported(use_asyncio: bool) -> None:
+    with standing_in(breaking) as server:
+        found = ask([server.address], 1, use_asyncio)
+        assert codes(found) == {grpc.StatusCode.UNAVAILABLE}
+        assert server.streams == 5
+
+
+@pytest.mark.parametrize("use_asyncio", [False, True])
+def test_a_loss_in_a_stream_of_its_own_is_sent_again_too(use_asyncio: bool) -> None:
+    async def compute_async(address: str) -> None:
+        async with lossd.AsyncClient([address], stream_above_bytes=1) as client:
+            await client.compute_loss(ZEROS, ZEROS, timeout=30)
+
+    def compute(address: str) -> None:
+        with lossd.Client([address], stream_above_bytes=1) as client:
+            client.compute_loss(ZEROS, ZEROS, timeout=30)
+
+    with standing_in(breaking) as server:
+        with pytest.raises(lossd.LossdError, match="^UNAVAILABLE: "):
+            asyncio.run(compute_async(server.address)) if use_asyncio else compute(server.address)
+        assert server.streams == 5
+
+
+def test_what_waits_to_be_sent_again_can_be_cancelled() -> None:
+    with standing_in(breaking, answering) as server, lossd.Client([server.address]) as client:
+        session = client.session()
+        future = session.submit(ZEROS, ZEROS)
+        assert session._resends is not None
+        while not session._resends._held:
+            threading.Event().wait(0.001)
+        session.close(cancel_futures=True)
+        assert future.cancelled()
+
+
+def test_closing_waits_for_what_is_sent_again() -> None:
+    with standing_in(breaking, answering) as server, lossd.Client([server.address]) as client:
+        with client.session() as session:
+            future = session.submit(ZEROS, ZEROS)
+        assert future.result(timeout=0).loss == 0.5
+        with pytest.raises(ValueError, match="^this Session is closed"):
+            session.submit(ZEROS, ZEROS)
+
+
+def test_a_callback_of_what_is_sent_again_may_close_the_session() -> None:
+    with standing_in(breaking, answering) as server, lossd.Client([server.address]) as client:
+        session = client.session()
+        closed = threading.Event()
+
+        def close(_: object) -> None:
+            session.close()
+            closed.set()
+
+        session.submit(ZEROS, ZEROS).add_done_callback(close)
+        assert closed.wait(60)
+
+
+def test_closing_an_asyncio_session_waits_for_what_is_sent_again() -> None:
+    async def use(address: str) -> None:
+        async with lossd.AsyncClient([address]) as client:
+            session = client.session()
+            first = asyncio.ensure_future(session.compute_loss(ZEROS, ZEROS))
+            await asyncio.sleep(0)
+            await session.close()
+            assert (await first).loss == 0.5
+            with pytest.raises(ValueError, match="^this AsyncSession is closed"):
+                await session.compute_loss(ZEROS, ZEROS)
+
+    with standing_in(breaking, answering) as server:
+        asyncio.run(use(server.address))
+
+
+def test_the_budget_ends_grpcs_retries() -> None:
+    """200 calls make 1,000 attempts without a budget; it allows 250 failures and what follows."""
+
+    async def ask_all(address: str) -> list[Any]:
+        async with lossd.AsyncClient([address]) as client:
+            waiting = (client.compute_loss(ZEROS, ZEROS, timeout=30) for _ in range(200))
+            return await asyncio.gather(*waiting, return_exceptions=True)
+
+    with standing_in(answering) as server:
+        assert codes(asyncio.run(ask_all(server.address))) == {grpc.StatusCode.UNAVAILABLE}
+        assert 250 <= server.calls <= 500
+
+
+def test_the_budget_of_a_client_ends_what_its_sessions_send_again() -> None:
+    with standing_in(breaking) as server, lossd.Client([server.address]) as client:
+        assert client._retries is not None
+        client._retries._tokens = 2.5
+        with client.session() as session:
+            for _ in range(2):
+                with pytest.raises(lossd.LossdError, match="^UNAVAILABLE: gone"):
+                    session.compute_loss(ZEROS, ZEROS)
+        assert server.streams == 4  # two requests, and two that were sent again

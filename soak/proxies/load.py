@@ -18,7 +18,12 @@ CONFIG = Path(__file__).resolve().parents[2] / "client/service_config/service_co
 DEADLINE = 300  # seconds, of a call with all its retries
 TRIES = 5  # of a caller that sends a request again
 # A call that has lost its server ends so, by the choice of the proxy and of the client's gRPC.
-BROKEN = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL, grpc.StatusCode.CANCELLED)
+BROKEN = (
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.INTERNAL,
+    grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.UNKNOWN,
+)
 EXECUTION = 6  # the field of a reply that says how it was computed
 OPTIONS = [
     ("grpc.use_local_subchannel_pool", 1),

@@ -269,7 +269,7 @@ def test_a_client_names_its_bad_arguments(client: Any) -> None:
         client(*target, **options)
 
     for error, text, options in (
-        (TypeError, "^target: None is not a string", {"target": None}),
+        (TypeError, "^target: None is neither a string nor a list", {"target": None}),
         (ValueError, "^target: 'localhost' has no port", {"target": "localhost"}),
         (TypeError, "^wait_for_ready: 'no' is neither True nor False", {"wait_for_ready": "no"}),
         (TypeError, "^wait_for_ready: None is neither", {"wait_for_ready": None}),

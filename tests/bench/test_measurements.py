@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import sys
 import types
 from pathlib import Path
@@ -22,7 +23,8 @@ from measurements import MEASUREMENTS  # noqa: E402
 from programs import Programs  # noqa: E402
 from started_server import PeerMissing  # noqa: E402
 
-import bench  # noqa: E402
+# The folder has the same name as the file in it, which mypy would take.
+bench = importlib.import_module("bench")
 
 # Each name with its floor on AVX2 and on AVX-512.
 FLOORS = {

@@ -103,7 +103,7 @@ def test_weights_of_0_and_1_keep_the_bits_and_others_round_once_more(
 def test_a_place_for_the_gradient_gets_it_scaled(server: RunningServer, dtype: Any) -> None:
     logits, targets = random_data(np.float32)
     place = np.zeros(COUNT, dtype)
-    options = {**IGNORED, "upstream_gradient": np.float32(COUNT)}
+    options: dict[str, Any] = {**IGNORED, "upstream_gradient": np.float32(COUNT)}
     unary, stream = both(server, logits, targets, **options, gradient_out=place)
     assert stream.gradient is place
     with lossd.Client(server.address) as client:

@@ -175,11 +175,14 @@ Connections::Channels Connections::Make(const std::string& target) const {
 
 std::shared_ptr<grpc::Channel> Connections::Take() {
   const size_t next = next_.fetch_add(1, std::memory_order_relaxed);
-  std::string target = lookups_ == nullptr ? "" : lookups_->Target();
   absl::MutexLock lock(&mu_);
-  if (lookups_ != nullptr && target != target_) {
-    channels_ = Make(target);
-    target_ = std::move(target);
+  if (lookups_ != nullptr) {
+    // Asked under the lock, so that an older target never follows a newer one.
+    std::string target = lookups_->Target();
+    if (target != target_) {
+      channels_ = Make(target);
+      target_ = std::move(target);
+    }
   }
   return channels_[next % channels_.size()];
 }

@@ -84,6 +84,7 @@ PendingCalls::Call PendingCalls::Answer(uint64_t id) {
   Call call = std::move(found->second);
   unanswered_.erase(found);
   unanswered_bytes_ -= call->bytes;
+  call->stream = 0;  // the server has read it, whatever gRPC still holds
   return Decide(call.get()) ? call : nullptr;
 }
 

@@ -191,9 +191,10 @@ grpc::Status RpcCall::AnswerTo(const absl::Status& refusal) {
 }
 
 void RpcCall::NoteAnswer(const grpc::Status& answer) {
+  permit_.MarkAnswered();
+  if (cancelled_) return;  // the client got the answer of Cancel()
   code_ = static_cast<absl::StatusCode>(answer.error_code());
   if (observability::LogsRequests()) reason_ = answer.error_message();
-  permit_.MarkAnswered();
 }
 
 void RpcCall::Cancel(const grpc::Status& answer) {

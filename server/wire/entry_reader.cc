@@ -79,38 +79,43 @@ bool Walk(std::span<const grpc::Slice> slices, std::vector<Entry>* entries) {
   return true;
 }
 
-// Appends to `out` a message that came in parts, which protobuf merges. Returns
-// false if there are several and one is no message by itself: the others could
-// make up for what it lacks.
-bool Merge(const std::vector<absl::string_view>& parts, std::string* out) {
-  for (const absl::string_view part : parts) {
-    if (parts.size() > 1 && !IsMessage(part)) return false;
-    absl::StrAppend(out, part);
+// A message that may come in parts, which protobuf merges.
+struct Parts {
+  // Appends a part. Returns false if there are several and one is no message by
+  // itself: the others could make up for what it lacks.
+  bool Append(absl::string_view part) {
+    if (count == 1 && !IsMessage(merged)) return false;
+    if (count > 0 && !IsMessage(part)) return false;
+    absl::StrAppend(&merged, part);
+    ++count;
+    return true;
   }
-  return true;
-}
+
+  std::string merged;
+  size_t count = 0;
+};
 
 // Takes the fields of an entry whose form the walk does not expect, or returns
 // false if the bytes are none.
 bool ParseEntry(absl::string_view bytes, Entry* entry) {
-  std::vector<absl::string_view> requests;
-  std::vector<absl::string_view> timeouts;
+  Parts request;
+  Parts timeout;
   FieldReader reader(bytes);
   while (const std::optional<Field> field = reader.Next()) {
     if (field->tag.number == ProtoEntry::kIdFieldNumber &&
         field->tag.type == kVarint) {
       entry->id = field->varint;
     } else if (IsBytes(*field, ProtoEntry::kRequestFieldNumber)) {
-      requests.push_back(field->bytes);
+      if (!request.Append(field->bytes)) return false;
     } else if (IsBytes(*field, ProtoEntry::kTimeoutFieldNumber)) {
-      timeouts.push_back(field->bytes);
+      if (!timeout.Append(field->bytes)) return false;
     }
   }
-  std::string request;
-  if (!reader.ok() || !Merge(requests, &request)) return false;
-  if (!request.empty()) entry->request.emplace_back(request);
-  entry->has_timeout = !timeouts.empty();
-  return Merge(timeouts, &entry->timeout);
+  if (!reader.ok()) return false;
+  if (!request.merged.empty()) entry->request.emplace_back(request.merged);
+  entry->has_timeout = timeout.count > 0;
+  absl::StrAppend(&entry->timeout, timeout.merged);
+  return true;
 }
 
 // Takes the entries of a message in a form that the walk does not expect. The

@@ -7,6 +7,7 @@ import pickle
 import re
 import signal
 import socket
+import threading
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -45,11 +46,11 @@ def test_no_call_fails_while_servers_end_and_come_back(how: signal.Signals, tmp_
     }, outcomes
 
 
-def answered(server: RunningServer) -> int:
-    """Returns how many losses a server has answered."""
+def asked(server: RunningServer) -> int:
+    """Returns for how many losses a server was asked; answers are counted after they are out."""
     with urllib.request.urlopen(f"http://{server.metrics}/metrics", timeout=60) as reply:
         page = reply.read().decode()
-    counts = re.findall(r'^lossd_requests_total\{.*"ComputeLoss".*\} (\d+)$', page, re.MULTILINE)
+    counts = re.findall(r'^lossd_accepted_total\{.*"ComputeLoss".*\} (\d+)$', page, re.MULTILINE)
     return sum(map(int, counts))
 
 
@@ -69,13 +70,13 @@ def test_calls_take_turns(tmp_path: Path, secure: bool) -> None:
         with lossd.Client([server.address for server in servers], **arguments) as client:
 
             def both_answer() -> bool:
-                return all(answered(server) > 0 for server in servers)
+                return all(asked(server) > 0 for server in servers)
 
             assert eventually(client, both_answer)
-            before = [answered(server) for server in servers]
+            before = [asked(server) for server in servers]
             for _ in range(20):
                 client.compute_loss(ZEROS, ZEROS)
-            after = [answered(server) for server in servers]
+            after = [asked(server) for server in servers]
     assert [late - early for late, early in zip(after, before, strict=True)] == [10, 10]
 
 
@@ -155,10 +156,63 @@ def test_unknown_names_are_an_error_of_the_call(monkeypatch: pytest.MonkeyPatch)
                     await asks.compute_loss(ZEROS, ZEROS)
 
     asyncio.run(ask())
-    with lossd.Client(["nobody.invalid:1"]) as client:
-        for ask_for in (client.compute_loss, client.session().compute_loss):
+    with lossd.Client(["nobody.invalid:1"]) as client, client.session() as session:
+        for ask_for in (client.compute_loss, session.compute_loss):
             with pytest.raises(lossd.LossdError, match=unknown):
                 ask_for(ZEROS, ZEROS)
+        with pytest.raises(lossd.LossdError, match=unknown):
+            session.submit(ZEROS, ZEROS).result()
+
+
+def test_a_client_that_waits_for_names_looks_once_a_second_and_can_be_cancelled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked = []
+
+    def nobody(*_: object, **__: object) -> None:
+        looked.append(1)
+        raise OSError(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(lookups.socket, "getaddrinfo", nobody)
+
+    async def ask(timeout: float | None) -> None:
+        async with lossd.AsyncClient(["nobody.invalid:1"], wait_for_ready=True) as client:
+            await client.compute_loss(ZEROS, ZEROS, timeout=timeout)
+
+    late = "^DEADLINE_EXCEEDED: the servers' names were not found within the timeout of 1.5 s$"
+    with pytest.raises(lossd.LossdError, match=late):
+        asyncio.run(ask(1.5))
+    with (
+        lossd.Client(["nobody.invalid:1"], wait_for_ready=True) as client,
+        pytest.raises(lossd.LossdError, match=late),
+    ):
+        client.compute_loss(ZEROS, ZEROS, timeout=1.5)
+    assert len(looked) <= 8
+
+    async def give_up() -> None:
+        await asyncio.wait_for(ask(None), 0.1)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(give_up())
+
+
+def test_a_callback_may_close_its_session_while_others_are_under_way() -> None:
+    with (
+        running_server() as first,
+        running_server() as second,
+        lossd.Client([first.address, second.address]) as client,
+    ):
+        session = client.session()
+        closed = threading.Event()
+
+        def close(_: object) -> None:
+            session.close()
+            closed.set()
+
+        futures = [session.submit(ZEROS, ZEROS) for _ in range(50)]
+        futures[0].add_done_callback(close)
+        assert closed.wait(60)
+        assert all(future.result(60).loss == HALF for future in futures)
 
 
 def test_all_addresses_of_a_name_are_servers() -> None:

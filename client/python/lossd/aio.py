@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from typing import Any, Self
 
 import grpc
@@ -11,6 +13,8 @@ from lossd import forks
 from lossd._channel import BaseClient, Connection
 from lossd.aio_session import AsyncSession
 from lossd.conversion import Call, Logits, Targets
+from lossd.errors import LossdError
+from lossd.lookups import not_found_within
 from lossd.losses import AsyncLosses
 from lossd.result import LossResult
 from lossd.retries import Resend
@@ -47,7 +51,7 @@ class AsyncClient(AsyncLosses, BaseClient):
         self, call: LossStream | Call, call_options: dict[str, Any]
     ) -> LossResult[Any, Any]:
         """Returns the result of a call that is ready to be sent."""
-        await self._look_up(call_options["timeout"])
+        await self._look_up_for(call_options)
         if isinstance(call, LossStream):
             return await self._stream(call, call_options)
         connection = self._connection()
@@ -67,6 +71,7 @@ class AsyncClient(AsyncLosses, BaseClient):
                 # gRPC sends the messages from a task of its own while these are read.
                 async for message in connection.stream_loss(call.messages(), **resend.options()):
                     call.add(message)
+                resend.answered()
                 return call.result()
             except grpc.RpcError as error:
                 failure = connection.route.error(error)
@@ -91,7 +96,7 @@ class AsyncClient(AsyncLosses, BaseClient):
         self, timeout: float | None = None
     ) -> loss_service_pb2.GetServerInfoResponse:
         call_options = self._call_options(timeout)
-        await self._look_up(call_options["timeout"])
+        await self._look_up_for(call_options)
         connection = self._connection()
         try:
             info: loss_service_pb2.GetServerInfoResponse = await connection.get_server_info(
@@ -120,10 +125,26 @@ class AsyncClient(AsyncLosses, BaseClient):
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
+    async def _look_up_for(self, call_options: dict[str, Any]) -> None:
+        """Looks names up, and takes what that took from the call's timeout."""
+        began = time.monotonic()
+        await self._look_up(call_options["timeout"])
+        if self._lookups is not None and call_options["timeout"] is not None:
+            call_options["timeout"] -= min(time.monotonic() - began, call_options["timeout"])
+
     async def _look_up(self, seconds: float | None) -> None:
         """Lets _connection() return at once, where names have to be looked up first."""
-        if self._lookups is not None and not self._lookups.known:
-            await asyncio.to_thread(self._lookups.target, seconds, self._wait_for_ready)
+        deadline = math.inf if seconds is None else time.monotonic() + seconds
+        while self._lookups is not None and not self._lookups.known:
+            # A thread cannot be cancelled, so none waits for longer than a second.
+            most = max(min(deadline - time.monotonic(), 1.0), 0)
+            try:
+                await asyncio.to_thread(self._lookups.target, most, self._wait_for_ready)
+            except LossdError as error:
+                if error.code is not grpc.StatusCode.DEADLINE_EXCEEDED:
+                    raise
+                if seconds is not None and time.monotonic() >= deadline:
+                    raise not_found_within(seconds) from error
 
     def _connection(self) -> Connection:
         loop = asyncio.get_running_loop()

@@ -49,7 +49,7 @@ class Client(BlockingLosses, BaseClient):
         """Returns the result of a call that is ready to be sent."""
         if isinstance(call, LossStream):
             return self._stream(call, call_options)
-        connection = self._connection(call_options["timeout"])
+        connection = self._connection_for(call_options)
         under_way = forks.begin_call()
         try:
             if call.references.names_device_memory:
@@ -64,12 +64,13 @@ class Client(BlockingLosses, BaseClient):
         """Returns the result of StreamLoss, which is called again for another server's answer."""
         resend = Resend(self._retries, call_options)
         while True:
-            connection = self._connection(call_options["timeout"])
+            connection = self._connection(resend.left())
             under_way = forks.begin_call()
             try:
                 # gRPC sends the messages from a thread of its own while these are read.
                 for message in connection.stream_loss(call.messages(), **resend.options()):
                     call.add(message)
+                resend.answered()
                 return call.result()
             except grpc.RpcError as error:
                 failure = connection.route.error(error)
@@ -95,7 +96,7 @@ class Client(BlockingLosses, BaseClient):
     @not_compiled
     def server_info(self, timeout: float | None = None) -> loss_service_pb2.GetServerInfoResponse:
         call_options = self._call_options(timeout)
-        connection = self._connection(call_options["timeout"])
+        connection = self._connection_for(call_options)
         under_way = forks.begin_call()
         try:
             info: loss_service_pb2.GetServerInfoResponse = connection.get_server_info(
@@ -119,6 +120,14 @@ class Client(BlockingLosses, BaseClient):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _connection_for(self, call_options: dict[str, Any]) -> Connection:
+        """Returns the connection for a call, from whose timeout it takes what lookups took."""
+        began = time.monotonic()
+        connection = self._connection(call_options["timeout"])
+        if self._lookups is not None and call_options["timeout"] is not None:
+            call_options["timeout"] -= min(time.monotonic() - began, call_options["timeout"])
+        return connection
 
     def _connection(self, seconds: float | None = None) -> Connection:
         """Returns the connection of this process, after at most `seconds` for looking up names.

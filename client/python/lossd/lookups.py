@@ -62,22 +62,24 @@ class Lookups:
         deadline = math.inf if seconds is None else time.monotonic() + seconds
         looked_up = self._begin()
         while not self._target:
-            if not looked_up.wait(_left(deadline)):
-                text = f"the servers' names were not found within the timeout of {seconds:g} s"
-                raise LossdError(grpc.StatusCode.DEADLINE_EXCEEDED, text, None)
+            if not looked_up.wait(_left(deadline)) and seconds is not None:
+                raise not_found_within(seconds)
             if self._target:
                 break
             if not patient:
                 text = "; ".join(f"{name}: {why}" for name, why in self._errors.items())
                 raise LossdError(grpc.StatusCode.UNAVAILABLE, f"no server's name: {text}", None)
-            threading.Event().wait(min(_UNKNOWN_SECONDS, _left(deadline) or 0))
+            if seconds is not None and time.monotonic() >= deadline:
+                raise not_found_within(seconds)
+            time.sleep(min(_UNKNOWN_SECONDS, max(deadline - time.monotonic(), 0)))
             looked_up = self._begin()
         return self._target
 
     def _begin(self) -> threading.Event:
         """Starts a lookup unless one is under way in this process; returns its end."""
-        if self._under_way is not None and self._under_way[0] == os.getpid():
-            return self._under_way[1]
+        under_way = self._under_way  # its thread may clear it at any time
+        if under_way is not None and under_way[0] == os.getpid():
+            return under_way[1]
         looked_up = threading.Event()
         self._under_way = (os.getpid(), looked_up)
         # The C library limits the time of a lookup, and the caller's timeout may be shorter.
@@ -87,6 +89,14 @@ class Lookups:
         return looked_up
 
     def _look_up(self, looked_up: threading.Event) -> None:
+        try:
+            self._ask_for_names()
+        finally:
+            self._again_at = time.monotonic() + _AGAIN_SECONDS
+            self._under_way = None
+            looked_up.set()
+
+    def _ask_for_names(self) -> None:
         for name in self._names:
             host, _, port = name.rpartition(":")
             try:
@@ -99,9 +109,12 @@ class Lookups:
                 self._errors.pop(name, None)
                 self._found[name] = [(str(place[0]), str(place[1])) for *_, place in found]
         self._target = _joined(self._found.values()) if self._found else ""
-        self._again_at = time.monotonic() + _AGAIN_SECONDS
-        self._under_way = None
-        looked_up.set()
+
+
+def not_found_within(seconds: float) -> LossdError:
+    """Returns the error of a call whose timeout was too short for the lookup."""
+    text = f"the servers' names were not found within the timeout of {seconds:g} s"
+    return LossdError(grpc.StatusCode.DEADLINE_EXCEEDED, text, None)
 
 
 def _left(deadline: float) -> float | None:

@@ -102,13 +102,19 @@ class Resend:
     def options(self) -> dict[str, Any]:
         """Returns the keyword arguments of the next attempt, with the time that is left."""
         self._attempts += 1
-        return self._options if self._attempts == 1 else {**self._options, "timeout": self._left()}
+        return {**self._options, "timeout": self.left()}
+
+    def answered(self) -> None:
+        """Counts the answer for the budget."""
+        if self._retries is not None:
+            self._retries.answered()
 
     def delay(self, error: LossdError) -> float | None:
         """Returns the seconds until the next attempt, or None if there is none."""
         if self._retries is None:
             return None
-        return self._retries.delay(error, self._attempts, self._left())
+        return self._retries.delay(error, self._attempts, self.left())
 
-    def _left(self) -> float | None:
-        return None if self._deadline is None else self._deadline - time.monotonic()
+    def left(self) -> float | None:
+        """Returns the seconds until the deadline, None without one."""
+        return None if self._deadline is None else max(self._deadline - time.monotonic(), 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import os
 import threading
 from collections import deque
 from collections.abc import Generator, Iterable
@@ -90,6 +91,7 @@ class Session(BlockingLosses):
         # message, and of all requests that may be sent again.
         self._calls: set[Future[Any]] = set()
         retries = client._retries
+        self._process = os.getpid()
         self._resends = None if retries is None else Resends(retries, self._send_again)
 
     def submit(
@@ -147,21 +149,22 @@ class Session(BlockingLosses):
         `cancel_futures`: True cancels the futures under way instead. Later calls do nothing, and
         any other method raises ValueError.
         """
+        if self._process != os.getpid():  # the parent's requests, whose answers it gets
+            return
         with self._lock:
             self._closed = True
-        if self._resends is not None:
-            self._finish(self._resends, cancel_futures)
+        in_callback = self._resends is not None and self._resends.runs_callback()
+        if self._resends is not None and not in_callback:
+            self._finish(cancel_futures)
         with self._lock:
             stream, self._stream = self._stream, None
         if stream is not None:
             stream.close(cancel_futures)
-        if not cancel_futures:
+        if not cancel_futures and not in_callback:
             concurrent.futures.wait(list(self._calls))
 
-    def _finish(self, resends: Resends, cancel: bool) -> None:
+    def _finish(self, cancel: bool) -> None:
         """Waits until nothing is to be sent again, or cancels the futures."""
-        if resends.runs_callback():
-            return
         futures = list(self._calls)
         for future in futures:
             if cancel:
@@ -210,8 +213,14 @@ class Session(BlockingLosses):
             self._calls.add(future)
             future.add_done_callback(self._calls.discard)
         entry = Entry(call, future, seconds)
-        while not self._open_stream(seconds).add(entry):
-            pass  # that stream has ended in the meantime
+        try:
+            while not self._open_stream(seconds).add(entry):
+                pass  # that stream has ended in the meantime
+        except LossdError as error:  # the names of several servers are not known
+            fail(future, error)
+        except BaseException:
+            self._calls.discard(future)
+            raise
         return future
 
     def _send_again(self, entry: Entry) -> None:

@@ -163,7 +163,7 @@ class SessionStream:
         self, resends: Resends, answered: list[tuple[Entry, bytes | LossdError | None]]
     ) -> list[tuple[Entry, bytes | LossdError | None]]:
         """Has entries sent again where that helps; returns the others."""
-        resends.answered(len(answered))
+        resends.answered(sum(isinstance(outcome, bytes) for _, outcome in answered))
         kept = []
         for entry, outcome in answered:
             if isinstance(outcome, LossdError):

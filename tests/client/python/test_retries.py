@@ -7,7 +7,7 @@ import json
 import grpc
 import lossd
 import pytest
-from lossd.retries import MOST_ATTEMPTS, SERVICE_CONFIG, Retries
+from lossd.retries import MOST_ATTEMPTS, SERVICE_CONFIG, Resend, Retries
 
 GONE = lossd.LossdError(grpc.StatusCode.UNAVAILABLE, "gone", None)
 FULL = lossd.LossdError(grpc.StatusCode.RESOURCE_EXHAUSTED, "full", 0.25)
@@ -49,6 +49,18 @@ def test_the_budget_is_a_burst_and_a_fifth_of_the_answers() -> None:
     assert retries.delay(GONE, 1, None) is None
     retries.answered(6)
     assert [retries.delay(GONE, 1, None) is None for _ in range(3)] == [False, False, True]
+
+
+def test_a_stream_has_the_time_that_is_left_and_pays_the_budget_back() -> None:
+    retries = Retries()
+    while retries.delay(GONE, 1, None) is not None:
+        pass
+    resend = Resend(retries, {"timeout": 60.0})
+    assert 0 < resend.options()["timeout"] < 60
+    for _ in range(5):
+        resend.answered()
+    assert resend.delay(GONE) is not None
+    assert Resend(None, {"timeout": None}).options() == {"timeout": None}
 
 
 def test_grpc_retries_unary_calls_alone() -> None:

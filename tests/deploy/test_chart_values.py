@@ -114,6 +114,18 @@ def test_values_that_do_not_fit_the_schema(path: str, value: Any, said: str) -> 
             "podDisruptionBudget.minAvailable: with 3 of 3 servers no node could ever be drained",
         ),
         (
+            {"podDisruptionBudget": {"maxUnavailable": None, "minAvailable": "67%"}},
+            "podDisruptionBudget.minAvailable: with 3 of 3 servers no node could ever be drained",
+        ),
+        (
+            {"kind": "DaemonSet", "sharedMemory": {"hostPath": "/var/lib"}},
+            "sharedMemory.hostPath: /var/lib belongs to the node's system",
+        ),
+        (
+            {"kind": "DaemonSet", "sharedMemory": {"hostPath": "/run"}},
+            "sharedMemory.hostPath: /run belongs to the node's system",
+        ),
+        (
             {"podDisruptionBudget": {"maxUnavailable": 0}},
             "podDisruptionBudget.maxUnavailable: without any disruption",
         ),

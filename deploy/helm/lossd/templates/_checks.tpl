@@ -5,6 +5,7 @@ that is wrong. */}}
 {{- include "lossd.checkDrain" . -}}
 {{- include "lossd.checkSecurity" . -}}
 {{- include "lossd.checkMemory" . -}}
+{{- include "lossd.checkFolder" . -}}
 {{- include "lossd.checkScale" . -}}
 {{- end -}}
 
@@ -103,14 +104,33 @@ that is wrong. */}}
 {{- ternary (int .Values.replicas) (int .Values.autoscaling.minReplicas) (eq .Values.autoscaling.kind "none") -}}
 {{- end -}}
 
+{{- define "lossd.checkFolder" -}}
+{{- $parts := splitList "/" (trimAll "/" .Values.sharedMemory.hostPath) -}}
+{{- $system := list "bin" "boot" "dev" "etc" "lib" "lib64" "proc" "root" "sbin" "sys" "usr" -}}
+{{- $shared := list "var/cache" "var/lib" "var/log" "var/run" "var/tmp" -}}
+{{- if and (include "lossd.sharesMemory" .) .Values.sharedMemory.prepareFolder -}}
+{{- if or (lt (len $parts) 2) (has (first $parts) $system) (has (join "/" $parts) $shared) -}}
+{{- fail (printf "sharedMemory.hostPath: %s belongs to the node's system, and would be given to the server's user; name a folder of its own, such as /run/lossd" .Values.sharedMemory.hostPath) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "lossd.checkBudget" -}}
 {{- $budget := .Values.podDisruptionBudget -}}
 {{- if $budget.enabled -}}
 {{- if eq (kindIs "invalid" $budget.maxUnavailable) (kindIs "invalid" $budget.minAvailable) -}}
 {{- fail "podDisruptionBudget.maxUnavailable: exactly one of it and podDisruptionBudget.minAvailable must be set, and the other null" -}}
 {{- end -}}
-{{- if and (kindIs "float64" $budget.minAvailable) (ge (int $budget.minAvailable) (include "lossd.leastReplicas" . | int)) -}}
-{{- fail (printf "podDisruptionBudget.minAvailable: with %d of %s servers no node could ever be drained" (int $budget.minAvailable) (include "lossd.leastReplicas" .)) -}}
+{{- if not (kindIs "invalid" $budget.minAvailable) -}}
+{{- $servers := include "lossd.leastReplicas" . | int -}}
+{{- $least := int (toString $budget.minAvailable) -}}
+{{- if hasSuffix "%" (toString $budget.minAvailable) -}}
+{{- /* Kubernetes rounds a share up. */ -}}
+{{- $least = div (add (mul (int (trimSuffix "%" $budget.minAvailable)) $servers) 99) 100 -}}
+{{- end -}}
+{{- if ge (int $least) $servers -}}
+{{- fail (printf "podDisruptionBudget.minAvailable: with %d of %d servers no node could ever be drained" (int $least) $servers) -}}
+{{- end -}}
 {{- end -}}
 {{- if or (eq (toString $budget.maxUnavailable) "0") (eq (toString $budget.maxUnavailable) "0%") (eq (toString $budget.minAvailable) "100%") -}}
 {{- fail "podDisruptionBudget.maxUnavailable: without any disruption no node could ever be drained" -}}

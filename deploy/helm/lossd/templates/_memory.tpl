@@ -1,7 +1,7 @@
 {{/* The bytes of a quantity: 4Gi, 512Mi, 1G, 1000000. The caller's schema has refused others. */}}
 {{- define "lossd.bytes" -}}
 {{- $units := dict "" 1 "k" 1000 "M" 1000000 "G" 1000000000 "T" 1000000000000 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 -}}
-{{- $text := . | toString -}}
+{{- $text := include "lossd.flagText" . -}}
 {{- $number := regexFind "^[0-9]+(\\.[0-9]+)?" $text -}}
 {{- $unit := get $units (trimPrefix $number $text) -}}
 {{- mulf (float64 $number) $unit | int64 -}}

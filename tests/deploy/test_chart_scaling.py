@@ -1,6 +1,6 @@
 """The rule that scales servers, on a load that was recorded from three of them.
 
-recorded_load.json has what record_load.py read: for 100 seconds one server got more than it
+recorded_load.json has what tools/record_load.py read: for 100 seconds one server got more than it
 could compute, while another got a request every other second and a third one nothing; then
 the load ended.
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import functools
 import os
+import time
 import weakref
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, ClassVar
@@ -284,6 +285,12 @@ class BaseClient(abc.ABC):
             "metadata": self._metadata,
             "wait_for_ready": self._wait_for_ready,
         }
+
+    def _spend_since(self, began: float, call_options: dict[str, Any]) -> None:
+        """Takes from a call's timeout what looking names up has taken since `began`."""
+        timeout = call_options["timeout"]
+        if self._lookups is not None and timeout is not None:
+            call_options["timeout"] = max(timeout - (time.monotonic() - began), 0)
 
 
 @functools.cache

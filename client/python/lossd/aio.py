@@ -129,8 +129,7 @@ class AsyncClient(AsyncLosses, BaseClient):
         """Looks names up, and takes what that took from the call's timeout."""
         began = time.monotonic()
         await self._look_up(call_options["timeout"])
-        if self._lookups is not None and call_options["timeout"] is not None:
-            call_options["timeout"] -= min(time.monotonic() - began, call_options["timeout"])
+        self._spend_since(began, call_options)
 
     async def _look_up(self, seconds: float | None) -> None:
         """Lets _connection() return at once, where names have to be looked up first."""

@@ -125,8 +125,7 @@ class Client(BlockingLosses, BaseClient):
         """Returns the connection for a call, from whose timeout it takes what lookups took."""
         began = time.monotonic()
         connection = self._connection(call_options["timeout"])
-        if self._lookups is not None and call_options["timeout"] is not None:
-            call_options["timeout"] -= min(time.monotonic() - began, call_options["timeout"])
+        self._spend_since(began, call_options)
         return connection
 
     def _connection(self, seconds: float | None = None) -> Connection:

@@ -62,11 +62,10 @@ class Lookups:
         deadline = math.inf if seconds is None else time.monotonic() + seconds
         looked_up = self._begin()
         while not self._target:
-            if not looked_up.wait(_left(deadline)) and seconds is not None:
-                raise not_found_within(seconds)
+            ended = looked_up.wait(_left(deadline))
             if self._target:
                 break
-            if not patient:
+            if ended and not patient:
                 text = "; ".join(f"{name}: {why}" for name, why in self._errors.items())
                 raise LossdError(grpc.StatusCode.UNAVAILABLE, f"no server's name: {text}", None)
             if seconds is not None and time.monotonic() >= deadline:

@@ -1,6 +1,6 @@
 """Records what three servers count under load, as input for promtool: recorded_load.json.
 
-    python tests/deploy/record_load.py build/release > tests/deploy/recorded_load.json
+    python tools/record_load.py build/release > tests/deploy/recorded_load.json
 
 One server gets more than it can compute for 100 seconds. One gets a request every other second,
 which waits 20 ms for a batch, all the time. One gets nothing. Every five seconds their metrics

@@ -4,9 +4,11 @@
 #include <grpcpp/completion_queue.h>
 #include <grpcpp/support/slice.h>
 
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
 #include "client/cpp/message/request_writer.h"
 #include "client/cpp/message/spec_check.h"
@@ -35,6 +37,12 @@ absl::StatusOr<std::string> StringOf(const grpc::ByteBuffer& buffer) {
   }
   return std::string(reinterpret_cast<const char*>(slice.begin()),
                      slice.size());
+}
+
+// Returns the error of what needs a thread that std::thread cannot start.
+absl::Status NoThread(absl::string_view what, const std::system_error& why) {
+  return absl::ResourceExhaustedError(
+      absl::StrCat("no thread can be started for ", what, ": ", why.what()));
 }
 
 }  // namespace
@@ -150,8 +158,7 @@ CallHandle Client::ComputeLossAsync(const LossRequest& request,
   std::shared_ptr<SliceTracker> tracker = SliceTracker::Make();
   const grpc::ByteBuffer message =
       WriteRequest(request, options.request_id, *tracker);
-  return Async().Start(connections_->Take(), kComputeLoss, message,
-                       std::move(tracker), options, token_, std::move(done));
+  return StartAsync(message, std::move(tracker), options, std::move(done));
 }
 
 CallHandle Client::ComputeLossAsync(const v1::ComputeLossRequest& request,
@@ -161,26 +168,46 @@ CallHandle Client::ComputeLossAsync(const v1::ComputeLossRequest& request,
     std::move(done)(std::move(s));
     return CallHandle();
   }
-  return Async().Start(connections_->Take(), kComputeLoss,
-                       BufferOf(request.SerializeAsString()),
-                       SliceTracker::Make(), options, token_, std::move(done));
+  return StartAsync(BufferOf(request.SerializeAsString()), SliceTracker::Make(),
+                    options, std::move(done));
 }
 
-AsyncCalls& Client::Async() {
+CallHandle Client::StartAsync(const grpc::ByteBuffer& message,
+                              std::shared_ptr<SliceTracker> tracker,
+                              const CallOptions& options, LossCallback done) {
+  const absl::StatusOr<AsyncCalls*> calls = Async();
+  if (!calls.ok()) {
+    std::move(done)(calls.status());
+    return CallHandle();
+  }
+  return (*calls)->Start(connections_->Take(), kComputeLoss, message,
+                         std::move(tracker), options, token_, std::move(done));
+}
+
+absl::StatusOr<AsyncCalls*> Client::Async() {
   absl::MutexLock lock(&mu_);
-  if (async_ == nullptr) async_ = std::make_unique<AsyncCalls>();
-  return *async_;
+  if (async_ != nullptr) return async_.get();
+  try {
+    async_ = std::make_unique<AsyncCalls>();
+  } catch (const std::system_error& error) {
+    return NoThread("asynchronous calls", error);
+  }
+  return async_.get();
 }
 
 absl::StatusOr<std::unique_ptr<Session>> Client::StartSession(
     const SessionOptions& options) {
   if (absl::Status s = CheckSessionOptions(options); !s.ok()) return s;
-  return std::make_unique<Session>(
-      this,
-      std::make_unique<SessionCalls>(
-          options, [this] { return connections_->Take(); }, token_,
-          retries_.get()),
-      options);
+  try {
+    return std::make_unique<Session>(
+        this,
+        std::make_unique<SessionCalls>(
+            options, [this] { return connections_->Take(); }, token_,
+            retries_.get()),
+        options);
+  } catch (const std::system_error& error) {
+    return NoThread("a session", error);
+  }
 }
 
 absl::StatusOr<v1::GetServerInfoResponse> Client::GetServerInfo(

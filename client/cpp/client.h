@@ -73,8 +73,9 @@ class Client {
   // Starts a call of one message, however large, and does not wait. `done` runs
   // exactly once, on the client's completion thread, perhaps before this
   // returns; for a request that ComputeLoss() would not send it runs on the
-  // calling thread. It must not block, because all callbacks share that thread,
-  // and must not destroy the client. It may start calls.
+  // calling thread, as it does with RESOURCE_EXHAUSTED if that thread cannot be
+  // started. It must not block, because all callbacks share that thread, and
+  // must not destroy the client. It may start calls.
   CallHandle ComputeLossAsync(const LossRequest& request,
                               const CallOptions& options, LossCallback done);
 
@@ -85,7 +86,7 @@ class Client {
 
   // Returns a session, which sends many requests over one stream (session.h).
   // It must end before the client does. INVALID_ARGUMENT for options that make
-  // no sense.
+  // no sense, RESOURCE_EXHAUSTED if its thread cannot be started.
   absl::StatusOr<std::unique_ptr<Session>> StartSession(
       const SessionOptions& options = {});
 
@@ -122,7 +123,12 @@ class Client {
   absl::StatusOr<std::string> UnaryBytes(const std::string& method,
                                          const std::string& request,
                                          const CallOptions& options);
-  AsyncCalls& Async();
+  // Starts a call whose message has slices of `tracker`.
+  CallHandle StartAsync(const grpc::ByteBuffer& message,
+                        std::shared_ptr<SliceTracker> tracker,
+                        const CallOptions& options, LossCallback done);
+  // RESOURCE_EXHAUSTED if the thread for them cannot be started.
+  absl::StatusOr<AsyncCalls*> Async();
 
   const std::string token_;
   const int64_t stream_above_bytes_;

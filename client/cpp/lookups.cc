@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <set>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -24,8 +25,8 @@ namespace lossd::client {
 namespace {
 
 constexpr absl::Duration kAgain = absl::Seconds(30);
-// While no name is known at all.
-constexpr absl::Duration kAgainWithoutAny = absl::Seconds(1);
+// While no name is known at all, or there was no thread.
+constexpr absl::Duration kAgainSoon = absl::Seconds(1);
 
 // An IP address and a port.
 using Place = std::pair<std::string, int>;
@@ -87,7 +88,7 @@ struct Lookups::State {
     const bool any = !places.empty();
     target = any ? Joined(places) : absl::StrCat("dns:///", listed[0].text());
     again_at = !has_names ? absl::InfiniteFuture()
-                          : absl::Now() + (any ? kAgain : kAgainWithoutAny);
+                          : absl::Now() + (any ? kAgain : kAgainSoon);
     under_way = false;
   }
 
@@ -124,8 +125,14 @@ absl::StatusOr<std::vector<std::string>> Lookups::Resolve(
   return ips;
 }
 
-Lookups::Lookups(std::vector<Address> listed, Resolver resolver)
-    : state_(std::make_shared<State>(std::move(listed), std::move(resolver))) {
+void Lookups::StartThread(std::function<void()> work) {
+  // The C library limits how long a lookup takes, and nobody waits for it.
+  std::thread(std::move(work)).detach();
+}
+
+Lookups::Lookups(std::vector<Address> listed, Resolver resolver, Starter start)
+    : start_(std::move(start)),
+      state_(std::make_shared<State>(std::move(listed), std::move(resolver))) {
   state_->LookUp();
 }
 
@@ -133,9 +140,12 @@ std::string Lookups::Target() { return TargetAt(absl::Now()); }
 
 std::string Lookups::TargetAt(absl::Time now) {
   absl::MutexLock lock(&state_->mu);
-  if (now >= state_->again_at && !std::exchange(state_->under_way, true)) {
-    // The C library limits how long this takes, and nobody waits for it.
-    std::thread([state = state_] { state->LookUp(); }).detach();
+  if (now < state_->again_at || state_->under_way) return state_->target;
+  try {
+    start_([state = state_] { state->LookUp(); });
+    state_->under_way = true;
+  } catch (const std::system_error&) {  // the process has too many threads
+    state_->again_at = now + kAgainSoon;
   }
   return state_->target;
 }

@@ -15,8 +15,8 @@ namespace lossd::client {
 
 // Makes one target for gRPC of a list of servers. gRPC takes only IP addresses
 // for a list, so names are looked up here, and again every 30 s while Target()
-// is called, as gRPC does for one name. A name that is not found keeps the
-// addresses that it had. Thread-safe.
+// is called, as gRPC does for one name. A name that is not found, or for which
+// there is no thread, keeps the addresses that it had. Thread-safe.
 class Lookups {
  public:
   // Returns the IP addresses of a host.
@@ -26,8 +26,15 @@ class Lookups {
   static absl::StatusOr<std::vector<std::string>> Resolve(
       const std::string& host);
 
+  // Begins `work` on a thread of its own. Throws std::system_error if there is
+  // none to be had.
+  using Starter = std::function<void(std::function<void()> work)>;
+  // Starts a std::thread.
+  static void StartThread(std::function<void()> work);
+
   // Looks the names up, which may take as long as the resolver does.
-  explicit Lookups(std::vector<Address> listed, Resolver resolver = &Resolve);
+  explicit Lookups(std::vector<Address> listed, Resolver resolver = &Resolve,
+                   Starter start = &StartThread);
 
   // Returns the target of all addresses, which is the same whatever their order
   // was, and does not wait. Without any address, it is that of the first name
@@ -40,6 +47,7 @@ class Lookups {
  private:
   struct State;
 
+  const Starter start_;
   // Threads that look names up share it, because they may outlive this object.
   const std::shared_ptr<State> state_;
 };

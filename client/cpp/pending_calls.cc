@@ -22,12 +22,12 @@ absl::Status TooLarge(int64_t bytes, int64_t most_bytes) {
 
 absl::Status PendingCalls::Add(const Call& call) {
   const auto bound = static_cast<size_t>(options_.max_waiting);
-  if (waiting_.size() >= bound) {
+  if (waiting_.size() + postponed_.size() >= bound) {
     std::erase_if(waiting_, [](const Call& other) { return other->over; });
   }
-  if (waiting_.size() >= bound) {
+  if (waiting_.size() + postponed_.size() >= bound) {
     return absl::ResourceExhaustedError(
-        absl::StrCat(waiting_.size(),
+        absl::StrCat(waiting_.size() + postponed_.size(),
                      " requests of the session wait to be sent "
                      "(SessionOptions::max_waiting)"));
   }
@@ -90,16 +90,25 @@ PendingCalls::Call PendingCalls::Answer(uint64_t id) {
 
 bool PendingCalls::AnswerLater(uint64_t id, const absl::Status& why) {
   const auto found = unanswered_.find(id);
-  if (found == unanswered_.end() || !Postpone(found->second, why)) return false;
+  if (found == unanswered_.end()) return false;
+  if (!Postpone(found->second, why, /*sent=*/true)) return false;
   unanswered_bytes_ -= found->second->bytes;
   unanswered_.erase(found);
   return true;
 }
 
-bool PendingCalls::Postpone(const Call& call, const absl::Status& why) {
+bool PendingCalls::HasUnanswered(uint64_t stream) const {
+  return std::any_of(
+      unanswered_.begin(), unanswered_.end(),
+      [stream](const auto& call) { return call.second->stream == stream; });
+}
+
+bool PendingCalls::Postpone(const Call& call, const absl::Status& why,
+                            bool sent) {
   if (retries_ == nullptr || call->over) return false;
   const std::optional<absl::Duration> delay =
-      retries_->Delay(why, call->attempts, call->deadline);
+      sent ? retries_->Delay(why, call->attempts, call->deadline)
+           : retries_->DelayUnsent(why, call->attempts, call->deadline);
   if (!delay.has_value()) return false;
   ++call->attempts;
   postponed_.emplace(absl::Now() + *delay, call);
@@ -119,20 +128,29 @@ void PendingCalls::End(const Call& call, absl::Status why) {
   ended_.push_back(call);
 }
 
-void PendingCalls::EndWaiting(const absl::Status& why) {
+void PendingCalls::EndAll(const absl::Status& why) {
   for (const Call& call : waiting_) End(call, why);
+  waiting_.clear();
+  for (const auto& [time, call] : postponed_) End(call, why);
+  postponed_.clear();
+  for (const auto& [id, call] : unanswered_) End(call, why);
+}
+
+void PendingCalls::LoseWaiting(const absl::Status& why) {
+  for (const Call& call : waiting_) {
+    if (!Postpone(call, why, /*sent=*/false)) End(call, why);
+  }
   waiting_.clear();
 }
 
-void PendingCalls::EndPostponed(const absl::Status& why) {
-  for (const auto& [time, call] : postponed_) End(call, why);
-  postponed_.clear();
-}
-
-void PendingCalls::EndUnanswered(const absl::Status& why) {
-  for (const auto& [id, call] : unanswered_) {
-    if (!Postpone(call, why)) End(call, why);
-  }
+void PendingCalls::LoseUnanswered(uint64_t stream, const absl::Status& why) {
+  absl::erase_if(unanswered_, [&](const auto& unanswered) {
+    const Call& call = unanswered.second;
+    if (call->stream != stream) return false;
+    if (!Postpone(call, why, /*sent=*/true)) End(call, why);
+    unanswered_bytes_ -= call->bytes;
+    return true;
+  });
 }
 
 void PendingCalls::EndExpired(absl::Time now) {
@@ -140,11 +158,6 @@ void PendingCalls::EndExpired(absl::Time now) {
     const Call call = deadlines_.begin()->second;
     End(call, absl::DeadlineExceededError("the deadline passed"));
   }
-}
-
-void PendingCalls::ForgetUnanswered() {
-  unanswered_.clear();
-  unanswered_bytes_ = 0;
 }
 
 bool PendingCalls::Decide(SessionCall* call) {

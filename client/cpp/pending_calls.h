@@ -25,7 +25,8 @@ namespace lossd::client {
 // answer comes or its stream ends. With several servers it may then be
 // postponed, and waits again. Its outcome may be decided sooner. It is
 // then over, and an unanswered one stays until its answer comes, which is
-// dropped: so the bounds agree with those of the server.
+// dropped: so the bounds agree with those of the server. The unanswered calls
+// of all streams of a session share the bounds.
 //
 // Not thread-safe.
 class PendingCalls {
@@ -54,7 +55,8 @@ class PendingCalls {
   // at most `most_bytes`. Requires Waits() and HasRoom().
   grpc::ByteBuffer NextMessage(uint64_t stream, int64_t most_bytes);
 
-  bool has_unanswered() const { return !unanswered_.empty(); }
+  // Returns whether calls are unanswered that the stream of this number has.
+  bool HasUnanswered(uint64_t stream) const;
 
   // Ends the call to which an answer came. Returns null if it is unknown or was
   // over.
@@ -73,16 +75,16 @@ class PendingCalls {
                               : postponed_.begin()->first;
   }
 
-  // End calls that are not over, for TakeEnded(). EndUnanswered() postpones
-  // those that are to be sent again.
+  // End calls that are not over, for TakeEnded().
   void End(const Call& call, absl::Status why);
-  void EndWaiting(const absl::Status& why);
-  void EndPostponed(const absl::Status& why);
-  void EndUnanswered(const absl::Status& why);
+  void EndAll(const absl::Status& why);
   void EndExpired(absl::Time now);
 
-  // Forgets the unanswered calls, all of which are over.
-  void ForgetUnanswered();
+  // Postpone calls that are to be sent again, and end the others: those that
+  // wait, because no stream has begun, and those that a stream has not answered
+  // before its end.
+  void LoseWaiting(const absl::Status& why);
+  void LoseUnanswered(uint64_t stream, const absl::Status& why);
 
   // Returns the calls that the functions above have ended since the last time.
   Calls TakeEnded() { return std::exchange(ended_, {}); }
@@ -101,8 +103,8 @@ class PendingCalls {
   bool Fits(const EntryWriter& message, int64_t most_bytes) const;
 
   // Postpones a call that has failed, if it is to be sent again. Returns
-  // whether it is.
-  bool Postpone(const Call& call, const absl::Status& why);
+  // whether it is. `sent` says whether a stream had it.
+  bool Postpone(const Call& call, const absl::Status& why, bool sent);
 
   const SessionOptions options_;
   Retries* const retries_;  // null if no call is sent twice

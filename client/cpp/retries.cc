@@ -60,14 +60,23 @@ void Retries::Answered(int64_t count) {
                      kMostTokens);
 }
 
-std::optional<absl::Duration> Retries::Delay(const absl::Status& error,
-                                             int attempts,
-                                             absl::Time deadline) {
+std::optional<absl::Duration> Retries::DelayUnsent(const absl::Status& error,
+                                                   int attempts,
+                                                   absl::Time deadline) {
   if (attempts >= kMostAttempts) return std::nullopt;
   const std::optional<absl::Duration> delay = Backoff(error, attempts);
   if (!delay.has_value() || absl::Now() + *delay >= deadline) {
     return std::nullopt;
   }
+  return delay;
+}
+
+std::optional<absl::Duration> Retries::Delay(const absl::Status& error,
+                                             int attempts,
+                                             absl::Time deadline) {
+  const std::optional<absl::Duration> delay =
+      DelayUnsent(error, attempts, deadline);
+  if (!delay.has_value()) return std::nullopt;
   absl::MutexLock lock(&mu_);
   if (tokens_ < 1) return std::nullopt;
   --tokens_;

@@ -31,6 +31,11 @@ class Retries {
   // attempt number `attempts` is sent again, or nothing to report the error.
   std::optional<absl::Duration> Delay(const absl::Status& error, int attempts,
                                       absl::Time deadline);
+  // As Delay(), for a request that no server was given. To send it loads none
+  // a second time, so it takes nothing of the budget.
+  static std::optional<absl::Duration> DelayUnsent(const absl::Status& error,
+                                                   int attempts,
+                                                   absl::Time deadline);
 
  private:
   static constexpr double kMostTokens = 4096;

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <limits>
 
-#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "client/cpp/call_status.h"
 #include "client/cpp/message/answer_reader.h"
+#include "client/cpp/stream_errors.h"
 
 namespace lossd::client {
 namespace {
@@ -19,28 +19,8 @@ constexpr absl::Duration kLongestStandstill = absl::Seconds(1);
 // The limit of a server that has not said it.
 constexpr int64_t kUnknownLimit = std::numeric_limits<int64_t>::max();
 
-// Returns the error of calls whose stream ended as `status` says.
-absl::Status Unanswered(const absl::Status& status) {
-  // Nobody here has cancelled the stream or given it a deadline, so a proxy or
-  // the server did.
-  const bool lost = status.ok() || absl::IsCancelled(status) ||
-                    absl::IsDeadlineExceeded(status) ||
-                    absl::IsUnavailable(status);
-  if (!lost) return status;
-  return absl::UnavailableError(absl::StrCat(
-      "the stream ended before the answer came; the request may have been "
-      "computed, and may be sent again",
-      status.message().empty() ? "" : ": ", status.message()));
-}
-
 // The session whose callbacks this thread runs, or null.
 thread_local const SessionCalls* thread_of = nullptr;
-
-absl::Status NotRead() {
-  return absl::UnavailableError(
-      "the stream was ended because the server does not read it; the request "
-      "may have been computed, and may be sent again");
-}
 
 absl::Status Closed() { return absl::CancelledError("the session was closed"); }
 
@@ -50,6 +30,7 @@ SessionCalls::SessionCalls(const SessionOptions& options,
                            TakeChannel take_channel, std::string token,
                            Retries* retries)
     : wait_for_ready_(options.wait_for_ready),
+      greeting_timeout_(options.greeting_timeout),
       take_channel_(std::move(take_channel)),
       token_(std::move(token)),
       retries_(retries),
@@ -100,19 +81,8 @@ void SessionCalls::Close() {
     {
       absl::MutexLock lock(&mu_);
       closed_ = true;
-      pending_.EndWaiting(Closed());
-      pending_.EndPostponed(Closed());
-      pending_.EndUnanswered(Closed());
-      const bool idle = !pending_.has_unanswered() && !state_.writing;
-      if (state_.open && idle && !state_.broken) {
-        ++state_.tags;
-        stream_->HalfClose();
-        LookBy(absl::Now() + kLongestStandstill);
-      } else if (stream_ != nullptr) {
-        CancelStream(absl::OkStatus());
-        state_.finished |= state_.greeted && !state_.open;
-        DropStreamIfDone();
-      }
+      pending_.EndAll(Closed());
+      for (const auto& stream : streams_) EndStream(*stream);
       Kick();
     }
     thread_.join();
@@ -130,7 +100,7 @@ void SessionCalls::Run() {
     absl::Time wake_at;
     {
       absl::MutexLock lock(&mu_);
-      if (closed_ && live_ == 0 && stream_ == nullptr && !kicked_) return;
+      if (closed_ && live_ == 0 && streams_.empty() && !kicked_) return;
       wake_at = wake_at_;
     }
     void* tag = nullptr;
@@ -152,72 +122,84 @@ void SessionCalls::OnTag(void* tag, bool ok) {
     return;
   }
   const Call call = held_.Take(tag);
-  if (call == nullptr) return OnStreamTag(tag, ok);
+  if (call == nullptr) {
+    return OnStreamTag(*static_cast<SessionStream::Tag*>(tag), ok);
+  }
   call->RunCallback();
   absl::MutexLock lock(&mu_);
   --live_;
 }
 
-void SessionCalls::OnStreamTag(void* tag, bool ok) {
-  if (tag == &greeted_) OnGreeted();
-  if (tag == &read_) OnRead(ok);
-  if (tag == &finished_) OnFinished();
+void SessionCalls::OnStreamTag(const SessionStream::Tag& tag, bool ok) {
+  using Event = SessionStream::Event;
+  SessionStream& stream = *tag.stream;
+  if (tag.event == Event::kAsked) OnAsked(stream, ok);
+  if (tag.event == Event::kGreeted) OnGreeted(stream, ok);
+  if (tag.event == Event::kRead) OnRead(stream, ok);
+  if (tag.event == Event::kFinished) OnFinished(stream);
   absl::MutexLock lock(&mu_);
-  --state_.tags;
-  if (tag == &written_) {
-    state_.writing = false;
-    state_.broken |= !ok;
+  --stream.tags;
+  if (tag.event == Event::kWritten) {
+    stream.writing = false;
+    stream.broken |= !ok;
   }
-  DropStreamIfDone();
+  DropIfDone(stream);
 }
 
-void SessionCalls::OnGreeted() {
+void SessionCalls::OnAsked(SessionStream& stream, bool ok) {
   absl::MutexLock lock(&mu_);
-  absl::Status status = stream_->TakeGreeting();
-  if (!status.ok()) pending_.EndWaiting(status);
-  state_.greeted = status.ok() && !closed_;
-  state_.finished = !state_.greeted;
+  // One server alone may take as long as its requests can wait.
+  if (!ok || stream.greeted || retries_ == nullptr) return;
+  LookBy(stream, absl::Now() + greeting_timeout_);
 }
 
-void SessionCalls::OnRead(bool ok) {
-  SessionStream* stream;
+void SessionCalls::OnGreeted(SessionStream& stream, bool ok) {
+  if (!ok) return FinishStream(stream, absl::OkStatus());
   {
     absl::MutexLock lock(&mu_);
-    stream = stream_.get();
+    stream.TakeGreeting();
+    stream.greeted = true;
+    ++stream.tags;
   }
-  if (!ok) return FinishStream(absl::OkStatus());
+  Flush();
+  stream.Read();
+}
+
+void SessionCalls::OnRead(SessionStream& stream, bool ok) {
+  if (!ok) return FinishStream(stream, absl::OkStatus());
   absl::StatusOr<std::vector<EntryAnswer>> answers =
-      ReadAnswers(stream->TakeMessage());
+      ReadAnswers(stream.TakeMessage());
   if (!answers.ok()) {
-    stream->Cancel();
-    return FinishStream(answers.status());
+    stream.Cancel();
+    return FinishStream(stream, answers.status());
   }
   {
     absl::MutexLock lock(&mu_);
-    ++state_.tags;
+    ++stream.tags;
   }
-  Deliver(*std::move(answers));
+  Deliver(stream, *std::move(answers));
   // gRPC sends a frame of its own for flow control when a read begins. The
   // requests of the callbacks go first.
   Flush();
-  stream->Read();
+  stream.Read();
 }
 
-void SessionCalls::FinishStream(absl::Status garbage) {
+void SessionCalls::FinishStream(SessionStream& stream, absl::Status garbage) {
   absl::MutexLock lock(&mu_);
-  if (!garbage.ok()) state_.why = std::move(garbage);
-  state_.broken = true;
-  ++state_.tags;
-  stream_->Finish();
+  if (!garbage.ok()) stream.why = std::move(garbage);
+  stream.broken = true;
+  ++stream.tags;
+  stream.Finish();
 }
 
-void SessionCalls::Deliver(std::vector<EntryAnswer> answers) {
+void SessionCalls::Deliver(SessionStream& stream,
+                           std::vector<EntryAnswer> answers) {
   Calls answered;
   answered.reserve(answers.size());
   {
     absl::MutexLock lock(&mu_);
     for (EntryAnswer& answer : answers) {
-      if (retries_ != nullptr && SendsAgain(answer)) continue;
+      if (retries_ != nullptr && SendsAgain(stream, answer)) continue;
       Call call = pending_.Answer(answer.id);
       if (call == nullptr) continue;
       // The places of calls and answers are the same.
@@ -226,7 +208,8 @@ void SessionCalls::Deliver(std::vector<EntryAnswer> answers) {
       }
       answered.push_back(std::move(call));
     }
-    SeeToPostponed();
+    wake_at_ = std::min(wake_at_, pending_.NextResume());
+    if (stream.refuses) Leave(stream);
   }
   for (size_t i = 0; i < answered.size(); ++i) {
     answered[i]->Take(std::move(answers[i]));
@@ -234,31 +217,35 @@ void SessionCalls::Deliver(std::vector<EntryAnswer> answers) {
   Report(answered);
 }
 
-bool SessionCalls::SendsAgain(const EntryAnswer& answer) {
+bool SessionCalls::SendsAgain(SessionStream& stream,
+                              const EntryAnswer& answer) {
   if (answer.status.ok()) {
     retries_->Answered();
     return false;
   }
   absl::Status why = answer.status;
   if (answer.retry_delay) SetRetryAfter(*answer.retry_delay, &why);
-  state_.refuses |= absl::IsUnavailable(why);
+  stream.refuses |= absl::IsUnavailable(why);
   return pending_.AnswerLater(answer.id, why);
 }
 
-void SessionCalls::SeeToPostponed() {
-  wake_at_ = std::min(wake_at_, pending_.NextResume());
-  if (!state_.refuses) return;
-  state_.broken = true;
-  if (!pending_.has_unanswered()) CancelStream(absl::OkStatus());
+void SessionCalls::Leave(SessionStream& stream) {
+  stream.broken = true;
+  if (&stream == stream_) stream_ = nullptr;
+  if (!pending_.HasUnanswered(stream.number)) {
+    CancelStream(stream, absl::OkStatus());
+  }
 }
 
-void SessionCalls::OnFinished() {
+void SessionCalls::OnFinished(SessionStream& stream) {
   absl::MutexLock lock(&mu_);
-  state_.finished = true;
-  const absl::Status why =
-      state_.why.ok() ? Unanswered(stream_->status()) : state_.why;
-  pending_.EndUnanswered(why);
-  pending_.ForgetUnanswered();
+  stream.finished = true;
+  const absl::Status status = stream.status();
+  if (!stream.greeted) {
+    pending_.LoseWaiting(stream.why.ok() ? NotBegun(status) : stream.why);
+  }
+  pending_.LoseUnanswered(stream.number,
+                          stream.why.ok() ? Unanswered(status) : stream.why);
   wake_at_ = std::min(wake_at_, pending_.NextResume());
 }
 
@@ -268,19 +255,22 @@ void SessionCalls::Expire() {
   const absl::Time now = absl::Now();
   pending_.EndExpired(now);
   pending_.Resume(now);
-  if (state_.look_at <= now) LookAtStream(now);
   if (wake_at_ <= now) wake_at_ = absl::InfiniteFuture();
-  wake_at_ = std::min({wake_at_, pending_.FirstDeadline(),
-                       pending_.NextResume(), state_.look_at});
+  wake_at_ =
+      std::min({wake_at_, pending_.FirstDeadline(), pending_.NextResume()});
+  for (const auto& stream : streams_) {
+    if (stream->look_at <= now) LookAt(*stream, now);
+    wake_at_ = std::min(wake_at_, stream->look_at);
+  }
 }
 
-void SessionCalls::LookAtStream(absl::Time now) {
-  state_.look_at = absl::InfiniteFuture();
-  if (stream_ == nullptr) return;
-  if (closed_) return CancelStream(absl::OkStatus());
-  const absl::Time since = held_.HeldSince(streams_);
-  if (since + kLongestStandstill <= now) return CancelStream(NotRead());
-  LookBy(since + kLongestStandstill);
+void SessionCalls::LookAt(SessionStream& stream, absl::Time now) {
+  stream.look_at = absl::InfiniteFuture();
+  if (closed_) return CancelStream(stream, absl::OkStatus());
+  if (!stream.greeted) return CancelStream(stream, NotGreeted());
+  const absl::Time since = held_.HeldSince(stream.number);
+  if (since + kLongestStandstill <= now) return CancelStream(stream, NotRead());
+  LookBy(stream, since + kLongestStandstill);
 }
 
 void SessionCalls::ReportEnded() {
@@ -304,15 +294,15 @@ void SessionCalls::Report(const Calls& calls) {
   }
   absl::MutexLock lock(&mu_);
   live_ -= reported;
-  if (std::cmp_less(reported, calls.size())) {
-    LookBy(absl::Now() + kLongestStandstill);
+  if (std::cmp_equal(reported, calls.size())) return;
+  for (const auto& stream : streams_) {
+    LookBy(*stream, held_.HeldSince(stream->number) + kLongestStandstill);
   }
 }
 
 void SessionCalls::Flush() {
   SessionStream* stream;
   grpc::ByteBuffer message;
-  bool opens;
   {
     absl::MutexLock lock(&mu_);
     if (stream_ == nullptr && pending_.Waits(kUnknownLimit)) Greet();
@@ -320,18 +310,12 @@ void SessionCalls::Flush() {
     // The server may not take some calls at all.
     if (pending_.has_ended()) Kick();
     if (!can_write) return;
-    stream = stream_.get();
-    opens = !std::exchange(state_.open, true);
-    if (opens) {
-      stream->Open();
-      ++state_.tags;  // of the first read
-    }
-    message = pending_.NextMessage(streams_, stream->max_message_bytes());
-    state_.writing = true;
-    ++state_.tags;
+    stream = stream_;
+    message = pending_.NextMessage(stream->number, stream->max_message_bytes);
+    stream->writing = true;
+    ++stream->tags;
   }
   stream->Write(message);
-  if (opens) stream->Read();
 }
 
 void SessionCalls::Kick() {
@@ -340,34 +324,43 @@ void SessionCalls::Kick() {
 }
 
 bool SessionCalls::CanWrite() {
-  return state_.greeted && !state_.writing && !state_.broken &&
-         pending_.HasRoom() && pending_.Waits(stream_->max_message_bytes());
+  return stream_ != nullptr && stream_->greeted && !stream_->writing &&
+         !stream_->broken && pending_.HasRoom() &&
+         pending_.Waits(stream_->max_message_bytes);
 }
 
 void SessionCalls::Greet() {
-  ++streams_;
-  ++state_.tags;
-  stream_ = std::make_unique<SessionStream>(
-      take_channel_(), token_, wait_for_ready_, &queue_,
-      SessionStream::Tags{&greeted_, &read_, &written_, &half_closed_,
-                          &finished_});
+  streams_.push_back(std::make_unique<SessionStream>(
+      ++greetings_, take_channel_(), token_, wait_for_ready_, &queue_));
+  stream_ = streams_.back().get();
 }
 
-void SessionCalls::CancelStream(absl::Status why) {
-  state_.broken = true;
-  state_.why = std::move(why);
-  stream_->Cancel();
+void SessionCalls::EndStream(SessionStream& stream) {
+  const bool idle = !pending_.HasUnanswered(stream.number) && !stream.writing;
+  if (!stream.greeted || stream.broken || !idle) {
+    return CancelStream(stream, absl::OkStatus());
+  }
+  ++stream.tags;
+  stream.HalfClose();
+  LookBy(stream, absl::Now() + kLongestStandstill);
 }
 
-void SessionCalls::LookBy(absl::Time time) {
-  state_.look_at = std::min(state_.look_at, time);
-  wake_at_ = std::min(wake_at_, state_.look_at);
+void SessionCalls::CancelStream(SessionStream& stream, absl::Status why) {
+  stream.broken = true;
+  stream.why = std::move(why);
+  stream.Cancel();
 }
 
-void SessionCalls::DropStreamIfDone() {
-  if (!state_.finished || state_.tags > 0) return;
-  stream_ = nullptr;
-  state_ = {};
+void SessionCalls::LookBy(SessionStream& stream, absl::Time time) {
+  stream.look_at = std::min(stream.look_at, time);
+  wake_at_ = std::min(wake_at_, stream.look_at);
+}
+
+void SessionCalls::DropIfDone(SessionStream& stream) {
+  if (!stream.finished || stream.tags > 0) return;
+  if (&stream == stream_) stream_ = nullptr;
+  std::erase_if(streams_,
+                [&](const auto& other) { return other.get() == &stream; });
 }
 
 }  // namespace lossd::client

@@ -38,9 +38,11 @@ namespace lossd::client {
 //
 // A stream begins with a greeting, and gets no call before the server has
 // answered it. Without a server all calls that wait fail. A stream that ends
-// fails the calls it had been given, or with several servers postpones them
-// until they are sent again. Calls that still wait open the next one,
-// through the next connection of the client in turn.
+// fails the calls it had been given. Calls that still wait open the next one,
+// through the next connection of the client in turn. With several servers,
+// calls that would fail are postponed and sent again where that may help; and a
+// stream whose server takes no more requests is left for the next one at once,
+// while its answers are still awaited.
 //
 // Thread-safe.
 class SessionCalls final : public SessionCallOwner {
@@ -76,28 +78,31 @@ class SessionCalls final : public SessionCallOwner {
  private:
   using Call = PendingCalls::Call;
   using Calls = PendingCalls::Calls;
-  // The address of a Tag is the tag of one kind of event.
   struct Tag {};
 
   void Run();
   void OnTag(void* tag, bool ok);
-  void OnStreamTag(void* tag, bool ok);
-  // Lets the calls that wait go out, or fails them without a server.
-  void OnGreeted();
-  void OnRead(bool ok);
-  void OnFinished();
+  void OnStreamTag(const SessionStream::Tag& tag, bool ok);
+  // Gives the server its time to answer the greeting.
+  void OnAsked(SessionStream& stream, bool ok);
+  // Lets the calls that wait go out.
+  void OnGreeted(SessionStream& stream, bool ok);
+  void OnRead(SessionStream& stream, bool ok);
+  void OnFinished(SessionStream& stream);
   // Reads no more and asks for the status.
-  void FinishStream(absl::Status garbage);
-  void Deliver(std::vector<EntryAnswer> answers);
+  void FinishStream(SessionStream& stream, absl::Status garbage);
+  void Deliver(SessionStream& stream, std::vector<EntryAnswer> answers);
   // Counts an answer for the budget, and postpones its call if that is to be
   // sent again. Returns whether it is.
-  bool SendsAgain(const EntryAnswer& answer) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // Lets Expire() see to the calls that were postponed, and leaves a server
-  // that takes no more requests once it owes no answer.
-  void SeeToPostponed() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // Ends the calls whose deadline has passed, and a stream that is not read.
+  bool SendsAgain(SessionStream& stream, const EntryAnswer& answer)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Leaves a stream whose server takes no more requests, and ends it once it
+  // owes no answer.
+  void Leave(SessionStream& stream) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Ends the calls whose deadline has passed, and streams that stand still.
   void Expire();
-  void LookAtStream(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void LookAt(SessionStream& stream, absl::Time now)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Runs the callbacks of calls that are over without an answer.
   void ReportEnded();
   // Runs the callback of each call, or lets it run when its tensors are free.
@@ -111,19 +116,24 @@ class SessionCalls final : public SessionCallOwner {
   bool CanWrite() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Begins the next stream.
   void Greet() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // Cancels the stream, for a reason that its calls get if it is not OK.
-  void CancelStream(absl::Status why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Ends a stream of a session that closes: in order, if nothing is under way.
+  void EndStream(SessionStream& stream) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Cancels a stream, for a reason that its calls get if it is not OK.
+  void CancelStream(SessionStream& stream, absl::Status why)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Lets Expire() look at the stream then, at the latest.
-  void LookBy(absl::Time time) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void LookBy(SessionStream& stream, absl::Time time)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Destroys a stream that has ended and whose every tag has come.
-  void DropStreamIfDone() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void DropIfDone(SessionStream& stream) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   // --- constant ---
   const bool wait_for_ready_;
+  const absl::Duration greeting_timeout_;
   const TakeChannel take_channel_;
   const std::string token_;
   Retries* const retries_;  // thread-safe; null with one server
-  Tag greeted_, read_, written_, half_closed_, finished_, kick_;
+  Tag kick_;  // its address is the tag of kick_alarm_
 
   grpc::CompletionQueue queue_;  // thread-safe
   absl::once_flag closed_once_;
@@ -140,22 +150,10 @@ class SessionCalls final : public SessionCallOwner {
   // call ends, so that the next one rarely has to bring it forward.
   absl::Time wake_at_ ABSL_GUARDED_BY(mu_) = absl::InfiniteFuture();
 
-  // --- the stream, or null, and what is under way on it ---
-  struct StreamState {
-    int tags = 0;          // that have yet to come
-    bool greeted = false;  // calls may be given to the stream
-    bool open = false;     // a call has been
-    bool writing = false;
-    bool broken = false;    // no write may start
-    bool refuses = false;   // the server takes no more requests
-    bool finished = false;  // nothing comes but the tags
-    absl::Status why;       // of the end, if the stream's status is not it
-    // The time at which to see whether the stream stands still.
-    absl::Time look_at = absl::InfiniteFuture();
-  };
-  std::unique_ptr<SessionStream> stream_ ABSL_GUARDED_BY(mu_);
-  StreamState state_ ABSL_GUARDED_BY(mu_);
-  uint64_t streams_ ABSL_GUARDED_BY(mu_) = 0;  // until now
+  std::vector<std::unique_ptr<SessionStream>> streams_ ABSL_GUARDED_BY(mu_);
+  // The one of them that takes calls, or null.
+  SessionStream* stream_ ABSL_GUARDED_BY(mu_) = nullptr;
+  uint64_t greetings_ ABSL_GUARDED_BY(mu_) = 0;  // until now
 
   HeldCalls held_;  // the thread alone uses this
 

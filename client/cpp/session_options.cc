@@ -37,6 +37,11 @@ absl::Status CheckSessionOptions(const SessionOptions& options) {
           absl::StrCat(name, ": ", value, ", must be at most ", most));
     }
   }
+  if (options.greeting_timeout <= absl::ZeroDuration()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "greeting_timeout: ", absl::FormatDuration(options.greeting_timeout),
+        ", must be above 0"));
+  }
   return absl::OkStatus();
 }
 

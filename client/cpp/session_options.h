@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 
 namespace lossd::client {
 
@@ -28,10 +29,13 @@ struct SessionOptions {
   // Without a connection, requests wait for one until their deadlines instead
   // of failing.
   bool wait_for_ready = false;
+  // With several servers, one that accepts a stream and has not begun to answer
+  // it within this time is left for another one.
+  absl::Duration greeting_timeout = absl::Seconds(5);
 };
 
 // Returns INVALID_ARGUMENT, beginning with the field's name, for a bound below
-// 1 or above the most that it may be.
+// 1 or above the most that it may be, and for a time that is not above 0.
 absl::Status CheckSessionOptions(const SessionOptions& options);
 
 }  // namespace lossd::client

@@ -1,67 +1,40 @@
 #include "client/cpp/session_stream.h"
 
-#include <grpcpp/support/proto_buffer_reader.h>
-
 #include <limits>
-#include <utility>
 
+#include "absl/strings/numbers.h"
+#include "absl/strings/string_view.h"
+#include "base/stream_header.h"
+#include "client/cpp/call.h"
 #include "client/cpp/call_status.h"
-#include "lossd/v1/loss_service.pb.h"
 
 namespace lossd::client {
 namespace {
 
-constexpr char kGetServerInfo[] = "/lossd.v1.LossService/GetServerInfo";
 constexpr char kComputeLosses[] = "/lossd.v1.LossService/ComputeLosses";
-
-// Returns the limit that a GetServerInfoResponse names, or 0.
-int64_t LimitIn(grpc::ByteBuffer reply) {
-  v1::GetServerInfoResponse info;
-  grpc::ProtoBufferReader reader(&reply);
-  return info.ParseFromZeroCopyStream(&reader) ? info.max_message_bytes() : 0;
-}
 
 }  // namespace
 
-SessionStream::SessionStream(std::shared_ptr<grpc::Channel> channel,
+SessionStream::SessionStream(uint64_t number_of_stream,
+                             const std::shared_ptr<grpc::Channel>& channel,
                              const std::string& token, bool wait_for_ready,
-                             grpc::CompletionQueue* queue, const Tags& tags)
-    : channel_(std::move(channel)),
-      queue_(queue),
-      tags_(tags),
-      greeting_(std::make_unique<Call>(
-          CallOptions{.wait_for_ready = wait_for_ready}, token)),
-      max_message_bytes_(std::numeric_limits<int64_t>::max()),
-      context_(MakeContext({.wait_for_ready = wait_for_ready}, token)) {
-  // The headers then leave with the first message, and StartCall() has no tag.
-  context_->set_initial_metadata_corked(true);
-  const grpc::Slice empty;
-  greeting_->Start(channel_, kGetServerInfo, grpc::ByteBuffer(&empty, 1),
-                   *queue_, tags_.greeted);
+                             grpc::CompletionQueue* queue)
+    : number(number_of_stream),
+      max_message_bytes(std::numeric_limits<int64_t>::max()),
+      context_(MakeContext({.wait_for_ready = wait_for_ready}, token)),
+      call_(grpc::GenericStub(channel).PrepareCall(context_.get(),
+                                                   kComputeLosses, queue)) {
+  call_->StartCall(&asked_);
+  call_->ReadInitialMetadata(&greeted_);
 }
 
-absl::Status SessionStream::TakeGreeting() {
-  absl::StatusOr<grpc::ByteBuffer> reply = greeting_->Take();
-  greeting_ = nullptr;
-  if (!reply.ok()) {
-    return absl::IsUnavailable(reply.status()) ? reply.status()
-                                               : absl::OkStatus();
-  }
-  if (const int64_t limit = LimitIn(*std::move(reply)); limit > 0) {
-    max_message_bytes_ = limit;
-  }
-  return absl::OkStatus();
-}
-
-void SessionStream::Open() {
-  call_ = grpc::GenericStub(channel_).PrepareCall(context_.get(),
-                                                  kComputeLosses, queue_);
-  call_->StartCall(nullptr);
-}
-
-void SessionStream::Cancel() {
-  if (greeting_ != nullptr) return greeting_->Cancel();
-  context_->TryCancel();
+void SessionStream::TakeGreeting() {
+  const auto& headers = context_->GetServerInitialMetadata();
+  const auto found = headers.find(kMaxMessageBytesKey);
+  if (found == headers.end()) return;
+  int64_t bytes = 0;
+  const absl::string_view text(found->second.data(), found->second.size());
+  if (absl::SimpleAtoi(text, &bytes) && bytes > 0) max_message_bytes = bytes;
 }
 
 grpc::ByteBuffer SessionStream::TakeMessage() {

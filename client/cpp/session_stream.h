@@ -1,4 +1,4 @@
-// The stream under a session.
+// A stream under a session.
 #ifndef LOSSD_CLIENT_CPP_SESSION_STREAM_H_
 #define LOSSD_CLIENT_CPP_SESSION_STREAM_H_
 
@@ -14,68 +14,86 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "client/cpp/call.h"
+#include "absl/time/time.h"
 
 namespace lossd::client {
 
-// One ComputeLosses RPC, as operations whose tags come out of a queue. Before
-// it, GetServerInfo is called on the same channel: that waits for a connection
-// while nothing of the caller's is in gRPC's hands, and says which messages are
-// too large.
+// One ComputeLosses RPC, as operations whose tags come out of a queue. It
+// begins with a greeting: the client's headers go out, and those of the server
+// come back at once. Until then nothing of the caller's is in gRPC's hands.
+// They also say which messages are too large for that very server, and after
+// them gRPC's retry layer keeps no message for another attempt.
 //
 // At most one operation of each kind may be under way. Start each on any
 // thread; the stream is destroyed when every tag has come.
 class SessionStream {
  public:
-  // `tags` become the tags of the operations.
-  struct Tags {
-    void* greeted;
-    void* read;
-    void* written;
-    void* half_closed;
-    void* finished;
+  enum class Event {
+    kAsked,
+    kGreeted,
+    kRead,
+    kWritten,
+    kHalfClosed,
+    kFinished
+  };
+  // The address of a Tag comes out of the queue.
+  struct Tag {
+    SessionStream* stream;
+    Event event;
   };
 
-  // Calls GetServerInfo. Borrows `queue`.
-  SessionStream(std::shared_ptr<grpc::Channel> channel,
+  // Begins the greeting: kAsked comes when the headers have gone to a server,
+  // kGreeted when it has answered, or with false if it will not.
+  // Borrows `queue`.
+  SessionStream(uint64_t number, const std::shared_ptr<grpc::Channel>& channel,
                 const std::string& token, bool wait_for_ready,
-                grpc::CompletionQueue* queue, const Tags& tags);
+                grpc::CompletionQueue* queue);
 
-  // Sets max_message_bytes() after the tag `greeted`. UNAVAILABLE if there is
-  // no server. A server that fails otherwise may still serve the stream.
-  absl::Status TakeGreeting();
+  SessionStream(const SessionStream&) = delete;
+  SessionStream& operator=(const SessionStream&) = delete;
 
-  // The most bytes that the server takes in a message, if it says so.
-  int64_t max_message_bytes() const { return max_message_bytes_; }
+  // Sets max_message_bytes(), after kGreeted.
+  void TakeGreeting();
 
-  // Opens the stream, which goes out with the first Write(). Requires
-  // TakeGreeting().
-  void Open();
   void Write(const grpc::ByteBuffer& message) {
-    call_->Write(message, tags_.written);
+    call_->Write(message, &written_);
   }
-  void HalfClose() { call_->WritesDone(tags_.half_closed); }
-  void Read() { call_->Read(&message_, tags_.read); }
-  void Finish() { call_->Finish(&status_, tags_.finished); }
-  // May run at any time, but not beside TakeGreeting().
-  void Cancel();
+  void HalfClose() { call_->WritesDone(&half_closed_); }
+  void Read() { call_->Read(&message_, &read_); }
+  void Finish() { call_->Finish(&status_, &finished_); }
+  // May run at any time.
+  void Cancel() { context_->TryCancel(); }
 
   // Returns what was read, after its tag.
   grpc::ByteBuffer TakeMessage();
   // Returns the status, after its tag.
   absl::Status status() const;
 
- private:
-  const std::shared_ptr<grpc::Channel> channel_;
-  grpc::CompletionQueue* const queue_;
-  const Tags tags_;
+  // --- owned by SessionCalls, under its lock ---
+  const uint64_t number;  // among the streams of the session
+  int tags = 2;           // that have yet to come
+  // The most bytes that the server takes in a message, if it says so.
+  int64_t max_message_bytes;
+  bool greeted = false;  // calls may be given to the stream
+  bool writing = false;
+  bool broken = false;    // no write may start
+  bool refuses = false;   // the server takes no more requests
+  bool finished = false;  // nothing comes but the tags
+  absl::Status why;       // of the end, if the status is not it
+  // The time at which to see whether the stream stands still.
+  absl::Time look_at = absl::InfiniteFuture();
 
-  std::unique_ptr<Call> greeting_;  // null after TakeGreeting()
-  int64_t max_message_bytes_;
+ private:
+  Tag asked_{this, Event::kAsked};
+  Tag greeted_{this, Event::kGreeted};
+  Tag read_{this, Event::kRead};
+  Tag written_{this, Event::kWritten};
+  Tag half_closed_{this, Event::kHalfClosed};
+  Tag finished_{this, Event::kFinished};
 
   // Members are destroyed in reverse, so that the context outlives the call.
   const std::unique_ptr<grpc::ClientContext> context_;
-  std::unique_ptr<grpc::GenericClientAsyncReaderWriter> call_;
+  const std::unique_ptr<grpc::GenericClientAsyncReaderWriter> call_;
   grpc::ByteBuffer message_;
   grpc::Status status_;
 };

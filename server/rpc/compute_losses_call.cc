@@ -5,6 +5,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "base/stream_header.h"
 #include "server/base/status_macros.h"
 #include "server/door/status.h"
 #include "server/observability/log.h"
@@ -47,6 +48,9 @@ bool ComputeLossesCall::Handle(int event, bool ok) {
     case kRequest:
       OnRequest();
       break;
+    case kGreeted:
+      greeting_ = false;  // a client that is gone is told of by kDone
+      break;
     case kRead:
       OnRead(ok);
       break;
@@ -72,7 +76,15 @@ bool ComputeLossesCall::Handle(int event, bool ok) {
 
 void ComputeLossesCall::OnRequest() {
   idle_alarm_.Start();
-  if (absl::Status status = CheckClient(); !status.ok()) End(status);
+  if (absl::Status status = CheckClient(); !status.ok()) return End(status);
+  Greet();
+}
+
+void ComputeLossesCall::Greet() {
+  context_->AddInitialMetadata(kMaxMessageBytesKey,
+                               absl::StrCat(service_->max_message_bytes()));
+  greeting_ = true;
+  stream_->SendInitialMetadata(&greeted_tag_);
 }
 
 void ComputeLossesCall::OnRead(bool ok) {
@@ -330,7 +342,7 @@ std::string ComputeLossesCall::LogDetail() const {
 }
 
 bool ComputeLossesCall::ended() const {
-  return RpcCall::ended() && reading_ != Reading::kReading &&
+  return RpcCall::ended() && !greeting_ && reading_ != Reading::kReading &&
          !outbox_.writing() && open_.tasks() == 0 && !idle_alarm_.pending();
 }
 

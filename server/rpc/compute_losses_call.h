@@ -46,6 +46,9 @@ namespace lossd::rpc {
 // entries that came before. When the client has gone, what waits is dropped and
 // what is being computed is waited for.
 //
+// The server's headers go out at once. A client waits for them before it gives
+// its tensors to gRPC, and takes the limit of a message from them.
+//
 // All of it runs on the call's RPC thread; tasks come back through its queue.
 class ComputeLossesCall final : public RpcCall {
  public:
@@ -56,7 +59,13 @@ class ComputeLossesCall final : public RpcCall {
   bool ended() const override;
 
  private:
-  enum StreamEvent { kRead = kFirstOwnEvent, kWritten, kReturned, kIdle };
+  enum StreamEvent {
+    kGreeted = kFirstOwnEvent,
+    kRead,
+    kWritten,
+    kReturned,
+    kIdle
+  };
   enum class Reading { kPaused, kReading, kClosed };
   enum class Ending { kOpen, kDecided, kFinishing };
   using Stream =
@@ -69,6 +78,8 @@ class ComputeLossesCall final : public RpcCall {
   std::string LogDetail() const override;
 
   void OnRequest();
+  // Sends the headers.
+  void Greet();
   void OnRead(bool ok);
   void OnWritten(bool ok);
   void OnReturned();
@@ -110,6 +121,7 @@ class ComputeLossesCall final : public RpcCall {
 
   LossService* const service_;
   grpc::ServerCompletionQueue* const queue_;
+  Tag greeted_tag_{this, kGreeted};
   Tag read_tag_{this, kRead};
   Tag written_tag_{this, kWritten};
   IdleAlarm idle_alarm_;
@@ -123,6 +135,7 @@ class ComputeLossesCall final : public RpcCall {
   EntryOutbox outbox_;
   int64_t held_bytes_ = 0;  // of the permits of entries
   int64_t entries_ = 0;     // that were accepted
+  bool greeting_ = false;   // the headers are on their way
   Reading reading_ = Reading::kPaused;
   Ending ending_ = Ending::kOpen;
   absl::Status end_;   // the answer, from kDecided on

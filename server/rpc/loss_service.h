@@ -7,6 +7,8 @@
 #include <grpcpp/support/async_stream.h>
 #include <grpcpp/support/byte_buffer.h>
 
+#include <cstdint>
+
 #include "lossd/v1/loss_service.grpc.pb.h"
 #include "server/rpc/call_context.h"
 
@@ -36,6 +38,8 @@ class LossService final : public v1::LossService::WithRawMethod_StreamLoss<
   void RequestComputeLoss(grpc::ServerContext* context,
                           ComputeLossStream* stream,
                           grpc::ServerCompletionQueue* queue, void* tag);
+
+  int64_t max_message_bytes() const { return info_.max_message_bytes(); }
 
  private:
   const CallContext* const call_context_;

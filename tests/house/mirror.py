@@ -42,6 +42,7 @@ COVERED_BY: dict[str, str] = {
     "client/cpp/session_options.cc": "tests/client/cpp/session_test.cc",
     "client/cpp/session_stream.cc": "tests/client/cpp/session_server_test.cc",
     "client/cpp/stream_call.cc": "tests/integration/stream_client_test.cc",
+    "client/cpp/stream_errors.cc": "tests/client/cpp/session_ends_test.cc",
     "client/cpp/tensor/cuda_driver.cc": "tests/client/cpp/tensor/lent_memory_test.cc",
     "client/cpp/tensor/received_tensor.cc": "tests/client/cpp/message/reply_reader_test.cc",
     "client/cpp/tensor/region_socket.cc": "tests/client/cpp/tensor/lent_memory_test.cc",

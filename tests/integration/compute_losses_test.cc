@@ -52,6 +52,17 @@ class ComputeLosses : public testing::Test {
   v1::ComputeLossesRequest message_;
 };
 
+// A client waits for them before it sends anything.
+TEST_F(ComputeLosses, BeginWithHeadersThatTellTheLimit) {
+  Config config;
+  config.max_message_bytes = 123456;
+  RunningServer server(config);
+  EntryStream stream(server);
+  EXPECT_EQ(stream.Header("lossd-max-message-bytes"), "123456");
+  EXPECT_TRUE(stream.Finish().ok());
+  ExpectNothingHeld(server);
+}
+
 TEST_F(ComputeLosses, HaveTheBitsOfUnaryCalls) {
   std::mt19937 random(7);
   EntryStream stream(server_);

@@ -16,6 +16,14 @@ std::map<uint64_t, v1::ComputeLossesResponse::Entry> EntryStream::Read(
   return answers;
 }
 
+std::string EntryStream::Header(const std::string& name) {
+  stream_->WaitForInitialMetadata();
+  const auto& headers = context_.GetServerInitialMetadata();
+  const auto found = headers.find(name);
+  if (found == headers.end()) return {};
+  return std::string(found->second.data(), found->second.size());
+}
+
 grpc::Status EntryStream::Finish() {
   WritesDone();
   v1::ComputeLossesResponse response;

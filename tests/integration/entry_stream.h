@@ -24,6 +24,8 @@ class EntryStream {
   bool Write(const v1::ComputeLossesRequest& request) {
     return stream_->Write(request);
   }
+  // Waits for the server's headers, and returns the value of one, or nothing.
+  std::string Header(const std::string& name);
   void WritesDone() {
     if (!std::exchange(half_closed_, true)) stream_->WritesDone();
   }

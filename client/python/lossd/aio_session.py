@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
+from collections.abc import Callable
 from typing import Any, Protocol, Self
 
 import grpc
 
-from lossd import arguments, forks
+from lossd import arguments, forks, session_stream
 from lossd._channel import Connection
 from lossd.conversion import Call, Logits, Targets
 from lossd.entries import Entries, Entry
@@ -78,9 +79,12 @@ class AsyncSession(AsyncLosses):
         """AsyncClient.session() makes a session."""
         self._client = client
         self._stream: _Stream | None = None
+        # With those that take no more requests, and whose answers are awaited.
+        self._streams: set[_Stream] = set()
         self._closed = False
         self._cancelled = False
-        # Futures of the requests that may be sent again, which are done when they are over.
+        # Futures of the requests that may be sent again, which are done when they are over. close()
+        # cancels those that it does not wait for.
         self._under_way: set[asyncio.Future[None]] = set()
 
     async def close(self, *, cancel_futures: bool = False) -> None:
@@ -91,16 +95,18 @@ class AsyncSession(AsyncLosses):
         """
         self._closed = True
         self._cancelled = cancel_futures
-        if self._under_way and not cancel_futures:
+        if cancel_futures:
+            for over in self._under_way:
+                over.cancel()
+        elif self._under_way:
             await asyncio.wait(list(self._under_way))
-        stream, self._stream = self._stream, None
-        if stream is not None:
-            await stream.close(cancel_futures)
+        self._stream = None
+        await asyncio.gather(*(stream.close(cancel_futures) for stream in list(self._streams)))
 
     def _cancel(self) -> None:
-        """Ends the stream; requests under way fail with CANCELLED."""
-        if self._stream is not None:
-            self._stream.cancel()
+        """Ends the streams; requests under way fail with CANCELLED."""
+        for stream in list(self._streams):
+            stream.cancel()
 
     async def __aenter__(self) -> Self:
         return self
@@ -126,15 +132,18 @@ class AsyncSession(AsyncLosses):
         over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._under_way.add(over)
         try:
-            return await self._ask_until_answered(call, seconds, retries)
+            return await self._ask_until_answered(call, seconds, retries, over)
         finally:
             self._under_way.discard(over)
             over.cancel()
 
     async def _ask_until_answered(
-        self, call: Call, seconds: float | None, retries: Retries
+        self, call: Call, seconds: float | None, retries: Retries, over: asyncio.Future[None]
     ) -> LossResult[Any, Any]:
-        """Returns the answer to a request, which is sent again where that helps."""
+        """Returns the answer to a request, which is sent again where that helps.
+
+        `over` is cancelled if the session does not wait for it.
+        """
         deadline = None if seconds is None else time.monotonic() + seconds
         await self._client._look_up(seconds)
         for attempt in itertools.count(1):
@@ -150,7 +159,7 @@ class AsyncSession(AsyncLosses):
             else:
                 retries.answered()
                 return result
-            await asyncio.sleep(delay)
+            await asyncio.wait([over], timeout=delay)
         raise AssertionError("count() has no end")
 
     async def _ask(self, call: Call, seconds: float | None) -> LossResult[Any, Any]:
@@ -161,8 +170,12 @@ class AsyncSession(AsyncLosses):
         try:
             if call.references.names_device_memory:
                 await asyncio.to_thread(call.references.synchronize)
-            while not await self._open_stream(loop).add(entry):
-                pass  # that stream has ended in the meantime
+            while True:
+                if self._cancelled:
+                    raise asyncio.CancelledError
+                if await self._open_stream(loop).add(entry):
+                    break
+                # That stream has ended in the meantime.
             result: LossResult[Any, Any] = await entry.future
             return result
         finally:
@@ -184,6 +197,8 @@ class AsyncSession(AsyncLosses):
             connection = self._client._connection()
             several = self._client._retries is not None
             stream = self._stream = _Stream(loop, connection, call_options, several)
+            self._streams.add(stream)
+            stream.add_done_callback(self._streams.discard)
         elif stream.loop is not loop:
             raise RuntimeError("this AsyncSession is in use in another event loop; make one there")
         return stream
@@ -206,6 +221,9 @@ class _Stream:
         self._connection = connection
         self._entries = Entries()
         self._closing = False
+        # A stream that waits for a connection may have no server yet.
+        hurried = several and not call_options["wait_for_ready"]
+        self._most_silence = session_stream.GREETING_SECONDS if hurried else None
         self._sendable = asyncio.Event()
         self._queue = asyncio.Lock()  # one request after another waits for room
         self._has_room = asyncio.Event()
@@ -249,6 +267,10 @@ class _Stream:
         self._call.cancel()
         await asyncio.wait([self._reader, self._writer])
 
+    def add_done_callback(self, done: Callable[[_Stream], object]) -> None:
+        """Has `done` called when the stream has ended."""
+        self._reader.add_done_callback(lambda _: done(self))
+
     def cancel(self) -> None:
         """Ends the stream at once, from any thread."""
         if not self.loop.is_closed():
@@ -283,8 +305,13 @@ class _Stream:
             grpc.StatusCode.UNAVAILABLE, "the stream ended before the server answered", None
         )
         try:
+            async with asyncio.timeout(self._most_silence):
+                await self._call.initial_metadata()
             async for message in self._call:
                 self._deliver(message)
+        except TimeoutError:
+            error = session_stream.silence()
+            self._call.cancel()
         except grpc.RpcError as rpc_error:
             error = self._connection.route.error(rpc_error)
         except LossdError as garbage:

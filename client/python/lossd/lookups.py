@@ -16,8 +16,9 @@ from lossd.errors import LossdError
 
 # gRPC asks the DNS for one name again after so many seconds, too.
 _AGAIN_SECONDS = 30.0
-# A client that waits for its servers asks for unknown names again after so many seconds.
-_UNKNOWN_SECONDS = 1.0
+# A client that waits for its servers asks for unknown names again after so many seconds, and one
+# that had no thread for a lookup tries again.
+_SOON_SECONDS = 1.0
 
 # An IP address and a port, as texts.
 Address = tuple[str, str]
@@ -70,7 +71,7 @@ class Lookups:
                 raise LossdError(grpc.StatusCode.UNAVAILABLE, f"no server's name: {text}", None)
             if seconds is not None and time.monotonic() >= deadline:
                 raise not_found_within(seconds)
-            time.sleep(min(_UNKNOWN_SECONDS, max(deadline - time.monotonic(), 0)))
+            time.sleep(min(_SOON_SECONDS, max(deadline - time.monotonic(), 0)))
             looked_up = self._begin()
         return self._target
 
@@ -82,9 +83,16 @@ class Lookups:
         looked_up = threading.Event()
         self._under_way = (os.getpid(), looked_up)
         # The C library limits the time of a lookup, and the caller's timeout may be shorter.
-        threading.Thread(
+        thread = threading.Thread(
             target=self._look_up, args=(looked_up,), name="lossd lookup", daemon=True
-        ).start()
+        )
+        try:
+            thread.start()
+        except RuntimeError:  # the process has too many threads
+            self._under_way = None
+            self._again_at = time.monotonic() + _SOON_SECONDS
+            if not self._target:
+                raise
         return looked_up
 
     def _look_up(self, looked_up: threading.Event) -> None:

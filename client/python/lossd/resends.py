@@ -41,23 +41,30 @@ class Resends:
         self._retries.answered(count)
 
     def take(self, entry: Entry, error: LossdError) -> bool:
-        """Takes an entry that failed, if it is to be sent again."""
+        """Takes an entry that failed, if it is to be sent again and there is a thread for that."""
         if entry.future.cancelled():
             return False
         delay = self._retries.delay(error, entry.attempts, entry.left())
         if delay is None:
             return False
-        entry.attempts += 1
-        entry.done = entry.sent = False
         with self._changed:
+            if not self._runs and not self._start():
+                return False
+            entry.attempts += 1
+            entry.done = entry.sent = False
             heapq.heappush(self._held, (time.monotonic() + delay, next(self._numbers), entry))
-            if self._runs:
-                self._changed.notify()
-            else:
-                self._runs = True
-                thread = threading.Thread(target=self._run, name="lossd resends", daemon=True)
-                self.know(thread)
-                thread.start()
+            self._changed.notify()
+        return True
+
+    def _start(self) -> bool:
+        """Starts the thread, which finds an entry when the lock is free, or returns False."""
+        thread = threading.Thread(target=self._run, name="lossd resends", daemon=True)
+        self.know(thread)
+        try:
+            thread.start()
+        except RuntimeError:  # the process has too many threads
+            return False
+        self._runs = True
         return True
 
     def _run(self) -> None:

@@ -22,6 +22,9 @@ from lossd.result import LossResult
 
 # close() waits so long for the server to end a stream on which everything is answered.
 _LAST_SECONDS = 1.0
+# With several servers, a stream that its server has not begun to answer by then is given up. The
+# server sends its headers at once; one that is stopped does not.
+GREETING_SECONDS = 5.0
 
 
 class SessionStream:
@@ -49,18 +52,24 @@ class SessionStream:
         self._closing = False
         self._writer_waits = False
         self._alarm_time = math.inf
-        self._clock: threading.Thread | None = None  # runs once a request has a timeout
+        self._greet_by = math.inf  # at this time the stream is given up if it has not begun
+        self._silent = False  # it was given up
+        self._clock: threading.Thread | None = None  # runs once there is a time to watch
+        self._reader = threading.Thread(target=self._read, name="lossd session", daemon=True)
+        self._call: Any = None
         others = set(threading.enumerate())
         try:
             self._call = connection.compute_losses(self, **call_options)
-        except ValueError:  # the client was closed in the meantime
-            forks.end_stream(self._in_use)
+            self._grpc_threads = set(threading.enumerate()) - others
+            if resends is not None:
+                resends.know(self._reader)
+                # A stream that waits for a connection may have no server yet.
+                if not call_options["wait_for_ready"]:
+                    self._await_greeting()
+            self._reader.start()
+        except (ValueError, RuntimeError):  # the client was closed, or there are too many threads
+            self._abandon()
             raise
-        self._grpc_threads = set(threading.enumerate()) - others
-        self._reader = threading.Thread(target=self._read, name="lossd session", daemon=True)
-        if resends is not None:
-            resends.know(self._reader)
-        self._reader.start()
 
     @property
     def takes_requests(self) -> bool:
@@ -77,12 +86,12 @@ class SessionStream:
                 self._wait_for_room(entry.deadline)
             if self.ended or self._closing:
                 return False
+            if entry.deadline < self._alarm_time:
+                self._set_alarm(entry.deadline)
             self._entries.add(entry)
             if self._writer_waits:
                 self._writer_waits = False
                 self._sendable.notify()
-            if entry.deadline < self._alarm_time:
-                self._set_alarm(entry.deadline)
         return True
 
     def runs_callback(self) -> bool:
@@ -127,6 +136,20 @@ class SessionStream:
                 self._sendable.wait()
         raise StopIteration
 
+    def _abandon(self) -> None:
+        """Ends a stream that nobody reads."""
+        with self._lock:
+            self.ended = True
+            self._sendable.notify()
+        if self._call is not None:
+            self._call.cancel()
+        forks.end_stream(self._in_use)
+
+    def _await_greeting(self) -> None:
+        with self._lock:
+            self._greet_by = time.monotonic() + GREETING_SECONDS
+            self._set_alarm(self._greet_by)
+
     def _wait_for_room(self, deadline: float) -> None:
         while self._entries.full and not self.ended and not self._closing:
             left = deadline - time.monotonic()
@@ -140,10 +163,13 @@ class SessionStream:
             grpc.StatusCode.UNAVAILABLE, "the stream ended before the server answered", None
         )
         try:
+            self._call.initial_metadata()
+            with self._lock:
+                self._greet_by = math.inf
             for message in self._call:
                 self._deliver(message)
         except grpc.RpcError as rpc_error:
-            error = self._connection.route.error(rpc_error)
+            error = silence() if self._silent else self._connection.route.error(rpc_error)
         except LossdError as garbage:
             error = garbage
             self._call.cancel()
@@ -193,24 +219,37 @@ class SessionStream:
         forks.end_stream(self._in_use, self._grpc_threads)
 
     def _set_alarm(self, deadline: float) -> None:
-        self._alarm_time = deadline
         if self._clock is None:
-            self._clock = threading.Thread(target=self._watch, name="lossd clock", daemon=True)
-            self._clock.start()
+            clock = threading.Thread(target=self._watch, name="lossd clock", daemon=True)
+            clock.start()
+            self._clock = clock
+        self._alarm_time = deadline
         self._alarm.notify()
 
     def _watch(self) -> None:
         """Fails the requests whose time has passed."""
         while not self.ended:
             with self._lock:
-                left = self._alarm_time - time.monotonic()
+                now = time.monotonic()
+                left = min(self._alarm_time, self._greet_by) - now
                 if left > 0:
                     self._alarm.wait(min(left, threading.TIMEOUT_MAX))
                     continue
+                if self._greet_by <= now:
+                    self._greet_by = math.inf
+                    self._silent = True
                 expired, self._alarm_time = self._entries.take_expired()
                 self._has_room.notify(len(expired))
+            if self._silent:
+                self._call.cancel()
             for entry in expired:
                 fail(entry.future, entry.expired())
+
+
+def silence() -> LossdError:
+    """Returns the error of requests whose stream was given up before it began."""
+    text = f"the server has not begun to answer the stream in {GREETING_SECONDS:g} s"
+    return LossdError(grpc.StatusCode.UNAVAILABLE, text, None)
 
 
 def settle(

@@ -1,8 +1,11 @@
 #include "client/cpp/client.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <iostream>
 #include <map>
 #include <mutex>
 #include <string>
@@ -235,6 +238,30 @@ TEST(ClientTest, ATokenThatNoHeaderCanCarryIsRefusedAndNotShown) {
         "token: " + wrong + ", and a token is one line of printable ASCII");
   }
   EXPECT_TRUE(Client::Create({.token = "!a b~"}).ok());
+}
+
+// Ends this process with 0 if what needs a thread says that there is none.
+void ExitWithoutThreads() {
+  auto client = *Client::Create({.target = "localhost:1"});
+  // The limit does not bind root.
+  constexpr uid_t kNobody = 65534;
+  const rlimit none = {.rlim_cur = 0, .rlim_max = 0};
+  if (geteuid() == 0 && setuid(kNobody) != 0) _exit(2);
+  if (setrlimit(RLIMIT_NPROC, &none) != 0) _exit(3);
+  absl::Status outcome;
+  client->ComputeLossAsync(v1::ComputeLossRequest(), {},
+                           [&](auto result) { outcome = result.status(); });
+  const absl::Status session = client->StartSession().status();
+  const bool right =
+      absl::IsResourceExhausted(outcome) && absl::IsResourceExhausted(session);
+  std::cerr << outcome << "\n" << session << "\n";
+  _exit(right ? 0 : 1);
+}
+
+TEST(ClientDeathTest, WhatHasNoThreadIsAnError) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(ExitWithoutThreads(), testing::ExitedWithCode(0),
+              "no thread can be started for a session: ");
 }
 
 TEST(ClientTest, TextThatIsNotPemIsRefusedAndItsFieldNamed) {

@@ -18,15 +18,23 @@ namespace lossd::client {
 
 // Serves ComputeLosses on loopback by a function of the test's, which gets the
 // stream and returns its status. ComputeLoss answers with the loss 7.
-// GetServerInfo is not served unless `max_message_bytes` is given.
 class FakeSessionServer final : public v1::LossService::Service {
  public:
   using Stream = grpc::ServerReaderWriter<v1::ComputeLossesResponse,
                                           v1::ComputeLossesRequest>;
   using Handler = std::function<grpc::Status(Stream&)>;
 
-  explicit FakeSessionServer(Handler handler, int64_t max_message_bytes = 0)
-      : handler_(std::move(handler)), max_message_bytes_(max_message_bytes) {
+  struct Options {
+    // Named in the headers unless it is 0.
+    int64_t max_message_bytes = 0;
+    // Otherwise the function sends the headers, or does not.
+    bool greets = true;
+  };
+
+  explicit FakeSessionServer(Handler handler)
+      : FakeSessionServer(std::move(handler), Options()) {}
+  FakeSessionServer(Handler handler, const Options& options)
+      : handler_(std::move(handler)), options_(options) {
     grpc::ServerBuilder builder;
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
                              &port_);
@@ -41,7 +49,13 @@ class FakeSessionServer final : public v1::LossService::Service {
 
   std::string target() const { return absl::StrCat("127.0.0.1:", port_); }
 
-  grpc::Status ComputeLosses(grpc::ServerContext*, Stream* stream) override {
+  grpc::Status ComputeLosses(grpc::ServerContext* context,
+                             Stream* stream) override {
+    if (options_.max_message_bytes > 0) {
+      context->AddInitialMetadata("lossd-max-message-bytes",
+                                  absl::StrCat(options_.max_message_bytes));
+    }
+    if (options_.greets) stream->SendInitialMetadata();
     return handler_(*stream);
   }
 
@@ -51,17 +65,9 @@ class FakeSessionServer final : public v1::LossService::Service {
     return grpc::Status::OK;
   }
 
-  grpc::Status GetServerInfo(grpc::ServerContext*,
-                             const v1::GetServerInfoRequest*,
-                             v1::GetServerInfoResponse* response) override {
-    if (max_message_bytes_ == 0) return {grpc::UNIMPLEMENTED, ""};
-    response->set_max_message_bytes(max_message_bytes_);
-    return grpc::Status::OK;
-  }
-
  private:
   const Handler handler_;
-  const int64_t max_message_bytes_;
+  const Options options_;
   int port_ = 0;
   std::unique_ptr<grpc::Server> server_;
 };

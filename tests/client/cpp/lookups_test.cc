@@ -3,7 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cerrno>
+#include <functional>
 #include <map>
+#include <system_error>
 #include <thread>
 
 #include "absl/synchronization/mutex.h"
@@ -77,6 +80,30 @@ TEST(LookupsTest, NamesAreLookedUpAgainAndKeepWhatTheyHad) {
   while (lookups.Target() == first) std::this_thread::yield();
   EXPECT_EQ(lookups.Target(), second);
   EXPECT_EQ(dns.asked(), 4);
+}
+
+TEST(LookupsTest, WithoutAThreadNamesAreLookedUpLater) {
+  Dns dns(Table{{"a", {"10.0.0.1"}}});
+  int failures = 2;
+  Lookups lookups(Servers({"a:1"}), dns.resolver(),
+                  [&](std::function<void()> work) {
+                    if (failures-- > 0)
+                      throw std::system_error(EAGAIN, std::generic_category());
+                    Lookups::StartThread(std::move(work));
+                  });
+  dns.Set({{"a", {"10.0.0.2"}}});
+  absl::Time later = absl::Now() + absl::Seconds(31);
+  for (int failed = 1; failed <= 2; ++failed) {
+    EXPECT_EQ(lookups.TargetAt(later), "ipv4:10.0.0.1:1");
+    EXPECT_EQ(failures, 2 - failed);
+    // Not at every call, which would cost each of them.
+    EXPECT_EQ(lookups.TargetAt(later), "ipv4:10.0.0.1:1");
+    EXPECT_EQ(failures, 2 - failed);
+    later += absl::Seconds(1);
+  }
+  lookups.TargetAt(later);
+  while (lookups.Target() == "ipv4:10.0.0.1:1") std::this_thread::yield();
+  EXPECT_EQ(lookups.Target(), "ipv4:10.0.0.2:1");
 }
 
 TEST(LookupsTest, WithoutAnyAddressGrpcIsGivenTheFirstName) {

@@ -64,6 +64,16 @@ TEST(RetriesTest, TheBudgetIsABurstAndAFifthOfTheAnswers) {
   EXPECT_EQ(retries.Delay(Full(), 1, kNever), std::nullopt);
 }
 
+TEST(RetriesTest, WhatWasNotSentTakesNothingOfTheBudget) {
+  Retries retries;
+  while (retries.Delay(Full(), 1, kNever).has_value()) {
+  }
+  EXPECT_TRUE(Retries::DelayUnsent(Full(), 1, kNever).has_value());
+  EXPECT_EQ(Retries::DelayUnsent(Full(), Retries::kMostAttempts, kNever),
+            std::nullopt);
+  EXPECT_EQ(Retries::DelayUnsent(Full(), 1, absl::Now()), std::nullopt);
+}
+
 TEST(RetriesTest, GrpcRetriesUnaryCallsAlone) {
   const auto config = nlohmann::json::parse(kSeveralServers);
   const auto& methods = config.at("methodConfig").at(0);

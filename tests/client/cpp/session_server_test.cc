@@ -129,7 +129,8 @@ TEST_F(LargeSessionTest, OthersOfAStreamThatIsNotReadMayBeSentAgain) {
 }
 
 TEST_F(LargeSessionTest, ARequestAboveTheServersLimitFailsAlone) {
-  server_ = std::make_unique<FakeSessionServer>(AnswerAll, 1 << 20);
+  server_ = std::make_unique<FakeSessionServer>(
+      AnswerAll, FakeSessionServer::Options{.max_message_bytes = 1 << 20});
   client_ = *Client::Create({.target = server_->target()});
   session_ = *client_->StartSession({.own_call_above_bytes = kNoBound});
   for (int i = 0; i < 10; ++i) Send();
@@ -143,7 +144,7 @@ TEST_F(LargeSessionTest, ARequestAboveTheServersLimitFailsAlone) {
 }
 
 TEST_F(SessionTest, NoMessageIsLargerThanTheServersLimit) {
-  constexpr size_t kLimit = 1000;
+  constexpr int64_t kLimit = 1000;
   std::atomic<size_t> largest = 0;
   server_ = std::make_unique<FakeSessionServer>(
       [&](Stream& stream) {
@@ -154,13 +155,13 @@ TEST_F(SessionTest, NoMessageIsLargerThanTheServersLimit) {
         }
         return grpc::Status::OK;
       },
-      int64_t{kLimit});
+      FakeSessionServer::Options{.max_message_bytes = kLimit});
   client_ = *Client::Create({.target = server_->target()});
   session_ = *client_->StartSession();
   for (int i = 0; i < 200; ++i) Send();
   for (const absl::Status& status : Statuses()) EXPECT_TRUE(status.ok());
-  EXPECT_LE(largest, kLimit);
-  EXPECT_GT(largest, kLimit / 2);
+  EXPECT_LE(largest, size_t{kLimit});
+  EXPECT_GT(largest, size_t{kLimit} / 2);
 }
 
 }  // namespace

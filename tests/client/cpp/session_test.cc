@@ -309,6 +309,14 @@ TEST(SessionOptionsTest, MoreEntriesThanAServerTakesInAMessageAreNamed) {
             "max_message_entries: 16385, must be at most 16384");
 }
 
+TEST(SessionOptionsTest, ATimeThatIsNotAboveZeroIsNamed) {
+  auto client = *Client::Create({.target = "localhost:1"});
+  const auto session =
+      client->StartSession({.greeting_timeout = absl::ZeroDuration()});
+  EXPECT_TRUE(absl::IsInvalidArgument(session.status()));
+  EXPECT_EQ(session.status().message(), "greeting_timeout: 0, must be above 0");
+}
+
 TEST_F(SessionTest, AParameterOfAnotherLossIsRefusedWithoutSending) {
   Start(AnswerAll);
   LossRequest request = request_;

@@ -94,7 +94,7 @@ def test_one_unknown_name_does_not_matter_and_no_known_one_is_unavailable(dns: D
 
 
 def test_a_patient_caller_waits_for_a_name(dns: Dns, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lookups, "_UNKNOWN_SECONDS", 0.01)
+    monkeypatch.setattr(lookups, "_SOON_SECONDS", 0.01)
     found = Lookups(["late:1"])
     answers: list[str] = []
     thread = threading.Thread(target=lambda: answers.append(found.target(60, patient=True)))
@@ -112,3 +112,27 @@ def test_the_timeout_ends_a_lookup(dns: Dns) -> None:
         Lookups(["a:1"]).target(0.01, patient=False)
     assert raised.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
     dns.open.set()
+
+
+def test_without_a_thread_names_are_looked_up_later(
+    dns: Dns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    found = Lookups(["a:1"])
+    with monkeypatch.context() as patched:
+        patched.setattr(lookups.threading.Thread, "start", start)
+        with pytest.raises(RuntimeError, match="^can't start new thread$"):
+            found.target(None, patient=False)
+    first = found.target(None, patient=False)
+    dns.table["a"] = ["10.0.0.9"]
+    monkeypatch.setattr(found, "_again_at", 0.0)
+    with monkeypatch.context() as patched:
+        patched.setattr(lookups.threading.Thread, "start", start)
+        assert found.target(None, patient=False) == first
+    assert found._again_at > 0  # not at every call
+    monkeypatch.setattr(found, "_again_at", 0.0)
+    while found.target(None, patient=False) == first:
+        threading.Event().wait(0.001)
+    assert found.target(None, patient=False) == "ipv4:10.0.0.9:1"

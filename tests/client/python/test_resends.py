@@ -14,6 +14,7 @@ import lossd
 import numpy as np
 import pytest
 from google.protobuf.duration_pb2 import Duration
+from lossd import session_stream
 from lossd.v1 import loss_service_pb2
 
 ZEROS = np.zeros(4, np.float32)
@@ -103,16 +104,18 @@ def full_once(requests: Iterator[bytes], _: grpc.ServicerContext) -> Iterator[by
     yield from map(answers, requests)
 
 
-def ask(address: Any, count: int, use_asyncio: bool) -> list[lossd.LossResult | BaseException]:
+def ask(
+    address: Any, count: int, use_asyncio: bool, timeout: float = 30
+) -> list[lossd.LossResult | BaseException]:
     """Returns the results and errors of requests that one session has under way at once."""
     if not use_asyncio:
         with lossd.Client(address) as client, client.session() as session:
-            futures = [session.submit(ZEROS, ZEROS, timeout=30) for _ in range(count)]
+            futures = [session.submit(ZEROS, ZEROS, timeout=timeout) for _ in range(count)]
             return [future.exception() or future.result() for future in futures]
 
     async def all_at_once() -> list[lossd.LossResult | BaseException]:
         async with lossd.AsyncClient(address) as client, client.session() as session:
-            waiting = (session.compute_loss(ZEROS, ZEROS, timeout=30) for _ in range(count))
+            waiting = (session.compute_loss(ZEROS, ZEROS, timeout=timeout) for _ in range(count))
             return await asyncio.gather(*waiting, return_exceptions=True)
 
     return asyncio.run(all_at_once())
@@ -218,6 +221,111 @@ def test_closing_an_asyncio_session_waits_for_what_is_sent_again() -> None:
 
     with standing_in(breaking, answering) as server:
         asyncio.run(use(server.address))
+
+
+def test_an_asyncio_session_cancels_what_waits_to_be_sent_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def use(address: str) -> None:
+        async with lossd.AsyncClient([address]) as client:
+            session = client.session()
+            asked = asyncio.Event()
+
+            def delay(*_: object) -> float:
+                asked.set()
+                return 3600.0
+
+            monkeypatch.setattr(client._retries, "delay", delay)
+            request = asyncio.ensure_future(session.compute_loss(ZEROS, ZEROS))
+            await asked.wait()
+            await session.close(cancel_futures=True)
+            await asyncio.wait([request], timeout=60)
+            assert request.cancelled()
+
+    with standing_in(breaking) as server:
+        asyncio.run(use(server.address))
+
+
+def test_an_asyncio_session_cancels_what_a_draining_server_still_computes() -> None:
+    read, over = threading.Event(), threading.Event()
+
+    def drain(requests: Iterator[bytes], _: grpc.ServicerContext) -> Iterator[bytes]:
+        next(requests)
+        read.set()
+        yield answers(next(requests), Failure(code=UNAVAILABLE, message="draining"))
+        over.wait(60)
+
+    async def use(address: str) -> None:
+        async with lossd.AsyncClient([address]) as client:
+            session = client.session()
+            long = asyncio.ensure_future(session.compute_loss(ZEROS, ZEROS))
+            await asyncio.to_thread(read.wait)
+            assert (await session.compute_loss(ZEROS, ZEROS)).loss == 0.5
+            assert not long.done()
+            await session.close(cancel_futures=True)
+            await asyncio.wait([long], timeout=60)
+            assert long.cancelled()
+            over.set()
+
+    with standing_in(drain, answering) as server:
+        asyncio.run(use(server.address))
+        assert server.streams == 2
+
+
+def test_without_a_thread_to_send_it_again_a_request_has_its_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    start = threading.Thread.start
+
+    def start_others(thread: threading.Thread) -> None:
+        if thread.name == "lossd resends":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with (
+        standing_in(breaking, breaking, answering) as server,
+        lossd.Client([server.address]) as client,
+        client.session() as session,
+    ):
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", start_others)
+            with pytest.raises(lossd.LossdError, match="^UNAVAILABLE: gone"):
+                session.compute_loss(ZEROS, ZEROS)
+        assert session.compute_loss(ZEROS, ZEROS).loss == 0.5
+
+
+@pytest.mark.parametrize("use_asyncio", [False, True])
+def test_a_server_that_does_not_begin_to_answer_is_left(
+    use_asyncio: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = threading.Event()
+
+    def stopped(_: Iterator[bytes], __: grpc.ServicerContext) -> Iterator[bytes]:
+        assert over.wait(60)
+        yield from ()
+
+    monkeypatch.setattr(session_stream, "GREETING_SECONDS", 0.2)
+    with standing_in(stopped, answering) as server:
+        assert codes(ask([server.address], 10, use_asyncio)) == {lossd.LossResult}
+        assert server.streams == 2
+        over.set()
+
+
+@pytest.mark.parametrize("use_asyncio", [False, True])
+def test_one_server_may_take_its_time_to_begin(
+    use_asyncio: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = threading.Event()
+
+    def stopped(_: Iterator[bytes], __: grpc.ServicerContext) -> Iterator[bytes]:
+        assert over.wait(60)
+        yield from ()
+
+    monkeypatch.setattr(session_stream, "GREETING_SECONDS", 0.001)
+    with standing_in(stopped) as server:
+        found = codes(ask(server.address, 1, use_asyncio, timeout=0.1))
+        assert found == {grpc.StatusCode.DEADLINE_EXCEEDED}
+        over.set()
 
 
 def test_the_budget_ends_grpcs_retries() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import queue
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -238,3 +239,32 @@ def test_a_message_that_finds_no_connection_is_unavailable(monkeypatch: pytest.M
 
     with serving(lose, echo_ids) as address:
         asyncio.run(ask(address))
+
+
+@pytest.mark.parametrize("name", ["lossd session", "lossd clock"])
+def test_without_a_thread_a_request_is_not_sent(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = threading.Thread.start
+
+    def start_others(thread: threading.Thread) -> None:
+        if thread.name == name:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    asked: queue.SimpleQueue[list[int]] = queue.SimpleQueue()
+
+    def answer(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+        for message in requests:
+            asked.put(ids(message))
+            yield from echo_ids(iter([message]), context)
+
+    with (
+        serving(answer, answer) as address,
+        lossd.Client(address) as client,
+        client.session() as session,
+    ):
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", start_others)
+            with pytest.raises(RuntimeError, match="^can't start new thread$"):
+                session.submit(ZEROS, ZEROS, timeout=60)
+        assert session.compute_loss(ZEROS, ZEROS, timeout=60).loss == 1
+        assert asked.get() == [1]

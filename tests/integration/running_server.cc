@@ -97,8 +97,7 @@ double RunningServer::Counter(const std::string& name,
 
 bool RunningServer::WaitForTaken(int64_t requests) {
   EXPECT_EQ(config_.rpc_threads, 1);
-  const bool admitted =
-      server_->WaitForInflight(requests, kPatience);
+  const bool admitted = server_->WaitForInflight(requests, kPatience);
   // A request counts as in flight shortly before it enters the queue. The one
   // RPC thread answers this call, which is invalid or one too many, only after
   // it has queued that request.

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/steady_time.h"
 #include "base/version.h"
 #include "server/backend.h"
 #include "server/base/status_macros.h"
@@ -112,7 +113,8 @@ absl::Status Server::BuildParts(const DeviceOpener& open_devices) {
   if (!tokens.ok()) return tokens.status();
   authenticator_ = std::make_unique<door::Authenticator>(*std::move(tokens));
   if (!config_.tls_cert.empty()) {
-    auto certificates = door::Certificates::Load(TlsFilesOf(config_), &clock_);
+    auto certificates =
+        door::Certificates::Load(TlsFilesOf(config_), &wall_clock_);
     if (!certificates.ok()) return certificates.status();
     certificates_ = *std::move(certificates);
   }
@@ -315,8 +317,8 @@ void Server::BeginDrain() {
 }
 
 bool Server::AnswerAccepted(absl::Time end) {
-  while (!WaitForInflight(0, std::min(end, absl::Now() + kLookForIdle))) {
-    if (absl::Now() >= end) return false;
+  while (!WaitForInflight(0, std::min(end - SteadyNow(), kLookForIdle))) {
+    if (SteadyNow() >= end) return false;
     EndIdleConnections();
   }
   return true;
@@ -367,17 +369,17 @@ bool Server::Shutdown(absl::Duration drain_timeout) {
   if (!std::exchange(running_, false)) return true;
   BeginDrain();
   entrance_->StopAccepting();
-  const absl::Time end = absl::Now() + drain_timeout;
+  const absl::Time end = SteadyNow() + drain_timeout;
   const bool drained = AnswerAccepted(end);
   if (!drained) {
     batcher_->DropQueued(absl::UnavailableError("the server is shutting down"));
-    WaitForInflight(0, absl::Now() + kCloseStreams);
+    WaitForInflight(0, kCloseStreams);
   }
   health_service_.EndWatches();
   // gRPC answers calls that arrive after its Shutdown() with CANCELLED, which
   // nobody retries. So none can arrive by then (D49).
   connections_->EndAll(
-      std::clamp(end - absl::Now(), absl::ZeroDuration(), kLetClientsRead));
+      std::clamp(end - SteadyNow(), absl::ZeroDuration(), kLetClientsRead));
   grpc_server_->Shutdown(absl::ToChronoTime(absl::Now() + kCloseStreams));
   for (auto& thread : rpc_threads_) thread->Join();
   batcher_->Close();

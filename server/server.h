@@ -96,10 +96,10 @@ class Server {
   int64_t shared_memory_bytes() const { return regions_->bytes(); }
   int64_t lent_memory_bytes() const { return regions_->lent_bytes(); }
 
-  // Returns true as soon as exactly this many are in flight, or false at
-  // `deadline`.
-  bool WaitForInflight(int64_t requests, absl::Time deadline) {
-    return admission_->WaitForRequests(requests, deadline);
+  // Returns true as soon as exactly this many are in flight, or false after
+  // `timeout`.
+  bool WaitForInflight(int64_t requests, absl::Duration timeout) {
+    return admission_->WaitForRequests(requests, timeout);
   }
   const observability::Metrics& metrics() const { return *metrics_; }
 
@@ -131,6 +131,7 @@ class Server {
   std::string why_cpu_;  // BackendChoice::why_cpu
   // A member may borrow from those above it, which are destroyed later.
   SystemClock clock_;
+  WallClock wall_clock_;
   std::shared_ptr<BufferPool> buffers_;
   std::unique_ptr<observability::Metrics> metrics_;
   std::unique_ptr<admission::AdmissionController> admission_;

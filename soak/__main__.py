@@ -18,10 +18,13 @@ from soak.scenarios import (
     drain,
     fleet,
     health,
+    leak,
     memory,
+    overload,
     ping,
     scrapes,
     signals,
+    storm,
     tls,
 )
 from soak.server import Setting
@@ -37,6 +40,9 @@ SCENARIOS: dict[str, ModuleType] = {
     "tls": tls,
     "cancel": cancel,
     "ping": ping,
+    "leak": leak,
+    "overload": overload,
+    "storm": storm,
 }
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-
-from soak import message
 
 CLIENTS = Path(__file__).parent / "clients"
 CONFIG = CLIENTS / "service_config.json"
@@ -27,6 +26,7 @@ class Report:
     """What a client printed; clients/README.md describes it."""
 
     version: str
+    sent: int
     calls: int
     codes: dict[str, int]
     wrong: int
@@ -61,6 +61,9 @@ class Client:
             self._process.kill()
         self._process.communicate()
 
+    def send(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
     def finish(self) -> Report:
         """Ends the client and returns its report; RuntimeError if it printed none."""
         printed, _ = self._process.communicate(timeout=LAST_CALLS)
@@ -70,6 +73,7 @@ class Client:
         read = json.loads(printed)
         return Report(
             read["version"],
+            read.get("sent", 0),
             read.get("calls", 0),
             read.get("codes") or {},
             read.get("wrong", 0),
@@ -86,12 +90,10 @@ class Clients:
         self._folder = folder
         self._commands: dict[str, list[str]] = {}
 
-    def load(self, language: str, addresses: list[str], expected: bytes) -> Client:
-        """Starts calls to servers whose replies must begin with `expected`."""
+    def load(self, language: str, addresses: list[str], samples: Path) -> Client:
+        """Starts calls with the requests in the folder `samples`, which samples.py writes."""
         command = self._command(language)
-        request = self._folder / "request.bin"
-        request.write_bytes(message.small_request())
-        arguments = ["load", ",".join(addresses), str(CONFIG), str(request), expected.hex()]
+        arguments = ["load", ",".join(addresses), str(CONFIG), str(samples)]
         return Client(command, arguments, self._folder / f"{language}-client.log")
 
     def watch(self, language: str, address: str) -> Client:

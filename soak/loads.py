@@ -99,7 +99,10 @@ def session(session: lossd.Session) -> Callable[[Load], None]:
             for number in range(64)
         ]
         for number, future in futures:
-            load.check(number, future.result())
+            try:
+                load.check(number, future.result())
+            except lossd.LossdError as error:
+                load.count(str(error))
 
     return ask
 

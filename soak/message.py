@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Iterator
 
 COMPUTE = "/lossd.v1.LossService/ComputeLoss"
 STREAM = "/lossd.v1.LossService/StreamLoss"
@@ -13,6 +14,7 @@ SERVICE = "lossd.v1.LossService"
 LOGITS = (0.5, -1.0)
 TARGETS = (1.0, 0.0)
 FLOAT32 = 1
+EXECUTION = 6  # the field of a reply that says how it was computed
 
 
 def varint(value: int) -> bytes:
@@ -70,6 +72,33 @@ def stream_chunk(elements: int) -> bytes:
     """Encodes a chunk of zeros, for logits and targets."""
     zeros = bytes(4 * elements)
     return field(2, field(1, zeros) + field(2, zeros))
+
+
+def fields(message: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yields the number of each field with all its bytes; groups and fixed32 are not read."""
+    at = 0
+    while at < len(message):
+        begin = at
+        key, at = _varint(message, at)
+        if key & 7 == 0:
+            _, at = _varint(message, at)
+        elif key & 7 == 1:
+            at += 8
+        else:
+            size, at = _varint(message, at)
+            at += size
+        yield key >> 3, message[begin:at]
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+        shift += 7
 
 
 def loss_of(reply: bytes) -> float:

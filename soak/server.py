@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from soak.cgroup import CgroupLimits
+from soak.network import Network
 
 READY = re.compile(r"lossd listening on (\S+) metrics on (\S+)")
 SAMPLE = re.compile(r"^(\w+)(?:\{.*\})? (\S+)$", re.MULTILINE)
@@ -46,7 +47,8 @@ class Server:
     """One address on which a lossd runs, ends and runs again.
 
     `limits` is the control group in which it runs; `shell` is run before it in its process,
-    for ulimits. Only the thread that made it may use it.
+    for ulimits. `network` is where it is reached if not on loopback. Only the thread that made
+    it may use it.
     """
 
     def __init__(
@@ -55,18 +57,21 @@ class Server:
         *flags: str,
         limits: CgroupLimits | None = None,
         shell: str = ":",
+        network: Network | None = None,
         name: str = "server",
     ) -> None:
+        host = network.host if network else "127.0.0.1"
         self._port = free_port()
+        self._inside = network.inside if network else ()
         self._enter = f"{limits.enter if limits else ':'} && {shell} && "
         self._arguments = [
             str(setting.program.resolve()),
-            f"--listen=127.0.0.1:{self._port}",
-            "--metrics_listen=127.0.0.1:0",
+            f"--listen={host}:{self._port}",
+            f"--metrics_listen={host}:0",
             *flags,
         ]
         self.log = setting.folder / f"{name}.log"
-        self.address = f"127.0.0.1:{self._port}"
+        self.address = f"{host}:{self._port}"
         self.metrics = ""  # HOST:PORT of /metrics, another one at each start
         self.process: subprocess.Popen[str] | None = None
 
@@ -74,7 +79,14 @@ class Server:
         """Starts the server and waits for its ready line; RuntimeError without one."""
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
-                ["/bin/sh", "-c", f'{self._enter} exec "$@"', "sh", *self._arguments],
+                [
+                    *self._inside,
+                    "/bin/sh",
+                    "-c",
+                    f'{self._enter} exec "$@"',
+                    "sh",
+                    *self._arguments,
+                ],
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
@@ -132,8 +144,15 @@ class Server:
         return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
 
     def resident_bytes(self) -> int:
+        return self._status_bytes("VmRSS")
+
+    def peak_bytes(self) -> int:
+        """Returns the most bytes that were ever resident."""
+        return self._status_bytes("VmHWM")
+
+    def _status_bytes(self, name: str) -> int:
         status = Path(f"/proc/{self.pid}/status").read_text()
-        found = re.search(r"VmRSS:\s+(\d+) kB", status)
+        found = re.search(rf"{name}:\s+(\d+) kB", status)
         assert found is not None
         return int(found[1]) * 1024
 

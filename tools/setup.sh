@@ -9,7 +9,7 @@ readonly BUILD_PACKAGES=(
   libmicrohttpd-dev libminizip-dev libprotobuf-dev libspdlog-dev libssl-dev nlohmann-json3-dev
   prometheus-cpp-dev protobuf-compiler protobuf-compiler-grpc zlib1g-dev)
 readonly TEST_PACKAGES=(
-  curl golang-go libgmock-dev libgtest-dev libmpfr-dev openssl prometheus victoria-metrics)
+  curl faketime golang-go libgmock-dev libgtest-dev libmpfr-dev openssl prometheus victoria-metrics)
 readonly FUZZ_PACKAGES=(clang libclang-rt-dev llvm)
 readonly CAFFE_PACKAGES=(
   libboost-filesystem-dev libboost-python-dev libboost-regex-dev libboost-system-dev
@@ -25,7 +25,8 @@ readonly SHELL_PROGRAMS=(fish:fish zsh:zsh)
 readonly CLUSTER_PROGRAMS=(go:golang-go kubectl:kubernetes-client)
 readonly PROXY_PROGRAMS=(nginx:nginx haproxy:haproxy)
 readonly SOAK_PROGRAMS=(
-  "${LANGUAGE_PROGRAMS[@]}" prometheus:prometheus victoria-metrics:victoria-metrics)
+  "${LANGUAGE_PROGRAMS[@]}" cc:gcc faketime:faketime ip:iproute2 prometheus:prometheus
+  victoria-metrics:victoria-metrics)
 
 # This is the last grpcurl that Debian 12's Go (1.19) can build.
 readonly GRPCURL=github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.8.7
@@ -56,9 +57,10 @@ need_packages() {
   [[ ${#missing[@]} -eq 0 ]] && return
   say "installing ${missing[*]}"
   as_root apt-get update -q
-  # With RUNLEVEL=1, a package does not start the service that it installs.
+  # With RUNLEVEL=1, a package does not start the service that it installs. Another program,
+  # such as one that installs updates, may hold the lock for a while.
   as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
-    apt-get install -q -y --no-install-recommends "${missing[@]}"
+    apt-get -o DPkg::Lock::Timeout=600 install -q -y --no-install-recommends "${missing[@]}"
 }
 
 # need_programs PROGRAM:PACKAGE...: installs the packages of programs that are missing. A

@@ -295,12 +295,13 @@ Holding AdmissionController::held_by(uint64_t flow) const {
   return entry == holdings_.end() ? Holding() : entry->second;
 }
 
-bool AdmissionController::WaitForRequests(int64_t count, absl::Time deadline) {
+bool AdmissionController::WaitForRequests(int64_t count,
+                                          absl::Duration timeout) {
   const auto reached = [this, count]() ABSL_SHARED_LOCKS_REQUIRED(mu_) {
     return requests_ == count;
   };
   absl::MutexLock lock(&mu_);
-  return mu_.AwaitWithDeadline(absl::Condition(&reached), deadline);
+  return mu_.AwaitWithTimeout(absl::Condition(&reached), timeout);
 }
 
 }  // namespace lossd::admission

@@ -146,9 +146,9 @@ class AdmissionController {
   Holding held_by(uint64_t flow) const;
 
   // Blocks until exactly `count` requests are in flight, and returns true;
-  // returns false at `deadline`. A count that lasts only for a moment may go
+  // returns false after `timeout`. A count that lasts only for a moment may go
   // unnoticed. A drain waits for 0.
-  bool WaitForRequests(int64_t count, absl::Time deadline);
+  bool WaitForRequests(int64_t count, absl::Duration timeout);
 
  private:
   friend class Permit;

@@ -6,6 +6,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "base/steady_time.h"
 
 namespace lossd {
 
@@ -23,8 +24,19 @@ class Clock {
                     absl::Time until) const ABSL_SHARED_LOCKS_REQUIRED(mu) = 0;
 };
 
-// The time of the system.
+// Tells the steady time (base/steady_time.h), because a deadline may not pass
+// when somebody sets the machine's clock.
 class SystemClock final : public Clock {
+ public:
+  absl::Time Now() const override { return SteadyNow(); }
+  void Wait(absl::Mutex* mu, absl::CondVar* condition,
+            absl::Time until) const override {
+    condition->WaitWithTimeout(mu, until - Now());
+  }
+};
+
+// Tells the time of day, which certificates are valid by.
+class WallClock final : public Clock {
  public:
   absl::Time Now() const override { return absl::Now(); }
   void Wait(absl::Mutex* mu, absl::CondVar* condition,

@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "base/steady_time.h"
 #include "server/door/descriptor_limit.h"
 #include "server/observability/log.h"
 
@@ -46,7 +46,7 @@ bool MustRest(int error) {
 
 int64_t Acceptor::Warning::Note() {
   ++unsaid;
-  const absl::Time now = absl::Now();
+  const absl::Time now = SteadyNow();
   if (now < next) return 0;
   next = now + kBetweenWarnings;
   return std::exchange(unsaid, 0);
@@ -144,7 +144,7 @@ void Acceptor::Admit(FileDescriptor socket, Transport transport) {
 
 bool Acceptor::IsFull() {
   if (connections_->CountAtMost() < max_connections_) return false;
-  const absl::Time now = absl::Now();
+  const absl::Time now = SteadyNow();
   if (now < next_sweep_) return true;
   next_sweep_ = now + kBetweenSweeps;
   return connections_->Count() >= max_connections_;

@@ -23,6 +23,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
+#include "base/steady_time.h"
 
 namespace lossd::door {
 namespace {
@@ -203,11 +204,11 @@ void Connections::EndIdle(absl::FunctionRef<bool(uint64_t flow)> is_busy) {
 }
 
 bool Connections::EndAll(absl::Duration patience) {
-  const absl::Time at_once = absl::Now() + patience;
+  const absl::Time at_once = SteadyNow() + patience;
   const absl::Time give_up = at_once + kLetGrpcSee;
   const auto nobody = [](uint64_t /*flow*/) { return false; };
-  while (EndSome(nobody, /*force=*/absl::Now() >= at_once) > 0) {
-    if (absl::Now() >= give_up) return false;
+  while (EndSome(nobody, /*force=*/SteadyNow() >= at_once) > 0) {
+    if (SteadyNow() >= give_up) return false;
     absl::SleepFor(kLookAgain);
   }
   return true;

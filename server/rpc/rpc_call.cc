@@ -8,6 +8,7 @@
 
 #include "absl/random/random.h"
 #include "absl/strings/str_cat.h"
+#include "base/steady_time.h"
 #include "server/base/status_macros.h"
 #include "server/door/client_flow.h"
 #include "server/door/flow_name.h"
@@ -35,11 +36,13 @@ std::string_view Reason(admission::Refusal refusal) {
   return "draining";
 }
 
+// gRPC computes the deadline anew, from its own steady clock and the time of
+// day.
 absl::Time DeadlineOf(const grpc::ServerContext& context) {
   const auto deadline = context.deadline();
   return deadline == std::chrono::system_clock::time_point::max()
              ? absl::InfiniteFuture()
-             : absl::FromChrono(deadline);
+             : SteadyTimeOf(absl::FromChrono(deadline));
 }
 
 }  // namespace

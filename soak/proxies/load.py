@@ -24,7 +24,6 @@ BROKEN = (
     grpc.StatusCode.CANCELLED,
     grpc.StatusCode.UNKNOWN,
 )
-EXECUTION = 6  # the field of a reply that says how it was computed
 OPTIONS = [
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.max_send_message_length", -1),
@@ -54,34 +53,7 @@ def random_request(elements: int) -> bytes:
 
 def result_of(reply: bytes) -> tuple[tuple[int, bytes], ...]:
     """Returns the top fields of a ComputeLossResponse but the one that says how it was computed."""
-    fields = []
-    at = 0
-    while at < len(reply):
-        key, at = _varint(reply, at)
-        if key & 7 == 1:
-            size = 8
-        elif key & 7 == 2:
-            size, at = _varint(reply, at)
-        else:
-            start = at
-            _, at = _varint(reply, at)
-            fields.append((key >> 3, reply[start:at]))
-            continue
-        if key >> 3 != EXECUTION:
-            fields.append((key >> 3, reply[at : at + size]))
-        at += size
-    return tuple(fields)
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7
+    return tuple(field for field in message.fields(reply) if field[0] != message.EXECUTION)
 
 
 class Load:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from collections.abc import Iterator
 from functools import partial
 
 from soak.counterparts import LIBRARIES, Clients
 from soak.row import Row, judged
-from soak.scenarios.drain import first_bytes
+from soak.samples import write_one
 from soak.server import Server, Setting, counts, running, wait_until
 
 TIMES = 20
@@ -26,11 +27,12 @@ def rows(setting: Setting) -> Iterator[Row]:
 def sent_under_load(setting: Setting, clients: Clients, number: signal.Signals) -> Row:
     """Sends the signal and waits until another call has been answered, again and again."""
     server = Server(setting, name=number.name)
+    samples = setting.folder / "samples"
     sent = 0
-    with (
-        running(server),
-        clients.load(LANGUAGE, [server.address], first_bytes(server.address)) as client,
-    ):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(running(server))
+        write_one(samples, server.address)
+        client = stack.enter_context(clients.load(LANGUAGE, [server.address], samples))
         while sent < setting.times(TIMES) and server.alive():
             answered = server.total("lossd_requests_total")
             server.send(number)

@@ -173,9 +173,19 @@ COVERED_BY: dict[str, str] = {
 MEASURING = (
     "soak/scenarios/",
     "soak/clients/",
+    "soak/storm/",
     *(
         f"soak/{name}.py"
-        for name in ("__main__", "certificates", "cgroup", "counterparts", "server")
+        for name in (
+            "__main__",
+            "certificates",
+            "cgroup",
+            "counterparts",
+            "lossbench",
+            "network",
+            "samples",
+            "server",
+        )
     ),
     *(f"soak/proxies/{name}.py" for name in ("__main__", "calls", "fleet", "streams")),
     "bench/admission/",

@@ -97,8 +97,7 @@ double RunningServer::Counter(const std::string& name,
 
 bool RunningServer::WaitForTaken(int64_t requests) {
   EXPECT_EQ(config_.rpc_threads, 1);
-  const bool admitted =
-      server_->WaitForInflight(requests, absl::Now() + kPatience);
+  const bool admitted = server_->WaitForInflight(requests, kPatience);
   // A request counts as in flight shortly before it enters the queue. The one
   // RPC thread answers this call, which is invalid or one too many, only after
   // it has queued that request.
@@ -115,7 +114,7 @@ bool RunningServer::WithinAnswers(absl::FunctionRef<bool()> condition) {
 }
 
 bool RunningServer::WaitUntilIdle() {
-  return server_->WaitForInflight(0, absl::Now() + kPatience);
+  return server_->WaitForInflight(0, kPatience);
 }
 
 void RunningServer::CountAll() { server_->Shutdown(kPatience); }

@@ -4,11 +4,12 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/hex"
 	"encoding/json"
 	"io"
 	"log"
+	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -41,6 +42,7 @@ func (rawCodec) Name() string { return "proto" }
 
 type report struct {
 	Version  string            `json:"version"`
+	Sent     int               `json:"sent"`
 	Calls    int               `json:"calls"`
 	Codes    map[string]int    `json:"codes"`
 	Wrong    int               `json:"wrong"`
@@ -52,7 +54,7 @@ type report struct {
 func main() {
 	log.SetFlags(0)
 	if len(os.Args) < 3 {
-		log.Fatal("usage: client load ADDRESSES CONFIG REQUEST EXPECTED | client watch ADDRESS")
+		log.Fatal("usage: client load ADDRESSES CONFIG SAMPLES | client watch ADDRESS")
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
@@ -72,9 +74,7 @@ func main() {
 }
 
 func load(ctx context.Context, arguments []string) report {
-	request, config := read(arguments[2]), read(arguments[1])
-	expected, err := hex.DecodeString(arguments[3])
-	check(err)
+	samples, config := readSamples(arguments[2]), read(arguments[1])
 	channel := dial(strings.Split(arguments[0], ","), grpc.WithDefaultServiceConfig(string(config)))
 	defer channel.Close()
 
@@ -84,13 +84,17 @@ func load(ctx context.Context, arguments []string) report {
 	for range workers {
 		group.Go(func() {
 			for ctx.Err() == nil {
-				reply, err := call(channel, request)
+				chosen := samples[rand.IntN(len(samples))]
+				mu.Lock()
+				seen.Sent++
+				mu.Unlock()
+				reply, err := call(channel, chosen.request)
 				mu.Lock()
 				seen.Calls++
 				if code := status.Code(err).String(); err != nil {
 					seen.Codes[code]++
 					seen.Texts[code] = err.Error()
-				} else if !bytes.HasPrefix(reply, expected) {
+				} else if !chosen.answeredBy(reply) {
 					seen.Wrong++
 				}
 				mu.Unlock()
@@ -147,6 +151,24 @@ func dial(addresses []string, options ...grpc.DialOption) *grpc.ClientConn {
 	channel, err := grpc.NewClient("soak:///lossd", options...)
 	check(err)
 	return channel
+}
+
+// sample is a request, and how its reply must begin and end.
+type sample struct{ request, start, end []byte }
+
+func (s sample) answeredBy(reply []byte) bool {
+	return bytes.HasPrefix(reply, s.start) && bytes.HasSuffix(reply, s.end)
+}
+
+func readSamples(folder string) []sample {
+	paths, err := filepath.Glob(filepath.Join(folder, "*.request"))
+	check(err)
+	var samples []sample
+	for _, path := range paths {
+		stem := strings.TrimSuffix(path, ".request")
+		samples = append(samples, sample{read(path), read(stem + ".start"), read(stem + ".end")})
+	}
+	return samples
 }
 
 func read(path string) []byte {

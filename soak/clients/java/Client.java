@@ -20,15 +20,17 @@ import java.io.UncheckedIOException;
 import java.net.InetSocketAddress;
 import java.net.SocketAddress;
 import java.net.URI;
+import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
+import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
 
 /** Calls or watches lossd with grpc-java; ../README.md says how it is used. */
@@ -43,6 +45,7 @@ public final class Client {
 
   private volatile boolean inputEnded;
   // The lock of this object guards all that follows.
+  private int sent;
   private int calls;
   private int wrong;
   private int messages;
@@ -53,7 +56,7 @@ public final class Client {
   public static void main(String[] arguments) throws Exception {
     Client client = new Client();
     if (arguments[0].equals("load")) {
-      client.load(arguments[1], arguments[2], arguments[3], arguments[4]);
+      client.load(arguments[1], arguments[2], arguments[3]);
     } else {
       client.watch(arguments[1]);
     }
@@ -61,10 +64,8 @@ public final class Client {
     System.exit(0);
   }
 
-  private void load(String addresses, String config, String request, String expected)
-      throws Exception {
-    byte[] bytes = Files.readAllBytes(Path.of(request));
-    byte[] start = HexFormat.of().parseHex(expected);
+  private void load(String addresses, String config, String folder) throws Exception {
+    List<Sample> samples = Sample.in(Path.of(folder));
     ManagedChannel channel =
         channel(addresses)
             .defaultServiceConfig(new Gson().<Map<String, ?>>fromJson(
@@ -74,7 +75,7 @@ public final class Client {
     for (int i = 0; i < WORKERS; i++) {
       workers.execute(() -> {
         while (!inputEnded) {
-          call(channel, bytes, start);
+          call(channel, samples.get(ThreadLocalRandom.current().nextInt(samples.size())));
         }
       });
     }
@@ -83,12 +84,15 @@ public final class Client {
     workers.awaitTermination(2 * DEADLINE_SECONDS, TimeUnit.SECONDS);
   }
 
-  private void call(ManagedChannel channel, byte[] request, byte[] start) {
+  private void call(ManagedChannel channel, Sample sample) {
+    synchronized (this) {
+      sent++;
+    }
     CallOptions options =
         CallOptions.DEFAULT.withDeadlineAfter(DEADLINE_SECONDS, TimeUnit.SECONDS);
     try {
-      byte[] reply = ClientCalls.blockingUnaryCall(channel, COMPUTE, options, request);
-      boolean right = Arrays.equals(reply, 0, start.length, start, 0, start.length);
+      byte[] reply = ClientCalls.blockingUnaryCall(channel, COMPUTE, options, sample.request());
+      boolean right = sample.answeredBy(reply);
       synchronized (this) {
         calls++;
         wrong += right ? 0 : 1;
@@ -131,6 +135,7 @@ public final class Client {
   private synchronized String report() {
     Map<String, Object> seen = new TreeMap<>();
     seen.put("version", GrpcUtil.getGrpcBuildVersion().getImplementationVersion());
+    seen.put("sent", sent);
     seen.put("calls", calls);
     seen.put("codes", codes);
     seen.put("wrong", wrong);
@@ -155,6 +160,32 @@ public final class Client {
         .setType(type)
         .setFullMethodName(name)
         .build();
+  }
+
+  /** A request, and how its reply must begin and end. */
+  private record Sample(byte[] request, byte[] start, byte[] end) {
+    boolean answeredBy(byte[] reply) {
+      int rest = reply.length - end.length;
+      return reply.length >= start.length + end.length
+          && Arrays.equals(reply, 0, start.length, start, 0, start.length)
+          && Arrays.equals(reply, rest, reply.length, end, 0, end.length);
+    }
+
+    static List<Sample> in(Path folder) throws IOException {
+      List<Sample> samples = new ArrayList<>();
+      try (DirectoryStream<Path> paths = Files.newDirectoryStream(folder, "*.request")) {
+        for (Path path : paths) {
+          samples.add(
+              new Sample(part(path, ".request"), part(path, ".start"), part(path, ".end")));
+        }
+      }
+      return samples;
+    }
+
+    private static byte[] part(Path request, String name) throws IOException {
+      String file = request.getFileName().toString().replace(".request", name);
+      return Files.readAllBytes(request.resolveSibling(file));
+    }
   }
 
   /** Passes messages on as they are. */

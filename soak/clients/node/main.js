@@ -2,6 +2,7 @@
 'use strict';
 
 const fs = require('node:fs');
+const path = require('node:path');
 const grpc = require('@grpc/grpc-js');
 const { version } = require('@grpc/grpc-js/package.json');
 
@@ -26,23 +27,37 @@ function call(client, request) {
   });
 }
 
-async function load(addresses, configFile, requestFile, expectedHex) {
-  const request = fs.readFileSync(requestFile);
-  const expected = Buffer.from(expectedHex, 'hex');
+/** Returns the requests in a folder, each with how its reply must begin and end. */
+function readSamples(folder) {
+  const read = (name, part) => fs.readFileSync(path.join(folder, name.replace('.request', part)));
+  return fs.readdirSync(folder).filter((name) => name.endsWith('.request')).map((name) => ({
+    request: read(name, '.request'), start: read(name, '.start'), end: read(name, '.end'),
+  }));
+}
+
+function isAnswer(reply, { start, end }) {
+  return reply.subarray(0, start.length).equals(start)
+    && reply.subarray(reply.length - end.length).equals(end);
+}
+
+async function load(addresses, configFile, folder) {
+  const samples = readSamples(folder);
   const client = new grpc.Client(`ipv4:${addresses}`, grpc.credentials.createInsecure(), {
     'grpc.service_config': fs.readFileSync(configFile, 'utf8'),
   });
-  const seen = { calls: 0, codes: {}, wrong: 0, texts: {} };
+  const seen = { sent: 0, calls: 0, codes: {}, wrong: 0, texts: {} };
   let ended = false;
   const work = async () => {
     while (!ended) {
-      const { error, reply } = await call(client, request);
+      const sample = samples[Math.floor(Math.random() * samples.length)];
+      seen.sent += 1;
+      const { error, reply } = await call(client, sample.request);
       seen.calls += 1;
       if (error) {
         const code = grpc.status[error.code];
         seen.codes[code] = (seen.codes[code] ?? 0) + 1;
         seen.texts[code] = error.message;
-      } else if (!reply.subarray(0, expected.length).equals(expected)) {
+      } else if (!isAnswer(reply, sample)) {
         seen.wrong += 1;
       }
     }

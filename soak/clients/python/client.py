@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import sys
 import threading
 from collections import Counter
@@ -17,8 +18,11 @@ DEADLINE = 30  # seconds
 PING_MS = 10_000
 
 
-def load(addresses: str, config: str, request: str, expected: str) -> dict[str, object]:
-    message, start = Path(request).read_bytes(), bytes.fromhex(expected)
+def load(addresses: str, config: str, folder: str) -> dict[str, object]:
+    samples = [
+        tuple(path.with_suffix(part).read_bytes() for part in (".request", ".start", ".end"))
+        for path in Path(folder).glob("*.request")
+    ]
     options = [("grpc.service_config", Path(config).read_text())]
     seen: Counter[str] = Counter()
     codes: Counter[str] = Counter()
@@ -28,8 +32,12 @@ def load(addresses: str, config: str, request: str, expected: str) -> dict[str, 
 
     def work(call: grpc.UnaryUnaryMultiCallable) -> None:
         while not ended.is_set():
+            message, start, end = random.choice(samples)
+            with lock:
+                seen["sent"] += 1
             try:
-                right = call(message, timeout=DEADLINE).startswith(start)
+                reply = call(message, timeout=DEADLINE)
+                right = reply.startswith(start) and reply.endswith(end)
             except grpc.RpcError as error:
                 with lock:
                     seen["calls"] += 1
@@ -49,7 +57,8 @@ def load(addresses: str, config: str, request: str, expected: str) -> dict[str, 
         ended.set()
         for worker in workers:
             worker.join()
-    return {"calls": seen["calls"], "wrong": seen["wrong"], "codes": codes, "texts": texts}
+    counts = {name: seen[name] for name in ("sent", "calls", "wrong")}
+    return {**counts, "codes": codes, "texts": texts}
 
 
 def watch(address: str) -> dict[str, object]:

@@ -185,9 +185,9 @@ TEST(Admission, AWaitForANumberOfRequestsEndsWhenItIsReached) {
   Refusal refusal;
   absl::Barrier two_seen(2);
   std::thread waiter([&] {
-    EXPECT_TRUE(controller.WaitForRequests(2, absl::InfiniteFuture()));
+    EXPECT_TRUE(controller.WaitForRequests(2, absl::InfiniteDuration()));
     two_seen.Block();
-    EXPECT_TRUE(controller.WaitForRequests(0, absl::InfiniteFuture()));
+    EXPECT_TRUE(controller.WaitForRequests(0, absl::InfiniteDuration()));
   });
   {
     const Permit first = *Ask(controller, 6, &refusal);
@@ -199,8 +199,8 @@ TEST(Admission, AWaitForANumberOfRequestsEndsWhenItIsReached) {
 
 TEST(Admission, AWaitEndsAtItsDeadlineWithWhatIsTrueThen) {
   AdmissionController controller({});
-  EXPECT_FALSE(controller.WaitForRequests(1, absl::InfinitePast()));
-  EXPECT_TRUE(controller.WaitForRequests(0, absl::InfinitePast()));
+  EXPECT_FALSE(controller.WaitForRequests(1, absl::ZeroDuration()));
+  EXPECT_TRUE(controller.WaitForRequests(0, absl::ZeroDuration()));
 }
 
 TEST(Admission, ManyThreadsNeverExceedTheBudgetAndAllPermitsComeBack) {

@@ -1,0 +1,64 @@
+"""Asks for ten times what a server can compute, for ten minutes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from soak.lossbench import load
+from soak.row import Row, judged
+from soak.server import PATIENCE, Server, Setting, running, wait_until
+
+FACTOR = 10
+SECONDS = 600
+ELEMENTS = (64, 65_536, 1_048_576)
+BUDGET = 256 << 20  # --max_inflight_bytes
+# The process takes so many bytes for one of the budget (README.md, "What a container needs").
+BYTES_PER_BUDGET = 2.25
+MIB = 1 << 20
+
+
+def rows(setting: Setting) -> Iterator[Row]:
+    for elements in ELEMENTS:
+        yield overloaded(setting, elements, setting.times(SECONDS))
+
+
+def overloaded(setting: Setting, elements: int, seconds: int) -> Row:
+    server = Server(setting, f"--max_inflight_bytes={BUDGET}", name=f"elements-{elements}")
+    with running(server):
+        least = server.resident_bytes()
+        flags = (f"--elements={elements}", "--channels=8")
+        peak = load(server, *flags, "--concurrency=16", "--duration=10s")
+        report = load(
+            server,
+            *flags,
+            "--concurrency=65536",
+            f"--rate={FACTOR * peak['requests_per_second']}",
+            "--timeout=1s",
+            f"--duration={seconds}s",
+        )
+        quiet = wait_until(lambda: in_flight(server) == 0)
+        bound = least + BYTES_PER_BUDGET * BUDGET
+        resident = server.peak_bytes()
+        alive = server.alive()
+    failed = {code: count for code, count in report["errors"].items() if count}
+    faults = [] if alive else ["the server has ended"]
+    if quiet == float("inf"):
+        faults.append(f"requests or bytes are in flight {PATIENCE:.0f} s later")
+    if resident > bound:
+        faults.append(f"more than {bound / MIB:.0f} MiB")
+    in_time = report["in_time"] / report["seconds"] / peak["requests_per_second"]
+    return judged(
+        "overload",
+        f"{FACTOR} times the peak rate for {seconds} s, {elements:,} elements, deadlines of 1 s",
+        "lossbench",
+        times=report["requests"] + sum(failed.values()),
+        lost=0,
+        seen=f"{report['requests']:,} answers, {in_time:.2f} of the peak rate in time; "
+        f"{sum(failed.values()):,} calls ended with {', '.join(sorted(failed))}; "
+        f"at most {resident / MIB:.0f} MiB; nothing in flight after {quiet:.1f} s",
+        broken="; ".join(faults),
+    )
+
+
+def in_flight(server: Server) -> float:
+    return server.total("lossd_inflight_requests") + server.total("lossd_inflight_bytes")

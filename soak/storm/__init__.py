@@ -1,0 +1,1 @@
+"""Servers and the faults that happen around them."""

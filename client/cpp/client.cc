@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
+#include "base/steady_time.h"
 #include "client/cpp/message/request_writer.h"
 #include "client/cpp/message/spec_check.h"
 #include "client/cpp/message/stream_writer.h"
@@ -127,14 +128,14 @@ absl::StatusOr<LossResult> Client::ComputeLoss(const LossRequest& request,
 
 absl::StatusOr<LossResult> Client::Stream(const LossRequest& request,
                                           const CallOptions& options) {
+  const absl::Time deadline = SteadyTimeOf(options.deadline);
   for (int attempt = 1;; ++attempt) {
     absl::StatusOr<LossResult> result =
         ComputeByStream(connections_->Take(), token_, request, options);
     if (retries_ == nullptr) return result;
     if (result.ok()) retries_->Answered();
     if (result.ok()) return result;
-    const auto delay =
-        retries_->Delay(result.status(), attempt, options.deadline);
+    const auto delay = retries_->Delay(result.status(), attempt, deadline);
     if (!delay.has_value()) return result;
     absl::SleepFor(*delay);
   }

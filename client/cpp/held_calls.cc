@@ -3,13 +3,13 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/time/clock.h"
+#include "base/steady_time.h"
 
 namespace lossd::client {
 
 bool HeldCalls::Hold(const std::shared_ptr<SessionCall>& call) {
   if (call->IsFree(queue_)) return false;
-  calls_.emplace(call->tag(), Held{call, absl::Now()});
+  calls_.emplace(call->tag(), Held{call, SteadyNow()});
   return true;
 }
 

@@ -19,7 +19,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "absl/synchronization/mutex.h"
-#include "absl/time/clock.h"
+#include "base/steady_time.h"
 
 namespace lossd::client {
 namespace {
@@ -88,7 +88,7 @@ struct Lookups::State {
     const bool any = !places.empty();
     target = any ? Joined(places) : absl::StrCat("dns:///", listed[0].text());
     again_at = !has_names ? absl::InfiniteFuture()
-                          : absl::Now() + (any ? kAgain : kAgainSoon);
+                          : SteadyNow() + (any ? kAgain : kAgainSoon);
     under_way = false;
   }
 
@@ -136,7 +136,7 @@ Lookups::Lookups(std::vector<Address> listed, Resolver resolver, Starter start)
   state_->LookUp();
 }
 
-std::string Lookups::Target() { return TargetAt(absl::Now()); }
+std::string Lookups::Target() { return TargetAt(SteadyNow()); }
 
 std::string Lookups::TargetAt(absl::Time now) {
   absl::MutexLock lock(&state_->mu);

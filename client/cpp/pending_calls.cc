@@ -4,7 +4,7 @@
 #include <optional>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "base/steady_time.h"
 
 namespace lossd::client {
 namespace {
@@ -60,7 +60,7 @@ grpc::ByteBuffer PendingCalls::NextMessage(uint64_t stream,
                                            int64_t most_bytes) {
   EntryWriter message;
   const absl::Time now =
-      deadlines_.empty() ? absl::InfinitePast() : absl::Now();
+      deadlines_.empty() ? absl::InfinitePast() : SteadyNow();
   do {
     const Call call = std::move(waiting_.front());
     waiting_.pop_front();
@@ -111,7 +111,7 @@ bool PendingCalls::Postpone(const Call& call, const absl::Status& why,
            : retries_->DelayUnsent(why, call->attempts, call->deadline);
   if (!delay.has_value()) return false;
   ++call->attempts;
-  postponed_.emplace(absl::Now() + *delay, call);
+  postponed_.emplace(SteadyNow() + *delay, call);
   return true;
 }
 

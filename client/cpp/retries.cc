@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "absl/random/random.h"
-#include "absl/time/clock.h"
+#include "base/steady_time.h"
 #include "client/cpp/call_status.h"
 
 namespace lossd::client {
@@ -65,7 +65,7 @@ std::optional<absl::Duration> Retries::DelayUnsent(const absl::Status& error,
                                                    absl::Time deadline) {
   if (attempts >= kMostAttempts) return std::nullopt;
   const std::optional<absl::Duration> delay = Backoff(error, attempts);
-  if (!delay.has_value() || absl::Now() + *delay >= deadline) {
+  if (!delay.has_value() || SteadyNow() + *delay >= deadline) {
     return std::nullopt;
   }
   return delay;

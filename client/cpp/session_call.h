@@ -17,6 +17,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "base/steady_time.h"
 #include "client/cpp/call.h"
 #include "client/cpp/call_handle.h"
 #include "client/cpp/message/answer_reader.h"
@@ -44,7 +45,7 @@ class SessionCall final : public CancellableCall,
               LossCallback done)
       : request(std::move(pieces)),
         bytes(static_cast<int64_t>(request.bytes())),
-        deadline(options.deadline),
+        deadline(SteadyTimeOf(options.deadline)),
         destination_(options.gradient_destination),
         tracker_(std::move(tracker)),
         done_(std::move(done)),
@@ -78,9 +79,9 @@ class SessionCall final : public CancellableCall,
   // Until it is given to a stream, or with several servers until it is over.
   MessagePieces request;
   int attempts = 1;
-  const int64_t bytes;  // of the request
-  const absl::Time deadline;
-  bool over = false;  // the outcome is decided
+  const int64_t bytes;        // of the request
+  const absl::Time deadline;  // of SteadyNow()
+  bool over = false;          // the outcome is decided
 
  private:
   const std::span<std::byte> destination_;

@@ -3,13 +3,22 @@
 #include <algorithm>
 #include <limits>
 
-#include "absl/time/clock.h"
+#include "base/steady_time.h"
 #include "client/cpp/call_status.h"
 #include "client/cpp/message/answer_reader.h"
 #include "client/cpp/stream_errors.h"
 
 namespace lossd::client {
 namespace {
+
+gpr_timespec GrpcTimeOf(absl::Time steady) {
+  if (steady == absl::InfiniteFuture()) {
+    return gpr_inf_future(GPR_CLOCK_MONOTONIC);
+  }
+  const int64_t left = absl::ToInt64Nanoseconds(steady - SteadyNow());
+  return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+                      gpr_time_from_nanos(left, GPR_TIMESPAN));
+}
 
 // A stream without unanswered requests is closed in order, if that takes no
 // longer than this. A stream whose server does not read a request that is over
@@ -105,7 +114,7 @@ void SessionCalls::Run() {
     }
     void* tag = nullptr;
     bool ok = false;
-    if (queue_.AsyncNext(&tag, &ok, absl::ToChronoTime(wake_at)) ==
+    if (queue_.AsyncNext(&tag, &ok, GrpcTimeOf(wake_at)) ==
         grpc::CompletionQueue::GOT_EVENT) {
       OnTag(tag, ok);
     }
@@ -150,7 +159,7 @@ void SessionCalls::OnAsked(SessionStream& stream, bool ok) {
   absl::MutexLock lock(&mu_);
   // One server alone may take as long as its requests can wait.
   if (!ok || stream.greeted || retries_ == nullptr) return;
-  LookBy(stream, absl::Now() + greeting_timeout_);
+  LookBy(stream, SteadyNow() + greeting_timeout_);
 }
 
 void SessionCalls::OnGreeted(SessionStream& stream, bool ok) {
@@ -252,7 +261,7 @@ void SessionCalls::OnFinished(SessionStream& stream) {
 void SessionCalls::Expire() {
   absl::MutexLock lock(&mu_);
   if (wake_at_ == absl::InfiniteFuture()) return;
-  const absl::Time now = absl::Now();
+  const absl::Time now = SteadyNow();
   pending_.EndExpired(now);
   pending_.Resume(now);
   if (wake_at_ <= now) wake_at_ = absl::InfiniteFuture();
@@ -342,7 +351,7 @@ void SessionCalls::EndStream(SessionStream& stream) {
   }
   ++stream.tags;
   stream.HalfClose();
-  LookBy(stream, absl::Now() + kLongestStandstill);
+  LookBy(stream, SteadyNow() + kLongestStandstill);
 }
 
 void SessionCalls::CancelStream(SessionStream& stream, absl::Status why) {

@@ -133,7 +133,7 @@ class SessionCalls final : public SessionCallOwner {
   const TakeChannel take_channel_;
   const std::string token_;
   Retries* const retries_;  // thread-safe; null with one server
-  Tag kick_;  // its address is the tag of kick_alarm_
+  Tag kick_;                // its address is the tag of kick_alarm_
 
   grpc::CompletionQueue queue_;  // thread-safe
   absl::once_flag closed_once_;

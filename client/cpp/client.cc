@@ -74,6 +74,7 @@ absl::StatusOr<grpc::ByteBuffer> Client::Unary(const std::string& method,
                                                grpc::ByteBuffer request,
                                                const CallOptions& options,
                                                SliceTracker& tracker) {
+  if (absl::Status s = CheckCallOptions(options); !s.ok()) return s;
   grpc::CompletionQueue queue;
   grpc::Alarm returned;
   Call call(options, token_);
@@ -119,6 +120,7 @@ absl::StatusOr<LossResult> Client::ComputeLoss(const LossRequest& request,
 
 absl::StatusOr<LossResult> Client::Stream(const LossRequest& request,
                                           const CallOptions& options) {
+  if (absl::Status s = CheckCallOptions(options); !s.ok()) return s;
   for (int attempt = 1;; ++attempt) {
     absl::StatusOr<LossResult> result =
         ComputeByStream(connections_->Take(), token_, request, options);
@@ -143,8 +145,10 @@ absl::StatusOr<LossResult> Client::ComputeLoss(
 CallHandle Client::ComputeLossAsync(const LossRequest& request,
                                     const CallOptions& options,
                                     LossCallback done) {
-  if (absl::Status s = Check(request); !s.ok()) {
-    std::move(done)(std::move(s));
+  absl::Status checked = Check(request);
+  checked.Update(CheckCallOptions(options));
+  if (!checked.ok()) {
+    std::move(done)(std::move(checked));
     return CallHandle();
   }
   std::shared_ptr<SliceTracker> tracker = SliceTracker::Make();
@@ -157,8 +161,10 @@ CallHandle Client::ComputeLossAsync(const LossRequest& request,
 CallHandle Client::ComputeLossAsync(const v1::ComputeLossRequest& request,
                                     const CallOptions& options,
                                     LossCallback done) {
-  if (absl::Status s = Check(request); !s.ok()) {
-    std::move(done)(std::move(s));
+  absl::Status checked = Check(request);
+  checked.Update(CheckCallOptions(options));
+  if (!checked.ok()) {
+    std::move(done)(std::move(checked));
     return CallHandle();
   }
   return Async().Start(connections_->Take(), kComputeLoss,

@@ -15,7 +15,7 @@ using tracing::CallTrace;
 
 constexpr char kSampled[] =
     "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-constexpr absl::Time kReceived = absl::UnixEpoch() + absl::Hours(1);
+constexpr absl::Time kReceived = absl::UnixEpoch();
 
 // Returns the trace of a call with this metadata.
 std::unique_ptr<CallTrace> TraceOf(

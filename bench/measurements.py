@@ -24,6 +24,7 @@ from proxy_measurements import PROXY_MEASUREMENTS
 from python_measurements import PYTHON_MEASUREMENTS
 from session_measurements import SESSION_MEASUREMENTS
 from torch_module import TORCH_MEASUREMENTS
+from tracing_measurements import TRACING_MEASUREMENTS
 from tree_objective import TREE_MEASUREMENTS
 
 
@@ -233,6 +234,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     **MEMORY_MEASUREMENTS,
     **PYTHON_MEASUREMENTS,
     **FLEET_MEASUREMENTS,
+    **TRACING_MEASUREMENTS,
     **TORCH_MEASUREMENTS,
     **TREE_MEASUREMENTS,
 }

@@ -72,6 +72,9 @@ struct Config {
   int64_t max_shared_memory_bytes_per_connection = int64_t{1} << 30;
   bool channelz = false;
 
+  std::string otlp_endpoint;  // empty traces no call
+  std::string otlp_service_name = "lossd";
+
   std::string log_level = "info";
   observability::LogFormat log_format = observability::LogFormat::kText;
 };

@@ -15,6 +15,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "base/address.h"
+#include "server/tracing/otlp_http_exporter.h"
 
 namespace lossd {
 namespace {
@@ -67,6 +68,26 @@ FlagValue ReadableFile(std::string* path) {
     return path->empty() || std::ifstream(*path).good()
                ? absl::OkStatus()
                : MustBe(*path, "a file that can be read");
+  };
+  return value;
+}
+
+// The URL of a collector; empty for none.
+FlagValue CollectorUrl(std::string* url) {
+  FlagValue value = AnyValue(url);
+  value.check = [url] {
+    if (url->empty()) return absl::OkStatus();
+    const absl::Status status = tracing::CheckEndpoint(*url);
+    return status.ok() ? status : MustBe(*url, status.message());
+  };
+  return value;
+}
+
+// A text that is not empty.
+FlagValue SomeText(std::string* text) {
+  FlagValue value = AnyValue(text);
+  value.check = [text] {
+    return text->empty() ? MustBe(*text, "a name") : absl::OkStatus();
   };
   return value;
 }
@@ -263,6 +284,18 @@ FlagGroup SecurityFlags(Config& c) {
             "that clients reach only through a proxy that sets it"}}};
 }
 
+FlagGroup TracingFlags(Config& c) {
+  return {
+      "Tracing",
+      {{"otlp_endpoint", CollectorUrl(&c.otlp_endpoint),
+        "URL of an OpenTelemetry collector, such as "
+        "http://127.0.0.1:4318/v1/traces, to which the spans of calls go whose "
+        "metadata traceparent says that they are sampled (OTLP over HTTP); "
+        "empty for none"},
+       {"otlp_service_name", SomeText(&c.otlp_service_name),
+        "service.name of the spans"}}};
+}
+
 FlagGroup LoggingFlags(Config& c) {
   using observability::LogFormat;
   return {"Logging",
@@ -284,7 +317,7 @@ FlagTable ConfigTable(Config& config) {
   return {ComputeFlags(config),      BatchingFlags(config),
           TransportFlags(config),    LimitFlags(config),
           SharedMemoryFlags(config), SecurityFlags(config),
-          LoggingFlags(config)};
+          TracingFlags(config),      LoggingFlags(config)};
 }
 
 }  // namespace lossd

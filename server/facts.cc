@@ -31,7 +31,8 @@ observability::LogFields FactsOf(const Config& config,
           {"max_inflight_requests", config.max_inflight_requests},
           {"max_message_bytes", config.max_message_bytes},
           {"tls", Tls(config)},
-          {"tokens", config.token_file.empty() ? "off" : "on"}};
+          {"tokens", config.token_file.empty() ? "off" : "on"},
+          {"otlp_endpoint", config.otlp_endpoint}};
 }
 
 }  // namespace lossd

@@ -7,12 +7,14 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "base/completion/script.h"
 #include "base/file.h"
 #include "base/flag_parser.h"
 #include "base/version.h"
 #include "server/base/status_macros.h"
 #include "server/config_table.h"
+#include "server/tracing/otlp_http_exporter.h"
 
 namespace lossd {
 namespace {
@@ -28,7 +30,8 @@ constexpr char kUsage[] =
     "Each flag is also read from the environment as LOSSD_<FLAG>, and from files\n"
     "(--flagfile=PATH, one --flag=value a line). The file that LOSSD_FLAGFILE\n"
     "names comes first, then the other variables, then the arguments in their\n"
-    "order; each overrides those before it.\n"
+    "order; each overrides those before it. OTEL_EXPORTER_OTLP_ENDPOINT,\n"
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT and OTEL_SERVICE_NAME come before all.\n"
     "\n";
 // clang-format on
 
@@ -52,6 +55,7 @@ class Reader {
   Reader& operator=(const Reader&) = delete;
 
   absl::Status ReadEnvironment(const Environment& environment) {
+    RETURN_IF_ERROR(ReadOpenTelemetry(environment));
     if (const char* path = environment("LOSSD_FLAGFILE"); path != nullptr) {
       if (absl::Status s = ReadFlagFile(path); !s.ok()) {
         return Named("LOSSD_FLAGFILE", s);
@@ -93,6 +97,31 @@ class Reader {
   }
 
  private:
+  // Reads OpenTelemetry's own variables, which many programs share. By its
+  // rules an empty one is as one that is not set.
+  absl::Status ReadOpenTelemetry(const Environment& environment) {
+    const auto value = [&environment](const char* name) {
+      const char* text = environment(name);
+      return std::string(text == nullptr ? "" : text);
+    };
+    const std::string name = value("OTEL_SERVICE_NAME");
+    if (!name.empty()) config_.otlp_service_name = name;
+    const char* variable = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+    config_.otlp_endpoint = value(variable);
+    if (config_.otlp_endpoint.empty()) {
+      variable = "OTEL_EXPORTER_OTLP_ENDPOINT";
+      const std::string base = value(variable);
+      if (base.empty()) return absl::OkStatus();
+      config_.otlp_endpoint =
+          absl::StrCat(absl::StripSuffix(base, "/"), "/v1/traces");
+    }
+    const absl::Status status = tracing::CheckEndpoint(config_.otlp_endpoint);
+    if (status.ok()) return status;
+    return Named(variable,
+                 absl::InvalidArgumentError(absl::StrCat(
+                     "=", value(variable), ": must be ", status.message())));
+  }
+
   static absl::Status Named(absl::string_view variable,
                             const absl::Status& status) {
     return absl::InvalidArgumentError(absl::StrCat(variable, status.message()));

@@ -20,11 +20,12 @@ struct CommandLine {
   std::optional<std::string> print;
 };
 
-// Reads the defaults, LOSSD_<FLAG> in the environment (LOSSD_FLAGFILE first),
-// and the arguments in their order, where --flagfile=PATH stands for the lines
-// of that file; each overrides those before it. `environment` returns null for
-// a variable that is not set. Errors: INVALID_ARGUMENT, in one line, for
-// unknown flags, bad values and arguments that are no flags.
+// Reads the defaults, OpenTelemetry's variables for the flags about traces,
+// LOSSD_<FLAG> in the environment (LOSSD_FLAGFILE first), and the arguments in
+// their order, where --flagfile=PATH stands for the lines of that file; each
+// overrides those before it. `environment` returns null for a variable that is
+// not set. Errors: INVALID_ARGUMENT, in one line, for unknown flags, bad values
+// and arguments that are no flags.
 absl::StatusOr<CommandLine> ReadCommandLine(
     const std::vector<std::string>& arguments,
     const std::function<const char*(const char* name)>& environment);

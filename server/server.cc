@@ -12,7 +12,6 @@
 #include "absl/strings/str_cat.h"
 #include "base/steady_time.h"
 #include "base/version.h"
-#include "server/backend.h"
 #include "server/base/status_macros.h"
 #include "server/door/credentials.h"
 #include "server/door/grpc_log.h"
@@ -20,6 +19,7 @@
 #include "server/facts.h"
 #include "server/observability/log.h"
 #include "server/observability/metric_list.h"
+#include "server/trace_export.h"
 
 namespace lossd {
 namespace {
@@ -30,8 +30,7 @@ constexpr int64_t kMaxPooledBytes = int64_t{256} << 20;
 // How often calls that wait are looked at, and the server's idleness.
 constexpr absl::Duration kTick = absl::Seconds(1);
 
-// The time that calls get to end that a drain does not wait for: health watches
-// and reflection streams.
+// The time that health watches and reflection get to end after a drain.
 constexpr absl::Duration kCloseStreams = absl::Milliseconds(100);
 
 // How often a drain looks for connections that have become idle.
@@ -128,6 +127,7 @@ absl::Status Server::BuildParts(const DeviceOpener& open_devices) {
   auto connections = door::Connections::Create(certificates_ != nullptr);
   if (!connections.ok()) return connections.status();
   connections_ = *std::move(connections);
+  spans_ = MakeSpanProcessor(config_, &clock_, metrics_.get());
   AddGauges();
   auto exposer = observability::Exposer::Listen(config_.metrics_listen);
   if (!exposer.ok()) return Named("metrics_listen", exposer.status());
@@ -194,10 +194,10 @@ void Server::BuildServices(const v1::GetServerInfoResponse& info) {
                    .authenticator = authenticator_.get(),
                    .connections = connections_.get(),
                    .buffers = buffers_,
-                   .regions = config_.shared_memory_socket.empty()
-                                  ? nullptr
-                                  : regions_.get(),
+                   .regions = regions_.get(),
+                   .spans = spans_.get(),
                    .trust_flow_header = config_.trust_flow_header};
+  if (config_.shared_memory_socket.empty()) call_context_.regions = nullptr;
   if (config_.stream_idle_timeout > absl::ZeroDuration()) {
     call_context_.stream_idle_limit = config_.stream_idle_timeout;
   }
@@ -382,6 +382,7 @@ bool Server::Shutdown(absl::Duration drain_timeout) {
       std::clamp(end - SteadyNow(), absl::ZeroDuration(), kLetClientsRead));
   grpc_server_->Shutdown(absl::ToChronoTime(absl::Now() + kCloseStreams));
   for (auto& thread : rpc_threads_) thread->Join();
+  if (spans_ != nullptr) spans_->Shutdown(kLastSpans);
   batcher_->Close();
   executors_.first().Join();
   ticker_.reset();

@@ -41,6 +41,7 @@
 #include "server/rpc/rpc_threads.h"
 #include "server/shared_memory/region_socket.h"
 #include "server/shared_memory/region_table.h"
+#include "server/tracing/batch_span_processor.h"
 
 namespace lossd {
 
@@ -145,6 +146,7 @@ class Server {
   std::unique_ptr<door::Authenticator> authenticator_;
   std::unique_ptr<door::Certificates> certificates_;  // null without TLS
   std::shared_ptr<grpc::ServerCredentials> credentials_;
+  std::unique_ptr<tracing::BatchSpanProcessor> spans_;  // or null
   rpc::CallContext call_context_{};
   door::HealthService health_service_{v1::LossService::service_full_name()};
   std::unique_ptr<rpc::LossService> loss_service_;

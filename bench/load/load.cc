@@ -41,6 +41,9 @@ void StartCall(const LoadOptions& options, Slot& slot,
   slot.context.emplace();
   slot.context->set_deadline(std::chrono::system_clock::now() +
                              absl::ToChronoNanoseconds(options.timeout));
+  if (!options.traceparent.empty()) {
+    slot.context->AddMetadata("traceparent", options.traceparent);
+  }
   slot.reader = slot.stub->PrepareUnaryCall(&*slot.context, options.method,
                                             *slot.request, slot.queue);
   slot.reader->StartCall();

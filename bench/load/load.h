@@ -37,6 +37,8 @@ struct LoadOptions {
   int64_t requests = 0;
   // The longest time of each call.
   absl::Duration timeout = absl::Seconds(30);
+  // The metadata traceparent of each call; empty sends none.
+  std::string traceparent;
   // The seed of the arrival times.
   uint64_t seed = 1;
 };

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
@@ -61,6 +62,7 @@ struct Flags {
   int64_t channels = 1;
   absl::Duration timeout = absl::Seconds(30);
   std::string peer;
+  std::string traceparent;
   std::string shared_memory;
   bool device_memory = false;
 
@@ -144,6 +146,8 @@ FlagGroup TransportRows(Flags& flags) {
         "reply is the request's beginning), protobuf_echo "
         "(protobuf_echo_server: the gradient is the logits) or triton (the "
         "model in bench/peers/triton_model)"},
+       {"traceparent", AnyValue(&flags.traceparent),
+        "W3C traceparent of each call; not read with --stream or --session"},
        {"shared_memory", PathValue(&flags.shared_memory),
         "path of the server's --shared_memory_socket: tensors and gradients "
         "lie in shared memory, in one region for each call in flight; empty "
@@ -185,6 +189,9 @@ absl::Status CheckTogether(const Flags& flags) {
     return absl::InvalidArgumentError(
         "--stream: not with --rate, --peer or --shared_memory");
   }
+  if (!std::ranges::all_of(flags.traceparent, &absl::ascii_isprint)) {
+    return absl::InvalidArgumentError("--traceparent: must be printable ASCII");
+  }
   if (flags.session &&
       (flags.rate > 0 || !flags.peer.empty() || flags.stream)) {
     return absl::InvalidArgumentError(
@@ -223,6 +230,7 @@ LoadOptions LoadOptionsOf(const Flags& flags) {
           .duration = flags.duration,
           .requests = flags.requests,
           .timeout = flags.timeout,
+          .traceparent = flags.traceparent,
           .seed = flags.sample.seed};
 }
 

@@ -94,7 +94,10 @@ FlagGroup ConnectionRows(ConnectionFlags& flags) {
         "PEM file with the private key of the certificate in --tls_cert"},
        {"token_file", PathValue(&flags.token_file),
         "file whose content is sent as the bearer token; - is standard input; "
-        "empty sends none"}}};
+        "empty sends none"},
+       {"traceparent", AnyValue(&flags.traceparent),
+        "metadata traceparent of the call (W3C Trace Context), by which a "
+        "server with --otlp_endpoint traces it; empty sends none"}}};
 }
 
 absl::StatusOr<std::unique_ptr<client::Client>> MakeClient(
@@ -112,7 +115,8 @@ absl::StatusOr<std::unique_ptr<client::Client>> MakeClient(
 }
 
 client::CallOptions MakeCallOptions(const ConnectionFlags& flags) {
-  return {.deadline = absl::Now() + flags.timeout};
+  return {.deadline = absl::Now() + flags.timeout,
+          .traceparent = flags.traceparent};
 }
 
 }  // namespace lossd::cli

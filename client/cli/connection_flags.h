@@ -19,6 +19,7 @@ struct ConnectionFlags {
   std::string tls_cert;
   std::string tls_key;
   std::string token_file;
+  std::string traceparent;
   absl::Duration timeout = absl::Seconds(30);
 };
 
@@ -33,7 +34,8 @@ Flag TimeoutRow(ConnectionFlags& flags);
 absl::StatusOr<std::unique_ptr<client::Client>> MakeClient(
     const ConnectionFlags& flags);
 
-// Returns options with the deadline that --timeout sets, counted from now.
+// Returns options with the traceparent, and with the deadline that --timeout
+// sets, counted from now.
 client::CallOptions MakeCallOptions(const ConnectionFlags& flags);
 
 }  // namespace lossd::cli

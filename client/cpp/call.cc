@@ -2,11 +2,22 @@
 
 #include <grpcpp/generic/generic_stub.h>
 
+#include <algorithm>
+
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "client/cpp/call_status.h"
 #include "client/cpp/message/reply_reader.h"
 
 namespace lossd::client {
+
+absl::Status CheckCallOptions(const CallOptions& options) {
+  return std::ranges::all_of(options.traceparent, &absl::ascii_isprint)
+             ? absl::OkStatus()
+             : absl::InvalidArgumentError(
+                   "traceparent: must be printable ASCII, or it cannot be "
+                   "sent");
+}
 
 std::unique_ptr<grpc::ClientContext> MakeContext(const CallOptions& options,
                                                  const std::string& token) {
@@ -17,6 +28,9 @@ std::unique_ptr<grpc::ClientContext> MakeContext(const CallOptions& options,
   context->set_wait_for_ready(options.wait_for_ready);
   if (!token.empty()) {
     context->AddMetadata("authorization", absl::StrCat("Bearer ", token));
+  }
+  if (!options.traceparent.empty()) {
+    context->AddMetadata("traceparent", options.traceparent);
   }
   return context;
 }

@@ -13,6 +13,7 @@
 #include <span>
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "client/cpp/message/loss.h"
@@ -29,9 +30,17 @@ struct CallOptions {
   std::span<std::byte> gradient_destination = {};
   // Without a connection, the call waits for one instead of failing.
   bool wait_for_ready = false;
+  // The metadata traceparent of the call (W3C Trace Context), by which a server
+  // makes its spans part of the caller's trace. Empty sends none. Sessions do
+  // not read it.
+  std::string traceparent = {};
 };
 
-// Returns the context of one call, with deadline, token and wait_for_ready.
+// Returns INVALID_ARGUMENT for a traceparent that is not printable ASCII.
+absl::Status CheckCallOptions(const CallOptions& options);
+
+// Returns the context of one call, with deadline, token,
+// traceparent and wait_for_ready.
 std::unique_ptr<grpc::ClientContext> MakeContext(const CallOptions& options,
                                                  const std::string& token);
 

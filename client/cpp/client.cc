@@ -83,6 +83,7 @@ absl::StatusOr<grpc::ByteBuffer> Client::Unary(const std::string& method,
                                                grpc::ByteBuffer request,
                                                const CallOptions& options,
                                                SliceTracker& tracker) {
+  if (absl::Status s = CheckCallOptions(options); !s.ok()) return s;
   grpc::CompletionQueue queue;
   grpc::Alarm returned;
   Call call(options, token_);
@@ -128,6 +129,7 @@ absl::StatusOr<LossResult> Client::ComputeLoss(const LossRequest& request,
 
 absl::StatusOr<LossResult> Client::Stream(const LossRequest& request,
                                           const CallOptions& options) {
+  if (absl::Status s = CheckCallOptions(options); !s.ok()) return s;
   const absl::Time deadline = SteadyTimeOf(options.deadline);
   for (int attempt = 1;; ++attempt) {
     absl::StatusOr<LossResult> result =
@@ -152,8 +154,10 @@ absl::StatusOr<LossResult> Client::ComputeLoss(
 CallHandle Client::ComputeLossAsync(const LossRequest& request,
                                     const CallOptions& options,
                                     LossCallback done) {
-  if (absl::Status s = Check(request); !s.ok()) {
-    std::move(done)(std::move(s));
+  absl::Status checked = Check(request);
+  checked.Update(CheckCallOptions(options));
+  if (!checked.ok()) {
+    std::move(done)(std::move(checked));
     return CallHandle();
   }
   std::shared_ptr<SliceTracker> tracker = SliceTracker::Make();
@@ -165,8 +169,10 @@ CallHandle Client::ComputeLossAsync(const LossRequest& request,
 CallHandle Client::ComputeLossAsync(const v1::ComputeLossRequest& request,
                                     const CallOptions& options,
                                     LossCallback done) {
-  if (absl::Status s = Check(request); !s.ok()) {
-    std::move(done)(std::move(s));
+  absl::Status checked = Check(request);
+  checked.Update(CheckCallOptions(options));
+  if (!checked.ok()) {
+    std::move(done)(std::move(checked));
     return CallHandle();
   }
   return StartAsync(BufferOf(request.SerializeAsString()), SliceTracker::Make(),

@@ -72,10 +72,10 @@ void Batcher::Enqueue(Task* task, bool may_run_inline) {
   Prepare(*task);
   const absl::Time now = clock_->Now();
   if (task->segment.element_count == 0) return AnswerEmpty(*task, now);
+  task->enqueued = now;
   {
     absl::MutexLock lock(&mu_);
     if (!closed_) {
-      task->enqueued = now;
       queue_.Insert(task);
       if (!may_run_inline) WakeAsNeeded(now);
       return;

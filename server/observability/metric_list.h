@@ -109,6 +109,13 @@ inline constexpr MetricInfo kFailedHandshakes = {
 inline constexpr MetricInfo kCertificateExpiry = {
     "lossd_certificate_expiry_timestamp_seconds", MetricType::kGauge,
     "When the certificate in use ends, in seconds since 1970."};
+inline constexpr MetricInfo kSpansExported = {
+    "lossd_spans_exported_total", MetricType::kCounter,
+    "Spans that the collector of --otlp_endpoint has accepted."};
+inline constexpr MetricInfo kSpansDropped = {
+    "lossd_spans_dropped_total", MetricType::kCounter,
+    "Spans that were lost, by reason: queue_full, unreachable, refused (by the "
+    "collector) or shutdown."};
 inline constexpr MetricInfo kBuildInfo = {
     "lossd_build_info", MetricType::kGauge,
     "Always 1; the labels say what is running."};

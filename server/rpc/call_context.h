@@ -15,6 +15,7 @@
 #include "server/door/connections.h"
 #include "server/observability/metrics.h"
 #include "server/shared_memory/region_table.h"
+#include "server/tracing/batch_span_processor.h"
 
 namespace lossd::rpc {
 
@@ -34,6 +35,8 @@ struct CallContext {
   std::shared_ptr<BufferPool> buffers;  // shared with the slices inside gRPC
   // Null if requests with tensors in shared memory are UNIMPLEMENTED.
   const shared_memory::RegionTable* regions = nullptr;
+  // Takes the traces of sampled calls. Null if no call is traced.
+  tracing::BatchSpanProcessor* spans = nullptr;
   // Whether the metadata lossd-flow of a call names its flow.
   bool trust_flow_header = false;
   // The idle limit: a stream whose client makes no progress for so long is

@@ -36,7 +36,8 @@ void LogCall(const EndedCall& call) {
                              {"request_id", std::string(call.request_id)},
                              {"peer", call.peer},
                              {"flow", call.flow},
-                             {"reason", call.reason}});
+                             {"reason", call.reason},
+                             {"trace_id", call.trace_id}});
 }
 
 }  // namespace lossd::rpc

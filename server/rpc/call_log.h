@@ -18,9 +18,10 @@ struct EndedCall {
   absl::string_view request_id;
   // door::Connections::NameOf(), such as ipv4:127.0.0.1:4711.
   std::string peer;
-  std::string flow;    // the name that a trusted peer gave the flow, if any
-  std::string reason;  // the message of an answer that is an error
-  std::string detail;  // follows the code, such as " of 5 elements"
+  std::string flow;      // the name that a trusted peer gave the flow, if any
+  std::string reason;    // the message of an answer that is an error
+  std::string trace_id;  // if the call is traced
+  std::string detail;    // follows the code, such as " of 5 elements"
 };
 
 // Writes the line, at level debug. Call it only if

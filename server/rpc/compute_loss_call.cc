@@ -6,6 +6,7 @@
 #include "absl/status/statusor.h"
 #include "server/base/reusable_buffers.h"
 #include "server/door/status.h"
+#include "server/rpc/call_tracing.h"
 
 namespace lossd::rpc {
 
@@ -90,6 +91,7 @@ bool ComputeLossCall::Start() {
     FinishWithError(status);
     return false;
   }
+  TraceRequest(computation_.segment(), trace_.get());
   if (grpc::Status refusal = Admit(computation_.ChargedBytes(), received_);
       !refusal.ok()) {
     Finish(refusal);
@@ -107,6 +109,7 @@ bool ComputeLossCall::Start() {
 }
 
 void ComputeLossCall::OnComputed(const batching::Computed& computed) {
+  TraceTask(*this, computed, trace_.get());
   // Nobody waits for an answer that is late, so it is not sent.
   if (IsLate()) return FinishLate();
   absl::StatusOr<wire::SlicedMessage> reply =
@@ -129,6 +132,7 @@ bool ComputeLossCall::IsLate() const {
 }
 
 void ComputeLossCall::OnDropped(const absl::Status& why) {
+  TraceDropped(*this, trace_.get());
   IsLate() ? FinishLate() : FinishWithError(why);
 }
 
@@ -162,7 +166,9 @@ void ComputeLossCall::OnDone() {
     return FinishWithError(GoneStatus());
   }
   if (!enqueued_ || finished_ || !context_->IsCancelled()) return;
-  if (call_context_->batcher->Remove(this)) FinishWithError(GoneStatus());
+  if (!call_context_->batcher->Remove(this)) return;
+  TraceDropped(*this, trace_.get());
+  FinishWithError(GoneStatus());
 }
 
 // An answer counts until it is out, because a client that is slow to take its

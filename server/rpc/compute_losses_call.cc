@@ -10,6 +10,7 @@
 #include "server/door/status.h"
 #include "server/observability/log.h"
 #include "server/rpc/call_log.h"
+#include "server/rpc/call_tracing.h"
 
 namespace lossd::rpc {
 namespace {
@@ -140,7 +141,10 @@ bool ComputeLossesCall::Accept(wire::Entry entry) {
   ++entries_;
   call_context_->metrics->RecordCallAccepted(
       observability::Method::kComputeLosses);
-  EntryAnswer failure{.id = entry.id, .received = backlog_.arrived()};
+  EntryAnswer failure{
+      .id = entry.id,
+      .received = backlog_.arrived(),
+      .trace = BeginEntryTrace(trace_.get(), entry.id, backlog_.arrived())};
   if (entry.id == 0) {
     Fail(std::move(failure),
          absl::InvalidArgumentError("id: absent or 0; an entry needs one"));
@@ -155,9 +159,11 @@ bool ComputeLossesCall::Accept(wire::Entry entry) {
     return false;
   }
   task->received = backlog_.arrived();
+  task->trace = std::move(failure.trace);
   if (const absl::Status begun = Begin(std::move(entry), task); !begun.ok()) {
     failure.holds_id = true;
     failure.request_id = std::string(task->computation.request_id());
+    failure.trace = std::move(task->trace);
     open_.EndTask(task->id);
     Fail(std::move(failure), begun);
     return false;
@@ -173,6 +179,7 @@ absl::Status ComputeLossesCall::Begin(wire::Entry entry, EntryTask* task) {
   task->deadline = std::min(deadline_, task->received + *timeout);
   task->flow = flow_;
   RETURN_IF_ERROR(task->computation.Read(std::move(entry.request)));
+  TraceRequest(task->computation.segment(), task->trace.get());
   // The entry may have waited as bytes since it arrived.
   const absl::Time now = task->deadline == absl::InfiniteFuture()
                              ? task->received
@@ -192,6 +199,9 @@ absl::Status ComputeLossesCall::Begin(wire::Entry entry, EntryTask* task) {
 }
 
 void ComputeLossesCall::Fail(EntryAnswer answer, const absl::Status& why) {
+  if (answer.trace != nullptr) {
+    answer.trace->NoteAnswer(call_context_->clock->Now());
+  }
   answer.code = why.code();
   answer.reason = std::string(why.message());
   answer.bytes = FailureEntry(answer.id, why, answer.request_id);
@@ -207,8 +217,14 @@ void ComputeLossesCall::Settle(EntryTask* task) {
                      .holds_id = true,
                      .received = task->received,
                      .request_id = std::string(task->computation.request_id()),
-                     .permit = std::move(task->permit)};
+                     .permit = std::move(task->permit),
+                     .trace = std::move(task->trace)};
   absl::Status status = task->outcome();
+  if (status.ok()) {
+    TraceTask(*task, task->computed(), answer.trace.get());
+  } else {
+    TraceDropped(*task, answer.trace.get());
+  }
   if (status.ok() && call_context_->clock->Now() >= task->deadline) {
     status = absl::DeadlineExceededError(
         "the deadline passed before the answer was there");
@@ -229,27 +245,34 @@ void ComputeLossesCall::Settle(EntryTask* task) {
 void ComputeLossesCall::OnWritten(bool ok) {
   idle_alarm_.Touch();
   if (!ok) OnGone();
-  for (const EntryAnswer& answer : outbox_.in_message()) {
+  for (EntryAnswer& answer : outbox_.in_message()) {
     CountAnswer(answer, ok ? answer.code : GoneStatus().code());
   }
   outbox_.EndMessage();
   LetOthersIn();
 }
 
-void ComputeLossesCall::CountAnswer(const EntryAnswer& answer,
+void ComputeLossesCall::CountAnswer(EntryAnswer& answer,
                                     absl::StatusCode code) {
   held_bytes_ -= answer.permit.bytes();
-  const absl::Duration latency = call_context_->clock->Now() - answer.received;
+  const absl::Time now = call_context_->clock->Now();
+  const absl::Duration latency = now - answer.received;
   call_context_->metrics->RecordCallFinished(
       observability::Method::kComputeLosses, code, latency);
-  if (!observability::LogsRequests()) return;
-  LogCall({.method = observability::Method::kComputeLosses,
-           .code = code,
-           .latency = latency,
-           .request_id = answer.request_id,
-           .peer = call_context_->connections->NameOf(context_->peer()),
-           .flow = flow_name_,
-           .reason = answer.reason});
+  if (observability::LogsRequests()) {
+    LogCall({.method = observability::Method::kComputeLosses,
+             .code = code,
+             .latency = latency,
+             .request_id = answer.request_id,
+             .peer = call_context_->connections->NameOf(context_->peer()),
+             .flow = flow_name_,
+             .reason = answer.reason,
+             .trace_id = TraceIdOf(answer.trace.get())});
+  }
+  if (answer.trace == nullptr) return;
+  answer.trace->Add("lossd.request_id", answer.request_id);
+  answer.trace->End(now, code, answer.reason);
+  call_context_->spans->OnEnd(std::move(answer.trace));
 }
 
 void ComputeLossesCall::OnGone() {
@@ -295,7 +318,7 @@ void ComputeLossesCall::Advance() {
 }
 
 void ComputeLossesCall::DropAnswers() {
-  for (const EntryAnswer& answer : outbox_.TakeReady()) {
+  for (EntryAnswer& answer : outbox_.TakeReady()) {
     CountAnswer(answer, GoneStatus().code());
   }
   backlog_.Clear();
@@ -323,6 +346,7 @@ void ComputeLossesCall::End(const absl::Status& status) {
 void ComputeLossesCall::Finish() {
   ending_ = Ending::kFinishing;
   const grpc::Status answer = door::ToGrpcStatus(end_, "");
+  if (trace_ != nullptr) trace_->Add("lossd.entry_count", entries_);
   NoteAnswer(answer);
   stream_->Finish(answer, finished_tag());
 }

@@ -108,7 +108,8 @@ class ComputeLossesCall final : public RpcCall {
   void WriteAnswers();
   // Drops what nobody waits for any more.
   void DropAnswers();
-  void CountAnswer(const EntryAnswer& answer, absl::StatusCode code);
+  // Counts an answer, whose client sees `code`, and ends its trace.
+  void CountAnswer(EntryAnswer& answer, absl::StatusCode code);
   // Decides the stream's end, unless it is decided.
   void End(const absl::Status& status);
   // Finishes the RPC with the status that was decided.

@@ -4,12 +4,14 @@
 #define LOSSD_SERVER_RPC_ENTRY_ANSWER_H_
 
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "server/admission/admission.h"
+#include "server/tracing/call_trace.h"
 #include "server/wire/sliced_message.h"
 
 namespace lossd::rpc {
@@ -25,6 +27,7 @@ struct EntryAnswer {
   std::string reason;
   std::string request_id;
   admission::Permit permit;
+  std::unique_ptr<tracing::CallTrace> trace;  // null unless it is sampled
   wire::SlicedMessage bytes;  // a field of the ComputeLossesResponse
 };
 

@@ -40,7 +40,7 @@ class EntryOutbox {
   // and !writing().
   grpc::ByteBuffer NextMessage();
   // The answers in the message that is being written.
-  absl::Span<const EntryAnswer> in_message() const { return message_; }
+  absl::Span<EntryAnswer> in_message() { return absl::MakeSpan(message_); }
   // Drops the answers of the message, which is out or lost.
   void EndMessage() { message_.clear(); }
 

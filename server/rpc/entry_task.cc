@@ -55,6 +55,7 @@ void EntryTask::Clear() {
   rows = Rows();
   computation.Clear();
   permit = admission::Permit();
+  trace.reset();
 }
 
 }  // namespace lossd::rpc

@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
@@ -16,6 +17,7 @@
 #include "server/rpc/call_context.h"
 #include "server/rpc/loss_computation.h"
 #include "server/rpc/rpc_call.h"
+#include "server/tracing/call_trace.h"
 
 namespace lossd::rpc {
 
@@ -83,6 +85,7 @@ class EntryTask final : public batching::Task, public EntryLink {
   absl::Time received;
   LossComputation computation;
   admission::Permit permit;
+  std::unique_ptr<tracing::CallTrace> trace;  // null unless it is sampled
 
  private:
   EntryReturns* const returns_;

@@ -54,6 +54,9 @@ class LossComputation {
                                              batching::Computed computed,
                                              absl::Time received);
 
+  // Returns what the request asks for, once it was read.
+  const kernels::Segment& segment() const { return request_.segment(); }
+
   absl::string_view request_id() const {
     return parser_.request().request_id();
   }

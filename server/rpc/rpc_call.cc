@@ -16,6 +16,7 @@
 #include "server/door/status.h"
 #include "server/observability/log.h"
 #include "server/rpc/call_log.h"
+#include "server/rpc/call_tracing.h"
 
 namespace lossd::rpc {
 namespace {
@@ -79,6 +80,9 @@ void RpcCall::Begin() {
   // At the end of the call its connection may have gone.
   if (observability::LogsRequests()) {
     peer_ = call_context_->connections->NameOf(context_->peer());
+  }
+  if (call_context_->spans != nullptr) {
+    trace_ = BeginTrace(*context_, method_, received_);
   }
   call_context_->metrics->RecordCallAccepted(method_);
 }
@@ -195,14 +199,21 @@ grpc::Status RpcCall::AnswerTo(const absl::Status& refusal) {
 
 void RpcCall::NoteAnswer(const grpc::Status& answer) {
   permit_.MarkAnswered();
+  if (trace_ != nullptr) trace_->NoteAnswer(call_context_->clock->Now());
   if (cancelled_) return;  // the client got the answer of Cancel()
   code_ = static_cast<absl::StatusCode>(answer.error_code());
-  if (observability::LogsRequests()) reason_ = answer.error_message();
+  KeepReason(answer);
+}
+
+void RpcCall::KeepReason(const grpc::Status& answer) {
+  if (observability::LogsRequests() || trace_ != nullptr) {
+    reason_ = answer.error_message();
+  }
 }
 
 void RpcCall::Cancel(const grpc::Status& answer) {
   code_ = static_cast<absl::StatusCode>(answer.error_code());
-  if (observability::LogsRequests()) reason_ = answer.error_message();
+  KeepReason(answer);
   cancelled_ = true;
   grpc_call_cancel_with_status(
       context_->c_call(), static_cast<grpc_status_code>(answer.error_code()),
@@ -227,15 +238,28 @@ void RpcCall::Log(absl::StatusCode code, absl::Duration latency) const {
            .request_id = request_id(),
            .peer = peer_,
            .flow = flow_name_,
-           .reason = code == code_ ? reason_ : std::string(),
+           .reason = ReasonOf(code),
+           .trace_id = TraceIdOf(trace_.get()),
            .detail = LogDetail()});
 }
 
+void RpcCall::EndTrace(absl::StatusCode code, absl::Time now) {
+  trace_->Add("lossd.request_id", std::string(request_id()));
+  trace_->Add("lossd.flow", flow_name_);
+  trace_->End(now, code, ReasonOf(code));
+  std::unique_ptr<tracing::CallTrace> ended = std::move(trace_);
+  // A client that is not let in does not write into anybody's traces.
+  if (code == absl::StatusCode::kUnauthenticated) return;
+  call_context_->spans->OnEnd(std::move(ended));
+}
+
 void RpcCall::Reset() {
-  const absl::Duration latency = call_context_->clock->Now() - received_;
+  const absl::Time now = call_context_->clock->Now();
+  const absl::Duration latency = now - received_;
   const absl::StatusCode code = FinalCode();
   call_context_->metrics->RecordCallFinished(method_, code, latency);
   if (observability::LogsRequests()) Log(code, latency);
+  if (trace_ != nullptr) EndTrace(code, now);
   Release(code);
   permit_ = admission::Permit();
   LetOthersIn();

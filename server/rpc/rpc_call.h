@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -19,6 +20,7 @@
 #include "server/door/queue_call.h"
 #include "server/observability/metrics.h"
 #include "server/rpc/call_context.h"
+#include "server/tracing/call_trace.h"
 
 namespace lossd::rpc {
 
@@ -93,8 +95,9 @@ class RpcCall : public door::QueueCall {
   uint64_t flow_ = 0;      // door::FlowOf(), or the flow that the call names
   std::string flow_name_;  // empty if it names none
   admission::Permit permit_;
-  bool finished_ = false;  // kFinished has come
-  bool done_ = false;      // kDone has come
+  std::unique_ptr<tracing::CallTrace> trace_;  // null unless it is sampled
+  bool finished_ = false;                      // kFinished has come
+  bool done_ = false;                          // kDone has come
 
  private:
   // Asks gRPC for an RPC of this method, with request_tag().
@@ -122,6 +125,13 @@ class RpcCall : public door::QueueCall {
   // The code that the client has seen, as far as the server can know.
   absl::StatusCode FinalCode() const;
   void Log(absl::StatusCode code, absl::Duration latency) const;
+  void EndTrace(absl::StatusCode code, absl::Time now);
+  // Returns the message of the answer, if the client has seen it.
+  std::string ReasonOf(absl::StatusCode code) const {
+    return code == code_ ? reason_ : std::string();
+  }
+  // Keeps the message of the answer, if anybody reads it.
+  void KeepReason(const grpc::Status& answer);
 
   const observability::Method method_;
   Tag request_tag_{this, kRequest};
@@ -133,7 +143,7 @@ class RpcCall : public door::QueueCall {
   // The code of the answer; written before Finish, read after kFinished.
   absl::StatusCode code_ = absl::StatusCode::kOk;
   std::string peer_;        // Connections::NameOf(), if requests are logged
-  std::string reason_;      // the answer's message, if requests are logged
+  std::string reason_;      // the answer's message, as KeepReason() says
   bool sent_ = false;       // the answer reached the transport
   bool cancelled_ = false;  // by Cancel()
 };

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "server/door/status.h"
 #include "server/request/window_maker.h"
+#include "server/rpc/call_tracing.h"
 
 namespace lossd::rpc {
 
@@ -47,7 +48,7 @@ bool StreamLossCall::Handle(int event, bool ok) {
       OnIdle();
       break;
     default:
-      output_.OnBack(static_cast<size_t>(event - kFirstWindow));
+      TraceWindow(output_.OnBack(static_cast<size_t>(event - kFirstWindow)));
   }
   Advance();
   if (finished_ && done_) idle_alarm_.Cancel();
@@ -97,6 +98,13 @@ void StreamLossCall::OnIdle() {
   if (writing_ || ending_ == Ending::kFinishing) {
     Cancel(failure_.value_or(door::ToGrpcStatus(idle, "")));
   }
+}
+
+void StreamLossCall::TraceWindow(const StreamWindow& window) {
+  if (trace_ == nullptr) return;
+  trace_->AddTask(window.enqueued, window.started, window.finished());
+  trace_->compute_attributes = {
+      {"lossd.backend", std::string(window.backend())}};
 }
 
 void StreamLossCall::Advance() {
@@ -161,6 +169,7 @@ void StreamLossCall::WriteSummary() {
 void StreamLossCall::Charge() {
   grpc::Status charged;
   if (!permit_.held()) {
+    TraceRequest(input_.plan()->whole(), trace_.get());
     charged = Admit(ChargedBytes(), call_context_->clock->Now());
   } else if (ChargedBytes() > permit_.bytes()) {
     charged = ChargeMore(ChargedBytes());

@@ -80,6 +80,7 @@ class StreamLossCall final : public RpcCall {
   void OnWritten(bool ok);
   void OnDone();
   void OnIdle();
+  void TraceWindow(const StreamWindow& window);
 
   // Starts everything that can be started now.
   void Advance();

@@ -37,9 +37,11 @@ class StreamOutput {
   // Returns a free window, which from now on is the newest; !full().
   StreamWindow& Append() { return window(newest_++); }
 
-  // Notes that the tag of window `index` has come out of the queue.
-  void OnBack(size_t index) {
+  // Notes that the tag of window `index` has come out of the queue. Returns the
+  // window.
+  const StreamWindow& OnBack(size_t index) {
     windows_[index]->state = StreamWindow::State::kBack;
+    return *windows_[index];
   }
 
   // Returns true if the batcher has a window.

@@ -12,11 +12,13 @@ void StreamWindow::Send(batching::Batcher& batcher) {
 void StreamWindow::OnComputed(const batching::Computed& computed) {
   outcome_ = absl::OkStatus();
   backend_ = computed.backend;
+  finished_ = computed.finished;
   HandBack();
 }
 
 void StreamWindow::OnDropped(const absl::Status& why) {
   outcome_ = why;
+  finished_ = absl::InfinitePast();
   HandBack();
 }
 

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "server/batching/batcher.h"
 #include "server/batching/task.h"
 #include "server/request/window_maker.h"
@@ -52,6 +53,8 @@ class StreamWindow final : public batching::Task {
   // dropped.
   const absl::Status& outcome() const { return outcome_; }
   std::string_view backend() const { return backend_; }
+  // When it was computed; the infinite past if it was dropped.
+  absl::Time finished() const { return finished_; }
 
   // Releases everything that the segment points into.
   void Clear();
@@ -73,6 +76,7 @@ class StreamWindow final : public batching::Task {
   grpc::Alarm back_;
   absl::Status outcome_;
   std::string_view backend_;
+  absl::Time finished_;
 };
 
 }  // namespace lossd::rpc

@@ -121,7 +121,7 @@ def test_alerts_and_dashboard_name_metrics_that_the_server_has() -> None:
     json.loads(dashboard)
     named = set(re.findall(r"\b((?:lossd|process)_[a-z_]+)[\[{]", rules + dashboard))
     assert len(named) > 15
-    with running_server() as server:
+    with running_server("--otlp_endpoint=http://127.0.0.1:9/v1/traces") as server:
         url = f"http://{server.metrics}/metrics"
         with urllib.request.urlopen(url, timeout=30) as answer:
             page = answer.read().decode()

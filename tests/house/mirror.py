@@ -162,6 +162,8 @@ COVERED_BY: dict[str, str] = {
     "server/rpc/stream_window.cc": "tests/server/rpc/stream_output_test.cc",
     "server/server.cc": "tests/integration/services_test.cc",
     "server/shared_memory/region_protocol.cc": "tests/server/shared_memory/region_socket_test.cc",
+    "server/trace_export.cc": "tests/e2e/test_tracing.py",
+    "server/tracing/otlp_http_exporter.cc": "tests/e2e/test_tracing.py",
     "server/signals.cc": "tests/e2e/test_server_process.py",
     "soak/loads.py": "tests/e2e/test_many_servers.py",
     "server/wire/field.cc": "tests/server/wire/request_parser_test.cc",
@@ -213,6 +215,7 @@ MEASURING = (
             "sweep",
             "sweep_charts",
             "torch_module",
+            "tracing_measurements",
             "tree_objective",
             "triton_peer",
         )

@@ -68,6 +68,25 @@ TEST_F(Flags, TheCommandLineOverridesTheEnvironment) {
   EXPECT_EQ(line->config.cpu_threads, 1);
 }
 
+TEST_F(Flags, OpenTelemetrysVariablesComeBeforeOurs) {
+  environment_ = {{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://a:4318/"},
+                  {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", ""},
+                  {"OTEL_SERVICE_NAME", "team a"}};
+  auto line = Read({});
+  ASSERT_TRUE(line.ok()) << line.status();
+  EXPECT_EQ(line->config.otlp_endpoint, "http://a:4318/v1/traces");
+  EXPECT_EQ(line->config.otlp_service_name, "team a");
+  environment_["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] = "https://b/traces";
+  EXPECT_EQ(Read({})->config.otlp_endpoint, "https://b/traces");
+  EXPECT_EQ(Read({"--otlp_endpoint="})->config.otlp_endpoint, "");
+  environment_["LOSSD_OTLP_ENDPOINT"] = "http://c/v1/traces";
+  EXPECT_EQ(Read({})->config.otlp_endpoint, "http://c/v1/traces");
+  environment_["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] = "b";
+  EXPECT_THAT(std::string(Read({}).status().message()),
+              testing::StartsWith(
+                  "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=b: must be a URL"));
+}
+
 TEST_F(Flags, AFlagFileStandsForItsLines) {
   const std::string path =
       Write("# a comment\n\n--rpc_threads=6\n--nochannelz\n");

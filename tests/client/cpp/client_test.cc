@@ -1,5 +1,6 @@
 #include "client/cpp/client.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -116,6 +117,32 @@ TEST(ClientTest, TheServerSeesDeadlineTokenAndUserAgent) {
   EXPECT_EQ(token, "Bearer secret");
   EXPECT_EQ(user_agent.rfind("lossd-cpp ", 0), 0u) << user_agent;
   EXPECT_TRUE(has_deadline);
+}
+
+TEST(ClientTest, TheServerSeesTheTraceOfTheCaller) {
+  std::vector<std::string> seen;
+  FakeLossServer server([&](grpc::ServerContext& context, const auto&, auto&) {
+    const auto [first, end] =
+        context.client_metadata().equal_range("traceparent");
+    for (auto it = first; it != end; ++it) {
+      seen.emplace_back(it->second.data(), it->second.size());
+    }
+    return grpc::Status::OK;
+  });
+  auto client = ClientOf(server);
+  const v1::ComputeLossRequest request;
+  EXPECT_TRUE(client->ComputeLoss(request, {.traceparent = "00-a-b-01"}).ok());
+  EXPECT_TRUE(client->ComputeLoss(request).ok());
+  EXPECT_THAT(seen, testing::ElementsAre("00-a-b-01"));
+  absl::Status status =
+      client->ComputeLoss(request, {.traceparent = "00\n"}).status();
+  EXPECT_EQ(status.message(),
+            "traceparent: must be printable ASCII, or it cannot be sent");
+  status = absl::OkStatus();
+  client->ComputeLossAsync(
+      request, {.traceparent = "\xff"},
+      [&](absl::StatusOr<LossResult> result) { status = result.status(); });
+  EXPECT_TRUE(absl::IsInvalidArgument(status));
 }
 
 TEST(ClientTest, AnErrorKeepsItsCodeItsMessageAndTheServersDelay) {

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 for python in "${@:-python3}"; do
   venv=build/venv-runtimes-$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
   "$python" -m venv "$venv"
-  "$venv/bin/pip" install --quiet torch tensorflow 'tritonclient[grpc]' ray jax scikit-learn pyarrow \
+  "$venv/bin/pip" install --quiet torch tensorflow 'tritonclient[grpc]' 'ray[train]' jax scikit-learn pyarrow \
     joblib ml_dtypes mypy pytest scipy types-protobuf matplotlib tqdm expecttest
   before=$("$venv/bin/pip" freeze)
   "$venv/bin/pip" install --quiet --force-reinstall --no-deps ./client/python
@@ -29,7 +29,7 @@ print(f"import lossd: {began:.2f} s, {cpu:.2f} s of the CPU")'
   for file in tests/client/python/test_[a-ce-s]*.py tests/client/python/test_types.py \
     tests/e2e/test_python_{client,processes,runtimes}.py tests/e2e/test_stream.py \
     tests/e2e/test_torch_{losses,compiler,bad_input,distributed,substitution,examples}.py \
-    tests/e2e/test_{jax,jax_callbacks,jax_examples,keras,keras_compiler,keras_saving}.py; do
+    tests/e2e/test_{jax,jax_callbacks,jax_examples,keras,keras_compiler,keras_saving}.py tests/e2e/test_ray{,_train}.py; do
     "$venv/bin/python" -m pytest -q -rs -k 'not cuda' "$file"
   done
 done

@@ -179,7 +179,10 @@ def test_a_client_that_waits_for_names_looks_once_a_second_and_can_be_cancelled(
         async with lossd.AsyncClient(["nobody.invalid:1"], wait_for_ready=True) as client:
             await client.compute_loss(ZEROS, ZEROS, timeout=timeout)
 
-    late = "^DEADLINE_EXCEEDED: the servers' names were not found within the timeout of 1.5 s$"
+    late = (
+        "^DEADLINE_EXCEEDED: no server was found within the timeout of 1.5 s: "
+        "no server's name: nobody.invalid:1: Name or service not known$"
+    )
     with pytest.raises(lossd.LossdError, match=late):
         asyncio.run(ask(1.5))
     with (
@@ -215,6 +218,56 @@ def test_a_callback_may_close_its_session_while_others_are_under_way() -> None:
         assert all(future.result(60).loss == HALF for future in futures)
 
 
+class Fleet:
+    """Servers that come and go, which a client asks for by calling this."""
+
+    def __init__(self, *servers: RunningServer) -> None:
+        self.addresses = [server.address for server in servers]
+
+    def __call__(self) -> list[str]:
+        return self.addresses
+
+
+def test_a_function_says_which_servers_there_are() -> None:
+    with running_server() as first, running_server() as second:
+        fleet = Fleet(first)
+        with lossd.Client(fleet) as client, client.session() as session:
+            for asks in (client, session):
+                assert asks.compute_loss(ZEROS, ZEROS).loss == HALF
+            fleet.addresses = [second.address]
+            look_up_again(client)
+            first.process.kill()
+            for asks in (client, session):
+                assert asks.compute_loss(ZEROS, ZEROS, timeout=60).loss == HALF
+            fleet.addresses = []
+            look_up_again(client)
+            none = "^UNAVAILABLE: no server: Fleet\\(\\) returned none$"
+            with pytest.raises(lossd.LossdError, match=none):
+                client.compute_loss(ZEROS, ZEROS)
+
+
+def test_an_asyncio_client_asks_a_function() -> None:
+    async def use(fleet: Fleet, server: RunningServer) -> None:
+        async with lossd.AsyncClient(fleet, wait_for_ready=True) as client:
+            waiting = asyncio.create_task(client.compute_loss(ZEROS, ZEROS, timeout=60))
+            await asyncio.to_thread(look_up_again, client)
+            fleet.addresses = [server.address]
+            assert (await waiting).loss == HALF
+
+    with running_server() as server:
+        asyncio.run(use(Fleet(), server))
+
+
+def test_a_client_of_a_function_is_pickled_with_it() -> None:
+    with running_server() as server:
+        client = lossd.Client(Fleet(server), wait_for_ready=True)
+        with pickle.loads(pickle.dumps(client)) as other:
+            assert other.compute_loss(ZEROS, ZEROS, timeout=60).loss == HALF
+        client.close()
+        with pytest.raises(ValueError, match=r"of Fleet\(\) is closed"):
+            client.compute_loss(ZEROS, ZEROS)
+
+
 def test_all_addresses_of_a_name_are_servers() -> None:
     port = free_port()
     with running_server(f"--listen=127.0.0.1:{port}"):
@@ -236,16 +289,17 @@ def test_a_client_of_a_list_is_pickled_as_its_arguments() -> None:
 def test_what_only_one_server_has_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "regions"
     with running_server(f"--shared_memory_socket={path}"), lossd.SharedMemory(path) as memory:
-        for target in (["a:1", "b:1"], "dns:///a:1"):
+        for target in (["a:1", "b:1"], "dns:///a:1", lambda: ["a:1"]):
             with pytest.raises(ValueError, match="^shared_memory: its regions are one server's"):
                 lossd.Client(target, shared_memory=memory)
     with pytest.raises(ValueError, match="^use_http_proxy: a proxy is asked for one name"):
         lossd.Client("a:1,b:1", use_http_proxy=True)
     tls = grpc.ssl_channel_credentials()
-    with pytest.raises(
-        ValueError, match="^credentials: .* against one name; give channel_options="
-    ):
-        lossd.Client("a:1,b:1", credentials=tls)
+    for several in ("a:1,b:1", lambda: ["a:1"]):
+        with pytest.raises(
+            ValueError, match="^credentials: .* against one name; give channel_options="
+        ):
+            lossd.Client(several, credentials=tls)
     lossd.Client("a:1,a:2", credentials=tls).close()
     options = {"grpc.ssl_target_name_override": "a"}
     lossd.Client("a:1,b:1", credentials=tls, channel_options=options).close()

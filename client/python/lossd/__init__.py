@@ -10,7 +10,8 @@ with lossd.Client("localhost:50051") as client:
 
 `Client` blocks and `AsyncClient` is awaited; both have the same methods. A session of a client
 sends many requests over one stream. The modules `lossd.torch`,
-`lossd.jax`, `lossd.keras`, `lossd.caffe` and `lossd.trees` put the losses into frameworks.
+`lossd.jax`, `lossd.keras`, `lossd.caffe` and `lossd.trees` put the losses into frameworks, and
+`lossd.ray` has servers on the nodes of a Ray cluster.
 """
 
 from lossd import recipes

@@ -7,7 +7,7 @@ import functools
 import os
 import time
 import weakref
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import grpc
@@ -92,7 +92,7 @@ class BaseClient(abc.ABC):
 
     def __init__(
         self,
-        target: str | Sequence[str],
+        target: str | Sequence[str] | Callable[[], Sequence[str]],
         *,
         credentials: grpc.ChannelCredentials | None = None,
         token: str | None = None,
@@ -108,7 +108,10 @@ class BaseClient(abc.ABC):
         them with commas, or dns:///NAME:PORT for all addresses of a name. Calls then take turns
         among the servers that are healthy. A call that one of them leaves unanswered, or refuses
         for now, is sent again to another one, up to five times within its timeout: a loss depends
-        on its request alone. Names are looked up again every 30 s.
+        on its request alone. Names are looked up again every 30 s. Where servers come and go, a
+        function without arguments returns the list, which may be empty for now. It is called
+        on a thread, every 5 s while the client is used, and an exception leaves the list as it
+        was. A call that waits under `wait_for_ready` knows the servers of its beginning.
 
         `credentials` is a grpc.ChannelCredentials for a server with TLS. None, the default,
         connects without TLS. gRPC checks the certificates of a list's servers against one name,
@@ -159,7 +162,8 @@ class BaseClient(abc.ABC):
         self._check_several()
         # A client of several servers sends requests again, and one of a list looks its names up.
         self._retries = Retries() if self._given.several else None
-        self._lookups = Lookups(self._given.listed) if self._given.listed else None
+        looked_up = self._given.function or self._given.listed
+        self._lookups = Lookups(looked_up) if looked_up else None
         # A call with fewer bytes of tensors, and without options, is one message.
         self._plain_bytes = min(self._stream_above_bytes, streaming.LARGEST_MESSAGE)
         self._named_calls = NamedCalls()
@@ -203,7 +207,7 @@ class BaseClient(abc.ABC):
             "use_http_proxy": self._use_http_proxy,
             "channel_options": self._channel_options,
         }
-        return _unpickled, (type(self), self._given.listed or self._target, options)
+        return _unpickled, (type(self), self._given.given, options)
 
     def _check_several(self) -> None:
         """Raises ValueError for what only a client of one server can do."""
@@ -215,7 +219,7 @@ class BaseClient(abc.ABC):
                 "make a client of that server alone"
             )
         hosts = {one.rpartition(":")[0].lower() for one in self._given.listed}
-        if len(hosts) < 2:
+        if len(hosts) < 2 and self._given.function is None:
             return
         if self._use_http_proxy:
             raise ValueError("use_http_proxy: a proxy is asked for one name, not for a list")
@@ -237,8 +241,8 @@ class BaseClient(abc.ABC):
         options = {**_OPTIONS, "grpc.enable_http_proxy": int(proxied)}
         if self._given.several:
             options |= _BALANCED
-        if self._given.listed:  # or the servers would be told the whole list as their name
-            options["grpc.default_authority"] = self._given.listed[0]
+        if self._lookups is not None:  # or the servers would be told the whole list as their name
+            options["grpc.default_authority"] = (self._given.listed or ("lossd",))[0]
         options |= self._channel_options
         if self._credentials is None:
             channel = self._grpc.insecure_channel(target, list(options.items()))
@@ -304,5 +308,5 @@ def _keep_freed_memory() -> None:
     bytearray((32 << 20) - (64 << 10))  # its pages are never touched
 
 
-def _unpickled(kind: type[BaseClient], target: str, options: dict[str, Any]) -> BaseClient:
+def _unpickled(kind: type[BaseClient], target: Any, options: dict[str, Any]) -> BaseClient:
     return kind(target, **options)

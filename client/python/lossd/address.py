@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from lossd import arguments
@@ -33,39 +33,61 @@ class Targets(NamedTuple):
     text: str  # one target, or those of a list with commas between them
     # HOST:PORT of each server of a list. There is none if gRPC reads the text itself.
     listed: tuple[str, ...] = ()
+    # Returns such a list whenever it is called.
+    function: Callable[[], Sequence[str]] | None = None
 
     @property
     def several(self) -> bool:
         """Whether gRPC may find more than one server."""
+        if self.listed or self.function is not None:
+            return True
         scheme, _, rest = self.text.partition(":")
-        return bool(self.listed) or scheme == "dns" or (scheme in ("ipv4", "ipv6") and "," in rest)
+        return scheme == "dns" or (scheme in ("ipv4", "ipv6") and "," in rest)
+
+    @property
+    def given(self) -> str | Sequence[str] | Callable[[], Sequence[str]]:
+        """What targets() makes these of."""
+        return self.function or self.listed or self.text
 
 
 def targets(name: str, value: Any) -> Targets:
-    """Returns what a client's target names: one address, or a list of HOST:PORT.
+    """Returns what a client's target names: one address, a list of HOST:PORT, or a function.
 
     A list is a sequence of texts, or one text with commas. Raises TypeError or ValueError, which
     name `name`; among others for an empty list, and for a target that is given twice.
     """
+    if callable(value):
+        return Targets(name_of(value), function=value)
     if isinstance(value, str):
         if value.partition(":")[0] in _SCHEMES or "," not in value:
             return Targets(target(name, value))
-        parts: Sequence[Any] = [part.strip() for part in value.split(",")]
-    elif isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
-        parts = value
-    else:
+        value = [part.strip() for part in value.split(",")]
+    if not isinstance(value, Sequence) or isinstance(value, bytes | bytearray):
         raise TypeError(f"{name}: {value!r} is neither a string nor a list of strings")
-    if len(parts) == 0:
+    several = listed(name, value)
+    return Targets(",".join(several), several)
+
+
+def listed(name: str, value: Any) -> tuple[str, ...]:
+    """Returns the servers of a sequence of HOST:PORT. Raises as targets() does."""
+    if not isinstance(value, Sequence) or isinstance(value, str | bytes | bytearray):
+        raise TypeError(f"{name}: {value!r} is not a list of strings")
+    if len(value) == 0:
         raise ValueError(f"{name}: an empty list has no server; give HOST:PORT of each")
-    listed: dict[str, None] = {}
-    for part in parts:
+    seen: set[str] = set()
+    for part in value:
         one = target(name, part)
         if one.partition(":")[0] in _SCHEMES:
             raise ValueError(f"{name}: {one!r} in a list of servers; give HOST:PORT of each")
-        if one.lower() in listed:
+        if one.lower() in seen:
             raise ValueError(f"{name}: {one!r} is given twice")
-        listed[one.lower()] = None
-    return Targets(",".join(parts), tuple(parts))
+        seen.add(one.lower())
+    return tuple(value)
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """Returns the name of a function for texts."""
+    return f"{getattr(function, '__qualname__', None) or type(function).__qualname__}()"
 
 
 def target(name: str, value: Any) -> str:

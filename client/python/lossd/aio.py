@@ -14,7 +14,6 @@ from lossd._channel import BaseClient, Connection
 from lossd.aio_session import AsyncSession
 from lossd.conversion import Call, Logits, Targets
 from lossd.errors import LossdError
-from lossd.lookups import not_found_within
 from lossd.losses import AsyncLosses
 from lossd.result import LossResult
 from lossd.retries import Resend
@@ -143,7 +142,7 @@ class AsyncClient(AsyncLosses, BaseClient):
                 if error.code is not grpc.StatusCode.DEADLINE_EXCEEDED:
                     raise
                 if seconds is not None and time.monotonic() >= deadline:
-                    raise not_found_within(seconds) from error
+                    raise self._lookups.not_found_within(seconds) from error
 
     def _connection(self) -> Connection:
         loop = asyncio.get_running_loop()

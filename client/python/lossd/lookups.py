@@ -1,4 +1,4 @@
-"""The addresses of the servers of a list, as the one target that gRPC takes for several (D90)."""
+"""The addresses of several servers, as the one target that gRPC takes for several (D90)."""
 
 from __future__ import annotations
 
@@ -8,42 +8,118 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, Protocol
 
 import grpc
 
+from lossd import address
 from lossd.errors import LossdError
 
 # gRPC asks the DNS for one name again after so many seconds, too.
 _AGAIN_SECONDS = 30.0
-# A client that waits for its servers asks for unknown names again after so many seconds, and one
-# that had no thread for a lookup tries again.
+# A function is called again after so many seconds (D97).
+_CALL_AGAIN_SECONDS = 5.0
+# A client that waits for its servers looks again after so many seconds while there is none, and
+# one that had no thread for a lookup tries again.
 _SOON_SECONDS = 1.0
 
 # An IP address and a port, as texts.
 Address = tuple[str, str]
 
 
-class Lookups:
-    """Finds the addresses of host names, and looks again every 30 s while it is asked for them.
+class Found(NamedTuple):
+    """What a lookup has found."""
 
-    gRPC does this for one name (`dns:///`), and for a list takes only IP addresses. A name that
-    is not found keeps the addresses that it had. Thread-safe; of use in a forked child.
-    """
+    target: str  # for gRPC; empty if there is no server
+    error: str = ""  # why there is none
+
+
+class Source(Protocol):
+    """Finds the servers of a client."""
+
+    def find(self) -> Found: ...
+
+
+class Names:
+    """The servers of a list of HOST:PORT. A name that is not found keeps its earlier addresses."""
 
     def __init__(self, listed: Sequence[str]) -> None:
-        """`listed` are the texts HOST:PORT."""
         self._found: dict[str, list[Address]] = {}
         self._errors: dict[str, str] = {}
         self._names: list[str] = []
         for one in listed:
-            address = _as_ip(one)
-            if address is None:
+            known = _as_ip(one)
+            if known is None:
                 self._names.append(one)
             else:
-                self._found[one] = [address]
-        self._target = "" if self._names else _joined(self._found.values())
-        self._again_at = 0.0 if self._names else math.inf
+                self._found[one] = [known]
+
+    @property
+    def constant(self) -> bool:
+        """Whether find() returns the same at once and always."""
+        return not self._names
+
+    def find(self) -> Found:
+        """Asks the DNS for each name."""
+        for name in self._names:
+            host, _, port = name.rpartition(":")
+            try:
+                found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            except OSError as error:  # also UnicodeError's cause
+                self._errors[name] = error.strerror or str(error)
+            except UnicodeError as error:
+                self._errors[name] = str(error)
+            else:
+                self._errors.pop(name, None)
+                self._found[name] = [(str(place[0]), str(place[1])) for *_, place in found]
+        if self._found:
+            return Found(_joined(self._found.values()))
+        errors = "; ".join(f"{name}: {why}" for name, why in self._errors.items())
+        return Found("", f"no server's name: {errors}")
+
+
+class Called:
+    """The servers of the list that a function returns. If it raises, they are the former ones."""
+
+    def __init__(self, function: Callable[[], Sequence[str]]) -> None:
+        self._function = function
+        self._last = ""
+
+    def find(self) -> Found:
+        """Calls the function. An empty list means that there is no server now."""
+        try:
+            returned = self._function()
+            if isinstance(returned, Sequence) and len(returned) == 0:
+                self._last = ""
+                return Found("", f"no server: {address.name_of(self._function)} returned none")
+            listed = address.listed(f"the result of {address.name_of(self._function)}", returned)
+            found = Names(listed).find()
+        except Exception as error:  # whatever a function of the user may raise
+            return Found(self._last, f"no server: {error}")
+        self._last = found.target or self._last
+        return Found(self._last, found.error)
+
+
+class Lookups:
+    """Finds the addresses of servers, and looks again while it is asked for them.
+
+    gRPC does this for one name (`dns:///`), and for a list takes only IP addresses. Names are
+    looked up every 30 s, and a function is called every 5 s. Thread-safe; of use in a forked
+    child.
+    """
+
+    def __init__(self, given: Sequence[str] | Callable[[], Sequence[str]]) -> None:
+        """`given` are the texts HOST:PORT, or a function that returns them."""
+        self._source: Source
+        self._target, self.error, self._again_at = "", "", 0.0
+        if callable(given):
+            self._source, self._again_seconds = Called(given), _CALL_AGAIN_SECONDS
+        else:
+            names = Names(given)
+            self._source, self._again_seconds = names, _AGAIN_SECONDS
+            if names.constant:
+                self._target, self._again_at = names.find().target, math.inf
         # The process and the end of a lookup that is under way.
         self._under_way: tuple[int, threading.Event] | None = None
 
@@ -55,25 +131,32 @@ class Lookups:
     def target(self, seconds: float | None, patient: bool) -> str:
         """Returns the target for gRPC. Waits for the first lookup, and for no later one.
 
-        Raises LossdError: UNAVAILABLE if no name is known and the caller is not `patient`, and
+        Raises LossdError: UNAVAILABLE if no server is known and the caller is not `patient`, and
         DEADLINE_EXCEEDED after `seconds`.
         """
-        if time.monotonic() < self._again_at and self._target:
-            return self._target
+        target = self._target  # a lookup may change it at any time
+        if target and time.monotonic() < self._again_at:
+            return target
         deadline = math.inf if seconds is None else time.monotonic() + seconds
         looked_up = self._begin()
-        while not self._target:
+        while not target:
             ended = looked_up.wait(_left(deadline))
-            if self._target:
+            target = self._target
+            if target:
                 break
             if ended and not patient:
-                text = "; ".join(f"{name}: {why}" for name, why in self._errors.items())
-                raise LossdError(grpc.StatusCode.UNAVAILABLE, f"no server's name: {text}", None)
+                raise LossdError(grpc.StatusCode.UNAVAILABLE, self.error, None)
             if seconds is not None and time.monotonic() >= deadline:
-                raise not_found_within(seconds)
+                raise self.not_found_within(seconds)
             time.sleep(min(_SOON_SECONDS, max(deadline - time.monotonic(), 0)))
             looked_up = self._begin()
-        return self._target
+        return target
+
+    def not_found_within(self, seconds: float) -> LossdError:
+        """Returns the error of a call whose timeout was too short for the lookup."""
+        text = f"no server was found within the timeout of {seconds:g} s"
+        text += f": {self.error}" if self.error else ""
+        return LossdError(grpc.StatusCode.DEADLINE_EXCEEDED, text, None)
 
     def _begin(self) -> threading.Event:
         """Starts a lookup unless one is under way in this process; returns its end."""
@@ -97,31 +180,11 @@ class Lookups:
 
     def _look_up(self, looked_up: threading.Event) -> None:
         try:
-            self._ask_for_names()
+            self._target, self.error = self._source.find()
         finally:
-            self._again_at = time.monotonic() + _AGAIN_SECONDS
+            self._again_at = time.monotonic() + self._again_seconds
             self._under_way = None
             looked_up.set()
-
-    def _ask_for_names(self) -> None:
-        for name in self._names:
-            host, _, port = name.rpartition(":")
-            try:
-                found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            except OSError as error:  # also UnicodeError's cause
-                self._errors[name] = error.strerror or str(error)
-            except UnicodeError as error:
-                self._errors[name] = str(error)
-            else:
-                self._errors.pop(name, None)
-                self._found[name] = [(str(place[0]), str(place[1])) for *_, place in found]
-        self._target = _joined(self._found.values()) if self._found else ""
-
-
-def not_found_within(seconds: float) -> LossdError:
-    """Returns the error of a call whose timeout was too short for the lookup."""
-    text = f"the servers' names were not found within the timeout of {seconds:g} s"
-    return LossdError(grpc.StatusCode.DEADLINE_EXCEEDED, text, None)
 
 
 def _left(deadline: float) -> float | None:

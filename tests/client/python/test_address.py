@@ -73,7 +73,7 @@ def test_what_is_no_address_is_refused_with_what_to_give(target: str, text: str)
 @pytest.mark.parametrize("given", [["a:1", "b:1"], ("a:1", "b:1"), "a:1,b:1", "a:1, b:1"], ids=str)
 def test_a_list_is_a_sequence_or_has_commas(given: Any) -> None:
     found = address.targets("target", given)
-    assert tuple(found) == ("a:1,b:1", ("a:1", "b:1"))
+    assert tuple(found) == ("a:1,b:1", ("a:1", "b:1"), None)
     assert found.several
     assert not address.is_local(found.text)
     assert address.is_local("localhost:1,127.0.0.1:2")

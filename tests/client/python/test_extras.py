@@ -24,6 +24,7 @@ def last_line(program: str, package: str, folder: Path) -> str:
     [
         ("lossd.jax", "jax", "jax"),
         ("lossd.keras", "keras", "keras,jax"),
+        ("lossd.ray", "ray", "ray"),
         ("lossd.torch", "torch", "torch"),
     ],
 )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from typing import Any
 
 import grpc
 import lossd
 import pytest
 from lossd import lookups
-from lossd.lookups import Lookups
+from lossd.lookups import Called, Found, Lookups
 
 
 class Dns:
@@ -106,9 +107,52 @@ def test_a_patient_caller_waits_for_a_name(dns: Dns, monkeypatch: pytest.MonkeyP
     assert answers == ["ipv4:10.0.0.5:1"]
 
 
+def test_a_function_is_called_again_every_five_seconds(dns: Dns) -> None:
+    lists = [["10.0.0.1:1"], ["10.0.0.2:1", "a:1"]]
+    found = Lookups(lambda: lists.pop(0))
+    assert not found.known
+    first = found.target(None, patient=False)
+    assert first == "ipv4:10.0.0.1:1"
+    assert time.monotonic() + 4 < found._again_at < time.monotonic() + 6
+    assert found.target(None, patient=False) == first
+    found._again_at = 0.0
+    found.target(None, patient=False)
+    while found._under_way is not None:
+        threading.Event().wait(0.001)
+    assert found.target(None, patient=False) == "ipv4:10.0.0.1:1,10.0.0.2:1"
+
+
+def test_a_function_that_fails_leaves_the_list_as_it_was(dns: Dns) -> None:
+    results: list[Any] = [["10.0.0.1:1"], None, "10.0.0.2:1", ["10.0.0.2"], ["none:1"], []]
+
+    def servers() -> Any:
+        if not results:
+            raise OSError("the registry is away")
+        return results.pop(0)
+
+    called = Called(servers)
+    assert called.find() == Found("ipv4:10.0.0.1:1")
+    name = servers.__qualname__ + "()"
+    result = f"no server: the result of {name}"
+    assert [called.find() for _ in range(4)] == [
+        Found("ipv4:10.0.0.1:1", error)
+        for error in (
+            f"{result}: None is not a list of strings",
+            f"{result}: '10.0.0.2:1' is not a list of strings",
+            f"{result}: '10.0.0.2' has no port; give HOST:PORT or unix:/path",
+            "no server's name: none:1: Name or service not known",
+        )
+    ]
+    assert called.find() == Found("", f"no server: {name} returned none")
+    assert called.find() == Found("", "no server: the registry is away")
+    with pytest.raises(lossd.LossdError, match="no server: the registry is away") as raised:
+        Lookups(servers).target(None, patient=False)
+    assert raised.value.code is grpc.StatusCode.UNAVAILABLE
+
+
 def test_the_timeout_ends_a_lookup(dns: Dns) -> None:
     dns.open.clear()
-    with pytest.raises(lossd.LossdError, match="not found within the timeout of 0.01 s") as raised:
+    with pytest.raises(lossd.LossdError, match="found within the timeout of 0.01 s") as raised:
         Lookups(["a:1"]).target(0.01, patient=False)
     assert raised.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
     dns.open.set()

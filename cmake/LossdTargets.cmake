@@ -41,7 +41,8 @@ function(lossd_install_program name)
   set(folder ${CMAKE_BINARY_DIR}/completion/${name})
   set(scripts bash/${name} zsh/_${name} fish/${name}.fish)
   set(destinations bash-completion/completions zsh/site-functions fish/vendor_completions.d)
-  install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} OPTIONAL)
+  install(TARGETS ${name}
+    RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT programs OPTIONAL)
   foreach(script destination IN ZIP_LISTS scripts destinations)
     cmake_path(GET script PARENT_PATH shell)
     string(REGEX REPLACE "=;${shell}$" "=${shell}" arguments "${ARGN};${shell}")
@@ -50,7 +51,7 @@ function(lossd_install_program name)
       COMMAND ${name} ${arguments} > ${folder}/${script}
       VERBATIM)
     install(FILES ${folder}/${script} DESTINATION ${CMAKE_INSTALL_DATADIR}/${destination}
-      OPTIONAL)
+      COMPONENT programs OPTIONAL)
   endforeach()
 endfunction()
 

@@ -16,6 +16,7 @@ readonly CAFFE_PACKAGES=(
   libboost-thread-dev libgflags-dev libgoogle-glog-dev libgtk2.0-0 libhdf5-dev libopenblas-dev)
 readonly CLUSTER_PACKAGES=(
   containerd containernetworking-plugins curl etcd-server gcc iproute2 libc6-dev openssl procps runc)
+readonly WHEEL_PACKAGES=(binutils dpkg-dev file lintian)
 readonly LINT_PACKAGES=(clang-format clang-tidy codespell shellcheck)
 # Programs that build and run the clients of other languages, each with the package that has it,
 # shells whose completion is tested, proxies, and programs that ./dev soak runs.

@@ -40,6 +40,7 @@ def test_help_lists_every_command_and_nothing_else() -> None:
         "format",
         "docs",
         "image",
+        "wheel",
         "gpu",
         "debian",
         "cluster",
@@ -56,6 +57,10 @@ def test_help_lists_every_command_and_nothing_else() -> None:
         (["fuzz", "1m"], "fuzz 1m: the only argument is a number of seconds"),
         (["fuzz", "0"], "fuzz 0: the only argument is a number of seconds"),
         (["docs", "--open"], "docs --open: the arguments are --serve and an address"),
+        (
+            ["wheel", "--try"],
+            "wheel --try: the arguments are --try and releases: bookworm, trixie, noble, jammy",
+        ),
         (["cluster", "a", "b"], "cluster a b: the only argument is a file of docker save"),
         (["completion", "sh"], "completion sh: the argument is one shell: bash, zsh or fish"),
         (["completion"], "completion: the argument is one shell: bash, zsh or fish"),

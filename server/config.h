@@ -72,6 +72,10 @@ struct Config {
   int64_t max_shared_memory_bytes_per_connection = int64_t{1} << 30;
   bool channelz = false;
 
+  // Enough for the runs of a team, few enough for Prometheus: each has 14
+  // series.
+  int64_t max_jobs = 32;  // D93
+
   std::string log_level = "info";
   observability::LogFormat log_format = observability::LogFormat::kText;
 };

@@ -46,6 +46,7 @@ FLOORS = {
     "python_session_64_c64_vs_bare_grpcio": (3, 3),
     "stream_vs_unary": (0.95, 0.95),
     "shm_1Mi_c4_vs_kernel": (0.9, 0.9),
+    "job_metrics_vs_none": (0.98, 0.98),
 }
 
 

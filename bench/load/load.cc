@@ -41,6 +41,7 @@ void StartCall(const LoadOptions& options, Slot& slot,
   slot.context.emplace();
   slot.context->set_deadline(std::chrono::system_clock::now() +
                              absl::ToChronoNanoseconds(options.timeout));
+  NameJob(options, *slot.context);
   slot.reader = slot.stub->PrepareUnaryCall(&*slot.context, options.method,
                                             *slot.request, slot.queue);
   slot.reader->StartCall();

@@ -74,6 +74,7 @@ struct Flags {
   absl::Duration duration = absl::Seconds(5);
   absl::Duration warmup = absl::Seconds(1);
   int64_t requests = 0;
+  std::string job;
 
   bool json = false;
   std::string shell;
@@ -106,6 +107,9 @@ FlagGroup RequestRows(Flags& flags) {
             "send the requests in one session (ComputeLosses) for each of "
             "--channels, with --concurrency requests in flight in all; the "
             "sessions have their own threads, so --threads is not read"},
+           {"job", AnyValue(&flags.job),
+            "name of the training job that each request belongs to, for the "
+            "server's metrics; empty names none"},
            {"seed", AnyValue(&flags.sample.seed),
             "seed of the random data and of the arrival times"}}};
 }
@@ -223,6 +227,7 @@ LoadOptions LoadOptionsOf(const Flags& flags) {
           .duration = flags.duration,
           .requests = flags.requests,
           .timeout = flags.timeout,
+          .job = flags.job,
           .seed = flags.sample.seed};
 }
 

@@ -94,7 +94,10 @@ FlagGroup ConnectionRows(ConnectionFlags& flags) {
         "PEM file with the private key of the certificate in --tls_cert"},
        {"token_file", PathValue(&flags.token_file),
         "file whose content is sent as the bearer token; - is standard input; "
-        "empty sends none"}}};
+        "empty sends none"},
+       {"job", AnyValue(&flags.job),
+        "name of the training job, under which the server's metrics count the "
+        "call; empty names none"}}};
 }
 
 absl::StatusOr<std::unique_ptr<client::Client>> MakeClient(
@@ -108,6 +111,7 @@ absl::StatusOr<std::unique_ptr<client::Client>> MakeClient(
   const auto token = ReadNamed("token_file", flags.token_file);
   if (!token.ok()) return token.status();
   options.token = std::string(absl::StripAsciiWhitespace(*token));
+  options.job = flags.job;
   return client::Client::Create(options);
 }
 

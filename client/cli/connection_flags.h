@@ -19,6 +19,7 @@ struct ConnectionFlags {
   std::string tls_cert;
   std::string tls_key;
   std::string token_file;
+  std::string job;
   absl::Duration timeout = absl::Seconds(30);
 };
 

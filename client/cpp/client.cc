@@ -48,7 +48,7 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Create(
 
 Client::Client(std::unique_ptr<Connections> connections,
                const ClientOptions& options)
-    : token_(options.token),
+    : caller_{.token = options.token, .job = options.job},
       stream_above_bytes_(options.stream_above_bytes),
       connections_(std::move(connections)),
       retries_(connections_->several() ? std::make_unique<Retries>()
@@ -76,7 +76,7 @@ absl::StatusOr<grpc::ByteBuffer> Client::Unary(const std::string& method,
                                                SliceTracker& tracker) {
   grpc::CompletionQueue queue;
   grpc::Alarm returned;
-  Call call(options, token_);
+  Call call(options, caller_);
   call.Start(connections_->Take(), method, request, queue, &call);
   request.Clear();
   void* tag = nullptr;
@@ -121,7 +121,7 @@ absl::StatusOr<LossResult> Client::Stream(const LossRequest& request,
                                           const CallOptions& options) {
   for (int attempt = 1;; ++attempt) {
     absl::StatusOr<LossResult> result =
-        ComputeByStream(connections_->Take(), token_, request, options);
+        ComputeByStream(connections_->Take(), caller_, request, options);
     if (retries_ == nullptr) return result;
     if (result.ok()) retries_->Answered();
     if (result.ok()) return result;
@@ -151,7 +151,7 @@ CallHandle Client::ComputeLossAsync(const LossRequest& request,
   const grpc::ByteBuffer message =
       WriteRequest(request, options.request_id, *tracker);
   return Async().Start(connections_->Take(), kComputeLoss, message,
-                       std::move(tracker), options, token_, std::move(done));
+                       std::move(tracker), options, caller_, std::move(done));
 }
 
 CallHandle Client::ComputeLossAsync(const v1::ComputeLossRequest& request,
@@ -163,7 +163,7 @@ CallHandle Client::ComputeLossAsync(const v1::ComputeLossRequest& request,
   }
   return Async().Start(connections_->Take(), kComputeLoss,
                        BufferOf(request.SerializeAsString()),
-                       SliceTracker::Make(), options, token_, std::move(done));
+                       SliceTracker::Make(), options, caller_, std::move(done));
 }
 
 AsyncCalls& Client::Async() {
@@ -178,7 +178,7 @@ absl::StatusOr<std::unique_ptr<Session>> Client::StartSession(
   return std::make_unique<Session>(
       this,
       std::make_unique<SessionCalls>(
-          options, [this] { return connections_->Take(); }, token_,
+          options, [this] { return connections_->Take(); }, caller_,
           retries_.get()),
       options);
 }

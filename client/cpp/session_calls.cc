@@ -47,11 +47,11 @@ absl::Status Closed() { return absl::CancelledError("the session was closed"); }
 }  // namespace
 
 SessionCalls::SessionCalls(const SessionOptions& options,
-                           TakeChannel take_channel, std::string token,
+                           TakeChannel take_channel, Caller caller,
                            Retries* retries)
     : wait_for_ready_(options.wait_for_ready),
       take_channel_(std::move(take_channel)),
-      token_(std::move(token)),
+      caller_(std::move(caller)),
       retries_(retries),
       pending_(options, retries),
       held_(&queue_),
@@ -348,7 +348,7 @@ void SessionCalls::Greet() {
   ++streams_;
   ++state_.tags;
   stream_ = std::make_unique<SessionStream>(
-      take_channel_(), token_, wait_for_ready_, &queue_,
+      take_channel_(), caller_, wait_for_ready_, &queue_,
       SessionStream::Tags{&greeted_, &read_, &written_, &half_closed_,
                           &finished_});
 }

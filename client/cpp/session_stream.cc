@@ -24,15 +24,15 @@ int64_t LimitIn(grpc::ByteBuffer reply) {
 }  // namespace
 
 SessionStream::SessionStream(std::shared_ptr<grpc::Channel> channel,
-                             const std::string& token, bool wait_for_ready,
+                             const Caller& caller, bool wait_for_ready,
                              grpc::CompletionQueue* queue, const Tags& tags)
     : channel_(std::move(channel)),
       queue_(queue),
       tags_(tags),
       greeting_(std::make_unique<Call>(
-          CallOptions{.wait_for_ready = wait_for_ready}, token)),
+          CallOptions{.wait_for_ready = wait_for_ready}, caller)),
       max_message_bytes_(std::numeric_limits<int64_t>::max()),
-      context_(MakeContext({.wait_for_ready = wait_for_ready}, token)) {
+      context_(MakeContext({.wait_for_ready = wait_for_ready}, caller)) {
   // The headers then leave with the first message, and StartCall() has no tag.
   context_->set_initial_metadata_corked(true);
   const grpc::Slice empty;

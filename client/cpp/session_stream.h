@@ -37,9 +37,9 @@ class SessionStream {
   };
 
   // Calls GetServerInfo. Borrows `queue`.
-  SessionStream(std::shared_ptr<grpc::Channel> channel,
-                const std::string& token, bool wait_for_ready,
-                grpc::CompletionQueue* queue, const Tags& tags);
+  SessionStream(std::shared_ptr<grpc::Channel> channel, const Caller& caller,
+                bool wait_for_ready, grpc::CompletionQueue* queue,
+                const Tags& tags);
 
   // Sets max_message_bytes() after the tag `greeted`. UNAVAILABLE if there is
   // no server. A server that fails otherwise may still serve the stream.

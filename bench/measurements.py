@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import in_process
 from connection_rate import connections_per_second
 from fleet_measurements import FLEET_MEASUREMENTS
+from job_measurements import JOB_MEASUREMENTS
 from kernel_measurements import KERNEL_MEASUREMENTS
 from measurement import MEBI, Effort, Measurement, Result, alternate
 from memory_measurements import MEMORY_MEASUREMENTS
@@ -235,6 +236,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     **PYTHON_MEASUREMENTS,
     **FLEET_MEASUREMENTS,
     **TRACING_MEASUREMENTS,
+    **JOB_MEASUREMENTS,
     **TORCH_MEASUREMENTS,
     **TREE_MEASUREMENTS,
 }

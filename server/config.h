@@ -74,6 +74,9 @@ struct Config {
 
   std::string otlp_endpoint;  // empty traces no call
   std::string otlp_service_name = "lossd";
+  // Enough for the runs of a team, few enough for Prometheus: each has 14
+  // series.
+  int64_t max_jobs = 32;  // D93
 
   std::string log_level = "info";
   observability::LogFormat log_format = observability::LogFormat::kText;

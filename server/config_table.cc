@@ -25,6 +25,8 @@ constexpr int kMaxThreads = 1024;
 constexpr int64_t kMaxConnections = int64_t{1} << 30;
 // protobuf counts a message's bytes in 31 bits.
 constexpr int64_t kMaxMessageBytes = std::numeric_limits<int32_t>::max();
+// Each has a place in every thread's metrics, and 14 series.
+constexpr int64_t kMaxJobs = 1000;
 
 absl::Status MustBe(const absl::AlphaNum& text, absl::string_view rule) {
   return absl::InvalidArgumentError(
@@ -248,7 +250,11 @@ FlagGroup LimitFlags(Config& c) {
        {"max_message_bytes", InRange(&c.max_message_bytes, 0, kMaxMessageBytes),
         "largest request message, in bytes; larger ones fail with "
         "RESOURCE_EXHAUSTED; 0 takes two thirds of the memory that requests "
-        "get by default, at most 256 MiB"}}};
+        "get by default, at most 256 MiB"},
+       {"max_jobs", InRange(&c.max_jobs, 0, kMaxJobs),
+        "most training jobs (metadata lossd-job of a call) with metrics of "
+        "their own; further ones count together as \"other\"; 0 looks at no "
+        "names"}}};
 }
 
 FlagGroup SharedMemoryFlags(Config& c) {

@@ -139,8 +139,8 @@ absl::Status Server::BuildParts(const DeviceOpener& open_devices) {
 void Server::BuildExecution(BackendChoice& choice) {
   buffers_ = std::make_shared<BufferPool>(static_cast<size_t>(
       std::min(config_.max_inflight_bytes, kMaxPooledBytes)));
-  metrics_ =
-      std::make_unique<observability::Metrics>(kVersion, choice.names.front());
+  metrics_ = std::make_unique<observability::Metrics>(
+      kVersion, choice.names.front(), static_cast<size_t>(config_.max_jobs));
   batcher_ = std::make_unique<batching::Batcher>(
       BatcherOptionsFor(config_, choice), &clock_);
   executors_ = MakeExecutors(config_, choice, metrics_.get(), &clock_,
@@ -196,7 +196,8 @@ void Server::BuildServices(const v1::GetServerInfoResponse& info) {
                    .buffers = buffers_,
                    .regions = regions_.get(),
                    .spans = spans_.get(),
-                   .trust_flow_header = config_.trust_flow_header};
+                   .trust_flow_header = config_.trust_flow_header,
+                   .watches_jobs = config_.max_jobs > 0};
   if (config_.shared_memory_socket.empty()) call_context_.regions = nullptr;
   if (config_.stream_idle_timeout > absl::ZeroDuration()) {
     call_context_.stream_idle_limit = config_.stream_idle_timeout;

@@ -44,6 +44,7 @@ void StartCall(const LoadOptions& options, Slot& slot,
   if (!options.traceparent.empty()) {
     slot.context->AddMetadata("traceparent", options.traceparent);
   }
+  NameJob(options, *slot.context);
   slot.reader = slot.stub->PrepareUnaryCall(&*slot.context, options.method,
                                             *slot.request, slot.queue);
   slot.reader->StartCall();

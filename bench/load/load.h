@@ -3,6 +3,7 @@
 #define LOSSD_BENCH_LOAD_LOAD_H_
 
 #include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
 #include <grpcpp/support/byte_buffer.h>
 
 #include <cstdint>
@@ -39,9 +40,16 @@ struct LoadOptions {
   absl::Duration timeout = absl::Seconds(30);
   // The metadata traceparent of each call; empty sends none.
   std::string traceparent;
+  // The training job that calls name; empty for none.
+  std::string job;
   // The seed of the arrival times.
   uint64_t seed = 1;
 };
+
+// Names the load's job in the metadata of a call.
+inline void NameJob(const LoadOptions& options, grpc::ClientContext& context) {
+  if (!options.job.empty()) context.AddMetadata("lossd-job", options.job);
+}
 
 struct LoadReport {
   // The latencies of the calls that succeeded; in an open loop they count from

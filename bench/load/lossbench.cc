@@ -76,6 +76,7 @@ struct Flags {
   absl::Duration duration = absl::Seconds(5);
   absl::Duration warmup = absl::Seconds(1);
   int64_t requests = 0;
+  std::string job;
 
   bool json = false;
   std::string shell;
@@ -108,6 +109,9 @@ FlagGroup RequestRows(Flags& flags) {
             "send the requests in one session (ComputeLosses) for each of "
             "--channels, with --concurrency requests in flight in all; the "
             "sessions have their own threads, so --threads is not read"},
+           {"job", AnyValue(&flags.job),
+            "name of the training job that each request belongs to, for the "
+            "server's metrics; empty names none"},
            {"seed", AnyValue(&flags.sample.seed),
             "seed of the random data and of the arrival times"}}};
 }
@@ -231,6 +235,7 @@ LoadOptions LoadOptionsOf(const Flags& flags) {
           .requests = flags.requests,
           .timeout = flags.timeout,
           .traceparent = flags.traceparent,
+          .job = flags.job,
           .seed = flags.sample.seed};
 }
 

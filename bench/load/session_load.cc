@@ -46,8 +46,8 @@ class SessionLoad {
   }
 
   absl::Status Open(const std::string& target, int sessions) {
-    auto made =
-        client::Client::Create({.target = target, .channels = sessions});
+    auto made = client::Client::Create(
+        {.target = target, .channels = sessions, .job = options_.job});
     if (!made.ok()) return made.status();
     client_ = *std::move(made);
     // All that the load has in flight goes into the stream, however large.

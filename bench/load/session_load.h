@@ -15,7 +15,8 @@ namespace lossd::bench {
 // each of `sessions` connections, and measures. The places that a request in
 // flight can have take turns on the sessions and on `requests`, which say where
 // the tensors lie. The callback of an answer starts the next request. Only
-// `concurrency`, `duration`, `requests` and `timeout` of the options are read.
+// `concurrency`, `duration`, `requests`, `timeout` and `job` of the options are
+// read.
 // The report's reply_bytes are those of a gradient.
 // Errors: those of Client::Create().
 absl::StatusOr<LoadReport> RunSessionLoad(

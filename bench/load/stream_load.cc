@@ -45,6 +45,7 @@ class OneStream {
             const std::shared_ptr<grpc::Channel>& channel)
       : messages_(messages), stub_(channel) {
     context_.set_deadline(absl::ToChronoTime(absl::Now() + options.timeout));
+    NameJob(options, context_);
   }
 
   // Runs the stream to its end and returns its status.

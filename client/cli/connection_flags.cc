@@ -97,7 +97,10 @@ FlagGroup ConnectionRows(ConnectionFlags& flags) {
         "empty sends none"},
        {"traceparent", AnyValue(&flags.traceparent),
         "metadata traceparent of the call (W3C Trace Context), by which a "
-        "server with --otlp_endpoint traces it; empty sends none"}}};
+        "server with --otlp_endpoint traces it; empty sends none"},
+       {"job", AnyValue(&flags.job),
+        "name of the training job, under which the server's metrics count the "
+        "call; empty names none"}}};
 }
 
 absl::StatusOr<std::unique_ptr<client::Client>> MakeClient(
@@ -111,6 +114,7 @@ absl::StatusOr<std::unique_ptr<client::Client>> MakeClient(
   const auto token = ReadNamed("token_file", flags.token_file);
   if (!token.ok()) return token.status();
   options.token = std::string(absl::StripAsciiWhitespace(*token));
+  options.job = flags.job;
   return client::Client::Create(options);
 }
 

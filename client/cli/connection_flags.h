@@ -20,6 +20,7 @@ struct ConnectionFlags {
   std::string tls_key;
   std::string token_file;
   std::string traceparent;
+  std::string job;
   absl::Duration timeout = absl::Seconds(30);
 };
 

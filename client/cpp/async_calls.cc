@@ -11,12 +11,12 @@ namespace lossd::client {
 // done. All but Start() and Cancel() runs on the completion thread.
 class AsyncCall final : public CancellableCall {
  public:
-  AsyncCall(const CallOptions& options, const std::string& token,
+  AsyncCall(const CallOptions& options, const Caller& caller,
             std::shared_ptr<SliceTracker> tracker, LossCallback done)
       : options_(options),
         tracker_(std::move(tracker)),
         done_(std::move(done)),
-        call_(std::make_unique<Call>(options, token)) {}
+        call_(std::make_unique<Call>(options, caller)) {}
 
   void Start(const std::shared_ptr<grpc::Channel>& channel,
              const std::string& method, const grpc::ByteBuffer& request,
@@ -92,9 +92,9 @@ CallHandle AsyncCalls::Start(const std::shared_ptr<grpc::Channel>& channel,
                              const std::string& method,
                              const grpc::ByteBuffer& request,
                              std::shared_ptr<SliceTracker> tracker,
-                             const CallOptions& options,
-                             const std::string& token, LossCallback done) {
-  auto call = std::make_shared<AsyncCall>(options, token, std::move(tracker),
+                             const CallOptions& options, const Caller& caller,
+                             LossCallback done) {
+  auto call = std::make_shared<AsyncCall>(options, caller, std::move(tracker),
                                           std::move(done));
   {
     absl::MutexLock lock(&mu_);

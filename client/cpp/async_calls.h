@@ -37,7 +37,7 @@ class AsyncCalls {
   CallHandle Start(const std::shared_ptr<grpc::Channel>& channel,
                    const std::string& method, const grpc::ByteBuffer& request,
                    std::shared_ptr<SliceTracker> tracker,
-                   const CallOptions& options, const std::string& token,
+                   const CallOptions& options, const Caller& caller,
                    LossCallback done);
 
  private:

@@ -20,23 +20,25 @@ absl::Status CheckCallOptions(const CallOptions& options) {
 }
 
 std::unique_ptr<grpc::ClientContext> MakeContext(const CallOptions& options,
-                                                 const std::string& token) {
+                                                 const Caller& caller) {
   auto context = std::make_unique<grpc::ClientContext>();
   if (options.deadline != absl::InfiniteFuture()) {
     context->set_deadline(absl::ToChronoTime(options.deadline));
   }
   context->set_wait_for_ready(options.wait_for_ready);
-  if (!token.empty()) {
-    context->AddMetadata("authorization", absl::StrCat("Bearer ", token));
+  if (!caller.token.empty()) {
+    context->AddMetadata("authorization",
+                         absl::StrCat("Bearer ", caller.token));
   }
   if (!options.traceparent.empty()) {
     context->AddMetadata("traceparent", options.traceparent);
   }
+  if (!caller.job.empty()) context->AddMetadata("lossd-job", caller.job);
   return context;
 }
 
-Call::Call(const CallOptions& options, const std::string& token)
-    : context_(MakeContext(options, token)) {}
+Call::Call(const CallOptions& options, const Caller& caller)
+    : context_(MakeContext(options, caller)) {}
 
 void Call::Start(const std::shared_ptr<grpc::Channel>& channel,
                  const std::string& method, const grpc::ByteBuffer& request,

@@ -39,16 +39,21 @@ struct CallOptions {
 // Returns INVALID_ARGUMENT for a traceparent that is not printable ASCII.
 absl::Status CheckCallOptions(const CallOptions& options);
 
-// Returns the context of one call, with deadline, token,
-// traceparent and wait_for_ready.
+// A client as the metadata of its calls describes it; empty texts are left out.
+struct Caller {
+  std::string token;  // ClientOptions::token
+  std::string job;    // ClientOptions::job
+};
+
+// Returns the context of one call, with deadline, metadata and wait_for_ready.
 std::unique_ptr<grpc::ClientContext> MakeContext(const CallOptions& options,
-                                                 const std::string& token);
+                                                 const Caller& caller);
 
 // A call for one use: Start(), wait for the tag, Take(). Only Cancel() may run
 // on another thread, and not beside the other two.
 class Call {
  public:
-  Call(const CallOptions& options, const std::string& token);
+  Call(const CallOptions& options, const Caller& caller);
 
   // Sends `request`; `tag` comes out of `queue` when the call is over.
   void Start(const std::shared_ptr<grpc::Channel>& channel,

@@ -57,7 +57,7 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Create(
 
 Client::Client(std::unique_ptr<Connections> connections,
                const ClientOptions& options)
-    : token_(options.token),
+    : caller_{.token = options.token, .job = options.job},
       stream_above_bytes_(options.stream_above_bytes),
       connections_(std::move(connections)),
       retries_(connections_->several() ? std::make_unique<Retries>()
@@ -86,7 +86,7 @@ absl::StatusOr<grpc::ByteBuffer> Client::Unary(const std::string& method,
   if (absl::Status s = CheckCallOptions(options); !s.ok()) return s;
   grpc::CompletionQueue queue;
   grpc::Alarm returned;
-  Call call(options, token_);
+  Call call(options, caller_);
   call.Start(connections_->Take(), method, request, queue, &call);
   request.Clear();
   void* tag = nullptr;
@@ -133,7 +133,7 @@ absl::StatusOr<LossResult> Client::Stream(const LossRequest& request,
   const absl::Time deadline = SteadyTimeOf(options.deadline);
   for (int attempt = 1;; ++attempt) {
     absl::StatusOr<LossResult> result =
-        ComputeByStream(connections_->Take(), token_, request, options);
+        ComputeByStream(connections_->Take(), caller_, request, options);
     if (retries_ == nullptr) return result;
     if (result.ok()) retries_->Answered();
     if (result.ok()) return result;
@@ -188,7 +188,7 @@ CallHandle Client::StartAsync(const grpc::ByteBuffer& message,
     return CallHandle();
   }
   return (*calls)->Start(connections_->Take(), kComputeLoss, message,
-                         std::move(tracker), options, token_, std::move(done));
+                         std::move(tracker), options, caller_, std::move(done));
 }
 
 absl::StatusOr<AsyncCalls*> Client::Async() {
@@ -209,7 +209,7 @@ absl::StatusOr<std::unique_ptr<Session>> Client::StartSession(
     return std::make_unique<Session>(
         this,
         std::make_unique<SessionCalls>(
-            options, [this] { return connections_->Take(); }, token_,
+            options, [this] { return connections_->Take(); }, caller_,
             retries_.get()),
         options);
   } catch (const std::system_error& error) {

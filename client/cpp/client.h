@@ -130,7 +130,7 @@ class Client {
   // RESOURCE_EXHAUSTED if the thread for them cannot be started.
   absl::StatusOr<AsyncCalls*> Async();
 
-  const std::string token_;
+  const Caller caller_;
   const int64_t stream_above_bytes_;
   const std::unique_ptr<Connections> connections_;  // thread-safe
   const std::unique_ptr<Retries> retries_;  // null without several servers

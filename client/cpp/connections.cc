@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
@@ -57,6 +58,24 @@ absl::Status CheckToken(absl::string_view token) {
   return absl::OkStatus();
 }
 
+// Checks what the server would refuse, and what gRPC would end the process
+// over.
+absl::Status CheckJob(absl::string_view job) {
+  constexpr size_t kMostBytes = 64;
+  if (job.size() > kMostBytes) {
+    return absl::InvalidArgumentError(absl::StrCat("job: has ", job.size(),
+                                                   " bytes, and may have ",
+                                                   kMostBytes, " at most"));
+  }
+  const auto bad =
+      std::find_if_not(job.begin(), job.end(),
+                       [](unsigned char c) { return absl::ascii_isprint(c); });
+  if (bad == job.end()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "job: byte ", bad - job.begin(), " of \"", absl::CHexEscape(job),
+      "\" is not a printable character of ASCII"));
+}
+
 // Checks what a list of servers cannot have.
 absl::Status CheckList(const Servers& servers, const ClientOptions& options) {
   if (!options.tls.has_value() || !options.tls->server_name.empty()) {
@@ -83,6 +102,7 @@ absl::Status Check(const ClientOptions& options) {
                      ", must be at least 1ms"));
   }
   if (absl::Status s = CheckToken(options.token); !s.ok()) return s;
+  if (absl::Status s = CheckJob(options.job); !s.ok()) return s;
   return options.tls.has_value() ? CheckTls(*options.tls) : absl::OkStatus();
 }
 

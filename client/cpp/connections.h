@@ -49,6 +49,9 @@ struct ClientOptions {
   std::optional<TlsOptions> tls = {};
   // Sent as `authorization: Bearer TOKEN` if not empty. Printable ASCII.
   std::string token = {};
+  // The name of the training job, for the server's metrics (lossd_job_*); empty
+  // for none. At most 64 characters, printable ASCII.
+  std::string job = {};
   // The beginning of the user agent.
   std::string user_agent = "lossd-cpp";
   // A blocking ComputeLoss() whose tensors are larger goes through StreamLoss.

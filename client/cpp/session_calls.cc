@@ -36,12 +36,12 @@ absl::Status Closed() { return absl::CancelledError("the session was closed"); }
 }  // namespace
 
 SessionCalls::SessionCalls(const SessionOptions& options,
-                           TakeChannel take_channel, std::string token,
+                           TakeChannel take_channel, Caller caller,
                            Retries* retries)
     : wait_for_ready_(options.wait_for_ready),
       greeting_timeout_(options.greeting_timeout),
       take_channel_(std::move(take_channel)),
-      token_(std::move(token)),
+      caller_(std::move(caller)),
       retries_(retries),
       pending_(options, retries),
       held_(&queue_),
@@ -340,7 +340,7 @@ bool SessionCalls::CanWrite() {
 
 void SessionCalls::Greet() {
   streams_.push_back(std::make_unique<SessionStream>(
-      ++greetings_, take_channel_(), token_, wait_for_ready_, &queue_));
+      ++greetings_, take_channel_(), caller_, wait_for_ready_, &queue_));
   stream_ = streams_.back().get();
 }
 

@@ -53,7 +53,7 @@ class SessionCalls final : public SessionCallOwner {
   // `retries`, which is borrowed, says what is sent again to another server;
   // null is for one server alone.
   SessionCalls(const SessionOptions& options, TakeChannel take_channel,
-               std::string token, Retries* retries);
+               Caller caller, Retries* retries);
   ~SessionCalls() override { Close(); }
 
   SessionCalls(const SessionCalls&) = delete;
@@ -131,7 +131,7 @@ class SessionCalls final : public SessionCallOwner {
   const bool wait_for_ready_;
   const absl::Duration greeting_timeout_;
   const TakeChannel take_channel_;
-  const std::string token_;
+  const Caller caller_;
   Retries* const retries_;  // thread-safe; null with one server
   Tag kick_;                // its address is the tag of kick_alarm_
 

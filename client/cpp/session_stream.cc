@@ -17,11 +17,11 @@ constexpr char kComputeLosses[] = "/lossd.v1.LossService/ComputeLosses";
 
 SessionStream::SessionStream(uint64_t number_of_stream,
                              const std::shared_ptr<grpc::Channel>& channel,
-                             const std::string& token, bool wait_for_ready,
+                             const Caller& caller, bool wait_for_ready,
                              grpc::CompletionQueue* queue)
     : number(number_of_stream),
       max_message_bytes(std::numeric_limits<int64_t>::max()),
-      context_(MakeContext({.wait_for_ready = wait_for_ready}, token)),
+      context_(MakeContext({.wait_for_ready = wait_for_ready}, caller)),
       call_(grpc::GenericStub(channel).PrepareCall(context_.get(),
                                                    kComputeLosses, queue)) {
   call_->StartCall(&asked_);

@@ -46,7 +46,7 @@ class SessionStream {
   // kGreeted when it has answered, or with false if it will not.
   // Borrows `queue`.
   SessionStream(uint64_t number, const std::shared_ptr<grpc::Channel>& channel,
-                const std::string& token, bool wait_for_ready,
+                const Caller& caller, bool wait_for_ready,
                 grpc::CompletionQueue* queue);
 
   SessionStream(const SessionStream&) = delete;

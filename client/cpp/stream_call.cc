@@ -19,9 +19,9 @@ constexpr char kStreamLoss[] = "/lossd.v1.LossService/StreamLoss";
 // the two sides never wait for each other. One thread uses it.
 class StreamCall {
  public:
-  StreamCall(const std::string& token, const CallOptions& options,
+  StreamCall(const Caller& caller, const CallOptions& options,
              StreamWriter& writer, StreamReader& reader)
-      : context_(MakeContext(options, token)),
+      : context_(MakeContext(options, caller)),
         writer_(writer),
         reader_(reader) {}
 
@@ -102,7 +102,7 @@ class StreamCall {
 }  // namespace
 
 absl::StatusOr<LossResult> ComputeByStream(
-    const std::shared_ptr<grpc::Channel>& channel, const std::string& token,
+    const std::shared_ptr<grpc::Channel>& channel, const Caller& caller,
     const LossRequest& request, const CallOptions& options) {
   absl::StatusOr<StreamReader> reader =
       StreamReader::Create(request, options.gradient_destination);
@@ -112,7 +112,7 @@ absl::StatusOr<LossResult> ComputeByStream(
   grpc::CompletionQueue queue;
   grpc::Alarm returned;
   const absl::Status status =
-      StreamCall(token, options, writer, *reader).Run(channel, queue);
+      StreamCall(caller, options, writer, *reader).Run(channel, queue);
   // The wait is on the queue, because a message that is still being written
   // needs a thread that polls.
   const bool free = tracker->AllDroppedOrElse(

@@ -16,7 +16,7 @@ namespace lossd::client {
 // Computes a loss by a stream. Writes and reads at the same time on the calling
 // thread, and returns when the stream is over and gRPC has dropped the tensors.
 absl::StatusOr<LossResult> ComputeByStream(
-    const std::shared_ptr<grpc::Channel>& channel, const std::string& token,
+    const std::shared_ptr<grpc::Channel>& channel, const Caller& caller,
     const LossRequest& request, const CallOptions& options);
 
 }  // namespace lossd::client

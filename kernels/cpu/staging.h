@@ -42,11 +42,14 @@ class Stager {
   void Stage(uint64_t block, bool all, StagedBlock<T>& staged,
              BlockPartial& partial);
 
+  // Writes the `n` targets from element `first` on, a multiple of 8, to `to`,
+  // as StagedBlock holds them; n <= kBlockElements.
+  void StageTargets(uint64_t first, uint64_t n, T* to);
+
  private:
   void CountRows(uint64_t block, const StagedBlock<T>& staged) const;
   uint64_t FirstFault(uint64_t first, uint64_t n,
                       const StagedBlock<T>& staged) const;
-  void StageTargets(uint64_t first, uint64_t n, T* to);
   void StageOperand(const Operand& operand, PieceCursor& cursor, double absent,
                     uint64_t first, uint64_t n, T* to);
   const Segment& segment_;

@@ -52,6 +52,11 @@ class Task {
   // Tasks of one connection have the same number. Flows share the executors
   // fairly (flows.h).
   uint64_t flow = 0;
+  // The number of its training job in the metrics; 0 if it names none.
+  uint64_t job = 0;
+  // The blocks of its request that come before it: not 0 for the later windows
+  // of a stream.
+  uint64_t blocks_before = 0;
 
   // --- owned by the batcher, guarded by its mutex ---
   absl::Time enqueued;      // Enqueue() sets it

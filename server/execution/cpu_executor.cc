@@ -1,5 +1,6 @@
 #include "server/execution/cpu_executor.h"
 
+#include <algorithm>
 #include <cassert>
 #include <cstdint>
 #include <optional>
@@ -8,6 +9,7 @@
 
 #include "absl/container/inlined_vector.h"
 #include "absl/time/time.h"
+#include "kernels/cpu/sampler.h"
 #include "server/execution/task_completion.h"
 
 namespace lossd::execution {
@@ -15,6 +17,14 @@ namespace lossd::execution {
 using batching::Batch;
 using batching::Portion;
 using batching::Task;
+
+namespace {
+
+// So many blocks are computed before they are sampled. Their logits, targets
+// and gradient are still in the second-level cache then.
+constexpr uint64_t kSampledTogether = 32;
+
+}  // namespace
 
 CpuExecutor::CpuExecutor(const CpuExecutorOptions& options,
                          observability::Metrics* metrics, const Clock* clock)
@@ -79,8 +89,28 @@ bool CpuExecutor::RunPortion(const Portion& portion, Batch& batch) {
       return false;
     }
   }
-  kernel_.compute_blocks(task.segment, task.gradient_scale, first, partials);
+  if (IsSampled(task)) {
+    ComputeSampled(task, first, partials);
+  } else {
+    kernel_.compute_blocks(task.segment, task.gradient_scale, first, partials);
+  }
   return BlocksDone(task, count);
+}
+
+void CpuExecutor::ComputeSampled(
+    const Task& task, uint64_t first_block,
+    std::span<kernels::BlockPartial> partials) const {
+  kernels::cpu::Sampler sampler(task.segment, task.blocks_before);
+  kernels::Sample sample;
+  while (!partials.empty()) {
+    const uint64_t count = std::min(kSampledTogether, partials.size());
+    kernel_.compute_blocks(task.segment, task.gradient_scale, first_block,
+                           partials.first(count));
+    sample.Add(sampler.SampleBlocks(first_block, count));
+    first_block += count;
+    partials = partials.subspan(count);
+  }
+  metrics_->jobs().Record(task.job, sample);
 }
 
 }  // namespace lossd::execution

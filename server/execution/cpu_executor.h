@@ -3,6 +3,8 @@
 #ifndef LOSSD_SERVER_EXECUTION_CPU_EXECUTOR_H_
 #define LOSSD_SERVER_EXECUTION_CPU_EXECUTOR_H_
 
+#include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -50,6 +52,9 @@ class CpuExecutor final : public Executor {
   // Counts or computes the portion. Returns true if its task is computed: then
   // the caller finishes the task.
   bool RunPortion(const batching::Portion& portion, batching::Batch& batch);
+  // Computes blocks, and samples them for the task's job.
+  void ComputeSampled(const batching::Task& task, uint64_t first_block,
+                      std::span<kernels::BlockPartial> partials) const;
 
   const CpuExecutorOptions options_;
   const kernels::cpu::InstructionSet& kernel_;

@@ -23,6 +23,12 @@ bool BlocksDone(batching::Task& task, uint64_t blocks);
 void BeginComputing(batching::Task& task);
 using batching::BeginComputing;
 
+// Returns whether the elements of a task are sampled for its job's metrics: not
+// if they lie on a device, because the host samples them (D93).
+inline bool IsSampled(const batching::Task& task) {
+  return task.job != 0 && task.segment.device == kernels::kHost;
+}
+
 // Records a task, all of whose blocks are computed, in the metrics and hands it
 // back to its owner with the sums of its partials; the task may be gone
 // afterwards. `backend` lives as long as the server.

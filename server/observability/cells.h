@@ -29,6 +29,20 @@ class Cell {  // D41
   std::atomic<int64_t> value_{0};
 };
 
+// As Cell, for a sum of real numbers. Not to be given a NaN or an infinity, of
+// which the sum would never be rid.
+class RealCell {
+ public:
+  void Add(double value) {
+    value_.store(value_.load(std::memory_order_relaxed) + value,
+                 std::memory_order_release);
+  }
+  double Read() const { return value_.load(std::memory_order_acquire); }
+
+ private:
+  std::atomic<double> value_{0};
+};
+
 // A scale of buckets whose upper bounds double: unit, 2 unit, 4 unit, ...; the
 // last bucket is open. All values are integers, so sums over threads are exact.
 struct Doubling {

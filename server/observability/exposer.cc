@@ -35,7 +35,8 @@ HttpPages PagesOf(ExposedServer server) {
       {"/", [server = std::move(server)] {
          return HttpAnswer{
              .content_type = "text/html; charset=utf-8",
-             .body = StatusPage(server.is_serving(), server.facts())};
+             .body = StatusPage(server.is_serving(), server.facts(),
+                                server.metrics->jobs().Totals())};
        }}};
 }
 

@@ -13,6 +13,8 @@ prometheus::MetricType TypeOf(const MetricInfo& metric) {
       return prometheus::MetricType::Gauge;
     case MetricType::kHistogram:
       return prometheus::MetricType::Histogram;
+    case MetricType::kSummary:
+      return prometheus::MetricType::Summary;
   }
   return prometheus::MetricType::Untyped;
 }
@@ -63,6 +65,13 @@ void AddHistogram(prometheus::MetricFamily& family, const LabelSet& labels,
   }
   histogram.sample_count = count;
   histogram.sample_sum = static_cast<double>(totals.sum) / per_unit;
+}
+
+void AddSummary(prometheus::MetricFamily& family, const LabelSet& labels,
+                int64_t count, double sum) {
+  auto& summary = AddSample(family, labels).summary;
+  summary.sample_count = static_cast<uint64_t>(count);
+  summary.sample_sum = sum;
 }
 
 }  // namespace lossd::observability

@@ -52,6 +52,10 @@ void AddValue(prometheus::MetricFamily& family, const LabelSet& labels,
 void AddHistogram(prometheus::MetricFamily& family, const LabelSet& labels,
                   const HistogramTotals& totals, double per_unit);
 
+// Adds a sample to the family of a summary, which has no quantiles.
+void AddSummary(prometheus::MetricFamily& family, const LabelSet& labels,
+                int64_t count, double sum);
+
 }  // namespace lossd::observability
 
 #endif  // LOSSD_SERVER_OBSERVABILITY_FAMILIES_H_

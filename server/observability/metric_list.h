@@ -5,7 +5,8 @@
 
 namespace lossd::observability {
 
-enum class MetricType { kCounter, kGauge, kHistogram };
+// A summary has a sum and a count.
+enum class MetricType { kCounter, kGauge, kHistogram, kSummary };
 
 struct MetricInfo {
   const char* name;
@@ -60,6 +61,49 @@ inline constexpr MetricInfo kDeviceErrors = {
     "lossd_device_errors_total", MetricType::kCounter,
     "Failed calls to a device. Their batches were still computed, on another "
     "device or on the CPU, unless the tensors lay in the device's memory."};
+
+// Training jobs, by the label training_job: Prometheus uses `job` itself. All
+// of them are counted by the threads that compute.
+inline constexpr MetricInfo kJobRequests = {
+    "lossd_job_requests_total", MetricType::kCounter,
+    "Requests of the job that were computed; a stream is one."};
+inline constexpr MetricInfo kJobElements = {"lossd_job_elements_total",
+                                            MetricType::kCounter,
+                                            "Elements computed for the job."};
+inline constexpr MetricInfo kJobNanLogits = {
+    "lossd_job_nan_logits_total", MetricType::kCounter,
+    "Logits of the job that were NaN."};
+inline constexpr MetricInfo kJobLoss = {
+    "lossd_job_loss", MetricType::kSummary,
+    "Losses of the job's elements, times their weights and loss_weight, before "
+    "they are reduced. Ignored elements are left out; so are requests, or "
+    "windows of streams, whose losses have a sum that is NaN or infinite, and "
+    "the sum leaves out negative ones."};
+inline constexpr MetricInfo kJobNegativeLoss = {
+    "lossd_job_negative_loss_total", MetricType::kCounter,
+    "The negative sums that lossd_job_loss_sum leaves out, without their "
+    "sign."};
+inline constexpr MetricInfo kJobBadLosses = {
+    "lossd_job_bad_losses_total", MetricType::kCounter,
+    "Requests, or windows of streams, whose losses have a sum that is NaN or "
+    "infinite."};
+inline constexpr MetricInfo kJobGradientSquare = {
+    "lossd_job_gradient_square", MetricType::kSummary,
+    "Squared norms of the gradients by the logits that the job's requests got, "
+    "estimated from the sampled elements."};
+inline constexpr MetricInfo kJobBadGradients = {
+    "lossd_job_bad_gradients_total", MetricType::kCounter,
+    "Sampled elements whose gradient is NaN, infinite or too large to square."};
+inline constexpr MetricInfo kJobSampled = {
+    "lossd_job_sampled_elements_total", MetricType::kCounter,
+    "Elements that were looked at, one in 128 of large requests, without "
+    "ignored ones."};
+inline constexpr MetricInfo kJobPositives = {
+    "lossd_job_positives_total", MetricType::kCounter,
+    "Sampled elements with a target of at least 1/2."};
+inline constexpr MetricInfo kJobSaturated = {
+    "lossd_job_saturated_total", MetricType::kCounter,
+    "Sampled elements with a logit beyond 15 or -15."};
 
 // Values that are computed or read at each scrape.
 inline constexpr MetricInfo kSaturation = {

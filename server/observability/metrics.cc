@@ -37,10 +37,13 @@ size_t Index(absl::StatusCode code) {
 // Holds what is recorded and answers scrapes.
 class Metrics::Ledger final : public prometheus::Collectable {
  public:
-  Ledger(std::string version, std::string backend)
-      : version_(std::move(version)), backend_(std::move(backend)) {}
+  Ledger(std::string version, std::string backend, size_t max_jobs)
+      : version_(std::move(version)),
+        backend_(std::move(backend)),
+        jobs_(max_jobs) {}
 
   Shard& Local() { return shards_.Local(); }
+  JobMetrics& jobs() { return jobs_; }
 
   // Reads a gauge for one scrape.
   using Gauge = std::function<MetricFamily()>;
@@ -57,6 +60,7 @@ class Metrics::Ledger final : public prometheus::Collectable {
   std::vector<prometheus::MetricFamily> Collect() const override {
     ServerFamilies server = CollectServer(shards_, backend_);
     std::vector<prometheus::MetricFamily> families = std::move(server.families);
+    std::ranges::move(jobs_.Families(), std::back_inserter(families));
     absl::MutexLock lock(&mu_);
     families.push_back(FamilyOf(
         metric::kSaturation, saturation_.AtScrape(server.queue_nanoseconds,
@@ -74,15 +78,17 @@ class Metrics::Ledger final : public prometheus::Collectable {
  private:
   const std::string version_;
   const std::string backend_;
-  PerThread<Shard> shards_;  // has its own synchronisation
-  mutable absl::Mutex mu_;   // taken by scrapes, never by recording
+  // These two have their own synchronisation.
+  PerThread<Shard> shards_;
+  JobMetrics jobs_;
+  mutable absl::Mutex mu_;  // taken by scrapes, never by recording
   std::vector<Gauge> gauges_ ABSL_GUARDED_BY(mu_);
   mutable Saturation saturation_ ABSL_GUARDED_BY(mu_);
 };
 
-Metrics::Metrics(std::string version, std::string backend)
-    : ledger_(
-          std::make_shared<Ledger>(std::move(version), std::move(backend))) {}
+Metrics::Metrics(std::string version, std::string backend, size_t max_jobs)
+    : ledger_(std::make_shared<Ledger>(std::move(version), std::move(backend),
+                                       max_jobs)) {}
 
 Metrics::~Metrics() = default;
 
@@ -139,6 +145,10 @@ void Metrics::RecordCompute(std::string_view backend, absl::Duration spent) {
 void Metrics::RecordDeviceError(std::string_view device) {
   ledger_->Local().device_errors.At(device).Add(1);
 }
+
+JobMetrics& Metrics::jobs() { return ledger_->jobs(); }
+
+const JobMetrics& Metrics::jobs() const { return ledger_->jobs(); }
 
 std::map<std::string, int64_t> Metrics::Refusals() const {
   return ledger_->Refusals();

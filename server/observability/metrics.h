@@ -3,6 +3,7 @@
 #ifndef LOSSD_SERVER_OBSERVABILITY_METRICS_H_
 #define LOSSD_SERVER_OBSERVABILITY_METRICS_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -13,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "kernels/sigmoid_loss.h"
+#include "server/observability/job_metrics.h"
 #include "server/observability/metric_list.h"
 
 namespace prometheus {
@@ -40,7 +42,8 @@ enum class Method {
 // its finished ones; they are equal when no call is in flight.
 class Metrics {
  public:
-  Metrics(std::string version, std::string backend);
+  // `max_jobs` names of training jobs are kept (JobNames).
+  Metrics(std::string version, std::string backend, size_t max_jobs = 0);
   ~Metrics();
 
   // Records that a call was taken off the wire: lossd_accepted_total{method}.
@@ -65,6 +68,10 @@ class Metrics {
   // Records how long an executor spent on one batch.
   void RecordCompute(std::string_view backend, absl::Duration spent);
   void RecordDeviceError(std::string_view device);
+
+  // Returns the counts of training jobs. They live as long as the metrics.
+  JobMetrics& jobs();
+  const JobMetrics& jobs() const;
 
   // Returns how many calls were refused so far, by reason: the reasons of
   // RecordRejection(), and the codes of answers that say that the request

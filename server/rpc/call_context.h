@@ -39,6 +39,8 @@ struct CallContext {
   tracing::BatchSpanProcessor* spans = nullptr;
   // Whether the metadata lossd-flow of a call names its flow.
   bool trust_flow_header = false;
+  // Whether the metadata lossd-job of a call is looked at.
+  bool watches_jobs = false;
   // The idle limit: a stream whose client makes no progress for so long is
   // ended.
   absl::Duration stream_idle_limit = absl::InfiniteDuration();

@@ -103,6 +103,7 @@ bool ComputeLossCall::Start() {
     return false;
   }
   segment = *begun;
+  job = JobNumber();
   enqueued_ = true;
   call_context_->batcher->Enqueue(this, /*may_run_inline=*/true);
   return true;

@@ -99,6 +99,7 @@ void ComputeLossesCall::OnRead(bool ok) {
   message_.Clear();
   if (!entries.ok()) return End(entries.status());
   backlog_.Fill(*std::move(entries), call_context_->clock->Now());
+  job_ = JobNumber();
 }
 
 // Tasks that come back meanwhile are settled together, without a detour through
@@ -178,6 +179,7 @@ absl::Status ComputeLossesCall::Begin(wire::Entry entry, EntryTask* task) {
   if (!timeout.ok()) return timeout.status();
   task->deadline = std::min(deadline_, task->received + *timeout);
   task->flow = flow_;
+  task->job = job_;
   RETURN_IF_ERROR(task->computation.Read(std::move(entry.request)));
   TraceRequest(task->computation.segment(), task->trace.get());
   // The entry may have waited as bytes since it arrived.
@@ -378,6 +380,7 @@ void ComputeLossesCall::Release(absl::StatusCode /*code*/) {
   stream_.reset();
   held_bytes_ = 0;
   entries_ = 0;
+  job_ = 0;
   reading_ = Reading::kPaused;
   ending_ = Ending::kOpen;
   end_ = absl::OkStatus();

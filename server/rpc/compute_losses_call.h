@@ -137,6 +137,7 @@ class ComputeLossesCall final : public RpcCall {
   int64_t held_bytes_ = 0;  // of the permits of entries
   int64_t entries_ = 0;     // that were accepted
   bool greeting_ = false;   // the headers are on their way
+  uint64_t job_ = 0;        // of the entries in the backlog
   Reading reading_ = Reading::kPaused;
   Ending ending_ = Ending::kOpen;
   absl::Status end_;   // the answer, from kDecided on

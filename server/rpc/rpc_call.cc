@@ -12,6 +12,7 @@
 #include "server/base/status_macros.h"
 #include "server/door/client_flow.h"
 #include "server/door/flow_name.h"
+#include "server/door/job_name.h"
 #include "server/door/retry_delay.h"
 #include "server/door/status.h"
 #include "server/observability/log.h"
@@ -77,6 +78,7 @@ void RpcCall::Begin() {
   deadline_ = DeadlineOf(*context_);
   flow_ = door::FlowOf(*context_, *call_context_->connections);
   if (call_context_->trust_flow_header) TakeNamedFlow();
+  if (call_context_->watches_jobs) TakeJobName();
   // At the end of the call its connection may have gone.
   if (observability::LogsRequests()) {
     peer_ = call_context_->connections->NameOf(context_->peer());
@@ -95,6 +97,21 @@ void RpcCall::TakeNamedFlow() {
     flow_ = named->flow;
     flow_name_ = std::move(named->name);
   }
+}
+
+void RpcCall::TakeJobName() {
+  absl::StatusOr<std::string> name = door::JobNameOf(*context_);
+  if (name.ok()) {
+    job_name_ = *std::move(name);
+  } else {
+    naming_.Update(name.status());
+  }
+}
+
+uint64_t RpcCall::JobNumber() const {
+  return job_name_.empty() ? 0
+                           : call_context_->metrics->jobs().names().NumberOf(
+                                 job_name_, call_context_->clock->Now());
 }
 
 absl::Status RpcCall::CheckClient() const {
@@ -267,6 +284,7 @@ void RpcCall::Reset() {
   code_ = absl::StatusCode::kOk;
   naming_ = absl::OkStatus();
   flow_name_.clear();
+  job_name_.clear();
   peer_.clear();
   reason_.clear();
   finished_ = done_ = sent_ = cancelled_ = false;

@@ -51,9 +51,12 @@ class RpcCall : public door::QueueCall {
   Tag* finished_tag() { return &finished_tag_; }
 
   // Errors: UNAUTHENTICATED if the client needs a token and sent none that is
-  // accepted; INVALID_ARGUMENT if it is trusted to name its flow and did so
-  // wrongly.
+  // accepted; INVALID_ARGUMENT if it named its job wrongly, or its flow, which
+  // it is trusted to name.
   absl::Status CheckClient() const;
+  // Returns the number in the metrics of the job that requests of now belong
+  // to; 0 if the call names none.
+  uint64_t JobNumber() const;
   // Returns a permit for `bytes` at the time `now`. Errors: those of
   // AdmissionController::Admit(), which this method counts. If a budget is
   // full, door::RetryDelayOf() the error is the time after which to try again.
@@ -112,8 +115,9 @@ class RpcCall : public door::QueueCall {
   virtual std::string LogDetail() const { return {}; }
 
   void Begin();
-  // Takes the flow that the call names, if it names one.
+  // Take what the call names, if it names one.
   void TakeNamedFlow();
+  void TakeJobName();
   // Returns the time that a request of this call would wait in the queue. The
   // queue is asked only for a deadline.
   absl::Duration ExpectedWait(absl::Time deadline) const;
@@ -139,7 +143,8 @@ class RpcCall : public door::QueueCall {
   Tag done_tag_{this, kDone};
 
   // --- state of one RPC; Reset() resets it ---
-  absl::Status naming_;  // what is wrong with the name of the flow
+  absl::Status naming_;   // what is wrong with the name of the flow or the job
+  std::string job_name_;  // empty if the call names none
   // The code of the answer; written before Finish, read after kFinished.
   absl::StatusCode code_ = absl::StatusCode::kOk;
   std::string peer_;        // Connections::NameOf(), if requests are logged

@@ -138,6 +138,8 @@ void StreamLossCall::SendWindows() {
     window.segment = *segment;
     window.deadline = deadline_;
     window.flow = flow_;
+    window.job = JobNumber();
+    window.blocks_before = window.first_element / kernels::kBlockElements;
     enqueued_ = true;
     window.Send(*call_context_->batcher);
   }

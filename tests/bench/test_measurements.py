@@ -47,6 +47,7 @@ FLOORS = {
     "stream_vs_unary": (0.95, 0.95),
     "shm_1Mi_c4_vs_kernel": (0.9, 0.9),
     "tracing_unsampled_vs_none": (0.99, 0.99),
+    "job_metrics_vs_none": (0.98, 0.98),
 }
 
 

@@ -9,6 +9,8 @@ import urllib.request
 from pathlib import Path
 
 import kubernetes_validate
+import lossd
+import numpy as np
 import pytest
 import yaml
 from running_server import running_server
@@ -122,6 +124,8 @@ def test_alerts_and_dashboard_name_metrics_that_the_server_has() -> None:
     named = set(re.findall(r"\b((?:lossd|process)_[a-z_]+)[\[{]", rules + dashboard))
     assert len(named) > 15
     with running_server("--otlp_endpoint=http://127.0.0.1:9/v1/traces") as server:
+        with lossd.Client(server.address, job="a") as client:  # a summary's names need a job
+            client.compute_loss(np.zeros(3), np.zeros(3))
         url = f"http://{server.metrics}/metrics"
         with urllib.request.urlopen(url, timeout=30) as answer:
             page = answer.read().decode()

@@ -182,9 +182,9 @@ def test_without_a_terminal_there_is_a_line_for_each_interval() -> None:
 
 
 def test_the_metrics_of_jobs_are_shown_by_job() -> None:
-    text = INFO + '# TYPE lossd_job_places gauge\nlossd_job_places{job="night"} 4\n'
+    text = INFO + 'lossd_job_requests_total{training_job="night"} 4\n'
     (report,) = reports(page(text), page(text))
-    assert report["jobs"] == {"night": {"places": 4}}
+    assert report["jobs"] == {"night": {"requests/s": 0, "elements/s": 0, "nan/s": 0}}
 
 
 def test_a_server_that_is_away_in_the_end_is_a_failure() -> None:

@@ -137,6 +137,7 @@ COVERED_BY: dict[str, str] = {
     "server/door/grpc_log.cc": "tests/e2e/test_tls_renewal.py",
     "server/door/handed_over.cc": "tests/e2e/test_connections.py",
     "server/door/health_watch.cc": "tests/integration/health_watch_test.cc",
+    "server/door/metadata_name.cc": "tests/server/door/flow_name_test.cc",
     "server/door/listener.cc": "tests/e2e/test_connections.py",
     "server/door/tls_files.cc": "tests/server/door/certificates_test.cc",
     "server/door/transport.cc": "tests/e2e/test_unfinished_messages.py",
@@ -206,6 +207,7 @@ MEASURING = (
         for name in (
             "chart",
             "fleet_measurements",
+            "job_measurements",
             "machine",
             "session_measurements",
             "overload",

@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "kernels/sigmoid_loss.h"
-#include "tests/integration/entry_stream.h"
 #include "tests/integration/loss_stream.h"
 #include "tests/integration/running_server.h"
+#include "tests/integration/ways.h"
 
 namespace lossd {
 namespace {
@@ -19,55 +19,6 @@ constexpr int64_t kBlock = kernels::kBlockElements;
 
 void NameFlow(const std::string& name, grpc::ClientContext* context) {
   context->AddMetadata("lossd-flow", name);
-}
-
-// Asks for the loss of a request by one of the service's methods.
-struct Way {
-  std::string name;
-  grpc::Status (*ask)(v1::LossService::Stub& stub,
-                      const v1::ComputeLossRequest& request,
-                      grpc::ClientContext* context);
-};
-
-grpc::Status AskByCall(v1::LossService::Stub& stub,
-                       const v1::ComputeLossRequest& request,
-                       grpc::ClientContext* context) {
-  v1::ComputeLossResponse response;
-  return stub.ComputeLoss(context, request, &response);
-}
-
-grpc::Status AskByStream(v1::LossService::Stub& stub,
-                         const v1::ComputeLossRequest& request,
-                         grpc::ClientContext* context) {
-  const auto stream = stub.StreamLoss(context);
-  for (const v1::StreamLossRequest& message : Cut(request, kBlock)) {
-    stream->Write(message);
-  }
-  stream->WritesDone();
-  for (v1::StreamLossResponse response; stream->Read(&response);) {
-  }
-  return stream->Finish();
-}
-
-grpc::Status AskByEntry(v1::LossService::Stub& stub,
-                        const v1::ComputeLossRequest& request,
-                        grpc::ClientContext* context) {
-  const auto stream = stub.ComputeLosses(context);
-  v1::ComputeLossesRequest message;
-  AddEntry(1, request, &message);
-  stream->Write(message);
-  stream->WritesDone();
-  grpc::Status failure;
-  for (v1::ComputeLossesResponse response; stream->Read(&response);) {
-    for (const auto& entry : response.entries()) {
-      if (!entry.has_failure()) continue;
-      failure =
-          grpc::Status(static_cast<grpc::StatusCode>(entry.failure().code()),
-                       entry.failure().message());
-    }
-  }
-  const grpc::Status status = stream->Finish();
-  return status.ok() ? failure : status;
 }
 
 class NamedFlows : public testing::TestWithParam<Way> {
@@ -80,10 +31,7 @@ class NamedFlows : public testing::TestWithParam<Way> {
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(Every, NamedFlows,
-                         testing::Values(Way{"ComputeLoss", &AskByCall},
-                                         Way{"StreamLoss", &AskByStream},
-                                         Way{"ComputeLosses", &AskByEntry}),
+INSTANTIATE_TEST_SUITE_P(Every, NamedFlows, testing::ValuesIn(kWays),
                          [](const auto& way) { return way.param.name; });
 
 // One executor takes a batch only once it is full, which the last of these

@@ -41,6 +41,7 @@ TEST_F(Flags, HaveTheDefaultsOfConfig) {
   EXPECT_EQ(line->config.drain_timeout, Config().drain_timeout);
   EXPECT_FALSE(line->config.channelz);
   EXPECT_FALSE(line->config.trust_flow_header);
+  EXPECT_EQ(line->config.max_jobs, 32);
   EXPECT_FALSE(line->print.has_value());
 }
 

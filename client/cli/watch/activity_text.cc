@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "client/cli/watch/quantity.h"
@@ -111,8 +112,8 @@ std::string MemoryText(const Activity& a) {
 }
 
 std::string JobValueText(const std::string& column, double value) {
-  return column.find("seconds") != column.npos ? SecondsText(value)
-                                               : CountText(value);
+  return absl::EndsWith(column, "/s") ? CountText(value)
+                                      : absl::StrFormat("%.3g", value);
 }
 
 // A table with a row for each job and a column for each metric of any.

@@ -1,82 +1,53 @@
 #include "client/cli/watch/job_table.h"
 
-#include <optional>
+#include <cmath>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
-#include "client/cli/watch/histogram.h"
+#include "absl/strings/string_view.h"
 #include "client/cli/watch/increase.h"
 
 namespace lossd::cli::watch {
 namespace {
 
-constexpr absl::string_view kPrefix = "lossd_job_";
+// Reads how far the counters of one job went up between two scrapes.
+class JobIncrease {
+ public:
+  JobIncrease(const Exposition& earlier, const Exposition& later,
+              const std::string& job)
+      : earlier_(earlier), later_(later), labels_{{"training_job", job}} {}
 
-std::string JobOf(const Labels& labels) {
-  const auto job = labels.find("job");
-  return job == labels.end() ? TextOf(labels) : job->second;
-}
-
-std::string ColumnOf(absl::string_view metric) {
-  return std::string(absl::StripPrefix(metric, kPrefix));
-}
-
-bool IsCounter(const Exposition& metrics, const std::string& name) {
-  const auto type = metrics.types.find(name);
-  return type == metrics.types.end() ? absl::EndsWith(name, "_total")
-                                     : type->second == "counter";
-}
-
-// Returns the family of a histogram's sample, such as NAME for NAME_count.
-std::optional<std::string> HistogramOfSample(const Exposition& metrics,
-                                             const std::string& name) {
-  for (const char* suffix : {"_bucket", "_sum", "_count"}) {
-    absl::string_view family = name;
-    if (!absl::ConsumeSuffix(&family, suffix)) continue;
-    const auto type = metrics.types.find(std::string(family));
-    if (type != metrics.types.end() && type->second == "histogram") {
-      return std::string(family);
-    }
+  double Of(absl::string_view counter) const {
+    const std::string name = absl::StrCat("lossd_job_", counter);
+    const auto value = later_.Value(name, labels_);
+    return value ? Increase(earlier_, name, {labels_, *value}) : 0;
   }
-  return std::nullopt;
-}
 
-// Two scrapes, and the seconds between them.
-struct Span {
-  const Exposition& earlier;
-  const Exposition& later;
-  double seconds;
+ private:
+  const Exposition& earlier_;
+  const Exposition& later_;
+  const Labels labels_;
 };
 
-void AddPercentile(const Span& span, const std::string& histogram,
-                   const Sample& sample, std::map<std::string, double>& row) {
-  const auto p99 = Between(HistogramOf(span.earlier, histogram, sample.labels),
-                           HistogramOf(span.later, histogram, sample.labels))
-                       .Quantile(0.99);
-  if (p99) row[absl::StrCat(ColumnOf(histogram), " p99")] = *p99;
-}
-
-void AddRate(const Span& span, const std::string& counter, const Sample& sample,
-             std::map<std::string, double>& row) {
-  const double increase = Increase(span.earlier, counter, sample);
-  const std::string column = ColumnOf(absl::StripSuffix(counter, "_total"));
-  row[column + "/s"] += span.seconds > 0 ? increase / span.seconds : 0;
-}
-
-void AddSamples(const Span& span, const std::string& name, JobTable& jobs) {
-  const auto histogram = HistogramOfSample(span.later, name);
-  if (histogram.has_value() && !absl::EndsWith(name, "_count")) return;
-  for (const Sample& sample : span.later.Of(name)) {
-    auto& row = jobs[JobOf(sample.labels)];
-    if (histogram.has_value()) {
-      AddPercentile(span, *histogram, sample, row);
-    } else if (IsCounter(span.later, name)) {
-      AddRate(span, name, sample, row);
-    } else {
-      row[ColumnOf(name)] += sample.value;
-    }
+std::map<std::string, double> RowOf(const JobIncrease& job, double seconds) {
+  const auto rate = [&](absl::string_view counter) {
+    return seconds > 0 ? job.Of(counter) / seconds : 0;
+  };
+  std::map<std::string, double> row = {
+      {"requests/s", rate("requests_total")},
+      {"elements/s", rate("elements_total")},
+      {"nan/s", rate("nan_logits_total")},
+  };
+  if (const double count = job.Of("loss_count"); count > 0) {
+    row["loss"] = (job.Of("loss_sum") - job.Of("negative_loss_total")) / count;
   }
+  if (const double count = job.Of("gradient_square_count"); count > 0) {
+    row["gradient norm"] = std::sqrt(job.Of("gradient_square_sum") / count);
+  }
+  if (const double sampled = job.Of("sampled_elements_total"); sampled > 0) {
+    row["positives"] = job.Of("positives_total") / sampled;
+    row["saturated"] = job.Of("saturated_total") / sampled;
+  }
+  return row;
 }
 
 }  // namespace
@@ -84,11 +55,11 @@ void AddSamples(const Span& span, const std::string& name, JobTable& jobs) {
 JobTable JobsBetween(const Exposition& earlier, const Exposition& later,
                      double seconds) {
   JobTable jobs;
-  const std::string prefix(kPrefix);
-  for (auto family = later.samples.lower_bound(prefix);
-       family != later.samples.end() && absl::StartsWith(family->first, prefix);
-       ++family) {
-    AddSamples({earlier, later, seconds}, family->first, jobs);
+  for (const Sample& sample : later.Of("lossd_job_requests_total")) {
+    const auto name = sample.labels.find("training_job");
+    if (name == sample.labels.end()) continue;
+    jobs[name->second] =
+        RowOf(JobIncrease(earlier, later, name->second), seconds);
   }
   return jobs;
 }

@@ -1,4 +1,4 @@
-// The metrics of jobs, whatever they are.
+// How training jobs go, between two scrapes.
 #ifndef LOSSD_CLIENT_CLI_WATCH_JOB_TABLE_H_
 #define LOSSD_CLIENT_CLI_WATCH_JOB_TABLE_H_
 
@@ -9,15 +9,13 @@
 
 namespace lossd::cli::watch {
 
-// Values by job, and by metric: lossd_job_waiting is "waiting". A counter such
-// as lossd_job_requests_total has its rate, as "requests/s", and a histogram
-// such as lossd_job_queue_seconds its 99th percentile, as "queue_seconds p99",
-// if it took anything in.
+// Values by job and by what they say: "requests/s", "elements/s", "nan/s" (NaN
+// logits), and for a job that computed something meanwhile "loss" (the mean of
+// its elements), "gradient norm" (of a request, root mean square), "positives"
+// and "saturated" (shares of the elements).
 using JobTable = std::map<std::string, std::map<std::string, double>>;
 
-// Returns the table of all metrics that begin with lossd_job_. A job is the
-// value of the label `job`, or of all labels where there is no such label. A
-// job's samples with further labels are added up, but histograms are not.
+// Returns the table of lossd_job_*, with a row for each training job.
 JobTable JobsBetween(const Exposition& earlier, const Exposition& later,
                      double seconds);
 

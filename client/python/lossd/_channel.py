@@ -96,6 +96,7 @@ class BaseClient(abc.ABC):
         *,
         credentials: grpc.ChannelCredentials | None = None,
         token: str | None = None,
+        job: str | None = None,
         stream_above_bytes: int = streaming.STREAM_ABOVE_BYTES,
         shared_memory: SharedMemory | None = None,
         wait_for_ready: bool = False,
@@ -118,6 +119,10 @@ class BaseClient(abc.ABC):
         which channel_options={"grpc.ssl_target_name_override": NAME} gives if their hosts differ.
 
         `token` is sent as a bearer token with every call. None, the default, sends none.
+
+        `job` names the training job of every call, such as "resnet-50": the server's metrics show
+        its loss, its gradient's norm and what may be wrong with it (lossd_job_*). It is 1 to 64
+        printable characters of ASCII. None, the default, names none.
 
         `stream_above_bytes`, by default 64 MiB, limits one message: if the tensors of a call
         have more bytes together, the call uses StreamLoss, for which the server needs only
@@ -155,7 +160,8 @@ class BaseClient(abc.ABC):
         self._shared_memory = shared.checked("shared_memory", shared_memory)
         self._stream_above_bytes = arguments.at_least("stream_above_bytes", stream_above_bytes, 0)
         self._token = arguments.token("token", token) if token is not None else None
-        self._metadata = [("authorization", f"Bearer {self._token}")] if self._token else None
+        self._job = arguments.job("job", job) if job is not None else None
+        self._metadata = _metadata(self._token, self._job)
         self._wait_for_ready = arguments.truth("wait_for_ready", wait_for_ready)
         self._use_http_proxy = arguments.truth("use_http_proxy", use_http_proxy)
         self._channel_options = arguments.channel_options("channel_options", channel_options or {})
@@ -201,6 +207,7 @@ class BaseClient(abc.ABC):
             )
         options = {
             "token": self._token,
+            "job": self._job,
             "stream_above_bytes": self._stream_above_bytes,
             "shared_memory": self._shared_memory,
             "wait_for_ready": self._wait_for_ready,
@@ -295,6 +302,14 @@ class BaseClient(abc.ABC):
         timeout = call_options["timeout"]
         if self._lookups is not None and timeout is not None:
             call_options["timeout"] = max(timeout - (time.monotonic() - began), 0)
+
+
+def _metadata(token: str | None, job: str | None) -> list[tuple[str, str]] | None:
+    """Returns what every call says of its client, or None for nothing."""
+    pairs = [("authorization", f"Bearer {token}")] if token else []
+    if job is not None:
+        pairs.append(("lossd-job", job))
+    return pairs or None
 
 
 @functools.cache

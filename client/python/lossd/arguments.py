@@ -22,6 +22,9 @@ _LONGEST_SECONDS = 1e9
 # Without a limit a server that does not answer would hang the training instead of ending it.
 STEP_TIMEOUT_SECONDS = 60.0
 
+# A server refuses a longer name of a training job.
+MAX_JOB_CHARACTERS = 64
+
 
 @contextlib.contextmanager
 def naming(name: str) -> Iterator[None]:
@@ -135,6 +138,21 @@ def token(name: str, value: Any) -> str:
                 "and a token is one line of printable ASCII"
             )
     return bearer
+
+
+def job(name: str, value: Any) -> str:
+    """Returns the name of a training job that a header and the server's metrics can carry."""
+    given = text(name, value)
+    if not 0 < len(given) <= MAX_JOB_CHARACTERS:
+        raise ValueError(
+            f"{name}: {given!r} has {len(given)} characters, and may have 1 to {MAX_JOB_CHARACTERS}"
+        )
+    for place, character in enumerate(given):
+        if not " " <= character <= "~":
+            raise ValueError(
+                f"{name}: character {place} of {given!r} is not a printable character of ASCII"
+            )
+    return given
 
 
 def seconds(name: str, value: Any) -> float | None:

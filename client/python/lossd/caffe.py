@@ -56,6 +56,7 @@ class LayerOptions(NamedTuple):
 
     server: str
     token: str | None
+    job: str | None
     shared_memory: str | None  # the path of the server's socket
     timeout: float | None
     force_backward: bool | None
@@ -68,6 +69,7 @@ _NAMES = (
     "ignore_label",
     "timeout",
     "token",
+    "job",
     "shared_memory",
     "force_backward",
 )
@@ -82,6 +84,7 @@ def layer_options(param_str: str) -> LayerOptions:
     - "ignore_label": labels that equal it take no part.
     - "timeout": the seconds that a call has, by default 60; null means no end.
     - "token": the bearer token of a server that wants one.
+    - "job": the name of the training job in the server's metrics.
     - "shared_memory": the path of the server's socket, for a server on the same host.
     - "force_backward": whether the net has it. Caffe then asks a Python layer for the labels'
       gradient whatever propagate_down says, and the layer answers with zeros. With false the
@@ -92,10 +95,12 @@ def layer_options(param_str: str) -> LayerOptions:
     if given.get("ignore_label") is not None:
         loss["ignore_target"] = arguments.number("ignore_label", given["ignore_label"])
     token, memory = given.get("token"), given.get("shared_memory")
+    job = given.get("job")
     forced = given.get("force_backward")
     return LayerOptions(
         arguments.text("server", given.get("server", _SERVER)),
         None if token is None else arguments.token("token", token),
+        None if job is None else arguments.job("job", job),
         None if memory is None else arguments.text("shared_memory", memory),
         arguments.seconds("timeout", given.get("timeout", 60.0)),
         None if forced is None else arguments.truth("force_backward", forced),
@@ -166,7 +171,10 @@ class RemoteSigmoidCrossEntropyLossLayer(caffe.Layer):  # type: ignore[misc]
         self._options = layer_options(self.param_str)
         self._memory = self._connect_memory(self._options.shared_memory)
         self._client = Client(
-            self._options.server, token=self._options.token, shared_memory=self._memory
+            self._options.server,
+            token=self._options.token,
+            job=self._options.job,
+            shared_memory=self._memory,
         )
         self._arrays = _Arrays(tuple(bottom[0].shape), self._memory)
 

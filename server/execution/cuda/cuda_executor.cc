@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "kernels/cpu/cpu_kernel.h"
+#include "kernels/cpu/sampler.h"
 #include "kernels/cuda/batch_layout.h"
 #include "server/base/status_macros.h"
 #include "server/batching/decision.h"
@@ -139,6 +140,16 @@ std::vector<kernels::Totals> TakeResults(
     layout.CopyResults(k, output);
   }
   return totals;
+}
+
+// Samples a computed portion for its task's job. The results are in the task's
+// memory, and so is what they were computed from.
+void SampleForJob(const Portion& portion, observability::Metrics& metrics) {
+  const Task& task = *portion.task;
+  if (!IsSampled(task)) return;
+  metrics.jobs().Record(
+      task.job, kernels::cpu::Sampler(task.segment, task.blocks_before)
+                    .SampleBlocks(portion.first_block, portion.block_count));
 }
 
 int64_t ElementsOf(std::span<const Portion> portions) {
@@ -315,6 +326,7 @@ absl::Status CudaExecutor::Compute(const SlotLease& slot,
   metrics_->RecordCompute(slot.device(), finished - started);
   for (size_t k = 0; k < portions.size(); ++k) {
     Task& task = *portions[k].task;
+    SampleForJob(portions[k], *metrics_);
     if (!BlocksDone(task, portions[k].block_count)) continue;
     if (!batching::IsIndivisible(task.segment)) {
       totals[k] = kernels::Combine(task.partials);

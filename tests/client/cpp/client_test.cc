@@ -94,27 +94,32 @@ TEST(ClientTest, ADeadlineEndsACallWhoseServerDoesNotAnswer) {
   EXPECT_EQ(result.status().code(), absl::StatusCode::kDeadlineExceeded);
 }
 
-TEST(ClientTest, TheServerSeesDeadlineTokenAndUserAgent) {
+TEST(ClientTest, TheServerSeesDeadlineTokenJobAndUserAgent) {
   std::string token;
+  std::string job;
   std::string user_agent;
   bool has_deadline = false;
   FakeLossServer server([&](grpc::ServerContext& context, const auto&, auto&) {
     const auto& metadata = context.client_metadata();
     const auto authorization = metadata.find("authorization")->second;
     token.assign(authorization.data(), authorization.size());
+    const auto named = metadata.find("lossd-job")->second;
+    job.assign(named.data(), named.size());
     const auto agent = metadata.find("user-agent")->second;
     user_agent.assign(agent.data(), agent.size());
     has_deadline =
         context.deadline() != std::chrono::system_clock::time_point::max();
     return grpc::Status::OK;
   });
-  auto client = Client::Create({.target = server.target(), .token = "secret"});
+  auto client = Client::Create(
+      {.target = server.target(), .token = "secret", .job = "run 7"});
   ASSERT_TRUE(client.ok());
   EXPECT_TRUE((*client)
                   ->ComputeLoss(v1::ComputeLossRequest(),
                                 {.deadline = absl::Now() + absl::Minutes(1)})
                   .ok());
   EXPECT_EQ(token, "Bearer secret");
+  EXPECT_EQ(job, "run 7");
   EXPECT_EQ(user_agent.rfind("lossd-cpp ", 0), 0u) << user_agent;
   EXPECT_TRUE(has_deadline);
 }
@@ -265,6 +270,11 @@ TEST(ClientTest, ATokenThatNoHeaderCanCarryIsRefusedAndNotShown) {
         "token: " + wrong + ", and a token is one line of printable ASCII");
   }
   EXPECT_TRUE(Client::Create({.token = "!a b~"}).ok());
+  EXPECT_EQ(Client::Create({.job = "a\n"}).status().message(),
+            "job: byte 1 of \"a\\n\" is not a printable character of ASCII");
+  EXPECT_EQ(Client::Create({.job = std::string(65, 'w')}).status().message(),
+            "job: has 65 bytes, and may have 64 at most");
+  EXPECT_TRUE(Client::Create({.job = std::string(64, '~')}).ok());
 }
 
 // Ends this process with 0 if what needs a thread says that there is none.

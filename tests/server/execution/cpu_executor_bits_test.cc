@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 #include <deque>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -88,7 +89,9 @@ std::vector<Answer> Alone() {
   return answers;
 }
 
-std::vector<Answer> InCompany(const InstructionSet& kernel, int threads) {
+// `job` is what the metrics say of the requests together.
+std::vector<Answer> InCompany(const InstructionSet& kernel, int threads,
+                              observability::JobTotals* job = nullptr) {
   SystemClock clock;
   observability::Metrics metrics("test", "cpu");
   batching::Batcher batcher(
@@ -100,12 +103,19 @@ std::vector<Answer> InCompany(const InstructionSet& kernel, int threads) {
   CpuExecutor executor({.threads = threads, .instruction_set = &kernel},
                        &metrics, &clock);
   std::deque<DataTask> tasks = Requests();
-  for (DataTask& task : tasks) batcher.Enqueue(&task);
+  for (DataTask& task : tasks) {
+    if (job != nullptr) task.job = metrics.jobs().names().other();
+    batcher.Enqueue(&task);
+  }
   executor.Start(batcher);
   batcher.Close();
   executor.Join();
   std::vector<Answer> answers;
   for (DataTask& task : tasks) answers.push_back(AnswerOf(task, task.answer));
+  if (job != nullptr) {
+    metrics.jobs().names().NumberOf("other", clock.Now());
+    *job = metrics.jobs().Totals().at(0);
+  }
   return answers;
 }
 
@@ -121,6 +131,28 @@ TEST(CpuExecutorBits, AreTheSameOnOneToFourThreadsAndEveryInstructionSet) {
       }
     }
   }
+}
+
+// D93
+TEST(CpuExecutorBits, AndTheCountsOfAJobAreTheSameWhoeverComputes) {
+  using observability::JobTotals;
+  const std::vector<Answer> expected = Alone();
+  std::optional<JobTotals> first;
+  for (const InstructionSet& kernel : InstructionSets()) {
+    for (const int threads : {1, 3}) {
+      JobTotals job;
+      EXPECT_TRUE(InCompany(kernel, threads, &job) == expected) << kernel.name;
+      if (!first) first = job;
+      EXPECT_EQ(job.counts, first->counts) << kernel.name << " " << threads;
+      for (size_t k = 0; k < job.sums.size(); ++k) {
+        EXPECT_NEAR(job.sums[k], first->sums[k], 1e-12 * first->sums[k]);
+      }
+    }
+  }
+  EXPECT_EQ(first->counts[JobTotals::kRequests],
+            static_cast<int64_t>(expected.size()));
+  EXPECT_GT(first->counts[JobTotals::kPositives], 0);
+  EXPECT_GT(first->sums[JobTotals::kGradientSquares], 0);
 }
 
 }  // namespace

@@ -134,7 +134,7 @@ class Exposed {
   void Stop() { exposer_.reset(); }
 
  private:
-  Metrics metrics_{"1.2.3", "cpu/TEST"};
+  Metrics metrics_{"1.2.3", "cpu/TEST", 4};
   std::atomic<bool> serving_ = true;
   std::unique_ptr<Exposer> exposer_;
 };
@@ -211,6 +211,27 @@ TEST(Exposer, TellsHealthAsHttpStatus) {
   EXPECT_THAT(Get(exposed.address(), "/healthz"),
               testing::AllOf(testing::StartsWith("HTTP/1.1 503"),
                              testing::EndsWith("\r\n\r\nnot serving\n")));
+}
+
+TEST(Exposer, ShowsTrainingJobsToPeople) {
+  Exposed exposed;
+  EXPECT_THAT(Get(exposed.address(), "/"),
+              testing::Not(testing::HasSubstr("Training jobs")));
+  JobMetrics& jobs = exposed.metrics().jobs();
+  const uint64_t job = jobs.names().NumberOf("a<b", absl::UnixEpoch());
+  jobs.Record(job, {.has_gradient = true,
+                    .elements = 10,
+                    .nan_logits = 1,
+                    .valid_elements = 8,
+                    .loss_sum = 2});
+  jobs.Record(job, kernels::Sample{.elements = 8,
+                                   .positives = 1,
+                                   .saturated = 2,
+                                   .gradient_squares = 0.09});
+  EXPECT_THAT(
+      Get(exposed.address(), "/"),
+      testing::HasSubstr("<td>a&lt;b</td><td>1</td><td>10</td><td>0.25</td>"
+                         "<td>0.3</td><td>0.125</td><td>0.25</td><td>1</td>"));
 }
 
 TEST(Exposer, ShowsFactsAndLinksToPeople) {

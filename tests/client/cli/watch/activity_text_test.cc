@@ -48,13 +48,13 @@ TEST(ActivityTextTest, TheScreenHasWhatHappenedAlone) {
 
 TEST(ActivityTextTest, JobsAreATable) {
   Activity a = Busy();
-  a.jobs = {{"a", {{"requests/s", 11}, {"seconds p99", 0.25}}},
+  a.jobs = {{"a", {{"requests/s", 11}, {"saturated", 0.0251}}},
             {"b", {{"requests/s", 4}}}};
   const auto lines = ActivityScreen(a);
   ASSERT_GE(lines.size(), 3u);
   EXPECT_THAT(lines.end()[-3],
-              AllOf(StartsWith("jobs"), HasSubstr(" requests/s seconds p99")));
-  EXPECT_THAT(lines.end()[-2], HasSubstr("        11      250 ms"));
+              AllOf(StartsWith("jobs"), HasSubstr(" requests/s  saturated")));
+  EXPECT_THAT(lines.end()[-2], HasSubstr("        11     0.0251"));
   EXPECT_THAT(lines.end()[-1], HasSubstr("         4           -"));
 }
 

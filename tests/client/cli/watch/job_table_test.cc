@@ -11,37 +11,39 @@ Exposition Page(const std::string& text) {
   return *std::move(page);
 }
 
-TEST(JobTableTest, HasARowForEachJobAndAColumnForEachMetric) {
-  const Exposition before =
-      Page("lossd_job_requests_total{job=\"a\",code=\"OK\"} 10\n");
+TEST(JobTableTest, SaysHowEachJobWentBetweenTheScrapes) {
+  const Exposition before = Page(
+      "lossd_job_requests_total{training_job=\"a\"} 10\n"
+      "lossd_job_loss_sum{training_job=\"a\"} 100\n"
+      "lossd_job_loss_count{training_job=\"a\"} 1000\n");
   const Exposition after = Page(
-      "# TYPE lossd_job_requests_total counter\n"
-      "lossd_job_requests_total{job=\"a\",code=\"OK\"} 30\n"
-      "lossd_job_requests_total{job=\"a\",code=\"UNAVAILABLE\"} 2\n"
-      "lossd_job_requests_total{job=\"b\",code=\"OK\"} 8\n"
-      "lossd_job_waiting{job=\"b\"} 3\n"
-      "lossd_jobs 2\n");
-  const JobTable jobs = JobsBetween(before, after, 2);
-  EXPECT_EQ(jobs, (JobTable{{"a", {{"requests/s", 11}}},
-                            {"b", {{"requests/s", 4}, {"waiting", 3}}}}));
+      "lossd_job_requests_total{training_job=\"a\"} 30\n"
+      "lossd_job_requests_total{training_job=\"b\"} 8\n"
+      "lossd_job_elements_total{training_job=\"a\"} 4000\n"
+      "lossd_job_nan_logits_total{training_job=\"a\"} 6\n"
+      "lossd_job_loss_sum{training_job=\"a\"} 106\n"
+      "lossd_job_negative_loss_total{training_job=\"a\"} 2\n"
+      "lossd_job_loss_count{training_job=\"a\"} 1008\n"
+      "lossd_job_gradient_square_sum{training_job=\"a\"} 18\n"
+      "lossd_job_gradient_square_count{training_job=\"a\"} 2\n"
+      "lossd_job_sampled_elements_total{training_job=\"a\"} 40\n"
+      "lossd_job_positives_total{training_job=\"a\"} 10\n"
+      "lossd_job_saturated_total{training_job=\"a\"} 1\n");
+  EXPECT_EQ(
+      JobsBetween(before, after, 2),
+      (JobTable{{"a",
+                 {{"requests/s", 10},
+                  {"elements/s", 2000},
+                  {"nan/s", 3},
+                  {"loss", 0.5},
+                  {"gradient norm", 3},
+                  {"positives", 0.25},
+                  {"saturated", 0.025}}},
+                {"b", {{"requests/s", 4}, {"elements/s", 0}, {"nan/s", 0}}}}));
 }
 
-TEST(JobTableTest, ShowsThe99thPercentileOfAHistogram) {
-  const JobTable jobs =
-      JobsBetween({},
-                  Page("# TYPE lossd_job_seconds histogram\n"
-                       "lossd_job_seconds_bucket{job=\"a\",le=\"100\"} 100\n"
-                       "lossd_job_seconds_bucket{job=\"a\",le=\"+Inf\"} 100\n"
-                       "lossd_job_seconds_sum{job=\"a\"} 7\n"
-                       "lossd_job_seconds_count{job=\"a\"} 100\n"),
-                  1);
-  EXPECT_EQ(jobs, (JobTable{{"a", {{"seconds p99", 99}}}}));
-}
-
-TEST(JobTableTest, NamesAJobWithoutTheLabelByAllOfThem) {
-  const JobTable jobs =
-      JobsBetween({}, Page("lossd_job_slots{tenant=\"x\",name=\"y\"} 1\n"), 1);
-  EXPECT_EQ(jobs, (JobTable{{"x y", {{"slots", 1}}}}));
+TEST(JobTableTest, IsEmptyWithoutJobs) {
+  EXPECT_TRUE(JobsBetween({}, Page("lossd_serving 1\n"), 1).empty());
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 // order, and that every task is answered with the bits of the CPU.
 #include "tests/server/execution/cuda/cuda_executor_test.h"
 
+#include "kernels/cpu/sampler.h"
+
 namespace lossd::execution::cuda {
 namespace {
 
@@ -21,6 +23,35 @@ TEST_F(CudaExecutorTest, ComputesABatchInOneLaunchWithTheBitsOfTheCpu) {
   EXPECT_EQ(tasks_[5].answer.backend, "cuda/0");
   EXPECT_EQ(tasks_[5].answer.batch_requests, 8);
   EXPECT_EQ(DeviceErrors(), 0);
+}
+
+// D93
+TEST_F(CudaExecutorTest, SamplesTheTensorsOfTheHostForTheirJob) {
+  Build(1, 3, 8);
+  observability::JobMetrics& jobs = metrics_.jobs();
+  const uint64_t job = jobs.names().NumberOf("other", clock_.Now());
+  kernels::Sample expected;
+  for (const uint64_t elements : {100, 3000, 300000}) {
+    DataTask& task = tasks_.emplace_back(elements, 0);
+    task.job = job;
+    batcher_->Enqueue(&task);
+  }
+  RunAll();
+  for (DataTask& task : tasks_) {
+    ExpectRight(task);
+    expected.Add(kernels::cpu::Sampler(task.segment)
+                     .SampleBlocks(0, kernels::BlockCount(task.segment)));
+  }
+  using observability::JobTotals;
+  const JobTotals totals = jobs.Totals().at(0);
+  EXPECT_EQ(totals.counts[JobTotals::kRequests], 3);
+  EXPECT_EQ(totals.counts[JobTotals::kElements], 303100);
+  EXPECT_EQ(totals.counts[JobTotals::kSampled],
+            static_cast<int64_t>(expected.elements));
+  EXPECT_EQ(totals.counts[JobTotals::kPositives],
+            static_cast<int64_t>(expected.positives));
+  EXPECT_NEAR(totals.sums[JobTotals::kGradientSquares],
+              expected.gradient_squares, 1e-12 * expected.gradient_squares);
 }
 
 // D73

@@ -1,6 +1,4 @@
 // lossbench: puts load on a lossd server, or on a peer, and measures.
-#include <grpcpp/create_channel.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -16,6 +14,7 @@
 #include "absl/time/time.h"
 #include "base/completion/script.h"
 #include "base/flag_parser.h"
+#include "bench/load/channels.h"
 #include "bench/load/exchange.h"
 #include "bench/load/load.h"
 #include "bench/load/report.h"
@@ -23,6 +22,7 @@
 #include "bench/load/session_load.h"
 #include "bench/load/shared_sample.h"
 #include "bench/load/stream_load.h"
+#include "client/cpp/servers.h"
 #include "client/cpp/tensor/cuda_driver.h"
 
 namespace lossd::bench {
@@ -140,7 +140,9 @@ FlagGroup TransportRows(Flags& flags) {
   return {
       "Transport",
       {{"target", AddressValue(&flags.target),
-        "the server's address: HOST:PORT, or unix:/path of its Unix socket"},
+        "the server's address: HOST:PORT, or unix:/path of its Unix socket; "
+        "with --session several servers are HOST:PORT,HOST:PORT or "
+        "dns:///NAME:PORT"},
        {"channels", InRange(&flags.channels, 1, kMaxChannels),
         "connections to the server; calls take turns on them"},
        {"timeout", InRange(&flags.timeout, kShortest, absl::Hours(24)),
@@ -201,23 +203,12 @@ absl::Status CheckTogether(const Flags& flags) {
     return absl::InvalidArgumentError(
         "--session: not with --rate, --peer or --stream");
   }
-  return absl::OkStatus();
-}
-
-// Opens the channels, with the same options for lossd and for a peer.
-std::vector<std::shared_ptr<grpc::Channel>> OpenChannels(const Flags& flags) {
-  grpc::ChannelArguments arguments;
-  arguments.SetMaxReceiveMessageSize(-1);
-  arguments.SetMaxSendMessageSize(-1);
-  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
-  // A connection for each channel.
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  std::vector<std::shared_ptr<grpc::Channel>> channels;
-  for (int64_t i = 0; i < flags.channels; ++i) {
-    channels.push_back(grpc::CreateCustomChannel(
-        flags.target, grpc::InsecureChannelCredentials(), arguments));
+  const auto servers = client::ParseServers(flags.target);
+  if (servers.ok() && !servers->listed.empty() && !flags.session) {
+    return absl::InvalidArgumentError(
+        "--target: several servers only with --session");
   }
-  return channels;
+  return servers.status();
 }
 
 grpc::ByteBuffer BufferOf(const std::string& bytes) {
@@ -227,16 +218,17 @@ grpc::ByteBuffer BufferOf(const std::string& bytes) {
 
 // Returns the options of a load without its messages.
 LoadOptions LoadOptionsOf(const Flags& flags) {
-  return {.channels = OpenChannels(flags),
-          .threads = static_cast<int>(flags.threads),
-          .concurrency = static_cast<int>(flags.concurrency),
-          .rate = flags.rate,
-          .duration = flags.duration,
-          .requests = flags.requests,
-          .timeout = flags.timeout,
-          .traceparent = flags.traceparent,
-          .job = flags.job,
-          .seed = flags.sample.seed};
+  return {
+      .channels = OpenChannels(flags.target, static_cast<int>(flags.channels)),
+      .threads = static_cast<int>(flags.threads),
+      .concurrency = static_cast<int>(flags.concurrency),
+      .rate = flags.rate,
+      .duration = flags.duration,
+      .requests = flags.requests,
+      .timeout = flags.timeout,
+      .traceparent = flags.traceparent,
+      .job = flags.job,
+      .seed = flags.sample.seed};
 }
 
 std::vector<grpc::ByteBuffer> MessagesOf(
@@ -340,6 +332,11 @@ int MeasureCalls(const Flags& flags) {
   const auto shared = ShareSample(flags, driver->get(), *sample);
   if (!shared.ok()) return Failed(shared.status());
   LoadOptions options = LoadOptionsOf(flags);
+  if (flags.session) {  // Sessions open their own: this is for CheckReply().
+    auto any_server = OpenClientChannel(flags.target);
+    if (!any_server.ok()) return Failed(any_server.status());
+    options.channels = *std::move(any_server);
+  }
   options.method = exchange->method;
   options.messages = MessagesOf(*exchange, *shared);
   if (absl::Status status = CheckReply(*exchange, *shared, options);

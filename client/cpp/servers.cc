@@ -1,5 +1,6 @@
 #include "client/cpp/servers.h"
 
+#include <algorithm>
 #include <optional>
 
 #include "absl/container/flat_hash_set.h"
@@ -8,6 +9,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 
 namespace lossd::client {
 namespace {
@@ -31,6 +33,18 @@ bool MayBeSeveral(absl::string_view target) {
   const bool addresses =
       absl::StartsWith(target, "ipv4:") || absl::StartsWith(target, "ipv6:");
   return addresses && absl::StrContains(target, ',');
+}
+
+// Checks that a target dns:[//SERVER/]NAME:PORT has a name and a port, for
+// which gRPC would take 443.
+absl::Status CheckName(absl::string_view target) {
+  absl::string_view name = absl::StripPrefix(target, "dns:");
+  if (absl::ConsumePrefix(&name, "//")) {
+    name.remove_prefix(std::min(name.find('/'), name.size()));
+  }
+  absl::ConsumePrefix(&name, "/");
+  if (ParseAddress(name).has_value()) return absl::OkStatus();
+  return Bad(target, "must be dns:///NAME:PORT");
 }
 
 absl::StatusOr<std::vector<Address>> ParseList(absl::string_view target) {
@@ -60,6 +74,9 @@ absl::StatusOr<Servers> ParseServers(absl::string_view target) {
     return absl::InvalidArgumentError("target: must not be empty");
   }
   if (HasScheme(target)) {
+    if (absl::StartsWith(target, "dns:")) {
+      if (absl::Status s = CheckName(target); !s.ok()) return s;
+    }
     return Servers{.text = std::string(target),
                    .several = MayBeSeveral(target)};
   }

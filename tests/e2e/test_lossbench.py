@@ -192,6 +192,28 @@ def test_a_session_answers_as_many_requests_as_asked(load: tuple[str, ...]) -> N
     assert result["reply_bytes"] == 64 * FLOAT32_BYTES
 
 
+def test_sessions_may_have_several_servers() -> None:
+    with running_server() as one, running_server() as another:
+        target = f"{one.address},{another.address}"
+        result = report(target, "--session", "--channels=2", "--requests=500", peer="")
+    assert result["requests"] == 500
+    assert result["errors"] == {}
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("a:1,b:1", "--target: several servers only with --session"),
+        ("a:1,", 'target: "" in a list of servers must be HOST:PORT or [IPv6]:PORT'),
+        ("a", 'target: "a" must be HOST:PORT, [IPv6]:PORT or unix:/path'),
+    ],
+)
+def test_a_bad_target_exits_with_2_and_one_line(target: str, message: str) -> None:
+    done = lossbench(f"--target={target}")
+    assert done.returncode == 2
+    assert done.stderr == f"lossbench: {message}\n"
+
+
 @pytest.mark.parametrize("other", ["--rate=5", "--peer=echo", "--stream"])
 def test_a_session_is_no_other_load(other: str) -> None:
     done = lossbench("--session", other)

@@ -112,8 +112,10 @@ def test_map_yields_results_in_order(client: lossd.Client) -> None:
     with client.session() as session:
         results = session.map(logits, itertools.repeat(ZEROS[:2], 1000), reduction="sum")
         assert [result.loss for result in results] == [2 * index for index in range(40, 1040)]
-        with pytest.raises(ValueError, match="is shorter than"):
+        with pytest.raises(ValueError, match="^targets: only 1, and there are more logits"):
             list(session.map(logits, [ZEROS[:2]]))
+        with pytest.raises(ValueError, match="^logits: only 2, and there are more targets"):
+            list(session.map(logits[:2], itertools.repeat(ZEROS[:2])))
         some = session.map(logits, [ZEROS[:2]] * 500 + [ZEROS] * 500)
         assert [next(some).loss for _ in range(500)] == list(range(40, 540))
         with pytest.raises(lossd.LossdError, match="^INVALID_ARGUMENT: targets"):

@@ -76,6 +76,10 @@ def listed(name: str, value: Any) -> tuple[str, ...]:
         raise ValueError(f"{name}: an empty list has no server; give HOST:PORT of each")
     seen: set[str] = set()
     for part in value:
+        if part == "":
+            raise ValueError(f"{name}: {value!r} has an empty text in its list of servers")
+        if isinstance(part, str) and "," in part:
+            raise ValueError(f"{name}: {part!r} is a list in a list; give HOST:PORT of each")
         one = target(name, part)
         if one.partition(":")[0] in _SCHEMES:
             raise ValueError(f"{name}: {one!r} in a list of servers; give HOST:PORT of each")
@@ -108,6 +112,8 @@ def target(name: str, value: Any) -> str:
     if colon and scheme in _SCHEMES:
         if not re.search(":[0-9]+$", rest) and scheme != "xds":
             raise ValueError(f"{name}: {where!r} has no port; give {scheme}:HOST:PORT")
+        if re.match("//[^/]*$", rest):
+            raise ValueError(f"{name}: {where!r} has no host; give {scheme}:///HOST:PORT")
         return where
     if _is_ip(where) or (where.count(":") > 1 and "[" not in where):
         raise ValueError(
@@ -117,8 +123,7 @@ def target(name: str, value: Any) -> str:
         )
     match = _HOST_AND_PORT.fullmatch(where)
     if match is None or any(character.isspace() for character in where):
-        what = "has no host" if where.startswith(":") else "has no port"
-        raise ValueError(f"{name}: {where!r} {what}; {wanted}")
+        raise ValueError(f"{name}: {where!r} {_what_is_wrong(where)}; {wanted}")
     if match[2].isdecimal() and not 0 < int(match[2]) < 1 << 16:
         raise ValueError(f"{name}: port {match[2]} of {where!r} is not from 1 to 65535")
     return where
@@ -140,6 +145,17 @@ def proxy() -> Proxy | None:
         if url:
             return Proxy(variable, re.sub("(?<=://)[^/]*@", "", url))
     return None
+
+
+def _what_is_wrong(where: str) -> str:
+    port = where.partition(":")[2]
+    if any(character.isspace() for character in where):
+        return "has white space"
+    if where.startswith(":"):
+        return "has no host"
+    if port == "" or where.startswith("["):
+        return "has no port"
+    return f"has the port {port!r}, which is no number"
 
 
 def _is_loopback(address: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import itertools
 import os
 import threading
 from collections import deque
@@ -28,6 +29,7 @@ from lossd.streaming import LossStream
 
 # map() has so many requests under way.
 _AHEAD = 256
+_MISSING: Any = object()
 
 
 class SessionClient(Protocol):
@@ -133,7 +135,7 @@ class Session(BlockingLosses):
         """
         waiting: deque[Future[LossResult[Any, Any]]] = deque()
         try:
-            for one, its_targets in zip(logits, targets, strict=True):
+            for one, its_targets in _pairs(logits, targets):
                 if len(waiting) >= _AHEAD:
                     yield waiting.popleft().result()
                 waiting.append(self._submit(one, its_targets, timeout, options))
@@ -269,3 +271,15 @@ class Session(BlockingLosses):
                 call_options = self._client._call_options(None)
                 self._stream = SessionStream(connection, call_options, self._resends)
             return self._stream
+
+
+def _pairs(
+    logits: Iterable[Logits], targets: Iterable[Targets]
+) -> Generator[tuple[Logits, Targets], None, None]:
+    """Yields each logits with its targets. Raises ValueError if one of the two ends first."""
+    pairs = itertools.zip_longest(logits, targets, fillvalue=_MISSING)
+    for index, (one, its_targets) in enumerate(pairs):
+        if one is _MISSING or its_targets is _MISSING:
+            ended, longer = ("logits", "targets") if one is _MISSING else ("targets", "logits")
+            raise ValueError(f"{ended}: only {index}, and there are more {longer}")
+        yield one, its_targets

@@ -247,7 +247,12 @@ def _result_type(argument: str, dtype: Any) -> ElementType | None:
         name = str(dtype).removeprefix("torch.")
     else:
         with arguments.naming(argument):
-            name = np.dtype(dtype).name
+            try:
+                name = np.dtype(dtype).name
+            except TypeError:
+                if not isinstance(dtype, str):
+                    raise
+                name = dtype
     known = element_type.by_name(name)
     if known not in GRADIENT_TYPES:
         raise ValueError(f"{argument}: {name!r} is none of {element_type.names(GRADIENT_TYPES)}")

@@ -150,7 +150,7 @@ def _not_known(name: str, values: NDArray[Any]) -> TypeError:
     hint = ""
     if values.dtype.kind == "V" and values.dtype.itemsize == BFLOAT16.storage.itemsize:
         hint = "; numpy.load() reads bfloat16 so, which array.view(ml_dtypes.bfloat16) mends"
-    elif values.dtype.kind == "V" and values.dtype.itemsize == 1:
+    elif values.dtype == np.dtype("V1"):  # not one of ml_dtypes, whose kind is V too
         hint = (
             "; numpy.load() reads both types of float8 so, which array.view() with "
             "ml_dtypes.float8_e4m3fn or float8_e5m2 mends, whichever was saved"

@@ -23,8 +23,8 @@ TEST(ServersTest, OneServerIsTakenAsItIs) {
 
 TEST(ServersTest, ANameOrSeveralAddressesMayBeSeveralServers) {
   for (const std::string text :
-       {"dns:///name:1", "dns:name:1", "ipv4:10.0.0.1:1,10.0.0.2:1",
-        "ipv6:[::1]:1,[::2]:1"}) {
+       {"dns:///name:1", "dns:name:1", "dns://10.0.0.1/name:1",
+        "ipv4:10.0.0.1:1,10.0.0.2:1", "ipv6:[::1]:1,[::2]:1"}) {
     const auto servers = ParseServers(text);
     ASSERT_TRUE(servers.ok()) << servers.status();
     EXPECT_TRUE(servers->several) << text;
@@ -53,6 +53,8 @@ TEST(ServersTest, BadTargetsAreNamed) {
       {"a:1,b:0", "target: \"b:0\" in a list"},
       {"a:1,b:65536", "target: \"b:65536\" in a list"},
       {"a:1,A:1", "target: \"A:1\" is given twice"},
+      {"dns:///name", "target: \"dns:///name\" must be dns:///NAME:PORT"},
+      {"dns://name:1", "must be dns:///NAME:PORT"},
       {"a:1,unix:/path", "target: \"unix:/path\" in a list of servers; give"},
   };
   for (const auto& [target, why] : cases) {

@@ -57,12 +57,15 @@ def test_an_address_is_taken_as_it_is(target: str) -> None:
         ("grpc+tls://host:1", "is a URL"),
         ("host:0", "port 0 of 'host:0' is not from 1 to 65535"),
         ("host:65536", "port 65536 .* is not from 1 to 65535"),
-        ("host:port", "has no port"),
-        ("ho st:1", "has no port"),
-        ("host:1\n", "has no port"),
+        ("host:port", "has the port 'port', which is no number"),
+        ("host:5o051", "has the port '5o051', which is no number"),
+        ("ho st:1", "has white space"),
+        ("host:1\n", "has white space"),
+        ("[::1]:port", "has no port"),
         ("unix:", "has no path"),
         ("unix:///", "has no path"),
         ("dns:///host", "has no port; give dns:HOST:PORT"),
+        ("dns://host:1", "has no host; give dns:///HOST:PORT"),
     ],
 )
 def test_what_is_no_address_is_refused_with_what_to_give(target: str, text: str) -> None:
@@ -107,10 +110,10 @@ def test_a_list_or_a_name_of_gRPC_may_be_several_servers(given: Any, several: bo
         (["a:1", "b:0"], "port 0 of 'b:0' is not from 1 to 65535"),
         (["a:1", "unix:/path"], "'unix:/path' in a list of servers; give HOST:PORT of each"),
         (["dns:///a:1"], "'dns:///a:1' in a list of servers"),
-        (["a:1,b:1"], "'a:1,b:1' is an IPv6 address or has several colons"),
+        (["a:1,b:1", "c:1"], "'a:1,b:1' is a list in a list; give HOST:PORT of each"),
         ("a:1,unix:/path", "'unix:/path' in a list"),
-        ("a:1,", "'' has no port"),
-        (",", "'' has no port"),
+        ("a:1,", "'a:1,' has an empty text in its list of servers"),
+        (["a:1", ""], "['a:1', ''] has an empty text in its list of servers"),
     ],
 )
 def test_a_bad_list_is_refused_with_the_server(given: Any, text: str) -> None:

@@ -104,7 +104,7 @@ def test_names_and_dtypes_ask_for_a_gradient_of_float8() -> None:
 
 
 def test_another_float8_and_bytes_without_a_type_are_refused_with_a_hint() -> None:
-    with pytest.raises(TypeError, match="^logits: dtype float8_e4m3b11fnuz is none of float32"):
+    with pytest.raises(TypeError, match="^logits: dtype float8_e4m3b11fnuz .* float8_e5m2$"):
         messages.to_tensor("logits", np.zeros(3, ml_dtypes.float8_e4m3b11fnuz))
     with pytest.raises(TypeError, match=r"; numpy.load\(\) reads both types of float8 so"):
         messages.to_tensor("logits", np.zeros(3, "V1"))

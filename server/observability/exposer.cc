@@ -27,7 +27,7 @@ HttpAnswer HealthPage(bool serving) {
 }
 
 HttpPages PagesOf(ExposedServer server) {
-  return {
+  HttpPages pages = {
       {"/metrics",
        [metrics = server.metrics] { return MetricsPage(*metrics); }},
       {"/healthz",
@@ -37,6 +37,8 @@ HttpPages PagesOf(ExposedServer server) {
              .content_type = "text/html; charset=utf-8",
              .body = StatusPage(server.is_serving(), server.facts())};
        }}};
+  AddPageFiles(pages);
+  return pages;
 }
 
 }  // namespace

@@ -42,6 +42,8 @@ def test_help_lists_every_command_and_nothing_else() -> None:
         "image",
         "gpu",
         "debian",
+        "docker",
+        "picture",
         "cluster",
         "completion",
     }
@@ -56,6 +58,7 @@ def test_help_lists_every_command_and_nothing_else() -> None:
         (["fuzz", "1m"], "fuzz 1m: the only argument is a number of seconds"),
         (["fuzz", "0"], "fuzz 0: the only argument is a number of seconds"),
         (["docs", "--open"], "docs --open: the arguments are --serve and an address"),
+        (["docker", "--fast"], "docker --fast: the only argument is --image-is-built"),
         (["cluster", "a", "b"], "cluster a b: the only argument is a file of docker save"),
         (["completion", "sh"], "completion sh: the argument is one shell: bash, zsh or fish"),
         (["completion"], "completion: the argument is one shell: bash, zsh or fish"),

@@ -13,6 +13,7 @@ import kubernetes_validate
 import pytest
 import yaml
 from running_server import running_server
+from test_tls_renewal import make_certificate
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
@@ -143,13 +144,16 @@ def test_each_alert_fires_for_its_failure_and_for_no_other() -> None:
     assert all(f'alertname="{rule["alert"]}"' in tested for rule in rules)
 
 
-def test_alerts_and_dashboard_name_metrics_that_the_server_has() -> None:
+def test_alerts_and_dashboard_name_metrics_that_the_server_has(tmp_path: Path) -> None:
     rules = (DEPLOY / "config" / "alerts.yml").read_text()
     dashboard = (DEPLOY / "dashboard.json").read_text()
     json.loads(dashboard)
     named = set(re.findall(r"\b((?:lossd|process)_[a-z_]+)[\[{]", rules + dashboard))
     assert len(named) > 15
-    with running_server() as server:
+    # One metric is of servers with TLS alone.
+    make_certificate(tmp_path, "tls")
+    tls = (f"--tls_cert={tmp_path}/tls.pem", f"--tls_key={tmp_path}/tls.key")
+    with running_server(*tls) as server:
         url = f"http://{server.metrics}/metrics"
         with urllib.request.urlopen(url, timeout=30) as answer:
             page = answer.read().decode()

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import shutil
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import lossd
@@ -136,6 +140,60 @@ def test_a_drain_and_an_end_are_seen() -> None:
         server.process.wait()
         wait_until(driver, lambda: text(driver, "#health") == "no answer")
         assert "does not answer" in text(driver, "#notice")
+
+
+HOSTILE = '<img src=x onerror="document.title=1">'
+JOB = HOSTILE.replace('"', r"\"")  # as the text format has it
+JOB_METRICS = {
+    "requests_total": 4, "elements_total": 4000, "loss_sum": 2772, "loss_count": 4000,
+    "negative_loss_total": 0, "gradient_square_sum": 36, "gradient_square_count": 4,
+    "sampled_elements_total": 250, "positives_total": 50, "saturated_total": 5,
+}  # fmt: skip
+
+
+@contextlib.contextmanager
+def page_of_jobs() -> Iterator[str]:
+    """Serves the files of the page beside metrics of one job that goes on."""
+    files = ROOT / "server" / "observability" / "page"
+    kinds = {".mjs": "text/javascript", ".css": "text/css", ".html": "text/html"}
+    readings = itertools.count(1)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path == "/metrics":
+                times = next(readings)
+                lines = ["lossd_serving 1", "lossd_max_inflight_bytes 1"]
+                for name, value in JOB_METRICS.items():
+                    lines.append(f'lossd_job_{name}{{training_job="{JOB}"}} {value * times}')
+                kind, body = "text/plain", "\n".join(lines) + "\n"
+            else:
+                file = files / (self.path.removeprefix("/page/").strip("/") or "index.html")
+                kind, body = kinds[file.suffix], file.read_text()
+            self.send_response(200)
+            self.send_header("Content-Type", f"{kind}; charset=utf-8")
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@needs_browser
+def test_jobs_are_shown_and_their_names_are_text() -> None:
+    with page_of_jobs() as url, browser() as driver:
+        driver.get(url)
+        wait_until(driver, lambda: text(driver, "#jobs"))
+        [row] = [line for line in text(driver, "#jobs").splitlines() if HOSTILE in line]
+        # Loss, gradient norm, positives, saturated.
+        for value in ("0.693", "3", "20.0 %", "2.00 %"):
+            assert value in row.removeprefix(HOSTILE).split("\t"), row
+        assert driver.execute_script("return document.images.length") == 0
+        assert driver.title.startswith("lossd")
 
 
 @needs_browser

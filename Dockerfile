@@ -1,5 +1,5 @@
 # The image contains lossd and, as its health probe, lossctl. `./dev image` builds and tries
-# it (deploy/image.sh).
+# it (deploy/image.sh). The build needs BuildKit, which Docker 23 and later use by themselves.
 
 FROM debian:bookworm-slim AS build
 # PRESET=cuda adds the CUDA backend, for `docker run --gpus all` (./dev image --cuda). The
@@ -7,13 +7,16 @@ FROM debian:bookworm-slim AS build
 ARG PRESET=release
 RUN apt-get update \
  && apt-get install -y --no-install-recommends \
-      cmake g++ libabsl-dev libbenchmark-dev libcurl4-openssl-dev libgrpc++-dev libhwy-dev \
+      ccache cmake g++ libabsl-dev libbenchmark-dev libcurl4-openssl-dev libgrpc++-dev libhwy-dev \
       libmicrohttpd-dev libminizip-dev libprotobuf-dev libspdlog-dev libssl-dev ninja-build \
       nlohmann-json3-dev pkg-config prometheus-cpp-dev protobuf-compiler \
       protobuf-compiler-grpc python3-venv zlib1g-dev
 WORKDIR /src
 COPY . .
-RUN if [ "$PRESET" = cuda ]; then CUDACXX=$(cmake/cuda_toolkit.sh) && export CUDACXX; fi \
+# The engine keeps what was compiled, so that a build after a change compiles only that.
+RUN --mount=type=cache,id=lossd-ccache,target=/root/.cache/ccache \
+    export LANG=C.UTF-8 CCACHE_DIR=/root/.cache/ccache CCACHE_BASEDIR=/src CCACHE_NOHASHDIR=1 \
+ && if [ "$PRESET" = cuda ]; then CUDACXX=$(cmake/cuda_toolkit.sh) && export CUDACXX; fi \
  && cmake --preset "$PRESET" -DBUILD_TESTING=OFF \
  && ninja -C "build/$PRESET" lossd lossctl \
  && install -s -D -t /built "build/$PRESET/server/lossd" "build/$PRESET/client/lossctl"

@@ -58,13 +58,34 @@ build_arguments() {
   done
 }
 
+# Prints the Dockerfile, for a client without BuildKit without the folders that the engine keeps.
+dockerfile() {
+  if [[ $ENGINE == docker ]] && ! builds_with_buildkit; then
+    sed 's/RUN --mount=[^ ]*/RUN/' Dockerfile
+  else
+    cat Dockerfile
+  fi
+}
+
+# BuildKit is within docker up to 22, and a plugin of later ones.
+builds_with_buildkit() {
+  local version
+  version=$(docker version --format '{{.Client.Version}}')
+  ((${version%%.*} < 23)) || docker buildx version > /dev/null 2>&1
+}
+
 build_image() {
   local arguments
+  need_base
   mapfile -t arguments < <(build_arguments)
   # Podman's own format has no health check.
   local format=()
   [[ $ENGINE == podman ]] && format=(--format docker)
-  "$ENGINE" build "${format[@]}" "${arguments[@]}" -t "$IMAGE" .
+  # apt inside the build goes the host's way to the mirrors.
+  dockerfile > "$WORK/Dockerfile"
+  if [[ $ENGINE == docker ]] && builds_with_buildkit; then export DOCKER_BUILDKIT=1; fi
+  "$ENGINE" build --network host "${format[@]}" "${arguments[@]}" -f "$WORK/Dockerfile" \
+    -t "$IMAGE" .
 }
 
 # Starts the image and sets GRPC_ADDRESS and METRICS_ADDRESS.
@@ -134,6 +155,8 @@ try_drain() {
   passed "SIGTERM: health turns to NOT_SERVING, then exit code 0"
 }
 
+# shellcheck source=deploy/image_base.sh
+source deploy/image_base.sh
 ENGINE=$(find_engine)
 if [[ $ENGINE == buildah ]]; then
   if [[ $EUID -ne 0 ]]; then exec sudo --preserve-env "$PWD/deploy/image.sh" "$@"; fi

@@ -1,9 +1,8 @@
 # shellcheck shell=bash disable=SC2016
 # image.sh sources this file where no container engine runs; it replaces the functions that
-# use one. buildah builds in a chroot, from a base image made with debootstrap. The image is
+# use one. buildah builds in a chroot, from the base image of image_base.sh. The image is
 # started in a chroot too, with the user, environment and entry point that it names.
 
-readonly BASE=debian:bookworm-slim
 SERVER_PID=
 WORKING=
 
@@ -11,36 +10,20 @@ buildah() {
   command buildah --root "$WORK/storage" --runroot "$WORK/run" --storage-driver vfs "$@"
 }
 
-# Prints the host's Debian mirrors, as apt knows them: "URI SUITE COMPONENT" lines.
-mirrors() {
-  apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' \
-    'Created-By: Packages' | grep -E ' bookworm(-updates|-security)? main$' | sort -u
-}
-
 build_base() {
   if buildah inspect --type image "localhost/$BASE" > /dev/null 2>&1; then return; fi
-  local root=$WORK/base mirror container
-  mirror=$(mirrors | awk '$2 == "bookworm" { print $1; exit }')
-  rm -rf "$root"
-  say "making $BASE with debootstrap"
-  debootstrap --variant=minbase bookworm "$root" ${mirror:+"$mirror"} \
-    > "$WORK/debootstrap.log" || fail "debootstrap failed: $WORK/debootstrap.log"
-  if [[ -n $mirror ]]; then
-    mirrors | sed 's/^/deb /' > "$root/etc/apt/sources.list"
-  fi
-  rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*
-  tar -C "$root" --exclude='./dev/*' -cf "$WORK/base.tar" .
+  local container
+  make_base_tar
   container=$(buildah from scratch)
   buildah add -q "$container" "$WORK/base.tar" / > /dev/null
-  buildah config --cmd bash --env \
-    PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$container"
+  buildah config --cmd bash --env "PATH=$BASE_PATH" "$container"
   buildah commit -q --rm "$container" "localhost/$BASE" > /dev/null
-  rm -rf "$root" "$WORK/base.tar"
+  rm "$WORK/base.tar"
 }
 
 build_image() {
   # shellcheck source=tools/setup.sh
-  (source tools/setup.sh && need_packages buildah debootstrap)
+  (source tools/setup.sh && need_packages buildah)
   build_base
   local arguments
   mapfile -t arguments < <(build_arguments)

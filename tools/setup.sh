@@ -19,12 +19,16 @@ readonly CLUSTER_PACKAGES=(
 readonly WHEEL_PACKAGES=(binutils dpkg-dev file lintian)
 readonly LINT_PACKAGES=(clang-format clang-tidy codespell shellcheck)
 # Programs that build and run the clients of other languages, each with the package that has it,
-# shells whose completion is tested, proxies, and programs that ./dev soak runs.
+# shells whose completion is tested, proxies, a browser, and programs that ./dev soak and ./dev docker
+# run.
 readonly LANGUAGE_PROGRAMS=(
   go:golang-go javac:default-jdk-headless mvn:maven node:nodejs npm:npm)
 readonly SHELL_PROGRAMS=(fish:fish zsh:zsh)
 readonly CLUSTER_PROGRAMS=(go:golang-go kubectl:kubernetes-client)
 readonly PROXY_PROGRAMS=(nginx:nginx haproxy:haproxy)
+readonly BROWSER_PROGRAMS=(chromedriver:chromium-driver)
+readonly DOCKER_PROGRAMS=(
+  docker:docker.io dockerd:docker.io iptables:iptables debootstrap:debootstrap)
 readonly SOAK_PROGRAMS=(
   "${LANGUAGE_PROGRAMS[@]}" cc:gcc faketime:faketime ip:iproute2 prometheus:prometheus
   victoria-metrics:victoria-metrics)
@@ -33,6 +37,8 @@ readonly SOAK_PROGRAMS=(
 readonly GRPCURL=github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.8.7
 # Helm renders deploy/helm in tests. It needs a newer Go than Debian 12 has (need_helm).
 readonly HELM=helm.sh/helm/v3/cmd/helm@v3.22.0
+# Debian has no Compose that reads today's files.
+readonly COMPOSE=v2.40.3
 
 say() { printf '\033[1m== %s\033[0m\n' "$*"; }
 
@@ -142,4 +148,16 @@ need_helm() {
   say "building helm"
   mkdir -p build/bin
   CGO_ENABLED=0 GOBIN=$PWD/build/bin GOFLAGS=-mod=mod GOTOOLCHAIN=local go install -ldflags=-s "$HELM"
+}
+
+# need_compose: builds Compose where docker has no such plugin. `go install` refuses a module whose
+# go.mod excludes versions, so it is built as a dependency of a module of our own.
+need_compose() {
+  if docker compose version > /dev/null 2>&1 || [[ -x build/bin/docker-compose ]]; then return; fi
+  say "building Compose"
+  mkdir -p build/bin build/compose
+  printf 'module lossd.example/compose\n\ngo 1.23\n\nrequire github.com/docker/compose/v2 %s\n' \
+    "$COMPOSE" > build/compose/go.mod
+  (cd build/compose && CGO_ENABLED=0 GOFLAGS=-mod=mod GOTOOLCHAIN=local \
+    go build -ldflags=-s -o ../bin/docker-compose github.com/docker/compose/v2/cmd)
 }

@@ -27,7 +27,7 @@ HttpAnswer HealthPage(bool serving) {
 }
 
 HttpPages PagesOf(ExposedServer server) {
-  return {
+  HttpPages pages = {
       {"/metrics",
        [metrics = server.metrics] { return MetricsPage(*metrics); }},
       {"/healthz",
@@ -35,9 +35,10 @@ HttpPages PagesOf(ExposedServer server) {
       {"/", [server = std::move(server)] {
          return HttpAnswer{
              .content_type = "text/html; charset=utf-8",
-             .body = StatusPage(server.is_serving(), server.facts(),
-                                server.metrics->jobs().Totals())};
+             .body = StatusPage(server.is_serving(), server.facts())};
        }}};
+  AddPageFiles(pages);
+  return pages;
 }
 
 }  // namespace

@@ -27,7 +27,7 @@ struct ExposedServer {
 // Answers at the metrics address until destroyed:
 //   /metrics  the metrics, in Prometheus' text format 0.0.4
 //   /healthz  200 while the server is serving, else 503
-//   /         a status page for people
+//   /         a status page for people, which loads /page/NAME
 // Not thread-safe.
 class Exposer {
  public:

@@ -108,8 +108,8 @@ inline constexpr MetricInfo kJobSaturated = {
 // Values that are computed or read at each scrape.
 inline constexpr MetricInfo kSaturation = {
     "lossd_saturation", MetricType::kGauge,
-    "Seconds that tasks waited per second that executors computed, over the "
-    "last scrapes; 0 when nothing was computed."};
+    "Seconds that tasks waited per second that executors computed, over at "
+    "least the last minute; 0 when nothing was computed."};
 inline constexpr MetricInfo kInflightRequests = {
     "lossd_inflight_requests", MetricType::kGauge,
     "Requests admitted and not yet answered."};

@@ -4,6 +4,7 @@
 #include <prometheus/metric_family.h>
 
 #include <algorithm>
+#include <chrono>
 #include <iterator>
 #include <utility>
 #include <vector>
@@ -21,6 +22,11 @@ namespace lossd::observability {
 namespace {
 
 using prometheus::MetricFamily;
+
+// Returns the time on a clock that is never set.
+absl::Duration Now() {
+  return absl::FromChrono(std::chrono::steady_clock::now().time_since_epoch());
+}
 
 size_t Index(Method method) { return static_cast<size_t>(method); }
 
@@ -62,9 +68,10 @@ class Metrics::Ledger final : public prometheus::Collectable {
     std::vector<prometheus::MetricFamily> families = std::move(server.families);
     std::ranges::move(jobs_.Families(), std::back_inserter(families));
     absl::MutexLock lock(&mu_);
-    families.push_back(FamilyOf(
-        metric::kSaturation, saturation_.AtScrape(server.queue_nanoseconds,
-                                                  server.compute_nanoseconds)));
+    families.push_back(
+        FamilyOf(metric::kSaturation,
+                 saturation_.AtScrape(Now(), server.queue_nanoseconds,
+                                      server.compute_nanoseconds)));
     for (const Gauge& gauge : gauges_) {
       families.push_back(gauge());
     }

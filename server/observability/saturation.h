@@ -2,41 +2,48 @@
 #ifndef LOSSD_SERVER_OBSERVABILITY_SATURATION_H_
 #define LOSSD_SERVER_OBSERVABILITY_SATURATION_H_
 
-#include <array>
-#include <cstddef>
 #include <cstdint>
+#include <vector>
+
+#include "absl/time/time.h"
 
 namespace lossd::observability {
 
 // Divides the seconds that tasks waited in the queue, added over tasks, by the
 // seconds that executors computed, added over executors. Both are counted since
-// the scrape that was kScrapes scrapes ago, or since the start. The ratio is
-// the average number of tasks that wait behind each executor at work. It is 0
-// when nothing was computed in that time.
+// the last scrape that is at least a minute old, or since the start. The ratio
+// is the average number of tasks that wait behind each executor at work. It is
+// 0 when nothing was computed in that time.
 //
-// The window is one of scrapes, not of seconds: if two Prometheus servers
-// scrape, each sees half the time. Not thread-safe.
+// It hardly depends on who scrapes how often: scrapes within 15 seconds of one
+// that is kept are answered and not kept. Not thread-safe.
 class Saturation {
  public:
-  static constexpr size_t kScrapes = 4;
+  static constexpr absl::Duration kWindow = absl::Minutes(1);
+  static constexpr absl::Duration kStep = absl::Seconds(15);
 
-  // Takes the totals at this scrape, both in one unit. Returns the ratio.
-  double AtScrape(int64_t queue_total, int64_t compute_total) {
-    Totals& oldest = window_[next_];
+  // Takes the totals at this scrape, both in one unit, and the time on a clock
+  // that is never set. Returns the ratio.
+  double AtScrape(absl::Duration now, int64_t queue_total,
+                  int64_t compute_total) {
+    while (kept_.size() > 1 && now - kept_[1].time >= kWindow)
+      kept_.erase(kept_.begin());
+    const Totals oldest = kept_.front();
+    if (now - kept_.back().time >= kStep)
+      kept_.push_back({now, queue_total, compute_total});
     const auto waited = static_cast<double>(queue_total - oldest.queue);
     const auto computed = static_cast<double>(compute_total - oldest.compute);
-    oldest = {queue_total, compute_total};
-    next_ = (next_ + 1) % kScrapes;
     return computed > 0 ? waited / computed : 0;
   }
 
  private:
   struct Totals {
+    absl::Duration time = -absl::InfiniteDuration();  // the start
     int64_t queue = 0;
     int64_t compute = 0;
   };
-  std::array<Totals, kScrapes> window_;
-  size_t next_ = 0;
+  // The oldest first; never empty, and hardly more than six.
+  std::vector<Totals> kept_ = std::vector<Totals>(1);
 };
 
 }  // namespace lossd::observability

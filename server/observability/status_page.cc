@@ -1,12 +1,14 @@
 #include "server/observability/status_page.h"
 
-#include <cmath>
-#include <cstdint>
+#include <array>
+#include <string_view>
+#include <utility>
 #include <variant>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
+#include "server/observability/page_files.h"
 
 namespace lossd::observability {
 namespace {
@@ -20,74 +22,55 @@ std::string Escaped(const std::string& text) {
                              {{"&", "&amp;"}, {"<", "&lt;"}, {">", "&gt;"}});
 }
 
+// Returns the number in the largest binary unit of which there is one.
+std::string InBinaryUnits(int64_t bytes) {
+  constexpr std::array kUnits = {"B", "KiB", "MiB", "GiB", "TiB"};
+  auto number = static_cast<double>(bytes);
+  size_t unit = 0;
+  for (; number >= 1024 && unit + 1 < kUnits.size(); ++unit) number /= 1024;
+  return absl::StrFormat("%.4g %s", number, kUnits[unit]);
+}
+
+std::string TextOf(const LogField& fact) {
+  std::string text =
+      std::visit([](const auto& value) { return Text(value); }, fact.value);
+  const auto* bytes = std::get_if<int64_t>(&fact.value);
+  if (bytes == nullptr || !fact.name.ends_with("_bytes")) return text;
+  return absl::StrCat(text, " (", InBinaryUnits(*bytes), ")");
+}
+
 std::string Row(const LogField& fact) {
-  const std::string value =
-      std::visit([](const auto& v) { return Text(v); }, fact.value);
-  return absl::StrCat("<tr><td>", std::string(fact.name), "</td><td>",
-                      Escaped(value), "</td></tr>\n");
+  const std::string text = TextOf(fact);
+  return absl::StrCat("<tr><th scope=\"row\">", std::string(fact.name),
+                      "</th><td>", text.empty() ? "not set" : Escaped(text),
+                      "</td></tr>\n");
 }
 
-std::string TableCell(const std::string& text) {
-  return absl::StrCat("<td>", Escaped(text), "</td>");
-}
-
-// Return the mean, or the root of the mean square, in three digits, or a dash
-// where there is none.
-std::string Quotient(double sum, int64_t count) {
-  return count == 0 ? "-"
-                    : absl::StrFormat("%.3g", sum / static_cast<double>(count));
-}
-std::string Root(double squares, int64_t count) {
-  return count == 0
-             ? "-"
-             : absl::StrFormat("%.3g",
-                               std::sqrt(squares / static_cast<double>(count)));
-}
-
-std::string JobRow(const JobTotals& job) {
-  const auto& counts = job.counts;
-  const auto share = [&](JobTotals::Count count) {
-    return Quotient(static_cast<double>(counts[count]),
-                    counts[JobTotals::kSampled]);
-  };
-  const double loss =
-      job.sums[JobTotals::kLoss] - job.sums[JobTotals::kNegativeLoss];
-  return absl::StrCat(
-      "<tr>", TableCell(job.name),
-      TableCell(Text(counts[JobTotals::kRequests])),
-      TableCell(Text(counts[JobTotals::kElements])),
-      TableCell(Quotient(loss, counts[JobTotals::kLossElements])),
-      TableCell(Root(job.sums[JobTotals::kGradientSquares],
-                     counts[JobTotals::kGradients])),
-      TableCell(share(JobTotals::kPositives)),
-      TableCell(share(JobTotals::kSaturated)),
-      TableCell(Text(counts[JobTotals::kNanLogits])), "</tr>\n");
-}
-
-std::string JobTable(const std::vector<JobTotals>& jobs) {
-  if (jobs.empty()) return "";
-  std::string table =
-      "<h2>Training jobs</h2>\n<p>Since they began here.</p>\n<table>\n"
-      "<tr><th>job</th><th>requests</th><th>elements</th><th>loss</th>"
-      "<th>gradient norm</th><th>positives</th><th>saturated</th>"
-      "<th>NaN logits</th></tr>\n";
-  for (const JobTotals& job : jobs) absl::StrAppend(&table, JobRow(job));
-  return absl::StrCat(table, "</table>\n");
+std::string ContentType(std::string_view name) {
+  return name.ends_with(".css") ? "text/css; charset=utf-8"
+                                : "text/javascript; charset=utf-8";
 }
 
 }  // namespace
 
-std::string StatusPage(bool serving, const LogFields& facts,
-                       const std::vector<JobTotals>& jobs) {
+std::string StatusPage(bool serving, const LogFields& facts) {
   std::string rows;
   for (const LogField& fact : facts) absl::StrAppend(&rows, Row(fact));
-  return absl::StrCat(
-      "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
-      "<title>lossd</title></head><body>\n<h1>lossd</h1>\n<p>",
-      serving ? "serving" : "not serving",
-      "</p>\n<p><a href=\"/metrics\">/metrics</a> "
-      "<a href=\"/healthz\">/healthz</a></p>\n<table>\n",
-      rows, "</table>\n", JobTable(jobs), "</body></html>\n");
+  const std::string page(IndexPage());
+  return absl::StrReplaceAll(
+      page, {{"{{health}}", serving ? "serving" : "not serving"},
+             {"{{health_class}}", serving ? "serving" : "down"},
+             {"{{facts}}", rows}});
+}
+
+void AddPageFiles(HttpPages& pages) {
+  for (const PageFile& file : PageFiles()) {
+    HttpAnswer answer = {.content_type = ContentType(file.name),
+                         .body = std::string(file.text)};
+    pages["/page/" + std::string(file.name)] = [answer = std::move(answer)] {
+      return answer;
+    };
+  }
 }
 
 }  // namespace lossd::observability

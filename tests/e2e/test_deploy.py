@@ -7,13 +7,16 @@ import shutil
 import subprocess
 import urllib.request
 from pathlib import Path
+from typing import Any
 
+import grpc
 import kubernetes_validate
 import lossd
 import numpy as np
 import pytest
 import yaml
 from running_server import running_server
+from test_tls_renewal import make_certificate
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
@@ -37,19 +40,47 @@ def config_mount(service: str) -> str:
     """Returns where the service finds deploy/config, which must be mounted read-only."""
     volumes: list[str] = COMPOSE["services"][service]["volumes"]
     mounts = [volume.split(":") for volume in volumes]
-    [(source, target, mode)] = [m for m in mounts if m[0].startswith("./")]
-    assert (DEPLOY / source).resolve() == DEPLOY / "config"
+    [(_, target, mode)] = [m for m in mounts if (DEPLOY / m[0]).resolve() == DEPLOY / "config"]
     assert mode == "ro"
     return target
 
 
-def test_both_services_mount_the_one_configuration_and_read_files_that_exist() -> None:
+def test_services_mount_the_one_configuration_and_read_files_that_exist() -> None:
     for service, option in (("lossd", "--flagfile"), ("prometheus", "--config.file")):
         mount = config_mount(service)
         command = COMPOSE["services"][service]["command"]
         [path] = [c.split("=", 1)[1] for c in command if c.startswith(option + "=")]
         relative = Path(path).relative_to(mount)
         assert (DEPLOY / "config" / relative).is_file()
+
+
+def test_grafana_finds_prometheus_and_the_dashboard() -> None:
+    grafana = COMPOSE["services"]["grafana"]
+    provisioning = grafana["environment"]["GF_PATHS_PROVISIONING"]
+    folder = DEPLOY / "config" / Path(provisioning).relative_to(config_mount("grafana"))
+
+    def provisioned(kind: str) -> Any:
+        [file] = (folder / kind).glob("*.yaml")
+        return yaml.safe_load(file.read_text())
+
+    [source] = provisioned("datasources")["datasources"]
+    host, port = source["url"].removeprefix("http://").split(":")
+    published = [p.split(":")[-1] for p in COMPOSE["services"][host]["ports"]]
+    assert published == [port]
+    scrape = yaml.safe_load((DEPLOY / "config" / "prometheus.yml").read_text())
+    assert source["jsonData"]["timeInterval"] == scrape["global"]["scrape_interval"]
+
+    [provider] = provisioned("dashboards")["providers"]
+    mounts = dict(volume.split(":")[:2] for volume in grafana["volumes"])
+    dashboard = Path(mounts["./dashboard.json"])
+    assert dashboard.parent == Path(provider["options"]["path"])
+    home = grafana["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    assert Path(home) == dashboard
+
+
+def test_every_port_is_open_on_loopback_alone() -> None:
+    for service in COMPOSE["services"].values():
+        assert all(port.startswith("127.0.0.1:") for port in service["ports"])
 
 
 def test_named_volumes_are_declared_and_used() -> None:
@@ -67,8 +98,7 @@ def test_ports_agree_between_flags_image_compose_and_prometheus() -> None:
     ports = {FLAGS["listen"].split(":")[-1], FLAGS["metrics_listen"].split(":")[-1]}
     assert ports == set(exposed.split())
     published = [p.split(":") for p in COMPOSE["services"]["lossd"]["ports"]]
-    assert all(host == "127.0.0.1" for host, _, _ in published)
-    assert {inside for _, _, inside in published} <= ports
+    assert {inside for _, _, inside in published} == ports
     scrape = yaml.safe_load((DEPLOY / "config" / "prometheus.yml").read_text())
     [job] = scrape["scrape_configs"]
     [target] = job["static_configs"][0]["targets"]
@@ -117,14 +147,19 @@ def test_each_alert_fires_for_its_failure_and_for_no_other() -> None:
     assert all(f'alertname="{rule["alert"]}"' in tested for rule in rules)
 
 
-def test_alerts_and_dashboard_name_metrics_that_the_server_has() -> None:
+def test_alerts_and_dashboard_name_metrics_that_the_server_has(tmp_path: Path) -> None:
     rules = (DEPLOY / "config" / "alerts.yml").read_text()
     dashboard = (DEPLOY / "dashboard.json").read_text()
     json.loads(dashboard)
     named = set(re.findall(r"\b((?:lossd|process)_[a-z_]+)[\[{]", rules + dashboard))
     assert len(named) > 15
-    with running_server("--otlp_endpoint=http://127.0.0.1:9/v1/traces") as server:
-        with lossd.Client(server.address, job="a") as client:  # a summary's names need a job
+    # One metric is of servers with TLS alone.
+    make_certificate(tmp_path, "tls")
+    tls = (f"--tls_cert={tmp_path}/tls.pem", f"--tls_key={tmp_path}/tls.key")
+    with running_server(*tls, "--otlp_endpoint=http://127.0.0.1:9/v1/traces") as server:
+        # And those of jobs have no series before a call names one.
+        credentials = grpc.ssl_channel_credentials((tmp_path / "tls.pem").read_bytes())
+        with lossd.Client(server.address, credentials=credentials, job="a") as client:
             client.compute_loss(np.zeros(3), np.zeros(3))
         url = f"http://{server.metrics}/metrics"
         with urllib.request.urlopen(url, timeout=30) as answer:
@@ -155,7 +190,8 @@ def test_the_manifest_agrees_with_flags_and_image() -> None:
 
 
 def compose_command() -> list[str] | None:
-    for command in (["docker", "compose"], ["docker-compose"]):
+    built = str(ROOT / "build" / "bin" / "docker-compose")
+    for command in (["docker", "compose"], [built], ["docker-compose"]):
         if shutil.which(command[0]) is None:
             continue
         asked = subprocess.run([*command, "version"], check=False, capture_output=True)
@@ -164,9 +200,15 @@ def compose_command() -> list[str] | None:
     return None
 
 
-def test_compose_accepts_the_file() -> None:
+@pytest.mark.parametrize(
+    "overrides",
+    [[], ["compose.override.yaml"], ["compose.override.yaml", "images/compose.images.yaml"]],
+)
+def test_compose_accepts_the_file(overrides: list[str]) -> None:
     command = compose_command()
     if command is None:
         pytest.skip("compose is not installed")
-    file = str(DEPLOY / "compose.yaml")
-    subprocess.run([*command, "-f", file, "config", "--quiet"], check=True)
+    trial = ROOT / "tools" / "docker"
+    files = [DEPLOY / "compose.yaml", *(trial / name for name in overrides)]
+    named = [word for file in files for word in ("-f", str(file))]
+    subprocess.run([*command, *named, "config", "--quiet"], check=True)

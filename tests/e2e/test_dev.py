@@ -43,6 +43,8 @@ def test_help_lists_every_command_and_nothing_else() -> None:
         "wheel",
         "gpu",
         "debian",
+        "docker",
+        "picture",
         "cluster",
         "completion",
     }
@@ -61,6 +63,7 @@ def test_help_lists_every_command_and_nothing_else() -> None:
             ["wheel", "--try"],
             "wheel --try: the arguments are --try and releases: bookworm, trixie, noble, jammy",
         ),
+        (["docker", "--fast"], "docker --fast: the only argument is --image-is-built"),
         (["cluster", "a", "b"], "cluster a b: the only argument is a file of docker save"),
         (["completion", "sh"], "completion sh: the argument is one shell: bash, zsh or fish"),
         (["completion"], "completion: the argument is one shell: bash, zsh or fish"),

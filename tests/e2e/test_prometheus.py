@@ -4,145 +4,18 @@ The tests need the distribution's package `prometheus`, and grpcio. They encode 
 hand, so that they do not depend on lossd's own clients.
 """
 
-import json
-import os
-import re
-import signal
 import struct
-import subprocess
-import threading
 import time
-import urllib.parse
-import urllib.request
 from collections import Counter
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import grpc
 import pytest
+from prometheus_server import Prometheus, ScrapeGate
 from running_server import RunningServer, running_server
 
-BINARIES = Path(os.environ.get("LOSSD_BINARY_DIR", "build/dev"))
-TIMEOUT = 30  # seconds, the limit of every wait
 MAX_SCRAPES = 100  # the limit of the wait for the last call's end
-
-
-class Program:
-    """A child process whose output is read line by line."""
-
-    def __init__(self, arguments: list[str]) -> None:
-        self._process = subprocess.Popen(
-            arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        self._changed = threading.Condition()
-        self._text = ""
-        self._ended = False
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            with self._changed:
-                self._text += line
-                self._changed.notify_all()
-        with self._changed:
-            self._ended = True
-            self._changed.notify_all()
-
-    def wait_for(self, pattern: str) -> re.Match[str]:
-        with self._changed:
-            self._changed.wait_for(lambda: self._ended or re.search(pattern, self._text), TIMEOUT)
-            found = re.search(pattern, self._text)
-            assert found is not None, f"no {pattern!r} in {self._text}"
-            return found
-
-    def stop(self) -> int:
-        self._process.send_signal(signal.SIGTERM)
-        code = self._process.wait(timeout=60)
-        self._reader.join()
-        return code
-
-
-class ScrapeGate:
-    """Forwards scrapes to a /metrics page and counts them."""
-
-    def __init__(self, target: str) -> None:
-        self._changed = threading.Condition()
-        self._scrapes = 0
-        page = f"http://{target}/metrics"
-        gate = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                gate._count()
-                with urllib.request.urlopen(page, timeout=TIMEOUT) as metrics:
-                    body = metrics.read()
-                self.send_response(200)
-                self.send_header("Content-Type", metrics.headers["Content-Type"])
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.address = f"127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever)
-        self._thread.start()
-
-    def _count(self) -> None:
-        with self._changed:
-            self._scrapes += 1
-            self._changed.notify_all()
-
-    def wait_for_stored_scrape(self) -> None:
-        """Waits until a scrape that begins from now on is in Prometheus's storage.
-
-        Prometheus stores what it has scraped before it scrapes the same target again.
-        """
-        with self._changed:
-            wanted = self._scrapes + 2
-            assert self._changed.wait_for(lambda: self._scrapes >= wanted, TIMEOUT)
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-
-class Prometheus:
-    """A running Prometheus that scrapes one address."""
-
-    def __init__(self, target: str, folder: Path) -> None:
-        config = folder / "prometheus.yml"
-        # Every JSON document is also YAML.
-        scrape = {"job_name": "lossd", "static_configs": [{"targets": [target]}]}
-        config.write_text(
-            json.dumps({"global": {"scrape_interval": "200ms"}, "scrape_configs": [scrape]})
-        )
-        self.program = Program(
-            [
-                "prometheus",
-                f"--config.file={config}",
-                f"--storage.tsdb.path={folder / 'data'}",
-                "--web.listen-address=127.0.0.1:0",
-            ]
-        )
-        listening = self.program.wait_for(r'"Listening on" address=(127\.0\.0\.1:[1-9]\d*)')
-        self._base = f"http://{listening.group(1)}"
-        self.program.wait_for("Server is ready to receive web requests")
-
-    def value(self, query: str, at: float) -> float:
-        """Returns the query's value at that time, or NaN without one."""
-        parameters = urllib.parse.urlencode({"query": query, "time": at})
-        with urllib.request.urlopen(f"{self._base}/api/v1/query?{parameters}") as reply:
-            answer = json.load(reply)
-        assert answer["status"] == "success", answer
-        result = answer["data"]["result"]
-        return float(result[0]["value"][1]) if result else float("nan")
 
 
 @pytest.fixture
@@ -161,7 +34,7 @@ def gate(server: RunningServer) -> Iterator[ScrapeGate]:
 
 @pytest.fixture
 def prometheus(gate: ScrapeGate, tmp_path: Path) -> Iterator[Prometheus]:
-    running = Prometheus(gate.address, tmp_path)
+    running = Prometheus([gate.address], tmp_path)
     yield running
     assert running.program.stop() == 0
 

@@ -68,7 +68,6 @@ COVERED_BY: dict[str, str] = {
     "client/python/lossd/client.py": "tests/e2e/test_python_client.py",
     "client/python/lossd/cuda_driver.py": "tests/client/python/test_device_memory.py",
     "client/python/lossd/device_array.py": "tests/client/python/test_device_tensors.py",
-    "client/python/lossd/forks.py": "tests/e2e/test_python_processes.py",
     "client/python/lossd/jax.py": "tests/e2e/test_jax.py",
     "client/python/lossd/keras/backends.py": "tests/e2e/test_keras.py",
     "client/python/lossd/keras/losses.py": "tests/e2e/test_keras.py",

@@ -46,10 +46,12 @@ def end_stream(stream: object, threads: Iterable[threading.Thread] = ()) -> None
 
     `threads` are those that gRPC has started for it. They leave gRPC a little later, unless they
     serve another stream, so they are waited for; at most a second, because one may be another's.
+    One that has not begun yet is another's.
     """
     if len(_streams) == 1:
         for thread in threads:
-            thread.join(_LEAVING_SECONDS)
+            if thread.ident is not None:
+                thread.join(_LEAVING_SECONDS)
     _streams.discard(stream)
 
 

@@ -123,6 +123,8 @@ class Exposed {
                              .facts =
                                  [] {
                                    return LogFields{{"backend", "<cpu>&"},
+                                                    {"unix_socket", ""},
+                                                    {"memory_bytes", 3 << 29},
                                                     {"rpc_threads", 3}};
                                  }})
                     .ok());
@@ -213,35 +215,62 @@ TEST(Exposer, TellsHealthAsHttpStatus) {
                              testing::EndsWith("\r\n\r\nnot serving\n")));
 }
 
-TEST(Exposer, ShowsTrainingJobsToPeople) {
-  Exposed exposed;
-  EXPECT_THAT(Get(exposed.address(), "/"),
-              testing::Not(testing::HasSubstr("Training jobs")));
-  JobMetrics& jobs = exposed.metrics().jobs();
-  const uint64_t job = jobs.names().NumberOf("a<b", absl::UnixEpoch());
-  jobs.Record(job, {.has_gradient = true,
-                    .elements = 10,
-                    .nan_logits = 1,
-                    .valid_elements = 8,
-                    .loss_sum = 2});
-  jobs.Record(job, kernels::Sample{.elements = 8,
-                                   .positives = 1,
-                                   .saturated = 2,
-                                   .gradient_squares = 0.09});
-  EXPECT_THAT(
-      Get(exposed.address(), "/"),
-      testing::HasSubstr("<td>a&lt;b</td><td>1</td><td>10</td><td>0.25</td>"
-                         "<td>0.3</td><td>0.125</td><td>0.25</td><td>1</td>"));
-}
-
 TEST(Exposer, ShowsFactsAndLinksToPeople) {
   Exposed exposed;
   const std::string page = Get(exposed.address(), "/");
   EXPECT_THAT(page, testing::HasSubstr("Content-Type: text/html"));
-  EXPECT_THAT(page, testing::HasSubstr("<td>backend</td><td>&lt;cpu&gt;&amp;"));
-  EXPECT_THAT(page, testing::HasSubstr("<td>rpc_threads</td><td>3</td>"));
-  EXPECT_THAT(page, testing::HasSubstr("href=\"/metrics\""));
-  EXPECT_THAT(page, testing::HasSubstr("href=\"/healthz\""));
+  EXPECT_THAT(page, testing::HasSubstr("<th scope=\"row\">backend</th>"
+                                       "<td>&lt;cpu&gt;&amp;</td>"));
+  EXPECT_THAT(page, testing::HasSubstr("<th scope=\"row\">rpc_threads</th>"
+                                       "<td>3</td>"));
+  EXPECT_THAT(page, testing::HasSubstr("<td>1610612736 (1.5 GiB)</td>"));
+  EXPECT_THAT(page, testing::HasSubstr("unix_socket</th><td>not set</td>"));
+  EXPECT_THAT(page, testing::HasSubstr(">serving</p>"));
+  EXPECT_THAT(page, testing::HasSubstr("href=\"metrics\""));
+  EXPECT_THAT(page, testing::HasSubstr("href=\"healthz\""));
+  EXPECT_THAT(page, testing::Not(testing::HasSubstr("{{")));
+  exposed.SetServing(false);
+  EXPECT_THAT(Get(exposed.address(), "/"),
+              testing::HasSubstr("class=\"down\">not serving</p>"));
+}
+
+// Returns what is between `before` and the next quotation mark, each time.
+std::vector<std::string> Quoted(const std::string& text,
+                                const std::string& before) {
+  std::vector<std::string> found;
+  size_t at = 0;
+  while ((at = text.find(before, at)) != std::string::npos) {
+    at += before.size();
+    found.push_back(text.substr(at, text.find('"', at) - at));
+  }
+  return found;
+}
+
+TEST(Exposer, HasTheFilesThatThePageLoads) {
+  Exposed exposed;
+  const std::string page = Body(Get(exposed.address(), "/"));
+  const std::vector<std::string> scripts = Quoted(page, "src=\"");
+  ASSERT_THAT(scripts, testing::ElementsAre("page/main.mjs"));
+  const std::string main = Get(exposed.address(), "/" + scripts[0]);
+  // A browser runs a module only if its type says that it is a script.
+  EXPECT_THAT(main, testing::HasSubstr("Content-Type: text/javascript"));
+  const std::vector<std::string> imported = Quoted(Body(main), "from \"./");
+  EXPECT_FALSE(imported.empty());
+  for (const std::string& module : imported) {
+    EXPECT_THAT(Get(exposed.address(), "/page/" + module),
+                testing::StartsWith("HTTP/1.1 200"));
+  }
+  EXPECT_THAT(page, testing::HasSubstr("href=\"page/style.css\""));
+  EXPECT_THAT(Get(exposed.address(), "/page/style.css"),
+              testing::HasSubstr("Content-Type: text/css"));
+}
+
+TEST(Exposer, LoadsNothingFromElsewhere) {
+  Exposed exposed;
+  const std::string page = Body(Get(exposed.address(), "/"));
+  EXPECT_THAT(page, testing::HasSubstr("default-src 'none'"));
+  EXPECT_THAT(page, testing::Not(testing::HasSubstr("http:")));
+  EXPECT_THAT(page, testing::Not(testing::HasSubstr("https:")));
 }
 
 TEST(Exposer, SaysWhichPagesThereAre) {

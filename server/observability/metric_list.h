@@ -109,6 +109,10 @@ inline constexpr MetricInfo kFailedHandshakes = {
 inline constexpr MetricInfo kCertificateExpiry = {
     "lossd_certificate_expiry_timestamp_seconds", MetricType::kGauge,
     "When the certificate in use ends, in seconds since 1970."};
+inline constexpr MetricInfo kTokenFileGood = {
+    "lossd_token_file_good", MetricType::kGauge,
+    "1 if --token_file could be used when it was last read, else 0: then the "
+    "tokens that were read before stay in use."};
 inline constexpr MetricInfo kBuildInfo = {
     "lossd_build_info", MetricType::kGauge,
     "Always 1; the labels say what is running."};

@@ -37,7 +37,7 @@ struct CallContext {
   // Whether the metadata lossd-flow of a call names its flow.
   bool trust_flow_header = false;
   // The idle limit: a stream whose client makes no progress for so long is
-  // ended.
+  // ended, and so is a call whose answer is not taken.
   absl::Duration stream_idle_limit = absl::InfiniteDuration();
 };
 

@@ -160,7 +160,7 @@ absl::Status ComputeLossesCall::Begin(wire::Entry entry, EntryTask* task) {
   if (!timeout.ok()) return timeout.status();
   task->deadline = std::min(deadline_, task->received + *timeout);
   task->flow = flow_;
-  RETURN_IF_ERROR(task->computation.Read(std::move(entry.request)));
+  RETURN_IF_ERROR(task->computation.Read(std::move(entry.request), may_share_));
   // The entry may have waited as bytes since it arrived.
   const absl::Time now = task->deadline == absl::InfiniteFuture()
                              ? task->received

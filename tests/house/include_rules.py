@@ -120,7 +120,7 @@ FENCES: dict[str, tuple[str, ...]] = {
     # Not in the client: a program that links it may have these messages from elsewhere.
     "google/rpc/": ("server/door/",),
     "grpc/health/": ("server/door/",),
-    "openssl/": ("base/pem",),
+    "openssl/": ("base/pem", "server/door/authenticator", "server/door/token_file"),
     "microhttpd": ("server/observability/http_server",),
     "prometheus/": ("server/observability/",),
     "spdlog/": ("server/observability/log",),

@@ -41,6 +41,9 @@ door::TlsFiles TlsFilesOf(const Config& config) {
 absl::Status ValidateConfig(const Config& config) {
   Config checked = config;  // rows of the table can also be set
   RETURN_IF_ERROR(CheckValues(ConfigTable(checked)));
+  if (config.metrics_need_token && config.token_file.empty()) {
+    return Bad("metrics_need_token", "true", "given with --token_file");
+  }
   return CheckTls(config);
 }
 

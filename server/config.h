@@ -59,11 +59,14 @@ struct Config {
   // gRPC's clients ping every 10 s at the most often, and a ping may arrive
   // early.
   absl::Duration keepalive_min_interval = absl::Seconds(5);
+  // Slow links and busy clients take a few seconds. gRPC's own is 120 s.
+  absl::Duration handshake_timeout = absl::Seconds(20);
 
   std::string tls_cert;
   std::string tls_key;
   std::string tls_client_ca;
   std::string token_file;
+  bool metrics_need_token = false;
   bool trust_flow_header = false;  // D91
   std::string shared_memory_socket;
   // These bytes are taken from the machine as clients ask for them, beside the

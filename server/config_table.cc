@@ -223,14 +223,18 @@ FlagGroup TransportFlags(Config& c) {
         "20s; those that are left then fail with UNAVAILABLE"},
        {"stream_idle_timeout",
         InRange(&c.stream_idle_timeout, absl::ZeroDuration(), absl::Hours(24)),
-        "ends a stream whose client neither sends nor reads for this long; 0 "
-        "disables"},
+        "ends a stream whose client neither sends nor reads for this long, and "
+        "a call whose answer its client does not take; 0 disables"},
        {"keepalive_min_interval",
         InRange(&c.keepalive_min_interval, absl::ZeroDuration(),
                 absl::Hours(24)),
         "least time between the HTTP/2 pings of a client that sends nothing "
         "else, such as 5s; a connection with more frequent pings is closed "
         "(GOAWAY, too_many_pings); 0 allows any number"},
+       {"handshake_timeout",
+        InRange(&c.handshake_timeout, absl::Milliseconds(100), absl::Hours(1)),
+        "how long a new connection of TCP may take to begin with TLS and "
+        "HTTP/2, such as 20s; then it is closed"},
        {"channelz", AnyValue(&c.channelz),
         "serve grpc.channelz.v1.Channelz, gRPC's own view of connections and "
         "calls"}}};
@@ -283,7 +287,12 @@ FlagGroup SecurityFlags(Config& c) {
             "certificate of one of them (mutual TLS); empty for none"},
            {"token_file", ReadableFile(&c.token_file),
             "file with bearer tokens, one a line; clients then need one of "
-            "them; empty for none"},
+            "them, and only those may do everything that have no word such as "
+            "allow=compute,shared_memory,admin after them; read again every "
+            "ten seconds; empty for none"},
+           {"metrics_need_token", AnyValue(&c.metrics_need_token),
+            "show metrics and the status page only to clients with a token of "
+            "--token_file that may use admin; /healthz needs none"},
            {"trust_flow_header", AnyValue(&c.trust_flow_header),
             "let the metadata lossd-flow of a call name its flow, between "
             "which the server is fair, in place of its connection; for servers "

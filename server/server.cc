@@ -13,6 +13,7 @@
 #include "base/steady_time.h"
 #include "base/version.h"
 #include "server/base/status_macros.h"
+#include "server/door/admin_gate.h"
 #include "server/door/credentials.h"
 #include "server/door/grpc_log.h"
 #include "server/door/transport.h"
@@ -39,7 +40,7 @@ constexpr absl::Duration kLookForIdle = absl::Milliseconds(5);
 // The longest time that a client gets to receive what was sent to it.
 constexpr absl::Duration kLetClientsRead = absl::Seconds(1);
 
-// How often certificates are read again and refusals are summed up.
+// How often certificates and tokens are read again and refusals are summed up.
 constexpr absl::Duration kHousekeeping = absl::Seconds(10);
 
 // Adds gRPC's plugins to every server that is built after this.
@@ -102,15 +103,15 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Create(
     observability::LogInfo(
         absl::StrCat("computing on the CPU: ", server->why_cpu_));
   }
+  server->entrance_->WarnOfPlaintext(!server->authenticator_->is_open());
   server->StartThreads();
   return server;
 }
 
 absl::Status Server::BuildParts(const DeviceOpener& open_devices) {
-  absl::StatusOr<std::vector<std::string>> tokens =
-      door::LoadTokens(config_.token_file);
-  if (!tokens.ok()) return tokens.status();
-  authenticator_ = std::make_unique<door::Authenticator>(*std::move(tokens));
+  auto authenticator = door::Authenticator::Load(config_.token_file);
+  if (!authenticator.ok()) return authenticator.status();
+  authenticator_ = *std::move(authenticator);
   if (!config_.tls_cert.empty()) {
     auto certificates =
         door::Certificates::Load(TlsFilesOf(config_), &wall_clock_);
@@ -179,7 +180,10 @@ absl::Status Server::ServePages() {
   const absl::Status served = exposer_->Serve(
       {.metrics = metrics_.get(),
        .is_serving = [this] { return health_service_.serving(); },
-       .facts = [this] { return facts_; }});
+       .facts = [this] { return facts_; },
+       .check_reader = config_.metrics_need_token
+                           ? door::AdminCheck(authenticator_.get())
+                           : nullptr});
   return served.ok() ? served : Named("metrics_listen", served);
 }
 
@@ -233,6 +237,10 @@ void Server::AddGauges() {
         {"tcp", count(door::Transport::kTcp)},
         {"unix", count(door::Transport::kUnix)}};
   });
+  if (!authenticator_->is_open()) {
+    add(metric::kTokenFileGood,
+        [this] { return authenticator_->file_is_good(); });
+  }
   if (certificates_ == nullptr) return;
   add(metric::kCertificateExpiry,
       [this] { return absl::ToUnixSeconds(certificates_->end()); });
@@ -264,7 +272,8 @@ absl::Status Server::Listen(std::vector<FileDescriptor> handed_over) {
       {.max_message_bytes = config_.max_message_bytes,
        .memory_bytes = TransportBytes(plan),
        .channelz = config_.channelz,
-       .keepalive_min_interval = config_.keepalive_min_interval},
+       .keepalive_min_interval = config_.keepalive_min_interval,
+       .handshake_timeout = config_.handshake_timeout},
       &builder);
   AddServices(&builder);
   grpc_server_ = builder.BuildAndStart();
@@ -273,6 +282,8 @@ absl::Status Server::Listen(std::vector<FileDescriptor> handed_over) {
 }
 
 void Server::AddServices(grpc::ServerBuilder* builder) {
+  if (!authenticator_->is_open())
+    door::AddAdminGate(authenticator_.get(), builder);
   builder->RegisterService(loss_service_.get());
   builder->RegisterService(&health_service_);
   for (int i = 0; i < config_.rpc_threads; ++i) {
@@ -293,6 +304,7 @@ void Server::StartThreads() {
   housekeeping_ = std::make_unique<Periodic>(&clock_, kHousekeeping, [this] {
     refusal_log_.Report();
     if (certificates_ != nullptr) certificates_->Reread(/*say_all=*/false);
+    if (!authenticator_->is_open()) authenticator_->Reread(/*at_once=*/false);
   });
   running_ = true;
 }
@@ -345,19 +357,7 @@ void Server::Reload() {
     observability::LogInfo("there are no certificates or tokens to read again");
   }
   if (certificates_ != nullptr) certificates_->Reread(/*say_all=*/true);
-  if (config_.token_file.empty()) return;
-  absl::StatusOr<std::vector<std::string>> tokens =
-      door::LoadTokens(config_.token_file);
-  if (!tokens.ok()) {
-    observability::LogWarning(
-        "the tokens in use stay",
-        {{"reason", std::string(tokens.status().message())}});
-    return;
-  }
-  observability::LogInfo("the tokens of the file are in use",
-                         {{"file", config_.token_file},
-                          {"count", static_cast<int64_t>(tokens->size())}});
-  authenticator_->Replace(*std::move(tokens));
+  if (!authenticator_->is_open()) authenticator_->Reread(/*at_once=*/true);
 }
 
 std::map<std::string, int64_t> Server::Refusals() const {

@@ -88,7 +88,8 @@ class Server {
   void BeginDrain();
 
   // Reads certificates and tokens again, and says in the log what became of
-  // each. The ones in use stay where a file is not fit for use.
+  // each; the server does so by itself every ten seconds. The ones in use stay
+  // where a file is not fit for use.
   void Reload();
 
   // For tests. Return the same numbers as the gauges.

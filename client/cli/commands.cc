@@ -79,7 +79,9 @@ FlagTable RowsOfCall(Flags& flags) {
 
 FlagTable RowsOfWatch(Flags& flags) {
   return {WatchRows(flags.watch),
-          {"Transport", {TimeoutRow(flags.compute.connection)}},
+          {"Transport",
+           {TimeoutRow(flags.compute.connection),
+            TokenRow(flags.compute.connection)}},
           {"Output", {JsonRow(flags.compute.output)}},
           OtherRows(flags)};
 }
@@ -113,7 +115,7 @@ constexpr std::array kCommands = {
             [](const Flags& flags, const std::string& word) {
               return RunWatch(
                   flags.watch, word.empty() ? kMetricsAddress : word,
-                  flags.compute.connection.timeout, flags.compute.output.json);
+                  flags.compute.connection, flags.compute.output.json);
             }},
     Command{"completion", "a script that completes lossctl's words in a shell",
             "SHELL", &completion::Shells, &RowsOfCompletion,

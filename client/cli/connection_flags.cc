@@ -75,6 +75,13 @@ Flag TimeoutRow(ConnectionFlags& flags) {
           "fails with DEADLINE_EXCEEDED"};
 }
 
+Flag TokenRow(ConnectionFlags& flags) {
+  return {
+      "token_file", PathValue(&flags.token_file),
+      "file whose content is sent as the bearer token; - is standard input; "
+      "empty sends none"};
+}
+
 FlagGroup ConnectionRows(ConnectionFlags& flags) {
   return {
       "Transport",
@@ -92,15 +99,19 @@ FlagGroup ConnectionRows(ConnectionFlags& flags) {
         "one; needs --tls_key"},
        {"tls_key", PathValue(&flags.tls_key),
         "PEM file with the private key of the certificate in --tls_cert"},
-       {"token_file", PathValue(&flags.token_file),
-        "file whose content is sent as the bearer token; - is standard input; "
-        "empty sends none"},
+       TokenRow(flags),
        {"traceparent", AnyValue(&flags.traceparent),
         "metadata traceparent of the call (W3C Trace Context), by which a "
         "server with --otlp_endpoint traces it; empty sends none"},
        {"job", AnyValue(&flags.job),
         "name of the training job, under which the server's metrics count the "
         "call; empty names none"}}};
+}
+
+absl::StatusOr<std::string> ReadToken(const ConnectionFlags& flags) {
+  const auto token = ReadNamed("token_file", flags.token_file);
+  if (!token.ok()) return token.status();
+  return std::string(absl::StripAsciiWhitespace(*token));
 }
 
 absl::StatusOr<std::unique_ptr<client::Client>> MakeClient(
@@ -111,9 +122,9 @@ absl::StatusOr<std::unique_ptr<client::Client>> MakeClient(
   auto tls = MakeTls(flags);
   if (!tls.ok()) return tls.status();
   options.tls = *std::move(tls);
-  const auto token = ReadNamed("token_file", flags.token_file);
+  absl::StatusOr<std::string> token = ReadToken(flags);
   if (!token.ok()) return token.status();
-  options.token = std::string(absl::StripAsciiWhitespace(*token));
+  options.token = *std::move(token);
   options.job = flags.job;
   return client::Client::Create(options);
 }

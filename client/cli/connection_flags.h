@@ -30,6 +30,13 @@ FlagGroup ConnectionRows(ConnectionFlags& flags);
 // Returns the row of --timeout, which is also one of ConnectionRows().
 Flag TimeoutRow(ConnectionFlags& flags);
 
+// Returns the row of --token_file, which is also one of ConnectionRows().
+Flag TokenRow(ConnectionFlags& flags);
+
+// Returns the token in the file that --token_file names, or an empty string
+// without one. INVALID_ARGUMENT if the file cannot be read.
+absl::StatusOr<std::string> ReadToken(const ConnectionFlags& flags);
+
 // Returns a client for the server that the flags name. INVALID_ARGUMENT for a
 // mistake in the flags or in a file that they name.
 absl::StatusOr<std::unique_ptr<client::Client>> MakeClient(

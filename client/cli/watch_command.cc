@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "client/cli/watch/activity_json.h"
@@ -40,8 +41,11 @@ FlagGroup WatchRows(WatchFlags& flags) {
 }
 
 ExitCode RunWatch(const WatchFlags& flags, const std::string& address,
-                  absl::Duration timeout, bool json) {
-  absl::StatusOr<watch::MetricsPage> page = watch::MetricsPage::Create(address);
+                  const ConnectionFlags& connection, bool json) {
+  absl::StatusOr<std::string> token = ReadToken(connection);
+  if (!token.ok()) return ReportUsage(token.status());
+  absl::StatusOr<watch::MetricsPage> page =
+      watch::MetricsPage::Create(address, *std::move(token));
   if (!page.ok()) return ReportUsage(page.status());
   const bool screen = !json && watch::HasScreen();
   absl::Status status;
@@ -51,7 +55,8 @@ ExitCode RunWatch(const WatchFlags& flags, const std::string& address,
     status = watch::Watch(
         {.interval = flags.interval,
          .count = flags.count,
-         .timeout = std::clamp(timeout, absl::Milliseconds(1), kLongestScrape)},
+         .timeout = std::clamp(connection.timeout, absl::Milliseconds(1),
+                               kLongestScrape)},
         *page, attention, *view);
   }
   return status.ok() ? ExitCode::kOk : ReportCallFailure(status);

@@ -7,6 +7,7 @@
 
 #include "absl/time/time.h"
 #include "base/flag_table.h"
+#include "client/cli/connection_flags.h"
 #include "client/cli/exit_code.h"
 
 namespace lossd::cli {
@@ -20,10 +21,11 @@ struct WatchFlags {
 FlagGroup WatchRows(WatchFlags& flags);
 
 // Watches the server whose metrics are at `address`, HOST:PORT: on the
-// terminal, or in lines where there is none, or in lines of JSON. `timeout`
-// bounds each reading of the metrics. Errors are printed.
+// terminal, or in lines where there is none, or in lines of JSON. Of
+// `connection`, the timeout bounds each reading of the metrics, and the token
+// is sent with it. Errors are printed.
 ExitCode RunWatch(const WatchFlags& flags, const std::string& address,
-                  absl::Duration timeout, bool json);
+                  const ConnectionFlags& connection, bool json);
 
 }  // namespace lossd::cli
 

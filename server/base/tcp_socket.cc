@@ -46,6 +46,10 @@ struct SocketAddress {
   }
 };
 
+bool IsLoopbackV4(in_addr_t address) {
+  return ntohl(address) >> IN_CLASSA_NSHIFT == IN_LOOPBACKNET;
+}
+
 SocketAddress Wildcard(int family) {
   SocketAddress address;
   address.storage.ss_family = static_cast<sa_family_t>(family);
@@ -150,6 +154,16 @@ absl::StatusOr<TcpSockets> ListenTcp(const Address& address) {
 bool IsTcp(int socket) {
   const auto family = NameOf(socket).storage.ss_family;
   return family == AF_INET || family == AF_INET6;
+}
+
+bool IsLoopback(int socket) {
+  const SocketAddress name = NameOf(socket);
+  if (!name.is_v6()) return IsLoopbackV4(name.v4().sin_addr.s_addr);
+  const in6_addr& address = name.v6().sin6_addr;
+  if (!IN6_IS_ADDR_V4MAPPED(&address)) return IN6_IS_ADDR_LOOPBACK(&address);
+  in_addr_t v4 = 0;
+  std::memcpy(&v4, &address.s6_addr[12], sizeof(v4));
+  return IsLoopbackV4(v4);
 }
 
 std::string BoundAddress(int socket) {

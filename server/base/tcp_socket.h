@@ -25,6 +25,9 @@ absl::StatusOr<TcpSockets> ListenTcp(const Address& address);
 // Returns whether the socket is one of IPv4 or IPv6.
 bool IsTcp(int socket);
 
+// Returns whether only this machine can reach a bound socket of IPv4 or IPv6.
+bool IsLoopback(int socket);
+
 // Returns HOST:PORT of a bound socket of IPv4 or IPv6, an IPv6 host in
 // brackets.
 std::string BoundAddress(int socket);

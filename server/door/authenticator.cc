@@ -1,94 +1,110 @@
 #include "server/door/authenticator.h"
 
-#include <algorithm>
-#include <utility>
+#include <openssl/crypto.h>
 
-#include "absl/strings/ascii.h"
+#include <algorithm>
+
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
-#include "base/file.h"
+#include "server/observability/log.h"
 
 namespace lossd::door {
 namespace {
 
-// Looks at every byte of `b`, wherever the two differ.
-bool EqualInConstantTime(absl::string_view a, absl::string_view b) {
-  size_t difference = a.size() ^ b.size();
-  for (size_t i = 0; i < b.size(); ++i) {
-    const char left = i < a.size() ? a[i] : '\0';
-    difference |= static_cast<unsigned char>(left ^ b[i]);
-  }
-  return difference == 0;
+bool Equal(const TokenDigest& a, const TokenDigest& b) {
+  return CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
+}
+
+bool Same(const std::vector<Token>& some, const std::vector<Token>& others) {
+  return std::ranges::equal(some, others, [](const Token& a, const Token& b) {
+    return Equal(a.digest, b.digest) && a.permissions == b.permissions;
+  });
+}
+
+// Returns the token of "Bearer TOKEN", or nothing.
+std::optional<absl::string_view> BearerOf(absl::string_view authorization) {
+  constexpr absl::string_view kBearer = "Bearer ";
+  if (!absl::StartsWithIgnoreCase(authorization, kBearer)) return std::nullopt;
+  return authorization.substr(kBearer.size());
 }
 
 }  // namespace
 
-void Authenticator::Replace(std::vector<std::string> tokens) {
-  absl::MutexLock lock(&mu_);
-  tokens_ = std::move(tokens);
+absl::StatusOr<std::unique_ptr<Authenticator>> Authenticator::Load(
+    const std::string& path) {
+  if (path.empty()) return std::make_unique<Authenticator>();
+  absl::StatusOr<std::vector<Token>> tokens = ReadTokenFile(path);
+  if (!tokens.ok()) return tokens.status();
+  return std::make_unique<Authenticator>(path, *std::move(tokens));
 }
 
-bool Authenticator::Accepts(absl::string_view token) const {
-  bool accepted = false;
-  absl::ReaderMutexLock lock(&mu_);
-  for (const std::string& known : tokens_) {
-    accepted |= EqualInConstantTime(token, known);
+void Authenticator::Reread(bool at_once) {
+  absl::MutexLock reading(&reading_);
+  absl::StatusOr<std::vector<Token>> read = ReadTokenFile(path_);
+  file_is_good_ = read.ok();
+  if (!read.ok()) {
+    const std::string reason(read.status().message());
+    if (reason == refusal_ && !at_once) return;
+    observability::LogWarning("the tokens in use stay", {{"reason", reason}});
+    refusal_ = reason;
+    return;
   }
-  return accepted;
+  refusal_.clear();
+  const bool settled = at_once || Same(*read, last_read_);
+  last_read_ = *read;
+  const auto count = static_cast<int64_t>(read->size());
+  const bool fresh = [&] {
+    absl::MutexLock lock(&mu_);
+    if (!settled || Same(*read, tokens_)) return false;
+    tokens_ = *std::move(read);
+    return true;
+  }();
+  if (!fresh && !at_once) return;
+  observability::LogInfo(
+      fresh ? "the tokens of the file are in use" : "the tokens are unchanged",
+      {{"file", path_}, {"count", count}});
 }
 
-absl::Status Authenticator::Check(const grpc::ServerContext& context) const {
-  if (is_open_) return absl::OkStatus();
-  constexpr absl::string_view kBearer = "Bearer ";
-  const auto& metadata = context.client_metadata();
-  const auto found = metadata.find("authorization");
-  if (found == metadata.end()) {
+Permissions Authenticator::Granted(absl::string_view token) const {
+  const TokenDigest digest = DigestOf(token);
+  Permissions granted;
+  absl::ReaderMutexLock lock(&mu_);
+  for (const Token& known : tokens_) {
+    if (Equal(digest, known.digest)) granted.Add(known.permissions);
+  }
+  return granted;
+}
+
+absl::StatusOr<Permissions> Authenticator::PermissionsOf(
+    std::optional<absl::string_view> authorization) const {
+  if (is_open()) return Permissions::All();
+  if (!authorization.has_value()) {
     return absl::UnauthenticatedError(
         "authorization: no bearer token was sent");
   }
-  const absl::string_view value(found->second.data(), found->second.size());
-  if (!absl::StartsWithIgnoreCase(value, kBearer) ||
-      !Accepts(value.substr(kBearer.size()))) {
+  const std::optional<absl::string_view> token = BearerOf(*authorization);
+  const Permissions granted = token ? Granted(*token) : Permissions();
+  if (granted == Permissions()) {
     return absl::UnauthenticatedError(
         "authorization: not a known bearer token");
   }
-  return absl::OkStatus();
+  return granted;
 }
 
-std::vector<std::string> ReadTokens(absl::string_view text) {
-  std::vector<std::string> tokens;
-  for (absl::string_view line : absl::StrSplit(text, '\n')) {
-    line = absl::StripAsciiWhitespace(line);
-    if (!line.empty() && line.front() != '#') tokens.emplace_back(line);
-  }
-  return tokens;
+absl::StatusOr<Permissions> Authenticator::PermissionsOf(
+    const grpc::ServerContextBase& context) const {
+  if (is_open()) return Permissions::All();
+  const auto& metadata = context.client_metadata();
+  const auto found = metadata.find("authorization");
+  if (found == metadata.end()) return PermissionsOf(std::nullopt);
+  return PermissionsOf(
+      absl::string_view(found->second.data(), found->second.size()));
 }
 
-bool IsSendable(absl::string_view token) {
-  return std::all_of(token.begin(), token.end(), &absl::ascii_isprint);
-}
-
-absl::StatusOr<std::vector<std::string>> LoadTokens(const std::string& path) {
-  if (path.empty()) return std::vector<std::string>();
-  const absl::StatusOr<std::string> text = ReadFile(path);
-  if (!text.ok()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--token_file=", text.status().message()));
-  }
-  std::vector<std::string> tokens = ReadTokens(*text);
-  // An empty list would let everyone in.
-  if (tokens.empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--token_file=", path, ": must have at least one token"));
-  }
-  for (size_t i = 0; i < tokens.size(); ++i) {
-    if (IsSendable(tokens[i])) continue;
-    return absl::InvalidArgumentError(
-        absl::StrCat("--token_file=", path, ": token ", i + 1,
-                     " is not printable ASCII: no client can send it"));
-  }
-  return tokens;
+absl::Status Require(Permission needed, Permissions granted) {
+  if (granted.Has(needed)) return absl::OkStatus();
+  return absl::PermissionDeniedError(
+      absl::StrCat("authorization: the token may not use ", NameOf(needed)));
 }
 
 }  // namespace lossd::door

@@ -4,6 +4,9 @@
 
 #include <grpcpp/server_context.h>
 
+#include <atomic>
+#include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,45 +16,66 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
+#include "server/door/token_file.h"
 
 namespace lossd::door {
 
-// Checks `authorization: Bearer TOKEN` against a list. A list that is empty at
-// the start lets every call in, and stays empty. Thread-safe.
-class Authenticator {
+// Knows what a client with `authorization: Bearer TOKEN` may do. Without a file
+// of tokens everyone may do everything. Thread-safe.
+class Authenticator {  // D99
  public:
-  explicit Authenticator(std::vector<std::string> tokens)
-      : is_open_(tokens.empty()), tokens_(std::move(tokens)) {}
+  // Returns one for the tokens of a file, or one that lets everyone in if
+  // `path` is empty. Errors: those of ReadTokenFile().
+  static absl::StatusOr<std::unique_ptr<Authenticator>> Load(
+      const std::string& path);
 
-  // Replaces the list, which was not empty at the start, by another one.
-  void Replace(std::vector<std::string> tokens);
+  // Lets everyone in.
+  Authenticator() = default;
+  // Accepts `tokens` until the file at `path` has others. There is at least one
+  // token.
+  Authenticator(std::string path, std::vector<Token> tokens)
+      : path_(std::move(path)), tokens_(std::move(tokens)) {}
 
-  // Errors: UNAUTHENTICATED unless the client sent one of the tokens. The time
-  // that this takes depends on the number of tokens and their lengths, not on
-  // their bytes.
-  absl::Status Check(const grpc::ServerContext& context) const;
+  // Returns whether clients need no token.
+  bool is_open() const { return path_.empty(); }
 
-  // Returns whether the token is on the list.
-  bool Accepts(absl::string_view token) const;
+  // Reads the file again. If it is not fit for use, the tokens in use stay.
+  // Writes a line about tokens that are new, and about a refusal unless its
+  // line was the last one; with `at_once`, there is a line in any case.
+  //
+  // Somebody may be writing the file, and half a token would be a token that is
+  // easier to guess. So new tokens are in use when two readings in a row have
+  // found them, or `at_once`.
+  void Reread(bool at_once);
+
+  // Returns whether the tokens in use are those of the file, as far as it was
+  // read.
+  bool file_is_good() const { return file_is_good_; }
+
+  // Returns what the client may do. Errors: UNAUTHENTICATED unless the value of
+  // its `authorization` has a known token. The time that this takes depends on
+  // the number of tokens and on the length of the value, not on any token.
+  absl::StatusOr<Permissions> PermissionsOf(
+      std::optional<absl::string_view> authorization) const;
+  absl::StatusOr<Permissions> PermissionsOf(
+      const grpc::ServerContextBase& context) const;
 
  private:
-  const bool is_open_;
+  // Returns what the lines with this token allow together.
+  Permissions Granted(absl::string_view token) const;
+
+  const std::string path_;
+  absl::Mutex reading_;  // held while the file is read; mu_ is taken under it
+  std::string refusal_ ABSL_GUARDED_BY(reading_);  // the last one that was said
+  std::vector<Token> last_read_ ABSL_GUARDED_BY(reading_);
+  std::atomic<bool> file_is_good_ = true;
   mutable absl::Mutex mu_;
-  std::vector<std::string> tokens_ ABSL_GUARDED_BY(mu_);
+  std::vector<Token> tokens_ ABSL_GUARDED_BY(mu_);
 };
 
-// Returns the tokens in a file's text: one a line, without surrounding blanks.
-// Empty lines and lines that begin with # are ignored.
-std::vector<std::string> ReadTokens(absl::string_view text);
-
-// Returns whether a client can send the token: a gRPC header holds printable
-// ASCII only.
-bool IsSendable(absl::string_view token);
-
-// Returns the tokens of the file, or none if `path` is empty. Errors:
-// INVALID_ARGUMENT that names --token_file, for a file that cannot be read,
-// that holds no token, or a token that is not sendable.
-absl::StatusOr<std::vector<std::string>> LoadTokens(const std::string& path);
+// Returns OK, or PERMISSION_DENIED that names the permission which the token
+// has not.
+absl::Status Require(Permission needed, Permissions granted);
 
 }  // namespace lossd::door
 

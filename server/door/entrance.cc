@@ -4,8 +4,10 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "server/base/status_macros.h"
 #include "server/door/descriptor_limit.h"
+#include "server/observability/log.h"
 
 namespace lossd::door {
 
@@ -17,6 +19,7 @@ absl::StatusOr<std::unique_ptr<Entrance>> Entrance::Open(
   if (!listeners.ok()) return listeners.status();
   std::unique_ptr<Entrance> made(new Entrance);
   made->address_ = listeners->address;
+  made->beyond_loopback_ = listeners->beyond_loopback;
   made->max_connections_ = options.max_connections > 0
                                ? options.max_connections
                                : DefaultMaxConnections();
@@ -35,6 +38,16 @@ void Entrance::AddTo(
   grpc_ = builder->experimental().AddExternalConnectionAcceptor(
       grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
       credentials);
+}
+
+void Entrance::WarnOfPlaintext(bool tokens) const {
+  if (encrypted_ || !beyond_loopback_) return;
+  observability::LogWarning(
+      absl::StrCat(
+          "other machines can reach this server, and calls are not encrypted",
+          tokens ? ", so tokens can be read on the way" : "",
+          ": set --tls_cert and --tls_key, or --listen=127.0.0.1:PORT"),
+      {{"listen", address_}});
 }
 
 void Entrance::Start(grpc::Server* server) {

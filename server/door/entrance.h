@@ -51,6 +51,10 @@ class Entrance {
 
   // Returns HOST:PORT as bound.
   const std::string& address() const { return address_; }
+  // Says in the log, after AddTo(), if other machines can reach the server and
+  // nothing is encrypted. `tokens` says whether clients send such.
+  void WarnOfPlaintext(bool tokens) const;
+
   int64_t max_connections() const { return max_connections_; }
 
  private:
@@ -58,6 +62,7 @@ class Entrance {
   void HandOver(grpc::Server* server, int socket, Transport transport);
 
   std::string address_;
+  bool beyond_loopback_ = false;
   int64_t max_connections_ = 0;
   bool encrypted_ = false;
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> grpc_;

@@ -2,6 +2,7 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -60,6 +61,13 @@ absl::Status AddUnix(const std::string& path, Listeners* listeners) {
   return absl::OkStatus();
 }
 
+bool BeyondLoopback(const std::vector<Listener>& listeners) {
+  return std::ranges::any_of(listeners, [](const Listener& listener) {
+    return listener.transport == Transport::kTcp &&
+           !IsLoopback(listener.number());
+  });
+}
+
 }  // namespace
 
 absl::StatusOr<Listeners> OpenListeners(
@@ -71,6 +79,7 @@ absl::StatusOr<Listeners> OpenListeners(
   if (!options.unix_path.empty() && !Has(listeners, Transport::kUnix)) {
     RETURN_IF_ERROR(AddUnix(options.unix_path, &listeners));
   }
+  listeners.beyond_loopback = BeyondLoopback(listeners.all);
   return listeners;
 }
 

@@ -27,6 +27,8 @@ struct Listener {
 struct Listeners {
   std::vector<Listener> all;
   std::string address;  // HOST:PORT of the first of TCP, as bound
+  // Whether other machines can reach one of TCP.
+  bool beyond_loopback = false;
 };
 
 struct ListenOptions {

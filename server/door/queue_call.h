@@ -42,8 +42,13 @@ class QueueCall {
   // Gives back everything that the RPC, which has ended, held.
   virtual void Reset() = 0;
 
-  // The index of the call's method in the thread's list; set by the thread.
+  // Comes now and then while the call serves an RPC.
+  virtual void OnSweep() {}
+
+  // The index of the call's method in the thread's list, and that of the call
+  // among those that serve an RPC; set by the thread.
   size_t method_index = 0;
+  size_t serving_index = 0;
 };
 
 }  // namespace lossd::door

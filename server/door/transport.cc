@@ -1,5 +1,6 @@
 #include "server/door/transport.h"
 
+#include <grpc/impl/codegen/grpc_types.h>
 #include <grpcpp/resource_quota.h>
 #include <grpcpp/server_builder.h>
 
@@ -54,6 +55,27 @@ void AllowPings(const TransportOptions& options, grpc::ServerBuilder* builder) {
           absl::ToInt64Milliseconds(options.keepalive_min_interval)));
 }
 
+// The header list of a call, as RFC 9113 counts it: 32 bytes for each header,
+// and its name and value. A larger one ends its call. gRPC has the same limit
+// unless it is told another; a token takes some hundred bytes of it.
+constexpr int kMaxMetadataBytes = 8 << 10;
+
+// Calls that a client may have open on one connection. Clients make a further
+// one wait, and gRPC ends the connection of one that does not. A proxy carries
+// all its clients' calls over a few connections; beyond
+// --max_inflight_requests lossd refuses calls, but gRPC has their headers by
+// then.
+constexpr int kMaxStreams = 1 << 14;
+
+void LimitWhatComesBeforeCalls(const TransportOptions& options,
+                               grpc::ServerBuilder* builder) {
+  builder->AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataBytes);
+  builder->AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxStreams);
+  builder->AddChannelArgument(
+      GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS,
+      static_cast<int>(absl::ToInt64Milliseconds(options.handshake_timeout)));
+}
+
 // A client may send this much of a message before the call is let in. Most
 // small requests are smaller and wait for no permission; a call that is refused
 // has cost no more. gRPC would else widen the window to 4 MiB and more.
@@ -77,6 +99,7 @@ void SetUpTransport(const TransportOptions& options,
   Limit(options, builder);
   TurnOff(options, builder);
   AllowPings(options, builder);
+  LimitWhatComesBeforeCalls(options, builder);
   LeaveTheRestWithTheClient(builder);
   builder->AddChannelArgument(GRPC_ARG_TCP_MIN_READ_CHUNK_SIZE, kMinReadBytes);
 }

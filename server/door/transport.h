@@ -25,6 +25,9 @@ struct TransportOptions {
   // calls in progress or without. gRPC closes a connection whose client pings
   // more often three times.
   absl::Duration keepalive_min_interval;
+  // How long a new connection of TCP may take until gRPC has read its settings,
+  // and with TLS its handshake; then gRPC closes it.
+  absl::Duration handshake_timeout;
 };
 
 // Limits the memory and the threads that a client may make gRPC use before a

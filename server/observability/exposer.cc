@@ -7,12 +7,15 @@
 #include <optional>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "server/base/listen_error.h"
 #include "server/observability/status_page.h"
 
 namespace lossd::observability {
 namespace {
 
+constexpr unsigned kUnauthorized = 401;
+constexpr unsigned kForbidden = 403;
 constexpr unsigned kServiceUnavailable = 503;
 
 HttpAnswer MetricsPage(const Metrics& metrics) {
@@ -26,17 +29,41 @@ HttpAnswer HealthPage(bool serving) {
   return {.status = kServiceUnavailable, .body = "not serving\n"};
 }
 
-HttpPages PagesOf(ExposedServer server) {
+HttpAnswer RefusalOf(const absl::Status& why) {
+  return {.status = absl::IsUnauthenticated(why) ? kUnauthorized : kForbidden,
+          .body = absl::StrCat(why.message(), "\n")};
+}
+
+// Returns the page as those see it whom `server` lets see it.
+HttpPage Guarded(const ExposedServer& server, HttpPage page) {
+  if (server.check_reader == nullptr) return page;
+  return [check = server.check_reader,
+          page = std::move(page)](const HttpRequest& request) {
+    std::optional<absl::string_view> authorization;
+    if (request.authorization.has_value()) {
+      authorization.emplace(request.authorization->data(),
+                            request.authorization->size());
+    }
+    const absl::Status allowed = check(authorization);
+    return allowed.ok() ? page(request) : RefusalOf(allowed);
+  };
+}
+
+HttpPages PagesOf(const ExposedServer& server) {
   HttpPages pages = {
-      {"/metrics",
-       [metrics = server.metrics] { return MetricsPage(*metrics); }},
+      {"/metrics", Guarded(server,
+                           [metrics = server.metrics](const HttpRequest&) {
+                             return MetricsPage(*metrics);
+                           })},
       {"/healthz",
-       [is_serving = server.is_serving] { return HealthPage(is_serving()); }},
-      {"/", [server = std::move(server)] {
+       [is_serving = server.is_serving](const HttpRequest&) {
+         return HealthPage(is_serving());
+       }},
+      {"/", Guarded(server, [server](const HttpRequest&) {
          return HttpAnswer{
              .content_type = "text/html; charset=utf-8",
              .body = StatusPage(server.is_serving(), server.facts())};
-       }}};
+       })}};
   AddPageFiles(pages);
   return pages;
 }
@@ -60,9 +87,9 @@ absl::StatusOr<std::unique_ptr<Exposer>> Exposer::Listen(
 Exposer::Exposer(Address address, TcpSockets sockets)
     : address_(std::move(address)), sockets_(std::move(sockets)) {}
 
-absl::Status Exposer::Serve(ExposedServer server) {
-  auto started = HttpServer::Start(std::move(sockets_.sockets),
-                                   PagesOf(std::move(server)));
+absl::Status Exposer::Serve(const ExposedServer& server) {
+  auto started =
+      HttpServer::Start(std::move(sockets_.sockets), PagesOf(server));
   if (!started.ok()) return started.status();
   server_ = *std::move(started);
   return absl::OkStatus();

@@ -4,10 +4,12 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "base/address.h"
 #include "server/base/tcp_socket.h"
 #include "server/observability/http_server.h"
@@ -22,12 +24,17 @@ struct ExposedServer {
   const Metrics* metrics;
   std::function<bool()> is_serving;
   std::function<LogFields()> facts;
+  // Says whether a client with this header Authorization may see metrics and
+  // facts: OK, UNAUTHENTICATED or PERMISSION_DENIED. Null lets everyone see
+  // them. Everyone sees the health.
+  std::function<absl::Status(std::optional<absl::string_view>)> check_reader;
 };
 
 // Answers at the metrics address until destroyed:
 //   /metrics  the metrics, in Prometheus' text format 0.0.4
 //   /healthz  200 while the server is serving, else 503
 //   /         a status page for people, which loads /page/NAME
+// The first and the last are 401 or 403 for a client that may not see them.
 // Not thread-safe.
 class Exposer {
  public:
@@ -38,7 +45,7 @@ class Exposer {
       const std::string& address);
 
   // Begins to answer; call it once. Errors: those of HttpServer::Start().
-  absl::Status Serve(ExposedServer server);
+  absl::Status Serve(const ExposedServer& server);
 
   // Returns HOST:PORT with the port that was bound.
   std::string address() const { return address_.text(); }

@@ -12,15 +12,19 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "server/observability/gzip.h"
 
 namespace lossd::observability {
 namespace {
 
 constexpr unsigned kMaxConnections = 64;
+constexpr unsigned kMaxConnectionsOfAnAddress = 32;
 constexpr unsigned kIdleSeconds = 10;
 // How long the acceptor rests when the system has no descriptors left.
 constexpr int kRestMilliseconds = 100;
+// How often connections are looked for that have been open for too long.
+constexpr int kSweepMilliseconds = 1000;
 
 HttpAnswer NotFound(const HttpPages& pages) {
   std::string body = "There is no such page. The pages are:";
@@ -34,17 +38,28 @@ HttpAnswer NotAllowed() {
 }
 
 HttpAnswer AnswerTo(const HttpPages& pages, std::string_view method,
-                    const char* path) {
+                    const char* path, const HttpRequest& request) {
   const bool reads =
       method == MHD_HTTP_METHOD_GET || method == MHD_HTTP_METHOD_HEAD;
   if (!reads) return NotAllowed();
   const auto page = pages.find(path);
-  return page == pages.end() ? NotFound(pages) : page->second();
+  return page == pages.end() ? NotFound(pages) : page->second(request);
+}
+
+// Returns the value of a header of the request, or null.
+const char* HeaderOf(MHD_Connection* connection, const char* name) {
+  return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
+}
+
+HttpRequest RequestOf(MHD_Connection* connection) {
+  const char* authorization =
+      HeaderOf(connection, MHD_HTTP_HEADER_AUTHORIZATION);
+  if (authorization == nullptr) return {};
+  return {.authorization = authorization};
 }
 
 MHD_Result Send(MHD_Connection* connection, HttpAnswer answer) {
-  const char* wanted = MHD_lookup_connection_value(
-      connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_ACCEPT_ENCODING);
+  const char* wanted = HeaderOf(connection, MHD_HTTP_HEADER_ACCEPT_ENCODING);
   const bool zipped = wanted != nullptr && AcceptsGzip(wanted);
   if (zipped) answer.body = Gzip(answer.body);
   MHD_Response* response = MHD_create_response_from_buffer(
@@ -60,6 +75,9 @@ MHD_Result Send(MHD_Connection* connection, HttpAnswer answer) {
   if (answer.status == MHD_HTTP_METHOD_NOT_ALLOWED) {
     add(MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
   }
+  if (answer.status == MHD_HTTP_UNAUTHORIZED) {
+    add(MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
+  }
   const MHD_Result queued =
       MHD_queue_response(connection, answer.status, response);
   MHD_destroy_response(response);
@@ -72,8 +90,13 @@ MHD_Result Handle(void* pages, MHD_Connection* connection, const char* path,
                   const char* method, const char* /*version*/,
                   const char* /*upload*/, size_t* /*upload_size*/,
                   void** /*request*/) {
-  return Send(connection,
-              AnswerTo(*static_cast<const HttpPages*>(pages), method, path));
+  return Send(connection, AnswerTo(*static_cast<const HttpPages*>(pages),
+                                   method, path, RequestOf(connection)));
+}
+
+int SocketOf(MHD_Connection* connection) {
+  return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)
+      ->connect_fd;
 }
 
 bool IsOutOfResources(int error) {
@@ -84,15 +107,25 @@ bool IsOutOfResources(int error) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(
-    std::vector<FileDescriptor> listeners, HttpPages pages) {
+    std::vector<FileDescriptor> listeners, HttpPages pages,
+    absl::Duration longest_connection) {
   FileDescriptor stop(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!stop.open()) return absl::ResourceExhaustedError(std::strerror(errno));
   std::unique_ptr<HttpServer> server(
-      new HttpServer(std::move(listeners), std::move(pages), std::move(stop)));
+      new HttpServer(std::move(listeners), std::move(pages), longest_connection,
+                     std::move(stop)));
+  const MHD_NotifyConnectionCallback notify =
+      [](void* self, MHD_Connection* connection, void** /*context*/,
+         MHD_ConnectionNotificationCode code) {
+        static_cast<HttpServer*>(self)->Note(
+            SocketOf(connection), code == MHD_CONNECTION_NOTIFY_STARTED);
+      };
   server->daemon_ = MHD_start_daemon(
       MHD_USE_AUTO_INTERNAL_THREAD | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ITC, 0,
       nullptr, nullptr, &Handle, const_cast<HttpPages*>(&server->pages_),
       MHD_OPTION_CONNECTION_LIMIT, kMaxConnections,
+      MHD_OPTION_PER_IP_CONNECTION_LIMIT, kMaxConnectionsOfAnAddress,
+      MHD_OPTION_NOTIFY_CONNECTION, notify, server.get(),
       MHD_OPTION_CONNECTION_TIMEOUT, kIdleSeconds, MHD_OPTION_END);
   if (server->daemon_ == nullptr) {
     return absl::ResourceExhaustedError(
@@ -103,15 +136,24 @@ absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(
 }
 
 HttpServer::HttpServer(std::vector<FileDescriptor> listeners, HttpPages pages,
-                       FileDescriptor stop)
+                       absl::Duration longest_connection, FileDescriptor stop)
     : listeners_(std::move(listeners)),
       pages_(std::move(pages)),
+      longest_connection_(longest_connection),
       stop_(std::move(stop)) {}
 
 HttpServer::~HttpServer() {
   eventfd_write(stop_.number(), 1);
   if (acceptor_.joinable()) acceptor_.join();
   if (daemon_ != nullptr) MHD_stop_daemon(daemon_);
+}
+
+void HttpServer::Note(int socket, bool begins) {
+  if (begins) {
+    deadlines_.Add(socket, absl::Now() + longest_connection_);
+  } else {
+    deadlines_.Remove(socket);
+  }
 }
 
 void HttpServer::Accept() {
@@ -122,8 +164,10 @@ void HttpServer::Accept() {
   bool resting = false;
   while (true) {
     const nfds_t count = resting ? 1 : watched.size();
-    poll(watched.data(), count, resting ? kRestMilliseconds : -1);
+    poll(watched.data(), count,
+         resting ? kRestMilliseconds : kSweepMilliseconds);
     if (watched[0].revents != 0) return;
+    deadlines_.EndLate(absl::Now());
     resting = false;
     for (size_t i = 1; i < count; ++i) {
       if (watched[i].revents != 0 && !AcceptOne(watched[i].fd)) resting = true;

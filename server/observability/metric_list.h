@@ -160,6 +160,10 @@ inline constexpr MetricInfo kSpansDropped = {
     "lossd_spans_dropped_total", MetricType::kCounter,
     "Spans that were lost, by reason: queue_full, unreachable, refused (by the "
     "collector) or shutdown."};
+inline constexpr MetricInfo kTokenFileGood = {
+    "lossd_token_file_good", MetricType::kGauge,
+    "1 if --token_file could be used when it was last read, else 0: then the "
+    "tokens that were read before stay in use."};
 inline constexpr MetricInfo kBuildInfo = {
     "lossd_build_info", MetricType::kGauge,
     "Always 1; the labels say what is running."};

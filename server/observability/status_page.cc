@@ -67,9 +67,8 @@ void AddPageFiles(HttpPages& pages) {
   for (const PageFile& file : PageFiles()) {
     HttpAnswer answer = {.content_type = ContentType(file.name),
                          .body = std::string(file.text)};
-    pages["/page/" + std::string(file.name)] = [answer = std::move(answer)] {
-      return answer;
-    };
+    pages["/page/" + std::string(file.name)] =
+        [answer = std::move(answer)](const HttpRequest&) { return answer; };
   }
 }
 

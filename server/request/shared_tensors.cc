@@ -42,8 +42,10 @@ absl::Status CheckAlignment(absl::string_view path,
 
 }  // namespace
 
-void SharedTensors::Start(const shared_memory::RegionTable* table) {
+void SharedTensors::Start(const shared_memory::RegionTable* table,
+                          bool permitted) {
   table_ = table;
+  permitted_ = permitted;
   used_.clear();
   taken_.clear();
   device_ = kernels::kHost;
@@ -119,6 +121,12 @@ absl::StatusOr<SharedBytes> SharedTensors::Locate(
         absl::StrCat(path,
                      ": this server has no shared memory; it was started "
                      "without --shared_memory_socket"));
+  }
+  // This comes before the region is looked for, so that nothing tells whether
+  // there is one.
+  if (!permitted_) {
+    return absl::PermissionDeniedError(
+        absl::StrCat(path, ": the client's token may not use shared_memory"));
   }
   const auto region = RegionOf(path, ref.region());
   if (!region.ok()) return region.status();

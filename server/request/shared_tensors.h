@@ -29,15 +29,17 @@ struct SharedBytes {
 // meanwhile.
 //
 // The client may change the bytes at any moment, so nothing is decided by them
-// here. Errors name the field: UNIMPLEMENTED without a table, NOT_FOUND
-// and FAILED_PRECONDITION from RegionTable::Find(), INVALID_ARGUMENT for bytes
+// here. Errors name the field: UNIMPLEMENTED without a table, PERMISSION_DENIED
+// to a client that may not use shared memory, NOT_FOUND and FAILED_PRECONDITION
+// from RegionTable::Find(), INVALID_ARGUMENT for bytes
 // outside of their region and for bytes on two GPUs, because one GPU computes a
 // request. Not thread-safe.
 class SharedTensors {  // D39
  public:
   // Begins a request and releases the regions of the one before. `table` is
   // borrowed until the next Start(); null means that there is no shared memory.
-  void Start(const shared_memory::RegionTable* table);
+  // `permitted` says whether the client may use it.
+  void Start(const shared_memory::RegionTable* table, bool permitted = true);
 
   // Returns the bytes that the tensor at `path`, a literal, is read from.
   // INVALID_ARGUMENT if they lie on a GPU and do not begin where an element of
@@ -80,6 +82,7 @@ class SharedTensors {  // D39
                             std::span<std::byte> destination) const;
 
   const shared_memory::RegionTable* table_ = nullptr;
+  bool permitted_ = true;
   absl::InlinedVector<Used, 2> used_;
   absl::InlinedVector<Taken, 7> taken_;
   int device_ = kernels::kHost;

@@ -22,10 +22,11 @@ using wire::Field;
 // held against the logits', and the results' destinations against every tensor
 // that is read from shared memory.
 absl::Status ValidRequest::Read(const wire::RequestParser& parser,
-                                const shared_memory::RegionTable* regions) {
+                                const shared_memory::RegionTable* regions,
+                                bool may_share) {
   const v1::ComputeLossRequest& request = parser.request();
   segment_ = kernels::Segment();
-  shared_.Start(regions);
+  shared_.Start(regions, may_share);
   absl::StatusOr<kernels::LossOptions> options = ReadSpec(request.spec());
   if (!options.ok()) return options.status();
   segment_.options = *options;

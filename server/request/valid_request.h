@@ -25,12 +25,14 @@ class ValidRequest {
  public:
   // Reads a request. On OK, segment() is complete but for `losses`, and for
   // derivatives that go into the reply. `regions` is borrowed until
-  // Clear(); null means that the server has no shared memory. Errors:
-  // INVALID_ARGUMENT, UNIMPLEMENTED, and for shared memory NOT_FOUND and
+  // Clear(); null means that the server has no shared memory, and
+  // `may_share` whether the client may use it. Errors: INVALID_ARGUMENT,
+  // UNIMPLEMENTED, and for shared memory PERMISSION_DENIED, NOT_FOUND and
   // FAILED_PRECONDITION; the message begins with the field's path and names
   // both values.
   absl::Status Read(const wire::RequestParser& parser,
-                    const shared_memory::RegionTable* regions = nullptr);
+                    const shared_memory::RegionTable* regions = nullptr,
+                    bool may_share = true);
 
   // Releases converted values and shared memory. Call Read() again before using
   // any other member.

@@ -42,7 +42,7 @@ struct CallContext {
   // Whether the metadata lossd-job of a call is looked at.
   bool watches_jobs = false;
   // The idle limit: a stream whose client makes no progress for so long is
-  // ended.
+  // ended, and so is a call whose answer is not taken.
   absl::Duration stream_idle_limit = absl::InfiniteDuration();
 };
 

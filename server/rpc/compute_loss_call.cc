@@ -4,11 +4,18 @@
 #include <utility>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "server/base/reusable_buffers.h"
 #include "server/door/status.h"
 #include "server/rpc/call_tracing.h"
 
 namespace lossd::rpc {
+namespace {
+
+// A client that takes its answer more slowly than this loses it.
+constexpr int64_t kLeastBytesPerSecond = 256 << 10;
+
+}  // namespace
 
 ComputeLossCall::ComputeLossCall(const CallContext* call_context,
                                  LossService* service,
@@ -87,7 +94,8 @@ bool ComputeLossCall::Start() {
   flow = flow_;
   call_context_->metrics->RecordBytesReceived(
       static_cast<int64_t>(message_.Length()));
-  if (absl::Status status = computation_.Read(message_); !status.ok()) {
+  if (absl::Status status = computation_.Read(message_, may_share_);
+      !status.ok()) {
     FinishWithError(status);
     return false;
   }
@@ -144,8 +152,10 @@ void ComputeLossCall::FinishLate() {
 
 void ComputeLossCall::FinishWithReply(wire::SlicedMessage reply) {
   const grpc::ByteBuffer bytes = reply.Finish();
-  call_context_->metrics->RecordBytesSent(static_cast<int64_t>(bytes.Length()));
+  const auto size = static_cast<int64_t>(bytes.Length());
+  call_context_->metrics->RecordBytesSent(size);
   NoteAnswer(grpc::Status::OK);
+  answer_bytes_.store(size, std::memory_order_release);
   stream_->WriteAndFinish(bytes, grpc::WriteOptions(), grpc::Status::OK,
                           finished_tag());
 }
@@ -172,6 +182,24 @@ void ComputeLossCall::OnDone() {
   FinishWithError(GoneStatus());
 }
 
+// gRPC tells when the whole of an answer is out, and nothing before that. So a
+// slow link has the idle limit and as long as the answer takes at the least
+// rate.
+void ComputeLossCall::OnSweep() {
+  const int64_t bytes = answer_bytes_.load(std::memory_order_acquire);
+  if (bytes == kNoAnswer || finished_) return;
+  const absl::Time now = call_context_->clock->Now();
+  untaken_since_ = std::min(untaken_since_, now);
+  const absl::Duration allowed = call_context_->stream_idle_limit +
+                                 absl::Seconds(bytes / kLeastBytesPerSecond);
+  if (now - untaken_since_ < allowed) return;
+  Cancel(door::ToGrpcStatus(
+      absl::DeadlineExceededError(absl::StrCat(
+          "the client has not taken its answer for ",
+          absl::FormatDuration(allowed), " (--stream_idle_timeout)")),
+      request_id()));
+}
+
 // An answer counts until it is out, because a client that is slow to take its
 // answers is one more reason to receive less.
 void ComputeLossCall::LeaveIntake(absl::StatusCode code) {
@@ -196,6 +224,8 @@ void ComputeLossCall::Release(absl::StatusCode code) {
   stream_.reset();
   waiting_ = false;
   enqueued_ = false;
+  answer_bytes_.store(kNoAnswer, std::memory_order_relaxed);
+  untaken_since_ = absl::InfiniteFuture();
 }
 
 }  // namespace lossd::rpc

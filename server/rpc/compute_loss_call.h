@@ -6,6 +6,8 @@
 #include <grpcpp/support/async_stream.h>
 #include <grpcpp/support/byte_buffer.h>
 
+#include <atomic>
+#include <cstdint>
 #include <optional>
 
 #include "absl/status/status.h"
@@ -40,6 +42,8 @@ class ComputeLossCall final : public RpcCall,
   void OnDropped(const absl::Status& why) override;
   void OnMayRead() override;
   void OnTurnedAway(const absl::Status& why) override;
+  // Ends the RPC if its client does not take the answer.
+  void OnSweep() override;
 
  private:
   void RequestRpc() override;
@@ -50,6 +54,7 @@ class ComputeLossCall final : public RpcCall,
   }
 
   enum OwnEvent { kRead = kFirstOwnEvent };
+  static constexpr int64_t kNoAnswer = -1;
 
   // Enters the intake, unless the call can be refused at once.
   void OnRequest();
@@ -78,6 +83,11 @@ class ComputeLossCall final : public RpcCall,
   bool waiting_ = false;   // the intake may have this call
   bool inside_ = false;    // the intake let it in, and counts it
   bool enqueued_ = false;  // the batcher was given this task
+  // The bytes of the answer, once gRPC is about to have it; set by whichever
+  // thread answers.
+  std::atomic<int64_t> answer_bytes_{kNoAnswer};
+  // When a sweep first found the answer not taken.
+  absl::Time untaken_since_ = absl::InfiniteFuture();
 };
 
 }  // namespace lossd::rpc

@@ -180,7 +180,7 @@ absl::Status ComputeLossesCall::Begin(wire::Entry entry, EntryTask* task) {
   task->deadline = std::min(deadline_, task->received + *timeout);
   task->flow = flow_;
   task->job = job_;
-  RETURN_IF_ERROR(task->computation.Read(std::move(entry.request)));
+  RETURN_IF_ERROR(task->computation.Read(std::move(entry.request), may_share_));
   TraceRequest(task->computation.segment(), task->trace.get());
   // The entry may have waited as bytes since it arrived.
   const absl::Time now = task->deadline == absl::InfiniteFuture()

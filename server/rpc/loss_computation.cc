@@ -10,17 +10,19 @@
 
 namespace lossd::rpc {
 
-absl::Status LossComputation::Read(const grpc::ByteBuffer& message) {
+absl::Status LossComputation::Read(const grpc::ByteBuffer& message,
+                                   bool may_share) {
   message_bytes_ = message.Length();
   RETURN_IF_ERROR(parser_.Parse(message));
-  return request_.Read(parser_, call_context_->regions);
+  return request_.Read(parser_, call_context_->regions, may_share);
 }
 
-absl::Status LossComputation::Read(std::vector<grpc::Slice> slices) {
+absl::Status LossComputation::Read(std::vector<grpc::Slice> slices,
+                                   bool may_share) {
   message_bytes_ = 0;
   for (const grpc::Slice& slice : slices) message_bytes_ += slice.size();
   RETURN_IF_ERROR(parser_.Parse(std::move(slices)));
-  return request_.Read(parser_, call_context_->regions);
+  return request_.Read(parser_, call_context_->regions, may_share);
 }
 
 // The sum does not overflow, because every logit lies in memory. Regions of

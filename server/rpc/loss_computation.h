@@ -35,11 +35,12 @@ class LossComputation {
   explicit LossComputation(const CallContext* call_context)
       : call_context_(call_context) {}
 
-  // Parses and validates a request. Errors: those of RequestParser::Parse() and
-  // of ValidRequest::Read().
-  absl::Status Read(const grpc::ByteBuffer& message);
+  // Parses and validates a request. `may_share` says whether its client may use
+  // shared memory. Errors: those of RequestParser::Parse() and of
+  // ValidRequest::Read().
+  absl::Status Read(const grpc::ByteBuffer& message, bool may_share);
   // Reads a request whose bytes are those of the slices together.
-  absl::Status Read(std::vector<grpc::Slice> slices);
+  absl::Status Read(std::vector<grpc::Slice> slices, bool may_share);
 
   // Returns the bytes of the budget that the request needs.
   int64_t ChargedBytes() const;

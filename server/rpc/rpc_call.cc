@@ -114,8 +114,12 @@ uint64_t RpcCall::JobNumber() const {
                                  job_name_, call_context_->clock->Now());
 }
 
-absl::Status RpcCall::CheckClient() const {
-  RETURN_IF_ERROR(call_context_->authenticator->Check(*context_));
+absl::Status RpcCall::CheckClient() {
+  const absl::StatusOr<door::Permissions> granted =
+      call_context_->authenticator->PermissionsOf(*context_);
+  if (!granted.ok()) return granted.status();
+  RETURN_IF_ERROR(door::Require(door::Permission::kCompute, *granted));
+  may_share_ = granted->Has(door::Permission::kSharedMemory);
   return naming_;
 }
 
@@ -285,6 +289,7 @@ void RpcCall::Reset() {
   naming_ = absl::OkStatus();
   flow_name_.clear();
   job_name_.clear();
+  may_share_ = false;
   peer_.clear();
   reason_.clear();
   finished_ = done_ = sent_ = cancelled_ = false;

@@ -50,10 +50,11 @@ class RpcCall : public door::QueueCall {
   Tag* request_tag() { return &request_tag_; }
   Tag* finished_tag() { return &finished_tag_; }
 
-  // Errors: UNAUTHENTICATED if the client needs a token and sent none that is
-  // accepted; INVALID_ARGUMENT if it named its job wrongly, or its flow, which
-  // it is trusted to name.
-  absl::Status CheckClient() const;
+  // Finds out what the client may do. Errors: UNAUTHENTICATED if it needs a
+  // token and sent none that is known; PERMISSION_DENIED if its token may not
+  // ask for losses; INVALID_ARGUMENT if it named its job wrongly, or its
+  // flow, which it is trusted to name.
+  absl::Status CheckClient();
   // Returns the number in the metrics of the job that requests of now belong
   // to; 0 if the call names none.
   uint64_t JobNumber() const;
@@ -94,9 +95,10 @@ class RpcCall : public door::QueueCall {
   // --- state of one RPC; Begin() and Reset() set it anew ---
   std::optional<grpc::ServerContext> context_;
   absl::Time received_;
-  absl::Time deadline_;    // the client's, or the infinite future
-  uint64_t flow_ = 0;      // door::FlowOf(), or the flow that the call names
-  std::string flow_name_;  // empty if it names none
+  absl::Time deadline_;     // the client's, or the infinite future
+  uint64_t flow_ = 0;       // door::FlowOf(), or the flow that the call names
+  std::string flow_name_;   // empty if it names none
+  bool may_share_ = false;  // CheckClient() found that it may use shared memory
   admission::Permit permit_;
   std::unique_ptr<tracing::CallTrace> trace_;  // null unless it is sampled
   bool finished_ = false;                      // kFinished has come

@@ -1,13 +1,20 @@
 #include "server/rpc/rpc_threads.h"
 
+#include <algorithm>
 #include <utility>
 
+#include "absl/time/clock.h"
 #include "server/door/health_watch.h"
 #include "server/rpc/compute_loss_call.h"
 #include "server/rpc/compute_losses_call.h"
 #include "server/rpc/stream_loss_call.h"
 
 namespace lossd::rpc {
+namespace {
+
+constexpr absl::Duration kLongestPause = absl::Seconds(10);  // between sweeps
+
+}  // namespace
 
 RpcThread::RpcThread(const RpcThreadOptions& options,
                      const CallContext* call_context, LossService* service,
@@ -47,6 +54,7 @@ void RpcThread::Join() {
 
 RpcThread::~RpcThread() {
   Join();
+  sweep_alarm_.Cancel();
   // gRPC demands that its queues are shut down after the server, and emptied.
   queue_->Shutdown();
   void* tag;
@@ -57,6 +65,7 @@ RpcThread::~RpcThread() {
 
 void RpcThread::Run() {
   KeepListening();
+  ScheduleSweep();
   void* tag;
   bool ok;
   while (queue_->Next(&tag, &ok)) {
@@ -84,6 +93,7 @@ void RpcThread::Run() {
 
 void RpcThread::Handle(void* tag, bool ok) {
   const auto [call, event] = *static_cast<door::QueueCall::Tag*>(tag);
+  if (call == nullptr) return Sweep();
   if (event == door::QueueCall::kRequest) {
     Method& method = methods_[call->method_index];
     --method.listening;
@@ -94,6 +104,8 @@ void RpcThread::Handle(void* tag, bool ok) {
       return;
     }
     if (method.is_work) ++working_;
+    call->serving_index = serving_.size();
+    serving_.push_back(call);
   }
   enqueued_ |= call->OnEvent(event, ok);
   if (call->ended()) Retire(call);
@@ -101,6 +113,9 @@ void RpcThread::Handle(void* tag, bool ok) {
 
 void RpcThread::Retire(door::QueueCall* call) {
   std::unique_ptr<door::QueueCall> owned(call);
+  serving_.back()->serving_index = call->serving_index;
+  serving_[call->serving_index] = serving_.back();
+  serving_.pop_back();
   owned->Reset();
   --calls_;
   Method& method = methods_[call->method_index];
@@ -108,6 +123,19 @@ void RpcThread::Retire(door::QueueCall* call) {
   if (method.spare.size() < static_cast<size_t>(method.max_spare)) {
     method.spare.push_back(std::move(owned));
   }
+}
+
+void RpcThread::Sweep() {
+  for (door::QueueCall* call : serving_) call->OnSweep();
+  if (!stopping_) ScheduleSweep();
+}
+
+void RpcThread::ScheduleSweep() {
+  const absl::Duration limit = call_context_->stream_idle_limit;
+  if (limit == absl::InfiniteDuration()) return;
+  const absl::Duration pause = std::min(limit / 4, kLongestPause);
+  sweep_alarm_.Set(queue_.get(), absl::ToChronoTime(absl::Now() + pause),
+                   &sweep_tag_);
 }
 
 void RpcThread::KeepListening() {

@@ -2,6 +2,7 @@
 #ifndef LOSSD_SERVER_RPC_RPC_THREADS_H_
 #define LOSSD_SERVER_RPC_RPC_THREADS_H_
 
+#include <grpcpp/alarm.h>
 #include <grpcpp/completion_queue.h>
 #include <grpcpp/server_builder.h>
 
@@ -55,6 +56,10 @@ class RpcThread {
   void Handle(void* tag, bool ok);
   void KeepListening();
   void Retire(door::QueueCall* call);
+  // Asks each call that serves an RPC whether its client is still there, and
+  // does so again later.
+  void Sweep();
+  void ScheduleSweep();
 
   // The calls of one method.
   struct Method {
@@ -79,6 +84,10 @@ class RpcThread {
   int calls_ = 0;
   int working_ = 0;  // how many of them serve an RPC that is work
   std::array<Method, 4> methods_;
+  std::vector<door::QueueCall*> serving_;  // an RPC each
+  // Its tag has no call. It is never set if there is no idle limit.
+  grpc::Alarm sweep_alarm_;
+  door::QueueCall::Tag sweep_tag_{nullptr, 0};
   bool enqueued_ = false;  // the batcher was given something in this round
   bool stopping_ = false;  // gRPC takes no more RPCs
   std::thread thread_;     // declared last: it uses all of the above

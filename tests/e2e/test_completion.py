@@ -104,7 +104,13 @@ def test_commands_and_their_operands_are_offered(lossctl: Shell) -> None:
 def test_each_command_has_its_flags(lossctl: Shell) -> None:
     offered = {command: lossctl.complete(f"lossctl {command} --") for command in COMMANDS}
     assert offered["info"] == offered["health"] == OF_A_CALL | OF_EVERY_COMMAND
-    assert offered["watch"] == OF_EVERY_COMMAND | {"--interval", "--count", "--timeout", "--json"}
+    assert offered["watch"] == OF_EVERY_COMMAND | {
+        "--interval",
+        "--count",
+        "--timeout",
+        "--token_file",
+        "--json",
+    }
     assert offered["completion"] == OF_EVERY_COMMAND
     assert offered["compute"] == lossctl.complete("lossctl --")
     assert set().union(*offered.values()) == flags_in_help("lossctl")

@@ -148,3 +148,14 @@ def test_a_header_that_promises_8_gib_takes_no_memory(tmp_path: Path) -> None:
     header = b'{"x":{"dtype":"U8","shape":[8589934592],"data_offsets":[0,8589934592]}}'
     tensors.write_bytes(len(header).to_bytes(8, "little") + header)
     assert "the header asks for 8589934592 bytes of data, the file has 0" in failure(str(tensors))
+
+
+def test_a_name_in_a_file_cannot_steer_the_terminal(tmp_path: Path) -> None:
+    path = str(tmp_path / "x.safetensors")
+    steering = "\x1b[2J\n\x9b1m\x7f"
+    safetensors.numpy.save_file({steering: np.zeros(2), "b": np.zeros(2)}, path)
+    done = lossctl(f"--logits={path}", "--targets=1,0")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert done.stderr[:-1].isprintable(), repr(done.stderr)
+    assert "\\x1b[2J\\x0a\\u009b1m\\x7f" in done.stderr

@@ -275,7 +275,7 @@ def test_a_token_that_nobody_could_send_is_numbered_and_not_shown(tmp_path):
     )
     assert result.returncode == 2
     assert result.stderr == (
-        f"lossd: --token_file={tmp_path}/tokens: token 2 is not printable ASCII: "
+        f"lossd: --token_file={tmp_path}/tokens: line 3: the token is not printable ASCII: "
         "no client can send it\n"
     )
 

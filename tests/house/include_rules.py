@@ -124,7 +124,7 @@ FENCES: dict[str, tuple[str, ...]] = {
     "google/rpc/": ("server/door/",),
     "grpc/health/": ("server/door/",),
     "opentelemetry/": ("server/tracing/",),
-    "openssl/": ("base/pem",),
+    "openssl/": ("base/pem", "server/door/authenticator", "server/door/token_file"),
     "microhttpd": ("server/observability/http_server",),
     "prometheus/": ("server/observability/",),
     "spdlog/": ("server/observability/log",),

@@ -17,9 +17,12 @@ namespace lossd {
 // A server stream: one raw request, and raw responses.
 class RawStream {
  public:
+  // Sends a bearer token unless it is empty.
   RawStream(const RunningServer& server, const std::string& method,
-            const std::string& request)
+            const std::string& request, const std::string& token = "")
       : stub_(server.channel()) {
+    if (!token.empty())
+      context_.AddMetadata("authorization", "Bearer " + token);
     context_.set_deadline(std::chrono::system_clock::now() +
                           std::chrono::seconds(20));
     call_ = stub_.PrepareCall(&context_, method, &queue_);
@@ -32,9 +35,7 @@ class RawStream {
   }
   ~RawStream() {
     context_.TryCancel();
-    grpc::Status status;
-    call_->Finish(&status, nullptr);
-    Next();
+    Finish();
     queue_.Shutdown();
     EXPECT_FALSE(Next());
   }
@@ -49,6 +50,16 @@ class RawStream {
                        flat.size());
   }
 
+  // Returns the status, after Read() has returned "end".
+  grpc::Status Finish() {
+    if (!finished_) {
+      call_->Finish(&status_, nullptr);
+      Next();
+      finished_ = true;
+    }
+    return status_;
+  }
+
  private:
   bool Next() {
     void* tag;
@@ -59,6 +70,8 @@ class RawStream {
   grpc::ClientContext context_;
   grpc::GenericStub stub_;
   std::unique_ptr<grpc::GenericClientAsyncReaderWriter> call_;
+  grpc::Status status_;
+  bool finished_ = false;
 };
 
 // Field 1 of HealthCheckResponse is the status, and field 1 of

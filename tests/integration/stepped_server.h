@@ -95,7 +95,7 @@ class SteppedServer : public testing::Test {
   batching::Batcher batcher_;
   observability::Metrics metrics_{"test", "cpu"};
   execution::CpuExecutor runner_{{}, &metrics_, &time_};
-  door::Authenticator authenticator_{{}};
+  door::Authenticator authenticator_;
   rpc::CallContext call_context_{
       .clock = &clock_,
       .admission = &admission_,

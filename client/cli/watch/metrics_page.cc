@@ -3,9 +3,11 @@
 #include <curl/curl.h>
 #include <string.h>
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/address.h"
@@ -38,7 +40,8 @@ size_t Append(char* data, size_t size, size_t count, void* body) {
 // One transfer. The buffers have the addresses that the library was told.
 class Transfer {
  public:
-  Transfer(const std::string& url, absl::Duration timeout)
+  Transfer(const std::string& url, const std::string& token,
+           absl::Duration timeout)
       : easy_(curl_easy_init()), multi_(curl_multi_init()) {
     CURL* easy = easy_.get();
     curl_easy_setopt(easy, CURLOPT_URL, url.c_str());
@@ -48,6 +51,10 @@ class Transfer {
     curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "");
     curl_easy_setopt(easy, CURLOPT_USERAGENT,
                      absl::StrCat("lossctl/", kVersion).c_str());
+    if (!token.empty()) {
+      curl_easy_setopt(easy, CURLOPT_HTTPAUTH, CURLAUTH_BEARER);
+      curl_easy_setopt(easy, CURLOPT_XOAUTH2_BEARER, token.c_str());
+    }
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS,
                      static_cast<long>(absl::ToInt64Milliseconds(timeout)));
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, error_.data());
@@ -121,11 +128,18 @@ std::string UrlOf(const Address& address) {
 
 }  // namespace
 
-absl::StatusOr<MetricsPage> MetricsPage::Create(const std::string& address) {
+absl::StatusOr<MetricsPage> MetricsPage::Create(const std::string& address,
+                                                std::string token) {
+  if (!std::all_of(token.begin(), token.end(), &absl::ascii_isprint)) {
+    return absl::InvalidArgumentError(
+        "--token_file: a token is one line of printable ASCII");
+  }
   const auto parsed = ParseAddress(address);
   if (parsed.has_value() && parsed->port > 0) {
     std::string url = UrlOf(*parsed);
-    if (!url.empty()) return MetricsPage(std::move(url));
+    if (!url.empty()) {
+      return MetricsPage(std::move(url), std::move(token));
+    }
   }
   return absl::InvalidArgumentError(
       absl::StrCat("\"", address,
@@ -140,7 +154,7 @@ absl::Status MetricsPage::Complain(absl::StatusCode code,
 
 absl::StatusOr<std::string> MetricsPage::Fetch(absl::Duration timeout,
                                                int interrupted) {
-  Transfer transfer(url_, timeout);
+  Transfer transfer(url_, token_, timeout);
   if (!transfer.Run(interrupted)) {
     return Complain(absl::StatusCode::kCancelled, "interrupted");
   }
@@ -164,9 +178,15 @@ absl::StatusOr<std::string> MetricsPage::Fetch(absl::Duration timeout,
       return Complain(absl::StatusCode::kUnavailable, transfer.Reason());
   }
   if (transfer.http_status() == 200) return std::move(transfer.body());
-  return Complain(absl::StatusCode::kFailedPrecondition,
-                  absl::StrCat("the answer is HTTP status ",
-                               transfer.http_status(), ", not 200"));
+  const bool wants_token =
+      transfer.http_status() == 401 || transfer.http_status() == 403;
+  return Complain(
+      absl::StatusCode::kFailedPrecondition,
+      absl::StrCat("the answer is HTTP status ", transfer.http_status(),
+                   ", not 200",
+                   wants_token ? "; --token_file needs a token that "
+                                 "may use admin"
+                               : ""));
 }
 
 absl::StatusOr<Scrape> MetricsPage::Read(absl::Duration timeout,

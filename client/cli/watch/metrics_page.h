@@ -18,9 +18,11 @@ class MetricsPage {
   // A page beyond this is refused.
   static constexpr size_t kMaxBytes = size_t{16} << 20;
 
-  // INVALID_ARGUMENT if `address` is not HOST:PORT with a host that a URL may
-  // have and a port above 0.
-  static absl::StatusOr<MetricsPage> Create(const std::string& address);
+  // Sends `token` as a bearer token unless it is empty. INVALID_ARGUMENT if
+  // `address` is not HOST:PORT with a host that a URL may have and a port above
+  // 0, or if the token is not one line of printable ASCII.
+  static absl::StatusOr<MetricsPage> Create(const std::string& address,
+                                            std::string token = "");
   MetricsPage(MetricsPage&&) = default;
   MetricsPage& operator=(MetricsPage&&) = default;
 
@@ -34,13 +36,15 @@ class MetricsPage {
   const std::string& url() const { return url_; }
 
  private:
-  explicit MetricsPage(std::string url) : url_(std::move(url)) {}
+  MetricsPage(std::string url, std::string token)
+      : url_(std::move(url)), token_(std::move(token)) {}
   // Returns the body of the page.
   absl::StatusOr<std::string> Fetch(absl::Duration timeout, int interrupted);
   // Returns an error with the page's address before `message`.
   absl::Status Complain(absl::StatusCode code, absl::string_view message) const;
 
   std::string url_;
+  std::string token_;
 };
 
 }  // namespace lossd::cli::watch

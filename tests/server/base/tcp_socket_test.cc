@@ -1,5 +1,6 @@
 #include "server/base/tcp_socket.h"
 
+#include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
@@ -53,6 +54,32 @@ TEST(TcpSocketTest, AWildcardIsOneSocketForBothFamilies) {
     EXPECT_THAT(BoundAddress(listening->sockets[0].number()),
                 StartsWith("[::]:"));
   }
+}
+
+TEST(TcpSocketTest, LoopbackIsTheAddressesOfThisMachineAlone) {
+  for (const char* own :
+       {"127.0.0.1:0", "127.8.9.10:0", "[::1]:0", "localhost:0"}) {
+    const auto listening = Listen(own);
+    ASSERT_TRUE(listening.ok()) << listening.status();
+    EXPECT_TRUE(IsLoopback(listening->sockets[0].number())) << own;
+  }
+  for (const char* any : {"0.0.0.0:0", "[::]:0"}) {
+    const auto listening = Listen(any);
+    ASSERT_TRUE(listening.ok()) << listening.status();
+    EXPECT_FALSE(IsLoopback(listening->sockets[0].number())) << any;
+  }
+}
+
+// systemd may hand over a socket that is bound so.
+TEST(TcpSocketTest, AMappedLoopbackIsLoopback) {
+  const FileDescriptor mapped(socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in6 address = {};
+  address.sin6_family = AF_INET6;
+  inet_pton(AF_INET6, "::ffff:127.0.0.1", &address.sin6_addr);
+  ASSERT_EQ(bind(mapped.number(), reinterpret_cast<const sockaddr*>(&address),
+                 sizeof(address)),
+            0);
+  EXPECT_TRUE(IsLoopback(mapped.number()));
 }
 
 TEST(TcpSocketTest, TwoServersDoNotShareAPort) {

@@ -12,8 +12,11 @@
 #include <zlib.h>
 
 #include <atomic>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/server/observability/exposition.h"
@@ -110,7 +113,11 @@ std::string Body(const std::string& answer) {
 // An exposer that serves on a free port.
 class Exposed {
  public:
-  explicit Exposed(const std::string& host = "127.0.0.1") {
+  using ReaderCheck =
+      std::function<absl::Status(std::optional<absl::string_view>)>;
+
+  explicit Exposed(const std::string& host = "127.0.0.1",
+                   ReaderCheck check_reader = nullptr) {
     auto listening = Exposer::Listen(host + ":0");
     if (!listening.ok()) {
       ADD_FAILURE() << listening.status();
@@ -126,7 +133,8 @@ class Exposed {
                                                     {"unix_socket", ""},
                                                     {"memory_bytes", 3 << 29},
                                                     {"rpc_threads", 3}};
-                                 }})
+                                 },
+                             .check_reader = std::move(check_reader)})
                     .ok());
   }
 
@@ -288,6 +296,30 @@ TEST(Exposer, RefusesOtherMethods) {
     EXPECT_THAT(answer, testing::StartsWith("HTTP/1.1 405")) << method;
     EXPECT_THAT(answer, testing::HasSubstr("\r\nAllow: GET, HEAD\r\n"));
   }
+}
+
+TEST(Exposer, ShowsMetricsAndFactsOnlyToThoseWhoMaySeeThem) {
+  Exposed exposed("127.0.0.1", [](std::optional<absl::string_view> value) {
+    if (value == "Bearer good") return absl::OkStatus();
+    if (value == "Bearer weak") return absl::PermissionDeniedError("too weak");
+    return absl::UnauthenticatedError(value.has_value() ? "wrong" : "none");
+  });
+  const auto ask = [&exposed](const char* path, const char* headers) {
+    return Ask(exposed.address(), "GET", path, headers);
+  };
+  for (const char* path : {"/metrics", "/"}) {
+    const std::string refused = ask(path, "");
+    EXPECT_THAT(refused, testing::StartsWith("HTTP/1.1 401"));
+    EXPECT_THAT(refused,
+                testing::HasSubstr("\r\nWWW-Authenticate: Bearer\r\n"));
+    EXPECT_EQ(Body(refused), "none\n");
+    EXPECT_EQ(Body(ask(path, "Authorization: Basic good\r\n")), "wrong\n");
+    EXPECT_THAT(ask(path, "Authorization: Bearer weak\r\n"),
+                testing::StartsWith("HTTP/1.1 403"));
+    EXPECT_THAT(ask(path, "authorization: Bearer good\r\n"),
+                testing::StartsWith("HTTP/1.1 200"));
+  }
+  EXPECT_THAT(ask("/healthz", ""), testing::StartsWith("HTTP/1.1 200"));
 }
 
 TEST(Exposer, OutlivesRequestsThatAreNone) {

@@ -37,7 +37,7 @@ readonly SOAK_PROGRAMS=(
 readonly GRPCURL=github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.8.7
 # Helm renders deploy/helm in tests. It needs a newer Go than Debian 12 has (need_helm).
 readonly HELM=helm.sh/helm/v3/cmd/helm@v3.22.0
-# Debian has no Compose that reads today's files.
+# Debian's Compose, 1.29, does not know the !override of ports in tools/docker.
 readonly COMPOSE=v2.40.3
 
 say() { printf '\033[1m== %s\033[0m\n' "$*"; }

@@ -64,8 +64,9 @@ def report(metrics: dict[str, Any], **state: Any) -> None:
         ray.train.report(metrics, checkpoint=checkpoint)
 
 
-def compute_until_a_node_is_gone(client: lossd.Client) -> None:
-    """Asks for losses, none of which may fail, until this worker or the other one is killed."""
+def compute_until_a_node_is_gone(client: lossd.Client, marks: Path) -> None:
+    """Marks this worker's node, and asks for losses until it or the other one's is killed."""
+    (marks / ray.get_runtime_context().get_node_id()).touch()
     zeros = np.zeros(4, np.float32)
     before = len(living_nodes())
     while len(living_nodes()) == before:
@@ -88,15 +89,15 @@ def train(config: dict[str, Any]) -> None:
         if step % STEPS_OF_CHECKPOINT == 0:
             metrics = {"step": step, "bits": bits.hex(), "resumed": state is not None}
             report(metrics, step=np.int64(step), weights=trainer.weights)
-        if config["killed"] and state is None and step == STEPS_OF_CHECKPOINT:
-            compute_until_a_node_is_gone(trainer.client)
+        if config["marks"] is not None and state is None and step == STEPS_OF_CHECKPOINT:
+            compute_until_a_node_is_gone(trainer.client, config["marks"])
 
 
-def fit(folder: Path, killed: bool) -> dict[str, Any]:
-    """Trains on two nodes, one of which may be killed; returns the last metrics."""
+def fit(folder: Path, marks: Path | None) -> dict[str, Any]:
+    """Trains on two nodes, one of which is killed if there are marks; returns the last metrics."""
     run = DataParallelTrainer(
         train,
-        train_loop_config={"killed": killed},
+        train_loop_config={"marks": marks},
         scaling_config=ScalingConfig(num_workers=2, resources_per_worker={"CPU": 1, "trainer": 1}),
         run_config=RunConfig(
             name="run", storage_path=str(folder), failure_config=FailureConfig(max_failures=1)
@@ -110,23 +111,29 @@ def fit(folder: Path, killed: bool) -> dict[str, Any]:
 def test_a_training_goes_on_with_the_same_bits_when_a_node_is_killed(
     cluster: Any, tmp_path: Path
 ) -> None:
-    nodes = [cluster.add_node(**WORKER) for _ in range(2)]
+    nodes = [cluster.add_node(**WORKER) for _ in range(3)]
+    marks, folder = tmp_path / "marks", tmp_path / "killed"
+    marks.mkdir()
+    killed = []
+
+    def kill_a_trainer() -> None:
+        """Kills a trainer's node when the controller of Ray Train knows the first checkpoint."""
+        until(lambda: any(folder.rglob("checkpoint_manager_snapshot.json")))
+        until(lambda: len(list(marks.iterdir())) == 2)
+        node = next(node for node in nodes if (marks / node.node_id).exists())
+        nodes.remove(node)
+        killed.append(of_node(fleet, node))
+        power_off(cluster, node, killed[0])
+
     with start() as fleet:
-        undisturbed = fit(tmp_path / "undisturbed", killed=False)
+        undisturbed = fit(tmp_path / "undisturbed", None)
         assert not undisturbed["resumed"]
-        killed = of_node(fleet, nodes[1])
-
-        def kill_after_the_first_checkpoint() -> None:
-            until(lambda: any((tmp_path / "killed").rglob("checkpoint_manager_snapshot.json")))
-            power_off(cluster, nodes[1], killed)
-            nodes[1] = cluster.add_node(**WORKER)
-
-        killer = threading.Thread(target=kill_after_the_first_checkpoint)
+        killer = threading.Thread(target=kill_a_trainer)
         killer.start()
-        disturbed = fit(tmp_path / "killed", killed=True)
+        disturbed = fit(folder, marks)
         killer.join()
         assert disturbed["resumed"]
         assert disturbed["bits"] == undisturbed["bits"]
-        assert killed.node_id not in [server.node_id for server in fleet.servers()]
+        assert killed[0].address not in fleet.targets()
     for node in nodes:
         cluster.remove_node(node)

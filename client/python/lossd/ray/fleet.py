@@ -22,6 +22,10 @@ _started: dict[str, Any] = {}
 _OWN_FLAGS = re.compile("--?(metrics_)?listen(=|$)")
 
 
+class NoFleet(RuntimeError):
+    """There is no fleet of a name."""
+
+
 def start(
     *,
     binary: str | None = None,
@@ -125,7 +129,7 @@ class Fleet:
         """Ends all servers, which answer what they have accepted. Does nothing the second time."""
         try:
             controller = self._controller()
-        except RuntimeError:
+        except NoFleet:
             return
         try:
             ray.get(controller.stop.remote(), timeout=_STOP_SECONDS)
@@ -152,35 +156,45 @@ class Fleet:
         try:
             return ray.get_actor(self.name, NAMESPACE)
         except ValueError:
-            raise RuntimeError(
+            raise NoFleet(
                 f"there is no fleet {self.name!r} in this Ray cluster; "
                 f"lossd.ray.start(name={self.name!r}) starts one"
             ) from None
 
 
 def _start_controller(name: str, plan: Plan, detached: bool) -> Any:
-    _check_connected()
+    if _exists(name):  # Ray Client reports a name that is taken later, and with the next call
+        raise _taken(name)
     options: dict[str, Any] = {"lifetime": "detached"} if detached else {}
+    actor = ray.remote(Controller).options(
+        name=name,
+        namespace=NAMESPACE,
+        num_cpus=0,
+        max_restarts=-1,
+        max_task_retries=-1,
+        max_concurrency=16,
+        **options,
+    )
     try:
-        controller = _started[name] = (
-            ray.remote(Controller)
-            .options(
-                name=name,
-                namespace=NAMESPACE,
-                num_cpus=0,
-                max_restarts=-1,
-                max_task_retries=-1,
-                max_concurrency=16,
-                **options,
-            )
-            .remote(name, plan)
-        )
-        return controller
-    except ValueError as error:
-        raise ValueError(
-            f"name: there is a fleet {name!r} in this Ray cluster; "
-            f"use lossd.ray.Fleet({name!r}), or another name"
-        ) from error
+        controller = _started[name] = actor.remote(name, plan)
+    except ValueError as error:  # another job was faster
+        raise _taken(name) from error
+    return controller
+
+
+def _exists(name: str) -> bool:
+    try:
+        Fleet(name)._controller()
+    except NoFleet:
+        return False
+    return True
+
+
+def _taken(name: str) -> ValueError:
+    return ValueError(
+        f"name: there is a fleet {name!r} in this Ray cluster; "
+        f"use lossd.ray.Fleet({name!r}), or another name"
+    )
 
 
 def _check_connected() -> None:

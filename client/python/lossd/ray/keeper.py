@@ -91,7 +91,7 @@ class Keeper:
     def _wait_for_end(self, process: ServerProcess) -> None:
         """Waits for the server to end, or ends it with the fleet or after stop()."""
         while not self._is_to_end():
-            if process.ended(_FLEET_SECONDS):
+            if process.ended(_FLEET_SECONDS) and not self._stopping.is_set():
                 self._tell(error=f"process {process.pid} ended with {process.code()}")
                 self._stopping.wait(_FIRST_DELAY)
                 return

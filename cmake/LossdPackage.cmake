@@ -40,9 +40,10 @@ set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_SECTION net)
 set(CPACK_DEBIAN_PACKAGE_PRIORITY optional)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
-# The postinst calls both; dh_installsysusers and dh_installsystemd ask for these too.
+# The postinst calls the first two; dh_installsysusers and dh_installsystemd ask for these too. The
+# unit's ExecReload is the kill of procps.
 set(CPACK_DEBIAN_PACKAGE_DEPENDS
-  "init-system-helpers (>= 1.54~), systemd | systemd-standalone-sysusers | systemd-sysusers")
+  "init-system-helpers (>= 1.54~), procps, systemd | systemd-standalone-sysusers | systemd-sysusers")
 set(CPACK_DEBIAN_PACKAGE_DESCRIPTION
   "sigmoid losses and their gradients as a gRPC service
 lossd computes sigmoid losses (cross-entropy, focal, asymmetric and others)

@@ -46,7 +46,9 @@ class RunReader {
 };
 
 // Samples blocks, best in rising order. Targets and logits count as float32;
-// those of ignored elements do not count. Not thread-safe.
+// those of ignored elements do not count. A target that is NaN or out of range,
+// for which a request is refused, may count as a positive or not. Not
+// thread-safe.
 class Sampler {
  public:
   // Borrows the segment, of which nothing lies on a device. `blocks_before` of

@@ -30,7 +30,7 @@ TEST(SampledRuns, RiseWithinABlockOfAnySize) {
       }
       ASSERT_LE(end, n);
       ASSERT_EQ(elements, runs.elements());
-      ASSERT_GE(elements, n == kBlockElements ? 16 : std::min<uint64_t>(n, 49))
+      ASSERT_GE(elements, n == kBlockElements ? 16 : std::min<uint64_t>(n, 33))
           << block << " " << n;
     }
   }

@@ -32,7 +32,9 @@ std::optional<TraceContext> ContextOf(const grpc::ServerContext& context) {
   const auto [first, end] =
       context.client_metadata().equal_range("traceparent");
   if (first == end || std::next(first) != end) return std::nullopt;
-  return tracing::ParseTraceparent(TextOf(first->second));
+  const absl::string_view value = TextOf(first->second);
+  if (!tracing::MayBeSampled(value)) return std::nullopt;
+  return tracing::ParseTraceparent(value);
 }
 
 }  // namespace

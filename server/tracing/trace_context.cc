@@ -71,6 +71,10 @@ std::optional<TraceContext> ParseTraceparent(absl::string_view value) {
   return context;
 }
 
+bool MayBeSampled(absl::string_view value) {
+  return value.size() >= kLength && (ValueOf(value[kLength - 1]) & 1) != 0;
+}
+
 bool IsTracestate(absl::string_view value) {
   return value.size() <= kMaxTracestateBytes &&
          std::ranges::all_of(

@@ -31,6 +31,10 @@ struct TraceContext {
 // 00 defines them.
 std::optional<TraceContext> ParseTraceparent(absl::string_view value);
 
+// Returns false if the value of a traceparent, valid or not, is not of a
+// sampled trace. Looks at one character, so that most calls pay for no more.
+bool MayBeSampled(absl::string_view value);
+
 // W3C asks everybody to pass on this much.
 inline constexpr size_t kMaxTracestateBytes = 512;
 

@@ -33,6 +33,16 @@ TEST(Traceparent, IsSampledByTheLowestBitAlone) {
   EXPECT_TRUE(ParseTraceparent(With(53, "ff"))->sampled());
 }
 
+TEST(Traceparent, MayBeSampledByALookAtTheLowestBit) {
+  EXPECT_TRUE(MayBeSampled(kValid));
+  EXPECT_TRUE(MayBeSampled(With(53, "ff")));
+  EXPECT_TRUE(MayBeSampled(With(0, "cc") + "-what-comes"));
+  EXPECT_FALSE(MayBeSampled(With(53, "00")));
+  EXPECT_FALSE(MayBeSampled(With(53, "fe")));
+  EXPECT_FALSE(MayBeSampled(std::string(kValid).substr(0, 54)));
+  EXPECT_FALSE(MayBeSampled(""));
+}
+
 TEST(Traceparent, OfALaterVersionIsReadAsFarAsVersion00Goes) {
   EXPECT_TRUE(ParseTraceparent(With(0, "01")).has_value());
   EXPECT_TRUE(ParseTraceparent(With(0, "cc") + "-what-comes").has_value());

@@ -51,24 +51,6 @@ void InstallPlugins(const Config& config) {
   if (config.channelz) grpc::channelz::experimental::InitChannelzService();
 }
 
-v1::GetServerInfoResponse InfoOf(const Config& config,
-                                 const std::vector<std::string>& backends,
-                                 bool on_devices) {
-  v1::GetServerInfoResponse info;
-  info.set_version(kVersion);
-  for (const std::string& name : backends) info.add_backends(name);
-  info.set_max_message_bytes(config.max_message_bytes);
-  info.set_max_inflight_bytes(config.max_inflight_bytes);
-  info.set_max_inflight_requests(config.max_inflight_requests);
-  info.set_max_batch_requests(config.max_batch_requests);
-  info.set_max_batch_elements(config.max_batch_elements);
-  info.set_supports_shared_memory(!config.shared_memory_socket.empty());
-  info.set_supports_device_memory(on_devices &&
-                                  !config.shared_memory_socket.empty());
-  rpc::DescribeBuild(&info);
-  return info;
-}
-
 // Returns the error with the flag that it comes from in front.
 absl::Status Named(absl::string_view flag, const absl::Status& status) {
   return absl::Status(status.code(),
@@ -122,7 +104,7 @@ absl::Status Server::BuildParts(const DeviceOpener& open_devices) {
   if (!choice.ok()) return choice.status();
   why_cpu_ = choice->why_cpu;
   const v1::GetServerInfoResponse info =
-      InfoOf(config_, choice->names, choice->slots != nullptr);
+      ServerInfoOf(config_, choice->names, choice->slots != nullptr);
   BuildExecution(*choice);
   BuildBudgets();
   auto connections = door::Connections::Create(certificates_ != nullptr);

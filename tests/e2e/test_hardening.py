@@ -1,4 +1,4 @@
-"""The programs are built with what makes defects harder to use (cmake/LossdCompileOptions.cmake)."""
+"""The programs are built with what makes defects harder to use (D99)."""
 
 from __future__ import annotations
 

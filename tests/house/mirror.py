@@ -11,6 +11,7 @@ COVERED_BY: dict[str, str] = {
     "base/completion/zsh.cc": "tests/base/completion/script_test.cc",
     "bench/bench.py": "tests/bench/test_measurements.py",
     "bench/load/channels.cc": "tests/e2e/test_lossbench.py",
+    "bench/load/flags.cc": "tests/e2e/test_lossbench.py",
     "bench/load/report.cc": "tests/e2e/test_lossbench.py",
     "bench/load/session_load.cc": "tests/e2e/test_lossbench.py",
     "bench/load/shared_sample.cc": "tests/e2e/test_shared_memory_programs.py",

@@ -81,11 +81,12 @@ def _installed(names: set[str]) -> list[Package]:
         text=True,
         check=True,
     )
-    rows = [line.split("\t") for line in told.stdout.splitlines()]
-    return [
-        Package(*row, copyright=Path(f"/usr/share/doc/{row[0]}/copyright").resolve())
-        for row in rows
-    ]
+    packages = []
+    for line in told.stdout.splitlines():
+        name, version, architecture, source, source_version = line.split("\t")
+        text = Path(f"/usr/share/doc/{name}/copyright").resolve()
+        packages.append(Package(name, version, architecture, source, source_version, text))
+    return packages
 
 
 def _built(folder: Path) -> Package:

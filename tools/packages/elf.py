@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from elftools.elf.dynamic import DynamicSection
 from elftools.elf.elffile import ELFFile
@@ -17,7 +18,8 @@ def needed(program: Path) -> list[str]:
     """Returns the shared libraries that the program loads at its start."""
     with program.open("rb") as file:
         [dynamic] = [s for s in ELFFile(file).iter_sections() if isinstance(s, DynamicSection)]
-        return sorted(tag.needed for tag in dynamic.iter_tags("DT_NEEDED"))
+        tags: list[Any] = list(dynamic.iter_tags("DT_NEEDED"))  # with attributes by their kind
+        return sorted(tag.needed for tag in tags)
 
 
 def newest_glibc(program: Path) -> tuple[int, int]:

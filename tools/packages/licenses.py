@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from debian.copyright import Copyright, FilesParagraph, NotMachineReadableError
 
@@ -43,13 +44,12 @@ def declared(package: Package) -> list[str]:
             paragraphs = list(Copyright(lines, strict=False).all_paragraphs())
         except (NotMachineReadableError, ValueError):
             return []
-    names = [
-        paragraph.license.synopsis
+    given: list[Any] = [
+        paragraph.license
         for paragraph in paragraphs
-        if isinstance(paragraph, FilesParagraph)
-        and paragraph.license is not None
-        and "*" in paragraph.files
+        if isinstance(paragraph, FilesParagraph) and "*" in paragraph.files
     ]
+    names = [each.synopsis for each in given if each is not None]
     return [part for name in names for part in re.split(r",? (?:and|or) ", name)]
 
 

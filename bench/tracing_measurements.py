@@ -7,7 +7,7 @@ from peer_measurements import closed_loop
 from programs import Programs
 
 ELEMENTS, CONCURRENCY = 64, 64
-# What an instrumented client sends with a call that it does not sample.
+# The traceparent of an instrumented client for a call that it does not sample.
 UNSAMPLED = f"00-{'a' * 32}-{'b' * 16}-00"
 # Nothing is sent there, because nothing is sampled.
 NOBODY = "http://127.0.0.1:9/v1/traces"

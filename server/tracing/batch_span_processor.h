@@ -55,8 +55,8 @@ class BatchSpanProcessor {
   void OnEnd(std::unique_ptr<CallTrace> trace);
 
   // Exports what waits, each batch once, for at most `timeout`; an export that
-  // is under way may end first, within its own timeout. What is left is
-  // dropped, and so are calls that end after this.
+  // is under way may end first, within its own timeout. The rest is dropped,
+  // and so are calls that end after this.
   void Shutdown(absl::Duration timeout);
 
   int64_t exported_spans() const;

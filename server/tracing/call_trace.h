@@ -1,4 +1,4 @@
-// What is recorded of a sampled call.
+// The record of a sampled call.
 #ifndef LOSSD_SERVER_TRACING_CALL_TRACE_H_
 #define LOSSD_SERVER_TRACING_CALL_TRACE_H_
 

@@ -157,6 +157,7 @@ void SessionCalls::OnStreamTag(const SessionStream::Tag& tag, bool ok) {
 
 void SessionCalls::OnAsked(SessionStream& stream, bool ok) {
   absl::MutexLock lock(&mu_);
+  stream.asked = true;
   // One server alone may take as long as its requests can wait.
   if (!ok || stream.greeted || retries_ == nullptr) return;
   LookBy(stream, SteadyNow() + greeting_timeout_);
@@ -333,9 +334,8 @@ void SessionCalls::Kick() {
 }
 
 bool SessionCalls::CanWrite() {
-  return stream_ != nullptr && stream_->greeted && !stream_->writing &&
-         !stream_->broken && pending_.HasRoom() &&
-         pending_.Waits(stream_->max_message_bytes);
+  return stream_ != nullptr && stream_->is_open() && !stream_->writing &&
+         pending_.HasRoom() && pending_.Waits(stream_->max_message_bytes);
 }
 
 void SessionCalls::Greet() {
@@ -346,7 +346,7 @@ void SessionCalls::Greet() {
 
 void SessionCalls::EndStream(SessionStream& stream) {
   const bool idle = !pending_.HasUnanswered(stream.number) && !stream.writing;
-  if (!stream.greeted || stream.broken || !idle) {
+  if (!stream.is_open() || !idle) {
     return CancelStream(stream, absl::OkStatus());
   }
   ++stream.tags;

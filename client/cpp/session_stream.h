@@ -67,6 +67,8 @@ class SessionStream {
 
   // Returns what was read, after its tag.
   grpc::ByteBuffer TakeMessage();
+  // Says whether calls may be given to the stream.
+  bool is_open() const { return asked && greeted && !broken; }
   // Returns the status, after its tag.
   absl::Status status() const;
 
@@ -75,7 +77,10 @@ class SessionStream {
   int tags = 2;           // that have yet to come
   // The most bytes that the server takes in a message, if it says so.
   int64_t max_message_bytes;
-  bool greeted = false;  // calls may be given to the stream
+  // The tag of the headers is here. gRPC writes with the same operation as it
+  // sends headers with, so no write may start before.
+  bool asked = false;
+  bool greeted = false;
   bool writing = false;
   bool broken = false;    // no write may start
   bool refuses = false;   // the server takes no more requests

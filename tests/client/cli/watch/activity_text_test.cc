@@ -55,7 +55,7 @@ TEST(ActivityTextTest, JobsAreATable) {
   EXPECT_THAT(lines.end()[-3],
               AllOf(StartsWith("jobs"), HasSubstr(" requests/s  saturated")));
   EXPECT_THAT(lines.end()[-2], HasSubstr("        11     0.0251"));
-  EXPECT_THAT(lines.end()[-1], HasSubstr("         4           -"));
+  EXPECT_THAT(lines.end()[-1], HasSubstr("         4          -"));
 }
 
 TEST(ActivityTextTest, AServerThatDrainsOrIsNewIsNamedSo) {

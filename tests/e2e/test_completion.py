@@ -21,6 +21,7 @@ COMMANDS = {"compute", "info", "health", "watch", "completion"}
 OF_EVERY_COMMAND = {"--help", "--version"}
 OF_A_CALL = {
     *("--target", "--timeout", "--tls", "--tls_ca", "--tls_cert", "--tls_key", "--token_file"),
+    *("--job", "--traceparent"),
     "--json",
 }
 

@@ -194,8 +194,11 @@ def compose_command() -> list[str] | None:
     for command in (["docker", "compose"], [built], ["docker-compose"]):
         if shutil.which(command[0]) is None:
             continue
-        asked = subprocess.run([*command, "version"], check=False, capture_output=True)
-        if asked.returncode == 0:
+        asked = subprocess.run(
+            [*command, "version", "--short"], check=False, capture_output=True, text=True
+        )
+        # The first Compose, which Debian has, cannot read overrides of lists.
+        if asked.returncode == 0 and not asked.stdout.startswith("1."):
             return command
     return None
 

@@ -181,10 +181,7 @@ def test_a_run_that_diverges_is_seen(server: RunningServer) -> None:
     assert seen["too fast", "bad_losses_total"] == 1
 
 
-def test_the_status_page_and_lossctl_show_jobs(server: RunningServer) -> None:
-    by_client(server, "shown <1>")
-    with urllib.request.urlopen(f"http://{server.metrics}/", timeout=30) as answer:
-        assert "<td>shown &lt;1&gt;</td><td>1</td><td>200000</td>" in answer.read().decode()
+def test_lossctl_shows_jobs(server: RunningServer) -> None:
     watch = [str(BINARIES / "client" / "lossctl"), "watch", server.metrics, "--interval=1s"]
     stop = threading.Event()
 

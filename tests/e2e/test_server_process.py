@@ -136,7 +136,7 @@ def test_the_pages_answer_during_the_drain_and_say_not_serving():
         while server.page("healthz") != (503, "not serving\n"):
             assert not call.done()
         assert "\nlossd_serving 0\n" in server.page("metrics")[1]
-        assert "<p>not serving</p>" in server.page("")[1]
+        assert ">not serving</p>" in server.page("")[1]
         assert call.result()
         assert server.end(signal.SIGTERM)[0] in (0, 128 + signal.SIGTERM)
 

@@ -61,7 +61,10 @@ def targets(name: str, value: Any) -> Targets:
     if isinstance(value, str):
         if value.partition(":")[0] in _SCHEMES or "," not in value:
             return Targets(target(name, value))
-        value = [part.strip() for part in value.split(",")]
+        parts = [part.strip() for part in value.split(",")]
+        if "" in parts:
+            raise ValueError(f"{name}: {value!r} has an empty text in its list of servers")
+        value = parts
     if not isinstance(value, Sequence) or isinstance(value, bytes | bytearray):
         raise TypeError(f"{name}: {value!r} is neither a string nor a list of strings")
     several = listed(name, value)

@@ -68,6 +68,7 @@ BAD_CLIENT: dict[str, list[Any]] = {
     "target": [None, 7, b"host:1", "", "host", "::1", "http://host:1", "host:0", "host:99999"],
     "credentials": ["tls", 7, True],
     "token": [7, b"token", "two\nlines", "é"],
+    "job": [7, b"run", "two\nlines", "é", "long" * 17],
     "stream_above_bytes": [*INTEGERS, None, -1],
     "shared_memory": [7, "/path", object()],
     "wait_for_ready": [*FLAGS, None],

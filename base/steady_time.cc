@@ -26,4 +26,6 @@ absl::Time SteadyTimeOf(absl::Time time_of_day) {
   return SteadyNow() + (time_of_day - TimeOfDay());
 }
 
+absl::Duration SteadyToTimeOfDay() { return TimeOfDay() - SteadyNow(); }
+
 }  // namespace lossd

@@ -16,6 +16,10 @@ absl::Time SteadyNow();
 // machine, as it stands now. InfiniteFuture() and InfinitePast() stay.
 absl::Time SteadyTimeOf(absl::Time time_of_day);
 
+// Returns what has to be added to steady times to have times of day, as the
+// machine's clock stands now.
+absl::Duration SteadyToTimeOfDay();
+
 }  // namespace lossd
 
 #endif  // LOSSD_BASE_STEADY_TIME_H_

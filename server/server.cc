@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/grpc_time.h"
 #include "base/steady_time.h"
 #include "base/version.h"
 #include "server/base/status_macros.h"
@@ -363,7 +364,7 @@ bool Server::Shutdown(absl::Duration drain_timeout) {
   // nobody retries. So none can arrive by then (D49).
   connections_->EndAll(
       std::clamp(end - SteadyNow(), absl::ZeroDuration(), kLetClientsRead));
-  grpc_server_->Shutdown(absl::ToChronoTime(absl::Now() + kCloseStreams));
+  grpc_server_->Shutdown(GrpcTimeAfter(kCloseStreams));
   for (auto& thread : rpc_threads_) thread->Join();
   if (spans_ != nullptr) spans_->Shutdown(kLastSpans);
   batcher_->Close();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "base/grpc_time.h"
 #include "base/steady_time.h"
 #include "client/cpp/call_status.h"
 #include "client/cpp/message/answer_reader.h"
@@ -10,15 +11,6 @@
 
 namespace lossd::client {
 namespace {
-
-gpr_timespec GrpcTimeOf(absl::Time steady) {
-  if (steady == absl::InfiniteFuture()) {
-    return gpr_inf_future(GPR_CLOCK_MONOTONIC);
-  }
-  const int64_t left = absl::ToInt64Nanoseconds(steady - SteadyNow());
-  return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
-                      gpr_time_from_nanos(left, GPR_TIMESPAN));
-}
 
 // A stream without unanswered requests is closed in order, if that takes no
 // longer than this. A stream whose server does not read a request that is over
@@ -114,7 +106,7 @@ void SessionCalls::Run() {
     }
     void* tag = nullptr;
     bool ok = false;
-    if (queue_.AsyncNext(&tag, &ok, GrpcTimeOf(wake_at)) ==
+    if (queue_.AsyncNext(&tag, &ok, GrpcTimeAfter(wake_at - SteadyNow())) ==
         grpc::CompletionQueue::GOT_EVENT) {
       OnTag(tag, ok);
     }

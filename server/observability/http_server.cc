@@ -12,7 +12,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "base/steady_time.h"
 #include "server/observability/gzip.h"
 
 namespace lossd::observability {
@@ -150,7 +150,7 @@ HttpServer::~HttpServer() {
 
 void HttpServer::Note(int socket, bool begins) {
   if (begins) {
-    deadlines_.Add(socket, absl::Now() + longest_connection_);
+    deadlines_.Add(socket, SteadyNow() + longest_connection_);
   } else {
     deadlines_.Remove(socket);
   }
@@ -167,7 +167,7 @@ void HttpServer::Accept() {
     poll(watched.data(), count,
          resting ? kRestMilliseconds : kSweepMilliseconds);
     if (watched[0].revents != 0) return;
-    deadlines_.EndLate(absl::Now());
+    deadlines_.EndLate(SteadyNow());
     resting = false;
     for (size_t i = 1; i < count; ++i) {
       if (watched[i].revents != 0 && !AcceptOne(watched[i].fd)) resting = true;

@@ -201,13 +201,15 @@ void ComputeLossCall::OnSweep() {
 }
 
 // An answer counts until it is out, because a client that is slow to take its
-// answers is one more reason to receive less.
+// answers is one more reason to receive less. It is not late if OnSweep() ended
+// it: the server had computed it in time.
 void ComputeLossCall::LeaveIntake(absl::StatusCode code) {
   admission::Intake& intake = *call_context_->intake;
   const absl::Time now = call_context_->clock->Now();
   if (code == absl::StatusCode::kOk) {
     intake.LeaveAnswered(&arrival_, permit_.bytes(), now);
-  } else if (code == absl::StatusCode::kDeadlineExceeded) {
+  } else if (code == absl::StatusCode::kDeadlineExceeded &&
+             answer_bytes_.load(std::memory_order_relaxed) == kNoAnswer) {
     intake.LeaveLate(&arrival_, now);
   } else {
     intake.Leave(&arrival_, now);

@@ -1,5 +1,7 @@
 #include "server/rpc/idle_alarm.h"
 
+#include "base/grpc_time.h"
+
 namespace lossd::rpc {
 
 void IdleAlarm::Start() {
@@ -21,11 +23,8 @@ void IdleAlarm::Cancel() {
 
 void IdleAlarm::Set() {
   const absl::Duration left = last_ + limit_ - clock_->Now();
-  const gpr_timespec due = gpr_time_add(
-      gpr_now(GPR_CLOCK_MONOTONIC),
-      gpr_time_from_nanos(absl::ToInt64Nanoseconds(left), GPR_TIMESPAN));
   pending_ = true;
-  alarm_.Set(queue_, due, &tag_);
+  alarm_.Set(queue_, GrpcTimeAfter(left), &tag_);
 }
 
 }  // namespace lossd::rpc

@@ -269,8 +269,9 @@ void RpcCall::EndTrace(absl::StatusCode code, absl::Time now) {
   trace_->Add("lossd.flow", flow_name_);
   trace_->End(now, code, ReasonOf(code));
   std::unique_ptr<tracing::CallTrace> ended = std::move(trace_);
-  // A client that is not let in does not write into anybody's traces.
-  if (code == absl::StatusCode::kUnauthenticated) return;
+  // A client that is not let in does not write into anybody's traces, whatever
+  // it has seen of that answer.
+  if (code_ == absl::StatusCode::kUnauthenticated) return;
   call_context_->spans->OnEnd(std::move(ended));
 }
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/time/clock.h"
+#include "base/grpc_time.h"
 #include "server/door/health_watch.h"
 #include "server/rpc/compute_loss_call.h"
 #include "server/rpc/compute_losses_call.h"
@@ -134,8 +134,7 @@ void RpcThread::ScheduleSweep() {
   const absl::Duration limit = call_context_->stream_idle_limit;
   if (limit == absl::InfiniteDuration()) return;
   const absl::Duration pause = std::min(limit / 4, kLongestPause);
-  sweep_alarm_.Set(queue_.get(), absl::ToChronoTime(absl::Now() + pause),
-                   &sweep_tag_);
+  sweep_alarm_.Set(queue_.get(), GrpcTimeAfter(pause), &sweep_tag_);
 }
 
 void RpcThread::KeepListening() {

@@ -4,6 +4,7 @@
 #include <iterator>
 #include <utility>
 
+#include "base/steady_time.h"
 #include "server/observability/log.h"
 #include "server/tracing/otlp_spans.h"
 
@@ -90,7 +91,8 @@ BatchSpanProcessor::Batch BatchSpanProcessor::Take() {
 }
 
 void BatchSpanProcessor::Deliver(const Batch& batch) {
-  const ExportRequest request = RequestOf(batch, options_.resource);
+  const ExportRequest request =
+      RequestOf(batch, options_.resource, SteadyToTimeOfDay());
   int64_t spans = 0;
   for (const auto& trace : batch) spans += trace->span_count();
   absl::Duration delay = options_.first_delay;

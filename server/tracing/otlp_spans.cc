@@ -39,8 +39,7 @@ void AddAttributes(Span& span, const Attributes& attributes) {
   for (const Attribute& attribute : attributes) AddAttribute(span, attribute);
 }
 
-// The clock may be set back during a call; a span does not end before it
-// starts.
+// A span does not end before it starts, whatever was noted.
 void SetTimes(absl::Time start, absl::Time end, Span& span) {
   span.set_start_time_unix_nano(
       static_cast<uint64_t>(absl::ToUnixNanos(start)));
@@ -123,7 +122,8 @@ void AddStages(const CallTrace& trace, ScopeSpans& scope) {
 }  // namespace
 
 ExportRequest RequestOf(std::span<const std::unique_ptr<CallTrace>> traces,
-                        const Attributes& resource) {
+                        const Attributes& resource,
+                        absl::Duration to_time_of_day) {
   ExportRequest request;
   auto& spans = *request.add_resource_spans();
   for (const Attribute& attribute : resource) {
@@ -135,6 +135,12 @@ ExportRequest RequestOf(std::span<const std::unique_ptr<CallTrace>> traces,
   for (const std::unique_ptr<CallTrace>& trace : traces) {
     AddCall(*trace, scope);
     if (trace->has_stages) AddStages(*trace, scope);
+  }
+  const auto shift =
+      static_cast<uint64_t>(absl::ToInt64Nanoseconds(to_time_of_day));
+  for (Span& span : *scope.mutable_spans()) {
+    span.set_start_time_unix_nano(span.start_time_unix_nano() + shift);
+    span.set_end_time_unix_nano(span.end_time_unix_nano() + shift);
   }
   return request;
 }

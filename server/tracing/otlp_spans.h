@@ -16,9 +16,11 @@ using ExportRequest =
 // Returns the request that carries the spans of these calls, which have ended.
 // `resource` says which process has made them. Attributes and the status are
 // those of OpenTelemetry's conventions for gRPC; those of lossd begin with
-// "lossd.".
+// "lossd.". `to_time_of_day` is added to the times of the calls, which are
+// steady ones.
 ExportRequest RequestOf(std::span<const std::unique_ptr<CallTrace>> traces,
-                        const Attributes& resource);
+                        const Attributes& resource,
+                        absl::Duration to_time_of_day = absl::ZeroDuration());
 
 }  // namespace lossd::tracing
 

@@ -34,6 +34,13 @@ TEST(SteadyTime, OfAMomentIsAsFarAwayAsTheMoment) {
   EXPECT_NEAR(absl::ToDoubleSeconds(there - before), 3600, 60);
 }
 
+TEST(SteadyTime, BecomesTheTimeOfDayAgain) {
+  const absl::Time now = absl::FromChrono(std::chrono::system_clock::now());
+  const absl::Duration there_and_back =
+      SteadyTimeOf(now) + SteadyToTimeOfDay() - now;
+  EXPECT_NEAR(absl::ToDoubleSeconds(there_and_back), 0, 60);
+}
+
 TEST(SteadyTime, LeavesWhatIsNeverReached) {
   EXPECT_EQ(SteadyTimeOf(absl::InfiniteFuture()), absl::InfiniteFuture());
   EXPECT_EQ(SteadyTimeOf(absl::InfinitePast()), absl::InfinitePast());

@@ -106,6 +106,7 @@ ALLOWED: dict[str, set[str]] = {  # D1
 # Maps the prefix of third-party headers to the paths that may include them.
 FENCES: dict[str, tuple[str, ...]] = {
     "grpc": (
+        "base/grpc_time",
         "server/wire/",
         "server/request/",
         "server/door/",

@@ -26,6 +26,12 @@ CallOptions Soon() {
 
 constexpr int64_t kNoBound = int64_t{1} << 30;
 
+// Answers one message, so that the client has an open stream when it goes on.
+void AnswerOne(Stream& stream) {
+  v1::ComputeLossesRequest request;
+  if (stream.Read(&request)) stream.Write(AnswersTo(request));
+}
+
 // Requests whose tensors gRPC would keep: they are not copied, and larger than
 // the windows and buffers on the way.
 class LargeSessionTest : public SessionTest {
@@ -72,10 +78,12 @@ TEST_F(LargeSessionTest, ADeadlineEndsARequestThatTheServerDoesNotRead) {
   Start(
       [&](Stream& stream) {
         if (++streams > 1) return AnswerAll(stream);
+        AnswerOne(stream);
         over_.WaitForNotification();
         return grpc::Status::OK;
       },
       {.own_call_above_bytes = kNoBound});
+  ASSERT_TRUE(session_->ComputeLoss(request_).ok());
   EXPECT_TRUE(absl::IsDeadlineExceeded(
       session_->ComputeLoss(large_request_, Soon()).status()));
   EXPECT_TRUE(session_->ComputeLoss(request_).ok());
@@ -85,22 +93,21 @@ TEST_F(LargeSessionTest, ADeadlineEndsARequestThatTheServerDoesNotRead) {
 
 TEST_F(LargeSessionTest, CancelEndsARequestThatTheServerDoesNotRead) {
   std::atomic<int> streams = 0;
-  absl::Notification began;
   Start(
       [&](Stream& stream) {
         if (++streams > 1) return AnswerAll(stream);
-        began.Notify();
+        AnswerOne(stream);
         over_.WaitForNotification();
         return grpc::Status::OK;
       },
       {.own_call_above_bytes = kNoBound});
+  ASSERT_TRUE(session_->ComputeLoss(request_).ok());
   absl::Notification cancelled;
   const CallHandle handle =
       session_->ComputeLossAsync(large_request_, {}, [&](const auto& result) {
         EXPECT_TRUE(absl::IsCancelled(result.status()));
         cancelled.Notify();
       });
-  began.WaitForNotification();
   Send();  // goes into no message while the large one is being written
   handle.Cancel();
   cancelled.WaitForNotification();

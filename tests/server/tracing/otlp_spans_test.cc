@@ -57,6 +57,27 @@ std::map<std::string, std::string> AttributesOf(const Span& span) {
 
 constexpr char kCall[] = "lossd.v1.LossService/ComputeLoss";
 
+TEST(OtlpSpans, AreTimesOfDay) {
+  std::vector<std::unique_ptr<CallTrace>> traces;
+  traces.push_back(EndedTrace());
+  const auto spans = [&](absl::Duration shift) {
+    return RequestOf(traces, {}, shift).resource_spans(0).scope_spans(0);
+  };
+  const auto steady = spans(absl::ZeroDuration());
+  for (const absl::Duration shift : {absl::Hours(1), -absl::Hours(1)}) {
+    const auto told = spans(shift);
+    ASSERT_GT(told.spans_size(), 1);
+    for (int i = 0; i < told.spans_size(); ++i) {
+      EXPECT_EQ(static_cast<int64_t>(told.spans(i).start_time_unix_nano() -
+                                     steady.spans(i).start_time_unix_nano()),
+                absl::ToInt64Nanoseconds(shift));
+      EXPECT_EQ(static_cast<int64_t>(told.spans(i).end_time_unix_nano() -
+                                     steady.spans(i).end_time_unix_nano()),
+                absl::ToInt64Nanoseconds(shift));
+    }
+  }
+}
+
 TEST(OtlpSpans, StagesFollowEachOther) {
   EXPECT_THAT(
       TimesOf(SpansOf(EndedTrace())),

@@ -4,6 +4,8 @@
 
 #include <string>
 
+#include "absl/strings/str_cat.h"
+
 namespace lossd::tracing {
 namespace {
 
@@ -60,7 +62,7 @@ TEST_P(BadTraceparent, IsInvalid) {
 INSTANTIATE_TEST_SUITE_P(
     OfEveryKind, BadTraceparent,
     testing::Values("", "-", "00", std::string(kValid).substr(0, 54),
-                    std::string(kValid) + "0", " " + std::string(kValid),
+                    std::string(kValid) + "0", absl::StrCat(" ", kValid),
                     std::string(kValid) + " ", With(0, "ff"), With(0, "0g"),
                     With(0, "0A"), With(2, "_"), With(35, "_"), With(52, "_"),
                     With(3, "00000000000000000000000000000000"),

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Package: grpcio 1.85.3.
 #
-# Behaviour: Of two metadata `traceparent` of one call only the last arrives, in silence, while two of
+# Behaviour: Only the last of two metadata `traceparent` of one call arrives, in silence, while two of
 # another name both arrive. gRPC's core parses the names that it knows into fields with one value.
 #
 # Guess that other names suggest, written down before the script: both arrive, and the server sees

@@ -115,7 +115,7 @@ class Reader {
       config_.otlp_endpoint =
           absl::StrCat(absl::StripSuffix(base, "/"), "/v1/traces");
     }
-    const absl::Status status = tracing::CheckEndpoint(config_.otlp_endpoint);
+    absl::Status status = tracing::CheckEndpoint(config_.otlp_endpoint);
     if (status.ok()) return status;
     return Named(variable,
                  absl::InvalidArgumentError(absl::StrCat(

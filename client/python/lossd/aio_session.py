@@ -305,8 +305,11 @@ class _Stream:
             grpc.StatusCode.UNAVAILABLE, "the stream ended before the server answered", None
         )
         try:
-            async with asyncio.timeout(self._most_silence):
-                await self._call.initial_metadata()
+            # grpc.aio goes on waiting for headers after a cancellation, so only a wait that has an
+            # end may begin.
+            if self._most_silence is not None:
+                async with asyncio.timeout(self._most_silence):
+                    await self._call.initial_metadata()
             async for message in self._call:
                 self._deliver(message)
         except TimeoutError:

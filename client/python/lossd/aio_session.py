@@ -265,6 +265,9 @@ class _Stream:
         if not cancel and len(self._entries) == 0:
             await asyncio.wait([self._reader], timeout=_LAST_SECONDS)
         self._call.cancel()
+        if cancel:  # a call that has no server yet may not tell them
+            self._reader.cancel()
+            self._writer.cancel()
         await asyncio.wait([self._reader, self._writer])
 
     def add_done_callback(self, done: Callable[[_Stream], object]) -> None:

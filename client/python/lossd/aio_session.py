@@ -265,9 +265,6 @@ class _Stream:
         if not cancel and len(self._entries) == 0:
             await asyncio.wait([self._reader], timeout=_LAST_SECONDS)
         self._call.cancel()
-        if cancel:  # a call that has no server yet may not tell them
-            self._reader.cancel()
-            self._writer.cancel()
         await asyncio.wait([self._reader, self._writer])
 
     def add_done_callback(self, done: Callable[[_Stream], object]) -> None:
@@ -308,11 +305,8 @@ class _Stream:
             grpc.StatusCode.UNAVAILABLE, "the stream ended before the server answered", None
         )
         try:
-            # grpc.aio goes on waiting for headers after a cancellation, so only a wait that has an
-            # end may begin.
-            if self._most_silence is not None:
-                async with asyncio.timeout(self._most_silence):
-                    await self._call.initial_metadata()
+            async with asyncio.timeout(self._most_silence):
+                await self._call.initial_metadata()
             async for message in self._call:
                 self._deliver(message)
         except TimeoutError:
@@ -352,6 +346,8 @@ class _Stream:
 
     def _end(self, error: LossdError) -> None:
         self.ended = True
+        # grpc.aio's write() waits on after the cancellation of a call that has no connection yet.
+        self._writer.cancel()
         self._sendable.set()
         self._has_room.set()
         for entry in self._entries.take_all(error):

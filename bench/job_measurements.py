@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 
 from measurement import MEBI, Effort, Measurement, Result, alternate
+from peer_measurements import closed_loop
 from programs import Programs
 
 
@@ -16,13 +17,7 @@ def job_and_none(name: str, programs: Programs, effort: Effort) -> Result:
     """
     with tempfile.TemporaryDirectory() as folder:
         socket = f"{folder}/lossd"
-        load = {
-            "elements": MEBI,
-            "concurrency": 4,
-            "shared_memory": socket,
-            "duration": f"{effort.seconds}s",
-            "warmup": f"{effort.seconds / 4}s",
-        }
+        load = {**closed_loop(MEBI, 4, effort), "shared_memory": socket}
         with programs.lossd(f"--shared_memory_socket={socket}") as lossd:
             ours, peer = alternate(
                 effort.rounds,

@@ -4,7 +4,6 @@
 #define LOSSD_SERVER_OBSERVABILITY_STATUS_PAGE_H_
 
 #include <string>
-#include <vector>
 
 #include "server/observability/http_server.h"
 #include "server/observability/log_line.h"

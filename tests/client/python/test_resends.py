@@ -294,18 +294,23 @@ def test_without_a_thread_to_send_it_again_a_request_has_its_error(
         assert session.compute_loss(ZEROS, ZEROS).loss == 0.5
 
 
+def silent_until(over: threading.Event) -> Behavior:
+    """Returns the behavior of a stream that is not answered, and ends when the test is over."""
+
+    def silent(_: Iterator[bytes], __: grpc.ServicerContext) -> Iterator[bytes]:
+        assert over.wait(60)
+        yield from ()
+
+    return silent
+
+
 @pytest.mark.parametrize("use_asyncio", [False, True])
 def test_a_server_that_does_not_begin_to_answer_is_left(
     use_asyncio: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     over = threading.Event()
-
-    def stopped(_: Iterator[bytes], __: grpc.ServicerContext) -> Iterator[bytes]:
-        assert over.wait(60)
-        yield from ()
-
     monkeypatch.setattr(session_stream, "GREETING_SECONDS", 0.2)
-    with standing_in(stopped, answering) as server:
+    with standing_in(silent_until(over), answering) as server:
         assert codes(ask([server.address], 10, use_asyncio)) == {lossd.LossResult}
         assert server.streams == 2
         over.set()
@@ -316,13 +321,8 @@ def test_one_server_may_take_its_time_to_begin(
     use_asyncio: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     over = threading.Event()
-
-    def stopped(_: Iterator[bytes], __: grpc.ServicerContext) -> Iterator[bytes]:
-        assert over.wait(60)
-        yield from ()
-
     monkeypatch.setattr(session_stream, "GREETING_SECONDS", 0.001)
-    with standing_in(stopped) as server:
+    with standing_in(silent_until(over)) as server:
         found = codes(ask(server.address, 1, use_asyncio, timeout=0.1))
         assert found == {grpc.StatusCode.DEADLINE_EXCEEDED}
         over.set()

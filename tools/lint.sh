@@ -45,7 +45,7 @@ tidied_files() {
 
 tidy() {
   cmake --preset dev -DLOSSD_PYTHON="$bin/python" > /dev/null
-  cmake --build --preset dev --target lossd_proto lossd_standard_proto > /dev/null
+  cmake --build --preset dev --target lossd_protos > /dev/null
   tidied_files | xargs -r -P "$(nproc)" -n 2 clang-tidy -p build/dev --quiet
 }
 

@@ -1,6 +1,7 @@
 #include "client/cpp/lookups.h"
 
 #include <arpa/inet.h>
+#include <grpc/support/log.h>
 #include <netdb.h>
 #include <sys/socket.h>
 
@@ -82,6 +83,7 @@ struct Lookups::State {
       }
       const absl::StatusOr<std::vector<std::string>> ips = resolver(host);
       if (ips.ok()) known[host] = *ips;
+      Log(host, std::string(ips.status().message()));
       for (const std::string& ip : known[host]) places.emplace(ip, server.port);
     }
     absl::MutexLock lock(&mu);
@@ -92,13 +94,24 @@ struct Lookups::State {
     under_way = false;
   }
 
+  // Other servers answer for one whose name is not found, so nobody but gRPC's
+  // log hears of it, once of each `error`. An empty one is none.
+  void Log(const std::string& host, std::string error) {
+    std::string& last = errors[host];
+    if (!error.empty() && error != last)
+      gpr_log(GPR_ERROR, "server %s is not found: %s", host.c_str(),
+              error.c_str());
+    last = std::move(error);
+  }
+
   // --- constant ---
   const std::vector<Address> listed;
   const Resolver resolver;
   bool has_names = false;
 
-  // The thread that looks names up alone uses this.
+  // The thread that looks names up alone uses these.
   absl::flat_hash_map<std::string, std::vector<std::string>> known;
+  absl::flat_hash_map<std::string, std::string> errors;
 
   absl::Mutex mu;
   std::string target ABSL_GUARDED_BY(mu);

@@ -16,7 +16,8 @@ namespace lossd::client {
 // Makes one target for gRPC of a list of servers. gRPC takes only IP addresses
 // for a list, so names are looked up here, and again every 30 s while Target()
 // is called, as gRPC does for one name. A name that is not found, or for which
-// there is no thread, keeps the addresses that it had. Thread-safe.
+// there is no thread, keeps the addresses that it had, and gRPC's log says once
+// that it is not found. Thread-safe.
 class Lookups {
  public:
   // Returns the IP addresses of a host.

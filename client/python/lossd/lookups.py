@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import math
 import os
 import socket
@@ -16,6 +17,7 @@ import grpc
 from lossd import address
 from lossd.errors import LossdError
 
+_LOG = logging.getLogger("lossd")
 # gRPC asks the DNS for one name again after so many seconds, too.
 _AGAIN_SECONDS = 30.0
 # A function is called again after so many seconds (D97).
@@ -32,7 +34,7 @@ class Found(NamedTuple):
     """What a lookup has found."""
 
     target: str  # for gRPC; empty if there is no server
-    error: str = ""  # why there is none
+    error: str = ""  # why there is none, or not every one
 
 
 class Source(Protocol):
@@ -45,6 +47,7 @@ class Names:
     """The servers of a list of HOST:PORT. A name that is not found keeps its earlier addresses."""
 
     def __init__(self, listed: Sequence[str]) -> None:
+        self.listed = listed
         self._found: dict[str, list[Address]] = {}
         self._errors: dict[str, str] = {}
         self._names: list[str] = []
@@ -62,21 +65,24 @@ class Names:
 
     def find(self) -> Found:
         """Asks the DNS for each name."""
+        self._errors.clear()
         for name in self._names:
-            host, _, port = name.rpartition(":")
-            try:
-                found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            except OSError as error:  # also UnicodeError's cause
-                self._errors[name] = error.strerror or str(error)
-            except UnicodeError as error:
-                self._errors[name] = str(error)
-            else:
-                self._errors.pop(name, None)
-                self._found[name] = [(str(place[0]), str(place[1])) for *_, place in found]
-        if self._found:
-            return Found(_joined(self._found.values()))
+            self._ask(name)
         errors = "; ".join(f"{name}: {why}" for name, why in self._errors.items())
+        if self._found:
+            return Found(_joined(self._found.values()), errors)
         return Found("", f"no server's name: {errors}")
+
+    def _ask(self, name: str) -> None:
+        host, _, port = name.rpartition(":")
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except OSError as error:  # also UnicodeError's cause
+            self._errors[name] = error.strerror or str(error)
+        except UnicodeError as error:
+            self._errors[name] = str(error)
+        else:
+            self._found[name] = [(str(place[0]), str(place[1])) for *_, place in found]
 
 
 class Called:
@@ -84,6 +90,7 @@ class Called:
 
     def __init__(self, function: Callable[[], Sequence[str]]) -> None:
         self._function = function
+        self._names = Names([])  # of the list that was returned last
         self._last = ""
 
     def find(self) -> Found:
@@ -94,7 +101,9 @@ class Called:
                 self._last = ""
                 return Found("", f"no server: {address.name_of(self._function)} returned none")
             listed = address.listed(f"the result of {address.name_of(self._function)}", returned)
-            found = Names(listed).find()
+            if listed != self._names.listed:
+                self._names = Names(listed)
+            found = self._names.find()
         except Exception as error:  # whatever a function of the user may raise
             return Found(self._last, f"no server: {error}")
         self._last = found.target or self._last
@@ -105,8 +114,9 @@ class Lookups:
     """Finds the addresses of servers, and looks again while it is asked for them.
 
     gRPC does this for one name (`dns:///`), and for a list takes only IP addresses. Names are
-    looked up every 30 s, and a function is called every 5 s. Thread-safe; of use in a forked
-    child.
+    looked up every 30 s, and a function is called every 5 s. Where that fails and servers are
+    known, those answer alone, and the logger "lossd" warns once of each failure. Thread-safe; of
+    use in a forked child.
     """
 
     def __init__(self, given: Sequence[str] | Callable[[], Sequence[str]]) -> None:
@@ -179,8 +189,11 @@ class Lookups:
         return looked_up
 
     def _look_up(self, looked_up: threading.Event) -> None:
+        former = self.error
         try:
             self._target, self.error = self._source.find()
+            if self._target and self.error not in ("", former):
+                _LOG.warning("the list of lossd's servers may be out of date: %s", self.error)
         finally:
             self._again_at = time.monotonic() + self._again_seconds
             self._under_way = None

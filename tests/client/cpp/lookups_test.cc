@@ -1,6 +1,8 @@
 #include "client/cpp/lookups.h"
 
 #include <gmock/gmock.h>
+#include <grpc/support/log.h>
+#include <grpcpp/security/credentials.h>
 #include <gtest/gtest.h>
 
 #include <cerrno>
@@ -9,6 +11,7 @@
 #include <system_error>
 #include <thread>
 
+#include "absl/strings/match.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 
@@ -80,6 +83,26 @@ TEST(LookupsTest, NamesAreLookedUpAgainAndKeepWhatTheyHad) {
   while (lookups.Target() == first) std::this_thread::yield();
   EXPECT_EQ(lookups.Target(), second);
   EXPECT_EQ(dns.asked(), 4);
+}
+
+TEST(LookupsTest, OneUnknownNameIsLoggedOnce) {
+  const auto started = grpc::InsecureChannelCredentials();  // and gRPC's log
+  static std::vector<std::string> logged;
+  logged.clear();
+  gpr_set_log_function([](gpr_log_func_args* args) {
+    if (absl::StrContains(args->message, "is not found"))
+      logged.emplace_back(args->message);
+  });
+  Dns dns(Table{{"b", {"10.0.0.3"}}});
+  std::thread thread;
+  Lookups lookups(
+      Servers({"a:1", "b:2"}), dns.resolver(),
+      [&](std::function<void()> work) { thread = std::thread(work); });
+  lookups.TargetAt(absl::Now() + absl::Seconds(60));
+  thread.join();
+  gpr_set_log_function(nullptr);
+  EXPECT_EQ(dns.asked(), 4);
+  EXPECT_THAT(logged, testing::ElementsAre("server a is not found: unknown"));
 }
 
 TEST(LookupsTest, WithoutAThreadNamesAreLookedUpLater) {

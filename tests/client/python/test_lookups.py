@@ -87,8 +87,29 @@ def test_names_are_looked_up_again_without_a_wait(
     assert dns.asked == 4
 
 
-def test_one_unknown_name_does_not_matter_and_no_known_one_is_unavailable(dns: Dns) -> None:
-    assert Lookups(["nobody:1", "b:1"]).target(None, patient=False) == "ipv4:10.0.0.3:1"
+def test_one_unknown_name_is_warned_of_once(dns: Dns, caplog: pytest.LogCaptureFixture) -> None:
+    found = Lookups(["nobody:1", "b:1"])
+    for _ in range(2):
+        assert found.target(None, patient=False) == "ipv4:10.0.0.3:1"
+        found._begin().wait(60)
+    assert [record.getMessage() for record in caplog.records] == [
+        "the list of lossd's servers may be out of date: nobody:1: Name or service not known"
+    ]
+
+
+def test_of_a_function_that_fails_is_warned_once(
+    dns: Dns, caplog: pytest.LogCaptureFixture
+) -> None:
+    results: list[Any] = [["10.0.0.1:1"]]
+    found = Lookups(lambda: results.pop())
+    for _ in range(3):
+        found._begin().wait(60)
+    assert [record.getMessage() for record in caplog.records] == [
+        "the list of lossd's servers may be out of date: no server: pop from empty list"
+    ]
+
+
+def test_no_known_name_is_unavailable(dns: Dns) -> None:
     with pytest.raises(lossd.LossdError, match="nobody:1: Name or service not known") as raised:
         Lookups(["nobody:1", "none:1"]).target(None, patient=False)
     assert raised.value.code is grpc.StatusCode.UNAVAILABLE

@@ -62,8 +62,9 @@ struct ClientOptions {
   // A connection with calls on it that is silent for this long is probed, and
   // closed if no answer comes in 20 s. Until then, a peer that stops reading in
   // mid-message holds back all calls of its connection, even those past their
-  // deadline. Values far below a minute make servers close the connection (too
-  // many pings). At least 1 ms; more than 24 days is never.
+  // deadline. A server closes a connection whose pings come more often than its
+  // --keepalive_min_interval, 5 s by default (too many pings). At least 1 ms;
+  // more than 24 days is never.
   absl::Duration keepalive = absl::Minutes(1);
 };
 

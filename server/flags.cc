@@ -55,7 +55,7 @@ class Reader {
   Reader& operator=(const Reader&) = delete;
 
   absl::Status ReadEnvironment(const Environment& environment) {
-    RETURN_IF_ERROR(ReadOpenTelemetry(environment));
+    ReadOpenTelemetry(environment);
     if (const char* path = environment("LOSSD_FLAGFILE"); path != nullptr) {
       if (absl::Status s = ReadFlagFile(path); !s.ok()) {
         return Named("LOSSD_FLAGFILE", s);
@@ -90,8 +90,9 @@ class Reader {
           shell_, {.name = "lossd", .flags = table_, .commands = {}});
       if (!script.ok()) return script.status();
       line.print = *std::move(script);
-    } else if (absl::Status s = ValidateConfig(config_); !s.ok()) {
-      return s;
+    } else {
+      RETURN_IF_ERROR(CheckOpenTelemetry());
+      RETURN_IF_ERROR(ValidateConfig(config_));
     }
     return line;
   }
@@ -99,7 +100,7 @@ class Reader {
  private:
   // Reads OpenTelemetry's own variables, which many programs share. By its
   // rules an empty one is as one that is not set.
-  absl::Status ReadOpenTelemetry(const Environment& environment) {
+  void ReadOpenTelemetry(const Environment& environment) {
     const auto value = [&environment](const char* name) {
       const char* text = environment(name);
       return std::string(text == nullptr ? "" : text);
@@ -107,19 +108,28 @@ class Reader {
     const std::string name = value("OTEL_SERVICE_NAME");
     if (!name.empty()) config_.otlp_service_name = name;
     const char* variable = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
-    config_.otlp_endpoint = value(variable);
-    if (config_.otlp_endpoint.empty()) {
+    shared_endpoint_ = value(variable);
+    if (shared_endpoint_.empty()) {
       variable = "OTEL_EXPORTER_OTLP_ENDPOINT";
       const std::string base = value(variable);
-      if (base.empty()) return absl::OkStatus();
-      config_.otlp_endpoint =
+      if (base.empty()) return;
+      shared_endpoint_ =
           absl::StrCat(absl::StripSuffix(base, "/"), "/v1/traces");
     }
-    absl::Status status = tracing::CheckEndpoint(config_.otlp_endpoint);
+    shared_variable_ = absl::StrCat(variable, "=", value(variable));
+    config_.otlp_endpoint = shared_endpoint_;
+  }
+
+  // Refuses an endpoint of those variables that is to be used.
+  absl::Status CheckOpenTelemetry() const {
+    if (config_.otlp_endpoint.empty() ||
+        config_.otlp_endpoint != shared_endpoint_) {
+      return absl::OkStatus();
+    }
+    const absl::Status status = tracing::CheckEndpoint(shared_endpoint_);
     if (status.ok()) return status;
-    return Named(variable,
-                 absl::InvalidArgumentError(absl::StrCat(
-                     "=", value(variable), ": must be ", status.message())));
+    return absl::InvalidArgumentError(
+        absl::StrCat(shared_variable_, ": must be ", status.message()));
   }
 
   static absl::Status Named(absl::string_view variable,
@@ -170,6 +180,10 @@ class Reader {
   }
 
   Config config_;
+  // The endpoint that OpenTelemetry's variables name, and NAME=VALUE of the one
+  // that names it.
+  std::string shared_endpoint_;
+  std::string shared_variable_;
   std::string shell_;
   bool help_ = false;
   bool version_ = false;

@@ -223,6 +223,7 @@ void Server::AddGauges() {
   if (!authenticator_->is_open()) {
     add(metric::kTokenFileGood,
         [this] { return authenticator_->file_is_good(); });
+    add(metric::kTokensRefused, [this] { return authenticator_->refused(); });
   }
   if (certificates_ == nullptr) return;
   add(metric::kCertificateExpiry,

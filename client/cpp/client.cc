@@ -69,6 +69,8 @@ absl::Status Client::Check(const LossRequest& request) const {
 }
 
 absl::Status Client::Check(const v1::ComputeLossRequest& request) const {
+  if (absl::Status s = CheckSerializable(request.ByteSizeLong()); !s.ok())
+    return s;
   return CheckMemory(NamesSharedMemory(request));
 }
 

@@ -54,6 +54,9 @@ class Task {
   uint64_t flow = 0;
   // The number of its training job in the metrics; 0 if it names none.
   uint64_t job = 0;
+  // The loss_weight of its request. That of a window's segment is 1 where the
+  // client is to scale the gradient.
+  double loss_weight = 1;
   // The blocks of its request that come before it: not 0 for the later windows
   // of a stream.
   uint64_t blocks_before = 0;

@@ -57,6 +57,7 @@ void Authenticator::Reread(bool at_once) {
     absl::MutexLock lock(&mu_);
     if (!settled || Same(*read, tokens_)) return false;
     tokens_ = *std::move(read);
+    ++generation_;
     return true;
   }();
   if (!fresh && !at_once) return;
@@ -75,19 +76,18 @@ Permissions Authenticator::Granted(absl::string_view token) const {
   return granted;
 }
 
+absl::Status Authenticator::Refuse(absl::string_view why) const {
+  ++refused_;
+  return absl::UnauthenticatedError(absl::StrCat("authorization: ", why));
+}
+
 absl::StatusOr<Permissions> Authenticator::PermissionsOf(
     std::optional<absl::string_view> authorization) const {
   if (is_open()) return Permissions::All();
-  if (!authorization.has_value()) {
-    return absl::UnauthenticatedError(
-        "authorization: no bearer token was sent");
-  }
+  if (!authorization.has_value()) return Refuse("no bearer token was sent");
   const std::optional<absl::string_view> token = BearerOf(*authorization);
   const Permissions granted = token ? Granted(*token) : Permissions();
-  if (granted == Permissions()) {
-    return absl::UnauthenticatedError(
-        "authorization: not a known bearer token");
-  }
+  if (granted == Permissions()) return Refuse("not a known bearer token");
   return granted;
 }
 

@@ -5,6 +5,7 @@
 #include <grpcpp/server_context.h>
 
 #include <atomic>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -48,6 +49,13 @@ class Authenticator {  // D99
   // found them, or `at_once`.
   void Reread(bool at_once);
 
+  // Returns another number after the tokens in use have changed. What a client
+  // may do is the same while this is.
+  uint64_t generation() const { return generation_; }
+
+  // Returns how often PermissionsOf() has found no known token.
+  uint64_t refused() const { return refused_; }
+
   // Returns whether the tokens in use are those of the file, as far as it was
   // read.
   bool file_is_good() const { return file_is_good_; }
@@ -63,12 +71,15 @@ class Authenticator {  // D99
  private:
   // Returns what the lines with this token allow together.
   Permissions Granted(absl::string_view token) const;
+  absl::Status Refuse(absl::string_view why) const;
 
   const std::string path_;
   absl::Mutex reading_;  // held while the file is read; mu_ is taken under it
   std::string refusal_ ABSL_GUARDED_BY(reading_);  // the last one that was said
   std::vector<Token> last_read_ ABSL_GUARDED_BY(reading_);
   std::atomic<bool> file_is_good_ = true;
+  std::atomic<uint64_t> generation_ = 0;
+  mutable std::atomic<uint64_t> refused_ = 0;
   mutable absl::Mutex mu_;
   std::vector<Token> tokens_ ABSL_GUARDED_BY(mu_);
 };

@@ -34,9 +34,16 @@ bool InContract(absl::StatusCode code) {
   }
 }
 
+bool BeginsCharacter(char byte) {  // of UTF-8
+  return (static_cast<unsigned char>(byte) & 0xc0) != 0x80;
+}
+
 std::string CutMessage(absl::string_view message) {
   if (message.size() <= kMaxMessageBytes) return std::string(message);
-  return absl::StrCat(message.substr(0, kMaxMessageBytes), "...");
+  size_t end = kMaxMessageBytes;
+  // A message of protobuf with half a character could not be read.
+  while (end > 0 && !BeginsCharacter(message[end])) --end;
+  return absl::StrCat(message.substr(0, end), "...");
 }
 
 // Returns a google.rpc.Status with one google.rpc.RetryInfo, serialised.

@@ -17,7 +17,7 @@ void RecordForJob(const Task& task, const kernels::Totals& totals,
        .elements = static_cast<int64_t>(task.segment.element_count),
        .nan_logits = static_cast<int64_t>(totals.nan_count),
        .valid_elements = static_cast<int64_t>(totals.valid_count),
-       .loss_sum = task.segment.options.loss_weight * totals.loss_sum});
+       .loss_sum = task.loss_weight * totals.loss_sum});
 }
 
 }  // namespace

@@ -164,6 +164,10 @@ inline constexpr MetricInfo kTokenFileGood = {
     "lossd_token_file_good", MetricType::kGauge,
     "1 if --token_file could be used when it was last read, else 0: then the "
     "tokens that were read before stay in use."};
+inline constexpr MetricInfo kTokensRefused = {
+    "lossd_tokens_refused_total", MetricType::kCounter,
+    "Calls, and requests of the metrics address, whose Authorization had no "
+    "known token where one was needed."};
 inline constexpr MetricInfo kBuildInfo = {
     "lossd_build_info", MetricType::kGauge,
     "Always 1; the labels say what is running."};

@@ -111,6 +111,7 @@ bool ComputeLossCall::Start() {
     return false;
   }
   segment = *begun;
+  loss_weight = segment.options.loss_weight;
   job = JobNumber();
   enqueued_ = true;
   call_context_->batcher->Enqueue(this, /*may_run_inline=*/true);

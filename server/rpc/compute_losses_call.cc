@@ -92,6 +92,9 @@ void ComputeLossesCall::OnRead(bool ok) {
   reading_ = ok ? Reading::kPaused : Reading::kClosed;
   if (!ok) return End(absl::OkStatus());
   if (ending_ != Ending::kOpen) return;
+  if (absl::Status status = CheckClientAgain(); !status.ok()) {
+    return End(status);
+  }
   call_context_->metrics->RecordBytesReceived(
       static_cast<int64_t>(message_.Length()));
   absl::StatusOr<std::vector<wire::Entry>> entries =
@@ -163,7 +166,7 @@ bool ComputeLossesCall::Accept(wire::Entry entry) {
   task->trace = std::move(failure.trace);
   if (const absl::Status begun = Begin(std::move(entry), task); !begun.ok()) {
     failure.holds_id = true;
-    failure.request_id = std::string(task->computation.request_id());
+    failure.request_id = KeptText(task->computation.request_id());
     failure.trace = std::move(task->trace);
     open_.EndTask(task->id);
     Fail(std::move(failure), begun);
@@ -195,6 +198,7 @@ absl::Status ComputeLossesCall::Begin(wire::Entry entry, EntryTask* task) {
   absl::StatusOr<kernels::Segment> segment = task->computation.Start();
   if (!segment.ok()) return segment.status();
   task->segment = *segment;
+  task->loss_weight = segment->options.loss_weight;
   task->permit = *std::move(permit);
   held_bytes_ += task->permit.bytes();
   return absl::OkStatus();
@@ -205,7 +209,7 @@ void ComputeLossesCall::Fail(EntryAnswer answer, const absl::Status& why) {
     answer.trace->NoteAnswer(call_context_->clock->Now());
   }
   answer.code = why.code();
-  answer.reason = std::string(why.message());
+  answer.reason = KeptText(why.message());
   answer.bytes = FailureEntry(answer.id, why, answer.request_id);
   outbox_.Add(std::move(answer));
 }
@@ -218,7 +222,7 @@ void ComputeLossesCall::Settle(EntryTask* task) {
   EntryAnswer answer{.id = task->id,
                      .holds_id = true,
                      .received = task->received,
-                     .request_id = std::string(task->computation.request_id()),
+                     .request_id = KeptText(task->computation.request_id()),
                      .permit = std::move(task->permit),
                      .trace = std::move(task->trace)};
   absl::Status status = task->outcome();

@@ -20,6 +20,11 @@ constexpr uint32_t kEntries = v1::ComputeLossesResponse::kEntriesFieldNumber;
 
 }  // namespace
 
+std::string KeptText(absl::string_view text) {
+  constexpr size_t kMostBytes = 1024;
+  return std::string(text.substr(0, kMostBytes));
+}
+
 wire::SlicedMessage ResponseEntry(uint64_t id, wire::SlicedMessage response) {
   std::string head;  // short enough to need no memory of its own
   wire::FieldWriter fields(&head);

@@ -23,13 +23,17 @@ struct EntryAnswer {
   bool holds_id = false;
   absl::Time received;
   absl::StatusCode code = absl::StatusCode::kOk;
-  // The failure's message and the request's id go into the log.
+  // The failure's message and the request's id go into the log. They are
+  // KeptText(), because an answer that waits may hold no permit.
   std::string reason;
   std::string request_id;
   admission::Permit permit;
   std::unique_ptr<tracing::CallTrace> trace;  // null unless it is sampled
   wire::SlicedMessage bytes;  // a field of the ComputeLossesResponse
 };
+
+// Returns as much of a text as the log and the spans show.
+std::string KeptText(absl::string_view text);
 
 // Return the field of a ComputeLossesResponse that holds the answer: a
 // ComputeLossResponse, or the failure that `status` is. The request_id goes

@@ -115,12 +115,19 @@ uint64_t RpcCall::JobNumber() const {
 }
 
 absl::Status RpcCall::CheckClient() {
+  token_generation_ = call_context_->authenticator->generation();
   const absl::StatusOr<door::Permissions> granted =
       call_context_->authenticator->PermissionsOf(*context_);
   if (!granted.ok()) return granted.status();
   RETURN_IF_ERROR(door::Require(door::Permission::kCompute, *granted));
   may_share_ = granted->Has(door::Permission::kSharedMemory);
   return naming_;
+}
+
+absl::Status RpcCall::CheckClientAgain() {
+  return call_context_->authenticator->generation() == token_generation_
+             ? absl::OkStatus()
+             : CheckClient();
 }
 
 absl::Duration RpcCall::ExpectedWait(absl::Time deadline) const {

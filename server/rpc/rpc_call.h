@@ -55,6 +55,9 @@ class RpcCall : public door::QueueCall {
   // ask for losses; INVALID_ARGUMENT if it named its job wrongly, or its
   // flow, which it is trusted to name.
   absl::Status CheckClient();
+  // Does so again if the tokens in use have changed, for a stream, which may
+  // outlive its client's token.
+  absl::Status CheckClientAgain();
   // Returns the number in the metrics of the job that requests of now belong
   // to; 0 if the call names none.
   uint64_t JobNumber() const;
@@ -99,6 +102,7 @@ class RpcCall : public door::QueueCall {
   uint64_t flow_ = 0;       // door::FlowOf(), or the flow that the call names
   std::string flow_name_;   // empty if it names none
   bool may_share_ = false;  // CheckClient() found that it may use shared memory
+  uint64_t token_generation_ = 0;  // that CheckClient() has seen
   admission::Permit permit_;
   std::unique_ptr<tracing::CallTrace> trace_;  // null unless it is sampled
   bool finished_ = false;                      // kFinished has come

@@ -27,7 +27,7 @@ grpc::Slice WatchedSlice(grpc::Slice memory,
 
 }  // namespace
 
-grpc::ByteBuffer SendProgress::Watch(grpc::ByteBuffer message) {
+grpc::ByteBuffer SendProgress::Watch(const grpc::ByteBuffer& message) {
   std::vector<grpc::Slice> slices;
   if (message.Length() <= kPieceBytes || !message.Dump(&slices).ok()) {
     return message;

@@ -21,7 +21,7 @@ class SendProgress {
   static constexpr size_t kPieceBytes = size_t{64} << 10;
 
   // Returns the message with the same bytes, whose pieces are watched.
-  grpc::ByteBuffer Watch(grpc::ByteBuffer message);
+  grpc::ByteBuffer Watch(const grpc::ByteBuffer& message);
 
   // Returns whether gRPC has let go of a piece since the last call.
   bool HasMoved();

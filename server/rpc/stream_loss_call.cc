@@ -69,6 +69,7 @@ void StreamLossCall::OnRead(bool ok) {
         static_cast<int64_t>(message_.Length()));
     status = input_.Take(message_);
     message_.Clear();
+    status.Update(CheckClientAgain());
   } else {
     status = input_.CheckComplete();
   }
@@ -136,6 +137,7 @@ void StreamLossCall::SendWindows() {
         maker.Make(window.first_element, count, &window.memory);
     if (!segment.ok()) return Fail(segment.status());
     window.segment = *segment;
+    window.loss_weight = input_.plan()->whole().options.loss_weight;
     window.deadline = deadline_;
     window.flow = flow_;
     window.job = JobNumber();

@@ -176,6 +176,22 @@ def test_a_small_limit_has_the_row_of_the_readme() -> None:
     flags = flags_of(render(values))
     assert round(int(flags["max_inflight_bytes"]) / MEBI) == 80
     assert flags["max_inflight_requests"] == "256"
+    assert flags["max_message_bytes"] == flags["max_inflight_bytes"]
+
+
+def test_a_budget_may_let_every_server_go() -> None:
+    budget = {"maxUnavailable": None, "minAvailable": 0}
+    manifests = render({"podDisruptionBudget": budget})
+    spec = of_kind(manifests, "PodDisruptionBudget")["spec"]
+    assert spec["minAvailable"] == 0
+    assert "maxUnavailable" not in spec
+
+
+def test_scrapes_send_the_token_that_metrics_need() -> None:
+    values: Values = {"flags": {"metrics_need_token": True}, "tokens": {"secret": "t"}}
+    values["serviceMonitor"] = {"enabled": True, "token": {"secret": "scraper"}}
+    [endpoint] = of_kind(render(values), "ServiceMonitor")["spec"]["endpoints"]
+    assert endpoint["authorization"] == {"credentials": {"name": "scraper", "key": "token"}}
 
 
 def test_gpus_are_limits_and_a_flag() -> None:

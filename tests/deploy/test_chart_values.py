@@ -57,6 +57,26 @@ def test_values_that_do_not_fit_the_schema(path: str, value: Any, said: str) -> 
         ({"flags": {"listen": ":1"}}, "flags.listen: the chart sets this flag from listenHost"),
         ({"flags": {"drain_timeout": "1s"}}, "flags.drain_timeout: the chart sets this flag"),
         ({"flags": {"tls_cert": "x"}}, "flags.tls_cert: the chart sets this flag from tls.secret"),
+        (
+            {"flags": {"metrics_need_token": True}},
+            "flags.metrics_need_token: true needs tokens.secret",
+        ),
+        (
+            {
+                "flags": {"metrics_need_token": True},
+                "tokens": {"secret": "t"},
+                "serviceMonitor": {"enabled": True},
+            },
+            "serviceMonitor.token.secret: flags.metrics_need_token asks scrapes for a token too",
+        ),
+        (
+            {"flags": {"otlp_endpoint": "http://c:4318/v1/traces"}},
+            "networkPolicy.egress: the servers could not reach flags.otlp_endpoint (http://c:4318",
+        ),
+        (
+            {"flags": {"max_inflight_bytes": 1 << 20, "max_message_bytes": 4 << 30}},
+            "resources.limits.memory: 4Gi leaves",
+        ),
         ({"ports": {"metrics": 50051}}, "ports.metrics: 50051 is ports.grpc too"),
         (
             {"gpu": {"count": 1}, "flags": {"backend": "cpu"}},

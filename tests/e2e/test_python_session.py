@@ -216,3 +216,26 @@ def test_the_example_of_the_readme_runs(server: RunningServer) -> None:
     assert done.returncode == 0, done.stderr
     logits = np.arange(1000) / 100
     assert float(done.stdout) == pytest.approx(np.logaddexp(0, logits).sum(), rel=1e-6)
+
+
+def test_messages_are_within_the_bound_of_a_server() -> None:
+    rng = np.random.default_rng(5)
+    pairs = [
+        (rng.normal(size=2048).astype(np.float32), rng.integers(0, 2, 2048).astype(np.float32))
+        for _ in range(100)
+    ]
+    too_large = np.zeros(9000, np.float32)
+    with (
+        running_server("--max_message_bytes=65536") as server,
+        lossd.Client(server.address) as client,
+        client.session() as session,
+    ):
+        futures = [session.submit(*pair) for pair in pairs]
+        refused = session.submit(too_large, too_large)
+        futures += [session.submit(*pair) for pair in pairs]
+        error = refused.exception(60)
+        assert isinstance(error, lossd.LossdError)
+        assert error.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert "and the server takes 65536 (--max_message_bytes)" in error.message
+        losses = [future.result(60).loss for future in futures]
+        assert losses == 2 * [client.compute_loss(*pair).loss for pair in pairs]

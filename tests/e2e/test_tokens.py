@@ -14,6 +14,7 @@ from pathlib import Path
 
 import grpc
 import lossd
+import numpy as np
 import pytest
 from running_server import BINARIES, RunningServer, running_server
 from test_tls_renewal import make_certificate
@@ -68,6 +69,52 @@ def test_a_replaced_file_is_in_use_without_a_signal(tokens: Path) -> None:
         replace(tokens, "next\n")
         assert until(lambda: is_let_in(server, "next"))
         assert not is_let_in(server, "worker")
+
+
+def test_a_token_that_is_taken_away_ends_its_session_and_streams(tokens: Path) -> None:
+    logits, targets = np.zeros(4, np.float32), np.ones(4, np.float32)
+    with (
+        running_server(f"--token_file={tokens}") as server,
+        lossd.Client(server.address, token="worker") as client,
+        client.session() as session,
+    ):
+        session.compute_loss(logits, targets, timeout=SECONDS)
+        replace(tokens, "worker allow=compute\nother\n")
+        server.process.send_signal(signal.SIGHUP)
+        assert until(lambda: is_let_in(server, "other"))
+        session.compute_loss(logits, targets, timeout=SECONDS)
+        replace(tokens, "other\n")
+        server.process.send_signal(signal.SIGHUP)
+        assert until(lambda: not is_let_in(server, "worker"))
+        with pytest.raises(lossd.LossdError, match="not a known bearer token") as raised:
+            session.compute_loss(logits, targets, timeout=SECONDS)
+        assert raised.value.code is grpc.StatusCode.UNAUTHENTICATED
+
+
+def test_wrong_tokens_are_counted_at_every_door(tokens: Path) -> None:
+    bearer = (("authorization", "Bearer guessed"),)
+    with (
+        running_server(f"--token_file={tokens}", "--metrics_need_token") as server,
+        grpc.insecure_channel(server.address) as channel,
+    ):
+
+        def refused() -> int:
+            text = page(server, "/metrics", "watcher")[1]
+            found = re.search(r"^lossd_tokens_refused_total (\d+)$", text, re.M)
+            return int(found[1]) if found else -1
+
+        assert refused() == 0
+        assert not is_let_in(server, "guessed")
+        assert refused() == 1
+        reflect = channel.stream_stream(
+            "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+        )
+        with pytest.raises(grpc.RpcError):
+            next(reflect(iter([b""]), metadata=bearer, timeout=SECONDS))
+        assert refused() == 2
+        assert page(server, "/", "guessed")[0] == 401
+        assert page(server, "/healthz")[0] == 200
+        assert refused() == 3
 
 
 def test_a_bad_file_keeps_the_old_tokens_and_the_metrics_say_so(

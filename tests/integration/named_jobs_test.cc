@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "kernels/sigmoid_loss.h"
 #include "tests/integration/entry_stream.h"
 #include "tests/integration/running_server.h"
@@ -85,6 +86,24 @@ TEST_P(NamedJobs, HaveTheLossAndTheGradientOfTheirRequests) {
   EXPECT_NEAR(norms.sum / norms.count, squares, 0.2 * squares);
   EXPECT_EQ(server.Counter("lossd_job_sampled_elements_total", "run 7"),
             2 * (100 * 16 + 64));
+}
+
+// The client of a stream scales the gradient where the normalizer is a count of
+// the data, but not the loss of its job.
+TEST_P(NamedJobs, HaveTheLossWithItsWeight) {
+  RunningServer server;
+  v1::ComputeLossRequest request = SomeRequest(kLarge);
+  for (const double weight : {1.0, 3.0}) {
+    request.mutable_spec()->set_ignore_target(0.5);
+    request.mutable_spec()->set_normalizer(v1::NORMALIZER_VALID);
+    request.mutable_spec()->set_loss_weight(weight);
+    ASSERT_TRUE(Ask(server, request, {absl::StrCat("by ", weight)}).ok());
+  }
+  server.CountAll();
+  const Summary once = SummaryOf(server, "lossd_job_loss", "by 1");
+  const Summary thrice = SummaryOf(server, "lossd_job_loss", "by 3");
+  EXPECT_GT(once.sum, 0);
+  EXPECT_NEAR(thrice.sum, 3 * once.sum, 1e-9 * thrice.sum);
 }
 
 // Each method has the same sample, whatever its windows and batches are.

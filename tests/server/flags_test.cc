@@ -82,7 +82,13 @@ TEST_F(Flags, OpenTelemetrysVariablesComeBeforeOurs) {
   EXPECT_EQ(Read({"--otlp_endpoint="})->config.otlp_endpoint, "");
   environment_["LOSSD_OTLP_ENDPOINT"] = "http://c/v1/traces";
   EXPECT_EQ(Read({})->config.otlp_endpoint, "http://c/v1/traces");
-  environment_["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] = "b";
+}
+
+TEST_F(Flags, ABadVariableOfOpenTelemetryIsRefusedWhereItIsUsed) {
+  environment_ = {{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "b"}};
+  EXPECT_TRUE(Read({"--version"}).ok());
+  EXPECT_TRUE(Read({"--otlp_endpoint="}).ok());
+  EXPECT_TRUE(Read({"--otlp_endpoint=http://c/v1/traces"}).ok());
   EXPECT_THAT(std::string(Read({}).status().message()),
               testing::StartsWith(
                   "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=b: must be a URL"));

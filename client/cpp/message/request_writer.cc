@@ -1,7 +1,9 @@
 #include "client/cpp/message/request_writer.h"
 
+#include <limits>
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "client/cpp/message/slice_builder.h"
 
 namespace lossd::client {
@@ -135,6 +137,14 @@ void Put(const LossRequest& request, const std::string& request_id,
 }
 
 }  // namespace
+
+absl::Status CheckSerializable(size_t bytes) {
+  constexpr size_t kMost = std::numeric_limits<int>::max();
+  if (bytes <= kMost) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "the request has ", bytes, " bytes, and a generated message at most ",
+      kMost, "; ask by LossRequest"));
+}
 
 v1::Tensor OnesMessage(const Targets& targets) {
   const auto* ones = std::get_if<OnesView>(&targets);

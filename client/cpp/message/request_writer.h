@@ -6,6 +6,7 @@
 
 #include <string>
 
+#include "absl/status/status.h"
 #include "client/cpp/message/loss.h"
 #include "client/cpp/message/slice_builder.h"
 #include "client/cpp/message/slice_tracker.h"
@@ -26,6 +27,10 @@ grpc::ByteBuffer WriteRequest(const LossRequest& request,
 MessagePieces RequestPieces(const LossRequest& request,
                             const std::string& request_id,
                             SliceTracker& tracker);
+
+// Returns OK, or INVALID_ARGUMENT for a generated message of more bytes than
+// the generated code writes. A LossRequest may have more.
+absl::Status CheckSerializable(size_t bytes);
 
 // Returns the message for targets given by their ones; they must not be a
 // TensorView.

@@ -79,6 +79,7 @@ class AsyncClient(AsyncLosses, BaseClient):
                     raise failure from error
             call.restart()
             await asyncio.sleep(delay)
+            await self._look_up(resend.left())  # _connection() would make the loop wait for names
 
     @staticmethod
     async def _call_on_device(

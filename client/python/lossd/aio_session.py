@@ -83,9 +83,10 @@ class AsyncSession(AsyncLosses):
         self._streams: set[_Stream] = set()
         self._closed = False
         self._cancelled = False
-        # Futures of the requests that may be sent again, which are done when they are over. close()
-        # cancels those that it does not wait for.
-        self._under_way: set[asyncio.Future[None]] = set()
+        # Futures of the requests that close() waits for or cancels beside those of the streams,
+        # which are done when they are over: those that may be sent again, and the tasks of losses
+        # that are too large for one message.
+        self._under_way: set[asyncio.Future[Any]] = set()
 
     async def close(self, *, cancel_futures: bool = False) -> None:
         """Waits for the answers to requests under way, and ends the stream.
@@ -122,10 +123,12 @@ class AsyncSession(AsyncLosses):
         self, logits: Logits, targets: Targets, timeout: float | None, options: LossOptions
     ) -> LossResult[Any, Any]:
         seconds = arguments.seconds("timeout", timeout)
-        self._check_open()
+        self._client._check_open()
+        if self._closed:
+            raise self._closed_error()
         call = self._client._prepare(logits, targets, options)
-        if isinstance(call, LossStream):  # too large for one message
-            return await self._client._answer(call, self._client._call_options(timeout))
+        if isinstance(call, LossStream):
+            return await self._compute_large(call, self._client._call_options(timeout))
         retries = self._client._retries
         if retries is None:
             return await self._ask(call, seconds)
@@ -136,6 +139,15 @@ class AsyncSession(AsyncLosses):
         finally:
             self._under_way.discard(over)
             over.cancel()
+
+    async def _compute_large(
+        self, call: LossStream, call_options: dict[str, Any]
+    ) -> LossResult[Any, Any]:
+        """Computes a loss that is too large for one message by a call of its own."""
+        task = asyncio.get_running_loop().create_task(self._client._answer(call, call_options))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return await task
 
     async def _ask_until_answered(
         self, call: Call, seconds: float | None, retries: Retries, over: asyncio.Future[None]
@@ -149,6 +161,8 @@ class AsyncSession(AsyncLosses):
         for attempt in itertools.count(1):
             left = None if deadline is None else max(deadline - time.monotonic(), 1e-6)
             try:
+                if attempt > 1:  # _connection() would make the loop wait for names
+                    await self._client._look_up(left)
                 result = await self._ask(call, left)
             except LossdError as error:
                 if deadline is not None:
@@ -167,13 +181,15 @@ class AsyncSession(AsyncLosses):
         loop = asyncio.get_running_loop()
         entry = Entry(call, loop.create_future(), seconds)
         alarm = None if seconds is None else loop.call_later(seconds, _expire, entry)
+        stream: _Stream | None = None
         try:
             if call.references.names_device_memory:
                 await asyncio.to_thread(call.references.synchronize)
             while True:
                 if self._cancelled:
                     raise asyncio.CancelledError
-                if await self._open_stream(loop).add(entry):
+                stream = self._open_stream(loop)
+                if await stream.add(entry):
                     break
                 # That stream has ended in the meantime.
             result: LossResult[Any, Any] = await entry.future
@@ -181,16 +197,20 @@ class AsyncSession(AsyncLosses):
         finally:
             if alarm is not None:
                 alarm.cancel()
+            if stream is not None:
+                stream.forget(entry)
 
-    def _check_open(self) -> None:
-        self._client._check_open()
-        if self._closed and (self._cancelled or not self._under_way):
-            raise ValueError("this AsyncSession is closed; make a new one by AsyncClient.session()")
+    @staticmethod
+    def _closed_error() -> ValueError:
+        return ValueError("this AsyncSession is closed; make a new one by AsyncClient.session()")
 
     def _open_stream(self, loop: asyncio.AbstractEventLoop) -> _Stream:
         """Returns the stream, which is opened if there is none or it has ended."""
         forks.check()
-        self._check_open()
+        self._client._check_open()
+        # A session that is being closed still sends again what is under way.
+        if self._closed and (self._cancelled or not self._under_way):
+            raise self._closed_error()
         stream = self._stream
         if stream is None or not stream.takes_requests or stream.loop.is_closed():
             call_options = self._client._call_options(None)
@@ -224,6 +244,7 @@ class _Stream:
         # A stream that waits for a connection may have no server yet.
         hurried = several and not call_options["wait_for_ready"]
         self._most_silence = session_stream.GREETING_SECONDS if hurried else None
+        self._greeted = asyncio.Event()  # until then nothing is sent
         self._sendable = asyncio.Event()
         self._queue = asyncio.Lock()  # one request after another waits for room
         self._has_room = asyncio.Event()
@@ -250,6 +271,11 @@ class _Stream:
         self._entries.add(entry)
         self._sendable.set()
         return True
+
+    def forget(self, entry: Entry) -> None:
+        """Makes room if nobody waits any more for an entry that was not sent."""
+        self._entries.forget(entry)
+        self._tell_of_room()
 
     async def close(self, cancel: bool) -> None:
         """Ends the stream once the requests under way are answered, or cancels them."""
@@ -287,8 +313,12 @@ class _Stream:
 
     async def _write(self) -> None:
         try:
+            await self._greeted.wait()
             while not self.ended:
                 message = self._entries.next_message()
+                for entry, error in self._entries.take_too_large():
+                    entry.future.set_exception(error)
+                self._tell_of_room()
                 if message:
                     await self._call.write(message)
                 elif self._closing:
@@ -306,7 +336,9 @@ class _Stream:
         )
         try:
             async with asyncio.timeout(self._most_silence):
-                await self._call.initial_metadata()
+                headers = await self._call.initial_metadata()
+            self._entries.take_greeting(headers or ())
+            self._greeted.set()
             async for message in self._call:
                 self._deliver(message)
         except TimeoutError:
@@ -334,6 +366,9 @@ class _Stream:
                 entry.future.set_exception(error)
             else:
                 entry.future.set_result(result)
+        self._tell_of_room()
+
+    def _tell_of_room(self) -> None:
         if not self._entries.full:
             self._has_room.set()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
+from collections.abc import Iterable
 from concurrent.futures import Future
 from typing import Any
 
@@ -23,6 +24,8 @@ MOST_UNANSWERED = 1024
 MOST_UNANSWERED_BYTES = 64 << 20
 # A message is closed before the entry that would give it more bytes, unless it is the first.
 _FULL_MESSAGE_BYTES = 1 << 20
+# The header of a stream that says how long a message may be (loss_service.proto).
+_MAX_MESSAGE_BYTES = "lossd-max-message-bytes"
 
 
 class Entry:
@@ -79,6 +82,8 @@ class Entries:
         self._unanswered: dict[int, Entry] = {}  # also those that wait
         self._bytes = 0  # of their requests
         self._last = 0
+        self._most_bytes = math.inf  # of a message
+        self._too_large: list[tuple[Entry, LossdError]] = []
 
     def __len__(self) -> int:
         return len(self._unanswered)
@@ -87,6 +92,12 @@ class Entries:
     def full(self) -> bool:
         """Whether a further entry has to wait before it is added."""
         return len(self._unanswered) >= MOST_UNANSWERED or self._bytes >= MOST_UNANSWERED_BYTES
+
+    def take_greeting(self, headers: Iterable[tuple[str, str | bytes]]) -> None:
+        """Takes the bounds of the server from the headers of the stream."""
+        for key, value in headers:
+            if key == _MAX_MESSAGE_BYTES and str(value).isdecimal():
+                self._most_bytes = int(value)
 
     def add(self, entry: Entry) -> None:
         """Adds an entry, which waits until it is sent."""
@@ -99,44 +110,69 @@ class Entries:
     def next_message(self) -> bytes:
         """Returns the next ComputeLossesRequest: all entries that wait, within bounds.
 
-        Returns no bytes if none waits. Leaves out entries that nobody waits for any more.
+        Returns no bytes if none waits. Leaves out entries that nobody waits for any more, and those
+        that are too large for any message, which take_too_large() has next.
         """
         waiting = self._waiting
         pieces: list[Buffer] = []
         size = count = 0
+        full = min(_FULL_MESSAGE_BYTES, self._most_bytes)
         while waiting and count < MOST_UNANSWERED:
             entry = waiting[0]
             request = entry.call.request
-            size += len(request)
-            if size > _FULL_MESSAGE_BYTES and count > 0:
-                break
-            waiting.popleft()
             timeout = None
             if entry.done or entry.future.cancelled():
+                waiting.popleft()
                 self._remove(entry)
                 entry.drop()
                 continue
             if entry.timeout is not None:
                 timeout = entry.deadline - time.monotonic()
                 if timeout <= 0:
+                    waiting.popleft()
                     continue  # take_expired() has it next
             before, after = encoding.entry(entry.number, len(request), timeout)
+            own_size = len(before) + len(request) + len(after)
+            if size + own_size > full and count > 0:
+                break
+            waiting.popleft()
+            if own_size > self._most_bytes:
+                self._refuse(entry, own_size)
+                continue
             pieces += (before, request, after)
+            size += own_size
             count += 1
             entry.sent = True
         return b"".join(pieces)
+
+    @property
+    def has_too_large(self) -> bool:
+        """Whether take_too_large() has any."""
+        return bool(self._too_large)
+
+    def take_too_large(self) -> list[tuple[Entry, LossdError]]:
+        """Returns the entries that next_message() found too large, with their errors."""
+        taken, self._too_large = self._too_large, []
+        return taken
+
+    def _refuse(self, entry: Entry, size: int) -> None:
+        self._remove(entry)
+        entry.done = True
+        text = f"the request needs a message of {size} bytes, and the server takes "
+        text += f"{self._most_bytes:.0f} (--max_message_bytes)"
+        error = LossdError(grpc.StatusCode.RESOURCE_EXHAUSTED, text, None)
+        self._too_large.append((entry, error))
 
     def take_answers(self, message: bytes) -> list[tuple[Entry, bytes | LossdError | None]]:
         """Removes the entries that a ComputeLossesResponse answers; returns them and the answers.
 
         Raises LossdError if the bytes are no such message, or answer what nobody asked.
         """
+        answers = list(reply.answers(message))
+        self._check_ids(number for number, _ in answers)
         answered = []
-        for number, outcome in reply.answers(message):
-            entry = self._unanswered.get(number)
-            if entry is None:
-                text = f"an answer has the id {number}, which no request waits for"
-                raise LossdError(grpc.StatusCode.INTERNAL, text, None)
+        for number, outcome in answers:
+            entry = self._unanswered[number]
             self._remove(entry)
             if isinstance(outcome, LossdError):
                 _keep_memory(entry, outcome)
@@ -144,6 +180,15 @@ class Entries:
                 entry.done = True
                 answered.append((entry, outcome))
         return answered
+
+    def _check_ids(self, numbers: Iterable[int]) -> None:
+        """Raises LossdError before any entry is removed, so that a stream's end has them all."""
+        seen: set[int] = set()
+        for number in numbers:
+            if number not in self._unanswered or number in seen:
+                text = f"an answer has the id {number}, which no request waits for"
+                raise LossdError(grpc.StatusCode.INTERNAL, text, None)
+            seen.add(number)
 
     def take_expired(self) -> tuple[list[Entry], float]:
         """Returns the entries whose time has passed and that are not done, and marks them as done.
@@ -182,6 +227,11 @@ class Entries:
     def futures(self) -> list[Any]:
         """Returns the futures of the entries that are not done."""
         return [entry.future for entry in self._unanswered.values() if not entry.done]
+
+    def forget(self, entry: Entry) -> None:
+        """Removes an entry that is done or cancelled, unless it was sent."""
+        if not entry.sent:
+            self._remove(entry)
 
     def _remove(self, entry: Entry) -> None:
         if self._unanswered.pop(entry.number, None) is not None:

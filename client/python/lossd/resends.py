@@ -52,9 +52,18 @@ class Resends:
                 return False
             entry.attempts += 1
             entry.done = entry.sent = False
-            heapq.heappush(self._held, (time.monotonic() + delay, next(self._numbers), entry))
-            self._changed.notify()
+            self._push(entry, delay)
         return True
+
+    def hold(self, entry: Entry, seconds: float) -> None:
+        """Holds an entry again that was not sent, from `send`, for so long or until its time."""
+        left = entry.left()
+        with self._changed:
+            self._push(entry, seconds if left is None else min(seconds, left))
+
+    def _push(self, entry: Entry, delay: float) -> None:
+        heapq.heappush(self._held, (time.monotonic() + delay, next(self._numbers), entry))
+        self._changed.notify()
 
     def _start(self) -> bool:
         """Starts the thread, which finds an entry when the lock is free, or returns False."""

@@ -29,6 +29,8 @@ from lossd.streaming import LossStream
 
 # map() has so many requests under way.
 _AHEAD = 256
+# An entry that waits for a server looks again after so many seconds.
+_LOOK_AGAIN_SECONDS = 1.0
 _MISSING: Any = object()
 
 
@@ -155,24 +157,28 @@ class Session(BlockingLosses):
             return
         with self._lock:
             self._closed = True
-        in_callback = self._resends is not None and self._resends.runs_callback()
-        if self._resends is not None and not in_callback:
-            self._finish(cancel_futures)
+        in_callback = self._runs_callback()
+        if cancel_futures:
+            for future in list(self._calls):
+                future.cancel()
+        elif self._resends is not None and not in_callback:
+            self._wait_for_calls()  # which the stream still may be needed for
         with self._lock:
             stream, self._stream = self._stream, None
         if stream is not None:
             stream.close(cancel_futures)
         if not cancel_futures and not in_callback:
-            concurrent.futures.wait(list(self._calls))
+            self._wait_for_calls()
 
-    def _finish(self, cancel: bool) -> None:
-        """Waits until nothing is to be sent again, or cancels the futures."""
-        futures = list(self._calls)
-        for future in futures:
-            if cancel:
-                future.cancel()
-        if not cancel:
-            concurrent.futures.wait(future for future in futures if not future.cancelled())
+    def _wait_for_calls(self) -> None:
+        concurrent.futures.wait(future for future in list(self._calls) if not future.cancelled())
+
+    def _runs_callback(self) -> bool:
+        """Returns whether the caller is a callback of a future that is being delivered."""
+        stream = self._stream
+        if stream is not None and stream.runs_callback():
+            return True
+        return self._resends is not None and self._resends.runs_callback()
 
     def __enter__(self) -> Self:
         return self
@@ -187,8 +193,7 @@ class Session(BlockingLosses):
     def _compute(
         self, logits: Logits, targets: Targets, timeout: float | None, options: LossOptions
     ) -> LossResult[Any, Any]:
-        stream = self._stream
-        if stream is not None and stream.runs_callback():
+        if self._runs_callback():
             raise RuntimeError("a callback of a future would wait for its own thread; use submit()")
         future: Future[LossResult[Any, Any]] = self._submit(logits, targets, timeout, options)
         try:
@@ -215,8 +220,9 @@ class Session(BlockingLosses):
             self._calls.add(future)
             future.add_done_callback(self._calls.discard)
         entry = Entry(call, future, seconds)
+        waits = not self._runs_callback()
         try:
-            while not self._open_stream(seconds).add(entry):
+            while not self._open_stream(seconds).add(entry, waits=waits):
                 pass  # that stream has ended in the meantime
         except LossdError as error:  # the names of several servers are not known
             fail(future, error)
@@ -227,12 +233,26 @@ class Session(BlockingLosses):
 
     def _send_again(self, entry: Entry) -> None:
         """Has an entry sent on whichever stream there is, also while the session closes."""
+        assert self._resends is not None
+        left = entry.left()
         if entry.future.cancelled():
-            return entry.drop()
+            entry.drop()
+            return
+        if left is not None and left <= 0:
+            fail(entry.future, entry.expired())
+            return
         try:
-            while not self._open_stream(entry.left(), closing=True).add(entry, waits=False):
+            # The thread is that of all such entries, so that it does not wait for names.
+            while not self._open_stream(0, closing=True).add(entry, waits=False):
                 pass
-        except (LossdError, RuntimeError, ValueError) as error:  # for example a closed client
+        except LossdError as error:  # no server is known now
+            if self._client._call_options(None)["wait_for_ready"]:
+                self._resends.hold(entry, _LOOK_AGAIN_SECONDS)
+                return
+            unknown = LossdError(grpc.StatusCode.UNAVAILABLE, error.message, None)
+            if not self._resends.take(entry, unknown):
+                fail(entry.future, unknown)
+        except (RuntimeError, ValueError) as error:  # for example a closed client
             text = f"the request could not be sent again: {error}"
             fail(entry.future, LossdError(grpc.StatusCode.CANCELLED, text, None))
 
@@ -247,7 +267,11 @@ class Session(BlockingLosses):
         def compute() -> None:
             settle(future, self._client._answer, call, call_options)
 
-        threading.Thread(target=compute, name="lossd stream loss", daemon=True).start()
+        try:
+            threading.Thread(target=compute, name="lossd stream loss", daemon=True).start()
+        except RuntimeError:  # the process has too many threads
+            self._calls.discard(future)
+            raise
 
     def _check_open(self, closing: bool = False) -> None:
         self._client._check_open()

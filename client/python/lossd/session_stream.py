@@ -49,6 +49,7 @@ class SessionStream:
         self._has_room = threading.Condition(self._lock)
         self._alarm = threading.Condition(self._lock)
         self._entries = Entries()
+        self._greeted = False  # until then nothing is sent
         self._closing = False
         self._writer_waits = False
         self._alarm_time = math.inf
@@ -56,16 +57,16 @@ class SessionStream:
         self._silent = False  # it was given up
         self._clock: threading.Thread | None = None  # runs once there is a time to watch
         self._reader = threading.Thread(target=self._read, name="lossd session", daemon=True)
+        self._callback_threads: set[threading.Thread] = set()
+        self._know(self._reader)
         self._call: Any = None
         others = set(threading.enumerate())
         try:
             self._call = connection.compute_losses(self, **call_options)
             self._grpc_threads = set(threading.enumerate()) - others
-            if resends is not None:
-                resends.know(self._reader)
-                # A stream that waits for a connection may have no server yet.
-                if not call_options["wait_for_ready"]:
-                    self._await_greeting()
+            # A stream that waits for a connection may have no server yet.
+            if resends is not None and not call_options["wait_for_ready"]:
+                self._await_greeting()
             self._reader.start()
         except (ValueError, RuntimeError):  # the client was closed, or there are too many threads
             self._abandon()
@@ -89,6 +90,7 @@ class SessionStream:
             if entry.deadline < self._alarm_time:
                 self._set_alarm(entry.deadline)
             self._entries.add(entry)
+            self._tell_of_room()
             if self._writer_waits:
                 self._writer_waits = False
                 self._sendable.notify()
@@ -96,7 +98,13 @@ class SessionStream:
 
     def runs_callback(self) -> bool:
         """Returns whether the caller is a callback of a future that is being delivered."""
-        return threading.current_thread() is self._reader
+        return threading.current_thread() in self._callback_threads
+
+    def _know(self, thread: threading.Thread) -> None:
+        """Says that a thread runs callbacks."""
+        self._callback_threads.add(thread)
+        if self._resends is not None:
+            self._resends.know(thread)
 
     def close(self, cancel: bool) -> None:
         """Ends the stream once the requests under way are answered, or cancels them."""
@@ -125,16 +133,37 @@ class SessionStream:
         return self
 
     def __next__(self) -> bytes:
-        with self._lock:
-            while not self.ended:
+        while True:
+            with self._lock:
+                message = self._next_message()
+                too_large = self._entries.take_too_large()
+                if too_large:
+                    self._know(threading.current_thread())
+            for entry, error in too_large:
+                fail(entry.future, error)
+            if message:
+                return message
+            if not too_large:
+                raise StopIteration
+
+    def _next_message(self) -> bytes:
+        """Waits for a message or an entry that is too large for one; without, the stream ends."""
+        while not self.ended:
+            if self._greeted:
                 message = self._entries.next_message()
-                if message:
+                self._tell_of_room()
+                if message or self._entries.has_too_large:
                     return message
                 if self._closing:
                     break
-                self._writer_waits = True
-                self._sendable.wait()
-        raise StopIteration
+            self._writer_waits = True
+            self._sendable.wait()
+        return b""
+
+    def _tell_of_room(self) -> None:
+        """Wakes a thread that waits for room; when it has added its entry, it wakes the next."""
+        if not self._entries.full:
+            self._has_room.notify()
 
     def _abandon(self) -> None:
         """Ends a stream that nobody reads."""
@@ -154,7 +183,6 @@ class SessionStream:
         while self._entries.full and not self.ended and not self._closing:
             left = deadline - time.monotonic()
             if left <= 0:
-                self._has_room.notify()  # this thread may have taken the place of another
                 return
             self._has_room.wait(min(left, threading.TIMEOUT_MAX))
 
@@ -163,9 +191,12 @@ class SessionStream:
             grpc.StatusCode.UNAVAILABLE, "the stream ended before the server answered", None
         )
         try:
-            self._call.initial_metadata()
+            headers = self._call.initial_metadata()
             with self._lock:
+                self._entries.take_greeting(headers or ())
+                self._greeted = True
                 self._greet_by = math.inf
+                self._sendable.notify()
             for message in self._call:
                 self._deliver(message)
         except grpc.RpcError as rpc_error:
@@ -179,7 +210,7 @@ class SessionStream:
     def _deliver(self, message: bytes) -> None:
         with self._lock:
             answered = self._entries.take_answers(message)
-            self._has_room.notify(len(answered))
+            self._tell_of_room()
         if self._resends is not None:
             answered = self._without_resent(self._resends, answered)
         for entry, outcome in answered:
@@ -221,6 +252,7 @@ class SessionStream:
     def _set_alarm(self, deadline: float) -> None:
         if self._clock is None:
             clock = threading.Thread(target=self._watch, name="lossd clock", daemon=True)
+            self._know(clock)
             clock.start()
             self._clock = clock
         self._alarm_time = deadline
@@ -239,7 +271,7 @@ class SessionStream:
                     self._greet_by = math.inf
                     self._silent = True
                 expired, self._alarm_time = self._entries.take_expired()
-                self._has_room.notify(len(expired))
+                self._tell_of_room()
             if self._silent:
                 self._call.cancel()
             for entry in expired:

@@ -181,6 +181,51 @@ def test_an_answer_that_nobody_asked_for_is_an_error_of_the_server() -> None:
         queue.take_answers(answer)
 
 
+@pytest.mark.parametrize(("numbers", "stranger"), [((1, 99), 99), ((1, 1), 1)])
+def test_a_message_with_a_strange_answer_answers_nothing(
+    numbers: tuple[int, ...], stranger: int
+) -> None:
+    queue, entry = Entries(), new_entry()
+    queue.add(entry)
+    queue.next_message()
+    answer = ANSWERS(entries=[Answer(id=number, response=RESPONSE) for number in numbers])
+    with pytest.raises(lossd.LossdError, match=f"has the id {stranger}, which no"):
+        queue.take_answers(answer.SerializeToString())
+    ended = lossd.LossdError(grpc.StatusCode.UNAVAILABLE, "gone", None)
+    assert queue.take_all(ended) == [entry]
+
+
+def test_messages_are_within_the_bound_of_the_server() -> None:
+    queue = Entries()
+    queue.take_greeting([("lossd-max-message-bytes", "1000")])
+    small = [new_entry(elements=50) for _ in range(5)]  # 400 bytes and a header each
+    large = new_entry(elements=1000)
+    for entry in (small[0], large, *small[1:]):
+        queue.add(entry)
+    messages = []
+    while message := queue.next_message():
+        messages.append(message)
+    assert max(map(len, messages)) <= 1000
+    assert [number for message in messages for number in ids(message)] == [1, 3, 4, 5, 6]
+    assert len(messages) == 3
+    [(refused, error)] = queue.take_too_large()
+    assert refused is large
+    assert error.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "and the server takes 1000 (--max_message_bytes)" in error.message
+    assert queue.take_too_large() == []
+    assert len(queue) == 5
+
+
+def test_an_entry_that_was_not_sent_can_be_forgotten() -> None:
+    queue, sent, late = Entries(), new_entry(), new_entry(1e-9)
+    for entry in (sent, late):
+        queue.add(entry)
+    assert ids(queue.next_message()) == [sent.number]
+    for entry in (sent, late):
+        queue.forget(entry)
+    assert len(queue) == 1
+
+
 def test_an_entry_has_the_result_or_the_error_of_its_answer() -> None:
     entry = new_entry()
     assert entry.result(RESPONSE.SerializeToString()).loss == 1.5

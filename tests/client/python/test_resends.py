@@ -25,6 +25,16 @@ Behavior = Callable[[Iterator[bytes], grpc.ServicerContext], Iterable[bytes]]
 UNAVAILABLE, RESOURCE_EXHAUSTED = 14, 8
 
 
+def greets(behavior: Behavior) -> Behavior:
+    """Has headers sent at once, as lossd does."""
+
+    def greeting(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterable[bytes]:
+        context.send_initial_metadata(())
+        yield from behavior(requests, context)
+
+    return greeting
+
+
 class StandIn:
     """Serves each stream by the next of its behaviors, the last one for good."""
 
@@ -76,28 +86,33 @@ def answers(message: bytes, failure: Failure | None = None) -> bytes:
     return Answers(entries=entries).SerializeToString()
 
 
+@greets
 def answering(requests: Iterator[bytes], _: grpc.ServicerContext) -> Iterator[bytes]:
     yield from map(answers, requests)
 
 
+@greets
 def breaking(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
     next(requests)
     context.abort(grpc.StatusCode.UNAVAILABLE, "gone")
     yield b""
 
 
+@greets
 def forbidding(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
     next(requests)
     context.abort(grpc.StatusCode.PERMISSION_DENIED, "not you")
     yield b""
 
 
+@greets
 def draining(requests: Iterator[bytes], _: grpc.ServicerContext) -> Iterator[bytes]:
     """Refuses everything, as a server does that drains."""
     for message in requests:
         yield answers(message, Failure(code=UNAVAILABLE, message="draining"))
 
 
+@greets
 def full_once(requests: Iterator[bytes], _: grpc.ServicerContext) -> Iterator[bytes]:
     full = Failure(code=RESOURCE_EXHAUSTED, message="full", retry_delay=Duration(nanos=20_000_000))
     yield answers(next(requests), full)
@@ -249,6 +264,7 @@ def test_an_asyncio_session_cancels_what_waits_to_be_sent_again(
 def test_an_asyncio_session_cancels_what_a_draining_server_still_computes() -> None:
     read, over = threading.Event(), threading.Event()
 
+    @greets
     def drain(requests: Iterator[bytes], _: grpc.ServicerContext) -> Iterator[bytes]:
         next(requests)
         read.set()
@@ -350,3 +366,48 @@ def test_the_budget_of_a_client_ends_what_its_sessions_send_again() -> None:
                 with pytest.raises(lossd.LossdError, match="^UNAVAILABLE: gone"):
                     session.compute_loss(ZEROS, ZEROS)
         assert server.streams == 4  # two requests, and two that were sent again
+
+
+@pytest.mark.parametrize("use_asyncio", [False, True])
+def test_while_no_server_is_known_requests_still_end_at_their_time(use_asyncio: bool) -> None:
+    servers: list[str] = []
+
+    @greets
+    def vanishing(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+        next(requests)
+        servers.clear()
+        lookups = client._lookups
+        assert lookups is not None
+        lookups._again_at = 0.0
+        lookups._begin().wait(60)
+        context.abort(grpc.StatusCode.UNAVAILABLE, "gone")
+        yield b""
+
+    def check(outcome: BaseException | None) -> None:
+        assert isinstance(outcome, lossd.LossdError)
+        assert outcome.code is grpc.StatusCode.DEADLINE_EXCEEDED
+
+    async def ask() -> float:
+        assert isinstance(client, lossd.AsyncClient)
+        async with client, client.session() as session:
+            patient = asyncio.ensure_future(session.compute_loss(ZEROS, ZEROS))
+            (hasty,) = await asyncio.gather(
+                session.compute_loss(ZEROS, ZEROS, timeout=2), return_exceptions=True
+            )
+            check(hasty if isinstance(hasty, BaseException) else None)
+            servers.append(server.address)
+            return (await patient).loss
+
+    with standing_in(vanishing, answering) as server:
+        servers.append(server.address)
+        kind = lossd.AsyncClient if use_asyncio else lossd.Client
+        client = kind(lambda: list(servers), wait_for_ready=True)
+        if use_asyncio:
+            assert asyncio.run(ask()) == 0.5
+            return
+        assert isinstance(client, lossd.Client)
+        with client, client.session() as session:
+            patient = session.submit(ZEROS, ZEROS)
+            check(session.submit(ZEROS, ZEROS, timeout=2).exception(60))
+            servers.append(server.address)
+            assert patient.result(60).loss == 0.5

@@ -15,6 +15,7 @@ import lossd
 import numpy as np
 import pytest
 from google.protobuf.duration_pb2 import Duration
+from lossd import entries
 from lossd.v1 import loss_service_pb2
 
 ZEROS = np.zeros(4, np.float32)
@@ -35,6 +36,7 @@ def serving(*behaviors: Behavior) -> Iterator[str]:
     left = iter(behaviors)
 
     def answer(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterable[bytes]:
+        context.send_initial_metadata(())  # at once, as lossd does
         yield from next(left)(requests, context)
 
     handlers = {"ComputeLosses": grpc.stream_stream_rpc_method_handler(answer)}
@@ -268,3 +270,106 @@ def test_without_a_thread_a_request_is_not_sent(name: str, monkeypatch: pytest.M
                 session.submit(ZEROS, ZEROS, timeout=60)
         assert session.compute_loss(ZEROS, ZEROS, timeout=60).loss == 1
         assert asked.get() == [1]
+
+
+def answering_after(release: threading.Event) -> Behavior:
+    """Returns the behavior of a server that stands still, and then answers all it was asked."""
+
+    def answer(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+        first = next(requests)
+        assert release.wait(60)
+        for number in ids(first):
+            yield response(number, 1.0)
+        yield from echo_ids(requests, context)
+
+    return answer
+
+
+def test_late_answers_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(entries, "MOST_UNANSWERED", 2)
+    release = threading.Event()
+    with (
+        serving(answering_after(release)) as address,
+        lossd.Client(address) as client,
+        client.session() as session,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        late = [session.submit(ZEROS, ZEROS, timeout=2) for _ in range(2)]
+        waiting = threads.submit(session.compute_loss, ZEROS, ZEROS)
+        for future in late:
+            error = future.exception(60)
+            assert isinstance(error, lossd.LossdError)
+            assert error.code is grpc.StatusCode.DEADLINE_EXCEEDED
+        release.set()
+        assert waiting.result(60).loss > 0
+
+
+def test_a_callback_of_what_is_late_may_submit_although_the_bounds_are_reached(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(entries, "MOST_UNANSWERED", 2)
+    release = threading.Event()
+    again: Future[Future[Any]] = Future()
+    with (
+        serving(answering_after(release)) as address,
+        lossd.Client(address) as client,
+        client.session() as session,
+    ):
+        first = session.submit(ZEROS, ZEROS, timeout=0.5)
+        second = session.submit(ZEROS, ZEROS, timeout=1)
+        first.add_done_callback(
+            lambda _: again.set_result(session.submit(ZEROS, ZEROS, timeout=1.5))
+        )
+        for future in (first, second, again.result(60)):
+            assert isinstance(future.exception(60), lossd.LossdError)
+        release.set()
+
+
+def test_what_was_never_sent_leaves_no_place_taken() -> None:
+    async def ask(address: str) -> int:
+        async with lossd.AsyncClient(address) as client, client.session() as session:
+            await session.compute_loss(ZEROS, ZEROS, timeout=60)
+            for _ in range(3):
+                with pytest.raises(lossd.LossdError, match="^DEADLINE_EXCEEDED"):
+                    await session.compute_loss(ZEROS, ZEROS, timeout=1e-9)
+            assert session._stream is not None
+            return len(session._stream._entries)
+
+    with serving(echo_ids) as address:
+        assert asyncio.run(ask(address)) == 0
+
+
+def test_without_a_thread_for_a_large_loss_the_session_still_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with serving() as address, lossd.Client(address, stream_above_bytes=1) as client:
+        session = client.session()
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", refuse)
+            with pytest.raises(RuntimeError, match="can't start"):
+                session.submit(ZEROS, ZEROS)
+        session.close()
+
+
+def test_an_asyncio_session_that_closes_waits_for_what_is_under_way_alone() -> None:
+    release = threading.Event()
+
+    async def ask(address: str) -> float:
+        async with lossd.AsyncClient([address]) as client:
+            session = client.session()
+            first = asyncio.ensure_future(session.compute_loss(ZEROS, ZEROS, timeout=60))
+            while session._stream is None:
+                await asyncio.sleep(0)
+            closing = asyncio.ensure_future(session.close())
+            await asyncio.sleep(0)
+            with pytest.raises(ValueError, match="is closed"):
+                await session.compute_loss(ZEROS, ZEROS)
+            release.set()
+            await closing
+            return (await first).loss
+
+    with serving(answering_after(release)) as address:
+        assert asyncio.run(ask(address)) == 1

@@ -34,6 +34,14 @@ TEST(ToGrpcStatus, CutsLongMessages) {
   EXPECT_LT(status.error_message().size(), 3000U);
 }
 
+TEST(ToGrpcStatus, CutsNoCharacterInTwo) {
+  std::string text = "x";
+  while (text.size() < 4000) text += "\u00e9";  // two bytes
+  const std::string cut =
+      ToGrpcStatus(absl::InvalidArgumentError(text), "").error_message();
+  EXPECT_EQ(cut, text.substr(0, 2047) + "...");
+}
+
 // Reads google.rpc.Status without generated code, which the server wrote it
 // with.
 TEST(ToOverloadStatus, CarriesRetryInfo) {

@@ -37,6 +37,11 @@ class EntryOutboxTest : public testing::Test {
 
 using Ids = std::vector<uint64_t>;
 
+TEST(KeptText, IsBounded) {
+  EXPECT_EQ(KeptText("step 7"), "step 7");
+  EXPECT_EQ(KeptText(std::string(1 << 20, 'x')).size(), 1024U);
+}
+
 TEST_F(EntryOutboxTest, WritesWhatIsReadyInOneMessage) {
   EXPECT_TRUE(outbox_.empty());
   outbox_.Add(AnswerOf(1, "a"));

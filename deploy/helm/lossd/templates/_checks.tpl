@@ -58,6 +58,17 @@ that is wrong. */}}
 {{- if and .Values.tokens.probeKey (not .Values.tokens.secret) -}}
 {{- fail (printf "tokens.probeKey: %q needs tokens.secret" .Values.tokens.probeKey) -}}
 {{- end -}}
+{{- if eq (toString (get .Values.flags "metrics_need_token")) "true" -}}
+{{- if not .Values.tokens.secret -}}
+{{- fail "flags.metrics_need_token: true needs tokens.secret" -}}
+{{- end -}}
+{{- if and .Values.serviceMonitor.enabled (not .Values.serviceMonitor.token.secret) -}}
+{{- fail "serviceMonitor.token.secret: flags.metrics_need_token asks scrapes for a token too" -}}
+{{- end -}}
+{{- end -}}
+{{- if and (get .Values.flags "otlp_endpoint") .Values.networkPolicy.enabled (not .Values.networkPolicy.egress) -}}
+{{- fail (printf "networkPolicy.egress: the servers could not reach flags.otlp_endpoint (%s); allow the collector and the DNS" (get .Values.flags "otlp_endpoint")) -}}
+{{- end -}}
 {{- if and (eq .Values.probes.type "grpc") $tls -}}
 {{- fail "probes.type: a gRPC probe speaks plaintext, which a server with TLS refuses: use auto, exec or http" -}}
 {{- end -}}

@@ -29,6 +29,7 @@ shared_memory_socket: /run/lossd/lossd.sock
 max_shared_memory_bytes: {{ include "lossd.bytes" .Values.sharedMemory.max | quote }}
 max_inflight_bytes: {{ include "lossd.inflightBytes" . | quote }}
 max_inflight_requests: {{ include "lossd.inflightRequests" . | quote }}
+max_message_bytes: {{ include "lossd.messageBytes" . | quote }}
 {{- end }}
 {{- if gt (int .Values.gpu.count) 0 }}
 backend: cuda

@@ -33,9 +33,17 @@ left after its own 56 MiB and gRPC's windows. */}}
 {{- ternary $given (max 0 (min 1073741824 (div (mul $left 4) 9))) (gt $given 0) -}}
 {{- end -}}
 
+{{/* --max_message_bytes, as given or such that one message needs no more than the budget. */}}
+{{- define "lossd.messageBytes" -}}
+{{- $given := get .Values.flags "max_message_bytes" | int64 -}}
+{{- ternary $given (min 268435456 (include "lossd.inflightBytes" . | int64)) (gt $given 0) -}}
+{{- end -}}
+
 {{/* The most that the process takes without shared memory: README.md, "What a container needs". */}}
 {{- define "lossd.neededBytes" -}}
 {{- $requests := include "lossd.inflightRequests" . | int64 -}}
 {{- $bytes := include "lossd.inflightBytes" . | int64 -}}
-{{- add (mul 56 1048576) (div (mul $bytes 9) 4) (div (mul $requests 65535 5) 4) -}}
+{{- /* One message may be received whatever the budget. */ -}}
+{{- $message := max $bytes (include "lossd.messageBytes" . | int64) -}}
+{{- add (mul 56 1048576) $bytes (div (mul $message 5) 4) (div (mul $requests 65535 5) 4) -}}
 {{- end -}}

@@ -1,5 +1,6 @@
 #include "client/cpp/message/request_writer.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <random>
@@ -135,6 +136,14 @@ TEST(RequestWriterTest, WritesOnesAndIdentityAsTheGeneratedCodeDoes) {
     targets.mutable_identity()->set_diagonal(diagonal);
     EXPECT_EQ(written(), message.SerializeAsString());
   }
+}
+
+TEST(CheckSerializable, RefusesWhatTheGeneratedCodeWritesAsNothing) {
+  EXPECT_TRUE(CheckSerializable(2147483647).ok());
+  const absl::Status refused = CheckSerializable(2147483648);
+  EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(refused.message()),
+              testing::HasSubstr("2147483648 bytes"));
 }
 
 }  // namespace

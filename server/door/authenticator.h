@@ -49,8 +49,8 @@ class Authenticator {  // D99
   // found them, or `at_once`.
   void Reread(bool at_once);
 
-  // Returns another number after the tokens in use have changed. What a client
-  // may do is the same while this is.
+  // Returns another number after the tokens in use have changed. Until then a
+  // client may do what it could do before.
   uint64_t generation() const { return generation_; }
 
   // Returns how often PermissionsOf() has found no known token.

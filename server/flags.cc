@@ -126,7 +126,7 @@ class Reader {
         config_.otlp_endpoint != shared_endpoint_) {
       return absl::OkStatus();
     }
-    const absl::Status status = tracing::CheckEndpoint(shared_endpoint_);
+    absl::Status status = tracing::CheckEndpoint(shared_endpoint_);
     if (status.ok()) return status;
     return absl::InvalidArgumentError(
         absl::StrCat(shared_variable_, ": must be ", status.message()));

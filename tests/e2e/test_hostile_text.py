@@ -17,6 +17,7 @@ from running_server import running_server
 SECONDS = 60
 # The end of a label, a second sample, a comment and a line of a log; what steers a terminal.
 HOSTILE = 'a",code="OK"} 7\n# HELP x y\n{"level":"error"}\x1b[2J\x7f\\'
+JOB = 'a"} 1\\ {'  # printable, as a job's name has to be
 SAMPLE = re.compile(r'[a-z_]+(\{([a-z_]+="([^"\\\n]|\\.)*",?)+\})? \S+')
 COMMENT = re.compile(r"# (HELP|TYPE) [a-z_]+ .+")
 
@@ -37,6 +38,8 @@ def send_everything(address: str) -> None:
         client.compute_loss(np.zeros(1), np.zeros(1), request_id=HOSTILE)
         with pytest.raises(lossd.LossdError):
             client.compute_loss(np.zeros(2), np.full(2, 1.5), request_id=HOSTILE)
+    with lossd.Client(address, job=JOB) as client:
+        client.compute_loss(np.zeros(1), np.zeros(1))
     printable = "".join(c for c in HOSTILE if c.isprintable())
     with grpc.insecure_channel(
         address, options=[("grpc.primary_user_agent", printable)]
@@ -82,7 +85,10 @@ def test_neither_the_log_nor_the_metrics_are_forged(tmp_path: Path) -> None:
         page = metrics(server.metrics)
     for line in page:
         assert (COMMENT if line.startswith("#") else SAMPLE).fullmatch(line), line
-    assert names(page) == before  # series come from the program, not from its clients
+    # Series come from the program; the name of a job is one label's value, and escaped.
+    jobs = {name for name in names(page) if "training_job=" in name}
+    assert names(page) - jobs == before
+    assert 'lossd_job_requests_total{training_job="a\\"} 1\\\\ {"}' in jobs
     lines = (tmp_path / "log").read_text().split("\n")[:-1]
     for line in lines:
         assert line.isprintable(), repr(line)

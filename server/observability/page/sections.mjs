@@ -8,6 +8,9 @@ import { bytes, count, seconds } from "./quantity.mjs";
 
 // Above it, LossdSaturated tells somebody (deploy/config/alerts.yml).
 const SATURATED = 3;
+// Executors that compute for a smaller share of the time are idle, whatever the quotient is:
+// one request that waited 2 ms and took 20 us makes it 100.
+const BUSY = 0.05;
 // Streams of entries last as long as their clients like, so their times say nothing.
 const TIMED = ["ComputeLoss", "ComputeLosses", "StreamLoss"];
 
@@ -63,11 +66,12 @@ function timeTile(interval) {
 function saturationTile(interval) {
   const of = (each) => each.ratio("lossd_queue_seconds_sum", "lossd_compute_seconds_sum");
   const saturation = of(interval);
+  const busy = interval.rate("lossd_compute_seconds_sum") / sum(interval.later, "lossd_executors");
   return {
     title: "Waiting per computing",
     value: count(saturation),
     note: `above ${SATURATED}: add servers`,
-    alarming: saturation > SATURATED,
+    alarming: saturation > SATURATED && busy > BUSY,
     of: (each) => of(each) ?? 0,
   };
 }

@@ -153,13 +153,20 @@ def test_alerts_and_dashboard_name_metrics_that_the_server_has(tmp_path: Path) -
     json.loads(dashboard)
     named = set(re.findall(r"\b((?:lossd|process)_[a-z_]+)[\[{]", rules + dashboard))
     assert len(named) > 15
-    # One metric is of servers with TLS alone.
+    # Some metrics are of servers with TLS or tokens alone.
     make_certificate(tmp_path, "tls")
-    tls = (f"--tls_cert={tmp_path}/tls.pem", f"--tls_key={tmp_path}/tls.key")
-    with running_server(*tls, "--otlp_endpoint=http://127.0.0.1:9/v1/traces") as server:
+    (tmp_path / "tokens").write_text("token\n")
+    secure = (
+        f"--tls_cert={tmp_path}/tls.pem",
+        f"--tls_key={tmp_path}/tls.key",
+        f"--token_file={tmp_path}/tokens",
+    )
+    with running_server(*secure, "--otlp_endpoint=http://127.0.0.1:9/v1/traces") as server:
         # And those of jobs have no series before a call names one.
         credentials = grpc.ssl_channel_credentials((tmp_path / "tls.pem").read_bytes())
-        with lossd.Client(server.address, credentials=credentials, job="a") as client:
+        with lossd.Client(
+            server.address, credentials=credentials, token="token", job="a"
+        ) as client:
             client.compute_loss(np.zeros(3), np.zeros(3))
         url = f"http://{server.metrics}/metrics"
         with urllib.request.urlopen(url, timeout=30) as answer:

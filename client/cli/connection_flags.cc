@@ -70,9 +70,11 @@ absl::StatusOr<std::optional<client::TlsOptions>> MakeTls(
 }  // namespace
 
 Flag TimeoutRow(ConnectionFlags& flags) {
-  return {"timeout", AnyValue(&flags.timeout),
-          "longest time that the call may take, such as 500ms or 5s; then it "
-          "fails with DEADLINE_EXCEEDED"};
+  return {
+      "timeout",
+      InRange(&flags.timeout, absl::Milliseconds(1), absl::InfiniteDuration()),
+      "longest time that the call may take, such as 500ms or 5s; then it "
+      "fails with DEADLINE_EXCEEDED"};
 }
 
 Flag TokenRow(ConnectionFlags& flags) {

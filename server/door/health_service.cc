@@ -3,6 +3,8 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
 #include "server/door/status.h"
 
 namespace lossd::door {
@@ -55,7 +57,13 @@ bool HealthService::Unfollow(Watcher* watcher) {
 grpc::Status HealthService::Check(grpc::ServerContext* /*context*/,
                                   const Request* request, Response* response) {
   if (!Knows(request->service())) {
-    return ToGrpcStatus(absl::NotFoundError("no service of this name"), {});
+    constexpr size_t kMostShown = 64;
+    return ToGrpcStatus(
+        absl::NotFoundError(absl::StrCat(
+            "service: \"",
+            absl::CHexEscape(request->service().substr(0, kMostShown)),
+            "\" is neither empty nor ", service_)),
+        {});
   }
   response->set_status(serving() ? Response::SERVING : Response::NOT_SERVING);
   return grpc::Status::OK;

@@ -21,13 +21,29 @@ constexpr absl::string_view kAllow = "allow=";
 constexpr Permission kPermissions[] = {
     Permission::kCompute, Permission::kSharedMemory, Permission::kAdmin};
 
+// Returns whether a last word is NAME=..., which may be a mistyped allow=. The
+// padding of base64 has nothing behind it.
+bool LooksLikeAWord(absl::string_view word) {
+  const size_t name_end = word.find('=');
+  return name_end != 0 && name_end < word.size() - 1 &&
+         word.substr(0, name_end)
+                 .find_first_not_of("abcdefghijklmnopqrstuvwxyz_") ==
+             absl::string_view::npos &&
+         word[name_end + 1] != '=';
+}
+
 // Removes the last word of `line` if it says what the token may do, and returns
 // that. A line of the word alone is a token: there would be none else.
 absl::StatusOr<Permissions> TakePermissions(absl::string_view* line) {
   const size_t blank = line->find_last_of(" \t");
   if (blank == absl::string_view::npos) return Permissions::All();
   absl::string_view names = line->substr(blank + 1);
-  if (!absl::ConsumePrefix(&names, kAllow)) return Permissions::All();
+  if (!absl::ConsumePrefix(&names, kAllow)) {
+    if (!LooksLikeAWord(names)) return Permissions::All();
+    return absl::InvalidArgumentError(
+        "after the token only allow= may stand, with names of compute, "
+        "shared_memory and admin");
+  }
   *line = absl::StripTrailingAsciiWhitespace(line->substr(0, blank));
   Permissions taken;
   for (const absl::string_view name : absl::StrSplit(names, ',')) {

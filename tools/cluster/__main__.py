@@ -8,7 +8,6 @@ It prints a table for docs/kubernetes.md, and ends with 1 if something was lost.
 from __future__ import annotations
 
 import contextlib
-import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from tools.cluster import network
 from tools.cluster.control_plane import CONFIG, DOMAIN, control_plane, kubectl
 from tools.cluster.load import Counts, load
 from tools.cluster.node import name, running_node
-from tools.cluster.processes import RUN, run, wait_for
+from tools.cluster.processes import RUN, remove_run, run, wait_for
 from tools.cluster.security import make_secrets
 
 NODES = 2
@@ -137,7 +136,7 @@ def take(title: str, loaded: bool, step: Callable[[], None]) -> int:
 
 
 def main() -> int:
-    shutil.rmtree(RUN, ignore_errors=True)
+    remove_run()
     RUN.mkdir(parents=True)
     with contextlib.ExitStack() as cluster:
         cluster.enter_context(network.network(NODES))

@@ -11,6 +11,10 @@ readonly OUT=$PWD/build/cluster IMAGE=${1:-}
 readonly KUBERNETES=v1.37.2 PARTS=v0.37.2 COREDNS=v1.15.0
 # A line of go.mod that holds a module of Kubernetes' build at its version there.
 readonly REPLACEMENT='{{if not .Main}}{{.Path}} => {{with .Replace}}{{.Path}} {{.Version}}{{else}}{{.Path}} {{.Version}}{{end}}{{end}}'
+# What the programs say of themselves, as Kubernetes' own build does; Helm asks for it.
+readonly VERSION=k8s.io/component-base/version
+MINOR=${KUBERNETES#v1.}
+readonly LINK="-s -X $VERSION.gitVersion=$KUBERNETES -X $VERSION.gitMajor=1 -X $VERSION.gitMinor=${MINOR%%.*}"
 export GOTOOLCHAIN=local GOFLAGS=-mod=mod CGO_ENABLED=0
 mkdir -p "$OUT/bin" "$OUT/kubernetes" "$OUT/dns" "$OUT/images"
 
@@ -37,7 +41,7 @@ build_kubernetes() {
     [[ -x $OUT/bin/$program ]] && continue
     say "building $program"
     (cd "$OUT/kubernetes" &&
-      go build -buildvcs=false -ldflags=-s -o "$OUT/bin/" "k8s.io/kubernetes/cmd/$program")
+      go build -buildvcs=false -ldflags="$LINK" -o "$OUT/bin/" "k8s.io/kubernetes/cmd/$program")
   done
 }
 

@@ -104,8 +104,8 @@ def control_plane() -> Iterator[None]:
         wait_for("the API server", lambda: "ok" in kubectl("get", "--raw=/readyz", check=False))
         parts.enter_context(program("kube-controller-manager", controllers()))
         parts.enter_context(program("kube-scheduler", scheduler))
-        parts.enter_context(program("dns", [BIN / "dns", "-conf", write_dns()]))
+        dns = parts.enter_context(program("dns", [BIN / "dns", "-conf", write_dns()]))
         account = ("get", "serviceaccount", "default")
         wait_for("the controllers", lambda: succeeds("kubectl", f"--kubeconfig={CONFIG}", *account))
-        wait_for("DNS", lambda: succeeds("curl", "-sf", f"http://{HOST}:8181/ready"))
+        wait_for("DNS", lambda: succeeds("curl", "-sf", f"http://{HOST}:8181/ready"), of=dns)
         yield

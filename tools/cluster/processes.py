@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -29,10 +30,29 @@ def run(*command: str | Path, check: bool = True, stdin: str | None = None) -> s
     return done.stdout
 
 
-def wait_for(what: str, condition: Callable[[], bool], seconds: float = 300) -> None:
-    """Waits until the condition holds. Errors: ClusterError that names `what`."""
+def remove_run() -> None:
+    """Removes what a former run has left, after the mounts in it, which a kubelet does not undo."""
+    places = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    for place in sorted(places, key=len, reverse=True):
+        if Path(place).is_relative_to(RUN):
+            run("umount", "--lazy", place)
+    shutil.rmtree(RUN, ignore_errors=True)
+
+
+def wait_for(
+    what: str,
+    condition: Callable[[], bool],
+    seconds: float = 300,
+    of: subprocess.Popen[bytes] | None = None,
+) -> None:
+    """Waits until the condition holds, `of` a program that still runs.
+
+    Errors: ClusterError that names `what`.
+    """
     end = time.monotonic() + seconds
     while not condition():
+        if of is not None and of.poll() is not None:
+            raise ClusterError(f"{what}: the program ended with {of.returncode}; see {RUN}/log")
         if time.monotonic() > end:
             raise ClusterError(f"{what}: not within {seconds:.0f} s")
         time.sleep(0.2)

@@ -34,7 +34,8 @@ TEST(HealthService, DoesNotKnowOtherServices) {
   Response response;
   const grpc::Status status = Check(health, "a.Servic", response);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::NOT_FOUND);
-  EXPECT_EQ(status.error_message(), "no service of this name");
+  EXPECT_EQ(status.error_message(),
+            "service: \"a.Servic\" is neither empty nor a.Service");
 }
 
 // The bytes are what any other client of the health protocol reads.

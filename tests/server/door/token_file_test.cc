@@ -44,8 +44,9 @@ TEST(ParseTokens, LeavesOutEmptyLinesCommentsAndBlanks) {
 }
 
 TEST(ParseTokens, ATokenAloneMayDoEverything) {
-  for (const char* line : {"t", "a token with blanks", "allow=compute",
-                           "t allowed=no", "t allow"}) {
+  for (const char* line :
+       {"t", "a token with blanks", "allow=compute", "alow=compute", "t allow",
+        "a b=", "a b==", "a 7=x"}) {
     EXPECT_EQ(AllowedBy(line), "compute shared_memory admin ") << line;
     EXPECT_EQ(Parsed(line)[0].digest, DigestOf(line)) << line;
   }
@@ -65,6 +66,12 @@ TEST(ParseTokens, AWrongPermissionIsRefusedByTheNumberOfItsLine) {
     EXPECT_THAT(Refusal(text), testing::StartsWith("line 3: allow= is"))
         << text;
     EXPECT_THAT(Refusal(text), testing::Not(testing::HasSubstr("secret")));
+  }
+}
+
+TEST(ParseTokens, AMistypedWordIsRefused) {
+  for (const char* line : {"t alow=compute", "t allowed=no", "t role=admin"}) {
+    EXPECT_THAT(Refusal(line), testing::HasSubstr("only allow= may stand"));
   }
 }
 

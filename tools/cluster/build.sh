@@ -11,7 +11,7 @@ readonly OUT=$PWD/build/cluster IMAGE=${1:-}
 readonly KUBERNETES=v1.37.2 PARTS=v0.37.2 COREDNS=v1.15.0
 # A line of go.mod that holds a module of Kubernetes' build at its version there.
 readonly REPLACEMENT='{{if not .Main}}{{.Path}} => {{with .Replace}}{{.Path}} {{.Version}}{{else}}{{.Path}} {{.Version}}{{end}}{{end}}'
-# What the programs say of themselves, as Kubernetes' own build does; Helm asks for it.
+# Kubernetes' own build links the version into its programs, too. Helm asks for it.
 readonly VERSION=k8s.io/component-base/version
 MINOR=${KUBERNETES#v1.}
 readonly LINK="-s -X $VERSION.gitVersion=$KUBERNETES -X $VERSION.gitMajor=1 -X $VERSION.gitMinor=${MINOR%%.*}"

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
+#include "server/base/utf8.h"
 #include "server/observability/log.h"
 
 namespace lossd::door {
@@ -32,10 +33,6 @@ bool InContract(absl::StatusCode code) {
     default:
       return false;
   }
-}
-
-bool BeginsCharacter(char byte) {  // of UTF-8
-  return (static_cast<unsigned char>(byte) & 0xc0) != 0x80;
 }
 
 std::string CutMessage(absl::string_view message) {

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
+#include "server/base/utf8.h"
 
 namespace lossd::observability {
 namespace {
@@ -43,10 +44,6 @@ std::string Unquoted(std::string_view message) {
   const std::string quoted = Dump(message);
   return absl::StrReplaceAll(quoted.substr(1, quoted.size() - 2),
                              {{"\\\"", "\""}});
-}
-
-bool BeginsCharacter(char byte) {
-  return (static_cast<unsigned char>(byte) & 0xc0) != 0x80;
 }
 
 std::string Shortened(const std::string& id) {

@@ -71,7 +71,7 @@ def test_a_replaced_file_is_in_use_without_a_signal(tokens: Path) -> None:
         assert not is_let_in(server, "worker")
 
 
-def test_a_token_that_is_taken_away_ends_its_session_and_streams(tokens: Path) -> None:
+def test_a_token_that_is_taken_away_ends_its_session(tokens: Path) -> None:
     logits, targets = np.zeros(4, np.float32), np.ones(4, np.float32)
     with (
         running_server(f"--token_file={tokens}") as server,

@@ -61,7 +61,9 @@ FlagGroup LoadRows(Flags& flags) {
         "calls in flight at once; with --rate the most there may be"},
        {"rate", InRange(&flags.rate, 0, 1e7),
         "calls that start in a second, as a Poisson process, whether replies "
-        "come or not (open loop); 0 starts a call when one ends (closed loop)"},
+        "come or not (open loop); one that is late by half of --timeout is not "
+        "sent but counted as unsent; 0 starts a call when one ends (closed "
+        "loop)"},
        {"threads", InRange(&flags.threads, 1, kMaxThreads),
         "client threads, each with a completion queue"},
        {"duration", InRange(&flags.duration, kShortest, absl::Hours(24)),

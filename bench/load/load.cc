@@ -34,13 +34,14 @@ struct Slot {
   SteadyClock::time_point start;
 };
 
-// Starts a call in `slot`, whose latency counts from `start`.
+// Starts a call in `slot`, whose latency and timeout count from `start`.
 void StartCall(const LoadOptions& options, Slot& slot,
                SteadyClock::time_point start) {
   slot.start = start;
   slot.context.emplace();
   slot.context->set_deadline(std::chrono::system_clock::now() +
-                             absl::ToChronoNanoseconds(options.timeout));
+                             absl::ToChronoNanoseconds(options.timeout) -
+                             (SteadyClock::now() - start));
   if (!options.traceparent.empty()) {
     slot.context->AddMetadata("traceparent", options.traceparent);
   }
@@ -83,6 +84,7 @@ class Load {
     }
     AwaitIdle();
     LoadReport report;
+    report.unsent = unsent_;
     report.elapsed = absl::FromChrono(SteadyClock::now() - begin_);
     for (Lane& lane : lanes_) {
       lane.queue.Shutdown();
@@ -137,19 +139,31 @@ class Load {
       if (intended >= end_) break;
       if (tickets_.fetch_sub(1, std::memory_order_relaxed) <= 0) break;
       std::this_thread::sleep_until(intended);
-      StartCall(options_, *TakeIdle(), intended);
+      if (Slot* slot = TakeIdle(intended); slot != nullptr) {
+        StartCall(options_, *slot, intended);
+      } else {
+        ++unsent_;
+      }
     }
   }
 
-  // In an open loop, waits for a place. The wait is part of the latency, which
-  // counts from the intended start.
-  Slot* TakeIdle() {
+  // In an open loop, waits for a place for the arrival of `intended`. Returns
+  // null if half of the call's timeout is over first: a generator that falls
+  // behind would otherwise send calls that nobody waits for any more, and
+  // measure itself.
+  Slot* TakeIdle(SteadyClock::time_point intended) {
+    const absl::Duration late = absl::FromChrono(SteadyClock::now() - intended);
+    const absl::Duration patience = options_.timeout / 2 - late;
+    if (patience < absl::ZeroDuration()) return nullptr;
     absl::MutexLock lock(&mu_);
-    mu_.Await(absl::Condition(
-        +[](Load* load) ABSL_EXCLUSIVE_LOCKS_REQUIRED(load->mu_) {
-          return !load->idle_.empty();
-        },
-        this));
+    const bool found = mu_.AwaitWithTimeout(
+        absl::Condition(
+            +[](Load* load) ABSL_EXCLUSIVE_LOCKS_REQUIRED(load->mu_) {
+              return !load->idle_.empty();
+            },
+            this),
+        patience);
+    if (!found) return nullptr;
     Slot* slot = idle_.front();
     idle_.pop_front();
     return slot;
@@ -216,6 +230,8 @@ class Load {
   std::atomic<int64_t> tickets_;
   const SteadyClock::time_point begin_;
   const SteadyClock::time_point end_;
+  // Only the thread that called Run() touches it.
+  int64_t unsent_ = 0;
 
   absl::Mutex mu_;
   // In an open loop, the places without a call.

@@ -28,15 +28,16 @@ struct LoadOptions {
   // Threads, each with a completion queue.
   int threads = 1;
   // Calls in flight: in a closed loop always, in an open loop at most.
-  // Arrivals beyond it wait, and their latency counts from when they should
-  // have started.
+  // Arrivals beyond it wait, and their latency and timeout count from when they
+  // should have started. One that has waited for half of its timeout is not
+  // sent.
   int concurrency = 1;
   // Arrivals per second. 0 is a closed loop: a call starts when one ends.
   double rate = 0;
   // Calls start for this long, at most `requests` of them; 0 sets no limit.
   absl::Duration duration = absl::Seconds(5);
   int64_t requests = 0;
-  // The longest time of each call.
+  // The longest time of each call, from when it should have started.
   absl::Duration timeout = absl::Seconds(30);
   // The metadata traceparent of each call; empty sends none.
   std::string traceparent;
@@ -56,9 +57,11 @@ struct LoadReport {
   // the intended start.
   LatencyHistogram latency;
   int64_t succeeded = 0;
-  // How many of them had a latency of at most LoadOptions::timeout. In an open
-  // loop a call that starts late may succeed and still be late.
+  // How many of them had a latency of at most LoadOptions::timeout.
   int64_t in_time = 0;
+  // In an open loop, the arrivals that this program was too slow to send or had
+  // no place for.
+  int64_t unsent = 0;
   // The number of failed calls by the status code's name.
   std::map<std::string, int64_t> errors;
   // The size of one reply.

@@ -22,6 +22,7 @@ Json Build(const LoadReport& report, const ReportScale& scale) {
   Json json;
   json["requests"] = report.succeeded;
   json["in_time"] = report.in_time;
+  json["unsent"] = report.unsent;
   json["seconds"] = seconds;
   json["requests_per_second"] = rate;
   json["elements_per_second"] = rate * static_cast<double>(scale.elements);

@@ -51,10 +51,11 @@ def overloaded(setting: Setting, elements: int, seconds: int) -> Row:
         "overload",
         f"{FACTOR} times the peak rate for {seconds} s, {elements:,} elements, deadlines of 1 s",
         "lossbench",
-        times=report["requests"] + sum(failed.values()),
+        times=report["requests"] + report["unsent"] + sum(failed.values()),
         lost=0,
         seen=f"{report['requests']:,} answers, {in_time:.2f} of the peak rate in time; "
         f"{sum(failed.values()):,} calls ended with {', '.join(sorted(failed))}; "
+        f"{report['unsent']:,} were more than lossbench could send; "
         f"at most {resident / MIB:.0f} MiB; nothing in flight after {quiet:.1f} s",
         broken="; ".join(faults),
     )

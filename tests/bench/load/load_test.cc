@@ -12,6 +12,7 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
 #include "bench/load/report.h"
 #include "bench/load/sample_request.h"
 #include "tests/client/cpp/fake_loss_server.h"
@@ -88,6 +89,29 @@ TEST(LoadTest, AnOpenLoopMakesAsManyCallsAsAskedAndCountsThemAll) {
   const LoadReport report = RunLoad(options);
   EXPECT_EQ(calls, 500);
   EXPECT_EQ(report.succeeded, 500);
+}
+
+// The server holds the only place until the call's deadline, so the other calls
+// have waited for half of their timeouts.
+TEST(LoadTest, AnOpenLoopCountsCallsThatItCannotSendInTime) {
+  absl::Notification over;
+  client::FakeLossServer server([&](auto&, const auto&, auto&) {
+    over.WaitForNotification();
+    return grpc::Status::OK;
+  });
+  LoadOptions options = OptionsFor(server);
+  options.rate = 1e6;
+  options.requests = 10;
+  options.concurrency = 1;
+  options.timeout = absl::Milliseconds(200);
+  const LoadReport report = RunLoad(options);
+  over.Notify();
+  EXPECT_EQ(report.succeeded, 0);
+  EXPECT_GE(report.unsent, 9);
+  EXPECT_EQ(
+      report.unsent +
+          (report.errors.empty() ? 0 : report.errors.at("DEADLINE_EXCEEDED")),
+      10);
 }
 
 TEST(LoadTest, ErrorsAreCountedByCodeAndLeaveNoLatency) {

@@ -44,10 +44,10 @@ TEST(StreamWriterTest, ChunksAreLentAndNotCopied) {
 
 TEST(StreamWriterTest, AsksForDerivativesThatItCanScale) {
   const std::vector<uint8_t> logits(5);
-  LossRequest request{.logits = {v1::DATA_TYPE_FLOAT8_E4M3FN,
-                                 {5},
-                                 std::as_bytes(std::span(logits))},
-                      .targets = TensorView::Of<uint8_t>(logits)};
+  LossRequest request;
+  request.logits = {
+      v1::DATA_TYPE_FLOAT8_E4M3FN, {5}, std::as_bytes(std::span(logits))};
+  request.targets = TensorView::Of<uint8_t>(logits);
   const std::shared_ptr<SliceTracker> tracker = SliceTracker::Make();
   const auto header = [&] {
     grpc::Slice slice;

@@ -7,6 +7,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "client/cpp/message/wire_fields.h"
 
@@ -27,6 +28,18 @@ std::optional<absl::Duration> Pushback(const grpc::ClientContext& context) {
     return std::nullopt;
   }
   return absl::Milliseconds(milliseconds);
+}
+
+// Returns the message with what gRPC's text for a request above the server's
+// limit leaves out.
+std::string Explained(const std::string& message) {
+  if (!absl::StartsWith(message, "Received message larger than max")) {
+    return message;
+  }
+  return absl::StrCat(message,
+                      "; the server's --max_message_bytes is the limit, and "
+                      "the client's stream_above_bytes the size from which "
+                      "requests go in parts");
 }
 
 }  // namespace
@@ -57,7 +70,7 @@ absl::Status CallStatus(const grpc::Status& status,
   if (status.ok()) return absl::OkStatus();
   // Both sides number the codes alike.
   absl::Status result(static_cast<absl::StatusCode>(status.error_code()),
-                      status.error_message());
+                      Explained(status.error_message()));
   std::optional<absl::Duration> delay =
       RetryDelayOfDetails(status.error_details());
   if (!delay.has_value()) delay = Pushback(context);

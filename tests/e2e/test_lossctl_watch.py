@@ -184,7 +184,8 @@ def test_without_a_terminal_there_is_a_line_for_each_interval() -> None:
 def test_the_metrics_of_jobs_are_shown_by_job() -> None:
     text = INFO + 'lossd_job_requests_total{training_job="night"} 4\n'
     (report,) = reports(page(text), page(text))
-    assert report["jobs"] == {"night": {"requests/s": 0, "elements/s": 0, "nan/s": 0}}
+    rates = {"requests_per_second": 0, "elements_per_second": 0, "nan_per_second": 0}
+    assert report["jobs"] == {"night": rates}
 
 
 def test_a_server_that_is_away_in_the_end_is_a_failure() -> None:

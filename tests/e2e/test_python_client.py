@@ -52,6 +52,18 @@ def test_an_error_has_code_and_message(server: RunningServer) -> None:
     assert raised.value.retry_after is None
 
 
+def test_a_request_above_the_servers_limit_is_told_whose_limit_it_is() -> None:
+    with (
+        running_server("--max_message_bytes=65536") as server,
+        lossd.Client(server.address) as client,
+    ):
+        with pytest.raises(lossd.LossdError, match="larger than max") as raised:
+            client.compute_loss(np.zeros(100_000), np.zeros(100_000))
+    assert raised.value.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "--max_message_bytes" in raised.value.message
+    assert "stream_above_bytes" in raised.value.message
+
+
 def test_a_refused_request_says_when_to_retry() -> None:
     # The first request takes the only place for a second, because its batch stays open.
     with running_server("--max_inflight_requests=1", "--max_queue_delay=1s") as server:

@@ -5,6 +5,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_replace.h"
 #include "client/cli/watch/quantity.h"
 
 namespace lossd::cli::watch {
@@ -112,8 +113,13 @@ std::string MemoryText(const Activity& a) {
 }
 
 std::string JobValueText(const std::string& column, double value) {
-  return absl::EndsWith(column, "/s") ? CountText(value)
-                                      : absl::StrFormat("%.3g", value);
+  return absl::EndsWith(column, "_per_second") ? CountText(value)
+                                               : absl::StrFormat("%.3g", value);
+}
+
+// Returns the column's name as a person writes it.
+std::string JobHeading(const std::string& column) {
+  return absl::StrReplaceAll(column, {{"_per_second", "/s"}, {"_", " "}});
 }
 
 // A table with a row for each job and a column for each metric of any.
@@ -125,7 +131,7 @@ void AddJobs(const JobTable& jobs, Lines& lines) {
   }
   std::string head = absl::StrFormat("%-25s", "jobs");
   for (const std::string& column : columns) {
-    absl::StrAppendFormat(&head, " %10s", column);
+    absl::StrAppendFormat(&head, " %10s", JobHeading(column));
   }
   lines.emplace_back();
   lines.push_back(head);
@@ -133,7 +139,7 @@ void AddJobs(const JobTable& jobs, Lines& lines) {
     std::string row = absl::StrFormat("  %-23s", job);
     for (const std::string& column : columns) {
       const auto value = values.find(column);
-      const size_t width = std::max<size_t>(column.size(), 10);
+      const size_t width = std::max<size_t>(JobHeading(column).size(), 10);
       absl::StrAppendFormat(
           &row, " %*s", static_cast<int>(width),
           value == values.end() ? "-" : JobValueText(column, value->second));

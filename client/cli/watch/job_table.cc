@@ -33,15 +33,15 @@ std::map<std::string, double> RowOf(const JobIncrease& job, double seconds) {
     return seconds > 0 ? job.Of(counter) / seconds : 0;
   };
   std::map<std::string, double> row = {
-      {"requests/s", rate("requests_total")},
-      {"elements/s", rate("elements_total")},
-      {"nan/s", rate("nan_logits_total")},
+      {"requests_per_second", rate("requests_total")},
+      {"elements_per_second", rate("elements_total")},
+      {"nan_per_second", rate("nan_logits_total")},
   };
   if (const double count = job.Of("loss_count"); count > 0) {
     row["loss"] = (job.Of("loss_sum") - job.Of("negative_loss_total")) / count;
   }
   if (const double count = job.Of("gradient_square_count"); count > 0) {
-    row["gradient norm"] = std::sqrt(job.Of("gradient_square_sum") / count);
+    row["gradient_norm"] = std::sqrt(job.Of("gradient_square_sum") / count);
   }
   if (const double sampled = job.Of("sampled_elements_total"); sampled > 0) {
     row["positives"] = job.Of("positives_total") / sampled;

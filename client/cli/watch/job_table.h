@@ -9,10 +9,11 @@
 
 namespace lossd::cli::watch {
 
-// Values by job and by what they say: "requests/s", "elements/s", "nan/s" (NaN
-// logits), and for a job that computed something meanwhile "loss" (the mean of
-// its elements), "gradient norm" (of a request, root mean square), "positives"
-// and "saturated" (shares of the elements).
+// Values by job and by what they say: "requests_per_second",
+// "elements_per_second", "nan_per_second" (NaN logits), and for a job that
+// computed something meanwhile "loss" (the mean of its elements),
+// "gradient_norm" (of a request, root mean square), "positives" and "saturated"
+// (shares of the elements).
 using JobTable = std::map<std::string, std::map<std::string, double>>;
 
 // Returns the table of lossd_job_*, with a row for each training job.

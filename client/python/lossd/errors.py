@@ -11,6 +11,13 @@ from lossd.v1 import loss_service_pb2
 # as it does when the server has ended the call and its status has not arrived yet.
 _FAILED_WRITE = "Internal error from Core"
 
+# This is gRPC's text for a request above the server's limit, which does not say whose it is.
+_TOO_LARGE = "Received message larger than max"
+_HOW_LARGER = (
+    "; the server's --max_message_bytes is the limit, and the client's stream_above_bytes the size "
+    "from which requests go in parts"
+)
+
 # An answer of OK would be no failure.
 _CODES = {code.value[0]: code for code in grpc.StatusCode if code is not grpc.StatusCode.OK}
 
@@ -67,6 +74,8 @@ class Route:
         if message == _FAILED_WRITE:
             text = "the server or the connection ended the call while a message was being sent"
             return LossdError(grpc.StatusCode.UNAVAILABLE, text, None)
+        if message.startswith(_TOO_LARGE):
+            message += _HOW_LARGER
         if error.code() is grpc.StatusCode.UNAVAILABLE and self._proxy is not None:
             message += (
                 f" (for {self._target} the HTTP proxy {self._proxy.address} of the variable "

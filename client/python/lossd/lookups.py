@@ -165,6 +165,8 @@ class Lookups:
     def not_found_within(self, seconds: float) -> LossdError:
         """Returns the error of a call whose timeout was too short for the lookup."""
         text = f"no server was found within the timeout of {seconds:g} s"
+        if seconds == 0:
+            text = "no server is known"
         text += f": {self.error}" if self.error else ""
         return LossdError(grpc.StatusCode.DEADLINE_EXCEEDED, text, None)
 

@@ -1,5 +1,6 @@
 #include "client/cpp/call_status.h"
 
+#include <gmock/gmock.h>
 #include <google/protobuf/any.pb.h>
 #include <google/protobuf/duration.pb.h>
 #include <gtest/gtest.h>
@@ -46,6 +47,21 @@ TEST(CallStatusTest, KeepsEveryCodeAndItsMessage) {
     EXPECT_EQ(status.message(), "why");
     EXPECT_EQ(RetryAfter(status), std::nullopt);
   }
+}
+
+// The text is gRPC 1.51's.
+TEST(CallStatusTest, SaysWhoseLimitARequestWasAbove) {
+  grpc::ClientContext context;
+  const absl::Status status = CallStatus(
+      grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED,
+                   "Received message larger than max (2000000 vs. 1048576)"),
+      context);
+  EXPECT_THAT(std::string(status.message()),
+              testing::AllOf(
+                  testing::StartsWith(
+                      "Received message larger than max (2000000 vs. 1048576)"),
+                  testing::HasSubstr("--max_message_bytes"),
+                  testing::HasSubstr("stream_above_bytes")));
 }
 
 TEST(CallStatusTest, AttachesTheDelayToTheStatus) {

@@ -25,7 +25,6 @@ struct BadCase {
 };
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-constexpr double kInf = std::numeric_limits<double>::infinity();
 constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 constexpr auto kLacking = absl::StatusCode::kUnimplemented;
 

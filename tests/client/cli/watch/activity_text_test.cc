@@ -48,8 +48,8 @@ TEST(ActivityTextTest, TheScreenHasWhatHappenedAlone) {
 
 TEST(ActivityTextTest, JobsAreATable) {
   Activity a = Busy();
-  a.jobs = {{"a", {{"requests/s", 11}, {"saturated", 0.0251}}},
-            {"b", {{"requests/s", 4}}}};
+  a.jobs = {{"a", {{"requests_per_second", 11}, {"saturated", 0.0251}}},
+            {"b", {{"requests_per_second", 4}}}};
   const auto lines = ActivityScreen(a);
   ASSERT_GE(lines.size(), 3u);
   EXPECT_THAT(lines.end()[-3],

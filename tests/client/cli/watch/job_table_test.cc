@@ -29,17 +29,19 @@ TEST(JobTableTest, SaysHowEachJobWentBetweenTheScrapes) {
       "lossd_job_sampled_elements_total{training_job=\"a\"} 40\n"
       "lossd_job_positives_total{training_job=\"a\"} 10\n"
       "lossd_job_saturated_total{training_job=\"a\"} 1\n");
-  EXPECT_EQ(
-      JobsBetween(before, after, 2),
-      (JobTable{{"a",
-                 {{"requests/s", 10},
-                  {"elements/s", 2000},
-                  {"nan/s", 3},
-                  {"loss", 0.5},
-                  {"gradient norm", 3},
-                  {"positives", 0.25},
-                  {"saturated", 0.025}}},
-                {"b", {{"requests/s", 4}, {"elements/s", 0}, {"nan/s", 0}}}}));
+  EXPECT_EQ(JobsBetween(before, after, 2),
+            (JobTable{{"a",
+                       {{"requests_per_second", 10},
+                        {"elements_per_second", 2000},
+                        {"nan_per_second", 3},
+                        {"loss", 0.5},
+                        {"gradient_norm", 3},
+                        {"positives", 0.25},
+                        {"saturated", 0.025}}},
+                      {"b",
+                       {{"requests_per_second", 4},
+                        {"elements_per_second", 0},
+                        {"nan_per_second", 0}}}}));
 }
 
 TEST(JobTableTest, IsEmptyWithoutJobs) {

@@ -4,6 +4,9 @@
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/support/channel_arguments.h>
 
+#include <cstdio>
+
+#include "absl/strings/str_cat.h"
 #include "client/cpp/connections.h"
 
 namespace lossd::bench {
@@ -24,7 +27,12 @@ Channels OpenChannels(const std::string& target, int count) {
 }
 
 absl::StatusOr<Channels> OpenClientChannel(const std::string& target) {
-  auto connections = client::Connections::Open({.target = target});
+  const auto warn = [](const std::string& warning) {
+    std::fputs(absl::StrCat("lossbench: warning: ", warning, "\n").c_str(),
+               stderr);
+  };
+  auto connections =
+      client::Connections::Open({.target = target, .on_warning = warn});
   if (!connections.ok()) return connections.status();
   return Channels{(*connections)->Take()};
 }

@@ -1,5 +1,6 @@
 #include "client/cli/connection_flags.h"
 
+#include <cstdio>
 #include <optional>
 #include <utility>
 
@@ -121,6 +122,10 @@ absl::StatusOr<std::unique_ptr<client::Client>> MakeClient(
   client::ClientOptions options;
   options.target = flags.target;
   options.user_agent = "lossctl";
+  options.on_warning = [](const std::string& warning) {
+    std::fputs(absl::StrCat("lossctl: warning: ", warning, "\n").c_str(),
+               stderr);
+  };
   auto tls = MakeTls(flags);
   if (!tls.ok()) return tls.status();
   options.tls = *std::move(tls);

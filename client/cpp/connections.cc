@@ -161,6 +161,15 @@ grpc::ChannelArguments ArgumentsFor(const Servers& servers,
   return arguments;
 }
 
+// Returns null unless the servers are a list.
+std::unique_ptr<Lookups> MakeLookups(const Servers& servers,
+                                     const ClientOptions& options) {
+  if (servers.listed.empty()) return nullptr;
+  return std::make_unique<Lookups>(
+      servers.listed, &Lookups::Resolve, &Lookups::StartThread,
+      options.on_warning ? options.on_warning : &Lookups::Log);
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Connections>> Connections::Open(
@@ -178,9 +187,7 @@ Connections::Connections(Servers servers, const ClientOptions& options)
       count_(options.channels),
       arguments_(ArgumentsFor(servers_, options)),
       credentials_(CredentialsFor(options.tls)),
-      lookups_(servers_.listed.empty()
-                   ? nullptr
-                   : std::make_unique<Lookups>(servers_.listed)),
+      lookups_(MakeLookups(servers_, options)),
       target_(lookups_ == nullptr ? servers_.text : lookups_->Target()),
       channels_(Make(target_)) {}
 

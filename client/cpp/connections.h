@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -66,6 +67,10 @@ struct ClientOptions {
   // --keepalive_min_interval, 5 s by default (too many pings). At least 1 ms;
   // more than 24 days is never.
   absl::Duration keepalive = absl::Minutes(1);
+  // Is called with what no call fails of: a name of a list that is not found.
+  // It may run on any thread, and after the client is gone. Empty writes to
+  // gRPC's log.
+  std::function<void(const std::string& warning)> on_warning = {};
 };
 
 // Channels to one server, with one TCP connection each, or to several, with one

@@ -65,8 +65,10 @@ std::string Joined(const std::set<Place>& places) {
 }  // namespace
 
 struct Lookups::State {
-  State(std::vector<Address> servers, Resolver find)
-      : listed(std::move(servers)), resolver(std::move(find)) {
+  State(std::vector<Address> servers, Resolver find, Warn tell)
+      : listed(std::move(servers)),
+        resolver(std::move(find)),
+        warn(std::move(tell)) {
     for (const Address& server : listed) {
       has_names |= !IsIp(std::string(server.bare_host()));
     }
@@ -83,7 +85,7 @@ struct Lookups::State {
       }
       const absl::StatusOr<std::vector<std::string>> ips = resolver(host);
       if (ips.ok()) known[host] = *ips;
-      Log(host, std::string(ips.status().message()));
+      NoteError(host, std::string(ips.status().message()));
       for (const std::string& ip : known[host]) places.emplace(ip, server.port);
     }
     absl::MutexLock lock(&mu);
@@ -94,19 +96,20 @@ struct Lookups::State {
     under_way = false;
   }
 
-  // Other servers answer for one whose name is not found, so nobody but gRPC's
-  // log hears of it, once of each `error`. An empty one is none.
-  void Log(const std::string& host, std::string error) {
+  // Other servers answer for one whose name is not found, so no call fails of
+  // it: warns once of each `error`. An empty one is none.
+  void NoteError(const std::string& host, std::string error) {
     std::string& last = errors[host];
-    if (!error.empty() && error != last)
-      gpr_log(GPR_ERROR, "server %s is not found: %s", host.c_str(),
-              error.c_str());
+    if (!error.empty() && error != last) {
+      warn(absl::StrCat("server ", host, " is not found: ", error));
+    }
     last = std::move(error);
   }
 
   // --- constant ---
   const std::vector<Address> listed;
   const Resolver resolver;
+  const Warn warn;
   bool has_names = false;
 
   // The thread that looks names up alone uses these.
@@ -143,9 +146,15 @@ void Lookups::StartThread(std::function<void()> work) {
   std::thread(std::move(work)).detach();
 }
 
-Lookups::Lookups(std::vector<Address> listed, Resolver resolver, Starter start)
+void Lookups::Log(const std::string& warning) {
+  gpr_log(GPR_ERROR, "%s", warning.c_str());
+}
+
+Lookups::Lookups(std::vector<Address> listed, Resolver resolver, Starter start,
+                 Warn warn)
     : start_(std::move(start)),
-      state_(std::make_shared<State>(std::move(listed), std::move(resolver))) {
+      state_(std::make_shared<State>(std::move(listed), std::move(resolver),
+                                     std::move(warn))) {
   state_->LookUp();
 }
 

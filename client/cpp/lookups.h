@@ -16,7 +16,7 @@ namespace lossd::client {
 // Makes one target for gRPC of a list of servers. gRPC takes only IP addresses
 // for a list, so names are looked up here, and again every 30 s while Target()
 // is called, as gRPC does for one name. A name that is not found, or for which
-// there is no thread, keeps the addresses that it had, and gRPC's log says once
+// there is no thread, keeps the addresses that it had, and a warning says once
 // that it is not found. Thread-safe.
 class Lookups {
  public:
@@ -33,9 +33,14 @@ class Lookups {
   // Starts a std::thread.
   static void StartThread(std::function<void()> work);
 
+  // Takes a warning, on the thread that looks names up.
+  using Warn = std::function<void(const std::string& warning)>;
+  // Writes to gRPC's log.
+  static void Log(const std::string& warning);
+
   // Looks the names up, which may take as long as the resolver does.
   explicit Lookups(std::vector<Address> listed, Resolver resolver = &Resolve,
-                   Starter start = &StartThread);
+                   Starter start = &StartThread, Warn warn = &Log);
 
   // Returns the target of all addresses, which is the same whatever their order
   // was, and does not wait. Without any address, it is that of the first name

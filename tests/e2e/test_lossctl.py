@@ -63,6 +63,13 @@ def test_numbers_from_flags_give_loss_and_statistics(target: str) -> None:
     assert answer["backend"].startswith("cpu/")
 
 
+def test_a_name_of_a_list_that_is_not_found_is_warned_of(target: str) -> None:
+    done = lossctl("--target", f"nobody.invalid:1,{target}", "--logits=0", "--targets=1")
+    assert done.returncode == 0, done.stderr
+    (warning,) = done.stderr.splitlines()
+    assert warning.startswith("lossctl: warning: server nobody.invalid is not found: ")
+
+
 def test_the_table_shows_the_values_of_the_json(target: str) -> None:
     done = lossctl("compute", "--target", target, "--logits=0", "--targets=1")
     assert done.returncode == 0, done.stderr

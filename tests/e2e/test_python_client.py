@@ -56,9 +56,9 @@ def test_a_request_above_the_servers_limit_is_told_whose_limit_it_is() -> None:
     with (
         running_server("--max_message_bytes=65536") as server,
         lossd.Client(server.address) as client,
+        pytest.raises(lossd.LossdError, match="larger than max") as raised,
     ):
-        with pytest.raises(lossd.LossdError, match="larger than max") as raised:
-            client.compute_loss(np.zeros(100_000), np.zeros(100_000))
+        client.compute_loss(np.zeros(100_000), np.zeros(100_000))
     assert raised.value.code is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert "--max_message_bytes" in raised.value.message
     assert "stream_above_bytes" in raised.value.message

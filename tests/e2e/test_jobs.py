@@ -199,9 +199,9 @@ def test_lossctl_shows_jobs(server: RunningServer) -> None:
         stop.set()
         asking.join()
     row = json.loads(done.stdout.splitlines()[-1])["jobs"]["watched"]
-    assert row["requests/s"] > 0
+    assert row["requests_per_second"] > 0
     assert 0.1 < row["positives"] < 0.3
-    assert row["gradient norm"] > 0
+    assert row["gradient_norm"] > 0
 
 
 def test_names_beyond_the_limit_count_together() -> None:

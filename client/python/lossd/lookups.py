@@ -163,10 +163,12 @@ class Lookups:
         return target
 
     def not_found_within(self, seconds: float) -> LossdError:
-        """Returns the error of a call whose timeout was too short for the lookup."""
-        text = f"no server was found within the timeout of {seconds:g} s"
-        if seconds == 0:
-            text = "no server is known"
+        """Returns the error of a call whose timeout was too short for the lookup.
+
+        A caller with 0 seconds does not wait, and has no timeout.
+        """
+        waited = f"was found within the timeout of {seconds:g} s" if seconds > 0 else "is known"
+        text = f"no server {waited}"
         text += f": {self.error}" if self.error else ""
         return LossdError(grpc.StatusCode.DEADLINE_EXCEEDED, text, None)
 

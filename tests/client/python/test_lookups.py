@@ -179,6 +179,14 @@ def test_the_timeout_ends_a_lookup(dns: Dns) -> None:
     dns.open.set()
 
 
+def test_a_caller_that_does_not_wait_is_told_of_no_timeout(dns: Dns) -> None:
+    dns.open.clear()
+    with pytest.raises(lossd.LossdError) as raised:
+        Lookups(["a:1"]).target(0, patient=False)
+    dns.open.set()
+    assert raised.value.message == "no server is known"
+
+
 def test_without_a_thread_names_are_looked_up_later(
     dns: Dns, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -103,7 +103,7 @@ FlagGroup ConnectionRows(ConnectionFlags& flags) {
        {"tls_key", PathValue(&flags.tls_key),
         "PEM file with the private key of the certificate in --tls_cert"},
        TokenRow(flags),
-       {"traceparent", AnyValue(&flags.traceparent),
+       {"traceparent", TraceparentValue(&flags.traceparent),
         "metadata traceparent of the call (W3C Trace Context), by which a "
         "server with --otlp_endpoint traces it; empty sends none"},
        {"job", AnyValue(&flags.job),

@@ -118,8 +118,7 @@ absl::StatusOr<std::string> ReadToken(const ConnectionFlags& flags) {
 }
 
 absl::StatusOr<std::unique_ptr<client::Client>> MakeClient(
-    const ConnectionFlags& flags) {
-  client::ClientOptions options;
+    const ConnectionFlags& flags, client::ClientOptions options) {
   options.target = flags.target;
   options.user_agent = "lossctl";
   options.on_warning = [](const std::string& warning) {

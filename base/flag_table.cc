@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "base/number.h"
+#include "base/trace_context.h"
 
 namespace lossd {
 namespace {
@@ -133,6 +134,20 @@ FlagValue PathValue(std::string* path) {
 FlagValue AddressValue(std::string* address) {
   FlagValue row = NameValue(address, {*address});
   row.offer = Offer::kAddresses;
+  return row;
+}
+
+FlagValue TraceparentValue(std::string* traceparent) {
+  FlagValue row = AnyValue(traceparent);
+  row.check = [traceparent] {
+    if (traceparent->empty() ||
+        tracing::ParseTraceparent(*traceparent).has_value()) {
+      return absl::OkStatus();
+    }
+    return Bad(*traceparent,
+               "must be a traceparent of W3C Trace Context, such as "
+               "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+  };
   return row;
 }
 

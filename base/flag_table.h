@@ -83,6 +83,9 @@ FlagValue PathValue(std::string* path);
 // stored as well.
 FlagValue AddressValue(std::string* address);
 
+// A traceparent of W3C Trace Context, or empty.
+FlagValue TraceparentValue(std::string* traceparent);
+
 // Returns INVALID_ARGUMENT for a value outside [least, most]; the message names
 // the flag. For limits that depend on other flags.
 absl::Status CheckInRange(absl::string_view flag, int64_t value, int64_t least,

@@ -1,8 +1,5 @@
 #include "bench/load/flags.h"
 
-#include <algorithm>
-
-#include "absl/strings/ascii.h"
 #include "base/completion/script.h"
 #include "base/flag_parser.h"
 #include "bench/load/exchange.h"
@@ -91,7 +88,7 @@ FlagGroup TransportRows(Flags& flags) {
         "reply is the request's beginning), protobuf_echo "
         "(protobuf_echo_server: the gradient is the logits) or triton (the "
         "model in bench/peers/triton_model)"},
-       {"traceparent", AnyValue(&flags.traceparent),
+       {"traceparent", TraceparentValue(&flags.traceparent),
         "W3C traceparent of each call; not read with --stream or --session"},
        {"shared_memory", PathValue(&flags.shared_memory),
         "path of the server's --shared_memory_socket: tensors and gradients "
@@ -134,9 +131,6 @@ absl::Status CheckTogether(const Flags& flags) {
       (flags.rate > 0 || !flags.peer.empty() || !flags.shared_memory.empty())) {
     return absl::InvalidArgumentError(
         "--stream: not with --rate, --peer or --shared_memory");
-  }
-  if (!std::ranges::all_of(flags.traceparent, &absl::ascii_isprint)) {
-    return absl::InvalidArgumentError("--traceparent: must be printable ASCII");
   }
   if (flags.session &&
       (flags.rate > 0 || !flags.peer.empty() || flags.stream)) {

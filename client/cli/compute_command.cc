@@ -153,7 +153,8 @@ ExitCode Print(const OutputFlags& flags, client::LossResult& result,
 template <typename Send>
 ExitCode SendAndPrint(const ComputeFlags& flags, Send send) {
   const absl::StatusOr<std::unique_ptr<client::Client>> client =
-      MakeClient(flags.connection);
+      MakeClient(flags.connection,
+                 {.stream_above_bytes = flags.tensors.stream_above_bytes});
   if (!client.ok()) return ReportUsage(client.status());
   client::CallOptions options = MakeCallOptions(flags.connection);
   options.request_id = flags.tensors.request_id;
@@ -214,7 +215,7 @@ FlagGroup TensorRows(TensorFlags& flags) {
         "weighs all alike"},
        {"pos_weight", PathValue(&flags.pos_weight),
         "weights of the positive term: numbers (2,3) or an array of a file; "
-        "empty is 1"},
+        "empty is 1, and a negative one counts as it is"},
        {"upstream_gradient", PathValue(&flags.upstream_gradient),
         "factors of the gradient: numbers (1,2) or an array of a file; empty "
         "is 1"},
@@ -227,7 +228,11 @@ FlagGroup TensorRows(TensorFlags& flags) {
         "replaces the flags of tensors and of the loss: file with a "
         "ComputeLossRequest in proto3 JSON; - is standard input"},
        {"request_id", AnyValue(&flags.request_id),
-        "text that names the request in the server's log and in the result"}}};
+        "text that names the request in the server's log and in the result"},
+       {"stream_above_bytes", AtLeast(&flags.stream_above_bytes, 0),
+        "tensors that have more bytes together are sent in parts of 131072 "
+        "elements (StreamLoss), for servers whose --max_message_bytes they "
+        "exceed; not read with --request"}}};
 }
 
 Flag JsonRow(OutputFlags& flags) {

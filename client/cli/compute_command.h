@@ -24,6 +24,7 @@ struct TensorFlags {
   std::string dtype = "float32";
   std::string request;
   std::string request_id;
+  int64_t stream_above_bytes = client::ClientOptions().stream_above_bytes;
 };
 
 // The flags that say what is printed and written.

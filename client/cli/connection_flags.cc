@@ -103,7 +103,7 @@ FlagGroup ConnectionRows(ConnectionFlags& flags) {
        {"tls_key", PathValue(&flags.tls_key),
         "PEM file with the private key of the certificate in --tls_cert"},
        TokenRow(flags),
-       {"traceparent", AnyValue(&flags.traceparent),
+       {"traceparent", TraceparentValue(&flags.traceparent),
         "metadata traceparent of the call (W3C Trace Context), by which a "
         "server with --otlp_endpoint traces it; empty sends none"},
        {"job", AnyValue(&flags.job),
@@ -118,8 +118,7 @@ absl::StatusOr<std::string> ReadToken(const ConnectionFlags& flags) {
 }
 
 absl::StatusOr<std::unique_ptr<client::Client>> MakeClient(
-    const ConnectionFlags& flags) {
-  client::ClientOptions options;
+    const ConnectionFlags& flags, client::ClientOptions options) {
   options.target = flags.target;
   options.user_agent = "lossctl";
   options.on_warning = [](const std::string& warning) {

@@ -37,10 +37,11 @@ Flag TokenRow(ConnectionFlags& flags);
 // without one. INVALID_ARGUMENT if the file cannot be read.
 absl::StatusOr<std::string> ReadToken(const ConnectionFlags& flags);
 
-// Returns a client for the server that the flags name. INVALID_ARGUMENT for a
-// mistake in the flags or in a file that they name.
+// Returns a client for the server that the flags name. `options` are what no
+// flag here says. INVALID_ARGUMENT for a mistake in the flags or in a file that
+// they name.
 absl::StatusOr<std::unique_ptr<client::Client>> MakeClient(
-    const ConnectionFlags& flags);
+    const ConnectionFlags& flags, client::ClientOptions options = {});
 
 // Returns options with the traceparent, and with the deadline that --timeout
 // sets, counted from now.

@@ -118,13 +118,54 @@ void ReadNumbers(const SpecFlags& flags, v1::LossSpec& spec) {
   if (flags.label_smoothing_prior) {
     spec.set_label_smoothing_prior(*flags.label_smoothing_prior);
   }
-  spec.set_focal_gamma(flags.focal_gamma);
+  if (flags.focal_gamma) spec.set_focal_gamma(*flags.focal_gamma);
   if (flags.focal_alpha) spec.set_focal_alpha(*flags.focal_alpha);
-  spec.set_asymmetric_gamma_positive(flags.asymmetric_gamma_positive);
-  spec.set_asymmetric_gamma_negative(flags.asymmetric_gamma_negative);
-  spec.set_asymmetric_margin(flags.asymmetric_margin);
-  spec.set_poly_epsilon(flags.poly_epsilon);
+  if (flags.asymmetric_gamma_positive) {
+    spec.set_asymmetric_gamma_positive(*flags.asymmetric_gamma_positive);
+  }
+  if (flags.asymmetric_gamma_negative) {
+    spec.set_asymmetric_gamma_negative(*flags.asymmetric_gamma_negative);
+  }
+  if (flags.asymmetric_margin) {
+    spec.set_asymmetric_margin(*flags.asymmetric_margin);
+  }
+  if (flags.poly_epsilon) spec.set_poly_epsilon(*flags.poly_epsilon);
   spec.set_detach_focus(flags.detach_focus);
+}
+
+// Refuses a kind none of whose own parameters is given. With all of them 0 it
+// is the cross-entropy, or one with weights, which nobody means who names the
+// kind. lossd.Client refuses the same.
+absl::Status CheckOwnParameters(const SpecFlags& flags, v1::LossKind kind) {
+  const bool focal = flags.focal_gamma.has_value();
+  const struct {
+    v1::LossKind kind;
+    bool given;
+    absl::string_view flag;
+    absl::string_view paper;
+  } needs[] = {
+      {v1::LOSS_KIND_SIGMOID_FOCAL, focal, "focal_gamma",
+       "--focal_gamma=2 --focal_alpha=0.25"},
+      {v1::LOSS_KIND_ASYMMETRIC,
+       flags.asymmetric_gamma_positive.has_value() ||
+           flags.asymmetric_gamma_negative.has_value() ||
+           flags.asymmetric_margin.has_value(),
+       "asymmetric_gamma_positive",
+       "--asymmetric_gamma_positive=1 --asymmetric_gamma_negative=4 "
+       "--asymmetric_margin=0.05"},
+      {v1::LOSS_KIND_POLY, flags.poly_epsilon.has_value(), "poly_epsilon",
+       "--poly_epsilon=1"},
+      {v1::LOSS_KIND_QUALITY_FOCAL, focal, "focal_gamma", "--focal_gamma=2"},
+      {v1::LOSS_KIND_VARIFOCAL, focal, "focal_gamma",
+       "--focal_gamma=2 --focal_alpha=0.75"},
+  };
+  for (const auto& need : needs) {
+    if (need.kind != kind || need.given) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("--", need.flag, ": --kind=", flags.kind,
+                     " needs it; its paper has ", need.paper));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -159,8 +200,9 @@ FlagGroup SpecRows(SpecFlags& flags) {
         "what --label_smoothing moves targets towards, in [0, 1]; empty is "
         "1/2"},
        {"focal_gamma", AnyValue(&flags.focal_gamma),
-        "focusing exponent for --kind=sigmoid_focal, poly, quality_focal and "
-        "varifocal, at least 0"},
+        "focusing exponent, at least 0, which --kind=sigmoid_focal, "
+        "quality_focal and varifocal need (their papers have 2); for poly, "
+        "empty is 0"},
        {"focal_alpha", AnyValue(&flags.focal_alpha),
         "weight of positive targets for --kind=sigmoid_focal and poly, in [0, "
         "1], where empty weighs positives and negatives alike; for varifocal "
@@ -175,7 +217,7 @@ FlagGroup SpecRows(SpecFlags& flags) {
         "probability margin of negative targets for --kind=asymmetric, in [0, "
         "1)"},
        {"poly_epsilon", AnyValue(&flags.poly_epsilon),
-        "factor of the polynomial term of --kind=poly"},
+        "factor of the polynomial term of --kind=poly, which needs it"},
        {"soft_targets", EnumValue<v1::SoftTargetRule>(&flags.soft_targets),
         "what a target between 0 and 1 means to --kind=sigmoid_focal and poly: "
         "linear (in the probability) or mixture (of the two losses); empty is "
@@ -221,6 +263,9 @@ absl::StatusOr<v1::LossSpec> MakeSpec(const SpecFlags& flags) {
   // The message begins with the field, which is also the flag.
   if (absl::Status s = client::CheckParameters(spec); !s.ok()) {
     return absl::InvalidArgumentError(absl::StrCat("--", s.message()));
+  }
+  if (absl::Status s = CheckOwnParameters(flags, spec.kind()); !s.ok()) {
+    return s;
   }
   return spec;
 }

@@ -24,12 +24,12 @@ struct SpecFlags {
   std::optional<double> ignore_target;
   double label_smoothing = 0;
   std::optional<double> label_smoothing_prior;
-  double focal_gamma = 0;
+  std::optional<double> focal_gamma;
   std::optional<double> focal_alpha;
-  double asymmetric_gamma_positive = 0;
-  double asymmetric_gamma_negative = 0;
-  double asymmetric_margin = 0;
-  double poly_epsilon = 0;
+  std::optional<double> asymmetric_gamma_positive;
+  std::optional<double> asymmetric_gamma_negative;
+  std::optional<double> asymmetric_margin;
+  std::optional<double> poly_epsilon;
   std::string soft_targets;
   bool detach_focus = false;
   bool gradient = true;
@@ -45,8 +45,9 @@ struct SpecFlags {
 FlagGroup SpecRows(SpecFlags& flags);
 
 // Returns the loss that the flags describe. INVALID_ARGUMENT, beginning with
-// the flag, for an unknown name (the known ones are listed) and for an option
-// that the chosen kind, reduction or normalizer does not read.
+// the flag, for an unknown name (the known ones are listed), for an option that
+// the chosen kind, reduction or normalizer does not read, and for a kind none
+// of whose own parameters is given.
 absl::StatusOr<v1::LossSpec> MakeSpec(const SpecFlags& flags);
 
 // Returns the type named float32, float64, bfloat16, float16, float8_e4m3fn or

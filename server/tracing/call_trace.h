@@ -11,7 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "server/tracing/trace_context.h"
+#include "base/trace_context.h"
 
 namespace lossd::tracing {
 

@@ -56,6 +56,20 @@ TEST(FlagTableTest, AValueThatIsReplacedIsNotChecked) {
   EXPECT_EQ(value.default_text, "1");
 }
 
+TEST(FlagTableTest, ATraceparentIsThatOfW3COrEmpty) {
+  std::string traceparent;
+  const FlagValue value = TraceparentValue(&traceparent);
+  EXPECT_TRUE(value.check().ok());
+  ASSERT_TRUE(value.set("xx").ok());
+  EXPECT_EQ(value.check().message(),
+            "=xx: must be a traceparent of W3C Trace Context, such as "
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+  ASSERT_TRUE(
+      value.set("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+          .ok());
+  EXPECT_TRUE(value.check().ok());
+}
+
 TEST(FlagTableTest, ABadTextLeavesTheValue) {
   int64_t number = 4;
   const FlagValue value = AnyValue(&number);

@@ -9,28 +9,14 @@ from pathlib import Path
 import pytest
 from running_server import BINARIES, running_server
 
-PROGRAM = """\
-#include <cstdio>
-#include <vector>
-#include "client/cpp/client.h"
+README = Path(__file__).resolve().parents[2] / "client/README.md"
 
-int main(int, char** argv) {
-  const std::vector<float> logits = {0.5F, -1}, targets = {1, 0};
-  auto client = lossd::client::Client::Create({.target = argv[1]});
-  auto result = (*client)->ComputeLoss(
-      {.logits = lossd::client::TensorView::Of<float>(logits),
-       .targets = lossd::client::TensorView::Of<float>(targets)});
-  std::printf("%.4f\\n", result.ok() ? result->loss : -1.0);
-}
-"""
 
-PROJECT = """\
-cmake_minimum_required(VERSION 3.25)
-project(program LANGUAGES CXX)
-find_package(lossd 0.1 REQUIRED)
-add_executable(program program.cc)
-target_link_libraries(program PRIVATE lossd::client)
-"""
+def in_readme(language: str) -> str:
+    """The one text of this language in the clients' README."""
+    text = README.read_text(encoding="utf-8")
+    (block,) = re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    return str(block)
 
 
 def cached(variable: str) -> str:
@@ -70,8 +56,8 @@ def test_programs_are_installed_with_what_completes_them(prefix: Path, program: 
 def test_a_program_is_built_against_the_installed_client(prefix: Path, tmp_path: Path) -> None:
     source, build = tmp_path / "source", tmp_path / "build"
     source.mkdir()
-    (source / "program.cc").write_text(PROGRAM, encoding="utf-8")
-    (source / "CMakeLists.txt").write_text(PROJECT, encoding="utf-8")
+    (source / "main.cc").write_text(in_readme("cpp"), encoding="utf-8")
+    (source / "CMakeLists.txt").write_text(in_readme("cmake"), encoding="utf-8")
     sanitize = cached("LOSSD_SANITIZE")
     run(
         *("cmake", "-S", str(source), "-B", str(build), "-G", "Ninja"),
@@ -81,4 +67,11 @@ def test_a_program_is_built_against_the_installed_client(prefix: Path, tmp_path:
     )
     run("cmake", "--build", str(build))
     with running_server() as server:
-        assert run(str(build / "program"), server.address) == "0.3937\n"
+        printed = run(str(build / "program"), server.address)
+    assert printed == "loss 0.3937\n-0.1888\n0.1345\n"
+    for target, code, text in (("127.0.0.1:1", 1, "UNAVAILABLE: "), ("", 2, "INVALID_ARGUMENT: ")):
+        done = subprocess.run(
+            [build / "program", target], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert (done.returncode, done.stdout) == (code, "")
+        assert done.stderr.startswith(text)

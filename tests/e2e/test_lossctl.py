@@ -70,6 +70,20 @@ def test_a_name_of_a_list_that_is_not_found_is_warned_of(target: str) -> None:
     assert warning.startswith("lossctl: warning: server nobody.invalid is not found: ")
 
 
+def test_a_request_above_the_servers_limit_goes_in_parts_if_it_is_told_to(tmp_path: Path) -> None:
+    for name in ("logits", "targets"):
+        np.save(tmp_path / f"{name}.npy", np.zeros(200_000, np.float32))
+    files = [f"--{name}={tmp_path}/{name}.npy" for name in ("logits", "targets")]
+    with running_server("--backend=cpu", "--max_message_bytes=1200000") as server:
+        whole = lossctl("--target", server.address, *files)
+        assert whole.returncode == 1
+        assert "; the server's --max_message_bytes is the limit, and the" in whole.stderr
+        assert "stream_above_bytes" in whole.stderr
+        done = lossctl("--target", server.address, *files, "--stream_above_bytes=1000000", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["loss"] == pytest.approx(np.log(2), rel=1e-6)
+
+
 def test_the_table_shows_the_values_of_the_json(target: str) -> None:
     done = lossctl("compute", "--target", target, "--logits=0", "--targets=1")
     assert done.returncode == 0, done.stderr
@@ -165,6 +179,7 @@ def test_the_flags_of_focal_and_asymmetric_reach_the_loss(target: str) -> None:
     focal = ("--kind=sigmoid_focal", "--focal_gamma=2")
     assert loss(*focal) == pytest.approx(p**2 * plain, rel=1e-14)
     assert loss(*focal, "--focal_alpha=0.25") == pytest.approx(0.75 * p**2 * plain, rel=1e-14)
+    assert loss("--kind=sigmoid_focal", "--focal_gamma=0") == pytest.approx(plain, rel=1e-14)
     shifted = p - 0.05
     asymmetric = (
         "--kind=asymmetric",
@@ -176,6 +191,18 @@ def test_the_flags_of_focal_and_asymmetric_reach_the_loss(target: str) -> None:
     half = lossctl("--target", target, "--logits=0.1", "--targets=1", "--dtype=float16", "--json")
     x = float(np.float16(0.1))
     assert json.loads(half.stdout)["loss"] == pytest.approx(np.logaddexp(0, -x), rel=1e-6)
+
+
+def test_a_negative_pos_weight_counts_as_it_is(target: str) -> None:
+    numbers = ("--logits=1,-1", "--targets=1,0", "--pos_weight=-2", "--dtype=float64", "--json")
+    done = lossctl("--target", target, *numbers)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    # PyTorch 2.15 has this loss, and the gradient 0.2689, 0.1345.
+    assert answer["loss"] == pytest.approx((-2 + 1) * np.logaddexp(0, -1) / 2, rel=1e-14)
+    p = 1 / (1 + np.exp(-1.0))
+    assert answer["gradient"]["max"] == pytest.approx(2 * (1 - p) / 2, rel=1e-14)
+    assert answer["gradient"]["min"] == pytest.approx((1 - p) / 2, rel=1e-14)
 
 
 def test_a_request_comes_as_json_from_standard_input(target: str) -> None:
@@ -329,6 +356,21 @@ BAD_USAGE = [
     (["--logits=1", "--targets=1", "--kind=sigmoid_focal", "--asymmetric_margin=0.05"],
      "--asymmetric_margin: is for kind asymmetric, and the kind is sigmoid_focal, "
      "which would ignore it"),
+    (["--logits=1", "--targets=1", "--kind=sigmoid_focal", "--focal_alpha=0.25"],
+     "--focal_gamma: --kind=sigmoid_focal needs it; its paper has --focal_gamma=2 "
+     "--focal_alpha=0.25"),
+    (["--logits=1", "--targets=1", "--kind=asymmetric"],
+     "--asymmetric_gamma_positive: --kind=asymmetric needs it; its paper has "
+     "--asymmetric_gamma_positive=1 --asymmetric_gamma_negative=4 --asymmetric_margin=0.05"),
+    (["--logits=1", "--targets=1", "--kind=poly", "--focal_gamma=2"],
+     "--poly_epsilon: --kind=poly needs it; its paper has --poly_epsilon=1"),
+    (["--logits=1", "--targets=1", "--kind=quality_focal"],
+     "--focal_gamma: --kind=quality_focal needs it; its paper has --focal_gamma=2"),
+    (["--logits=1", "--targets=1", "--kind=varifocal"],
+     "--focal_gamma: --kind=varifocal needs it; its paper has --focal_gamma=2 "
+     "--focal_alpha=0.75"),
+    (["--logits=1", "--targets=1", "--stream_above_bytes=-1"],
+     "--stream_above_bytes=-1: must be at least 0"),
     (["--logits=1", "--targets=1", "--timeout=5"],
      "--timeout=5: must be a number with a unit, such as 200us or 5s"),
     (["--logits=1", "--targets=1", "--tls_cert=/no/c.pem"],

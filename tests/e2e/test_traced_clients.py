@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
 from otlp_receiver import Receiver
 from running_server import BINARIES, RunningServer, lossbench
 from traced_calls import CALL, PARENT_ID, SAMPLED, SECONDS, SESSION, STREAM, TRACE_ID
@@ -67,10 +68,16 @@ def test_the_spans_of_a_python_client_that_is_instrumented_are_parents(
 def test_lossbench_sends_a_traceparent(traced_server: RunningServer, receiver: Receiver) -> None:
     lossbench(traced_server, f"--traceparent={SAMPLED[1]}", "--requests=3", "--warmup=0s")
     receiver.await_spans(CALL, 4)  # one more is checked before
-    command = [str(BINARIES / "client/lossbench"), "--traceparent=00\n"]
+
+
+@pytest.mark.parametrize("program", ["lossctl", "lossbench"])
+@pytest.mark.parametrize("traceparent", ["xx", "00\n", SAMPLED[1].replace("00-", "ff-")])
+def test_what_is_no_traceparent_is_refused(program: str, traceparent: str) -> None:
+    command = [str(BINARIES / "client" / program), f"--traceparent={traceparent}"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("lossbench: --traceparent: must be printable ASCII")
+    assert done.stderr.startswith(f"{program}: --traceparent={traceparent[:2]}")
+    assert ": must be a traceparent of W3C Trace Context, such as 00-" in done.stderr
 
 
 def test_lossctl_sends_a_traceparent(traced_server: RunningServer, receiver: Receiver) -> None:

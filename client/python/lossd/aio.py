@@ -79,7 +79,8 @@ class AsyncClient(AsyncLosses, BaseClient):
                     raise failure from error
             call.restart()
             await asyncio.sleep(delay)
-            await self._look_up(resend.left())  # _connection() would make the loop wait for names
+            # _connection() would make the loop wait for names.
+            await self._look_up(resend.left(), resend.timeout)
 
     @staticmethod
     async def _call_on_device(
@@ -131,8 +132,11 @@ class AsyncClient(AsyncLosses, BaseClient):
         await self._look_up(call_options["timeout"])
         self._spend_since(began, call_options)
 
-    async def _look_up(self, seconds: float | None) -> None:
-        """Lets _connection() return at once, where names have to be looked up first."""
+    async def _look_up(self, seconds: float | None, timeout: float | None = None) -> None:
+        """Lets _connection() return at once, where names have to be looked up first.
+
+        `timeout` is the call's, for the error, where `seconds` are what is left of it.
+        """
         deadline = math.inf if seconds is None else time.monotonic() + seconds
         while self._lookups is not None and not self._lookups.known:
             # A thread cannot be cancelled, so none waits for longer than a second.
@@ -143,7 +147,8 @@ class AsyncClient(AsyncLosses, BaseClient):
                 if error.code is not grpc.StatusCode.DEADLINE_EXCEEDED:
                     raise
                 if seconds is not None and time.monotonic() >= deadline:
-                    raise self._lookups.not_found_within(seconds) from error
+                    total = seconds if timeout is None else timeout
+                    raise self._lookups.not_found_within(total) from error
 
     def _connection(self) -> Connection:
         loop = asyncio.get_running_loop()

@@ -34,7 +34,7 @@ class SessionClient(Protocol):
 
     def _connection(self) -> Connection: ...
 
-    async def _look_up(self, seconds: float | None) -> None: ...
+    async def _look_up(self, seconds: float | None, timeout: float | None = None) -> None: ...
 
     def _prepare(
         self, logits: Logits, targets: Targets, options: LossOptions
@@ -162,8 +162,8 @@ class AsyncSession(AsyncLosses):
             left = None if deadline is None else max(deadline - time.monotonic(), 1e-6)
             try:
                 if attempt > 1:  # _connection() would make the loop wait for names
-                    await self._client._look_up(left)
-                result = await self._ask(call, left)
+                    await self._client._look_up(left, seconds)
+                result = await self._ask(call, seconds, left)
             except LossdError as error:
                 if deadline is not None:
                     left = deadline - time.monotonic()
@@ -176,11 +176,14 @@ class AsyncSession(AsyncLosses):
             await asyncio.wait([over], timeout=delay)
         raise AssertionError("count() has no end")
 
-    async def _ask(self, call: Call, seconds: float | None) -> LossResult[Any, Any]:
-        """Returns the answer to a request that is sent once."""
+    async def _ask(
+        self, call: Call, seconds: float | None, left: float | None = None
+    ) -> LossResult[Any, Any]:
+        """Returns the answer to one sending, with `left` of the timeout `seconds`, or all of it."""
         loop = asyncio.get_running_loop()
-        entry = Entry(call, loop.create_future(), seconds)
-        alarm = None if seconds is None else loop.call_later(seconds, _expire, entry)
+        entry = Entry(call, loop.create_future(), seconds, left)
+        left = entry.left()
+        alarm = None if left is None else loop.call_later(left, _expire, entry)
         stream: _Stream | None = None
         try:
             if call.references.names_device_memory:

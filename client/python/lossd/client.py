@@ -64,7 +64,7 @@ class Client(BlockingLosses, BaseClient):
         """Returns the result of StreamLoss, which is called again for another server's answer."""
         resend = Resend(self._retries, call_options)
         while True:
-            connection = self._connection(resend.left())
+            connection = self._connection(resend.left(), resend.timeout)
             under_way = forks.begin_call()
             try:
                 # gRPC sends the messages from a thread of its own while these are read.
@@ -128,13 +128,15 @@ class Client(BlockingLosses, BaseClient):
         self._spend_since(began, call_options)
         return connection
 
-    def _connection(self, seconds: float | None = None) -> Connection:
+    def _connection(self, seconds: float | None = None, timeout: float | None = None) -> Connection:
         """Returns the connection of this process, after at most `seconds` for looking up names.
 
-        A child keeps its parent's as well, because ending it would use the parent's gRPC.
+        `timeout` is the call's, for the error, where `seconds` are what is left of it. A child
+        keeps its parent's as well, because ending it would use the parent's gRPC.
         """
         if self._lookups is not None:
-            return self._connection_of_list(self._lookups.target(seconds, self._wait_for_ready))
+            target = self._lookups.target(seconds, self._wait_for_ready, timeout)
+            return self._connection_of_list(target)
         connection = self._connections.get(os.getpid())
         if connection is not None:
             return connection

@@ -33,12 +33,18 @@ class Entry:
 
     __slots__ = ("attempts", "call", "deadline", "done", "future", "number", "sent", "timeout")
 
-    def __init__(self, call: Call, future: Any, timeout: float | None) -> None:
-        """`future` is one of concurrent.futures or of asyncio, `timeout` is in seconds."""
+    def __init__(
+        self, call: Call, future: Any, timeout: float | None, left: float | None = None
+    ) -> None:
+        """`future` is one of concurrent.futures or of asyncio, `timeout` is in seconds.
+
+        `left` are the seconds that are left of it, all of them by default.
+        """
         self.call = call
         self.future = future
         self.timeout = timeout
-        self.deadline = math.inf if timeout is None else time.monotonic() + timeout
+        left = timeout if left is None else left
+        self.deadline = math.inf if left is None else time.monotonic() + left
         self.number = 0
         self.attempts = 1
         self.sent = False

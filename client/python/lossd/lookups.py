@@ -138,11 +138,12 @@ class Lookups:
         """Whether target() returns at once."""
         return self._target != ""
 
-    def target(self, seconds: float | None, patient: bool) -> str:
+    def target(self, seconds: float | None, patient: bool, timeout: float | None = None) -> str:
         """Returns the target for gRPC. Waits for the first lookup, and for no later one.
 
         Raises LossdError: UNAVAILABLE if no server is known and the caller is not `patient`, and
-        DEADLINE_EXCEEDED after `seconds`.
+        DEADLINE_EXCEEDED after `seconds`, which are what is left of the call's `timeout`; None says
+        that they are all of it.
         """
         target = self._target  # a lookup may change it at any time
         if target and time.monotonic() < self._again_at:
@@ -157,7 +158,7 @@ class Lookups:
             if ended and not patient:
                 raise LossdError(grpc.StatusCode.UNAVAILABLE, self.error, None)
             if seconds is not None and time.monotonic() >= deadline:
-                raise self.not_found_within(seconds)
+                raise self.not_found_within(seconds if timeout is None else timeout)
             time.sleep(min(_SOON_SECONDS, max(deadline - time.monotonic(), 0)))
             looked_up = self._begin()
         return target

@@ -65,7 +65,8 @@ class ComputesLosses(abc.ABC):
         - `label_smoothing_prior`: in [0, 1]; None, the default, is 1/2
         - `weights`: of the elements, broadcast to the logits' shape as NumPy does; the default,
           None, is 1
-        - `pos_weight`: of the positive term, broadcast likewise; the default, None, is 1
+        - `pos_weight`: of the positive term, broadcast likewise; the default, None, is 1, and a
+          negative one counts as it is, as in PyTorch
 
         Which elements take part:
 

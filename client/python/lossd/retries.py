@@ -96,8 +96,8 @@ class Resend:
         self._retries = retries
         self._options = call_options
         self._attempts = 0
-        timeout = call_options["timeout"]
-        self._deadline = None if timeout is None else time.monotonic() + timeout
+        self.timeout: float | None = call_options["timeout"]
+        self._deadline = None if self.timeout is None else time.monotonic() + self.timeout
 
     def options(self) -> dict[str, Any]:
         """Returns the keyword arguments of the next attempt, with the time that is left."""

@@ -176,6 +176,11 @@ def test_the_timeout_ends_a_lookup(dns: Dns) -> None:
     with pytest.raises(lossd.LossdError, match="found within the timeout of 0.01 s") as raised:
         Lookups(["a:1"]).target(0.01, patient=False)
     assert raised.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
+    # A call that is sent again names its whole timeout, and a session that does not wait none.
+    with pytest.raises(lossd.LossdError, match="found within the timeout of 5 s$"):
+        Lookups(["a:1"]).target(0.01, patient=False, timeout=5)
+    with pytest.raises(lossd.LossdError, match="^DEADLINE_EXCEEDED: no server is known$"):
+        Lookups(["a:1"]).target(0, patient=False)
     dns.open.set()
 
 

@@ -282,6 +282,15 @@ def test_a_server_that_does_not_begin_to_answer_is_left(
 
 
 @pytest.mark.parametrize("use_asyncio", [False, True])
+def test_a_request_of_a_list_that_times_out_names_its_timeout(use_asyncio: bool) -> None:
+    over = threading.Event()
+    with standing_in(silent_until(over)) as server:
+        (error,) = ask([server.address], 1, use_asyncio, timeout=0.1)
+        assert str(error) == "DEADLINE_EXCEEDED: no answer within the timeout of 0.1 s"
+        over.set()
+
+
+@pytest.mark.parametrize("use_asyncio", [False, True])
 def test_one_server_may_take_its_time_to_begin(
     use_asyncio: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -335,6 +344,7 @@ def test_while_no_server_is_known_requests_still_end_at_their_time(use_asyncio: 
     def check(outcome: BaseException | None) -> None:
         assert isinstance(outcome, lossd.LossdError)
         assert outcome.code is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert "within the timeout of 2 s" in outcome.message  # and not of what was left of it
 
     async def ask() -> float:
         assert isinstance(client, lossd.AsyncClient)

@@ -1,7 +1,7 @@
 // The trace that a caller's span belongs to, as callers write it (W3C Trace
 // Context, https://www.w3.org/TR/trace-context/).
-#ifndef LOSSD_SERVER_TRACING_TRACE_CONTEXT_H_
-#define LOSSD_SERVER_TRACING_TRACE_CONTEXT_H_
+#ifndef LOSSD_BASE_TRACE_CONTEXT_H_
+#define LOSSD_BASE_TRACE_CONTEXT_H_
 
 #include <array>
 #include <cstddef>
@@ -47,4 +47,4 @@ std::string TextOf(const TraceId& id);
 
 }  // namespace lossd::tracing
 
-#endif  // LOSSD_SERVER_TRACING_TRACE_CONTEXT_H_
+#endif  // LOSSD_BASE_TRACE_CONTEXT_H_

@@ -1,4 +1,4 @@
-#include "server/tracing/trace_context.h"
+#include "base/trace_context.h"
 
 #include <gtest/gtest.h>
 

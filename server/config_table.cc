@@ -25,10 +25,6 @@ constexpr int kMaxThreads = 1024;
 constexpr int64_t kMaxConnections = int64_t{1} << 30;
 // protobuf counts a message's bytes in 31 bits.
 constexpr int64_t kMaxMessageBytes = std::numeric_limits<int32_t>::max();
-// HTTP/2 lets a client send this much of a request before it is let in. A
-// smaller budget is a mistake of the unit, and would refuse nearly all
-// requests.
-constexpr int64_t kLeastInflightBytes = int64_t{64} << 10;
 // Each has a place in every thread's metrics, and 14 series.
 constexpr int64_t kMaxJobs = 1000;
 
@@ -85,18 +81,6 @@ FlagValue CollectorUrl(std::string* url) {
     if (url->empty()) return absl::OkStatus();
     const absl::Status status = tracing::CheckEndpoint(*url);
     return status.ok() ? status : MustBe(*url, status.message());
-  };
-  return value;
-}
-
-// The bytes of requests; 0 stands for what the machine has.
-FlagValue Budget(int64_t* bytes) {
-  FlagValue value = AnyValue(bytes);
-  value.check = [bytes] {
-    return *bytes == 0 || *bytes >= kLeastInflightBytes
-               ? absl::OkStatus()
-               : MustBe(*bytes,
-                        absl::StrCat("0 or at least ", kLeastInflightBytes));
   };
   return value;
 }
@@ -259,9 +243,9 @@ FlagGroup TransportFlags(Config& c) {
 FlagGroup LimitFlags(Config& c) {
   return {
       "Limits",
-      {{"max_inflight_bytes", Budget(&c.max_inflight_bytes),
+      {{"max_inflight_bytes", AtLeast(&c.max_inflight_bytes, 0),
         "memory of all requests in the server together, with what is made "
-        "for them, in bytes, at least 65536; beyond it requests fail with "
+        "for them, in bytes; beyond it requests fail with "
         "RESOURCE_EXHAUSTED; 0 takes what the memory that this process may use "
         "(machine, container, RLIMIT_AS, RLIMIT_DATA) allows, at most 1 GiB"},
        {"max_inflight_requests", AtLeast(&c.max_inflight_requests, 0),

@@ -77,10 +77,6 @@ def test_values_that_do_not_fit_the_schema(path: str, value: Any, said: str) -> 
             {"flags": {"max_inflight_bytes": 1 << 20, "max_message_bytes": 4 << 30}},
             "resources.limits.memory: 4Gi leaves",
         ),
-        (
-            {"flags": {"max_inflight_bytes": 512}},
-            "flags.max_inflight_bytes: 512 is less than the 65536",
-        ),
         ({"ports": {"metrics": 50051}}, "ports.metrics: 50051 is ports.grpc too"),
         (
             {"gpu": {"count": 1}, "flags": {"backend": "cpu"}},

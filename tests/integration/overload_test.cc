@@ -38,12 +38,12 @@ TEST(Overload, IncludesTheRetryDelay) {
 
 TEST(Overload, DoesNotAskForARetryThatCannotSucceed) {
   Config config;
-  config.max_inflight_bytes = 1 << 16;
+  config.max_inflight_bytes = 1000;
   RunningServer server(config);
   grpc::ClientContext context;
   v1::ComputeLossResponse response;
   const grpc::Status status =
-      server.stub().ComputeLoss(&context, SomeRequest(1 << 16), &response);
+      server.stub().ComputeLoss(&context, SomeRequest(1000), &response);
   EXPECT_EQ(status.error_code(), StatusCode::RESOURCE_EXHAUSTED);
   EXPECT_FALSE(HasTrailer(context, "grpc-retry-pushback-ms"));
   EXPECT_TRUE(status.error_details().empty());

@@ -87,10 +87,6 @@ that is wrong. */}}
 {{- if gt $need $usable -}}
 {{- fail (printf "resources.limits.memory: %s leaves %d bytes for requests, but flags.max_inflight_bytes and flags.max_inflight_requests allow %d (README.md, What a container needs)" (toString .Values.resources.limits.memory) $usable $need) -}}
 {{- end -}}
-{{- $budget := include "lossd.inflightBytes" . | int64 -}}
-{{- if lt $budget 65536 -}}
-{{- fail (printf "flags.max_inflight_bytes: %d is less than the 65536 that the server needs" $budget) -}}
-{{- end -}}
 {{- end -}}
 
 {{- define "lossd.checkScale" -}}

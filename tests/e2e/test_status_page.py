@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -26,7 +26,7 @@ NARROW = 360
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 def test_the_arithmetic_of_the_page() -> None:
     tests = sorted(str(path) for path in SCRIPTS.glob("*.test.mjs"))
-    assert len(tests) == 4
+    assert len(tests) == 5
     done = subprocess.run(
         ["node", "--test", *tests], capture_output=True, text=True, check=False, timeout=60
     )
@@ -151,9 +151,12 @@ JOB_METRICS = {
 }  # fmt: skip
 
 
+WORK = {"lossd_queue_seconds_sum": 40, "lossd_compute_seconds_sum": 10}
+
+
 @contextlib.contextmanager
-def page_of_jobs() -> Iterator[str]:
-    """Serves the files of the page beside metrics of one job that goes on."""
+def page_of(counters: Mapping[str, float]) -> Iterator[str]:
+    """Serves the files of the page beside counters that rise by their values with each reading."""
     files = ROOT / "server" / "observability" / "page"
     kinds = {".mjs": "text/javascript", ".css": "text/css", ".html": "text/html"}
     readings = itertools.count(1)
@@ -162,9 +165,8 @@ def page_of_jobs() -> Iterator[str]:
         def do_GET(self) -> None:
             if self.path == "/metrics":
                 times = next(readings)
-                lines = ["lossd_serving 1", "lossd_max_inflight_bytes 1"]
-                for name, value in JOB_METRICS.items():
-                    lines.append(f'lossd_job_{name}{{training_job="{JOB}"}} {value * times}')
+                lines = ["lossd_serving 1", "lossd_max_inflight_bytes 1", "lossd_executors 1"]
+                lines += [f"{name} {value * times}" for name, value in counters.items()]
                 kind, body = "text/plain", "\n".join(lines) + "\n"
             else:
                 file = files / (self.path.removeprefix("/page/").strip("/") or "index.html")
@@ -179,13 +181,25 @@ def page_of_jobs() -> Iterator[str]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever).start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/"
+        finally:
+            server.shutdown()
+
+
+@needs_browser
+def test_more_waiting_than_computing_is_an_alarm() -> None:
+    with page_of(WORK) as url, browser() as driver:
+        driver.get(url)
+        wait_until(driver, lambda: tiles(driver).get("Waiting per computing") == "4")
+        alarms = "return [...document.querySelectorAll('.tile.alarming h3')].map(h => h.innerText)"
+        assert driver.execute_script(alarms) == ["Waiting per computing"]
 
 
 @needs_browser
 def test_jobs_are_shown_and_their_names_are_text() -> None:
-    with page_of_jobs() as url, browser() as driver:
+    counters = {f'lossd_job_{name}{{training_job="{JOB}"}}': n for name, n in JOB_METRICS.items()}
+    with page_of(counters) as url, browser() as driver:
         driver.get(url)
         wait_until(driver, lambda: text(driver, "#jobs"))
         [row] = [line for line in text(driver, "#jobs").splitlines() if HOSTILE in line]

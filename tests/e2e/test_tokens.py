@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import queue
 import re
 import signal
 import subprocess
@@ -16,6 +17,7 @@ import grpc
 import lossd
 import numpy as np
 import pytest
+from lossd.streaming import LossStream
 from running_server import BINARIES, RunningServer, running_server
 from test_tls_renewal import make_certificate
 
@@ -89,6 +91,35 @@ def test_a_token_that_is_taken_away_ends_its_session(tokens: Path) -> None:
         with pytest.raises(lossd.LossdError, match="not a known bearer token") as raised:
             session.compute_loss(logits, targets, timeout=SECONDS)
         assert raised.value.code is grpc.StatusCode.UNAUTHENTICATED
+
+
+def test_a_token_that_is_taken_away_ends_its_stream(tokens: Path) -> None:
+    zeros = np.zeros(4 << 17, np.float32)  # four windows, each of which is answered by itself
+    header, *chunks = LossStream(zeros, zeros).messages()
+    sent: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+    with (
+        running_server(f"--token_file={tokens}") as server,
+        grpc.insecure_channel(server.address) as channel,
+    ):
+        stream = channel.stream_stream("/lossd.v1.LossService/StreamLoss")
+        bearer = (("authorization", "Bearer worker"),)
+        answers = stream(iter(sent.get, None), metadata=bearer, timeout=SECONDS)
+        for message in (header, chunks[0]):
+            sent.put(message)
+        assert next(answers)
+        replace(tokens, "worker allow=compute\nother\n")
+        server.process.send_signal(signal.SIGHUP)
+        assert until(lambda: is_let_in(server, "other"))
+        sent.put(chunks[1])
+        assert next(answers)
+        replace(tokens, "other\n")
+        server.process.send_signal(signal.SIGHUP)
+        assert until(lambda: not is_let_in(server, "worker"))
+        sent.put(chunks[2])
+        with pytest.raises(grpc.RpcError, match="not a known bearer token") as raised:
+            next(answers)
+        sent.put(None)
+        assert raised.value.code() is grpc.StatusCode.UNAUTHENTICATED
 
 
 def test_wrong_tokens_are_counted_at_every_door(tokens: Path) -> None:

@@ -38,7 +38,6 @@ COVERED_BY: dict[str, str] = {
     "client/cpp/message/slice_builder.cc": "tests/client/cpp/message/request_writer_test.cc",
     "client/cpp/message/wire_fields.cc": "tests/client/cpp/call_status_test.cc",
     "client/cpp/held_calls.cc": "tests/client/cpp/session_server_test.cc",
-    "client/cpp/pending_calls.cc": "tests/client/cpp/session_test.cc",
     "client/cpp/session_call.cc": "tests/client/cpp/session_test.cc",
     "client/cpp/session_calls.cc": "tests/client/cpp/session_test.cc",
     "client/cpp/session_options.cc": "tests/client/cpp/session_test.cc",

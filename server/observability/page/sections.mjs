@@ -63,7 +63,8 @@ function timeTile(interval) {
   };
 }
 
-function saturationTile(interval) {
+// Says how much waits, and is an alarm where executors are at work, too.
+export function saturationTile(interval) {
   const of = (each) => each.ratio("lossd_queue_seconds_sum", "lossd_compute_seconds_sum");
   const saturation = of(interval);
   const busy = interval.rate("lossd_compute_seconds_sum") / sum(interval.later, "lossd_executors");

@@ -24,6 +24,19 @@ using testing::HasSubstr;
 constexpr absl::Duration kLong = absl::Minutes(1);  // a test has failed by then
 constexpr int64_t kNoBound = int64_t{1} << 30;
 
+// Refuses each request of a message for a millisecond.
+v1::ComputeLossesResponse RefusalsOf(const v1::ComputeLossesRequest& request,
+                                     grpc::StatusCode code) {
+  v1::ComputeLossesResponse answers;
+  for (const auto& entry : request.entries()) {
+    auto& answer = *answers.add_entries();
+    answer.set_id(entry.id());
+    answer.mutable_failure()->set_code(code);
+    answer.mutable_failure()->mutable_retry_delay()->set_nanos(1'000'000);
+  }
+  return answers;
+}
+
 class SessionServersTest : public SessionTest {
  protected:
   // Starts a server that may be one of several for the client.
@@ -136,6 +149,60 @@ TEST_F(SessionServersTest, ADrainingServerDoesNotHoldWhatAnotherOneTakes) {
   over_.Notify();
   EXPECT_TRUE(Statuses()[0].ok()) << Statuses()[0];
   EXPECT_EQ(streams_, 2);
+}
+
+TEST_F(SessionServersTest, AStreamThatWasLeftAndOwesNothingEnds) {
+  absl::Notification ended;
+  StartOneOfSeveral([&](Stream& stream) {
+    if (++streams_ > 1) return AnswerAll(stream);
+    v1::ComputeLossesRequest request;
+    stream.Read(&request);
+    stream.Write(RefusalsOf(request, grpc::UNAVAILABLE));
+    EXPECT_FALSE(stream.Read(&request));
+    ended.Notify();
+    return grpc::Status::OK;
+  });
+  EXPECT_TRUE(SendAndWait().ok());
+  EXPECT_TRUE(ended.WaitForNotificationWithTimeout(kLong));
+}
+
+TEST_F(SessionServersTest, ARefusalWithADelayIsSentAgainOnTheSameStream) {
+  StartOneOfSeveral([&](Stream& stream) {
+    ++streams_;
+    v1::ComputeLossesRequest request;
+    stream.Read(&request);
+    stream.Write(RefusalsOf(request, grpc::RESOURCE_EXHAUSTED));
+    return AnswerAll(stream);
+  });
+  EXPECT_TRUE(SendAndWait().ok());
+  EXPECT_EQ(streams_, 1);
+}
+
+TEST_F(SessionServersTest, AnswersGiveTheBudgetBackThatRefusalsTook) {
+  std::atomic<int> refusals = 0;
+  StartOneOfSeveral([&](Stream& stream) {
+    v1::ComputeLossesRequest request;
+    while (stream.Read(&request)) {
+      const bool refuses = refusals > 0;
+      if (refuses) refusals -= request.entries_size();
+      stream.Write(refuses ? RefusalsOf(request, grpc::RESOURCE_EXHAUSTED)
+                           : AnswersTo(request));
+    }
+    return grpc::Status::OK;
+  });
+  // Each request of these takes four, and the budget has 4,096.
+  constexpr int kEmptying = 1024;
+  refusals = kEmptying * Retries::kMostAttempts;
+  for (int i = 0; i < kEmptying; ++i) Send();
+  for (const absl::Status& status : Statuses()) {
+    EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
+  }
+  EXPECT_EQ(refusals, 0);
+  refusals = 1;
+  EXPECT_TRUE(absl::IsResourceExhausted(SendAndWait()));
+  for (int i = 0; i < 6; ++i) EXPECT_TRUE(SendAndWait().ok());
+  refusals = 1;
+  EXPECT_TRUE(SendAndWait().ok());
 }
 
 TEST_F(SessionServersTest, ClosingEndsStreamsThatWereLeftToo) {

@@ -36,7 +36,7 @@ class Programs:
         return self.peers.elements_per_second(peer, elements, seconds, threads)
 
     @contextlib.contextmanager
-    def lossd(self, *flags: str) -> Iterator[Server]:
+    def lossd(self, *flags: str, cpus: str = "") -> Iterator[Server]:
         with self._serve(
             [
                 str(self.build_dir / "server" / "lossd"),
@@ -46,7 +46,8 @@ class Programs:
                 f"--rpc_threads={self.server_threads}",
                 *([f"--instruction_set={chosen}"] if (chosen := self.instruction_set) else []),
                 *flags,
-            ]
+            ],
+            cpus,
         ) as server:
             yield server
 
@@ -86,11 +87,13 @@ class Programs:
         return self.build_dir.parent / "venv-triton"
 
     @contextlib.contextmanager
-    def _serve(self, command: list[str]) -> Iterator[Server]:
+    def _serve(self, command: list[str], cpus: str = "") -> Iterator[Server]:
         """Runs a server until the block ends. Its first line of output says where it listens."""
         name = Path(command[0]).name
         with open(self.log_dir / f"{name}.log", "a", encoding="utf-8") as log:
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+            process = subprocess.Popen(
+                [*_on_cpus(cpus), *command], stdout=subprocess.PIPE, stderr=log, text=True
+            )
         try:
             assert process.stdout is not None
             words = process.stdout.readline().split()
@@ -107,12 +110,14 @@ class Programs:
         *,
         peer: str = "",
         may_fail: bool = False,
+        cpus: str = "",
     ) -> dict[str, Any]:
         """Returns the report of one run of lossbench.
 
         Raises RuntimeError if a call failed and none may.
         """
         command = [
+            *_on_cpus(cpus),
             str(self.build_dir / "client" / "lossbench"),
             f"--target={server.target}",
             f"--peer={peer}",
@@ -146,6 +151,11 @@ class Programs:
         program = str(self.build_dir / "bench" / "kernels" / "kernel_bench")
         command = [program, f"--instruction_set={self.instruction_set}"]
         return _kernel_bench(command, case, seconds)
+
+
+def _on_cpus(cpus: str) -> tuple[str, ...]:
+    """Returns the command that runs another on these processors; on all if none is named."""
+    return ("taskset", "--cpu-list", cpus) if cpus else ()
 
 
 def _kernel_bench(command: list[str], case: str, seconds: float) -> dict[str, Any]:

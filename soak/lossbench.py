@@ -7,14 +7,15 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from soak.server import Server
+from soak.server import Server, on_cpus
 
 PROGRAM = Path("build/release/client/lossbench")  # ./dev soak builds it
 
 
-def load(server: Server, *flags: str) -> dict[str, Any]:
-    """Runs a load and returns its report; calls that fail are in its `errors`."""
-    command = [str(PROGRAM), f"--target={server.address}", "--threads=2", "--json", *flags]
+def load(server: Server, *flags: str, cpus: str = "") -> dict[str, Any]:
+    """Runs a load, on `cpus` if given, and returns its report; failed calls are in `errors`."""
+    lossbench = [str(PROGRAM), f"--target={server.address}", "--threads=2", "--json"]
+    command = [*on_cpus(cpus), *lossbench, *flags]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     report: dict[str, Any] = json.loads(printed)
     return report

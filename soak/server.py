@@ -46,9 +46,9 @@ class Setting:
 class Server:
     """One address on which a lossd runs, ends and runs again.
 
-    `limits` is the control group in which it runs; `shell` is run before it in its process,
-    for ulimits. `network` is where it is reached if not on loopback. Only the thread that made
-    it may use it.
+    `limits` is the control group in which it runs, `cpus` are the processors (all by default);
+    `shell` is run before it in its process, for ulimits. `network` is where it is reached if not
+    on loopback. Only the thread that made it may use it.
     """
 
     def __init__(
@@ -56,13 +56,14 @@ class Server:
         setting: Setting,
         *flags: str,
         limits: CgroupLimits | None = None,
+        cpus: str = "",
         shell: str = ":",
         network: Network | None = None,
         name: str = "server",
     ) -> None:
         host = network.host if network else "127.0.0.1"
         self._port = free_port()
-        self._inside = network.inside if network else ()
+        self._inside = (*(network.inside if network else ()), *on_cpus(cpus))
         self._enter = f"{limits.enter if limits else ':'} && {shell} && "
         self._arguments = [
             str(setting.program.resolve()),
@@ -160,6 +161,11 @@ class Server:
         """Returns the last line of the log."""
         lines = self.log.read_text(errors="replace").splitlines()
         return lines[-1] if lines else ""
+
+
+def on_cpus(cpus: str) -> tuple[str, ...]:
+    """Returns the command that runs another on these processors, all if there are none named."""
+    return ("taskset", "--cpu-list", cpus) if cpus else ()
 
 
 @contextlib.contextmanager

@@ -187,6 +187,7 @@ void ComputeLossCall::OnDone() {
 // slow link has the idle limit and as long as the answer takes at the least
 // rate.
 void ComputeLossCall::OnSweep() {
+  RpcCall::OnSweep();
   const int64_t bytes = answer_bytes_.load(std::memory_order_acquire);
   if (bytes == kNoAnswer || finished_) return;
   const absl::Time now = call_context_->clock->Now();

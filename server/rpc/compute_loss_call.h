@@ -42,7 +42,7 @@ class ComputeLossCall final : public RpcCall,
   void OnDropped(const absl::Status& why) override;
   void OnMayRead() override;
   void OnTurnedAway(const absl::Status& why) override;
-  // Ends the RPC if its client does not take the answer.
+  // Also ends the RPC if its client does not take the answer.
   void OnSweep() override;
 
  private:

@@ -248,6 +248,15 @@ void RpcCall::Cancel(const grpc::Status& answer) {
       answer.error_message().c_str(), nullptr);
 }
 
+// It writes nothing that the thread which answers may write: kDone follows, and
+// GoneStatus() then says why.
+void RpcCall::OnSweep() {
+  if (done_ || call_context_->clock->Now() < deadline_) return;
+  grpc_call_cancel_with_status(context_->c_call(),
+                               GRPC_STATUS_DEADLINE_EXCEEDED,
+                               "the deadline passed", nullptr);
+}
+
 absl::Status RpcCall::GoneStatus() const {
   return call_context_->clock->Now() >= deadline_
              ? absl::DeadlineExceededError("the deadline passed")

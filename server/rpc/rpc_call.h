@@ -43,6 +43,9 @@ class RpcCall : public door::QueueCall {
   void Listen() override;
   bool OnEvent(int event, bool ok) override;
   bool ended() const override { return finished_ && done_; }
+  // Ends the RPC if its deadline has passed. A client ends it by itself; one
+  // that is frozen, or cut off, does not.
+  void OnSweep() override;
   // Also counts and logs the RPC.
   void Reset() override;
 

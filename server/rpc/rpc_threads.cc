@@ -12,7 +12,7 @@
 namespace lossd::rpc {
 namespace {
 
-constexpr absl::Duration kLongestPause = absl::Seconds(10);  // between sweeps
+constexpr absl::Duration kLongestPause = absl::Seconds(1);  // between sweeps
 
 }  // namespace
 
@@ -131,9 +131,8 @@ void RpcThread::Sweep() {
 }
 
 void RpcThread::ScheduleSweep() {
-  const absl::Duration limit = call_context_->stream_idle_limit;
-  if (limit == absl::InfiniteDuration()) return;
-  const absl::Duration pause = std::min(limit / 4, kLongestPause);
+  const absl::Duration pause =
+      std::min(call_context_->stream_idle_limit / 4, kLongestPause);
   sweep_alarm_.Set(queue_.get(), GrpcTimeAfter(pause), &sweep_tag_);
 }
 

@@ -56,8 +56,8 @@ class RpcThread {
   void Handle(void* tag, bool ok);
   void KeepListening();
   void Retire(door::QueueCall* call);
-  // Asks each call that serves an RPC whether its client is still there, and
-  // does so again later.
+  // Asks each call that serves an RPC whether its deadline has passed and its
+  // client is still there, and does so again later.
   void Sweep();
   void ScheduleSweep();
 
@@ -85,7 +85,7 @@ class RpcThread {
   int working_ = 0;  // how many of them serve an RPC that is work
   std::array<Method, 4> methods_;
   std::vector<door::QueueCall*> serving_;  // an RPC each
-  // Its tag has no call. It is never set if there is no idle limit.
+  // Its tag has no call.
   grpc::Alarm sweep_alarm_;
   door::QueueCall::Tag sweep_tag_{nullptr, 0};
   bool enqueued_ = false;  // the batcher was given something in this round

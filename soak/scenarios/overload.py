@@ -15,7 +15,7 @@ ELEMENTS = (64, 65_536, 1_048_576)
 BUDGET = 256 << 20  # --max_inflight_bytes
 # The process takes so many bytes for one of the budget (README.md, "What a container needs").
 BYTES_PER_BUDGET = 2.25
-# Of the peak rate. Less is a collapse; the goal, which is higher, is that of ./dev bench.
+# A smaller part of the peak rate is a collapse; the goal is higher and that of ./dev bench.
 LEAST_IN_TIME = 0.25
 MIB = 1 << 20
 

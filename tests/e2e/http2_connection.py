@@ -9,6 +9,7 @@ from __future__ import annotations
 import select
 import socket
 import struct
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -150,33 +151,39 @@ class Connection:
             self.frames.append(Frame(kind, flags, stream, self._received[9 : 9 + size]))
             self._received = self._received[9 + size :]
 
+    def _read_on(self, until: float, awaited: str) -> None:
+        """Takes what is received next. Fails once it is `until` by time.monotonic()."""
+        assert not self.ended, f"the connection ended without {awaited}"
+        left = until - time.monotonic()
+        assert left > 0, f"{awaited} has not come for {SECONDS} s"
+        self.read(left)
+
     def take(self, kind: int, stream: int = 0) -> Frame:
         """Waits for a frame, and forgets it and those before it."""
+        until = time.monotonic() + SECONDS
         while True:
             for index, found in enumerate(self.frames):
                 if (found.kind, found.stream) == (kind, stream):
                     del self.frames[: index + 1]
                     return found
-            assert not self.ended, f"the connection ended without a frame of kind {kind}"
             self.frames.clear()
-            self.read(SECONDS)
+            self._read_on(until, f"a frame of kind {kind}")
 
     def take_end(self, stream: int) -> bytes:
         """Waits for the end of a stream. Returns the header block of its trailers, or b""."""
+        until = time.monotonic() + SECONDS
         while True:
             for found in self.frames:
                 if found.stream == stream and found.kind == RST_STREAM:
                     return b""
                 if found.stream == stream and found.kind == HEADERS and found.flags & END_STREAM:
                     return found.payload
-            assert not self.ended, f"the connection ended before stream {stream}"
-            self.read(SECONDS)
+            self._read_on(until, f"the end of stream {stream}")
 
     def wait_for_end(self) -> None:
+        until = time.monotonic() + SECONDS
         while not self.ended:
-            before = len(self.frames)
-            self.read(SECONDS)
-            assert self.ended or len(self.frames) > before, "the connection stays open"
+            self._read_on(until, "the connection's end")
 
     def goaway(self) -> tuple[int, bytes]:
         """Waits for the end. Returns the code and the text of the server's GOAWAY."""

@@ -160,7 +160,7 @@ def save_bench(measurements: Sequence[Mapping[str, Any]], path: Path, title: str
         last = one["name"]
         labels.append(f"{name}{one.get('instruction_set', '')} {one['ratio']:.2f}")
     axes.set_yticks(range(len(measurements)), labels)
-    axes.invert_yaxis()
+    axes.set_ylim(len(measurements) - 0.5, -0.5)
     axes.axvline(1.0, color="grey", linestyle=":")
     goals = any(one.get("goal") is not None for one in measurements)
     marks = " (black: the goal; memory should stay below it)" if goals else ""

@@ -93,21 +93,39 @@ HASTY: dict[str, int | str | bytes] = {
 Asking = Callable[..., list[Any]]
 
 
-def ask_blocking(relay: Relay, *, opened: bool, cancel: bool, timeout: float | None) -> list[Any]:
-    options = HASTY if timeout is None else {}
+def ask_blocking(
+    relay: Relay,
+    *,
+    opened: bool,
+    cancel: bool = False,
+    close_client: bool = False,
+    timeout: float | None = None,
+) -> list[Any]:
+    options = HASTY if not (timeout or cancel or close_client) else {}
     with lossd.Client(relay.address, channel_options=options) as client:
         session = client.session()
         if opened:
             session.compute_loss(ZEROS, ZEROS)
         relay.hold()
         futures = [session.submit(ZEROS, ZEROS, timeout=timeout) for _ in range(3)]
-        session.close(cancel_futures=cancel)
+        closing = threading.Thread(target=session.close, kwargs={"cancel_futures": cancel})
+        closing.start()
+        if close_client:
+            client.close()
+        closing.join()
         assert all(future.done() for future in futures)
         return [CancelledError() if each.cancelled() else each.exception() for each in futures]
 
 
-def ask_asyncio(relay: Relay, *, opened: bool, cancel: bool, timeout: float | None) -> list[Any]:
-    options = HASTY if timeout is None else {}
+def ask_asyncio(
+    relay: Relay,
+    *,
+    opened: bool,
+    cancel: bool = False,
+    close_client: bool = False,
+    timeout: float | None = None,
+) -> list[Any]:
+    options = HASTY if not (timeout or cancel or close_client) else {}
 
     async def use() -> list[Any]:
         async with lossd.AsyncClient(relay.address, channel_options=options) as client:
@@ -118,7 +136,11 @@ def ask_asyncio(relay: Relay, *, opened: bool, cancel: bool, timeout: float | No
             calls = [session.compute_loss(ZEROS, ZEROS, timeout=timeout) for _ in range(3)]
             tasks = [asyncio.ensure_future(call) for call in calls]
             await asyncio.sleep(0)
-            await session.close(cancel_futures=cancel)
+            closing = asyncio.ensure_future(session.close(cancel_futures=cancel))
+            await asyncio.sleep(0)
+            if close_client:
+                await client.close()
+            await closing
             return await asyncio.gather(*tasks, return_exceptions=True)
 
     return asyncio.run(use())
@@ -142,13 +164,17 @@ class TestClosingOverASilentLink:
     """`opened` says whether the stream has begun before the link falls silent."""
 
     def test_waits_until_the_timeouts(self, relay: Relay, ask: Asking, opened: bool) -> None:
-        found = outcomes(ask, relay, opened=opened, cancel=False, timeout=0.3)
+        found = outcomes(ask, relay, opened=opened, timeout=0.3)
         assert found == ["DEADLINE_EXCEEDED"] * 3
 
     def test_waits_until_the_link_is_lost(self, relay: Relay, ask: Asking, opened: bool) -> None:
-        found = outcomes(ask, relay, opened=opened, cancel=False, timeout=None)
+        found = outcomes(ask, relay, opened=opened)
         assert found == ["UNAVAILABLE"] * 3
 
     def test_waits_for_nothing_if_it_cancels(self, relay: Relay, ask: Asking, opened: bool) -> None:
-        found = outcomes(ask, relay, opened=opened, cancel=True, timeout=None)
+        found = outcomes(ask, relay, opened=opened, cancel=True)
         assert found == ["CancelledError"] * 3
+
+    def test_ends_with_the_client(self, relay: Relay, ask: Asking, opened: bool) -> None:
+        found = outcomes(ask, relay, opened=opened, close_client=True)
+        assert found == ["CANCELLED"] * 3
